@@ -1,0 +1,43 @@
+/**
+ * What is wrong with an input, as data: problems are collected, never thrown,
+ * so that an operator sees all of them at once and the last good ruleset stays.
+ */
+
+/** Every kind of problem; closed, so that tests and machines can rely on it. */
+export type ProblemCode =
+  | "syntax" // neither JSON nor YAML as Go reads them
+  | "encoding" // bytes that are no text
+  | "type" // a value of the wrong kind for its key
+  | "cidr" // not a CIDR, or one with host bits
+  | "duration" // not a Go duration
+  | "limit" // more entries than cidrLimit
+  | "family" // an IPv6 entry without --enable-ipv6
+  | "conflict" // the same prefix in both lists
+  | "unknown-key" // ignored, with a warning
+  | "suspicious"; // allowed, with a warning
+
+/** One thing wrong with an input, and where it stands. */
+export interface Problem {
+  readonly code: ProblemCode;
+  /** The file as it was named, or another name of the source. */
+  readonly path: string;
+  /** 1-based; absent where the problem has no place in the text. */
+  readonly line?: number;
+  /** 1-based, in characters. */
+  readonly column?: number;
+  /** The key's path, such as `nonMasqueradeCIDRs[3]`. */
+  readonly key?: string;
+  readonly message: string;
+}
+
+/** A value, or every reason why there is none. */
+export type Result<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** `path:line:column: key: message`, as compilers print it. */
+export function renderProblem(problem: Problem): string {
+  const place = [problem.path, problem.line, problem.column].filter((part) => part !== undefined);
+  const key = problem.key === undefined ? "" : `${problem.key}: `;
+  return `${place.join(":")}: ${key}${problem.message}`;
+}
