@@ -1,0 +1,278 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { effectiveFlags } from "../core/flags.ts";
+import { goQuote } from "../core/quote.ts";
+import {
+  type AgentFlagsResult,
+  agentFlags,
+  agentOptions,
+  agentUsage,
+  parseAgentFlags,
+  renderEffectiveFlags,
+  warnings,
+} from "./options.ts";
+
+interface Case {
+  readonly id: string;
+  readonly flags: readonly string[];
+  readonly info?: { readonly stderrFirstLine?: string; readonly effectiveFlags?: Record<string, string> };
+}
+
+function cases(area: string): Case[] {
+  const file = join(import.meta.dirname, "../../test/conformance/cases", `${area}.jsonl`);
+  return readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Case);
+}
+
+/** Cases whose recorded outcome is not the command line's: each with its reason. */
+const SKIPPED: Record<string, string> = {
+  "klog-log-json-format": "difference f: --logging-format is ours",
+  "klog-log-file-missing-dir": "fails when the log is opened, see log.test.ts",
+};
+
+const recorded = ["flags", "klog", "ports", "chain"].flatMap(cases).filter(({ id }) => !(id in SKIPPED));
+
+function flags(...argv: string[]): Extract<AgentFlagsResult, { kind: "flags" }> {
+  const parsed = parseAgentFlags(argv);
+  if (parsed.kind !== "flags") throw new Error(JSON.stringify(parsed));
+  return parsed;
+}
+
+function firstLine(parsed: AgentFlagsResult): string | undefined {
+  if (parsed.kind === "help") return agentUsage().split("\n")[0];
+  return parsed.kind === "error" ? parsed.message : undefined;
+}
+
+describe("the Go program's recorded command lines", () => {
+  test.each(recorded)("$id", ({ flags: argv, info }) => {
+    const parsed = parseAgentFlags(argv);
+    expect(firstLine(parsed)).toBe(info?.stderrFirstLine);
+    if (parsed.kind === "flags" && info?.effectiveFlags) {
+      expect(changedFlags(parsed)).toEqual(info.effectiveFlags);
+    }
+  });
+
+  test("are all there", () => {
+    expect(recorded.length).toBeGreaterThan(140);
+  });
+});
+
+/** The values that differ from the defaults, as recorded: quoted, without the quotes. */
+function changedFlags(parsed: Extract<AgentFlagsResult, { kind: "flags" }>): Record<string, string> {
+  const initial = new Map(effectiveFlags(agentFlags, flags().values));
+  const changed = effectiveFlags(agentFlags, parsed.values).filter(
+    ([name, text]) => initial.get(name) !== text,
+  );
+  return Object.fromEntries(changed.map(([name, text]) => [name, goQuote(text).slice(1, -1)]));
+}
+
+describe("klog's values", () => {
+  test.each([
+    ["--stderrthreshold=wArNiNg", "stderrthreshold", "1"],
+    ["--alsologtostderrthreshold=fatal", "alsologtostderrthreshold", "3"],
+    ["--stderrthreshold=-7", "stderrthreshold", "-7"],
+    ["--log_backtrace_at=a.go:+012", "log_backtrace_at", "a.go:12"],
+    ["--log_backtrace_at=", "log_backtrace_at", ":0"],
+    ["--vmodule=,a=+1,b=0,c*=02,", "vmodule", "a=1,c*=2"],
+    ["--vmodule=", "vmodule", ""],
+    ["--log_file_max_size=0x_ff", "log_file_max_size", "255"],
+    ["--v=-2147483648", "v", "-2147483648"],
+  ])("%s", (arg, name, printed) => {
+    expect(new Map(effectiveFlags(agentFlags, flags(arg).values)).get(name)).toBe(printed);
+  });
+
+  test.each([
+    [
+      "--v=2147483648",
+      'invalid value "2147483648" for flag -v: strconv.ParseInt: parsing "2147483648": value out of range',
+    ],
+    [
+      "--vmodule=a",
+      'invalid value "a" for flag -vmodule: syntax error: expect comma-separated list of filename=N',
+    ],
+    [
+      "--vmodule==1",
+      'invalid value "=1" for flag -vmodule: syntax error: expect comma-separated list of filename=N',
+    ],
+    [
+      "--vmodule=a=1=2",
+      'invalid value "a=1=2" for flag -vmodule: syntax error: expect comma-separated list of filename=N',
+    ],
+    [
+      "--vmodule=a=1,b=-2,c",
+      'invalid value "a=1,b=-2,c" for flag -vmodule: negative value for vmodule level',
+    ],
+    [
+      "--log_backtrace_at=a.go:0",
+      'invalid value "a.go:0" for flag -log_backtrace_at: negative or zero value for level',
+    ],
+    [
+      "--log_backtrace_at=a.go:1:2",
+      'invalid value "a.go:1:2" for flag -log_backtrace_at: syntax error: expect file.go:234',
+    ],
+    [
+      "--log_backtrace_at=a:1",
+      'invalid value "a:1" for flag -log_backtrace_at: syntax error: expect file.go:234',
+    ],
+    ["--backend=ipvs", 'invalid value "ipvs" for flag -backend: must be one of iptables, nftables, auto'],
+    ["--ipset-threshold=-1", 'invalid value "-1" for flag -ipset-threshold: must not be negative'],
+  ])("%s fails", (arg, message) => {
+    expect(parseAgentFlags([arg])).toEqual({ kind: "error", message });
+  });
+});
+
+test("options of an empty command line", () => {
+  expect(agentOptions(flags().values)).toMatchInlineSnapshot(`
+    {
+      "backend": "iptables",
+      "configPath": "/etc/config/ip-masq-agent",
+      "enableIPv6": false,
+      "httpAddress": "127.0.0.1:10279",
+      "ipsetThreshold": 1000,
+      "iptablesMode": "path",
+      "log": {
+        "addDirectory": false,
+        "alsoToStderr": false,
+        "alsoToStderrThreshold": 0,
+        "directory": "",
+        "file": "",
+        "format": "text",
+        "ignoreThreshold": true,
+        "maxFileBytes": 1887436800,
+        "modules": [],
+        "oneOutput": false,
+        "skipFileHeaders": false,
+        "skipHeaders": false,
+        "stderrThreshold": 2,
+        "toStderr": true,
+        "verbosity": 0,
+      },
+      "masqChain": "IP-MASQ-AGENT",
+      "noMasqAllReservedRanges": false,
+      "randomFully": true,
+      "toPorts": "",
+      "watch": true,
+    }
+  `);
+});
+
+test("sizes of log files", () => {
+  const bytes = (...argv: string[]) => agentOptions(flags(...argv).values).log.maxFileBytes / 1024 / 1024;
+  expect(bytes("--log_file_max_size=5")).toBe(1800);
+  expect(bytes("--log_file=x", "--log_file_max_size=5")).toBe(5);
+  expect(bytes("--log_file=x", "--log_file_max_size=0")).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("the effective flags as they are logged", () => {
+  const { values } = flags('--masq-chain="FOO"', "--vmodule=x=1", "--stderrthreshold=INFO");
+  expect(renderEffectiveFlags(values).join("\n")).toMatchInlineSnapshot(`
+    "FLAG: --add_dir_header="false"
+    FLAG: --alsologtostderr="false"
+    FLAG: --alsologtostderrthreshold="0"
+    FLAG: --backend="iptables"
+    FLAG: --config="/etc/config/ip-masq-agent"
+    FLAG: --enable-ipv6="false"
+    FLAG: --http-address="127.0.0.1:10279"
+    FLAG: --ipset-threshold="1000"
+    FLAG: --iptables-mode="path"
+    FLAG: --legacy_stderr_threshold_behavior="true"
+    FLAG: --log_backtrace_at=":0"
+    FLAG: --log_dir=""
+    FLAG: --log_file=""
+    FLAG: --log_file_max_size="1800"
+    FLAG: --logging-format="text"
+    FLAG: --logtostderr="true"
+    FLAG: --masq-chain="\\"FOO\\""
+    FLAG: --nomasq-all-reserved-ranges="false"
+    FLAG: --one_output="false"
+    FLAG: --random-fully="true"
+    FLAG: --skip_headers="false"
+    FLAG: --skip_log_headers="false"
+    FLAG: --stderrthreshold="0"
+    FLAG: --to-ports=""
+    FLAG: --v="0"
+    FLAG: --vmodule="x=1"
+    FLAG: --watch="true""
+  `);
+});
+
+test("the usage text", () => {
+  expect(agentUsage()).toMatchInlineSnapshot(`
+    "Usage of ip-masq-agent:
+      -add_dir_header
+        	If true, adds the file directory to the header of the log messages
+      -alsologtostderr
+        	log to standard error as well as files (no effect when -logtostderr=true)
+      -alsologtostderrthreshold value
+        	logs at or above this threshold go to stderr when -alsologtostderr=true (no effect when -logtostderr=true)
+      -backend iptables|nftables|auto
+        	What programs the rules: iptables|nftables|auto. (default iptables)
+      -config path
+        	path of the configuration: a file, or a directory whose files named ip-masq* are united. (default "/etc/config/ip-masq-agent")
+      -enable-ipv6
+        	Whether to enable IPv6.
+      -http-address address
+        	address that serves metrics, probes and status. Empty: off. (default "127.0.0.1:10279")
+      -ipset-threshold int
+        	With the iptables backend, more CIDRs than this go into an ipset. 0: never. (default 1000)
+      -iptables-mode path|nft|legacy|auto
+        	Which iptables is called: path|nft|legacy|auto. path: as found in PATH; auto: the variant that holds the kubelet's chains. (default path)
+      -legacy_stderr_threshold_behavior
+        	If true, stderrthreshold is ignored when logtostderr=true (legacy behavior). If false, stderrthreshold is honored even when logtostderr=true (default true)
+      -log_backtrace_at value
+        	when logging hits line file:N, emit a stack trace (accepted, without effect)
+      -log_dir string
+        	If non-empty, write log files in this directory (no effect when -logtostderr=true)
+      -log_file string
+        	If non-empty, use this log file (no effect when -logtostderr=true)
+      -log_file_max_size uint
+        	Defines the maximum size a log file can grow to (no effect when -logtostderr=true). Unit is megabytes. If the value is 0, the maximum file size is unlimited. (default 1800)
+      -logging-format text|json
+        	How log lines are written: text|json. (default text)
+      -logtostderr
+        	log to standard error instead of files (default true)
+      -masq-chain string
+        	Name of nat chain for iptables masquerade rules. (default "IP-MASQ-AGENT")
+      -nomasq-all-reserved-ranges
+        	Whether to disable masquerade for all IPv4 ranges reserved by RFCs.
+      -one_output
+        	If true, only write logs to their native severity level (vs also writing to each lower severity level; no effect when -logtostderr=true)
+      -random-fully
+        	Whether to add --random-fully to the masquerade rule. (default true)
+      -skip_headers
+        	If true, avoid header prefixes in the log messages
+      -skip_log_headers
+        	If true, avoid headers when opening log files (no effect when -logtostderr=true)
+      -stderrthreshold value
+        	logs at or above this threshold go to stderr when writing to files and stderr (no effect when -logtostderr=true or -alsologtostderr=true unless -legacy_stderr_threshold_behavior=false) (default 2)
+      -to-ports ports
+        	Source ports that masqueraded packets may get: comma-separated ports and ranges, as in 1024-29999,32768-65535. Empty: the kernel chooses.
+      -v value
+        	number for the log level verbosity
+      -vmodule value
+        	comma-separated list of pattern=N settings for file-filtered logging
+      -watch
+        	Whether to act on changes at once. false: once per resync interval, as ip-masq-agent v2 does. (default true)
+    "
+  `);
+});
+
+describe("flags that are accepted ahead of their feature", () => {
+  test.each<[string[], string[]]>([
+    [[], []],
+    [["--backend=iptables", "--ipset-threshold=1000", "--http-address=127.0.0.1:10279"], []],
+    [["--watch=false", "--masq-chain=A"], []],
+    [
+      ["--backend=nftables", "--ipset-threshold=0"],
+      [
+        "--backend=nftables has no effect: this version does not support it yet",
+        "--ipset-threshold=0 has no effect: this version does not support it yet",
+      ],
+    ],
+  ])("%j", (argv, texts) => {
+    expect(warnings(flags(...argv))).toEqual(texts);
+  });
+});

@@ -1,0 +1,243 @@
+/**
+ * The syntax and the messages of Go's `flag` package, over a table of flags.
+ * A type of flag is a small object that parses and prints its values, as Go's
+ * `flag.Value` is one; the table gives defaults and help, so that parsing, the
+ * usage text and the list of effective values cannot disagree. Commander, citty
+ * and `parseArgs` each fail on `-masq-chain=X` or `--enable-ipv6=false`, and Go's
+ * messages are part of the contract.
+ */
+
+import { type Integer, parseGoInt, parseGoUint } from "./integer.ts";
+import { goQuote } from "./quote.ts";
+
+/** A flag's value, or what Go's `Set` says against the text. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly message: string };
+
+/** How values of one kind are read, printed and shown in the usage text. */
+export interface FlagType<T> {
+  /** What `PrintDefaults` calls the argument; "bool" takes none and is not printed. */
+  readonly name: "bool" | "string" | "value" | "uint" | "int";
+  /** How Go's zero value prints: a default that prints like it is not shown. */
+  readonly zero: string;
+  parse(text: string): Parsed<T>;
+  print(value: T): string;
+}
+
+/** One row of a table of flags; a name in backquotes in `usage` names the argument. */
+export interface Flag<T> {
+  readonly type: FlagType<T>;
+  readonly initial: T;
+  readonly usage: string;
+}
+
+/** The flags of a command, by name. */
+export type FlagTable = Readonly<Record<string, Flag<unknown>>>;
+
+/** The value of every flag of a table, given or not. */
+export type FlagValues<Table extends FlagTable> = {
+  readonly [Name in keyof Table]: Table[Name] extends Flag<infer T> ? T : never;
+};
+
+/** What a command line says; `words` is what follows the flags (or stood between them). */
+export type FlagsResult<Table extends FlagTable> =
+  | {
+      readonly kind: "flags";
+      readonly values: FlagValues<Table>;
+      readonly given: ReadonlySet<string>;
+      readonly words: readonly string[];
+    }
+  | { readonly kind: "help" }
+  | { readonly kind: "error"; readonly message: string };
+
+/** The row of a table, with the type of its value inferred. */
+export function flag<T>(type: FlagType<T>, initial: NoInfer<T>, usage: string): Flag<T> {
+  return { type, initial, usage };
+}
+
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...["1", "t", "T", "true", "TRUE", "True"].map((text) => [text, true] as const),
+  ...["0", "f", "F", "false", "FALSE", "False"].map((text) => [text, false] as const),
+]);
+
+/** `flag.Bool`: strconv.ParseBool, and bare means true. */
+export const boolType: FlagType<boolean> = {
+  name: "bool",
+  zero: "false",
+  parse(text) {
+    const value = BOOLEANS.get(text);
+    return value === undefined ? { ok: false, message: "parse error" } : { ok: true, value };
+  },
+  print: String,
+};
+
+/** `flag.String`. */
+export const stringType: FlagType<string> = {
+  name: "string",
+  zero: "",
+  parse: (text) => ({ ok: true, value: text }),
+  print: String,
+};
+
+/** `flag.Uint64`, a bigint because it reaches 2^64-1. */
+export const uintType: FlagType<bigint> = {
+  name: "uint",
+  zero: "0",
+  parse: (text) => counted(parseGoUint(text, 0, 64)),
+  print: String,
+};
+
+/** A whole number from 0 to 2^53-1, in `flag.Int`'s syntax (ours: Go's goes below 0). */
+export const countType: FlagType<number> = {
+  name: "int",
+  zero: "0",
+  parse(text) {
+    const parsed = counted(parseGoInt(text, 0, 54));
+    if (!parsed.ok) return parsed;
+    if (parsed.value < 0n) return { ok: false, message: "must not be negative" };
+    return { ok: true, value: Number(parsed.value) };
+  },
+  print: String,
+};
+
+/** One of a few words (ours: Go has no such type). */
+export function wordType<const Word extends string>(...words: readonly Word[]): FlagType<Word> {
+  return {
+    name: "value",
+    zero: "",
+    parse(text) {
+      const value = words.find((word) => word === text);
+      if (value !== undefined) return { ok: true, value };
+      return { ok: false, message: `must be one of ${words.join(", ")}` };
+    },
+    print: String,
+  };
+}
+
+/** Go's `numError`: syntax errors lose their text, range errors keep it. */
+function counted(integer: Integer): Parsed<bigint> {
+  if (integer.ok) return integer;
+  return { ok: false, message: integer.fault === "invalid syntax" ? "parse error" : integer.fault };
+}
+
+/**
+ * Reads a command line. `"leading"` is Go's rule: the first word, `-`, empty
+ * argument or `--` ends the flags; `"anywhere"` lets words stand between them.
+ */
+export function parseFlags<Table extends FlagTable>(
+  table: Table,
+  argv: readonly string[],
+  flags: "leading" | "anywhere" = "leading",
+): FlagsResult<Table> {
+  const values = initialValues(table);
+  const given = new Set<string>();
+  const words: string[] = [];
+  let at = 0;
+  for (; at < argv.length; at++) {
+    const arg = argv[at] as string;
+    if (arg === "--") break;
+    if (arg.length < 2 || !arg.startsWith("-")) {
+      if (flags === "leading") break;
+      words.push(arg);
+      continue;
+    }
+    const read = readFlag(table, arg, argv[at + 1]);
+    if (read.kind !== "value") return read;
+    values[read.name] = read.value;
+    given.add(read.name);
+    if (read.tookNext) at++;
+  }
+  words.push(...argv.slice(argv[at] === "--" ? at + 1 : at));
+  return { kind: "flags", values: values as FlagValues<Table>, given, words };
+}
+
+type Read =
+  | { readonly kind: "value"; readonly name: string; readonly value: unknown; readonly tookNext: boolean }
+  | { readonly kind: "help" }
+  | { readonly kind: "error"; readonly message: string };
+
+/** One step of Go's `FlagSet.parseOne`. */
+function readFlag(table: FlagTable, arg: string, next: string | undefined): Read {
+  const body = arg.slice(arg.startsWith("--") ? 2 : 1);
+  if (/^[-=]/.test(body)) return failure(`bad flag syntax: ${arg}`);
+  const equals = body.indexOf("=");
+  const name = equals < 0 ? body : body.slice(0, equals);
+  const text = equals < 0 ? undefined : body.slice(equals + 1);
+  const flag = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (flag === undefined) return undefinedFlag(name);
+  if (flag.type.name === "bool") return readBool(flag, name, text ?? "true");
+  const value = text ?? next;
+  if (value === undefined) return failure(`flag needs an argument: -${name}`);
+  const parsed = flag.type.parse(value);
+  if (!parsed.ok) return failure(`invalid value ${goQuote(value)} for flag -${name}: ${parsed.message}`);
+  return { kind: "value", name, value: parsed.value, tookNext: text === undefined };
+}
+
+function readBool(flag: Flag<unknown>, name: string, text: string): Read {
+  const parsed = flag.type.parse(text);
+  if (!parsed.ok) return failure(`invalid boolean value ${goQuote(text)} for -${name}: ${parsed.message}`);
+  return { kind: "value", name, value: parsed.value, tookNext: false };
+}
+
+function undefinedFlag(name: string): Read {
+  if (name === "help" || name === "h") return { kind: "help" };
+  return failure(`flag provided but not defined: -${name}`);
+}
+
+function failure(message: string): Read {
+  return { kind: "error", message };
+}
+
+function initialValues(table: FlagTable): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(table).map(([name, { initial }]) => [name, initial]));
+}
+
+/** Every flag's name and printed value by name, as the Go program logs them at its start. */
+export function effectiveFlags<Table extends FlagTable>(
+  table: Table,
+  values: FlagValues<Table>,
+): (readonly [name: string, printed: string])[] {
+  return byName(table).map(([name, { type }]) => [name, type.print(values[name])] as const);
+}
+
+/** `Usage of PROGRAM:` and Go's `PrintDefaults`. */
+export function renderUsage(program: string, table: FlagTable): string {
+  const rows = byName(table).map(([name, flag]) => renderFlag(name, flag));
+  return `Usage of ${program}:\n${rows.join("")}`;
+}
+
+function renderFlag(name: string, { type, initial, usage }: Flag<unknown>): string {
+  const { argument, help } = unquoteUsage(type.name === "bool" ? "" : type.name, usage);
+  const head = `  -${name}${argument === "" ? "" : ` ${argument}`}`;
+  // Go: booleans of one letter keep their help on the same line.
+  const gap = head.length <= 4 ? "\t" : "\n    \t";
+  return `${head}${gap}${help.replaceAll("\n", "\n    \t")}${renderInitial(type, initial)}\n`;
+}
+
+function renderInitial(type: FlagType<unknown>, initial: unknown): string {
+  const printed = type.print(initial);
+  if (printed === type.zero) return "";
+  return ` (default ${type.name === "string" ? goQuote(printed) : printed})`;
+}
+
+/** Go's `UnquoteUsage`: the first backquoted name stands for the argument. */
+function unquoteUsage(typeName: string, usage: string): { argument: string; help: string } {
+  const quoted = /`([^`]*)`/.exec(usage);
+  const argument = quoted?.[1] ?? typeName;
+  return { argument, help: quoted === null ? usage : usage.replace(quoted[0], () => argument) };
+}
+
+function byName(table: FlagTable): [string, Flag<unknown>][] {
+  return Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** The command that the first argument names, else `run`; the rest are its arguments. */
+export function parseCommandLine<Name extends string>(
+  argv: readonly string[],
+  commands: Readonly<Record<Name | "run", unknown>>,
+): { readonly command: Name | "run"; readonly args: readonly string[] } {
+  const first = argv[0];
+  if (first === undefined || !Object.hasOwn(commands, first)) return { command: "run", args: argv };
+  return { command: first as Name, args: argv.slice(1) };
+}

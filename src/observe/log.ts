@@ -1,0 +1,166 @@
+/**
+ * The logger: klog's lines, destinations and flags, so that what reads the Go
+ * program's log reads ours, or JSON. Everything that touches the world comes in
+ * as a `LogWorld` (`logworld.ts` has the real one).
+ *
+ * Where a line goes (klog's `loggingT.output`):
+ * - `--logtostderr` (the default): to stderr, if `--legacy_stderr_threshold_behavior`
+ *   (the default) or the severity reaches `--stderrthreshold`;
+ * - else to files, and to stderr as well from `--alsologtostderrthreshold` on with
+ *   `--alsologtostderr`, from `--stderrthreshold` on without.
+ */
+
+import { createLogFiles, type LogFile, type LogFiles } from "./logfile.ts";
+import { createLineRenderer, createStamp, type LogRecord, verbosityOf } from "./logline.ts";
+import { processWorld } from "./logworld.ts";
+
+/** What the logging flags ask for. */
+export interface LogSettings {
+  readonly format: "text" | "json";
+  /** `--v`. */
+  readonly verbosity: number;
+  /** `--vmodule`. */
+  readonly modules: readonly ModuleLevel[];
+  readonly toStderr: boolean;
+  readonly alsoToStderr: boolean;
+  /** Numbers of severities, but any number is allowed. */
+  readonly stderrThreshold: number;
+  readonly alsoToStderrThreshold: number;
+  /** `--legacy_stderr_threshold_behavior`. */
+  readonly ignoreThreshold: boolean;
+  /** `--log_dir`; empty: the temporary directory. */
+  readonly directory: string;
+  /** `--log_file`; wins over the directory. */
+  readonly file: string;
+  readonly maxFileBytes: number;
+  readonly skipHeaders: boolean;
+  readonly skipFileHeaders: boolean;
+  readonly addDirectory: boolean;
+  readonly oneOutput: boolean;
+}
+
+/** One item of `--vmodule`: a file name or glob, without extension, and its level. */
+export interface ModuleLevel {
+  readonly pattern: string;
+  readonly level: number;
+}
+
+/** klog's severities. */
+export type Severity = "info" | "warning" | "error" | "fatal";
+
+/** Their numbers, as thresholds count them. */
+export type SeverityNumber = 0 | 1 | 2 | 3;
+
+const NUMBERS = { info: 0, warning: 1, error: 2, fatal: 3 } as const;
+
+/** What the logger needs of the world. */
+export interface LogWorld {
+  /** Milliseconds since 1970; a fraction is printed as microseconds. */
+  now(): number;
+  readonly pid: number;
+  /** Never throws: a reader of stderr that is gone is no reason to stop. */
+  writeStderr(text: string): void;
+  /** Throws Node's errors. */
+  openFile(path: string, mode: "append" | "truncate"): LogFile;
+  /** Makes or replaces a symbolic link; failing is of no consequence. */
+  link(target: string, path: string): void;
+  /** Asked only when a file is opened. */
+  place(): LogPlace;
+}
+
+/** What log files' names and headers say about where they come from. */
+export interface LogPlace {
+  readonly program: string;
+  readonly host: string;
+  readonly user: string;
+  readonly temporary: string;
+  readonly build: string;
+}
+
+/** Writes lines for one source; all loggers made from one another share their destinations. */
+export interface Logger {
+  /** `level` says at which verbosity the line belongs; the caller has asked `v(level)`. */
+  info(message: string, level?: number): void;
+  warning(message: string): void;
+  /** The message says everything; JSON has the cause's text in `err` besides. */
+  error(message: string, cause?: unknown): void;
+  /** Only writes the F line; ending the process is the caller's. */
+  fatal(message: string, cause?: unknown): void;
+  /** Whether lines of this verbosity are wanted from this source. */
+  v(level: number): boolean;
+  /** Logs unless the last message under the key was the same; says whether it did. */
+  changed(key: string, severity: Severity, message: string, cause?: unknown): boolean;
+  /** Forgets the key, so that its next message is logged; says whether there was one. */
+  clear(key: string): boolean;
+  /** A logger for another source, such as `agent/reconcile.ts`. */
+  named(source: string): Logger;
+}
+
+/**
+ * A logger, for `source` at first. Nothing is opened before the first line, and
+ * that line throws a LogFileError if the log cannot be written at all.
+ */
+export function createLogger(
+  settings: LogSettings,
+  source: string,
+  world: LogWorld = processWorld(),
+): Logger {
+  const files = settings.toStderr ? undefined : createLogFiles(settings, world);
+  const lasts = new Map<string, string>();
+  const stamp = createStamp();
+  return named(source);
+
+  function named(source: string): Logger {
+    const render = createLineRenderer(settings, source, world.pid, stamp);
+    const verbosity = verbosityOf(source, settings.verbosity, settings.modules);
+    const write = (record: LogRecord): void => {
+      const now = world.now();
+      deliver(settings, world, files, record.severity, render(record, now), now);
+    };
+    const log = (severity: SeverityNumber, message: string, cause?: unknown): void =>
+      write({ severity, message, level: 0, cause });
+    return {
+      info: (message, level = 0) => write({ severity: NUMBERS.info, message, level }),
+      warning: (message) => log(NUMBERS.warning, message),
+      error: (message, cause) => log(NUMBERS.error, message, cause),
+      fatal: (message, cause) => log(NUMBERS.fatal, message, cause),
+      v: (level) => level <= verbosity,
+      changed(key, severity, message, cause) {
+        const last = `${severity} ${message}`;
+        if (lasts.get(key) === last) return false;
+        lasts.set(key, last);
+        log(NUMBERS[severity], message, cause);
+        return true;
+      },
+      clear: (key) => lasts.delete(key),
+      named,
+    };
+  }
+}
+
+function deliver(
+  settings: LogSettings,
+  world: LogWorld,
+  files: LogFiles | undefined,
+  severity: SeverityNumber,
+  line: string,
+  now: number,
+): void {
+  const shown = wantedOnStderr(settings, severity);
+  if (shown) world.writeStderr(line);
+  if (files === undefined) return;
+  let taken = false;
+  try {
+    taken = files.write(severity, line, now);
+  } finally {
+    // As in klog: the message must appear somewhere.
+    if (!taken && !shown) world.writeStderr(line);
+  }
+}
+
+/** klog's choice, see the head of this file. */
+function wantedOnStderr(settings: LogSettings, severity: SeverityNumber): boolean {
+  if (settings.toStderr) return settings.ignoreThreshold || severity >= settings.stderrThreshold;
+  const threshold = settings.alsoToStderr ? settings.alsoToStderrThreshold : settings.stderrThreshold;
+  return severity >= threshold;
+}
