@@ -5,15 +5,8 @@
  * line of the source, and a bundle has none.
  */
 
-import {
-  boolType,
-  type FlagType,
-  type FlagValues,
-  flag,
-  type Parsed,
-  stringType,
-  uintType,
-} from "../core/flags.ts";
+import { type FlagValues, flag } from "../core/flags.ts";
+import { boolType, type FlagType, type Parsed, stringType, uintType } from "../core/flagtypes.ts";
 import { parseGoInt } from "../core/integer.ts";
 import { goQuote } from "../core/quote.ts";
 import type { LogSettings, ModuleLevel } from "../observe/log.ts";

@@ -4,17 +4,14 @@
  */
 
 import {
-  boolType,
-  countType,
   effectiveFlags,
   type FlagsResult,
   type FlagValues,
   flag,
   parseFlags,
   renderUsage,
-  stringType,
-  wordType,
 } from "../core/flags.ts";
+import { boolType, countType, stringType, wordType } from "../core/flagtypes.ts";
 import { goQuote } from "../core/quote.ts";
 import type { LogSettings } from "../observe/log.ts";
 import { klogFlags, logSettings } from "./klog.ts";
@@ -76,8 +73,7 @@ type AgentFlag = keyof typeof agentFlags;
 /** The command line of `run`, read. */
 export type AgentFlagsResult = FlagsResult<typeof agentFlags>;
 
-/** The values of the agent's flags. */
-export type AgentFlagValues = FlagValues<typeof agentFlags>;
+type AgentFlagValues = FlagValues<typeof agentFlags>;
 
 /** What the flags ask for, in the program's own words. */
 export interface AgentOptions {

@@ -4,7 +4,7 @@
  */
 
 /** What strconv's two errors say. */
-export type IntegerFault = "invalid syntax" | "value out of range";
+type IntegerFault = "invalid syntax" | "value out of range";
 
 /** A whole number, or Go's reason why the text is none. */
 export type Integer =

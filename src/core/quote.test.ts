@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { goQuote } from "./quote.ts";
 
-// Each expectation was printed by Go's strconv.Quote.
+// Printed by Go's strconv.Quote, but for the last: a Go string cannot hold half a pair.
 describe("goQuote", () => {
   test.each([
     ["", '""'],

@@ -87,7 +87,11 @@ function create(
   const file =
     settings.file === "" ? inDirectory(settings, world, at, now, mode) : single(settings, world, mode);
   const header = settings.skipFileHeaders || settings.format === "json" ? "" : renderFileHeader(world, now);
-  if (header !== "") file.write(header);
+  try {
+    if (header !== "") file.write(header);
+  } catch {
+    // A full disk: the lines' own writes fail next, and are dealt with there.
+  }
   return { file, bytes: file.size + Buffer.byteLength(header) };
 }
 
