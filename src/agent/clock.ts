@@ -1,0 +1,32 @@
+/** Time, for the loop and what it waits for. Tests pass one of their own. */
+export interface Clock {
+  /** Milliseconds that never jump, since some moment. */
+  now(): number;
+  /** Resolves after `ms`, or as soon as `signal` is aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The longest delay that a timer takes; more would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The machine's monotonic clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  sleep: async (ms, signal) => {
+    for (let left = ms; left > 0 && !signal.aborted; left -= MAX_TIMER_MS) {
+      await sleepPiece(Math.min(left, MAX_TIMER_MS), signal);
+    }
+  },
+};
+
+function sleepPiece(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}

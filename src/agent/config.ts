@@ -1,0 +1,99 @@
+/** Holds the last good configuration, and re-reads it for each pass. */
+import {
+  type ConfigOptions,
+  type ConfigText,
+  type DecodedConfig,
+  decodeConfig,
+  type MasqConfig,
+} from "../core/config.ts";
+import { type Problem, type Result, renderProblem } from "../core/problem.ts";
+import type { Logger } from "../observe/log.ts";
+import { SourceError } from "../source/file.ts";
+import { abridge, type Reporter } from "./report.ts";
+
+export interface ConfigHolder {
+  /** Reads again; returns what is wrong now, which leaves `current` as it was. */
+  refresh(): readonly string[];
+  /** The last good configuration; undefined before the first. */
+  current(): MasqConfig | undefined;
+}
+
+interface HolderWorld {
+  readonly readConfig: () => ConfigText;
+  readonly log: Logger;
+}
+
+/** A holder that has read nothing yet. */
+export function createConfigHolder(
+  path: string,
+  options: ConfigOptions,
+  world: HolderWorld,
+  report: Reporter,
+): ConfigHolder {
+  const { log } = world;
+  let text: ConfigText | undefined;
+  let decoded: Result<DecodedConfig> | undefined;
+  let current: MasqConfig | undefined;
+
+  // Text that has not changed is not decoded again: that is every pass but a few.
+  const decode = (): Result<DecodedConfig> => {
+    const fresh = world.readConfig();
+    if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
+    const result = decodeConfig(fresh, options);
+    text = fresh;
+    decoded = result;
+    if (result.ok) announce(log, path, fresh, result.value);
+    return result;
+  };
+  return {
+    current: () => current,
+    refresh() {
+      const problems = problemsOf(decode);
+      if (problems.length > 0) report.error("config", "Error syncing configuration", problems);
+      else if (report.clear("config")) log.info("the configuration is good again");
+      if (decoded?.ok === true && problems.length === 0) current = decoded.value.config;
+      return problems;
+    },
+  };
+}
+
+function problemsOf(decode: () => Result<DecodedConfig>): readonly string[] {
+  try {
+    const result = decode();
+    return result.ok ? [] : result.problems.map(renderProblem);
+  } catch (error) {
+    if (error instanceof SourceError) return [error.message];
+    throw error;
+  }
+}
+
+function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
+  for (const line of abridge(warnings.map((problem: Problem) => renderProblem(problem)))) log.warning(line);
+  const source =
+    text.files.length === 0
+      ? `no configuration at ${path}, the defaults`
+      : text.files.map((file) => file.path).join(", ");
+  const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
+  const exceptions = masqueradeCIDRs.length === 0 ? "" : `, ${masqueradeCIDRs.length} masqueradeCIDRs`;
+  log.info(
+    `using ${source}: ${nonMasqueradeCIDRs.length} nonMasqueradeCIDRs${exceptions}, resyncInterval ${resyncIntervalMs / 1000}s`,
+  );
+  if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
+}
+
+/** The configuration as JSON with the file's keys. */
+function renderConfig(config: MasqConfig): string {
+  const { nonMasqueradeCIDRs, masqueradeCIDRs, nonMasqueradeDefaults: _, resyncIntervalMs, ...rest } = config;
+  const texts = {
+    nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text),
+    masqueradeCIDRs: masqueradeCIDRs.map(({ text }) => text),
+  };
+  return JSON.stringify({ ...texts, ...rest, resyncInterval: `${resyncIntervalMs / 1000}s` });
+}
+
+function sameText(a: ConfigText, b: ConfigText): boolean {
+  if (a.kind !== b.kind || a.files.length !== b.files.length) return false;
+  return a.files.every(
+    ({ path, bytes }, i) => b.files[i]?.path === path && Buffer.compare(bytes, b.files[i].bytes) === 0,
+  );
+}

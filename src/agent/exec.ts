@@ -1,0 +1,143 @@
+/**
+ * Runs one tool. The only place that makes child processes.
+ *
+ * A child leads its own process group, so that ending it ends what it started (a wrapper script's `sleep`
+ * would otherwise keep our pipes open). Past the deadline the group gets SIGTERM, and SIGKILL after a grace
+ * period: no library that does this runs on Node 20 without more of its own than these lines.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Answer, Script } from "../backend/backend.ts";
+
+/** A tool that could not be started, was ended by a signal, or exited with a code that is no answer. */
+export class CommandError extends Error {
+  readonly purpose: string;
+  /** The system's code if the tool could not be started, such as `ENOENT`. */
+  readonly code: string | undefined;
+  readonly exitCode: number | undefined;
+  readonly stderr: string;
+
+  constructor(
+    script: Script,
+    failure: { why: string; code?: string; exitCode?: number; stderr?: string; cause?: unknown },
+  ) {
+    super(`error ${script.purpose}: ${failure.why}${remedy(script, failure)}`, { cause: failure.cause });
+    this.name = "CommandError";
+    this.purpose = script.purpose;
+    this.code = failure.code;
+    this.exitCode = failure.exitCode;
+    this.stderr = failure.stderr ?? "";
+  }
+}
+
+/** How long a child may take to die of SIGTERM. */
+const GRACE_MS = 2_000;
+
+/** As many bytes of an error message as are worth keeping. */
+const STDERR_LIMIT = 65_536;
+
+/**
+ * Runs `script` to its end. Throws a `CommandError` unless it exits with 0 or a code it accepts, and the
+ * signal's reason once that is aborted.
+ */
+export async function run(script: Script, signal: AbortSignal): Promise<Answer> {
+  const answer = await execute(script, signal);
+  if (answer.exitCode === 1 && script.otherwise !== undefined) return run(script.otherwise, signal);
+  if (answer.exitCode === 0 || script.accept?.includes(answer.exitCode) === true) return answer;
+  const { exitCode, stderr } = answer;
+  throw new CommandError(script, { why: `exit status ${exitCode}: ${oneLine(stderr)}`, exitCode, stderr });
+}
+
+function execute(script: Script, signal: AbortSignal): Promise<Answer> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const stdin = script.stdin === undefined ? "ignore" : "pipe";
+    const child = spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+    const stdout = collect(child.stdout, Number.POSITIVE_INFINITY);
+    const stderr = collect(child.stderr, STDERR_LIMIT);
+    const end = endingOf(child, script.deadlineMs, signal);
+    child.on("error", (cause: NodeJS.ErrnoException) => {
+      end.clear();
+      const code = cause.code ?? "";
+      reject(new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause }));
+    });
+    child.on("close", (exitCode, killedBy) => {
+      end.clear();
+      if (exitCode !== null) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
+      // An agent that is told to end has no failure to report.
+      if (signal.aborted) return reject(signal.reason);
+      const why = end.reason() ?? `signal: ${killedBy}`;
+      reject(new CommandError(script, { why: `${why}: ${oneLine(stderr())}`, stderr: stderr() }));
+    });
+    // A tool that exits without reading its input breaks the pipe; its exit code says the rest.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(script.stdin);
+  });
+}
+
+/** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten. */
+function collect(stream: NodeJS.ReadableStream | null, limit: number): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on("data", (chunk: Buffer) => {
+    if (size < limit) chunks.push(chunk);
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks).toString("utf8");
+}
+
+/** Ends a child's process group at the deadline or at the agent's own end. */
+function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) {
+  let reason: string | undefined;
+  let grace: NodeJS.Timeout | undefined;
+  const kill = (why: string) => {
+    if (reason !== undefined) return;
+    reason = why;
+    killGroup(child, "SIGTERM");
+    grace = setTimeout(() => {
+      killGroup(child, "SIGKILL");
+      // Whoever left the group may hold the pipes for ever; what it would say no longer matters.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, GRACE_MS);
+  };
+  const onAbort = () => kill("stopping");
+  const deadline = setTimeout(() => kill(`no end after ${deadlineMs} ms, killed`), deadlineMs);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    reason: () => reason,
+    clear: () => {
+      clearTimeout(deadline);
+      clearTimeout(grace);
+      signal.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    // ESRCH: it has just ended by itself.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** A tool's complaint for a log line, without its advice to read its help. */
+function oneLine(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "" && !line.startsWith("Try `")).join("; ");
+}
+
+/** What an operator has to do about the failures that are not the rules' fault. */
+function remedy(script: Script, { code, stderr = "" }: { code?: string; stderr?: string }): string {
+  if (code === "ENOENT")
+    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)`;
+  if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
+    return " (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)";
+  }
+  if (/xtables lock|xtables\.lock/.test(stderr)) {
+    return " (another process holds the lock; in a container, mount the host's /run/xtables.lock)";
+  }
+  return "";
+}

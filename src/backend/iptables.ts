@@ -1,0 +1,211 @@
+/**
+ * The iptables backend: a chain of our own in the nat table, and a jump to it at the end of POSTROUTING.
+ *
+ * The order of programming is the Go program's, as recorded: chain (`-N`), jump (`-C`, `-A` if missing), then
+ * the chain's rules in one `iptables-restore --noflush`, which is atomic for packets. So a restore that is
+ * refused leaves an empty chain, which returns, and a chain that exists stays whole.
+ *
+ * Looking costs two short runs (`-S CHAIN`, `-C` of the jump) whatever else is in the table; saving the whole
+ * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
+ */
+import type { Family } from "../core/cidr.ts";
+import { type Drift, diffRules } from "../core/diff.ts";
+import { decompose, longestPrefixIntervals } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "./backend.ts";
+import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./iptables-rule.ts";
+
+/** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
+export type IptablesVariant = "path" | "nft" | "legacy";
+
+/** The exit code with which iptables says that a chain or rule is not there, or a new chain is already. */
+const ANSWER_NO = [1];
+
+/** Waiting 5 s for the xtables lock included. */
+const DEADLINE_MS = 30_000;
+
+/** What one rule more may cost a slow machine: 100,000 take 2 s on a fast one. */
+const DEADLINE_PER_RULE_MS = 1;
+
+/** The backend for a variant of the tools. */
+export function iptablesBackend(variant: IptablesVariant): Backend {
+  const tools = (family: Family): Tools => toolNames(variant, family);
+  return {
+    name: variant === "path" ? "iptables" : `iptables-${variant}`,
+    tools,
+    inspect: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
+    parse: parseObserved,
+    plan: (ruleset, capabilities, observed) =>
+      planScripts(tools(ruleset.family), ruleset, capabilities, observed),
+  };
+}
+
+/** The text for `iptables-restore --noflush`: naming the chain flushes it, in the same transaction. */
+export function renderRestore(ruleset: Ruleset, capabilities: Pick<Capabilities, "randomFully">): string {
+  const rules = desiredRules(ruleset, capabilities).map((rule) => renderRule(ruleset.chain, rule));
+  return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
+}
+
+/** Chains other than `chain` that a jump of ours in a listing of POSTROUTING leads to: left by an agent with another `--masq-chain`. */
+export function leftoverChains(chain: string, listing: string): string[] {
+  const jumps = listing.split("\n").map(tokenize);
+  const targets = jumps
+    .map((words) => words.at(-1) ?? "")
+    .filter((target, i) => isJump(jumps[i] ?? [], target));
+  return [...new Set(targets)].filter((target) => target !== chain);
+}
+
+/** Lists POSTROUTING. */
+export function listPostrouting(tools: Tools, capabilities: Pick<Capabilities, "wait">): Script {
+  return command(tools, capabilities, ["-S", "POSTROUTING", "-t", "nat"], "listing POSTROUTING", {
+    accept: ANSWER_NO,
+  });
+}
+
+function toolNames(variant: IptablesVariant, family: Family): Tools {
+  const base = family === "IPv4" ? "iptables" : "ip6tables";
+  const name = variant === "path" ? base : `${base}-${variant}`;
+  return { command: name, restore: `${name}-restore` };
+}
+
+function command(
+  tools: Tools,
+  { wait }: Pick<Capabilities, "wait">,
+  args: readonly string[],
+  purpose: string,
+  more: Pick<Script, "accept" | "otherwise"> = {},
+): Script {
+  return { file: tools.command, args: [...wait, ...args], purpose, deadlineMs: DEADLINE_MS, ...more };
+}
+
+function inspectScripts(tools: Tools, { chain }: Ruleset, capabilities: Capabilities): readonly Script[] {
+  const listChain = command(tools, capabilities, ["-S", chain, "-t", "nat"], `listing chain "${chain}"`, {
+    accept: ANSWER_NO,
+  });
+  if (!capabilities.check) return [listChain, listPostrouting(tools, capabilities)];
+  const check = command(tools, capabilities, ["-C", ...jumpArguments(chain)], "checking rule", {
+    accept: ANSWER_NO,
+  });
+  return [listChain, check];
+}
+
+function parseObserved(
+  { family, chain }: Ruleset,
+  capabilities: Capabilities,
+  answers: readonly Answer[],
+): Observed {
+  const [listing, jump] = answers;
+  if (listing === undefined || listing.exitCode !== 0) return { rules: undefined, jump: false };
+  const prefix = `-A ${chain} `;
+  const lines = listing.stdout.split("\n").filter((line) => line.startsWith(prefix));
+  return {
+    rules: lines.map((line) => canonicalListing(family, line.slice(prefix.length))),
+    jump: capabilities.check ? jump?.exitCode === 0 : hasJump(chain, jump?.stdout ?? ""),
+  };
+}
+
+function planScripts(tools: Tools, ruleset: Ruleset, capabilities: Capabilities, observed: Observed): Plan {
+  const { chain } = ruleset;
+  const rules = desiredRules(ruleset, capabilities).map(canonicalRule);
+  const drift: Drift[] = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
+  const steps: Script[] = [];
+  if (observed.rules === undefined) {
+    drift.push({ kind: "missing", where: `chain ${chain}` });
+    steps.push(createChain(tools, capabilities, chain));
+  }
+  if (!observed.jump) {
+    drift.push({ kind: "missing", where: `the jump from POSTROUTING to ${chain}` });
+    steps.push(ensureJump(tools, capabilities, chain));
+  }
+  if (observed.rules === undefined || drift.some(({ where }) => where.startsWith("rule "))) {
+    steps.push(restore(tools, ruleset, capabilities, rules.length));
+  }
+  return { drift, steps };
+}
+
+function createChain(tools: Tools, capabilities: Capabilities, chain: string): Script {
+  return command(tools, capabilities, ["-N", chain, "-t", "nat"], `creating chain "${chain}"`, {
+    accept: ANSWER_NO,
+  });
+}
+
+function ensureJump(tools: Tools, capabilities: Capabilities, chain: string): Script {
+  const append = command(
+    tools,
+    capabilities,
+    ["-A", ...jumpArguments(chain)],
+    `appending the jump from POSTROUTING to ${chain}`,
+  );
+  if (!capabilities.check) return append;
+  // Asked again just before adding: another agent may have added it meanwhile, and two jumps are never taken back.
+  return command(
+    tools,
+    capabilities,
+    ["-C", ...jumpArguments(chain)],
+    `checking the jump from POSTROUTING to ${chain}`,
+    { otherwise: append },
+  );
+}
+
+function restore(tools: Tools, ruleset: Ruleset, capabilities: Capabilities, rules: number): Script {
+  return {
+    file: tools.restore,
+    args: [...capabilities.restoreWait, "--noflush"],
+    stdin: renderRestore(ruleset, capabilities),
+    purpose: `programming chain "${ruleset.chain}"`,
+    deadlineMs: DEADLINE_MS + rules * DEADLINE_PER_RULE_MS,
+  };
+}
+
+function jumpComment(chain: string): string {
+  return `ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom ${chain} chain`;
+}
+
+function jumpArguments(chain: string): string[] {
+  return ["POSTROUTING", "-t", "nat", ...jumpMatch(chain)];
+}
+
+function jumpMatch(chain: string): string[] {
+  return [
+    "-m",
+    "comment",
+    "--comment",
+    jumpComment(chain),
+    "-m",
+    "addrtype",
+    "!",
+    "--dst-type",
+    "LOCAL",
+    "-j",
+    chain,
+  ];
+}
+
+function hasJump(chain: string, listing: string): boolean {
+  return listing.split("\n").some((line) => isJump(tokenize(line), chain));
+}
+
+/** Tools before 1.4.11 cannot check for a rule; like the Go program, we compare words without regard to their order. */
+function isJump(words: readonly string[], chain: string): boolean {
+  const wanted = ["-A", "POSTROUTING", ...jumpMatch(chain)];
+  return words.length === wanted.length && [...words].sort().join("\n") === wanted.sort().join("\n");
+}
+
+function desiredRules(
+  ruleset: Ruleset,
+  capabilities: Pick<Capabilities, "randomFully">,
+): ReturnType<typeof chainRules> {
+  return chainRules(flattenForPorts(ruleset), ruleset.masquerade.randomFully && capabilities.randomFully);
+}
+
+/**
+ * With port ranges an exception is masqueraded as everything else is, by the port rules at the end; so it only
+ * has to be left out of what returns. The chain then holds what remains after subtraction, in address order.
+ */
+function flattenForPorts(ruleset: Ruleset): Ruleset {
+  const { family, entries, masquerade } = ruleset;
+  if (masquerade.toPorts.length === 0 || entries.every(({ verdict }) => verdict === "return")) return ruleset;
+  const choices = entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" }));
+  const cidrs = longestPrefixIntervals(choices).flatMap((interval) => decompose(family, interval));
+  return { ...ruleset, entries: cidrs.map((cidr) => ({ cidr, verdict: "return", reason: "configured" })) };
+}

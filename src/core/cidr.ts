@@ -1,0 +1,183 @@
+/**
+ * CIDRs as Go's `net.ParseCIDR` takes them: no leading zeros in an octet, no zones, no short forms,
+ * but leading zeros in the prefix length (`10.0.0.0/08`). An IPv4-mapped address (`::ffff:10.0.0.0/104`)
+ * belongs to IPv4, as Go's `To4` says, and keeps its text, since the Go program hands it to iptables as it is.
+ *
+ * Both families share one code path: an address is a bigint of `ADDRESS_BITS[family]` bits.
+ */
+
+export type Family = "IPv4" | "IPv6";
+
+export const FAMILIES: readonly Family[] = ["IPv4", "IPv6"];
+
+export const ADDRESS_BITS: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
+
+/** An aligned block of addresses: `base` has no bit set below `bits`. */
+export interface Cidr {
+  readonly family: Family;
+  readonly base: bigint;
+  /** The prefix length, 0 to 32 or 128. */
+  readonly bits: number;
+  /** As it was written; iptables gets this text, for it may read it differently (`/08`, `/010`). */
+  readonly text: string;
+}
+
+/** Why a text is no CIDR; `network` is the block that its address lies in. */
+export type CidrFailure =
+  | { readonly reason: "syntax" }
+  | { readonly reason: "unaligned"; readonly address: string; readonly network: string };
+
+interface Address {
+  readonly family: Family;
+  readonly value: bigint;
+  /** Bits of the text's own form: 128 for an IPv4-mapped address. */
+  readonly width: number;
+}
+
+const MAPPED_PREFIX = 0xffffn;
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
+
+/** Parses `text` as the Go program does: `net.ParseCIDR`, then its alignment test. */
+export function parseCidr(text: string): Cidr | CidrFailure {
+  const slash = text.indexOf("/");
+  const address = slash < 0 ? undefined : parseAddress(text.slice(0, slash));
+  const length = slash < 0 ? undefined : parsePrefixLength(text, slash + 1);
+  if (address === undefined || length === undefined || length > address.width) return { reason: "syntax" };
+  const size = ADDRESS_BITS[address.family];
+  const hostBits = BigInt(address.width - length);
+  const base = (address.value >> hostBits) << hostBits;
+  // A mapped address in a block wider than the IPv4 space cannot be aligned: its 0xffff bits lie below the prefix.
+  if (base !== address.value || length < address.width - size) {
+    return { reason: "unaligned", ...describeUnaligned(address, length) };
+  }
+  return { family: address.family, base, bits: length - (address.width - size), text };
+}
+
+/** Narrows the result of `parseCidr`. */
+export function isCidr(result: Cidr | CidrFailure): result is Cidr {
+  return "base" in result;
+}
+
+/** Whether iptables may read the text otherwise than Go does: an IPv4-mapped address, or zeros before the prefix length. */
+export function isPassedOn(cidr: Cidr): boolean {
+  return (cidr.family === "IPv4" && cidr.text.includes(":")) || /\/0./.test(cidr.text);
+}
+
+export function lastAddress(cidr: Cidr): bigint {
+  return cidr.base + (1n << BigInt(ADDRESS_BITS[cidr.family] - cidr.bits)) - 1n;
+}
+
+/** `cidr` written canonically (RFC 5952 for IPv6). */
+export function formatCidr(cidr: Pick<Cidr, "family" | "base" | "bits">): string {
+  return `${formatAddress(cidr.family, cidr.base)}/${cidr.bits}`;
+}
+
+/** Dotted decimals, or RFC 5952 text as Go prints it (no dotted tail but for mapped addresses). */
+export function formatAddress(family: Family, value: bigint): string {
+  if (family === "IPv4") return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn));
+  const run = longestZeroRun(groups);
+  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
+  if (run.length < 2) return hex(groups);
+  return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`;
+}
+
+/** The value of an address, or undefined if Go's `netip.ParseAddr` refuses it or it has a zone. */
+export function parseAddress(text: string): Address | undefined {
+  if (text.indexOf(":") >= 0) return parseIpv6(text);
+  const value = parseIpv4(text, 0, text.length);
+  return value === undefined ? undefined : { family: "IPv4", value: BigInt(value), width: 32 };
+}
+
+function describeUnaligned(address: Address, length: number): { address: string; network: string } {
+  const mapped = address.width > ADDRESS_BITS[address.family];
+  const whole = mapped ? (MAPPED_PREFIX << 32n) | address.value : address.value;
+  const hostBits = BigInt(address.width - length);
+  const network = (whole >> hostBits) << hostBits;
+  const stillMapped = mapped && length >= 96;
+  return {
+    address: formatAddress(address.family, address.value),
+    network: stillMapped
+      ? `${formatAddress("IPv4", network & 0xffffffffn)}/${length - 96}`
+      : `${formatAddress(address.width === 32 ? "IPv4" : "IPv6", network)}/${length}`,
+  };
+}
+
+/** Digits only, as Go's `dtoi` reads them; undefined for none, others, or a number that fits no prefix length. */
+function parsePrefixLength(text: string, from: number): number | undefined {
+  if (from >= text.length) return undefined;
+  let length = 0;
+  for (let i = from; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < ZERO || code > NINE) return undefined;
+    length = length * 10 + code - ZERO;
+    if (length > 128) return undefined;
+  }
+  return length;
+}
+
+/** Four decimal octets in `text[from, to)` without leading zeros, as a number below 2^32. */
+function parseIpv4(text: string, from: number, to: number): number | undefined {
+  let value = 0;
+  let octet = -1;
+  let dots = 0;
+  for (let i = from; i < to; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (octet < 0 || ++dots > 3) return undefined;
+      value = value * 256 + octet;
+      octet = -1;
+    } else {
+      if (code < ZERO || code > NINE || octet === 0) return undefined;
+      octet = (octet < 0 ? 0 : octet * 10) + code - ZERO;
+      if (octet > 255) return undefined;
+    }
+  }
+  return octet < 0 || dots !== 3 ? undefined : value * 256 + octet;
+}
+
+/** RFC 4291 text: groups of up to four hex digits, one `::` for at least one group, an optional dotted tail. */
+function parseIpv6(text: string): Address | undefined {
+  const gap = text.indexOf("::");
+  const head = parseGroups(gap < 0 ? text : text.slice(0, gap), gap < 0);
+  const tail = gap < 0 ? [] : parseGroups(text.slice(gap + 2), true);
+  if (head === undefined || tail === undefined) return undefined;
+  const missing = 8 - head.length - tail.length;
+  if (gap < 0 ? missing !== 0 : missing < 1) return undefined;
+  let value = 0n;
+  for (const group of [...head, ...new Array<number>(missing).fill(0), ...tail])
+    value = (value << 16n) | BigInt(group);
+  if (value >> 32n === MAPPED_PREFIX) return { family: "IPv4", value: value & 0xffffffffn, width: 128 };
+  return { family: "IPv6", value, width: 128 };
+}
+
+/** The 16-bit groups of `a:b:c`, none for the empty text; a dotted address may stand last where `dottedTail` says so. */
+function parseGroups(text: string, dottedTail: boolean): number[] | undefined {
+  if (text === "") return [];
+  const groups: number[] = [];
+  const parts = text.split(":");
+  for (const [index, part] of parts.entries()) {
+    if (dottedTail && index === parts.length - 1 && part.indexOf(".") >= 0) {
+      const value = parseIpv4(part, 0, part.length);
+      if (value === undefined) return undefined;
+      groups.push(Math.floor(value / 65536), value % 65536);
+    } else {
+      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
+      groups.push(Number.parseInt(part, 16));
+    }
+  }
+  return groups;
+}
+
+function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  let start = 0;
+  for (let i = 0; i <= groups.length; i++) {
+    if (groups[i] === 0) continue;
+    if (i - start > best.length) best = { start, length: i - start };
+    start = i + 1;
+  }
+  return best;
+}

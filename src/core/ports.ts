@@ -1,0 +1,63 @@
+/**
+ * `--to-ports`: comma-separated ports and port ranges, as the Go program reads them with `strconv.Atoi`
+ * (a sign is taken, 70000 is not refused here but by iptables). The error texts are the Go program's.
+ */
+import { parseGoInt } from "./integer.ts";
+import { goQuote } from "./quote.ts";
+
+/** An inclusive range of ports. As wide as Go's int: iptables has the last word on what is a port. */
+export interface PortRange {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+export type ParsedPorts =
+  | { readonly ok: true; readonly ranges: readonly PortRange[] }
+  | { readonly ok: false; readonly message: string };
+
+/** The ranges of `text`; none for the empty text. */
+export function parsePorts(text: string): ParsedPorts {
+  const ranges: PortRange[] = [];
+  if (text === "") return { ok: true, ranges };
+  for (const part of text.split(",")) {
+    const range = parseRange(part);
+    if (typeof range === "string") return { ok: false, message: range };
+    ranges.push(range);
+  }
+  return { ok: true, ranges };
+}
+
+/**
+ * The share of new flows that each range takes when the rules are walked in order, so that every port is
+ * equally likely: range i gets size(i) of what is left from i on. The last one takes the rest, and has no share.
+ */
+export function rangeProbabilities(ranges: readonly PortRange[]): readonly number[] {
+  const sizes = ranges.map(({ first, last }) => Number(last - first + 1n));
+  let left = sizes.reduce((sum, size) => sum + size, 0);
+  return sizes.slice(0, -1).map((size) => {
+    const share = size / left;
+    left -= size;
+    return share;
+  });
+}
+
+/** `1000-1999`, or `1000` for a single port. */
+export function formatRange({ first, last }: PortRange): string {
+  return first === last ? `${first}` : `${first}-${last}`;
+}
+
+function parseRange(text: string): PortRange | string {
+  const ends = text.split("-");
+  if (ends.length > 2) return `invalid interval ${goQuote(text)}`;
+  const [first, last] = ends.map(parseInteger);
+  if (typeof first !== "bigint") return first ?? "";
+  if (last === undefined) return { first, last: first };
+  if (typeof last !== "bigint") return last;
+  return first > last ? `first is greater than last in ${goQuote(text)}` : { first, last };
+}
+
+/** Go's `strconv.Atoi` on a 64-bit machine. */
+function parseInteger(text: string): bigint | string {
+  const parsed = parseGoInt(text, 10, 64);
+  return parsed.ok ? parsed.value : `strconv.Atoi: parsing ${goQuote(text)}: ${parsed.fault}`;
+}

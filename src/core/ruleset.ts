@@ -1,0 +1,80 @@
+/**
+ * The rulesets that the configuration and the flags ask for, one per family: which destinations keep the
+ * pod's address, and how all others are masqueraded. What a packet filter makes of it is a backend's business.
+ */
+import { type Cidr, type Family, parseCidr } from "./cidr.ts";
+import type { ConfigOptions, MasqConfig } from "./config.ts";
+import type { PortRange } from "./ports.ts";
+
+/** The command line's part in the rules. */
+export interface Options extends ConfigOptions {
+  readonly masqChain: string;
+  readonly toPorts: readonly PortRange[];
+  readonly randomFully: boolean;
+}
+
+/** A destination and what becomes of packets to it: `return` keeps the pod's address. */
+export interface Entry {
+  readonly cidr: Cidr;
+  readonly verdict: "return" | "masquerade";
+  readonly reason: "link-local" | "configured" | "default";
+}
+
+/** The first entry that contains a destination decides; no match is masqueraded as `masquerade` says. */
+export interface Ruleset {
+  readonly family: Family;
+  readonly chain: string;
+  readonly entries: readonly Entry[];
+  readonly masquerade: { readonly randomFully: boolean; readonly toPorts: readonly PortRange[] };
+}
+
+/** RFC 3927 and RFC 4291, section 2.4. */
+const LINK_LOCAL: Readonly<Record<Family, string>> = { IPv4: "169.254.0.0/16", IPv6: "fe80::/10" };
+
+/** The families that the agent looks after. */
+export function enabledFamilies(options: Pick<Options, "enableIPv6">): readonly Family[] {
+  return options.enableIPv6 ? ["IPv4", "IPv6"] : ["IPv4"];
+}
+
+/** The ruleset of one family. */
+export function compileRuleset(family: Family, config: MasqConfig, options: Options): Ruleset {
+  return {
+    family,
+    chain: options.masqChain,
+    entries: compileEntries(family, config),
+    masquerade: { randomFully: options.randomFully, toPorts: options.toPorts },
+  };
+}
+
+/**
+ * Without exceptions the entries stand as the Go program writes them: link-local first, then the file's order.
+ * With exceptions the longest prefix decides, so they stand longest first, ties in the file's order, and
+ * link-local is one entry among them, which an explicit entry of the same prefix replaces.
+ */
+function compileEntries(family: Family, config: MasqConfig): readonly Entry[] {
+  const reason = config.nonMasqueradeDefaults ? "default" : "configured";
+  const exempt = ofFamily(family, config.nonMasqueradeCIDRs, "return", reason);
+  const linkLocal = linkLocalEntries(family, config);
+  if (config.masqueradeCIDRs.length === 0) return [...linkLocal, ...exempt];
+  const explicit = [...exempt, ...ofFamily(family, config.masqueradeCIDRs, "masquerade", "configured")];
+  const implicit = linkLocal.filter((entry) => !explicit.some(({ cidr }) => samePrefix(cidr, entry.cidr)));
+  return [...implicit, ...explicit].sort((a, b) => b.cidr.bits - a.cidr.bits);
+}
+
+function ofFamily(
+  family: Family,
+  cidrs: readonly Cidr[],
+  verdict: Entry["verdict"],
+  reason: Entry["reason"],
+): Entry[] {
+  return cidrs.filter((cidr) => cidr.family === family).map((cidr) => ({ cidr, verdict, reason }));
+}
+
+function linkLocalEntries(family: Family, config: MasqConfig): readonly Entry[] {
+  if (family === "IPv4" ? config.masqLinkLocal : config.masqLinkLocalIPv6) return [];
+  return [{ cidr: parseCidr(LINK_LOCAL[family]) as Cidr, verdict: "return", reason: "link-local" }];
+}
+
+function samePrefix(a: Cidr, b: Cidr): boolean {
+  return a.bits === b.bits && a.base === b.base;
+}

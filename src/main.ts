@@ -1,0 +1,56 @@
+/**
+ * The composition root: signals, command, exit code.
+ *
+ * Signals come first, before anything is loaded: as PID 1 there is no default action, and without a handler
+ * of ours SIGUSR1 would make Node open its debugger, on a host-network pod that of the node.
+ */
+import { constants } from "node:os";
+
+/** Signals that end the agent, with 128 + n; the rules stay. */
+const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGTERM"];
+/** Signals upon which a Go program dumps its stacks and exits with 2. */
+const ABORTING: readonly NodeJS.Signals[] = ["SIGQUIT", "SIGABRT"];
+/** Signals that a Go program ignores, but whose default would end a process. */
+const IGNORED: readonly NodeJS.Signals[] = [
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGPIPE",
+  "SIGALRM",
+  "SIGIO",
+  "SIGPROF",
+  "SIGVTALRM",
+  "SIGPWR",
+  "SIGXCPU",
+  "SIGXFSZ",
+];
+
+/** How long a tool that is being ended may keep the agent from exiting. */
+const EXIT_GRACE_MS = 3_000;
+
+const controller = new AbortController();
+let exitCode: number | undefined;
+
+function end(code: number): void {
+  exitCode ??= code;
+  controller.abort();
+  setTimeout(() => process.exit(exitCode), EXIT_GRACE_MS).unref();
+}
+
+for (const name of IGNORED) process.on(name, () => {});
+for (const name of ENDING) process.on(name, () => end(128 + constants.signals[name]));
+for (const name of ABORTING) process.on(name, () => process.exit(2));
+
+/** Commands load what they need when they are called: starting `run` must not cost what the others need. */
+const COMMANDS = {
+  run: async (args: readonly string[]) => (await import("./cli/run.ts")).runAgent(args, controller.signal),
+  version: async (args: readonly string[]) => (await import("./cli/version.ts")).printVersion(args),
+};
+
+async function main(): Promise<void> {
+  const { parseCommandLine } = await import("./core/flags.ts");
+  const { command, args } = parseCommandLine(process.argv.slice(2), COMMANDS);
+  const code = await COMMANDS[command](args);
+  process.exit(exitCode ?? code ?? 0);
+}
+
+void main();

@@ -1,0 +1,115 @@
+/**
+ * Reads the configuration: one file, or the `ip-masq*` files of a directory. Nothing there means the defaults;
+ * anything else that cannot be read is an error, so that a passing trouble never looks like an empty list.
+ */
+import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { join } from "node:path";
+import type { ConfigFile, ConfigText } from "../core/config.ts";
+
+/** The source of the configuration failed, not its text. */
+export class SourceError extends Error {
+  constructor(path: string, cause: unknown) {
+    const { code, syscall, message } = cause as NodeJS.ErrnoException;
+    super(code === undefined ? `${path}: ${message}` : `${syscall ?? "read"} ${path}: ${describe(message)}`, {
+      cause,
+    });
+    this.name = "SourceError";
+  }
+}
+
+/** A ConfigMap holds 1 MiB at most; beyond this a path leads to something that is no configuration. */
+const SIZE_LIMIT = 16 * 1024 * 1024;
+
+const FILE_PREFIX = "ip-masq";
+
+/** What stands at `path`. A directory is read only where `directoryAllowed`, as the Go program knows none. */
+export function readConfig(path: string, directoryAllowed: boolean): ConfigText {
+  if (directoryAllowed && isDirectory(path)) return { kind: "directory", files: readDirectory(path) };
+  const file = readFile(path);
+  return { kind: "file", files: file === undefined ? [] : [file] };
+}
+
+function isDirectory(path: string): boolean {
+  return withFile(path, (fd) => fstatSync(fd).isDirectory()) ?? false;
+}
+
+function readFile(path: string): ConfigFile | undefined {
+  const bytes = withFile(path, (fd) => readAll(fd));
+  return bytes === undefined ? undefined : { path, bytes };
+}
+
+/** Runs `use` on the open file; undefined if there is none. Non-blocking, since a path may lead to a FIFO. */
+function withFile<T>(path: string, use: (fd: number) => T): T | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return use(fd);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new SourceError(path, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+function readAll(fd: number): Buffer {
+  // A FIFO without a writer reads as empty, which would mean the defaults.
+  if (fstatSync(fd).isFIFO()) throw new Error("a FIFO is no configuration");
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(Math.max(65_536, fstatSync(fd).size - size + 1));
+    const count = readSync(fd, chunk);
+    if (count === 0) return Buffer.concat(chunks, size);
+    chunks.push(chunk.subarray(0, count));
+    size += count;
+    if (size > SIZE_LIMIT) throw new Error(`more than ${SIZE_LIMIT / 1024 / 1024} MiB are no configuration`);
+  }
+}
+
+/**
+ * The files of a directory in name order. The kubelet swaps a ConfigMap's `..data` link as a whole: if it moved
+ * while we read, the files are of two generations, and are read again.
+ */
+function readDirectory(path: string): readonly ConfigFile[] {
+  for (let attempt = 0; ; attempt++) {
+    const generation = generationOf(path);
+    const files = namesIn(path).map((name) => readMember(join(path, name)));
+    if (generation === generationOf(path) || attempt === 3) return files;
+  }
+}
+
+function namesIn(path: string): readonly string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+    return files
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith(FILE_PREFIX))
+      .sort();
+  } catch (error) {
+    throw new SourceError(path, error);
+  }
+}
+
+/** A listed file that is gone is no reason to do without its entries: whoever removes it is still at work, so ask again later. */
+function readMember(path: string): ConfigFile {
+  const file = readFile(path);
+  if (file === undefined)
+    throw new SourceError(path, new Error("listed, but does not exist (a dangling link?)"));
+  return file;
+}
+
+function generationOf(path: string): string | undefined {
+  try {
+    return readlinkSync(join(path, "..data"));
+  } catch {
+    // No such link: a plain directory, which has no generations.
+    return undefined;
+  }
+}
+
+/** `too many symbolic links encountered` of Node's `ELOOP: too many symbolic links encountered, open '/x'`. */
+function describe(message: string): string {
+  return message.replace(/^([A-Z0-9]+): (.*?)(?:, \w+(?: '.*')?)?$/s, "$2 ($1)");
+}
