@@ -26,7 +26,7 @@ await build({
   target: "node20",
   format: "cjs",
   banner: { js: "#!/usr/bin/env node" },
-  define: { __VERSION__: JSON.stringify(process.env["VERSION"] ?? version()) },
+  define: { __VERSION__: JSON.stringify(process.env.VERSION ?? version()) },
   legalComments: "none",
 });
 chmodSync(outfile, 0o755);

@@ -22,10 +22,12 @@ const ANY_EXIT = Array.from({ length: 256 }, (_, code) => code);
 
 /** Asks the tools of one family for their version. Throws only if the command cannot be started. */
 export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
-  const version = parseVersion(await run(versionScript(tools.command))) ?? ASSUMED;
+  const answer = await run(versionScript(tools.command));
+  const version = parseVersion(answer) ?? ASSUMED;
   const atLeast = (floor: readonly number[]) => compareVersions(version.split(".").map(Number), floor) >= 0;
   return {
     version,
+    variant: answer.stdout.includes("(nf_tables)") ? "nf_tables" : "legacy",
     check: atLeast(CHECK),
     wait: atLeast(WAIT_SECONDS) ? ["-w", "5"] : atLeast(WAIT) ? ["-w"] : [],
     restoreWait: atLeast(RESTORE_WAIT) ? ["-w", "5"] : await probeRestoreWait(tools, run),

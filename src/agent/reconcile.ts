@@ -61,39 +61,38 @@ export function createReconciler(
   const config = createConfigHolder(options.configPath, options, world, report);
   const families = new Map(enabledFamilies(options).map((family): [Family, FamilyState] => [family, {}]));
 
+  const tryFamily = async (
+    family: Family,
+    state: FamilyState,
+    current: MasqConfig,
+  ): Promise<Plan | string> => {
+    try {
+      const plan = await reconcileFamily(backend, compiled(family, state, current, options), state, world);
+      if (report.clear(family)) log.info(`${family}: the masquerade rules are in force again`);
+      return plan;
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const what = `Error syncing masquerade rules${family === "IPv6" ? " for IPv6" : ""}`;
+      report.error(family, what, [error.message], error);
+      return error.message;
+    }
+  };
+
   return async () => {
     const startedAt = now();
-    const errors = [...config.refresh()];
-    const usable = errors.length === 0 || options.watch ? config.current() : undefined;
-    const plans: Plan[] = [];
-    for (const [family, state] of usable === undefined ? [] : families) {
-      try {
-        plans.push(
-          await reconcileFamily(
-            backend,
-            compiled(family, state, usable as MasqConfig, options),
-            state,
-            world,
-          ),
-        );
-        if (report.clear(family)) log.info(`${family}: the masquerade rules are in force again`);
-      } catch (error) {
-        if (!(error instanceof CommandError)) throw error;
-        errors.push(error.message);
-        report.error(
-          family,
-          `Error syncing masquerade rules${family === "IPv6" ? " for IPv6" : ""}`,
-          [error.message],
-          error,
-        );
-      }
+    const problems = config.refresh();
+    const current = config.current();
+    const results: (Plan | string)[] = [];
+    if (current !== undefined && (problems.length === 0 || options.watch)) {
+      for (const [family, state] of families) results.push(await tryFamily(family, state, current));
     }
+    const plans = results.filter((result) => typeof result !== "string");
     return {
       durationMs: now() - startedAt,
       drift: plans.flatMap((plan) => plan.drift),
       applied: plans.reduce((sum, plan) => sum + plan.steps.length, 0),
-      errors,
-      resyncIntervalMs: config.current()?.resyncIntervalMs ?? DEFAULT_RESYNC_MS,
+      errors: [...problems, ...results.filter((result) => typeof result === "string")],
+      resyncIntervalMs: current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS,
     };
   };
 }
@@ -130,7 +129,7 @@ async function capabilitiesOf(
 ): Promise<Capabilities> {
   const { command } = backend.tools(family);
   const capabilities = await probe(backend.tools(family), run);
-  log.info(`${family}: using ${command} ${capabilities.version}`);
+  log.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
   if (masquerade.randomFully && !capabilities.randomFully) {
     log.warning(
       `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,

@@ -32,6 +32,8 @@ export interface Answer {
 /** What the tools of one family can do; `version` is as they say it. */
 export interface Capabilities {
   readonly version: string;
+  /** The kernel interface behind the tool; tools before 1.8 know only the old one. */
+  readonly variant: "nf_tables" | "legacy";
   /** `-C` exists (1.4.11). */
   readonly check: boolean;
   /** How the tool is told to wait for the xtables lock, if it can (1.4.20; with seconds from 1.4.22). */
@@ -64,6 +66,10 @@ export interface Backend {
   readonly inspect: (ruleset: Ruleset, capabilities: Capabilities) => readonly Script[];
   readonly parse: (ruleset: Ruleset, capabilities: Capabilities, answers: readonly Answer[]) => Observed;
   readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan;
+  /** A script whose answer shows what agents with other options have left in a family, ... */
+  readonly inspectLeftovers: (family: Family, capabilities: Capabilities) => Script;
+  /** ... and the names of the chains that it shows, other than `chain`. */
+  readonly parseLeftovers: (chain: string | undefined, answer: Answer) => readonly string[];
 }
 
 export interface Tools {

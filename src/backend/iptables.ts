@@ -37,6 +37,8 @@ export function iptablesBackend(variant: IptablesVariant): Backend {
     parse: parseObserved,
     plan: (ruleset, capabilities, observed) =>
       planScripts(tools(ruleset.family), ruleset, capabilities, observed),
+    inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
+    parseLeftovers,
   };
 }
 
@@ -44,22 +46,6 @@ export function iptablesBackend(variant: IptablesVariant): Backend {
 export function renderRestore(ruleset: Ruleset, capabilities: Pick<Capabilities, "randomFully">): string {
   const rules = desiredRules(ruleset, capabilities).map((rule) => renderRule(ruleset.chain, rule));
   return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
-}
-
-/** Chains other than `chain` that a jump of ours in a listing of POSTROUTING leads to: left by an agent with another `--masq-chain`. */
-export function leftoverChains(chain: string, listing: string): string[] {
-  const jumps = listing.split("\n").map(tokenize);
-  const targets = jumps
-    .map((words) => words.at(-1) ?? "")
-    .filter((target, i) => isJump(jumps[i] ?? [], target));
-  return [...new Set(targets)].filter((target) => target !== chain);
-}
-
-/** Lists POSTROUTING. */
-export function listPostrouting(tools: Tools, capabilities: Pick<Capabilities, "wait">): Script {
-  return command(tools, capabilities, ["-S", "POSTROUTING", "-t", "nat"], "listing POSTROUTING", {
-    accept: ANSWER_NO,
-  });
 }
 
 function toolNames(variant: IptablesVariant, family: Family): Tools {
@@ -179,6 +165,19 @@ function jumpMatch(chain: string): string[] {
     "-j",
     chain,
   ];
+}
+
+function listPostrouting(tools: Tools, capabilities: Pick<Capabilities, "wait">): Script {
+  return command(tools, capabilities, ["-S", "POSTROUTING", "-t", "nat"], "listing POSTROUTING", {
+    accept: ANSWER_NO,
+  });
+}
+
+/** Where jumps with our comment lead to: the chains of agents with another `--masq-chain`, or of another time. */
+function parseLeftovers(chain: string | undefined, { stdout }: Answer): readonly string[] {
+  const jumps = stdout.split("\n").map(tokenize);
+  const targets = jumps.flatMap((words) => (isJump(words, words.at(-1) ?? "") ? words.slice(-1) : []));
+  return [...new Set(targets)].filter((target) => target !== chain);
 }
 
 function hasJump(chain: string, listing: string): boolean {

@@ -1,9 +1,10 @@
 /** The command `run`: the agent itself. */
 import { systemClock } from "../agent/clock.ts";
 import { run as runScript } from "../agent/exec.ts";
+import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
 import { probe } from "../agent/probe.ts";
-import { createReconciler } from "../agent/reconcile.ts";
+import { createReconciler, type Outcome } from "../agent/reconcile.ts";
 import { chooseVariant } from "../agent/variant.ts";
 import type { Script } from "../backend/backend.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
@@ -56,17 +57,34 @@ async function start(
   const run = (script: Script) => runScript(script, signal);
   const variant = options.iptablesMode === "auto" ? await chooseVariant(run) : options.iptablesMode;
   const directoryAllowed = options.configPath !== agentFlags.config.initial;
-  const reconcile = createReconciler(
-    iptablesBackend(variant),
-    { ...options, toPorts: toPorts.ranges },
-    {
-      readConfig: () => readConfig(options.configPath, directoryAllowed),
-      run,
-      probe,
-      now: systemClock.now,
-      log: log.named("agent/reconcile.ts"),
-    },
+  const backend = iptablesBackend(variant);
+  const rules = { ...options, toPorts: toPorts.ranges };
+  const world = {
+    readConfig: () => readConfig(options.configPath, directoryAllowed),
+    run,
+    probe,
+    now: systemClock.now,
+    log: log.named("agent/reconcile.ts"),
+  };
+  const reconcile = afterFirstSuccess(createReconciler(backend, rules, world), () =>
+    warnOfLeftovers(backend, rules, world),
   );
   await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
   return undefined;
+}
+
+/** `reconcile`, and `then` once after the first pass without an error: what can wait until rules are in force. */
+function afterFirstSuccess(
+  reconcile: () => Promise<Outcome>,
+  then: () => Promise<void>,
+): () => Promise<Outcome> {
+  let done = false;
+  return async () => {
+    const outcome = await reconcile();
+    if (!done && outcome.errors.length === 0) {
+      done = true;
+      await then();
+    }
+    return outcome;
+  };
 }

@@ -1,0 +1,21 @@
+/**
+ * Which tables of the old kernel interface exist. A legacy tool may only look at one that does: looking would
+ * make it, and from then on iptables-nft would warn of it for ever.
+ */
+import { readFileSync } from "node:fs";
+import type { Family } from "../core/cidr.ts";
+
+const LISTS: Readonly<Record<Family, string>> = {
+  IPv4: "/proc/net/ip_tables_names",
+  IPv6: "/proc/net/ip6_tables_names",
+};
+
+/** The names of a family's legacy tables. */
+export function legacyTables(family: Family): readonly string[] {
+  try {
+    return readFileSync(LISTS[family], "utf8").split("\n");
+  } catch {
+    // No such list: the kernel has no legacy tables.
+    return [];
+  }
+}

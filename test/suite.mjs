@@ -1,0 +1,94 @@
+// All tests, one after the other, with one closing line that adds up their counts.
+// usage: node test/suite.mjs [--prove]
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+
+const prove = process.argv.includes("--prove");
+const AGENT = "node dist/ip-masq-agent.cjs";
+const REPLAY = ["python3", "test/conformance/replay.py"];
+const root = process.getuid?.() === 0;
+mkdirSync("build", { recursive: true });
+
+/** Each stage's command, and how its counts are read from what it printed. */
+const stages = [
+  { name: "check", argv: ["npm", "run", "--silent", "check"], counts: oneTest },
+  {
+    name: "units and kernel",
+    argv: ["npx", "vitest", "run", "--reporter=default", "--reporter=json", "--outputFile.json=build/vitest.json"],
+    env: prove ? { KILLS: "200" } : {},
+    counts: vitestCounts,
+  },
+  {
+    name: "recorded facts (--watch=false)",
+    argv: [...REPLAY, "--agent", `${AGENT} --watch=false`, "--deviations", "test/conformance/deviations.json", ...(prove ? ["--slow"] : [])],
+    counts: lastLineCounts,
+    needsRoot: true,
+  },
+  {
+    name: "recorded facts (default: --watch)",
+    argv: [...REPLAY, "--agent", AGENT, "--deviations", "test/conformance/deviations-watch.json"],
+    counts: lastLineCounts,
+    needsRoot: true,
+  },
+  {
+    name: "fuzz",
+    argv: ["node", "scripts/run-ts.mjs", "test/fuzz/fuzz.ts", "--count", prove ? "1200000" : "60000", "--seed", "1"],
+    counts: oneTest,
+  },
+  {
+    name: "differential against Go",
+    argv: ["node", "scripts/run-ts.mjs", "test/oracle/differential.ts", "--count", prove ? "500000" : "20000", "--seed", "1"],
+    counts: oneTest,
+    proveOnly: true,
+  },
+];
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const broken = [];
+for (const stage of stages.filter((stage) => prove || !stage.proveOnly)) {
+  console.log(`\n=== ${stage.name}`);
+  if (stage.needsRoot && !root) {
+    console.log("SKIPPED: needs root (network namespaces)");
+    total.skipped++;
+    continue;
+  }
+  const startedAt = performance.now();
+  const { code, output } = await run(stage);
+  const counts = stage.counts(code, output);
+  // A stage that fails without naming a failed test has failed all the same.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  for (const key of Object.keys(total)) total[key] += counts[key];
+  if (counts.failed > 0) broken.push(stage.name);
+  console.log(`--- ${stage.name}: exit ${code}, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+}
+if (broken.length > 0) console.log(`\nFAILED: ${broken.join(", ")}`);
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(broken.length > 0 ? 1 : 0);
+
+/** Runs a stage; its output is shown and kept. */
+function run({ argv, env = {} }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+    let output = "";
+    child.stdout.on("data", (chunk) => {
+      output += chunk;
+      process.stdout.write(chunk);
+    });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, output }));
+  });
+}
+
+function oneTest(code) {
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+function vitestCounts() {
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync("build/vitest.json", "utf8"));
+  return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
+}
+
+function lastLineCounts(_code, output) {
+  const [, passed = 0, failed = 0, skipped = 0] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
+  return { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
+}
