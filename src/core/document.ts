@@ -1,8 +1,16 @@
 /**
  * A configuration document: JSON or YAML 1.1 text, read as the Go program reads it,
  * as a tree whose nodes know where they stand.
+ *
+ * The Go program takes what begins with `{` for JSON (k8s.io/apimachinery's yaml.ToJSON) and converts the rest
+ * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either. What
+ * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
-import type { Problem, Result } from "./problem.ts";
+import { decodeBytes, parseJson, replaceLoneBytes } from "./json.ts";
+import type { Problem, ProblemCode, Result } from "./problem.ts";
+import { decodeYaml } from "./yaml-decode.ts";
+import { parseYaml } from "./yaml-parse.ts";
+import { readYaml } from "./yaml-read.ts";
 
 /** A value of the document, in JSON's kinds. `at` is a character offset into `Document.text`. */
 export type Node =
@@ -33,7 +41,89 @@ export interface Position {
   readonly column: number;
 }
 
-export function parseDocument(_bytes: Uint8Array, _path: string): Result<Document> {
-  const problems: Problem[] = [];
-  return { ok: false, problems };
+/**
+ * Reads a document, or says what is wrong with it in Go's words. Nodes from JSON are in the file's order,
+ * duplicates included; from YAML they are unique and sorted, as Go's JSON is. What an alias or a merge
+ * brings in stands where it is written, at the anchor.
+ */
+export function parseDocument(bytes: Uint8Array, path: string): Result<Document> {
+  return startsLikeJson(bytes) ? parseJsonDocument(bytes, path) : parseYamlDocument(bytes, path);
 }
+
+/** The line and column of an offset: lines end with LF, CR LF or CR, columns count characters. */
+export function positionAt(text: string, at: number): Position {
+  return locator(text)(at);
+}
+
+/** `positionAt` for many offsets in one text. */
+export function locator(text: string): (at: number) => Position {
+  const starts = [0];
+  for (const match of text.matchAll(/\r\n?|\n/g)) starts.push(match.index + match[0].length);
+  return (at) => {
+    let low = 0;
+    let high = starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((starts[middle] ?? 0) <= at) low = middle;
+      else high = middle;
+    }
+    let column = 1;
+    for (let i = starts[low] ?? 0; i < at && i < text.length; i++) {
+      // The first half of a pair is counted with the second.
+      if ((text.charCodeAt(i) & 0xfc00) !== 0xd800) column++;
+    }
+    return { line: low + 1, column };
+  };
+}
+
+function refuse(
+  path: string,
+  code: ProblemCode,
+  message: string,
+  text: string,
+  at: number,
+): Result<Document> {
+  const problem: Problem = { code, path, ...positionAt(text, at), message };
+  return { ok: false, problems: [problem] };
+}
+
+function parseJsonDocument(bytes: Uint8Array, path: string): Result<Document> {
+  const raw = decodeBytes(bytes);
+  const parsed = parseJson(raw);
+  const text = replaceLoneBytes(raw);
+  if (!parsed.ok) return refuse(path, "syntax", parsed.message, text, parsed.at);
+  return { ok: true, value: { format: "json", text, root: parsed.root } };
+}
+
+function parseYamlDocument(bytes: Uint8Array, path: string): Result<Document> {
+  const source = readYaml(bytes);
+  const { text } = source;
+  const parsed = parseYaml(source);
+  const decoded = parsed.ok && parsed.root !== undefined ? decodeYaml(parsed.root) : undefined;
+  const failure = !parsed.ok ? parsed.failure : decoded?.ok === false ? decoded.failure : undefined;
+  if (failure !== undefined) return refuse(path, failure.code, failure.message, text, failure.at);
+  // No document at all is null to Go.
+  const root: Node = decoded?.ok ? decoded.root : { kind: "null", at: 0 };
+  return { ok: true, value: { format: "yaml", text, root } };
+}
+
+/**
+ * Whether the first character that Go's unicode.IsSpace doesn't know is `{`. It knows more spaces than
+ * encoding/json, so a no-break space before the brace makes the file JSON, and bad JSON.
+ */
+function startsLikeJson(bytes: Uint8Array): boolean {
+  let at = 0;
+  for (let width = spaceWidth(bytes, at); width > 0; width = spaceWidth(bytes, at)) at += width;
+  return bytes[at] === 0x7b;
+}
+
+function spaceWidth(bytes: Uint8Array, at: number): number {
+  const [a = 0, b = 0, c = 0] = bytes.subarray(at, at + 3);
+  if (a === 0x20 || (a >= 9 && a <= 13)) return 1;
+  if (a === 0xc2) return b === 0x85 || b === 0xa0 ? 2 : 0;
+  const code = ((a & 0x0f) << 12) | ((b & 0x3f) << 6) | (c & 0x3f);
+  const valid = (a & 0xf0) === 0xe0 && (b & 0xc0) === 0x80 && (c & 0xc0) === 0x80;
+  return valid && WIDE_SPACES.test(String.fromCharCode(code)) ? 3 : 0;
+}
+
+const WIDE_SPACES = /[\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]/;

@@ -1,0 +1,204 @@
+/**
+ * Compares what we make of random inputs with what Go's own libraries make of them (main.go).
+ *
+ *     npx esbuild test/oracle/differential.ts --bundle --platform=node --format=cjs --outfile=/tmp/diff.cjs
+ *     node /tmp/diff.cjs --count 200000 --seed 1 [--op document]
+ *
+ * Needs Go with yaml.v2 2.4.0 and sigs.k8s.io/yaml 1.3.0, which on Debian 12 are the packages golang-go,
+ * golang-gopkg-yaml.v2-dev and golang-k8s-sigs-yaml-dev. Exits with 1 if there is a disagreement.
+ */
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { type Node, parseDocument } from "../../src/core/document.ts";
+import { documentSeeds, generateDocument, type Random, randomFrom } from "./corpus.ts";
+
+const BATCH = 2000;
+const BINARY = "/tmp/ip-masq-agent-oracle";
+const GO_ENVIRONMENT = { GO111MODULE: "off", GOPATH: "/usr/share/gocode", GOCACHE: "/tmp/gocache" };
+
+interface Answer {
+  readonly ok: boolean;
+  readonly error?: string;
+  readonly ambiguous?: boolean;
+  readonly value?: unknown;
+}
+
+/** One operation of main.go: inputs for it, and our answer to one. Values are compared as JSON. */
+interface Operation {
+  readonly generate: (random: Random) => Buffer;
+  readonly ours: (data: Buffer) => Answer;
+  /** Whether error texts have to agree, too; both are given in full. */
+  readonly sameError?: (ours: string, theirs: string) => boolean;
+}
+
+const seeds = documentSeeds();
+
+const OPERATIONS: Readonly<Record<string, Operation>> = {
+  document: {
+    generate: (random) => generateDocument(random, seeds),
+    ours: (data) => {
+      const parsed = parseDocument(data, "config");
+      if (parsed.ok) return { ok: true, value: canonical(parsed.value.root) };
+      return { ok: false, error: parsed.problems[0]?.message ?? "no problem given" };
+    },
+    sameError: sameDocumentError,
+  },
+};
+
+/** main.go's canonical form: numbers as they are, strings in hexadecimal. */
+function canonical(root: Node): string {
+  const out: string[] = [];
+  const hex = (text: string) => Buffer.from(text).toString("hex");
+  const pending: (Node | string)[] = [root];
+  for (let top = pending.pop(); top !== undefined; top = pending.pop()) {
+    if (typeof top === "string") out.push(top);
+    else if (top.kind === "null") out.push("<nil>");
+    else if (top.kind === "boolean") out.push(String(top.value));
+    else if (top.kind === "number") out.push(`#${top.literal}`);
+    else if (top.kind === "string") out.push(hex(top.value));
+    else if (top.kind === "array") pending.push("]", ...top.items.toReversed(), "[");
+    else pending.push("}", ...top.members.toReversed().flatMap(({ key, value }) => [value, hex(key)]), "{");
+  }
+  return out.map((text) => `${text} `).join("");
+}
+
+/** Go prints the offending key as a Go value, and takes any one of several unsupported keys. */
+function sameDocumentError(ours: string, theirs: string): boolean {
+  const short = (text: string) => text.replace(/^((?:yaml: invalid|Unsupported) map key).*/s, "$1");
+  return short(ours) === short(theirs);
+}
+
+class Oracle {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor() {
+    this.#child = spawn(BINARY, { env: { GOGC: "400" } });
+    this.#child.stderr.pipe(process.stderr);
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async ask(op: string, inputs: readonly Buffer[]): Promise<Answer[]> {
+    const requests = inputs.map((data) => JSON.stringify({ op, data: data.toString("base64") }));
+    this.#child.stdin.write(`${requests.join("\n")}\n`);
+    const answers: Answer[] = [];
+    for (const _ of inputs) {
+      const line = await this.#lines.next();
+      if (line.done) throw new Error("the oracle has died");
+      answers.push(JSON.parse(line.value));
+    }
+    return answers;
+  }
+
+  stop(): void {
+    this.#child.stdin.end();
+  }
+}
+
+function answer(operation: Operation, data: Buffer): Answer {
+  try {
+    return operation.ours(data);
+  } catch (error) {
+    return { ok: false, error: `we threw: ${error}` };
+  }
+}
+
+/** What is different, if anything is. */
+function disagreement(operation: Operation, data: Buffer, theirs: Answer): string | undefined {
+  const ours = answer(operation, data);
+  if (ours.error?.startsWith("we threw")) return ours.error;
+  if (ours.ok !== theirs.ok) return ours.ok ? "we accept" : "we refuse";
+  if (!ours.ok) {
+    const same = operation.sameError?.(ours.error ?? "", theirs.error ?? "") ?? true;
+    return same ? undefined : "error text";
+  }
+  if (theirs.ambiguous) return undefined;
+  return JSON.stringify(ours.value) === JSON.stringify(theirs.value) ? undefined : "value";
+}
+
+/** Cuts pieces out of an input as long as it is disagreed about in the same way. */
+async function minimise(
+  oracle: Oracle,
+  op: string,
+  operation: Operation,
+  input: Buffer,
+  kind: string,
+): Promise<Buffer> {
+  let best = input;
+  for (let size = Math.ceil(best.length / 2); size >= 1; ) {
+    const candidates: Buffer[] = [];
+    for (let at = 0; at < best.length && candidates.length < 400; at += size) {
+      candidates.push(Buffer.concat([best.subarray(0, at), best.subarray(at + size)]));
+    }
+    const answers = await oracle.ask(op, candidates);
+    const found = candidates.find((data, i) => disagreement(operation, data, answers[i] as Answer) === kind);
+    if (found !== undefined) best = found;
+    else size = size === 1 ? 0 : Math.ceil(size / 2);
+  }
+  return best;
+}
+
+async function compare(op: string, operation: Operation, count: number, seed: number): Promise<number> {
+  const oracle = new Oracle();
+  const random = randomFrom(seed);
+  const counts = { compared: 0, accepted: 0, ambiguous: 0, disagreements: 0 };
+  while (counts.compared < count) {
+    const inputs = Array.from({ length: Math.min(BATCH, count - counts.compared) }, () =>
+      operation.generate(random),
+    );
+    const answers = await oracle.ask(op, inputs);
+    for (const [i, data] of inputs.entries()) {
+      const theirs = answers[i] as Answer;
+      counts.compared++;
+      if (theirs.ok) counts.accepted++;
+      if (theirs.ambiguous) counts.ambiguous++;
+      const kind = disagreement(operation, data, theirs);
+      if (kind === undefined) continue;
+      counts.disagreements++;
+      if (counts.disagreements > 40) continue;
+      const least = await minimise(oracle, op, operation, data, kind);
+      const [again] = await oracle.ask(op, [least]);
+      console.log(`\n${op}: ${kind}: ${JSON.stringify(least.toString("latin1"))}`);
+      console.log(`  Go:   ${JSON.stringify(again)}\n  ours: ${JSON.stringify(answer(operation, least))}`);
+    }
+  }
+  oracle.stop();
+  console.log(`${op}: ${JSON.stringify(counts)} (seed ${seed})`);
+  return counts.disagreements;
+}
+
+/** Builds the oracle; a message if that can't be done here. */
+function build(): string | undefined {
+  const source = ["test/oracle/main.go", `${__dirname}/main.go`].find(existsSync);
+  if (source === undefined) return "run it in the project's directory: test/oracle/main.go is not here";
+  const env = { ...process.env, ...GO_ENVIRONMENT };
+  const { error, status, stderr } = spawnSync("go", ["build", "-o", BINARY, source], {
+    env,
+    encoding: "utf8",
+  });
+  if (error !== undefined) return `Go is missing (${error.message})`;
+  return status === 0 ? undefined : `the oracle can't be built: ${stderr}`;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: { count: { type: "string" }, seed: { type: "string" }, op: { type: "string" } },
+  });
+  const problem = build();
+  if (problem !== undefined) {
+    console.log(`SKIPPED: ${problem}`);
+    return 0;
+  }
+  let disagreements = 0;
+  for (const [op, operation] of Object.entries(OPERATIONS)) {
+    if (values.op !== undefined && values.op !== op) continue;
+    disagreements += await compare(op, operation, Number(values.count ?? 20_000), Number(values.seed ?? 1));
+  }
+  return disagreements === 0 ? 0 : 1;
+}
+
+main().then((status) => {
+  process.exitCode = status;
+});
