@@ -14,13 +14,27 @@ const stages = [
   { name: "check", argv: ["npm", "run", "--silent", "check"], counts: oneTest },
   {
     name: "units and kernel",
-    argv: ["npx", "vitest", "run", "--reporter=default", "--reporter=json", "--outputFile.json=build/vitest.json"],
+    argv: [
+      "npx",
+      "vitest",
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      "--outputFile.json=build/vitest.json",
+    ],
     env: prove ? { KILLS: "200" } : {},
     counts: vitestCounts,
   },
   {
     name: "recorded facts (--watch=false)",
-    argv: [...REPLAY, "--agent", `${AGENT} --watch=false`, "--deviations", "test/conformance/deviations.json", ...(prove ? ["--slow"] : [])],
+    argv: [
+      ...REPLAY,
+      "--agent",
+      `${AGENT} --watch=false`,
+      "--deviations",
+      "test/conformance/deviations.json",
+      ...(prove ? ["--slow"] : []),
+    ],
     counts: lastLineCounts,
     needsRoot: true,
   },
@@ -32,12 +46,28 @@ const stages = [
   },
   {
     name: "fuzz",
-    argv: ["node", "scripts/run-ts.mjs", "test/fuzz/fuzz.ts", "--count", prove ? "1200000" : "60000", "--seed", "1"],
+    argv: [
+      "node",
+      "scripts/run-ts.mjs",
+      "test/fuzz/fuzz.ts",
+      "--count",
+      prove ? "1200000" : "60000",
+      "--seed",
+      "1",
+    ],
     counts: oneTest,
   },
   {
     name: "differential against Go",
-    argv: ["node", "scripts/run-ts.mjs", "test/oracle/differential.ts", "--count", prove ? "500000" : "20000", "--seed", "1"],
+    argv: [
+      "node",
+      "scripts/run-ts.mjs",
+      "test/oracle/differential.ts",
+      "--count",
+      prove ? "500000" : "20000",
+      "--seed",
+      "1",
+    ],
     counts: oneTest,
     proveOnly: true,
   },
@@ -68,7 +98,10 @@ process.exit(broken.length > 0 ? 1 : 0);
 /** Runs a stage; its output is shown and kept. */
 function run({ argv, env = {} }) {
   return new Promise((resolve, reject) => {
-    const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+    const child = spawn(argv[0], argv.slice(1), {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ...env },
+    });
     let output = "";
     child.stdout.on("data", (chunk) => {
       output += chunk;
@@ -84,11 +117,14 @@ function oneTest(code) {
 }
 
 function vitestCounts() {
-  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync("build/vitest.json", "utf8"));
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(
+    readFileSync("build/vitest.json", "utf8"),
+  );
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
 }
 
 function lastLineCounts(_code, output) {
-  const [, passed = 0, failed = 0, skipped = 0] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
+  const [, passed = 0, failed = 0, skipped = 0] =
+    /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
   return { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
 }
