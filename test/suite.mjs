@@ -12,6 +12,7 @@ mkdirSync("build", { recursive: true });
 /** Each stage's command, and how its counts are read from what it printed. */
 const stages = [
   { name: "check", argv: ["npm", "run", "--silent", "check"], counts: oneTest },
+  { name: "package", argv: ["npx", "publint", "--strict"], counts: oneTest },
   {
     name: "units and kernel",
     argv: [
