@@ -12,7 +12,7 @@ import { delimiter, join, resolve } from "node:path";
 import { attempt, type CommandResult, command, commandNow } from "./command.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
 import { type Agent, createProcesses, type Seen } from "./processes.ts";
-import { buildTopology, type Namespaces, NODE_TOWARDS_POD } from "./topology.ts";
+import { buildTopology, type Namespaces, NODE, NODE_TOWARDS_POD } from "./topology.ts";
 import { createVolume, type Volume } from "./volume.ts";
 
 export interface AgentOptions {
@@ -33,8 +33,8 @@ export interface Lab {
   readonly flow: (protocol: "tcp" | "udp", destination: string) => Promise<Seen>;
   /** Only the address of it. */
   readonly ask: (protocol: "tcp" | "udp", destination: string) => Promise<string>;
-  /** A new flow from the node to an address of its own, from its address towards the pod. */
-  readonly askNodeItself: (protocol: "tcp" | "udp", destination: string) => Promise<string>;
+  /** A new flow from the node's address towards the world to its own address towards the pod. */
+  readonly askNodeItself: (protocol: "tcp" | "udp", family: Family) => Promise<string>;
   /** The node's packet filter; without a variant, `iptables` as found in PATH. */
   readonly iptables: (variant?: Variant, family?: Family) => Iptables;
   /** Runs a command in the node. */
@@ -99,7 +99,6 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     const [first = "", ...rest] = inside(namespaces.node, file, ...args);
     return attempt(first, rest, { stdin, env });
   };
-  const source = { IPv4: NODE_TOWARDS_POD.IPv4, IPv6: NODE_TOWARDS_POD.IPv6 };
   return {
     directory,
     volume,
@@ -109,8 +108,10 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     },
     flow: (protocol, destination) => pod.flow({ protocol, destination }),
     ask: async (protocol, destination) => (await pod.flow({ protocol, destination })).address,
-    askNodeItself: async (protocol, destination) =>
-      (await node.flow({ protocol, destination, source: source[familyOf(destination)] })).address,
+    askNodeItself: async (protocol, family) => {
+      const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
+      return (await node.flow({ protocol, ...ends })).address;
+    },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,
     async close() {

@@ -1,0 +1,138 @@
+/**
+ * SIGKILL at any moment, while the configuration changes: the chain is always whole. KILLS in the environment
+ * says how often (for each variant).
+ */
+import { expect } from "vitest";
+import { bothFamilies, config, describeKernel, flags, labTest, programmed, VARIANTS } from "./fixture.ts";
+import { CHAIN, type Iptables, type Variant } from "./iptables.ts";
+import { eventually, type Lab } from "./lab.ts";
+
+const { KILLS = "12" } = process.env;
+const kills = Number(KILLS);
+
+/** Rules enough that programming them takes a while, and their text more than fits a pipe. */
+const ENTRIES = 600;
+
+/** Two configurations without an entry in common: a mixture would show. */
+const CONFIGS = [0, 1].map((half) => {
+  const list = Array.from({ length: ENTRIES }, (_, i) => [
+    `10.${half}${Math.floor(i / 256)}.${i % 256}.0/24`,
+    `fd00:${half}:${i.toString(16)}::/48`,
+  ]);
+  return config({ nonMasqueradeCIDRs: list.flat(), cidrLimit: 2 * ENTRIES });
+});
+
+/** Long enough for the agent to start, to read, to program and to come to rest. */
+const LONGEST_LIFE_MS = 500;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Swaps the configurations at random intervals until told to end; returns the index of the last. */
+async function keepSwapping({ volume }: Lab, ended: AbortSignal): Promise<number> {
+  let current = 0;
+  while (!ended.aborted) {
+    current = 1 - current;
+    volume.write(CONFIGS[current] ?? "");
+    await pause(30 + Math.random() * 150);
+  }
+  return current;
+}
+
+/** Starts an agent and kills it, again and again. */
+async function keepKilling(lab: Lab, variant: Variant, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const agent = lab.startAgent({ flags: flags(variant) });
+    await pause(Math.random() * LONGEST_LIFE_MS);
+    await agent.end("SIGKILL");
+  }
+}
+
+/** Looks at both families' chains until told to end; returns what it saw, with how often. */
+async function keepLooking(
+  families: readonly Iptables[],
+  name: (family: number, rules: readonly string[] | undefined) => string,
+  ended: AbortSignal,
+): Promise<Map<string, number>> {
+  const seen = new Map<string, number>();
+  while (!ended.aborted) {
+    const listings = await Promise.all(families.map((iptables) => iptables.listing(CHAIN)));
+    for (const what of listings.map((rules, family) => name(family, rules)))
+      seen.set(what, (seen.get(what) ?? 0) + 1);
+    await pause(10);
+  }
+  return seen;
+}
+
+/** The two rulesets as the agent programs them when nobody disturbs it. */
+async function learnRulesets(lab: Lab, variant: Variant): Promise<string[]> {
+  const agent = lab.startAgent({ flags: flags(variant) });
+  const rulesets: string[] = [];
+  for (const text of CONFIGS) {
+    lab.volume.write(text);
+    const chains = await eventually(async () => {
+      const chains = await programmed(lab, variant);
+      for (const chain of chains) expect(rulesets).not.toContain(chain.join("\n"));
+      // Link-local, the entries, MASQUERADE, and the line that names the chain.
+      expect(chains.map((chain) => chain.length)).toEqual([ENTRIES + 3, ENTRIES + 3]);
+      return chains;
+    });
+    rulesets.push(...chains.map((chain) => chain.join("\n")));
+  }
+  await agent.end();
+  return rulesets;
+}
+
+describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills * 4_000 }, (variant) => {
+  labTest(
+    `a chain that is whole stays whole over ${kills} kills, and a restart converges`,
+    async ({ lab }) => {
+      const rulesets = await learnRulesets(lab, variant);
+      const name = (_family: number, rules: readonly string[] | undefined) => {
+        const index = rulesets.indexOf(rules?.join("\n") ?? "");
+        return index < 0 ? `neither: ${rules?.length} rules` : `ruleset ${index}`;
+      };
+      const end = new AbortController();
+      const looking = keepLooking(bothFamilies(lab, variant), name, end.signal);
+      const swapping = keepSwapping(lab, end.signal);
+      await keepKilling(lab, variant, kills).finally(() => end.abort());
+      const seen = await looking;
+      console.log(`iptables-${variant}, ${kills} kills: ${JSON.stringify(Object.fromEntries(seen))}`);
+      expect([...seen.keys()].filter((what) => what.startsWith("neither"))).toEqual([]);
+
+      const last = await swapping;
+      lab.startAgent({ flags: flags(variant) });
+      const wanted = rulesets.slice(2 * last, 2 * last + 2);
+      await eventually(async () => {
+        const chains = await programmed(lab, variant);
+        expect(chains.map((chain) => chain.join("\n"))).toEqual(wanted);
+      });
+      for (const iptables of bothFamilies(lab, variant)) {
+        const postrouting = (await iptables.listing("POSTROUTING")) ?? [];
+        expect(postrouting.filter((rule) => rule.endsWith(`-j ${CHAIN}`))).toHaveLength(1);
+      }
+    },
+  );
+
+  labTest(
+    "before the first programming the chain may be absent or empty, but never half",
+    async ({ lab }) => {
+      lab.volume.write(CONFIGS[0] ?? "");
+      const size = (_family: number, rules: readonly string[] | undefined) =>
+        String(rules?.length ?? "absent");
+      const end = new AbortController();
+      const looking = keepLooking(bothFamilies(lab, variant), size, end.signal);
+      await keepKilling(lab, variant, Math.ceil(kills / 4)).finally(() => end.abort());
+      const allowed = ["absent", "1", String(ENTRIES + 3)];
+      expect([...(await looking).keys()].filter((what) => !allowed.includes(what))).toEqual([]);
+      lab.startAgent({ flags: flags(variant) });
+      await eventually(async () =>
+        expect((await programmed(lab, variant)).map(({ length }) => length)).toEqual([
+          ENTRIES + 3,
+          ENTRIES + 3,
+        ]),
+      );
+    },
+  );
+});

@@ -1,0 +1,69 @@
+/** An agent that cannot do its work says why, once for each cause, in a line that says what to do; and recovers. */
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import {
+  config,
+  describeKernel,
+  expectVerdicts,
+  FAMILIES,
+  flags,
+  labTest,
+  logged,
+  programmed,
+  VARIANTS,
+} from "./fixture.ts";
+import { eventually, findTool } from "./lab.ts";
+import { createShims } from "./shims.ts";
+
+/** One line for each family. */
+const ONCE = FAMILIES.length;
+
+/** Retries come ever later, up to this. */
+const CONFIG = config({ resyncInterval: "200ms" });
+
+describeKernel.each(VARIANTS)("trouble, iptables-%s", { timeout: 60_000 }, (variant) => {
+  labTest("not root: one line, which says what is needed", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const shims = createShims(lab);
+    // The log of calls has to be writable without privileges.
+    await lab.inNode("sh", ["-c", `: > ${lab.directory}/calls; chmod 666 ${lab.directory}/calls`]);
+    const wrapper = [findTool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const agent = lab.startAgent({ flags: flags(variant), wrapper, env: shims.env });
+    await eventually(() => expect(shims.calls().length).toBeGreaterThanOrEqual(ONCE * 6));
+    const lines = logged(agent, "E");
+    expect(lines).toHaveLength(ONCE);
+    for (const line of lines) expect(line).toMatch(/needs root, or the capabilities NET_ADMIN and NET_RAW/);
+  });
+
+  labTest("no tools: one line, which says what to install; once they are there it works", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const directory = join(lab.directory, "tools");
+    mkdirSync(directory);
+    const agent = lab.startAgent({ flags: flags(variant), env: { PATH: directory } });
+    await eventually(() => expect(logged(agent, "E")).toHaveLength(ONCE));
+    for (const line of logged(agent, "E")) expect(line).toMatch(/is not in PATH: install it/);
+    for (const family of ["iptables", "ip6tables"])
+      for (const tool of [`${family}-${variant}`, `${family}-${variant}-restore`])
+        symlinkSync(findTool(tool), join(directory, tool));
+    await programmed(lab, variant);
+    await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node", "2001:4860:4860::8888": "node" });
+    expect(logged(agent, "E")).toHaveLength(ONCE);
+  });
+
+  labTest("tools that fail: a line when the cause changes, and none for each retry", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const shims = createShims(lab);
+    const agent = lab.startAgent({ flags: flags(variant), env: shims.env });
+    await programmed(lab, variant);
+    for (const [index, cause] of ["first trouble", "second trouble"].entries()) {
+      shims.replace(`echo '${cause}' >&2; exit 3`);
+      await eventually(() => expect(logged(agent, "E", cause)).toHaveLength(ONCE));
+      const enough = shims.calls().length + ONCE * 5;
+      await eventually(() => expect(shims.calls().length).toBeGreaterThan(enough));
+      expect(logged(agent, "E")).toHaveLength(ONCE * (index + 1));
+    }
+    // What is in force stays in force.
+    await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
+  });
+});
