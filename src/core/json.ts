@@ -24,6 +24,7 @@ const CLOSE_BRACKET = 93;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 const REPLACEMENT = "\uFFFD";
+const LONE_BYTE = 0xdc00;
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '"': '"',
@@ -40,19 +41,24 @@ type Container =
   | { readonly kind: "array"; readonly at: number; readonly items: Node[] }
   | { readonly kind: "object"; readonly at: number; readonly members: Member[] };
 
+/** A container that is open. */
+interface Frame {
+  readonly node: Container;
+  /** In an object: the key whose value is due, and its place. */
+  key: string;
+  keyAt: number;
+}
+
 interface Reader {
   readonly text: string;
   pos: number;
-  readonly open: Container[];
-  /** The key whose value is due, and its place. */
-  key: string;
-  keyAt: number;
+  readonly open: Frame[];
   failure: { readonly message: string; readonly at: number } | undefined;
 }
 
 /** `text` is that of decodeBytes: bytes that are no UTF-8 stand in it as lone surrogates. */
 export function parseJson(text: string): JsonParsed {
-  const reader: Reader = { text, pos: 0, open: [], key: "", keyAt: 0, failure: undefined };
+  const reader: Reader = { text, pos: 0, open: [], failure: undefined };
   const root = parseTop(reader);
   if (root !== undefined) return { ok: true, root };
   const failure = reader.failure ?? { message: "unexpected end of JSON input", at: text.length };
@@ -66,22 +72,34 @@ export function decodeBytes(bytes: Uint8Array): string {
   } catch {
     // Not UTF-8; TextDecoder could replace, too, but would make one U+FFFD of what Go makes several of.
   }
-  const pieces: string[] = [];
-  let from = 0;
-  const flush = (to: number) => {
-    if (to > from)
-      pieces.push(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(from, to)));
-  };
+  const units = new Uint16Array(bytes.length);
+  let length = 0;
   for (let at = 0; at < bytes.length; ) {
     const width = utf8Width(bytes, at);
-    if (width === 0) {
-      flush(at);
-      pieces.push(String.fromCharCode(0xdc00 | (bytes[at] ?? 0)));
-      from = at + 1;
+    const code = width === 0 ? LONE_BYTE | (bytes[at] ?? 0) : codePoint(bytes, at, width);
+    if (code < 0x10000) {
+      units[length++] = code;
+    } else {
+      units[length++] = 0xd7c0 + (code >> 10);
+      units[length++] = 0xdc00 | (code & 0x3ff);
     }
     at += width || 1;
   }
-  flush(bytes.length);
+  return fromUnits(units.subarray(0, length));
+}
+
+function codePoint(bytes: Uint8Array, at: number, width: number): number {
+  const lead = bytes[at] ?? 0;
+  let code = width === 1 ? lead : lead & (0xff >> (width + 1));
+  for (let i = 1; i < width; i++) code = (code << 6) | ((bytes[at + i] ?? 0) & 0x3f);
+  return code;
+}
+
+function fromUnits(units: Uint16Array): string {
+  const pieces: string[] = [];
+  for (let at = 0; at < units.length; at += 8192) {
+    pieces.push(String.fromCharCode(...units.subarray(at, at + 8192)));
+  }
   return pieces.join("");
 }
 
@@ -92,7 +110,16 @@ export function isLoneByte(code: number): boolean {
 
 /** Puts U+FFFD for what decodeBytes couldn't decode; the length stays. */
 export function replaceLoneBytes(text: string): string {
-  return /[\uDC80-\uDCFF]/.test(text) ? text.replace(/\p{Surrogate}/gu, REPLACEMENT) : text;
+  if (!/[\uDC80-\uDCFF]/.test(text)) return text;
+  const units = new Uint16Array(text.length);
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    units[at] = unit;
+    // The second half of a pair is taken together with the first, so that any other is alone.
+    if ((unit & 0xfc00) === 0xd800) units[++at] = text.charCodeAt(at);
+    else if (isLoneByte(unit)) units[at] = REPLACEMENT.charCodeAt(0);
+  }
+  return fromUnits(units);
 }
 
 /** The width of the UTF-8 character at an offset, 0 if there is none. */
@@ -167,51 +194,50 @@ function quoteByte(unit: number): string {
 function parseTop(reader: Reader): Node | undefined {
   let value = parseValue(reader);
   for (;;) {
-    const container = reader.open.at(-1);
-    if (value !== undefined && container === undefined) break;
-    if (reader.failure !== undefined || container === undefined) return undefined;
-    if (value !== undefined) add(reader, container, value);
-    value = parseNext(reader, container, value === undefined);
-    if (value === undefined && (reader.failure !== undefined || reader.open.at(-1) === container)) {
-      return undefined;
-    }
+    const frame = reader.open.at(-1);
+    if (frame === undefined) break;
+    if (reader.failure !== undefined) return undefined;
+    if (value !== undefined) add(frame, value);
+    value = parseNext(reader, frame, value === undefined);
+    // Neither a value nor a container that was opened: the text has ended.
+    if (value === undefined && reader.open.at(-1) === frame) return undefined;
   }
+  if (value === undefined) return undefined;
   skipSpace(reader);
   return reader.pos < reader.text.length ? refuse(reader, "after top-level value") : value;
 }
 
-function add(reader: Reader, container: Container, value: Node): void {
-  if (container.kind === "array") container.items.push(value);
-  else container.members.push({ key: reader.key, at: reader.keyAt, value });
+function add({ node, key, keyAt }: Frame, value: Node): void {
+  if (node.kind === "array") node.items.push(value);
+  else node.members.push({ key, at: keyAt, value });
 }
 
 /** The container's next value, or the container itself if it ends here; undefined also if one was opened. */
-function parseNext(reader: Reader, container: Container, first: boolean): Node | undefined {
-  const isArray = container.kind === "array";
+function parseNext(reader: Reader, frame: Frame, first: boolean): Node | undefined {
+  const isArray = frame.node.kind === "array";
   skipSpace(reader);
   const unit = reader.pos < reader.text.length ? peek(reader) : 0;
   if (unit === (isArray ? CLOSE_BRACKET : CLOSE_BRACE)) {
     reader.pos++;
     reader.open.pop();
-    return container;
+    return frame.node;
   }
   if (!first) {
     if (unit !== COMMA)
       return refuseOrEnd(reader, isArray ? "after array element" : "after object key:value pair");
     reader.pos++;
   }
-  return isArray || parseKey(reader) ? parseValue(reader) : undefined;
+  return isArray || parseKey(reader, frame) ? parseValue(reader) : undefined;
 }
 
-function parseKey(reader: Reader): boolean {
+function parseKey(reader: Reader, frame: Frame): boolean {
   skipSpace(reader);
   if (reader.pos >= reader.text.length) return false;
   if (peek(reader) !== QUOTE) return refuse(reader, "looking for beginning of object key string") ?? false;
-  const at = reader.pos;
+  frame.keyAt = reader.pos;
   const key = parseString(reader);
   if (key === undefined) return false;
-  reader.key = key;
-  reader.keyAt = at;
+  frame.key = key;
   skipSpace(reader);
   if (peek(reader) !== COLON) return refuseOrEnd(reader, "after object key") ?? false;
   reader.pos++;
@@ -246,8 +272,8 @@ function parseValue(reader: Reader): Node | undefined {
   return { kind: "number", at, literal: reader.text.slice(at, reader.pos) };
 }
 
-function open(reader: Reader, container: Container): undefined {
-  reader.open.push(container);
+function open(reader: Reader, node: Container): undefined {
+  reader.open.push({ node, key: "", keyAt: 0 });
   if (reader.open.length > MAX_DEPTH) return refuse(reader, "exceeded max depth");
   reader.pos++;
   return undefined;
