@@ -1,0 +1,201 @@
+/** What an operator is given besides the program, compared with the program: manifest, example, README. */
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { agentFlags } from "../src/cli/options.ts";
+import { decodeConfig } from "../src/core/config.ts";
+import { type Node, parseDocument } from "../src/core/document.ts";
+import type { FlagTable } from "../src/core/flags.ts";
+import { renderProblem } from "../src/core/problem.ts";
+
+type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
+
+const README = readFileSync("README.md", "utf8");
+const CONFIG_OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: false };
+
+const manifest = readManifest("ip-masq-agent.yaml");
+const spec = at(manifest, "spec");
+const pod = at(spec, "template.spec");
+const container = at(pod, "containers.0");
+
+test("it is a DaemonSet in kube-system that selects its own pods", () => {
+  expect(manifest).toMatchObject({
+    apiVersion: "apps/v1",
+    kind: "DaemonSet",
+    metadata: { name: "ip-masq-agent", namespace: "kube-system" },
+  });
+  const labels = { "k8s-app": "ip-masq-agent" };
+  expect(at(spec, "selector.matchLabels")).toEqual(labels);
+  expect(at(spec, "template.metadata.labels")).toEqual(labels);
+});
+
+test("it is on every Linux node, in the node's network, before ordinary pods", () => {
+  expect(pod).toMatchObject({
+    hostNetwork: true,
+    dnsPolicy: "Default",
+    priorityClassName: "system-node-critical",
+    nodeSelector: { "kubernetes.io/os": "linux" },
+    automountServiceAccountToken: false,
+  });
+  expect(at(pod, "tolerations")).toEqual([
+    { operator: "Exists", effect: "NoSchedule" },
+    { operator: "Exists", effect: "NoExecute" },
+    { operator: "Exists" },
+  ]);
+});
+
+test("it has the two capabilities that it needs, and nothing else", () => {
+  expect(at(container, "securityContext")).toEqual({
+    privileged: false,
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"], add: ["NET_ADMIN", "NET_RAW"] },
+  });
+  expect(at(pod, "securityContext.seccompProfile")).toEqual({ type: "RuntimeDefault" });
+  expect(at(pod, "containers")).toHaveLength(1);
+  for (const key of ["hostPID", "hostIPC", "initContainers"]) expect(pod).not.toHaveProperty(key);
+});
+
+test("a read-only root file system goes with the logging defaults", () => {
+  expect(agentFlags.logtostderr.initial).toBe(true);
+  expect(container).not.toHaveProperty("args");
+});
+
+test("the ConfigMap's key appears where the agent looks for it, and may be missing", () => {
+  expect(at(pod, "volumes")).toContainEqual({
+    name: "config",
+    configMap: {
+      name: "ip-masq-agent",
+      optional: true,
+      items: [{ key: "config", path: "ip-masq-agent" }],
+    },
+  });
+  expect(at(container, "volumeMounts")).toContainEqual({
+    name: "config",
+    mountPath: "/etc/config",
+    readOnly: true,
+  });
+  expect(agentFlags.config.initial).toBe("/etc/config/ip-masq-agent");
+  // `--from-file=agent-config` makes a key of each file.
+  expect(readdirSync("agent-config")).toEqual(["config"]);
+});
+
+test("the xtables lock is the host's", () => {
+  expect(at(pod, "volumes")).toContainEqual({
+    name: "xtables-lock",
+    hostPath: { path: "/run/xtables.lock", type: "FileOrCreate" },
+  });
+  expect(at(container, "volumeMounts")).toContainEqual({
+    name: "xtables-lock",
+    mountPath: "/run/xtables.lock",
+  });
+});
+
+test("it asks for little, has a memory limit and no CPU limit, and is replaced bit by bit", () => {
+  expect(at(container, "resources")).toEqual({
+    requests: { cpu: "10m", memory: "64Mi" },
+    limits: { memory: "384Mi" },
+  });
+  expect(at(spec, "updateStrategy")).toEqual({
+    type: "RollingUpdate",
+    rollingUpdate: { maxUnavailable: "10%" },
+  });
+  expect(at(pod, "terminationGracePeriodSeconds")).toBeLessThanOrEqual(10);
+});
+
+test("the image is a placeholder of this version", () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  expect(at(container, "image")).toBe(`ip-masq-agent:v${version}`);
+});
+
+test("the example configuration has no problem and no warning", () => {
+  expect(decode(readFileSync("agent-config/config"))).toMatchObject({ problems: [], warnings: [] });
+});
+
+test("the README's commands name what the manifest names", () => {
+  expect(README).toContain("kubectl create -f ip-masq-agent.yaml\n");
+  expect(README).toContain(
+    "kubectl create configmap ip-masq-agent --from-file=agent-config --namespace=kube-system\n",
+  );
+});
+
+test("the README's tables of flags have every flag with its default", () => {
+  const documented = [...README.matchAll(/^\| `--([\w-]+)` \| `([^`]*)` \|/gm)].map(
+    ([, name, initial]) => [name, initial] as const,
+  );
+  const flags = Object.entries(agentFlags as FlagTable).map(([name, { type, initial }]) => {
+    const printed = type.print(initial);
+    return [name, printed === "" ? '""' : printed] as const;
+  });
+  expect(documented.toSorted()).toEqual(flags.toSorted());
+});
+
+test("the README's table of keys has every key that the agent knows", () => {
+  const samples: Readonly<Record<string, string>> = {
+    nonMasqueradeCIDRs: "[10.0.0.0/8]",
+    masqueradeCIDRs: "[10.20.0.0/16]",
+    cidrLimit: "64",
+    masqLinkLocal: "false",
+    masqLinkLocalIPv6: "false",
+    resyncInterval: "60s",
+  };
+  const section = README.slice(README.indexOf("## Configuration"), README.indexOf("## Flags"));
+  const documented = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key ?? "");
+  for (const key of documented)
+    expect(decode(`${key}: ${samples[key]}`), key).toMatchObject({ problems: [], warnings: [] });
+  expect(decode("cidrLimits: 64").warnings).toEqual(["f:1:1: cidrLimits: unknown key, ignored"]);
+
+  const decoded = decodeConfig({ kind: "file", files: [] }, CONFIG_OPTIONS);
+  if (!decoded.ok) throw new Error("the defaults have problems");
+  // The configuration's fields are the file's keys, but for these.
+  const { nonMasqueradeDefaults: _, resyncIntervalMs: __, ...fields } = decoded.value.config;
+  expect(documented.toSorted()).toEqual([...Object.keys(fields), "resyncInterval"].toSorted());
+});
+
+test("the tables of packages have every package with its version", () => {
+  const text = readFileSync("docs/dependencies.md", "utf8");
+  const documented = [...text.matchAll(/^\| `([^`]+)` \| (\d[\w.-]*) \|/gm)].map(([, name, version]) => [
+    name,
+    version,
+  ]);
+  const { dependencies = {}, devDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+  expect(documented.toSorted()).toEqual(Object.entries({ ...dependencies, ...devDependencies }).toSorted());
+});
+
+function decode(text: string | Uint8Array): { problems: string[]; warnings: string[] } {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  const decoded = decodeConfig({ kind: "file", files: [{ path: "f", bytes }] }, CONFIG_OPTIONS);
+  return decoded.ok
+    ? { problems: [], warnings: decoded.value.warnings.map(renderProblem) }
+    : { problems: decoded.problems.map(renderProblem), warnings: [] };
+}
+
+/** The manifest as the agent's own reader sees it. */
+function readManifest(path: string): Plain {
+  const parsed = parseDocument(readFileSync(path), path);
+  if (!parsed.ok) throw new Error(parsed.problems.map(renderProblem).join("\n"));
+  return plain(parsed.value.root);
+}
+
+function plain(node: Node): Plain {
+  switch (node.kind) {
+    case "null":
+      return null;
+    case "number":
+      return Number(node.literal);
+    case "array":
+      return node.items.map(plain);
+    case "object":
+      return Object.fromEntries(node.members.map(({ key, value }) => [key, plain(value)]));
+    default:
+      return node.value;
+  }
+}
+
+/** What stands at a path such as `containers.0.image`. */
+function at(value: Plain, path: string): Plain {
+  const found = path
+    .split(".")
+    .reduce<Plain | undefined>((parent, key) => (parent as Record<string, Plain> | null)?.[key], value);
+  if (found === undefined) throw new Error(`the manifest has no ${path}`);
+  return found;
+}
