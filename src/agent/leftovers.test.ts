@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import { OPTIONS, rulesetOf } from "../../test/support/config.ts";
+import { recordedLog } from "../../test/support/log.ts";
+import { createNode, DENIED, type FakeNode } from "../../test/support/node.ts";
+import { iptablesBackend } from "../backend/iptables.ts";
+import type { Options } from "../core/ruleset.ts";
+import { warnOfLeftovers } from "./leftovers.ts";
+import { probe } from "./probe.ts";
+import { createReconciler } from "./reconcile.ts";
+
+const backend = iptablesBackend("path");
+
+/** Runs one pass of an agent with these options, as if it had been there before. */
+async function agentWas(node: FakeNode, options: Partial<Options>): Promise<void> {
+  const { log } = recordedLog();
+  const readConfig = () => ({ kind: "file", files: [] }) as const;
+  const world = { readConfig, run: node.run, probe, now: () => 0, log };
+  await createReconciler(backend, { ...OPTIONS, configPath: "/c", watch: true, ...options }, world)();
+}
+
+/** What an agent with these options warns of. */
+async function warned(node: FakeNode, options: Partial<Options> = {}, verbosity = 0): Promise<string[]> {
+  const { log, taken } = recordedLog(verbosity);
+  const readConfig = () => {
+    throw new Error("leftovers do not depend on the configuration");
+  };
+  const all = { ...OPTIONS, ...options };
+  await warnOfLeftovers(backend, all, { readConfig, run: node.run, probe, now: () => 0, log });
+  return taken();
+}
+
+test("on a node of its own there is nothing to say", async () => {
+  const node = createNode();
+  await agentWas(node, { enableIPv6: true });
+  expect(await warned(node, { enableIPv6: true })).toEqual([]);
+});
+
+test("a renamed chain", async () => {
+  const node = createNode();
+  await agentWas(node, { masqChain: "OLD" });
+  await agentWas(node, {});
+  expect(await warned(node)).toMatchInlineSnapshot(`
+    [
+      "W IPv4: chain OLD and a jump to it still stand from an earlier agent, though --masq-chain is IP-MASQ-AGENT: they go on deciding until they are removed",
+    ]
+  `);
+});
+
+test("IPv6 that was on", async () => {
+  const node = createNode();
+  await agentWas(node, { enableIPv6: true });
+  expect(await warned(node)).toMatchInlineSnapshot(`
+    [
+      "W IPv6: chain IP-MASQ-AGENT and a jump to it still stand from an earlier agent, though --enable-ipv6 is off: they go on deciding until they are removed",
+    ]
+  `);
+});
+
+test("looking changes nothing", async () => {
+  const node = createNode();
+  await agentWas(node, { masqChain: "OLD" });
+  const before = structuredClone(node.IPv4.chains);
+  node.taken();
+  await warned(node);
+  expect(node.taken()).toMatchInlineSnapshot(`
+    [
+      "iptables --version",
+      "iptables -w 5 -S POSTROUTING -t nat",
+      "ip6tables --version",
+      "ip6tables -w 5 -S POSTROUTING -t nat",
+    ]
+  `);
+  expect(node.IPv4.chains).toEqual(before);
+});
+
+test("what cannot be looked at is said only at --v=2", async () => {
+  const node = createNode();
+  node.interfere = ({ file, args }) =>
+    file === "ip6tables" && !args.includes("--version") ? DENIED : undefined;
+  expect(await warned(node)).toEqual([]);
+  expect(await warned(node, {}, 2)).toMatchInlineSnapshot(`
+    [
+      "I IPv6: cannot look for what earlier agents left: error listing POSTROUTING: exit status 4: Permission denied (you must be root) (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)",
+    ]
+  `);
+});
+
+test("a foreign jump to a foreign chain is none of our business", async () => {
+  const node = createNode();
+  const { chain } = rulesetOf("IPv4", "", { masqChain: "FOREIGN" });
+  node.IPv4.chains.set(chain, []);
+  node.IPv4.chains.get("POSTROUTING")?.push(`-m addrtype ! --dst-type LOCAL -j ${chain}`);
+  expect(await warned(node)).toEqual([]);
+});

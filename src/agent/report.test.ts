@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { recordedLog } from "../../test/support/log.ts";
+import { abridge, createReporter } from "./report.ts";
+
+test("a failure is said once for each change of its cause, under its own key", () => {
+  const { log, taken } = recordedLog();
+  const report = createReporter(log, false);
+  report.error("a", "Error", ["x"]);
+  report.error("a", "Error", ["x"]);
+  report.error("b", "Error", ["x"]);
+  report.error("a", "Error", ["x", "y"]);
+  report.error("a", "Error", ["x"]);
+  expect(taken()).toEqual(["E Error: x", "E Error: x", "E Error: x", "E Error: y", "E Error: x"]);
+});
+
+test("with repeat, it is said as often as it is met", () => {
+  const { log, taken } = recordedLog();
+  const report = createReporter(log, true);
+  report.error("a", "Error", ["x"]);
+  report.error("a", "Error", ["x"]);
+  expect(taken()).toEqual(["E Error: x", "E Error: x"]);
+});
+
+test("clear says whether there was a failure, after which the same one is news", () => {
+  const { log, taken } = recordedLog();
+  const report = createReporter(log, false);
+  expect(report.clear("a")).toBe(false);
+  report.error("a", "Error", ["x"]);
+  expect(report.clear("b")).toBe(false);
+  expect(report.clear("a")).toBe(true);
+  expect(report.clear("a")).toBe(false);
+  report.error("a", "Error", ["x"]);
+  expect(taken()).toEqual(["E Error: x", "E Error: x"]);
+});
+
+test.each([
+  [0, 0, undefined],
+  [20, 20, "line 20"],
+  [21, 21, "and 1 more"],
+  [500, 21, "and 480 more"],
+])("of %d lines %d are printed", (count, printed, last) => {
+  const lines = abridge(Array.from({ length: count }, (_, i) => `line ${i + 1}`));
+  expect([lines.length, lines.at(-1)]).toEqual([printed, last]);
+});
+
+test("a failure that differs only beyond the twentieth line is news too", () => {
+  const { log, taken } = recordedLog();
+  const report = createReporter(log, false);
+  const lines = Array.from({ length: 30 }, (_, i) => `line ${i + 1}`);
+  report.error("a", "Error", lines);
+  report.error("a", "Error", lines.with(29, "other"));
+  expect(taken()).toHaveLength(42);
+});
