@@ -25,13 +25,16 @@ export function decodeBase64(text: string): string | undefined {
   return decodeBytes(bytes);
 }
 
-/** Go's order of strings: by their bytes, which isn't that of UTF-16 units. */
-export function byBytes<T>(list: T[], text: (item: T) => string): T[] {
-  const plain = list.every((item) => !/[\uD800-\uFFFF]/.test(text(item)));
-  if (plain) return list.sort((a, b) => (text(a) < text(b) ? -1 : 1));
-  const keyed = list.map((item) => ({ item, bytes: Array.from(text(item), utf8Bytes).join("") }));
-  return keyed.sort((a, b) => (a.bytes < b.bytes ? -1 : 1)).map(({ item }) => item);
+/** Go's order of strings: by their bytes, which is not that of UTF-16 units above U+D7FF. Sorts in place. */
+export function sortByBytes<T>(list: T[], text: (item: T) => string): T[] {
+  if (list.some((item) => BEYOND_ORDER.test(text(item)))) {
+    const bytes = new Map(list.map((item) => [item, Array.from(text(item), utf8Bytes).join("")]));
+    return list.sort((a, b) => ((bytes.get(a) ?? "") < (bytes.get(b) ?? "") ? -1 : 1));
+  }
+  return list.sort((a, b) => (text(a) < text(b) ? -1 : 1));
 }
+
+const BEYOND_ORDER = /[\uD800-\uFFFF]/;
 
 /** A character's bytes, one per unit. */
 function utf8Bytes(character: string): string {

@@ -7,7 +7,7 @@
  */
 import type { Member, Node } from "./document.ts";
 import { replaceLoneBytes } from "./json.ts";
-import { byBytes } from "./yaml-binary.ts";
+import { sortByBytes } from "./yaml-binary.ts";
 import type { YamlFailure } from "./yaml-cursor.ts";
 import { floatKey, jsonNumber } from "./yaml-number.ts";
 import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./yaml-parse.ts";
@@ -21,14 +21,14 @@ export type YamlDecoded =
 const MAX_JSON_DEPTH = 10_000;
 const MERGE_TAG = "tag:yaml.org,2002:merge";
 
+/** A member under way; its key may have bytes that are no UTF-8, and be one that JSON can't have: undefined. */
 interface Entry {
-  /** Not yet cleared of bytes that are no UTF-8, as keys are compared before. Absent: JSON can't have the key. */
-  readonly text: string | undefined;
+  readonly key: string | undefined;
   readonly at: number;
   readonly value: Node;
 }
 
-/** A Go map under way: keys of different types are different, `1` and `"1"` too. */
+/** A Go map under way, by keys as `identify` tells them apart. */
 type Entries = Map<string, Entry>;
 
 interface Key extends Omit<Entry, "value"> {
@@ -106,7 +106,7 @@ function enter(decoder: Decoder, node: YamlNode, target?: Entries): Outcome {
     case "scalar":
       return decodeScalar(decoder, node);
     case "sequence":
-      push(decoder, { kind: "sequence", node, items: [], next: 0 });
+      push(decoder, { kind: "sequence", node, items: new Array(node.children.length), next: 0 });
       return undefined;
     case "mapping": {
       const merged = target !== undefined;
@@ -143,6 +143,7 @@ function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcom
 function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
   const { at } = node;
   const scalar = resolveScalar(node);
+  if (typeof scalar === "string") return { kind: "string", at, value: replaceLoneBytes(scalar) };
   switch (scalar.type) {
     case "null":
       return { kind: "null", at };
@@ -154,9 +155,8 @@ function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
     case "float":
       if (!Number.isFinite(scalar.value)) decoder.suspect = true;
       return { kind: "number", at, literal: jsonNumber(scalar.value) };
-    case "str":
     case "timestamp":
-      return { kind: "string", at, value: replaceLoneBytes(scalar.value) };
+      return { kind: "string", at, value: scalar.value };
     case "error":
       return fail(decoder, scalar.message, at);
   }
@@ -171,15 +171,15 @@ function deliver(decoder: Decoder, frame: Frame, outcome: Node | "merged"): Outc
       decoder.active.delete(frame.node);
       return outcome;
     case "sequence":
-      if (outcome !== "merged") frame.items.push(outcome);
+      if (outcome !== "merged") frame.items[frame.next - 1] = outcome;
       break;
     case "mapping":
       if (outcome === "merged") break;
       if (frame.key === undefined) {
         frame.key = keyOf(decoder, frame.node.children[frame.next - 1], outcome);
       } else {
-        const { id, text, at } = frame.key;
-        frame.entries.set(id, { text, at, value: outcome });
+        const { id, key, at } = frame.key;
+        frame.entries.set(id, { key, at, value: outcome });
         frame.key = undefined;
       }
       break;
@@ -245,44 +245,48 @@ function keyOf(decoder: Decoder, node: YamlNode | undefined, value: Node): Key |
   if (source?.kind !== "scalar") {
     return fail(decoder, `yaml: invalid map key: ${value.kind === "array" ? "a list" : "a map"}`, at);
   }
-  const scalar = resolveScalar(source);
-  return { at, ...describeKey(scalar) };
+  return identify(resolveScalar(source), at);
 }
 
-function describeKey(scalar: Scalar): { readonly id: string; readonly text: string | undefined } {
+/** Marks the ids of keys that aren't strings: a lone high surrogate, which no string has. */
+const TYPED = "\uD800";
+
+/** Go's keys of different types are different, `1` and `"1"` too; sigs.k8s.io/yaml then makes strings of them. */
+function identify(scalar: Scalar, at: number): Key {
+  if (typeof scalar === "string") return { id: scalar, key: scalar, at };
   switch (scalar.type) {
+    case "timestamp":
+      return { id: scalar.value, key: scalar.value, at };
     case "bool":
-      return { id: `bool ${scalar.value}`, text: String(scalar.value) };
+      return { id: `${TYPED}bool ${scalar.value}`, key: String(scalar.value), at };
     case "int":
-      return { id: `int ${scalar.literal}`, text: scalar.literal };
+      return { id: `${TYPED}int ${scalar.literal}`, key: scalar.literal, at };
     case "float":
       // 0 and -0 are one key. NaN would be a new one each time; here the last one stays.
-      return { id: `float ${scalar.value === 0 ? 0 : scalar.value}`, text: floatKey(scalar.value) };
-    case "str":
-    case "timestamp":
-      return { id: `str ${scalar.value}`, text: scalar.value };
+      return {
+        id: `${TYPED}float ${scalar.value === 0 ? 0 : scalar.value}`,
+        key: floatKey(scalar.value),
+        at,
+      };
     case "uint":
-      return { id: `uint ${scalar.literal}`, text: undefined };
+      return { id: `${UINT}${scalar.literal}`, key: undefined, at };
     default:
-      return { id: "null", text: undefined };
+      return { id: `${TYPED}null`, key: undefined, at };
   }
 }
 
-function makeObject(decoder: Decoder, node: YamlCollection, entries: Entries): Node {
-  const { at } = node;
-  // `1` and `"1"` become one key; Go keeps whichever its random order brings last, this the last written.
-  const byText = new Map<string, Entry & { readonly text: string }>();
+const UINT = `${TYPED}uint `;
+
+function makeObject(decoder: Decoder, { at }: YamlCollection, entries: Entries): Node {
+  const members: Member[] = [];
+  let typed = false;
   let bad: YamlFailure | undefined;
   for (const [id, entry] of entries) {
-    const { text } = entry;
-    if (text !== undefined) byText.set(text, { ...entry, text });
+    typed ||= id.startsWith(TYPED);
+    if (hasKey(entry)) members.push(entry);
     else bad ??= { code: "syntax", message: unsupportedKey(id), at: entry.at };
   }
-  const sorted = byBytes([...byText.values()], ({ text }) => text);
-  const members = sorted.map(
-    ({ text, at: place, value }): Member => ({ key: replaceLoneBytes(text), at: place, value }),
-  );
-  const object: Node = { kind: "object", at, members };
+  const object: Node = { kind: "object", at, members: sortMembers(typed ? uniqueMembers(members) : members) };
   if (bad !== undefined) {
     decoder.suspect = true;
     decoder.badKeys.set(object, bad);
@@ -290,8 +294,30 @@ function makeObject(decoder: Decoder, node: YamlCollection, entries: Entries): N
   return object;
 }
 
+function hasKey(entry: Entry): entry is Member {
+  return entry.key !== undefined;
+}
+
+/** `1` and `"1"` are now one key; Go keeps whichever its random order brings last, this the last written. */
+function uniqueMembers(members: readonly Member[]): Member[] {
+  return [...new Map(members.map((member) => [member.key, member])).values()];
+}
+
+function sortMembers(members: Member[]): Member[] {
+  if (members.length < 2 && !members.some(({ key }) => isOdd(key))) return members;
+  const sorted = sortByBytes(members, ({ key }) => key);
+  // Keys that differ in bytes alone look the same once those are U+FFFD; Go's decoder sees them all the same.
+  return sorted.map((member) =>
+    isOdd(member.key) ? { ...member, key: replaceLoneBytes(member.key) } : member,
+  );
+}
+
+function isOdd(key: string): boolean {
+  return replaceLoneBytes(key) !== key;
+}
+
 function unsupportedKey(id: string): string {
-  const [type, value] = id === "null" ? ["%!s(<nil>)", "<nil>"] : ["uint64", id.slice("uint ".length)];
+  const [type, value] = id.startsWith(UINT) ? ["uint64", id.slice(UINT.length)] : ["%!s(<nil>)", "<nil>"];
   return `Unsupported map key of type: ${type}, key: ${value}`;
 }
 

@@ -77,13 +77,23 @@ export function floatKey(value: number): string {
 /** The fewest digits, in d.ddde±x form, that make the same single-precision number. */
 function shortestSingle(single: number): string {
   for (let digits = 0; digits < 9; digits++) {
-    const text = single.toExponential(digits);
+    const text = roundToEven(single, digits);
     if (Math.fround(Number(text)) === single) return text;
     // Below a power of two the numbers are closer together, so the nearest text may miss and the next one above hit.
     const above = nextAbove(text);
     if (Math.fround(Number(above)) === single) return above;
   }
   return single.toExponential(9);
+}
+
+/** toExponential, which rounds a tie up, where Go takes the even digit. */
+function roundToEven(single: number, decimals: number): string {
+  const [exact = "", exponent = ""] = single.toExponential(60).split("e");
+  // The point is one of the characters before the digit that was kept last.
+  const kept = exact.slice(0, decimals === 0 ? 1 : decimals + 2);
+  const rest = exact.slice(kept.length).replace(".", "");
+  const tie = /^50*$/.test(rest) && Number(kept.at(-1)) % 2 === 0;
+  return tie ? `${kept}e${exponent}` : single.toExponential(decimals);
 }
 
 /** The next number with as many digits. */

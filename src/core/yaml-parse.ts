@@ -148,9 +148,14 @@ function emptyScalar(at: number): YamlScalar {
 
 /** A tag and an anchor, in either order. */
 interface Properties {
-  readonly at: number;
   readonly tag: string;
   readonly anchor: string;
+}
+
+const NO_PROPERTIES: Properties = { tag: "", anchor: "" };
+
+function isProperty({ type }: Token): boolean {
+  return type === "tag" || type === "anchor";
 }
 
 /** The node at the next token, or the failure. A collection is opened: its children follow step by step. */
@@ -159,18 +164,11 @@ function parseNode(parser: Parser, block: boolean, indentless: boolean): YamlNod
   const start = peekToken(scanner);
   if (start === undefined) return undefined;
   if (start.type === "alias") return parseAlias(parser, start);
-  const properties = parseProperties(parser, start);
-  if (properties === undefined) return undefined;
-  const { at, tag, anchor } = properties;
+  const properties = isProperty(start) ? parseProperties(parser, start) : NO_PROPERTIES;
   const token = peekToken(scanner);
-  if (token === undefined) return undefined;
-  const open = (kind: YamlCollection["kind"], expects: Expects, take: boolean) => {
-    const node: YamlCollection = { kind, at, children: [] };
-    if (anchor !== "") parser.anchors.set(anchor, node);
-    if (take) takeToken(scanner);
-    parser.frames.push({ node, expects, first: true });
-    return node;
-  };
+  if (properties === undefined || token === undefined) return undefined;
+  const { tag, anchor } = properties;
+  const { at } = start;
   switch (token.type) {
     case "plain":
     case "quoted": {
@@ -179,22 +177,33 @@ function parseNode(parser: Parser, block: boolean, indentless: boolean): YamlNod
       return keepScalar(parser, anchor, { kind: "scalar", at, text: token.value, tag, implicit });
     }
     case "[":
-      return open("sequence", "flow entry", true);
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "sequence", at, children: [] }, "flow entry");
     case "{":
-      return open("mapping", "flow key", true);
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "mapping", at, children: [] }, "flow key");
     case "-":
-      if (indentless) return open("sequence", "indentless entry", false);
+      // Not taken: it is the first entry's.
+      if (indentless) return open(parser, anchor, { kind: "sequence", at, children: [] }, "indentless entry");
       break;
     case "block sequence":
-      if (block) return open("sequence", "block entry", true);
-      break;
+      if (!block) break;
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "sequence", at, children: [] }, "block entry");
     case "block mapping":
-      if (block) return open("mapping", "block key", true);
-      break;
+      if (!block) break;
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "mapping", at, children: [] }, "block key");
     default:
   }
   if (anchor === "" && tag === "") return parseError(parser, "did not find expected node content", token);
   return keepScalar(parser, anchor, { kind: "scalar", at, text: "", tag, implicit: tag === "" });
+}
+
+function open(parser: Parser, anchor: string, node: YamlCollection, expects: Expects): YamlCollection {
+  if (anchor !== "") parser.anchors.set(anchor, node);
+  parser.frames.push({ node, expects, first: true });
+  return node;
 }
 
 function keepScalar(parser: Parser, anchor: string, node: YamlScalar): YamlScalar {
@@ -213,7 +222,6 @@ function parseAlias(parser: Parser, { at, value: name }: Token): YamlNode | unde
 }
 
 function parseProperties(parser: Parser, start: Token): Properties | undefined {
-  if (start.type !== "tag" && start.type !== "anchor") return { at: start.at, tag: "", anchor: "" };
   const { scanner } = parser;
   const other = start.type === "tag" ? "anchor" : "tag";
   takeToken(scanner);
@@ -227,7 +235,7 @@ function parseProperties(parser: Parser, start: Token): Properties | undefined {
   const tagToken = start.type === "tag" ? start : both ? second : undefined;
   const anchorToken = start.type === "anchor" ? start : both ? second : undefined;
   const tag = tagToken === undefined ? "" : wholeTag(parser, tagToken);
-  return tag === undefined ? undefined : { at: start.at, tag, anchor: anchorToken?.value ?? "" };
+  return tag === undefined ? undefined : { tag, anchor: anchorToken?.value ?? "" };
 }
 
 function wholeTag(parser: Parser, token: Token): string | undefined {

@@ -91,14 +91,21 @@ function portions(text: string, encoding: Encoding, nextBytes: number): number[]
     left -= bytes;
     index++;
   };
-  for (const character of text) take(encoding.width(character.codePointAt(0) ?? 0));
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    const wide = (unit & 0xfc00) === 0xd800;
+    take(encoding.width(wide ? 0x10000 : unit));
+    if (wide) at++;
+  }
   take(nextBytes);
   return bounds;
 }
 
 function codePoints(text: string): number {
   let count = 0;
-  for (const _ of text) count++;
+  for (let at = 0; at < text.length; at++) {
+    if ((text.charCodeAt(at) & 0xfc00) !== 0xdc00) count++;
+  }
   return count;
 }
 

@@ -50,12 +50,14 @@ function fold({ first, rest }: Gap): string {
   return rest === "" ? " " : rest;
 }
 
-/** Moves over blanks and breaks, noting the breaks; false if that fails. */
-function skipGap(scanner: Scanner, gap: Gap, tabError?: () => boolean): boolean {
+/** Moves over blanks and breaks, noting the breaks; a tab before column `indent` of a new line is an error. */
+function skipGap(scanner: Scanner, gap: Gap, indent: number): boolean {
   for (;;) {
     const unit = unitAt(scanner, scanner.pos);
     if (isBlank(unit)) {
-      if (gap.broken && unit === CH.tab && tabError?.()) return false;
+      if (gap.broken && unit === CH.tab && column(scanner) < indent) {
+        return scanError(scanner, "found a tab character that violates indentation");
+      }
       scanner.pos++;
     } else if (isBreak(unit)) {
       if (!need(scanner, 2)) return false;
@@ -73,8 +75,6 @@ function skipGap(scanner: Scanner, gap: Gap, tabError?: () => boolean): boolean 
 export function scanPlain(scanner: Scanner): Token | undefined {
   const { text, pos: at, line } = scanner;
   const indent = scanner.indent + 1;
-  const tabError = () =>
-    column(scanner) < indent && !scanError(scanner, "found a tab character that violates indentation");
   let value = "";
   let from = at;
   let end = at;
@@ -94,7 +94,7 @@ export function scanPlain(scanner: Scanner): Token | undefined {
     }
     const unit = unitAt(scanner, scanner.pos);
     if (!isBlank(unit) && !isBreak(unit)) break;
-    if (!need(scanner, 1) || !skipGap(scanner, gap, tabError)) return undefined;
+    if (!need(scanner, 1) || !skipGap(scanner, gap, indent)) return undefined;
     if (scanner.flowLevel === 0 && column(scanner) < indent) break;
   }
   // Behind a line break a key may start again, although a scalar doesn't let one follow.
@@ -146,7 +146,15 @@ function endsFlowPlain(unit: number): boolean {
   }
 }
 
-export function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
+export function scanSingleQuoted(scanner: Scanner): Token | undefined {
+  return scanQuoted(scanner, true);
+}
+
+export function scanDoubleQuoted(scanner: Scanner): Token | undefined {
+  return scanQuoted(scanner, false);
+}
+
+function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
   const { pos: at, line, text } = scanner;
   const quote = single ? CH.singleQuote : CH.doubleQuote;
   let value = "";
@@ -199,7 +207,7 @@ export function scanQuoted(scanner: Scanner, single: boolean): Token | undefined
         suffix: "",
       };
     }
-    if (!skipGap(scanner, gap)) return undefined;
+    if (!skipGap(scanner, gap, 0)) return undefined;
     // Blanks without a break are text like any other.
     if (gap.broken) {
       value += text.slice(from, end) + fold(gap);

@@ -24,7 +24,7 @@ import {
   unitAt,
 } from "./yaml-cursor.ts";
 import type { Source } from "./yaml-read.ts";
-import { scanPlain, scanQuoted } from "./yaml-scalar.ts";
+import { scanDoubleQuoted, scanPlain, scanSingleQuoted } from "./yaml-scalar.ts";
 import { scanDirective, scanName, scanTag } from "./yaml-tag.ts";
 
 const MAX_DEPTH = 10_000; // of flow collections, and of indentation
@@ -83,10 +83,13 @@ export interface Scanner extends Cursor {
   readonly indents: number[];
   simpleKeyAllowed: boolean;
   readonly keys: SimpleKey[];
-  /** The flow level whose simple key begins at a token, by the token's number. */
-  readonly keyLevels: Map<number, number>;
-  queue: Token[];
+  readonly queue: Token[];
   head: number;
+  /**
+   * Beside the queue: the flow level whose simple key begins at the token of that number, or -1. A token that
+   * is inserted moves the tokens behind it, but not these, as libyaml goes by the number.
+   */
+  readonly keyLevels: number[];
   /** How many tokens were taken out of the queue. */
   taken: number;
 }
@@ -99,9 +102,9 @@ export function scannerOver(source: Source): Scanner {
     indents: [],
     simpleKeyAllowed: true,
     keys: [newKey(0)],
-    keyLevels: new Map(),
     queue: [],
     head: 0,
+    keyLevels: [],
     taken: 0,
   };
 }
@@ -111,8 +114,8 @@ export function peekToken(scanner: Scanner): Token | undefined {
   for (;;) {
     const token = scanner.queue[scanner.head];
     if (token !== undefined) {
-      const level = scanner.keyLevels.get(scanner.taken);
-      const key = level === undefined ? undefined : scanner.keys[level];
+      const level = scanner.keyLevels[scanner.head] ?? -1;
+      const key = level < 0 ? undefined : scanner.keys[level];
       if (key === undefined) return token;
       const usable = usableKey(scanner, key);
       if (usable === undefined) return undefined;
@@ -126,11 +129,9 @@ export function peekToken(scanner: Scanner): Token | undefined {
 export function takeToken(scanner: Scanner): void {
   scanner.taken++;
   scanner.head++;
-  if (scanner.head === scanner.queue.length) {
-    scanner.queue.length = 0;
-    scanner.head = 0;
-  } else if (scanner.head > 1024) {
+  if (scanner.head > 1024) {
     scanner.queue.splice(0, scanner.head);
+    scanner.keyLevels.splice(0, scanner.head);
     scanner.head = 0;
   }
 }
@@ -164,7 +165,6 @@ function fetchToken(scanner: Scanner): boolean {
 /** Tokens told by their first character and the one behind it; undefined if it's none of them. */
 function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
   const flow = scanner.flowLevel > 0;
-  const apart = () => isBlankOrEnd(unitAt(scanner, scanner.pos + 1));
   switch (unit) {
     case CH.openBracket:
       return fetchFlowStart(scanner, "[");
@@ -177,11 +177,11 @@ function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
     case CH.comma:
       return fetchFlowEntry(scanner);
     case CH.dash:
-      return apart() ? fetchBlockEntry(scanner) : undefined;
+      return isApart(scanner) ? fetchBlockEntry(scanner) : undefined;
     case CH.question:
-      return flow || apart() ? fetchKey(scanner) : undefined;
+      return flow || isApart(scanner) ? fetchKey(scanner) : undefined;
     case CH.colon:
-      return flow || apart() ? fetchValue(scanner) : undefined;
+      return flow || isApart(scanner) ? fetchValue(scanner) : undefined;
     case CH.star:
       return fetchName(scanner, "alias");
     case CH.ampersand:
@@ -193,12 +193,17 @@ function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
     case CH.greater:
       return flow ? undefined : fetchBlockScalar(scanner, false);
     case CH.singleQuote:
-      return fetchProperty(scanner, (at) => scanQuoted(at, true));
+      return fetchProperty(scanner, scanSingleQuoted);
     case CH.doubleQuote:
-      return fetchProperty(scanner, (at) => scanQuoted(at, false));
+      return fetchProperty(scanner, scanDoubleQuoted);
     default:
       return undefined;
   }
+}
+
+/** Whether the character here stands alone. */
+function isApart(scanner: Scanner): boolean {
+  return isBlankOrEnd(unitAt(scanner, scanner.pos + 1));
 }
 
 function fetchOther(scanner: Scanner, unit: number): boolean {
@@ -278,8 +283,13 @@ function saveKey(scanner: Scanner): boolean {
   key.token = nextTokenNumber(scanner);
   key.at = scanner.pos;
   key.line = scanner.line;
-  scanner.keyLevels.set(key.token, scanner.flowLevel);
+  scanner.keyLevels[scanner.queue.length] = scanner.flowLevel;
   return true;
+}
+
+function forgetLevel(scanner: Scanner, token: number): void {
+  const place = token - scanner.taken + scanner.head;
+  if (place >= scanner.head && place < scanner.keyLevels.length) scanner.keyLevels[place] = -1;
 }
 
 /** Gives up the possible key of this flow level. */
@@ -288,12 +298,13 @@ function dropKey(scanner: Scanner): boolean {
   if (!key.possible) return true;
   if (key.required) return scanError(scanner, "could not find expected ':'", key.at);
   key.possible = false;
-  scanner.keyLevels.delete(key.token);
+  forgetLevel(scanner, key.token);
   return true;
 }
 
 function emit(scanner: Scanner, token: Token): true {
   scanner.queue.push(token);
+  if (scanner.keyLevels.length < scanner.queue.length) scanner.keyLevels.push(-1);
   return true;
 }
 
@@ -309,6 +320,7 @@ function insert(scanner: Scanner, number: number, token: Token): void {
   const place = number - scanner.taken;
   if (place < 0) scanner.queue.push(token);
   else scanner.queue.splice(scanner.head + place, 0, token);
+  if (scanner.keyLevels.length < scanner.queue.length) scanner.keyLevels.push(-1);
 }
 
 /** Opens a block collection if the column is deeper than the innermost one's. */
@@ -376,7 +388,7 @@ function fetchFlowStart(scanner: Scanner, type: TokenType): boolean {
 function fetchFlowEnd(scanner: Scanner, type: TokenType): boolean {
   if (!dropKey(scanner)) return false;
   if (scanner.flowLevel > 0) {
-    scanner.keyLevels.delete(currentKey(scanner).token);
+    forgetLevel(scanner, currentKey(scanner).token);
     scanner.flowLevel--;
     scanner.keys.pop();
   }
@@ -421,7 +433,7 @@ function fetchValue(scanner: Scanner): boolean {
     insert(scanner, key.token, keyToken("key", key));
     if (!rollIndent(scanner, key.column, "block mapping", key)) return false;
     key.possible = false;
-    scanner.keyLevels.delete(key.token);
+    forgetLevel(scanner, key.token);
     scanner.simpleKeyAllowed = false;
   } else {
     if (scanner.flowLevel === 0) {

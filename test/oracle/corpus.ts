@@ -361,6 +361,27 @@ function tree(random: Random, depth: number, indent: string): string {
   }
 }
 
+/** A JSON value, spaced at random. */
+function json(random: Random, depth: number): string {
+  const space = () => random.pick(["", "", " ", "\n", "\t\r"]);
+  const text = () =>
+    `"${random.pick(["", "a", "b", "\\u0041", "\\ud83d\\ude00", "\\ud83d", "\u00e9", "\\/", "x y"])}"`;
+  const width = depth === 0 ? 0 : random.below(4);
+  const children = Array.from({ length: width }, () => space() + json(random, depth - 1) + space());
+  switch (random.below(depth === 0 ? 3 : 6)) {
+    case 0:
+      return text();
+    case 1:
+      return random.pick(["true", "false", "null"]);
+    case 2:
+      return random.pick(["0", "-0", "1.5", "1e5", "-2E+3", "12345678901234567890", "01", "1."]);
+    case 3:
+      return `[${children.join(",")}]`;
+    default:
+      return `{${children.map((child) => `${space()}${text()}${space()}:${child}`).join(",")}}`;
+  }
+}
+
 function mutate(random: Random, seed: Buffer, other: Buffer): Buffer {
   let bytes = seed;
   for (let rounds = 1 + random.below(3); rounds > 0; rounds--) {
@@ -417,15 +438,164 @@ function toUtf16(random: Random, bytes: Buffer): Buffer {
   return random.below(4) === 0 ? encoded.subarray(0, random.below(encoded.length + 1)) : encoded;
 }
 
+const DIGITS = [
+  "0",
+  "1",
+  "7",
+  "8",
+  "9",
+  "00",
+  "10",
+  "255",
+  "9223372036854775807",
+  "18446744073709551615",
+  "999999",
+];
+const NUMBER_PIECES = [
+  ...DIGITS,
+  ".",
+  "-",
+  "+",
+  "_",
+  "e",
+  "E",
+  "e+",
+  "e-",
+  "x",
+  "0x",
+  "0o",
+  "0b",
+  "f",
+  "A",
+  "b",
+  ":",
+];
+
+function numberText(random: Random): string {
+  switch (random.below(4)) {
+    case 0:
+      return `${random.pick(["", "-", "+"])}${random.below(1e6)}.${random.below(1e6)}${random.pick(["", "e5", "e-7", "e20", "e38"])}`;
+    case 1: {
+      const base = random.pick([2, 8, 16]);
+      const digits = Array.from({ length: 1 + random.below(70) }, () =>
+        random.below(base).toString(base),
+      ).join("");
+      return (
+        random.pick(["", "-"]) +
+        random.pick({ 2: ["0b"], 8: ["0o", "0"], 16: ["0x", "0X"] }[base] ?? [""]) +
+        digits
+      );
+    }
+    case 2: {
+      const bytes = new DataView(new ArrayBuffer(8));
+      for (let i = 0; i < 8; i++) bytes.setUint8(i, random.below(256));
+      // A power of two now and then, where the shortest digits are the hardest.
+      const value = random.below(3) === 0 ? 2 ** (random.below(300) - 160) : bytes.getFloat64(0);
+      return random.pick([String(value), String(Math.fround(value)), String(bytes.getFloat32(0))]);
+    }
+    default:
+      return Array.from({ length: 1 + random.below(5) }, () => random.pick(NUMBER_PIECES)).join("");
+  }
+}
+
+function timestampText(random: Random): string {
+  const part = (limit: number) =>
+    random.pick([String(random.below(limit)), String(random.below(limit)).padStart(2, "0")]);
+  const date = `${random.pick(["2001", "2000", "1900", "0004", "201"])}-${part(14)}-${part(33)}`;
+  const time = `${part(26)}:${part(62)}:${part(62)}${random.pick(["", ".5", ",25", ".1234567890", "."])}`;
+  const zone = random.pick(["", "Z", "z", "+01:00", "-5:00", "+-1:00", " +1"]);
+  return date + random.pick(["", `T${time}${zone}`, `t${time}${zone}`, ` ${time}`, `  ${time}${zone}`]);
+}
+
+const TAGS = [
+  "",
+  "",
+  "",
+  "!!int ",
+  "!!float ",
+  "!!str ",
+  "!!bool ",
+  "!!null ",
+  "!!timestamp ",
+  "!!binary ",
+  "! ",
+  "!!merge ",
+];
+const WORDS = "y n yes No TRUE off ~ null Null nULL .inf -.INF +.inf .NaN .nan << = t f".split(" ");
+
+/** Scalars of all types with all tags, as values and as keys. */
+function typed(random: Random): string {
+  const scalar = () => {
+    const text = random.pick([numberText, numberText, timestampText, () => random.pick(WORDS), base64Text])(
+      random,
+    );
+    return random.pick(TAGS) + (random.below(8) === 0 ? `'${text}'` : text);
+  };
+  if (random.below(2) === 0) return `- ${scalar()}\n- ${scalar()}\n`;
+  return Array.from({ length: 1 + random.below(4) }, () => `${scalar()}: ${scalar()}\n`).join("");
+}
+
+function base64Text(random: Random): string {
+  const bytes = Buffer.from(Array.from({ length: random.below(6) }, () => random.below(256)));
+  return bytes.toString("base64").slice(0, 8 - random.below(2)) + random.pick(["", "", "", "=", " "]);
+}
+
+/** What stands at one of the limits: of keys, of depth, of aliases. */
+function limits(random: Random): string {
+  const near = (limit: number) => limit - 6 + random.below(12);
+  switch (random.below(12)) {
+    case 0:
+      return `{"a":${"[".repeat(near(10_000))}${"]".repeat(near(10_000))}}`;
+    case 1:
+      return random.pick(["[", "{", "- ", "? ", "[{"]).repeat(near(10_000));
+    case 2: {
+      const depth = near(5000);
+      return `${"- ".repeat(depth)}${"[".repeat(depth)}${"]".repeat(depth)}`;
+    }
+    case 3: {
+      const count = near(99) + random.below(900);
+      return `a: &a [${"x,".repeat(random.below(20))}]\nb: [${"*a,".repeat(count)}]`;
+    }
+    case 4: {
+      const chain = Array.from({ length: random.below(60) }, (_, i) => `- &a${i + 1} [*a${i}, *a${i}]\n`);
+      return `- &a0 x\n${chain.slice(0, 1 + random.below(14)).join("")}`;
+    }
+    default: {
+      const filler = random.pick(["x", "\u00e9", "\u{1F600}", "x y ", "[x],"]);
+      const length = near(1024) - random.below(4);
+      const key = filler.repeat(Math.ceil(length / [...filler].length));
+      const cut = [...key].slice(0, length).join("");
+      const before = random.pick(["", "- ", "a:\n  ", "? ", "[", "{", "a: ", "\u{1F600}: "]);
+      return (
+        before +
+        random.pick([cut, `'${cut}'`, `"${cut}"`, `[${cut}]`, `&a ${cut}`]) +
+        random.pick([": b", " : b", ":b", "\n"])
+      );
+    }
+  }
+}
+
+function shortBytes(random: Random): Buffer {
+  const bytes = [
+    0xff, 0xfe, 0xef, 0xbb, 0xbf, 0xc3, 0xa9, 0x61, 0x00, 0x0a, 0xd8, 0xdc, 0x3d, 0xe2, 0x80, 0x7b, 0x20,
+  ];
+  return Buffer.from(Array.from({ length: random.below(6) }, () => random.pick(bytes)));
+}
+
 export function generateDocument(random: Random, seeds: readonly Buffer[]): Buffer {
   const seed = random.pick(seeds);
-  const kind = random.below(20);
+  const kind = random.below(27);
   let bytes: Buffer;
   if (kind < 8) bytes = mutate(random, seed, random.pick(seeds));
   else if (kind < 12) bytes = Buffer.from(soup(random, PIECES));
-  else if (kind < 14) bytes = Buffer.from(`{${soup(random, JSON_PIECES)}`);
+  else if (kind < 13) bytes = Buffer.from(`{${soup(random, JSON_PIECES)}`);
+  else if (kind < 14) bytes = mutate(random, Buffer.from(json(random, 4)), seed);
   else if (kind < 19) bytes = Buffer.from(tree(random, 1 + random.below(4), "").replace(/^\n/, ""));
-  else bytes = mutate(random, Buffer.from(tree(random, 3, "")), seed);
+  else if (kind < 20) bytes = mutate(random, Buffer.from(tree(random, 3, "")), seed);
+  else if (kind < 24) bytes = Buffer.from(typed(random));
+  else if (kind < 25) bytes = shortBytes(random);
+  else if (kind < 26) bytes = Buffer.from(json(random, 4));
+  else bytes = random.below(20) === 0 ? Buffer.from(limits(random)) : Buffer.from(`{"a":${json(random, 4)}}`);
   if (random.below(25) === 0) bytes = pad(random, bytes);
   if (random.below(40) === 0) bytes = toUtf16(random, bytes);
   return bytes;

@@ -1,0 +1,83 @@
+import { describe, expect, test } from "vitest";
+import { outcome } from "../../test/oracle/outcome.ts";
+
+type Table = [input: string, expected: string][];
+const check = (input: string, expected: string) => expect(outcome(input)).toBe(expected);
+
+describe("keys", () => {
+  const table: Table = [
+    ["b: 1\na: 2\nB: 3\n", '{"B":3,"a":2,"b":1}'],
+    // UTF-8's order, not UTF-16's.
+    ["\u{1F600}: 1\n\uE000: 2\na: 3\n", '{"a":3,"\uE000":2,"\u{1F600}":1}'],
+    ["a: 1\na: 2\n", '{"a":2}'],
+    ["yes: a\n0x10: b\n", '{"16":"b","true":"a"}'],
+    // As single-precision floats in Go's %g.
+    [
+      "1.50: a\n1e6: b\n16777217.0: c\n.inf: d\n-0.0: e\n",
+      '{"-0":"e",".inf":"d","1.5":"a","1.6777216e+07":"c","1e+06":"b"}',
+    ],
+    ["0.0: a\n-0.0: b\n", '{"-0":"b"}'],
+    ["2001-01-01: a\n", '{"2001-01-01":"a"}'],
+    ["~: a\n", "! 1:1 Unsupported map key of type: %!s(<nil>), key: <nil>"],
+    ["a: {: b}\n", "! 1:5 Unsupported map key of type: %!s(<nil>), key: <nil>"],
+    ["9223372036854775808: a\n", "! 1:1 Unsupported map key of type: uint64, key: 9223372036854775808"],
+    ["[a]: b\n", "! 1:1 yaml: invalid map key: a list"],
+    ["{a: b}: c\n", "! 1:1 yaml: invalid map key: a map"],
+    ["a: &x {}\n*x : c\n", "! 2:1 yaml: invalid map key: a map"],
+    ["a: &x b\n*x : c\n", '{"a":"b","b":"c"}'],
+    // What a later member replaces needn't be JSON.
+    ["a: {~: 1}\na: .inf\na: 1\n", '{"a":1}'],
+    // Sorted by bytes before those that are no UTF-8 become U+FFFD.
+    ["!!binary gQ==: 2\n!!binary gA==: 1\nz: 0\n", '{"z":0,"\uFFFD":1,"\uFFFD":2}'],
+  ];
+  test.each(table)("%j", check);
+});
+
+describe("aliases", () => {
+  const table: Table = [
+    ["a: &x [1, &y 2]\nb: *x\nc: *y\n", '{"a":[1,2],"b":[1,2],"c":2}'],
+    ["- &x a\n- &x b\n- *x\n", '["a","b","b"]'],
+    ["- &x\n- *x\n- &y !!str\n- *y\n", '[null,null,"",""]'],
+    ["a: &x [*x]\n", "! 1:8 yaml: anchor 'x' value contains itself"],
+    ["a: &x {<<: *x}\n", "! 1:12 yaml: anchor 'x' value contains itself"],
+  ];
+  test.each(table)("%j", check);
+});
+
+describe("merges", () => {
+  const table: Table = [
+    ["<<: {a: 1}\na: 2\n", '{"a":2}'],
+    ["a: 2\n<<: {a: 1, b: 3}\n", '{"a":1,"b":3}'],
+    [
+      "x: &x {a: 1}\ny: &y {a: 2, b: 3}\nz: {<<: [*x, *y]}\n",
+      '{"x":{"a":1},"y":{"a":2,"b":3},"z":{"a":1,"b":3}}',
+    ],
+    ["<<: {<<: {a: 1}, b: 2}\n", '{"a":1,"b":2}'],
+    ["'<<': {a: 1}\n", '{"<<":{"a":1}}'],
+    ["! '<<': {a: 1}\n", '{"a":1}'],
+    ["!!merge '<<': {a: 1}\n", '{"a":1}'],
+    ["!!str <<: {a: 1}\n", '{"<<":{"a":1}}'],
+    ["<<: 5\n", "! 1:5 yaml: map merge requires map or sequence of maps as the value"],
+    ["<<: [{a: 1}, 5]\n", "! 1:14 yaml: map merge requires map or sequence of maps as the value"],
+    ["x: &x [{a: 1}]\n<<: *x\n", "! 2:5 yaml: map merge requires map or sequence of maps as the value"],
+  ];
+  test.each(table)("%j", check);
+});
+
+describe("excessive aliasing", () => {
+  const excessive = /^! \d+:\d+ yaml: document contains excessive aliasing$/;
+  const repeated = (size: number, count: number) =>
+    `a: &a [${"x,".repeat(size)}]\nb: [${"*a,".repeat(count)}]`;
+
+  test("as many steps as yaml.v2 allows", () => {
+    // Small documents may: at most 1000 steps, or at most 100 of them in aliases.
+    expect(outcome(repeated(1, 300))).toMatch(/^{/);
+    expect(outcome(repeated(1000, 50))).toMatch(/^{/);
+    expect(outcome(repeated(1000, 400))).toMatch(excessive);
+  });
+
+  test("the laughing billions", () => {
+    const lines = Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${`*a${i},`.repeat(9)}]\n`);
+    expect(outcome(`a0: &a0 lol\n${lines.join("")}`)).toMatch(excessive);
+  });
+});

@@ -1,0 +1,32 @@
+/** What comes of a document, as one line of text: for tables of examples. */
+import { type Node, parseDocument } from "../../src/core/document.ts";
+
+/** JSON with its numbers and duplicate members as they are. Only for trees that JavaScript's stack can take. */
+export function compact(node: Node): string {
+  switch (node.kind) {
+    case "null":
+      return "null";
+    case "boolean":
+      return String(node.value);
+    case "number":
+      return node.literal;
+    case "string":
+      return JSON.stringify(node.value);
+    case "array":
+      return `[${node.items.map(compact).join(",")}]`;
+    case "object":
+      return `{${node.members.map(({ key, value }) => `${JSON.stringify(key)}:${compact(value)}`).join(",")}}`;
+  }
+}
+
+/** The compact tree, or `line:column message` behind an exclamation mark, with the code if it isn't `syntax`. */
+export function outcome(input: string | Uint8Array): string {
+  const parsed = parseDocument(typeof input === "string" ? new TextEncoder().encode(input) : input, "config");
+  if (parsed.ok) return compact(parsed.value.root);
+  return parsed.problems
+    .map(
+      ({ code, line, column, message }) =>
+        `! ${line}:${column} ${code === "syntax" ? "" : `${code} `}${message}`,
+    )
+    .join("\n");
+}
