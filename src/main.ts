@@ -40,16 +40,31 @@ for (const name of IGNORED) process.on(name, () => {});
 for (const name of ENDING) process.on(name, () => end(128 + constants.signals[name]));
 for (const name of ABORTING) process.on(name, () => process.exit(2));
 
+/** Commands to come. */
+const UNBUILT = ["render", "validate", "explain", "diff", "doctor", "cleanup", "status"];
+
 /** Commands load what they need when they are called: starting `run` must not cost what the others need. */
 const COMMANDS = {
   run: async (args: readonly string[]) => (await import("./cli/run.ts")).runAgent(args, controller.signal),
   version: async (args: readonly string[]) => (await import("./cli/version.ts")).printVersion(args),
+  ...Object.fromEntries(UNBUILT.map((name) => [name, async () => refuse(name)])),
 };
+
+/** Whoever asks for a command by its name must not get an agent that changes the node. */
+function refuse(name: string): number {
+  process.stderr.write(
+    `ip-masq-agent: this version does not have the command ${name} yet; it has run and version\n`,
+  );
+  return 2;
+}
 
 async function main(): Promise<void> {
   const { parseCommandLine } = await import("./core/flags.ts");
   const { command, args } = parseCommandLine(process.argv.slice(2), COMMANDS);
-  const code = await COMMANDS[command](args);
+  const code = await COMMANDS[command](args).catch((error: unknown) => {
+    // What is still under way when the agent is told to end is cut short by its signal.
+    if (!controller.signal.aborted) throw error;
+  });
   process.exit(exitCode ?? code ?? 0);
 }
 

@@ -157,9 +157,15 @@ function describe(
   durationMs: number,
 ): readonly string[] {
   const { family, chain, entries } = ruleset;
-  const rules = `chain ${chain} with ${entries.length} entries`;
+  const rules = `chain ${chain} with ${count(entries.length, "CIDR")}`;
   if (plan.steps.length === 0) return before === undefined ? [`${family}: ${rules} is in force already`] : [];
   if (before === ruleset)
     return abridge(plan.drift.map((drift) => `${family}: healed: ${renderDrift(drift)}`));
-  return [`${family}: programmed ${rules} (${plan.drift.length} differences) in ${durationMs.toFixed(0)} ms`];
+  return [
+    `${family}: programmed ${rules} (${count(plan.drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
+  ];
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }

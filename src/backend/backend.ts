@@ -1,6 +1,6 @@
 /**
- * What a backend is: pure functions from rulesets to steps. Steps are effects as values; only
- * `agent/apply.ts` carries them out, and `render` can print them.
+ * What a backend is: pure functions from rulesets to scripts. A script is an effect as a value; the reconcile pass
+ * carries it out, and it can be printed instead.
  */
 import type { Family } from "../core/cidr.ts";
 import type { Drift } from "../core/diff.ts";

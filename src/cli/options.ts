@@ -40,7 +40,7 @@ export const agentFlags = {
   backend: flag(
     wordType("iptables", "nftables", "auto"),
     "iptables",
-    "What programs the rules: `iptables|nftables|auto`.",
+    "What programs the rules: `iptables|nftables|auto`. This version has iptables.",
   ),
   "iptables-mode": flag(
     wordType("path", "nft", "legacy", "auto"),
@@ -50,17 +50,17 @@ export const agentFlags = {
   "ipset-threshold": flag(
     countType,
     1000,
-    "With the iptables backend, more CIDRs than this go into an ipset. 0: never.",
+    "With the iptables backend, more CIDRs than this go into an ipset; 0: never. Not in this version.",
   ),
   watch: flag(
     boolType,
     true,
-    "Whether to act on changes at once. false: once per resync interval, as ip-masq-agent v2 does.",
+    "Whether to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
   ),
   "http-address": flag(
     stringType,
     "127.0.0.1:10279",
-    "`address` that serves metrics, probes and status. Empty: off.",
+    "`address` that serves metrics, probes and status; empty: off. Not in this version.",
   ),
   "logging-format": flag(wordType("text", "json"), "text", "How log lines are written: `text|json`."),
 };

@@ -60,6 +60,11 @@ export interface Slice {
   present: boolean;
 }
 
+/** A duration and where it stands. */
+export interface Interval extends Place {
+  readonly ms: number;
+}
+
 /** What one file says. */
 export interface Fields {
   readonly file: Source;
@@ -68,7 +73,7 @@ export interface Fields {
   cidrLimit?: number;
   masqLinkLocal?: boolean;
   masqLinkLocalIPv6?: boolean;
-  resyncIntervalMs?: number;
+  resyncInterval?: Interval;
 }
 
 /** Takes note of a problem. */
@@ -117,7 +122,7 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
   },
   resyncInterval: (node, fields, file, report) => {
     const interval = decodeInterval(node, file, report);
-    if (interval !== undefined) fields.resyncIntervalMs = interval;
+    if (interval !== undefined) fields.resyncInterval = interval;
   },
 };
 
@@ -192,7 +197,7 @@ function decodeBoolean(key: string, node: Node, file: Source, report: Report): b
   return undefined;
 }
 
-function decodeInterval(node: Node, file: Source, report: Report): number | undefined {
+function decodeInterval(node: Node, file: Source, report: Report): Interval | undefined {
   const key = "resyncInterval";
   if (node.kind !== "string" && node.kind !== "null") {
     report(
@@ -204,7 +209,7 @@ function decodeInterval(node: Node, file: Source, report: Report): number | unde
   }
   // The Go program's own decoder sees a null as the empty text, which is no duration.
   const parsed = parseDuration(node.kind === "null" ? "" : node.value);
-  if (parsed.ok) return toMilliseconds(parsed.nanoseconds);
+  if (parsed.ok) return { ms: toMilliseconds(parsed.nanoseconds), file, at: node.at, key };
   report("duration", { file, at: node.at, key }, parsed.message);
   return undefined;
 }

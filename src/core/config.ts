@@ -9,6 +9,7 @@ import {
   decodeFields,
   defaultItems,
   type Fields,
+  type Interval,
   type Item,
   type Report,
   reportInto,
@@ -210,19 +211,13 @@ function warnOfEverything({ items, cidrs }: Entries, warn: Report): void {
 }
 
 function smallestInterval(fields: readonly Fields[], warn: Report): number {
-  const intervals = fields.flatMap(({ file, resyncIntervalMs: ms }) =>
-    ms === undefined ? [] : [{ file, ms }],
+  const intervals = fields.flatMap(({ resyncInterval }) => resyncInterval ?? []);
+  const smallest = intervals.reduce<Interval | undefined>(
+    (a, b) => (a !== undefined && a.ms <= b.ms ? a : b),
+    undefined,
   );
-  const smallest = intervals.reduce(
-    (a, b) => (b.ms < a.ms ? b : a),
-    intervals[0] ?? { file: DEFAULTS, ms: DEFAULT_RESYNC_MS },
-  );
-  if (smallest.ms < MIN_RESYNC_MS) {
-    warn(
-      "suspicious",
-      { file: smallest.file, key: "resyncInterval" },
-      `${smallest.ms}ms is taken as ${MIN_RESYNC_MS}ms`,
-    );
-  }
+  if (smallest === undefined) return DEFAULT_RESYNC_MS;
+  if (smallest.ms < MIN_RESYNC_MS)
+    warn("suspicious", smallest, `${smallest.ms}ms is taken as ${MIN_RESYNC_MS}ms`);
   return Math.max(smallest.ms, MIN_RESYNC_MS);
 }

@@ -27,9 +27,9 @@ export function diffRules(chain: string, expected: readonly string[], actual: re
 
 /** One line for a log: what was wrong where. */
 export function renderDrift({ kind, where, expected, actual }: Drift): string {
-  if (kind === "changed") return `${where} was "${actual}" instead of "${expected}"`;
+  if (kind === "changed") return `${where} was [${actual}] instead of [${expected}]`;
   const rule = expected ?? actual;
-  return `${where} was ${kind === "missing" ? "missing" : "foreign"}${rule === undefined ? "" : ` ("${rule}")`}`;
+  return `${where} was ${kind === "missing" ? "missing" : "foreign"}${rule === undefined ? "" : ` [${rule}]`}`;
 }
 
 function drift(where: string, expected: string | undefined, actual: string | undefined): Drift {
