@@ -64,7 +64,7 @@ test("warnings stand before the announcement, at most twenty", () => {
   expect(refreshed("a: 1\nresyncInterval: 5ms").log).toMatchInlineSnapshot(`
     [
       "W /c:1:1: a: unknown key, ignored",
-      "W /c: resyncInterval: 5ms is taken as 100ms",
+      "W /c:2:17: resyncInterval: 5ms is taken as 100ms",
       "I using /c: 3 nonMasqueradeCIDRs, resyncInterval 0.1s",
     ]
   `);

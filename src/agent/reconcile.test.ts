@@ -53,7 +53,7 @@ test("the first pass programs a fresh node", async () => {
     [
       "I using /c: 1 nonMasqueradeCIDRs, resyncInterval 60s",
       "I IPv4: using iptables 1.8.9 (nf_tables)",
-      "I IPv4: programmed chain IP-MASQ-AGENT with 2 entries (2 differences) in 1 ms",
+      "I IPv4: programmed chain IP-MASQ-AGENT with 2 CIDRs (2 differences) in 1 ms",
     ]
   `);
   expect(outcome).toMatchInlineSnapshot(`
@@ -111,7 +111,9 @@ test("an agent that restarts over its own rules changes nothing", async () => {
   for (const [name, rules] of first.node.IPv4.chains) second.node.IPv4.chains.set(name, rules);
   const { applied, log } = await second.pass();
   expect(applied).toBe(0);
-  expect(log.at(-1)).toMatchInlineSnapshot(`"I IPv4: chain IP-MASQ-AGENT with 2 entries is in force already"`);
+  expect(log.at(-1)).toMatchInlineSnapshot(
+    `"I IPv4: chain IP-MASQ-AGENT with 2 CIDRs is in force already"`,
+  );
 });
 
 test("tampering is healed, and said", async () => {
@@ -122,7 +124,7 @@ test("tampering is healed, and said", async () => {
   const { log, applied } = await pass();
   expect(log).toMatchInlineSnapshot(`
     [
-      "I IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign ("-j ACCEPT")",
+      "I IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
       "I IPv4: healed: the jump from POSTROUTING to IP-MASQ-AGENT was missing",
     ]
   `);
@@ -145,7 +147,7 @@ test("a changed configuration is programmed; one that means the same is not", as
   expect(changed.log).toMatchInlineSnapshot(`
     [
       "I using /c: 2 nonMasqueradeCIDRs, resyncInterval 60s",
-      "I IPv4: programmed chain IP-MASQ-AGENT with 3 entries (1 differences) in 1 ms",
+      "I IPv4: programmed chain IP-MASQ-AGENT with 3 CIDRs (1 difference) in 1 ms",
     ]
   `);
   expect(destinations()).toEqual(["169.254.0.0/16", "11.0.0.0/8", "10.0.0.0/8", "rest"]);
@@ -317,7 +319,7 @@ describe("tools", () => {
         "I using /c: 1 nonMasqueradeCIDRs, resyncInterval 60s",
         "I IPv4: using iptables 1.6.1 (legacy)",
         "W IPv4: iptables 1.6.1 does not know --random-fully (1.6.2 does): masquerading without it",
-        "I IPv4: programmed chain IP-MASQ-AGENT with 2 entries (2 differences) in 1 ms",
+        "I IPv4: programmed chain IP-MASQ-AGENT with 2 CIDRs (2 differences) in 1 ms",
       ]
     `);
     expect(old.node.IPv4.chains.get(CHAIN)?.at(-1)).not.toContain("--random-fully");

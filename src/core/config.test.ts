@@ -132,7 +132,7 @@ resyncInterval: 1m30s
       "nonMasqueradeCIDRs:\n- 0.0.0.0/0\n",
       ["f:2:3: nonMasqueradeCIDRs[0]: 0.0.0.0/0 covers every IPv4 address: nothing is masqueraded"],
     ],
-    ["resyncInterval: 5ms", ["f: resyncInterval: 5ms is taken as 100ms"]],
+    ["resyncInterval: 5ms", ["f:1:17: resyncInterval: 5ms is taken as 100ms"]],
     ["nonMasqueradeCIDRs: [10.0.0.0/8]", []],
   ])("warnings of %j", (text, expected) => {
     expect(warnings(decodeText(text))).toEqual(expected);
@@ -306,7 +306,11 @@ describe("a directory", () => {
   });
 
   test("a key that no file has keeps its default; an empty list is a list", () => {
-    expect(united("cidrLimit: 5", "masqLinkLocal: true").keep).toEqual(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]);
+    expect(united("cidrLimit: 5", "masqLinkLocal: true").keep).toEqual([
+      "10.0.0.0/8",
+      "172.16.0.0/12",
+      "192.168.0.0/16",
+    ]);
     expect(united("nonMasqueradeCIDRs: []", "cidrLimit: 5").keep).toEqual([]);
   });
 
