@@ -20,7 +20,7 @@ export const labTest = test.extend<{ lab: Lab }>({
     const lab = await createLab();
     const agents: Agent[] = [];
     onTestFailed(() => {
-      for (const agent of agents) console.error(`agent ${agent.pid}:\n${agent.log()}`);
+      for (const agent of agents.slice(-3)) console.error(`agent ${agent.pid}:\n${lastLines(agent.log())}`);
     });
     const startAgent: Lab["startAgent"] = (options) => {
       const agent = lab.startAgent(options);
@@ -34,6 +34,12 @@ export const labTest = test.extend<{ lab: Lab }>({
     }
   },
 });
+
+/** What an agent said last, without the flags, which each start lists. */
+function lastLines(log: string): string {
+  const lines = log.split("\n").filter((line) => !line.includes("] FLAG: "));
+  return lines.slice(-40).join("\n");
+}
 
 /** A configuration's text, looked at as often as the agent allows. */
 export function config(fields: Readonly<Record<string, unknown>>): string {
@@ -58,7 +64,7 @@ export function programmed(lab: Lab, variant: Variant): Promise<readonly (readon
 /** The chain of one family, which must be complete and in use. */
 async function wholeChain(iptables: Iptables): Promise<readonly string[]> {
   const rules = (await iptables.listing(CHAIN)) ?? [];
-  expect(rules.at(-1)).toContain("(must be last in chain)");
+  expect(rules.at(-1) ?? "no chain").toContain("(must be last in chain)");
   expect(await jumpNumber(iptables)).toBeDefined();
   return rules;
 }

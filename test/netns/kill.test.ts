@@ -3,8 +3,17 @@
  * says how often (for each variant).
  */
 import { expect } from "vitest";
-import { bothFamilies, config, describeKernel, flags, labTest, programmed, VARIANTS } from "./fixture.ts";
-import { CHAIN, type Iptables, type Variant } from "./iptables.ts";
+import {
+  bothFamilies,
+  config,
+  describeKernel,
+  FAMILIES,
+  flags,
+  labTest,
+  programmed,
+  VARIANTS,
+} from "./fixture.ts";
+import { CHAIN, type Iptables, jumpNumber, type Variant } from "./iptables.ts";
 import { eventually, type Lab } from "./lab.ts";
 
 const { KILLS = "12" } = process.env;
@@ -16,14 +25,11 @@ const ENTRIES = 600;
 /** Two configurations without an entry in common: a mixture would show. */
 const CONFIGS = [0, 1].map((half) => {
   const list = Array.from({ length: ENTRIES }, (_, i) => [
-    `10.${half}${Math.floor(i / 256)}.${i % 256}.0/24`,
+    `10.${half * 100 + Math.floor(i / 256)}.${i % 256}.0/24`,
     `fd00:${half}:${i.toString(16)}::/48`,
   ]);
   return config({ nonMasqueradeCIDRs: list.flat(), cidrLimit: 2 * ENTRIES });
 });
-
-/** Long enough for the agent to start, to read, to program and to come to rest. */
-const LONGEST_LIFE_MS = 500;
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -40,11 +46,21 @@ async function keepSwapping({ volume }: Lab, ended: AbortSignal): Promise<number
   return current;
 }
 
-/** Starts an agent and kills it, again and again. */
-async function keepKilling(lab: Lab, variant: Variant, count: number): Promise<void> {
+/** How long an agent takes from its start until it has programmed this configuration. */
+async function measureStart(lab: Lab, variant: Variant, text: string): Promise<number> {
+  lab.volume.write(text);
+  const startedAt = performance.now();
+  const agent = lab.startAgent({ flags: flags(variant) });
+  await eventually(() => expect(agent.log().match(/IPv[46]: programmed/g)).toHaveLength(FAMILIES.length));
+  await agent.end();
+  return performance.now() - startedAt;
+}
+
+/** Starts an agent and kills it, again and again, most often around the time when it programs. */
+async function keepKilling(lab: Lab, variant: Variant, count: number, startMs: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const agent = lab.startAgent({ flags: flags(variant) });
-    await pause(Math.random() * LONGEST_LIFE_MS);
+    await pause(startMs * (0.3 + Math.random() * 1.2));
     await agent.end("SIGKILL");
   }
 }
@@ -84,11 +100,17 @@ async function learnRulesets(lab: Lab, variant: Variant): Promise<string[]> {
   return rulesets;
 }
 
+/** As if there had never been an agent. */
+async function removeAll(iptables: Iptables): Promise<void> {
+  await iptables.transact(`-D POSTROUTING ${await jumpNumber(iptables)}`, `-F ${CHAIN}`, `-X ${CHAIN}`);
+}
+
 describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills * 4_000 }, (variant) => {
   labTest(
     `a chain that is whole stays whole over ${kills} kills, and a restart converges`,
     async ({ lab }) => {
       const rulesets = await learnRulesets(lab, variant);
+      const startMs = await measureStart(lab, variant, CONFIGS[0] ?? "");
       const name = (_family: number, rules: readonly string[] | undefined) => {
         const index = rulesets.indexOf(rules?.join("\n") ?? "");
         return index < 0 ? `neither: ${rules?.length} rules` : `ruleset ${index}`;
@@ -96,9 +118,11 @@ describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills 
       const end = new AbortController();
       const looking = keepLooking(bothFamilies(lab, variant), name, end.signal);
       const swapping = keepSwapping(lab, end.signal);
-      await keepKilling(lab, variant, kills).finally(() => end.abort());
+      await keepKilling(lab, variant, kills, startMs).finally(() => end.abort());
       const seen = await looking;
-      console.log(`iptables-${variant}, ${kills} kills: ${JSON.stringify(Object.fromEntries(seen))}`);
+      console.log(
+        `iptables-${variant}, ${kills} kills (start to rules ${startMs.toFixed(0)} ms), looks that found: ${JSON.stringify(Object.fromEntries(seen))}`,
+      );
       expect([...seen.keys()].filter((what) => what.startsWith("neither"))).toEqual([]);
 
       const last = await swapping;
@@ -118,12 +142,13 @@ describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills 
   labTest(
     "before the first programming the chain may be absent or empty, but never half",
     async ({ lab }) => {
-      lab.volume.write(CONFIGS[0] ?? "");
+      const startMs = await measureStart(lab, variant, CONFIGS[0] ?? "");
+      await Promise.all(bothFamilies(lab, variant).map(removeAll));
       const size = (_family: number, rules: readonly string[] | undefined) =>
         String(rules?.length ?? "absent");
       const end = new AbortController();
       const looking = keepLooking(bothFamilies(lab, variant), size, end.signal);
-      await keepKilling(lab, variant, Math.ceil(kills / 4)).finally(() => end.abort());
+      await keepKilling(lab, variant, Math.ceil(kills / 4), startMs).finally(() => end.abort());
       const allowed = ["absent", "1", String(ENTRIES + 3)];
       expect([...(await looking).keys()].filter((what) => !allowed.includes(what))).toEqual([]);
       lab.startAgent({ flags: flags(variant) });

@@ -11,7 +11,7 @@ import { constants as osConstants, tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { attempt, type CommandResult, command, commandNow } from "./command.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
-import { type Agent, createProcesses, type Seen } from "./processes.ts";
+import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
 import { buildTopology, type Namespaces, NODE, NODE_TOWARDS_POD } from "./topology.ts";
 import { createVolume, type Volume } from "./volume.ts";
 
@@ -87,12 +87,16 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   const inside = (namespace: string, ...args: readonly string[]) => [ip, "netns", "exec", namespace, ...args];
   const helper = (namespace: string) => inside(namespace, process.execPath, traffic);
   const volume = createVolume(join(directory, "config"));
-  const [pod, node] = await Promise.all([
+  const [pod] = await Promise.all([
     processes.startClient(helper(namespaces.pod)),
-    processes.startClient(helper(namespaces.node)),
     processes.startReceiver(helper(namespaces.world)),
-    processes.startReceiver(helper(namespaces.node)),
   ]);
+  let node: Promise<Client> | undefined;
+  // Only few ask the node, so its helpers are started when somebody does.
+  const startNode = async () => {
+    await processes.startReceiver(helper(namespaces.node));
+    return processes.startClient(helper(namespaces.node));
+  };
   // A lock of its own: what happens in the lab must not wait for the machine's own tools, nor they for it.
   const env = { ...process.env, XTABLES_LOCKFILE: join(directory, "xtables.lock") };
   const inNode: Lab["inNode"] = (file, args, stdin = "") => {
@@ -110,7 +114,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     ask: async (protocol, destination) => (await pod.flow({ protocol, destination })).address,
     askNodeItself: async (protocol, family) => {
       const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
-      return (await node.flow({ protocol, ...ends })).address;
+      node ??= startNode();
+      return (await (await node).flow({ protocol, ...ends })).address;
     },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,
