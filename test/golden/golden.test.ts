@@ -1,0 +1,61 @@
+/**
+ * What a configuration and a command line come to, as the text that iptables-restore is given. A case is a directory:
+ * `flags` (one a line), `config.yaml`, if there is a file, and `iptables.txt`. A change of the texts is
+ * made by `npm run golden` and reviewed as a diff.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { probe } from "../../src/agent/probe.ts";
+import { iptablesBackend, renderRestore } from "../../src/backend/iptables.ts";
+import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
+import { decodeConfig } from "../../src/core/config.ts";
+import { parsePorts } from "../../src/core/ports.ts";
+import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
+
+const ROOT = import.meta.dirname;
+/** A first line of `flags` such as `# iptables v1.4.7` names the tool's version. */
+const VERSION = /^# (iptables v.*)\n/;
+
+function readCase(name: string) {
+  const directory = join(ROOT, name);
+  const flags = readFileSync(join(directory, "flags"), "utf8");
+  const config = join(directory, "config.yaml");
+  const files = existsSync(config) ? [{ path: "config.yaml", bytes: readFileSync(config) }] : [];
+  const args = flags.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const version = VERSION.exec(flags)?.[1] ?? "iptables v1.8.9 (nf_tables)";
+  return { args, version, text: { kind: "file", files } as const };
+}
+
+function optionsOf(args: readonly string[]): Options {
+  const parsed = parseAgentFlags(args);
+  if (parsed.kind !== "flags") throw new Error(`bad flags: ${args.join(" ")}`);
+  const options = agentOptions(parsed.values);
+  const toPorts = parsePorts(options.toPorts);
+  if (!toPorts.ok) throw new Error(toPorts.message);
+  return { ...options, toPorts: toPorts.ranges };
+}
+
+const cases = readdirSync(ROOT, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+test("there are cases", () => {
+  expect(cases.length).toBeGreaterThanOrEqual(12);
+});
+
+test.each(cases)("%s", async (name) => {
+  const { args, version, text } = readCase(name);
+  const options = optionsOf(args);
+  const decoded = decodeConfig(text, options);
+  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
+  const parts: string[] = [];
+  for (const family of enabledFamilies(options)) {
+    const { tools } = iptablesBackend("path");
+    const answer = { exitCode: 0, stdout: version, stderr: "" };
+    const capabilities = await probe(tools(family), async () => answer);
+    const ruleset = compileRuleset(family, decoded.value.config, options);
+    parts.push(`# ${tools(family).restore}\n${renderRestore(ruleset, capabilities)}`);
+  }
+  await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "iptables.txt"));
+});
