@@ -85,3 +85,69 @@ function sortByAddress(choices: readonly Choice[]): Choice[] {
     return previous === undefined || previous.base !== cidr.base || previous.bits !== cidr.bits;
   });
 }
+
+/** The addresses of `intervals` that lie in none of `removed`. Both are sorted and disjoint, as is the result. */
+export function subtractIntervals(intervals: readonly Interval[], removed: readonly Interval[]): Interval[] {
+  const left: Interval[] = [];
+  let at = 0;
+  for (const { first, last } of intervals) {
+    let from = first;
+    while (at < removed.length && (removed[at] as Interval).last < from) at++;
+    // An interval that reaches beyond this one may also cover the next, so it is not passed over yet.
+    for (let i = at; i < removed.length && (removed[i] as Interval).first <= last; i++) {
+      const hole = removed[i] as Interval;
+      if (hole.first > from) left.push({ first: from, last: hole.first - 1n });
+      from = hole.last + 1n;
+    }
+    if (from <= last) left.push({ first: from, last });
+  }
+  return left;
+}
+
+/** What turns one list into the other: whole intervals to take out and to put in. */
+export interface IntervalChange {
+  readonly removed: readonly Interval[];
+  readonly added: readonly Interval[];
+}
+
+/** The intervals that only one of two sorted disjoint lists has, to the bounds: a set's elements, not its addresses. */
+export function changeIntervals(before: readonly Interval[], after: readonly Interval[]): IntervalChange {
+  const removed: Interval[] = [];
+  const added: Interval[] = [];
+  for (let i = 0, j = 0; i < before.length || j < after.length; ) {
+    const old = before[i];
+    const fresh = after[j];
+    if (old !== undefined && fresh !== undefined && old.first === fresh.first && old.last === fresh.last) {
+      i++;
+      j++;
+    } else if (fresh === undefined || (old !== undefined && old.first <= fresh.first)) {
+      removed.push(old as Interval);
+      i++;
+    } else {
+      added.push(fresh);
+      j++;
+    }
+  }
+  return { removed, added };
+}
+
+/**
+ * Splits a change into the smallest parts of which no two concern the same address. Each part must be made at
+ * once, or an address would have neither its old verdict nor its new one for a moment; the parts may follow one another.
+ */
+export function independentChanges({ removed, added }: IntervalChange): IntervalChange[] {
+  const parts: { removed: Interval[]; added: Interval[] }[] = [];
+  let end = -1n;
+  for (let i = 0, j = 0; i < removed.length || j < added.length; ) {
+    const old = removed[i];
+    const fresh = added[j];
+    const takeOld = fresh === undefined || (old !== undefined && old.first <= fresh.first);
+    const interval = (takeOld ? old : fresh) as Interval;
+    if (interval.first > end) parts.push({ removed: [], added: [] });
+    parts.at(-1)?.[takeOld ? "removed" : "added"].push(interval);
+    if (interval.last > end) end = interval.last;
+    if (takeOld) i++;
+    else j++;
+  }
+  return parts;
+}
