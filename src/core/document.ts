@@ -6,8 +6,9 @@
  * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either. What
  * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
-import { decodeBytes, parseJson, replaceLoneBytes } from "./json.ts";
+import { parseJson } from "./json.ts";
 import type { Problem, ProblemCode, Result } from "./problem.ts";
+import { decodeBytes, replaceLoneBytes } from "./yaml-bytes.ts";
 import { decodeYaml } from "./yaml-decode.ts";
 import { parseYaml } from "./yaml-parse.ts";
 import { readYaml } from "./yaml-read.ts";

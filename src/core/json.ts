@@ -3,6 +3,7 @@
  * places, every duplicate member, and numbers as written. JSON.parse would lose all three.
  */
 import type { Member, Node } from "./document.ts";
+import { isLoneByte, replaceLoneBytes } from "./yaml-bytes.ts";
 
 export type JsonParsed =
   | { readonly ok: true; readonly root: Node }
@@ -24,7 +25,6 @@ const CLOSE_BRACKET = 93;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 const REPLACEMENT = "\uFFFD";
-const LONE_BYTE = 0xdc00;
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '"': '"',
@@ -63,79 +63,6 @@ export function parseJson(text: string): JsonParsed {
   if (root !== undefined) return { ok: true, root };
   const failure = reader.failure ?? { message: "unexpected end of JSON input", at: text.length };
   return { ok: false, ...failure };
-}
-
-/** Bytes as text, each byte that is no UTF-8 as the lone surrogate U+DC00 + byte. */
-export function decodeBytes(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    // Not UTF-8; TextDecoder could replace, too, but would make one U+FFFD of what Go makes several of.
-  }
-  const units = new Uint16Array(bytes.length);
-  let length = 0;
-  for (let at = 0; at < bytes.length; ) {
-    const width = utf8Width(bytes, at);
-    const code = width === 0 ? LONE_BYTE | (bytes[at] ?? 0) : codePoint(bytes, at, width);
-    if (code < 0x10000) {
-      units[length++] = code;
-    } else {
-      units[length++] = 0xd7c0 + (code >> 10);
-      units[length++] = 0xdc00 | (code & 0x3ff);
-    }
-    at += width || 1;
-  }
-  return fromUnits(units.subarray(0, length));
-}
-
-function codePoint(bytes: Uint8Array, at: number, width: number): number {
-  const lead = bytes[at] ?? 0;
-  let code = width === 1 ? lead : lead & (0xff >> (width + 1));
-  for (let i = 1; i < width; i++) code = (code << 6) | ((bytes[at + i] ?? 0) & 0x3f);
-  return code;
-}
-
-function fromUnits(units: Uint16Array): string {
-  const pieces: string[] = [];
-  for (let at = 0; at < units.length; at += 8192) {
-    pieces.push(String.fromCharCode(...units.subarray(at, at + 8192)));
-  }
-  return pieces.join("");
-}
-
-/** Whether a unit of decodeBytes' text, known to be no half of a pair, is a byte that is no UTF-8. */
-export function isLoneByte(code: number): boolean {
-  return code >= 0xdc80 && code <= 0xdcff;
-}
-
-/** Puts U+FFFD for what decodeBytes couldn't decode; the length stays. */
-export function replaceLoneBytes(text: string): string {
-  if (!/[\uDC80-\uDCFF]/.test(text)) return text;
-  const units = new Uint16Array(text.length);
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    units[at] = unit;
-    // The second half of a pair is taken together with the first, so that any other is alone.
-    if ((unit & 0xfc00) === 0xd800) units[++at] = text.charCodeAt(at);
-    else if (isLoneByte(unit)) units[at] = REPLACEMENT.charCodeAt(0);
-  }
-  return fromUnits(units);
-}
-
-/** The width of the UTF-8 character at an offset, 0 if there is none. */
-function utf8Width(bytes: Uint8Array, at: number): number {
-  const lead = bytes[at] ?? 0;
-  if (lead < 0x80) return 1;
-  const width = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-  const second = bytes[at + 1] ?? 0;
-  // Overlong forms, surrogates, and what is above U+10FFFF.
-  const least = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
-  const most = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
-  if (second < least || second > most) return 0;
-  for (let i = 2; i < width; i++) {
-    if (((bytes[at + i] ?? 0) & 0xc0) !== 0x80) return 0;
-  }
-  return width;
 }
 
 /** The unit here. Go lets the end of the input look like a space to what is incomplete. */

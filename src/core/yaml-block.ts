@@ -12,7 +12,7 @@ import {
   takeBreak,
   unitAt,
 } from "./yaml-cursor.ts";
-import type { Scanner, Token } from "./yaml-scan.ts";
+import type { Scanner, Token } from "./yaml-tokens.ts";
 
 interface Header {
   /** Which trailing breaks stay: all, one, or none. */

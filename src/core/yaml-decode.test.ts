@@ -19,10 +19,10 @@ describe("keys", () => {
     ["0.0: a\n-0.0: b\n", '{"-0":"b"}'],
     ["2001-01-01: a\n", '{"2001-01-01":"a"}'],
     ["~: a\n", "! 1:1 Unsupported map key of type: %!s(<nil>), key: <nil>"],
-    ["a: {: b}\n", "! 1:5 Unsupported map key of type: %!s(<nil>), key: <nil>"],
+    ["a: {? : b}\n", "! 1:7 Unsupported map key of type: %!s(<nil>), key: <nil>"],
     ["9223372036854775808: a\n", "! 1:1 Unsupported map key of type: uint64, key: 9223372036854775808"],
     ["[a]: b\n", "! 1:1 yaml: invalid map key: a list"],
-    ["{a: b}: c\n", "! 1:1 yaml: invalid map key: a map"],
+    ["? {a: b}\n: c\n", "! 1:3 yaml: invalid map key: a map"],
     ["a: &x {}\n*x : c\n", "! 2:1 yaml: invalid map key: a map"],
     ["a: &x b\n*x : c\n", '{"a":"b","b":"c"}'],
     // What a later member replaces needn't be JSON.
@@ -49,8 +49,8 @@ describe("merges", () => {
     ["<<: {a: 1}\na: 2\n", '{"a":2}'],
     ["a: 2\n<<: {a: 1, b: 3}\n", '{"a":1,"b":3}'],
     [
-      "x: &x {a: 1}\ny: &y {a: 2, b: 3}\nz: {<<: [*x, *y]}\n",
-      '{"x":{"a":1},"y":{"a":2,"b":3},"z":{"a":1,"b":3}}',
+      "x: &x {a: 1}\nw: &w {a: 2, b: 3}\nz: {<<: [*x, *w]}\n",
+      '{"w":{"a":2,"b":3},"x":{"a":1},"z":{"a":1,"b":3}}',
     ],
     ["<<: {<<: {a: 1}, b: 2}\n", '{"a":1,"b":2}'],
     ["'<<': {a: 1}\n", '{"<<":{"a":1}}'],

@@ -5,35 +5,20 @@
  * yaml.v2 counts its steps to stop documents that multiply through aliases, so the steps here are its own,
  * in its order. They are kept on a stack of frames, as JavaScript's own stack is too short.
  */
-import type { Member, Node } from "./document.ts";
-import { replaceLoneBytes } from "./json.ts";
-import { sortByBytes } from "./yaml-binary.ts";
+import type { Node } from "./document.ts";
+import { replaceLoneBytes } from "./yaml-bytes.ts";
 import type { YamlFailure } from "./yaml-cursor.ts";
-import { floatKey, jsonNumber } from "./yaml-number.ts";
+import { inspect, MAX_JSON_DEPTH } from "./yaml-inspect.ts";
+import { jsonNumber } from "./yaml-number.ts";
+import { type Entries, identify, type Key, makeObject } from "./yaml-object.ts";
 import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./yaml-parse.ts";
-import { resolveScalar, type Scalar } from "./yaml-resolve.ts";
+import { resolveScalar } from "./yaml-resolve.ts";
 
 export type YamlDecoded =
   | { readonly ok: true; readonly root: Node }
   | { readonly ok: false; readonly failure: YamlFailure };
 
-/** encoding/json's limit, which the JSON has to pass when it is read. */
-const MAX_JSON_DEPTH = 10_000;
 const MERGE_TAG = "tag:yaml.org,2002:merge";
-
-/** A member under way; its key may have bytes that are no UTF-8, and be one that JSON can't have: undefined. */
-interface Entry {
-  readonly key: string | undefined;
-  readonly at: number;
-  readonly value: Node;
-}
-
-/** A Go map under way, by keys as `identify` tells them apart. */
-type Entries = Map<string, Entry>;
-
-interface Key extends Omit<Entry, "value"> {
-  readonly id: string;
-}
 
 type Frame =
   | { readonly kind: "sequence"; readonly node: YamlCollection; readonly items: Node[]; next: number }
@@ -65,7 +50,7 @@ interface Decoder {
   failure: YamlFailure | undefined;
 }
 
-/** Values that come from an alias or a merge stand where they are written, at the anchor. */
+/** The JSON tree of a YAML tree. Values that come from an alias or a merge stand where they are written, at the anchor. */
 export function decodeYaml(root: YamlNode): YamlDecoded {
   const decoder: Decoder = {
     frames: [],
@@ -83,11 +68,10 @@ export function decodeYaml(root: YamlNode): YamlDecoded {
     if (frame === undefined) break;
     outcome = outcome === undefined ? advance(decoder, frame) : deliver(decoder, frame, outcome);
   }
-  if (decoder.failure === undefined && decoder.suspect && typeof outcome === "object")
-    inspect(decoder, outcome);
   if (decoder.failure !== undefined) return { ok: false, failure: decoder.failure };
   if (typeof outcome !== "object") throw new Error("the decoder lost its value");
-  return { ok: true, root: outcome };
+  const failure = decoder.suspect ? inspect(outcome, decoder.badKeys) : undefined;
+  return failure === undefined ? { ok: true, root: outcome } : { ok: false, failure };
 }
 
 function fail(decoder: Decoder, message: string, at: number): undefined {
@@ -179,6 +163,8 @@ function deliver(decoder: Decoder, frame: Frame, outcome: Node | "merged"): Outc
         frame.key = keyOf(decoder, frame.node.children[frame.next - 1], outcome);
       } else {
         const { id, key, at } = frame.key;
+        // Anew, so that the entries are in the order in which they were written last.
+        frame.entries.delete(id);
         frame.entries.set(id, { key, at, value: outcome });
         frame.key = undefined;
       }
@@ -217,7 +203,7 @@ function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping
   const child = node.children[frame.next++];
   if (child === undefined) {
     decoder.frames.pop();
-    return frame.merged ? "merged" : makeObject(decoder, node, entries);
+    return frame.merged ? "merged" : finishObject(decoder, node, entries);
   }
   if (frame.key === undefined && isMerge(child)) {
     const value = node.children[frame.next++];
@@ -248,114 +234,11 @@ function keyOf(decoder: Decoder, node: YamlNode | undefined, value: Node): Key |
   return identify(resolveScalar(source), at);
 }
 
-/** Marks the ids of keys that aren't strings: a lone high surrogate, which no string has. */
-const TYPED = "\uD800";
-
-/** Go's keys of different types are different, `1` and `"1"` too; sigs.k8s.io/yaml then makes strings of them. */
-function identify(scalar: Scalar, at: number): Key {
-  if (typeof scalar === "string") return { id: scalar, key: scalar, at };
-  switch (scalar.type) {
-    case "timestamp":
-      return { id: scalar.value, key: scalar.value, at };
-    case "bool":
-      return { id: `${TYPED}bool ${scalar.value}`, key: String(scalar.value), at };
-    case "int":
-      return { id: `${TYPED}int ${scalar.literal}`, key: scalar.literal, at };
-    case "float":
-      // 0 and -0 are one key. NaN would be a new one each time; here the last one stays.
-      return {
-        id: `${TYPED}float ${scalar.value === 0 ? 0 : scalar.value}`,
-        key: floatKey(scalar.value),
-        at,
-      };
-    case "uint":
-      return { id: `${UINT}${scalar.literal}`, key: undefined, at };
-    default:
-      return { id: `${TYPED}null`, key: undefined, at };
-  }
-}
-
-const UINT = `${TYPED}uint `;
-
-function makeObject(decoder: Decoder, { at }: YamlCollection, entries: Entries): Node {
-  const members: Member[] = [];
-  let typed = false;
-  let bad: YamlFailure | undefined;
-  for (const [id, entry] of entries) {
-    typed ||= id.startsWith(TYPED);
-    if (hasKey(entry)) members.push(entry);
-    else bad ??= { code: "syntax", message: unsupportedKey(id), at: entry.at };
-  }
-  const object: Node = { kind: "object", at, members: sortMembers(typed ? uniqueMembers(members) : members) };
+function finishObject(decoder: Decoder, { at }: YamlCollection, entries: Entries): Node {
+  const { object, bad } = makeObject(at, entries);
   if (bad !== undefined) {
     decoder.suspect = true;
     decoder.badKeys.set(object, bad);
   }
   return object;
-}
-
-function hasKey(entry: Entry): entry is Member {
-  return entry.key !== undefined;
-}
-
-/** `1` and `"1"` are now one key; Go keeps whichever its random order brings last, this the last written. */
-function uniqueMembers(members: readonly Member[]): Member[] {
-  return [...new Map(members.map((member) => [member.key, member])).values()];
-}
-
-function sortMembers(members: Member[]): Member[] {
-  if (members.length < 2 && !members.some(({ key }) => isOdd(key))) return members;
-  const sorted = sortByBytes(members, ({ key }) => key);
-  // Keys that differ in bytes alone look the same once those are U+FFFD; Go's decoder sees them all the same.
-  return sorted.map((member) =>
-    isOdd(member.key) ? { ...member, key: replaceLoneBytes(member.key) } : member,
-  );
-}
-
-function isOdd(key: string): boolean {
-  return replaceLoneBytes(key) !== key;
-}
-
-function unsupportedKey(id: string): string {
-  const [type, value] = id.startsWith(UINT) ? ["uint64", id.slice(UINT.length)] : ["%!s(<nil>)", "<nil>"];
-  return `Unsupported map key of type: ${type}, key: ${value}`;
-}
-
-/** Looks through the finished tree for what JSON can't say, in the order in which Go would notice. */
-function inspect(decoder: Decoder, root: Node): void {
-  walk(root, (node) => {
-    const bad = decoder.badKeys.get(node);
-    if (bad !== undefined) decoder.failure ??= bad;
-    return bad === undefined;
-  });
-  walk(root, (node) => {
-    const bad = node.kind === "number" && /^[+-]?(?:Inf|NaN)$/.test(node.literal);
-    if (bad) fail(decoder, `json: unsupported value: ${node.literal}`, node.at);
-    return !bad;
-  });
-  walk(root, (node, depth) => {
-    const bad = depth > MAX_JSON_DEPTH && (node.kind === "array" || node.kind === "object");
-    const bracket = node.kind === "array" ? "[" : "{";
-    if (bad) fail(decoder, `invalid character '${bracket}' exceeded max depth`, node.at);
-    return !bad;
-  });
-}
-
-/** Visits the nodes from first to last until one is refused; `depth` of the root is 1. */
-function walk(root: Node, visit: (node: Node, depth: number) => boolean): void {
-  const pending: { readonly node: Node; readonly depth: number }[] = [{ node: root, depth: 1 }];
-  for (let top = pending.pop(); top !== undefined; top = pending.pop()) {
-    const { node, depth } = top;
-    if (!visit(node, depth)) return;
-    const children =
-      node.kind === "array"
-        ? node.items
-        : node.kind === "object"
-          ? node.members.map(({ value }) => value)
-          : [];
-    for (let i = children.length - 1; i >= 0; i--) {
-      const child = children[i];
-      if (child !== undefined) pending.push({ node: child, depth: depth + 1 });
-    }
-  }
 }

@@ -7,7 +7,8 @@
  */
 import { fail, type YamlFailure } from "./yaml-cursor.ts";
 import type { Source } from "./yaml-read.ts";
-import { peekToken, type Scanner, scannerOver, type Token, type TokenType, takeToken } from "./yaml-scan.ts";
+import { peekToken } from "./yaml-scan.ts";
+import { type Scanner, scannerOver, type Token, type TokenType, takeToken } from "./yaml-tokens.ts";
 
 export interface YamlScalar {
   readonly kind: "scalar";

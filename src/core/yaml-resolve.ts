@@ -2,7 +2,7 @@
  * What a YAML scalar means to gopkg.in/yaml.v2 when it decodes into interface{}: YAML 1.1's booleans, ints and
  * floats, but no base 60, and timestamps stay text. https://yaml.org/type/ has the types.
  */
-import { decodeBase64 } from "./yaml-binary.ts";
+import { decodeBase64 } from "./yaml-bytes.ts";
 import { parseFloatText, parseIntText } from "./yaml-number.ts";
 import type { YamlScalar } from "./yaml-parse.ts";
 import { isTimestamp } from "./yaml-time.ts";

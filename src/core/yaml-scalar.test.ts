@@ -6,7 +6,7 @@ const check = (input: string, expected: string) => expect(outcome(input)).toBe(e
 
 describe("plain", () => {
   const table: Table = [
-    ["a b\tc  \n", '"a b\tc"'],
+    ["a b\tc  \n", '"a b\\tc"'],
     ["a\n  b\n\n\n  c\n", '"a b\\n\\nc"'],
     ["a: b\n  c # d\n", '{"a":"b c"}'],
     ["a\n---\nb\n", '"a"'],
@@ -53,7 +53,9 @@ describe("block", () => {
     [">1+ # c\n a\n", '"a\\n"'],
     ["a: |\n b\nc: d\n", '{"a":"b\\n","c":"d"}'],
     ["|\n", '""'],
-    ["|\n\n  \n a\n", '"\\n\\n"'],
+    ["|\n\n \n  a\n", '"\\n\\na\\n"'],
+    // The blank line is the deepest, so the text is no part of the scalar any more.
+    ["|\n\n  \n a\n", '""'],
     ["|\n a", '"a"'],
     [">\n a\u2028 b\n", '"a\u2028b\\n"'],
     ["|0\n", "! 1:2 yaml: found an indentation indicator equal to 0"],

@@ -11,7 +11,7 @@ import {
   takeBreak,
   unitAt,
 } from "./yaml-cursor.ts";
-import type { Scanner, Token } from "./yaml-scan.ts";
+import type { Scanner, Token } from "./yaml-tokens.ts";
 
 /** What a double-quoted backslash may stand before; `\/` is of YAML 1.2, and refused. */
 const ESCAPES: Readonly<Record<string, string>> = {

@@ -13,7 +13,7 @@ import {
   takeBreak,
   unitAt,
 } from "./yaml-cursor.ts";
-import type { Scanner, Token } from "./yaml-scan.ts";
+import type { Scanner, Token } from "./yaml-tokens.ts";
 
 const MAX_VERSION_DIGITS = 2;
 const AFTER_NAME = "?:,]}%@`";
