@@ -1,0 +1,200 @@
+/**
+ * Feeds what reads foreign text with damaged copies of recorded inputs. Whatever comes, a reader must answer: without an
+ * exception, within a second, the same each time, and where it refuses, with problems that say what and where.
+ *
+ * usage: fuzz [--count N] [--seed S] [--from I]     (input I of seed S is the same in every run)
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { renderRestore } from "../../src/backend/iptables.ts";
+import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
+import { formatCidr, isCidr, lastAddress, parseCidr } from "../../src/core/cidr.ts";
+import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
+import { parseDuration } from "../../src/core/duration.ts";
+import { parsePorts } from "../../src/core/ports.ts";
+import { type Problem, renderProblem } from "../../src/core/problem.ts";
+import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
+import { type Chance, createChance, mutate, readCorpus } from "./inputs.ts";
+
+const SLOW_MS = 1_000;
+const FAILURES_SHOWN = 10;
+
+const { values } = parseArgs({
+  options: {
+    count: { type: "string", default: "100000" },
+    seed: { type: "string", default: "1" },
+    from: { type: "string", default: "0" },
+  },
+});
+const [count, seed, from] = [Number(values.count), Number(values.seed), Number(values.from)];
+
+const corpus = readCorpus(join("test", "conformance", "cases"));
+const words = corpus.flags.flat();
+const scalars = corpus.configs.flatMap((text) => text.split(/[\s,[\]"'{}]+/)).filter((word) => word !== "");
+
+/** An invariant that does not hold. */
+class Broken extends Error {}
+
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Broken(what);
+}
+
+/** An input, and the check of what a reader makes of it. */
+interface Input {
+  readonly reader: string;
+  readonly show: unknown;
+  readonly check: () => void;
+}
+
+const OPTIONS: readonly Options[] = [false, true].flatMap((enableIPv6) =>
+  [[], [{ first: 1024n, last: 65_535n }]].map((toPorts) => ({
+    masqChain: "IP-MASQ-AGENT",
+    toPorts,
+    randomFully: true,
+    noMasqAllReservedRanges: enableIPv6,
+    enableIPv6,
+  })),
+);
+
+function configInput(chance: Chance, kind: ConfigText["kind"]): Input {
+  const amount = kind === "file" ? 1 : chance.less(4);
+  const texts = Array.from({ length: amount }, () =>
+    mutate(chance, chance.pick(corpus.configs), corpus.configs),
+  );
+  const files = texts.map((text, i) => ({ path: `/c/ip-masq-${i}`, bytes: Buffer.from(text, "latin1") }));
+  const options = chance.pick(OPTIONS);
+  return {
+    reader: `decodeConfig (${kind})`,
+    show: { files: texts, options },
+    check: () => {
+      const decoded = decodeConfig({ kind, files }, options);
+      must(
+        plain(decoded) === plain(decodeConfig({ kind, files }, options)),
+        "the same bytes, another answer",
+      );
+      if (!decoded.ok) return checkProblems(decoded.problems, true);
+      checkProblems(decoded.value.warnings, false);
+      const { config } = decoded.value;
+      must(config.resyncIntervalMs >= 100, "an interval below 100 ms");
+      must(options.enableIPv6 || config.nonMasqueradeCIDRs.every(({ family }) => family === "IPv4"), "IPv6");
+      if (config.nonMasqueradeCIDRs.length > 200) return;
+      for (const family of enabledFamilies(options)) {
+        const text = renderRestore(compileRuleset(family, config, options), options);
+        must(/^\*nat\n:IP-MASQ-AGENT - \[0:0\]\n(-A IP-MASQ-AGENT .*\n)+COMMIT\n$/.test(text), text);
+      }
+    },
+  };
+}
+
+/** `limit` may be about no place in a file: the number of the default entries. */
+function checkProblems(problems: readonly Problem[], some: boolean): void {
+  must(!some || problems.length > 0, "refused without a problem");
+  for (const problem of problems) {
+    const { path, message, line, column, code } = problem;
+    must(message !== "" && path.startsWith("/c/"), `no path or message: ${plain(problem)}`);
+    must(renderProblem(problem).startsWith(`${path}:`), renderProblem(problem));
+    const placed = line !== undefined && column !== undefined && line >= 1 && column >= 1;
+    must(placed || code === "limit", `no place: ${plain(problem)}`);
+  }
+}
+
+function cidrInput(chance: Chance): Input {
+  const text = mutate(chance, chance.pick(scalars), scalars);
+  return {
+    reader: "parseCidr",
+    show: text,
+    check: () => {
+      const cidr = parseCidr(text);
+      if (!isCidr(cidr)) return must(cidr.reason === "syntax" || cidr.network.includes("/"), plain(cidr));
+      must(lastAddress(cidr) >= cidr.base && cidr.base >= 0n, plain(cidr));
+      const again = parseCidr(formatCidr(cidr));
+      must(isCidr(again) && again.base === cidr.base && again.bits === cidr.bits, formatCidr(cidr));
+    },
+  };
+}
+
+function durationInput(chance: Chance): Input {
+  const text = mutate(chance, chance.pick(scalars), scalars);
+  return {
+    reader: "parseDuration",
+    show: text,
+    check: () => {
+      const parsed = parseDuration(text);
+      if (!parsed.ok) return must(parsed.message.startsWith("time: "), plain(parsed));
+      must(BigInt.asIntN(64, parsed.nanoseconds) === parsed.nanoseconds, plain(parsed));
+    },
+  };
+}
+
+function portsInput(chance: Chance): Input {
+  const text = mutate(chance, "1024-29999,32768-65535,5", scalars);
+  return {
+    reader: "parsePorts",
+    show: text,
+    check: () => {
+      const parsed = parsePorts(text);
+      if (!parsed.ok) return must(parsed.message !== "", "no message");
+      must(
+        parsed.ranges.every(({ first, last }) => first <= last),
+        plain(parsed),
+      );
+    },
+  };
+}
+
+function flagsInput(chance: Chance): Input {
+  const args = [...chance.pick(corpus.flags)];
+  for (let changes = chance.less(4); changes >= 0; changes--) {
+    const at = chance.less(args.length + 1);
+    args.splice(at, chance.less(2), mutate(chance, args[at] ?? chance.pick(words), words));
+  }
+  return {
+    reader: "parseAgentFlags",
+    show: args,
+    check: () => {
+      const parsed = parseAgentFlags(args);
+      if (parsed.kind === "error") must(parsed.message !== "", "no message");
+      if (parsed.kind === "flags") agentOptions(parsed.values);
+    },
+  };
+}
+
+/** Values as text, for comparing and showing. */
+function plain(value: unknown): string {
+  return JSON.stringify(value, (_key, part) => (typeof part === "bigint" ? `${part}n` : part));
+}
+
+function inputOf(chance: Chance): Input {
+  const which = chance.less(10);
+  if (which < 5) return configInput(chance, "file");
+  const others = [cidrInput, durationInput, portsInput, flagsInput];
+  return others[which - 5]?.(chance) ?? configInput(chance, "directory");
+}
+
+/** What is wrong with the answer to an input; undefined if nothing is. */
+function failureOf({ check }: Input): string | undefined {
+  const startedAt = performance.now();
+  try {
+    check();
+  } catch (error) {
+    return error instanceof Broken ? error.message : ((error as Error).stack ?? String(error));
+  }
+  const took = performance.now() - startedAt;
+  return took > SLOW_MS ? `${took.toFixed(0)} ms` : undefined;
+}
+
+let failures = 0;
+const startedAt = performance.now();
+for (let i = from; i < from + count; i++) {
+  const input = inputOf(createChance(seed * 1_000_003 + i));
+  const failure = failureOf(input);
+  if (failure !== undefined && ++failures <= FAILURES_SHOWN) {
+    const shown = plain(input.show);
+    console.error(
+      `input ${i} of seed ${seed}, ${input.reader}: ${failure.slice(0, 2_000)}\n  ${shown.slice(0, 2_000)}`,
+    );
+  }
+}
+const rate = (count / (performance.now() - startedAt)) * 1_000;
+console.log(`${count} inputs, ${failures} failures, ${rate.toFixed(0)} inputs per second`);
+process.exitCode = failures === 0 ? 0 : 1;
