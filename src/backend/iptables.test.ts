@@ -195,16 +195,16 @@ describe("drift", () => {
       "chain flushed",
       (nat) => nat.chains.set(CHAIN, []),
       [
-        'rule 1 of IP-MASQ-AGENT was missing ("-m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 169.254.0.0/16 -j RETURN")',
-        'rule 2 of IP-MASQ-AGENT was missing ("-m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 10.0.0.0/8 -j RETURN")',
-        'rule 3 of IP-MASQ-AGENT was missing ("-m comment --comment "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)" -j MASQUERADE --random-fully")',
+        'rule 1 of IP-MASQ-AGENT was missing [-m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 169.254.0.0/16 -j RETURN]',
+        'rule 2 of IP-MASQ-AGENT was missing [-m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 10.0.0.0/8 -j RETURN]',
+        'rule 3 of IP-MASQ-AGENT was missing [-m comment --comment "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)" -j MASQUERADE --random-fully]',
       ],
       [PROGRAM],
     ],
     [
       "foreign rule first",
       (nat) => nat.chains.get(CHAIN)?.unshift(FOREIGN),
-      [`rule 1 of IP-MASQ-AGENT was foreign ("${FOREIGN}")`],
+      [`rule 1 of IP-MASQ-AGENT was foreign [${FOREIGN}]`],
       [PROGRAM],
     ],
     [

@@ -5,13 +5,13 @@ import { type Drift, diffRules, renderDrift } from "./diff.ts";
 test.each([
   ["equal", "abc", "abc", []],
   ["both empty", "", "", []],
-  ["flushed", "ab", "", ['rule 1 of X was missing ("a")', 'rule 2 of X was missing ("b")']],
-  ["foreign rule inside", "abc", "axbc", ['rule 2 of X was foreign ("x")']],
-  ["foreign rule behind", "ab", "abx", ['rule 3 of X was foreign ("x")']],
-  ["rule removed", "abc", "ac", ['rule 2 of X was missing ("b")']],
-  ["rule changed", "abc", "axc", ['rule 2 of X was "x" instead of "b"']],
-  ["one of equal rules removed", "aab", "ab", ['rule 2 of X was missing ("a")']],
-  ["swapped", "abc", "bac", ['rule 1 of X was "b" instead of "a"', 'rule 2 of X was "a" instead of "b"']],
+  ["flushed", "ab", "", ["rule 1 of X was missing [a]", "rule 2 of X was missing [b]"]],
+  ["foreign rule inside", "abc", "axbc", ["rule 2 of X was foreign [x]"]],
+  ["foreign rule behind", "ab", "abx", ["rule 3 of X was foreign [x]"]],
+  ["rule removed", "abc", "ac", ["rule 2 of X was missing [b]"]],
+  ["rule changed", "abc", "axc", ["rule 2 of X was [x] instead of [b]"]],
+  ["one of equal rules removed", "aab", "ab", ["rule 2 of X was missing [a]"]],
+  ["swapped", "abc", "bac", ["rule 1 of X was [b] instead of [a]", "rule 2 of X was [a] instead of [b]"]],
 ])("%s", (_name, expected, actual, lines) => {
   expect(diffRules("X", [...expected], [...actual]).map(renderDrift)).toEqual(lines);
 });
