@@ -70,6 +70,7 @@ function peek({ text, pos }: Reader): number {
   return pos < text.length ? text.charCodeAt(pos) : SPACE;
 }
 
+/** JSON's four kinds of space; the others that Go knows only decide whether a file is JSON. */
 function skipSpace(reader: Reader): void {
   for (; reader.pos < reader.text.length; reader.pos++) {
     const unit = reader.text.charCodeAt(reader.pos);
@@ -118,6 +119,7 @@ function quoteByte(unit: number): string {
   return `'${unprintable ? `\\u${hex.padStart(4, "0")}` : (named[character] ?? character)}'`;
 }
 
+/** The only value there may be; undefined with a failure, or if the text ends too early. */
 function parseTop(reader: Reader): Node | undefined {
   let value = parseValue(reader);
   for (;;) {
@@ -134,6 +136,7 @@ function parseTop(reader: Reader): Node | undefined {
   return reader.pos < reader.text.length ? refuse(reader, "after top-level value") : value;
 }
 
+/** Adds a value to the container it belongs to. */
 function add({ node, key, keyAt }: Frame, value: Node): void {
   if (node.kind === "array") node.items.push(value);
   else node.members.push({ key, at: keyAt, value });
@@ -157,6 +160,7 @@ function parseNext(reader: Reader, frame: Frame, first: boolean): Node | undefin
   return isArray || parseKey(reader, frame) ? parseValue(reader) : undefined;
 }
 
+/** A member's key and its colon; false with a failure, or at the end of the text. */
 function parseKey(reader: Reader, frame: Frame): boolean {
   skipSpace(reader);
   if (reader.pos >= reader.text.length) return false;
@@ -199,6 +203,7 @@ function parseValue(reader: Reader): Node | undefined {
   return { kind: "number", at, literal: reader.text.slice(at, reader.pos) };
 }
 
+/** Opens a container, unless that is one too many. */
 function open(reader: Reader, node: Container): undefined {
   reader.open.push({ node, key: "", keyAt: 0 });
   if (reader.open.length > MAX_DEPTH) return refuse(reader, "exceeded max depth");
@@ -206,6 +211,7 @@ function open(reader: Reader, node: Container): undefined {
   return undefined;
 }
 
+/** `true`, `false` or `null`: the rest is what the first letter promised, or an error. */
 function parseWord(reader: Reader, word: string): boolean {
   for (const letter of word) {
     if (peek(reader) !== letter.charCodeAt(0)) {
@@ -220,6 +226,7 @@ function isDigit(unit: number): boolean {
   return unit >= ZERO && unit <= 57;
 }
 
+/** Moves over a number in JSON's grammar, which is all that Go wants to know for now. */
 function parseNumber(reader: Reader): boolean {
   if (peek(reader) === MINUS) reader.pos++;
   if (peek(reader) === ZERO) reader.pos++;
@@ -234,6 +241,7 @@ function parseNumber(reader: Reader): boolean {
   return parseDigits(reader, "in exponent of numeric literal");
 }
 
+/** One digit at least. */
 function parseDigits(reader: Reader, context: string): boolean {
   if (!isDigit(peek(reader))) return refuse(reader, context) ?? false;
   while (isDigit(peek(reader))) reader.pos++;
@@ -263,6 +271,7 @@ function parseString(reader: Reader): string | undefined {
   return undefined;
 }
 
+/** The character of the escape sequence that begins here. */
 function parseEscape(reader: Reader): string | undefined {
   reader.pos++;
   const name = reader.text.charAt(reader.pos);
@@ -283,6 +292,7 @@ function parseEscape(reader: Reader): string | undefined {
   return String.fromCharCode(unit, Number.parseInt(low, 16));
 }
 
+/** The four digits of \u. */
 function parseHex(reader: Reader): number | undefined {
   let value = 0;
   for (let i = 0; i < 4; i++, reader.pos++) {

@@ -27,6 +27,7 @@ interface Breaks {
   text: string;
 }
 
+/** The block scalar whose `|` or `>` stands here. */
 export function scanBlockScalar(scanner: Scanner, literal: boolean): Token | undefined {
   const { pos: at, line } = scanner;
   scanner.pos++;
@@ -42,6 +43,7 @@ export function scanBlockScalar(scanner: Scanner, literal: boolean): Token | und
   let wasIndented = false;
   while (scanner.pos < scanner.text.length && column(scanner) === breaks.indent) {
     const indented = isBlank(unitAt(scanner, scanner.pos));
+    // Lines that are indented more keep their breaks, on both sides.
     const folds = !literal && !wasIndented && !indented && lastBreak === "\n";
     if (!folds) value += lastBreak;
     else if (breaks.text === "") value += " ";
@@ -90,6 +92,7 @@ function scanHeader(scanner: Scanner): Header | undefined {
   return { chomping, increment };
 }
 
+/** The unit of a chomping sign, 0 if there is none. */
 function scanSign(scanner: Scanner): number {
   const sign = unitAt(scanner, scanner.pos);
   if (sign !== CH.plus && sign !== CH.dash) return 0;

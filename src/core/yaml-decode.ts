@@ -114,6 +114,7 @@ function isExcessive({ steps, aliasSteps }: Decoder): boolean {
   return aliasSteps / steps > allowed;
 }
 
+/** What an alias means is decoded anew each time, as in Go; inside of itself that would never end. */
 function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcome {
   if (decoder.active.has(node)) {
     return fail(decoder, `yaml: anchor '${node.name}' value contains itself`, node.at);
@@ -124,6 +125,7 @@ function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcom
   return enter(decoder, node.target, target);
 }
 
+/** A scalar as a node of JSON; infinities pass for now, as they may yet be replaced. */
 function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
   const { at } = node;
   const scalar = resolveScalar(node);
@@ -198,6 +200,7 @@ function advance(decoder: Decoder, frame: Frame): Outcome {
   }
 }
 
+/** The next key or value; a merge takes effect where it stands, so it may replace what came before. */
 function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping" }>): Outcome {
   const { node, entries } = frame;
   const child = node.children[frame.next++];
@@ -214,10 +217,12 @@ function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping
   return enter(decoder, child);
 }
 
+/** `<<`, if it isn't quoted or is tagged as what it is. */
 function isMerge(node: YamlNode): boolean {
   return node.kind === "scalar" && node.text === "<<" && (node.implicit || node.tag === MERGE_TAG);
 }
 
+/** Only mappings can be merged, and aliases of them. */
 function enterMerge(decoder: Decoder, node: YamlNode, entries: Entries): Outcome {
   const source = node.kind === "alias" ? node.target : node;
   if (source.kind === "mapping") return enter(decoder, node, entries);
@@ -234,6 +239,7 @@ function keyOf(decoder: Decoder, node: YamlNode | undefined, value: Node): Key |
   return identify(resolveScalar(source), at);
 }
 
+/** The JSON object, with a note if a key in it can't be. */
 function finishObject(decoder: Decoder, { at }: YamlCollection, entries: Entries): Node {
   const { object, bad } = makeObject(at, entries);
   if (bad !== undefined) {

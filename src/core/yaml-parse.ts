@@ -84,6 +84,7 @@ function parseError({ scanner }: Parser, problem: string, token: Token): undefin
   return undefined;
 }
 
+/** The first document's root; undefined if there is none, or with a failure. */
 function parseDocumentNode(parser: Parser): YamlNode | undefined {
   const { scanner } = parser;
   const first = peekToken(scanner);
@@ -109,6 +110,7 @@ function isDirective(type: TokenType): boolean {
   return type === "%YAML" || type === "%TAG";
 }
 
+/** What follows `---`, which may be nothing. */
 function parseExplicitContent(parser: Parser): YamlNode | undefined {
   const token = peekToken(parser.scanner);
   if (token === undefined) return undefined;
@@ -117,6 +119,7 @@ function parseExplicitContent(parser: Parser): YamlNode | undefined {
   return empty ? emptyScalar(token.at) : parseNode(parser, true, false);
 }
 
+/** %YAML and %TAG lines; the two handles that every document has can be redefined, but only once. */
 function parseDirectives(parser: Parser): boolean {
   const { scanner, handles } = parser;
   let versions = 0;
@@ -143,6 +146,7 @@ function parseDirectives(parser: Parser): boolean {
   return true;
 }
 
+/** What stands where a node was left out: null, once it is resolved. */
 function emptyScalar(at: number): YamlScalar {
   return { kind: "scalar", at, text: "", tag: "", implicit: true };
 }
@@ -201,17 +205,20 @@ function parseNode(parser: Parser, block: boolean, indentless: boolean): YamlNod
   return keepScalar(parser, anchor, { kind: "scalar", at, text: "", tag, implicit: tag === "" });
 }
 
+/** Opens a collection. Its anchor counts from here on, so that it can contain itself, which the decoder refuses. */
 function open(parser: Parser, anchor: string, node: YamlCollection, expects: Expects): YamlCollection {
   if (anchor !== "") parser.anchors.set(anchor, node);
   parser.frames.push({ node, expects, first: true });
   return node;
 }
 
+/** A scalar, remembered under its anchor. */
 function keepScalar(parser: Parser, anchor: string, node: YamlScalar): YamlScalar {
   if (anchor !== "") parser.anchors.set(anchor, node);
   return node;
 }
 
+/** An alias means the anchor last seen; anchors may be redefined. */
 function parseAlias(parser: Parser, { at, value: name }: Token): YamlNode | undefined {
   const target = parser.anchors.get(name);
   if (target === undefined) {
@@ -239,6 +246,7 @@ function parseProperties(parser: Parser, start: Token): Properties | undefined {
   return tag === undefined ? undefined : { tag, anchor: anchorToken?.value ?? "" };
 }
 
+/** The tag with its handle replaced; one that is not declared is an error even if the tag means nothing. */
 function wholeTag(parser: Parser, token: Token): string | undefined {
   if (token.value === "") return token.suffix;
   const prefix = parser.handles.get(token.value);
@@ -278,12 +286,14 @@ function parseStep(parser: Parser): boolean {
   }
 }
 
+/** Adds a child, unless it failed. */
 function add(frame: Frame, node: YamlNode | undefined): boolean {
   if (node === undefined) return false;
   frame.node.children.push(node);
   return true;
 }
 
+/** Closes the innermost collection, with or without taking a token for it. */
 function close(parser: Parser, take: boolean): boolean {
   if (take) takeToken(parser.scanner);
   parser.frames.pop();
@@ -315,6 +325,7 @@ function parseBlockEntry(parser: Parser, frame: Frame, token: Token): boolean {
   return parseError(parser, "did not find expected '-' indicator", token) ?? false;
 }
 
+/** Entries at the column of the key they belong to; anything else than a dash ends them. */
 function parseIndentlessEntry(parser: Parser, frame: Frame, token: Token): boolean {
   if (token.type === "-") return addBlockChild(parser, frame, token, INDENTLESS_ENDS, false);
   return close(parser, false);
@@ -369,6 +380,7 @@ function parsePairKey(parser: Parser, frame: Frame, token: Token): boolean {
   return add(frame, emptyScalar(token.end));
 }
 
+/** The value behind a colon; without one it is empty. */
 function parseFlowValue(parser: Parser, frame: Frame, token: Token, end: "]" | "}", then: Expects): boolean {
   frame.expects = then;
   if (token.type !== "value") return add(frame, emptyScalar(token.at));
@@ -379,6 +391,7 @@ function parseFlowValue(parser: Parser, frame: Frame, token: Token, end: "]" | "
   return add(frame, empty ? emptyScalar(next.at) : parseNode(parser, false, false));
 }
 
+/** A key in braces; without a colon (`{a, b}`) its value is empty. */
 function parseFlowKey(parser: Parser, frame: Frame, token: Token): boolean {
   if (token.type === "}") return close(parser, true);
   const next = parseComma(parser, frame, token, "}");

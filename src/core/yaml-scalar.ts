@@ -45,6 +45,7 @@ interface Gap {
   rest: string;
 }
 
+/** What a gap with a break becomes: one break is a space, more are one less; LS and PS stay. */
 function fold({ first, rest }: Gap): string {
   if (first !== "\n") return first + rest;
   return rest === "" ? " " : rest;
@@ -72,6 +73,7 @@ function skipGap(scanner: Scanner, gap: Gap, indent: number): boolean {
   }
 }
 
+/** A scalar without quotes: up to `: `, ` #`, less indentation, or a flow indicator. */
 export function scanPlain(scanner: Scanner): Token | undefined {
   const { text, pos: at, line } = scanner;
   const indent = scanner.indent + 1;
@@ -132,6 +134,7 @@ function needAfter(scanner: Scanner, unit: number): boolean {
   return given;
 }
 
+/** Inside brackets libyaml ends plain text at `?`, too. */
 function endsFlowPlain(unit: number): boolean {
   switch (unit) {
     case CH.comma:
@@ -154,6 +157,7 @@ export function scanDoubleQuoted(scanner: Scanner): Token | undefined {
   return scanQuoted(scanner, false);
 }
 
+/** The quoted scalar whose quote stands here. */
 function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
   const { pos: at, line, text } = scanner;
   const quote = single ? CH.singleQuote : CH.doubleQuote;

@@ -59,6 +59,7 @@ export function peekToken(scanner: Scanner): Token | undefined {
   }
 }
 
+/** Adds the next token to the queue, and those that the indentation puts before it. */
 function fetchToken(scanner: Scanner): boolean {
   if (!skipToToken(scanner)) return false;
   unrollIndent(scanner, column(scanner));
@@ -122,6 +123,7 @@ function fetchOther(scanner: Scanner, unit: number): boolean {
   return scanError(scanner, "found character that cannot start any token");
 }
 
+/** Whether a plain scalar may begin here: stricter than YAML, as libyaml is. */
 function startsPlain(scanner: Scanner, unit: number): boolean {
   const next = unitAt(scanner, scanner.pos + 1);
   switch (unit) {
@@ -173,6 +175,7 @@ function fetchStreamEnd(scanner: Scanner): boolean {
   return emit(scanner, makeToken("stream end", scanner, scanner.pos));
 }
 
+/** Directives and document marks end everything, wherever they stand. */
 function leaveBlocks(scanner: Scanner): boolean {
   unrollIndent(scanner, -1);
   if (!dropKey(scanner)) return false;
@@ -218,6 +221,7 @@ function fetchFlowEntry(scanner: Scanner): boolean {
   return emitMark(scanner, ",", 1);
 }
 
+/** `- `: opens a block sequence if it stands deeper than what is open. */
 function fetchBlockEntry(scanner: Scanner): boolean {
   if (scanner.flowLevel === 0) {
     if (!scanner.simpleKeyAllowed) {
@@ -231,6 +235,7 @@ function fetchBlockEntry(scanner: Scanner): boolean {
   return emitMark(scanner, "-", 1);
 }
 
+/** `? `, the key that needs no simple key's limits. */
 function fetchKey(scanner: Scanner): boolean {
   if (scanner.flowLevel === 0) {
     if (!scanner.simpleKeyAllowed) return scanError(scanner, "mapping keys are not allowed in this context");
@@ -241,6 +246,7 @@ function fetchKey(scanner: Scanner): boolean {
   return emitMark(scanner, "key", 1);
 }
 
+/** `:`. If a simple key is still possible, its token gets a key token before it, and maybe a mapping opened. */
 function fetchValue(scanner: Scanner): boolean {
   const key = currentKey(scanner);
   const usable = usableKey(scanner, key);
@@ -275,6 +281,7 @@ function fetchProperty(scanner: Scanner, scan: (scanner: Scanner) => Token | und
   return token !== undefined && emit(scanner, token);
 }
 
+/** A block scalar can't be a key, but one may stand behind it. */
 function fetchBlockScalar(scanner: Scanner, literal: boolean): boolean {
   if (!dropKey(scanner)) return false;
   scanner.simpleKeyAllowed = true;

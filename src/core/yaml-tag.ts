@@ -75,6 +75,7 @@ interface Tag {
   readonly suffix: string;
 }
 
+/** `!<uri>`: taken as it is, without a handle. */
 function scanVerbatimTag(scanner: Scanner): Tag | undefined {
   scanner.pos += 2;
   const suffix = scanUri(scanner, "");
@@ -84,6 +85,7 @@ function scanVerbatimTag(scanner: Scanner): Tag | undefined {
   return { handle: "", suffix };
 }
 
+/** `!handle!suffix`, or `!suffix` under the handle `!`; a lone `!` is a tag without a handle. */
 function scanShortTag(scanner: Scanner): Tag | undefined {
   const handle = scanHandle(scanner, false);
   if (handle === undefined) return undefined;
@@ -180,6 +182,7 @@ export function scanDirective(scanner: Scanner): Token | undefined {
   return endDirective(scanner) ? token : undefined;
 }
 
+/** The rest of a directive's line must be blank, or a comment. */
 function endDirective(scanner: Scanner): boolean {
   if (!need(scanner, 1) || !skipBlanksAndComment(scanner)) return false;
   const end = unitAt(scanner, scanner.pos);
@@ -191,6 +194,7 @@ function endDirective(scanner: Scanner): boolean {
   return true;
 }
 
+/** `1.1`; whether it is one we know is the parser's business. */
 function scanVersion(scanner: Scanner): string | undefined {
   if (!need(scanner, 1) || !skipBlanks(scanner)) return undefined;
   const major = scanVersionNumber(scanner);
@@ -217,6 +221,7 @@ function scanVersionNumber(scanner: Scanner): number | undefined {
   return Number(scanner.text.slice(from, scanner.pos));
 }
 
+/** `%TAG !handle! prefix`. */
 function scanTagDirective(scanner: Scanner): Tag | undefined {
   if (!need(scanner, 1) || !skipBlanks(scanner)) return undefined;
   const handle = scanHandle(scanner, true);
