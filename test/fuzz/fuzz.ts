@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { renderRestore } from "../../src/backend/iptables.ts";
+import { canonicalListing } from "../../src/backend/iptables-rule.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { formatCidr, isCidr, lastAddress, parseCidr } from "../../src/core/cidr.ts";
 import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
@@ -142,6 +143,19 @@ function portsInput(chance: Chance): Input {
   };
 }
 
+/** What iptables -S may print: rules of ours, damaged. */
+function listingInput(chance: Chance): Input {
+  const text = mutate(chance, chance.pick(LISTED), LISTED).replaceAll("\n", " ");
+  return {
+    reader: "canonicalListing",
+    show: text,
+    check: () => {
+      const canonical = canonicalListing("IPv4", text);
+      must(canonicalListing("IPv4", canonical) === canonical, `not canonical: ${canonical}`);
+    },
+  };
+}
+
 function flagsInput(chance: Chance): Input {
   const args = [...chance.pick(corpus.flags)];
   for (let changes = chance.less(4); changes >= 0; changes--) {
@@ -159,15 +173,22 @@ function flagsInput(chance: Chance): Input {
   };
 }
 
+const LISTED = [
+  '-d 10.0.0.0/8 -m comment --comment "ip-masq-agent: local traffic" -j RETURN',
+  "-p tcp -m comment --comment x -m statistic --mode random --probability 0.46929256292 -j MASQUERADE --to-ports 1024-29999 --random-fully",
+  '-m comment --comment "say \\"hi\\"" -j MASQUERADE --to-ports 5000',
+  "! -s 10.0.0.0/8 -o eth0 -m mark --mark 0x1/0x1 -j SNAT --to-source 10.0.0.1",
+];
+
 /** Values as text, for comparing and showing. */
 function plain(value: unknown): string {
   return JSON.stringify(value, (_key, part) => (typeof part === "bigint" ? `${part}n` : part));
 }
 
 function inputOf(chance: Chance): Input {
-  const which = chance.less(10);
+  const which = chance.less(11);
   if (which < 5) return configInput(chance, "file");
-  const others = [cidrInput, durationInput, portsInput, flagsInput];
+  const others = [cidrInput, durationInput, portsInput, flagsInput, listingInput];
   return others[which - 5]?.(chance) ?? configInput(chance, "directory");
 }
 
