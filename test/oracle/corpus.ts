@@ -1,7 +1,7 @@
 /** Inputs for the differential test: seeds, and what is made of them. */
 import { readdirSync, readFileSync } from "node:fs";
 
-const CASES = "/work/shared/conformance/cases";
+const CASES = "test/conformance/cases";
 
 /** A small random generator (mulberry32), so that a seed gives the same run again. */
 export interface Random {

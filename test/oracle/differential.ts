@@ -1,8 +1,7 @@
 /**
  * Compares what we make of random inputs with what Go's own libraries make of them (main.go).
  *
- *     npx esbuild test/oracle/differential.ts --bundle --platform=node --format=cjs --outfile=/tmp/diff.cjs
- *     node /tmp/diff.cjs --count 200000 --seed 1 [--op document]
+ *     node scripts/run-ts.mjs test/oracle/differential.ts --count 200000 --seed 1 [--op document]
  *
  * Needs Go with yaml.v2 2.4.0 and sigs.k8s.io/yaml 1.3.0, which on Debian 12 are the packages golang-go,
  * golang-gopkg-yaml.v2-dev and golang-k8s-sigs-yaml-dev. Exits with 1 if there is a disagreement.
@@ -11,8 +10,20 @@ import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:chil
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { formatCidr, isCidr, parseCidr } from "../../src/core/cidr.ts";
+import { decodeConfig } from "../../src/core/config.ts";
 import { type Node, parseDocument } from "../../src/core/document.ts";
+import { parseDuration } from "../../src/core/duration.ts";
+import { boolType } from "../../src/core/flagtypes.ts";
+import { parseGoInt } from "../../src/core/integer.ts";
 import { documentSeeds, generateDocument, type Random, randomFrom } from "./corpus.ts";
+import {
+  generateBoolean,
+  generateCidr,
+  generateConfig,
+  generateDuration,
+  generateInteger,
+} from "./values.ts";
 
 const BATCH = 2000;
 const BINARY = "/tmp/ip-masq-agent-oracle";
@@ -45,7 +56,57 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     },
     sameError: sameDocumentError,
   },
+  config: { generate: generateConfig, ours: ourConfig },
+  cidr: { generate: generateCidr, ours: ourCidr },
+  duration: {
+    generate: generateDuration,
+    ours: (data) => {
+      const parsed = parseDuration(data.toString());
+      return parsed.ok
+        ? { ok: true, value: String(parsed.nanoseconds) }
+        : { ok: false, error: parsed.message };
+    },
+  },
+  bool: { generate: generateBoolean, ours: (data) => answerOf(boolType.parse(data.toString())) },
+  atoi: {
+    generate: generateInteger,
+    ours: (data) => answerOf(parseGoInt(data.toString(), 10, 64)),
+    sameError: (ours, theirs) => theirs.endsWith(ours),
+  },
 };
+
+function answerOf(parsed: { ok: boolean; value?: unknown; fault?: string; message?: string }): Answer {
+  return parsed.ok
+    ? { ok: true, value: String(parsed.value) }
+    : { ok: false, error: parsed.fault ?? parsed.message ?? "" };
+}
+
+/** What the Go program would decode and validate, with IPv6 on. Our shortest interval is 100 ms, so `main.go`'s is raised to it. */
+function ourConfig(data: Buffer): Answer {
+  const options = { noMasqAllReservedRanges: false, enableIPv6: true };
+  const decoded = decodeConfig({ kind: "file", files: [{ path: "config", bytes: data }] }, options);
+  if (!decoded.ok) return { ok: false, error: decoded.problems[0]?.message ?? "no problem given" };
+  const { config } = decoded.value;
+  return {
+    ok: true,
+    value: {
+      nonMasqueradeCIDRs: config.nonMasqueradeCIDRs.map(({ text }) => text),
+      cidrLimit: config.cidrLimit,
+      masqLinkLocal: config.masqLinkLocal,
+      masqLinkLocalIPv6: config.masqLinkLocalIPv6,
+      resyncIntervalMs: config.resyncIntervalMs,
+    },
+  };
+}
+
+function ourCidr(data: Buffer): Answer {
+  const cidr = parseCidr(data.toString());
+  if (isCidr(cidr))
+    return { ok: true, value: { aligned: true, family: cidr.family, network: formatCidr(cidr) } };
+  return cidr.reason === "syntax"
+    ? { ok: false, error: "" }
+    : { ok: true, value: { aligned: false, network: cidr.network } };
+}
 
 /** main.go's canonical form: numbers as they are, strings in hexadecimal. */
 function canonical(root: Node): string {
@@ -115,7 +176,14 @@ function disagreement(operation: Operation, data: Buffer, theirs: Answer): strin
     return same ? undefined : "error text";
   }
   if (theirs.ambiguous) return undefined;
-  return JSON.stringify(ours.value) === JSON.stringify(theirs.value) ? undefined : "value";
+  return stableJson(ours.value) === stableJson(theirs.value) ? undefined : "value";
+}
+
+/** JSON with the keys sorted, as Go prints a map. */
+function stableJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    part instanceof Object && !Array.isArray(part) ? Object.fromEntries(Object.entries(part).sort()) : part,
+  );
 }
 
 /** Cuts pieces out of an input as long as it is disagreed about in the same way. */

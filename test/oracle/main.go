@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"reflect"
@@ -153,7 +154,24 @@ func config(data []byte) answer {
 	if err != nil {
 		return refused(err)
 	}
-	return answer{Ok: true, Value: c}
+	if len(c.NonMasqueradeCIDRs) > c.CidrLimit {
+		return refused(fmt.Errorf("limit"))
+	}
+	for _, text := range c.NonMasqueradeCIDRs {
+		ip, network, err := net.ParseCIDR(text)
+		if err != nil || !ip.Equal(network.IP) {
+			return refused(fmt.Errorf("cidr"))
+		}
+	}
+	// What the agent makes of them: the shortest interval is 100 ms.
+	interval := math.Max(100, float64(c.ResyncInterval)/1e6)
+	return answer{Ok: true, Value: map[string]any{
+		"nonMasqueradeCIDRs": append([]string{}, c.NonMasqueradeCIDRs...),
+		"cidrLimit":          c.CidrLimit,
+		"masqLinkLocal":      c.MasqLinkLocal,
+		"masqLinkLocalIPv6":  c.MasqLinkLocalIPv6,
+		"resyncIntervalMs":   interval,
+	}}
 }
 
 func cidr(data []byte) answer {
@@ -161,12 +179,13 @@ func cidr(data []byte) answer {
 	if err != nil {
 		return refused(err)
 	}
-	bits, _ := network.Mask.Size()
+	if !ip.Equal(network.IP) {
+		return answer{Ok: true, Value: map[string]any{"aligned": false, "network": network.String()}}
+	}
 	return answer{Ok: true, Value: map[string]any{
-		"aligned": ip.Equal(network.IP),
-		"family":  map[bool]string{true: "IPv6", false: "IPv4"}[network.IP.To4() == nil],
+		"aligned": true,
+		"family":  map[bool]string{true: "IPv6", false: "IPv4"}[ip.To4() == nil],
 		"network": network.String(),
-		"bits":    bits,
 	}}
 }
 
