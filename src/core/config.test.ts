@@ -190,6 +190,11 @@ resyncInterval: 60
       "nonMasqueradeCIDRs: [10.0.0.0/8, null, null, null]",
       'f:1:46: nonMasqueradeCIDRs[3]: CIDR "" could not be parsed, invalid CIDR address',
     ],
+    // An empty list is a new slice: nothing is behind it.
+    [
+      '{"nonMasqueradeCIDRs": [], "nonMasqueradeCIDRs": [null]}',
+      'f:1:51: nonMasqueradeCIDRs[0]: CIDR "" could not be parsed, invalid CIDR address',
+    ],
     [
       "nonMasqueradeCIDRs: [true]",
       "f:1:22: nonMasqueradeCIDRs[0]: must be a CIDR in text form, not a boolean",

@@ -120,6 +120,13 @@ describe("with exceptions: the longest prefix first, ties in the file's order", 
     expect(show(rulesetOf("IPv4", text)).filter((line) => line.includes("169.254."))).toEqual([entry]);
   });
 
+  test("an entry that only begins where link-local does leaves it alone", () => {
+    expect(show(rulesetOf("IPv4", "nonMasqueradeCIDRs: []\nmasqueradeCIDRs: [169.254.0.0/24]"))).toEqual([
+      "masquerade 169.254.0.0/24 (configured)",
+      "return 169.254.0.0/16 (link-local)",
+    ]);
+  });
+
   test("an exception of one family does not change what the other decides", () => {
     const text = "nonMasqueradeCIDRs: [fd00::/8]\nmasqueradeCIDRs: [fd00:1::/32]";
     expect(show(rulesetOf("IPv4", text, V6))).toEqual(["return 169.254.0.0/16 (link-local)"]);
