@@ -27,6 +27,9 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 const write = (name: string, text: string) => writeFileSync(join(dir, name), text);
 
+const MKFIFO = "mkfifo";
+const makeFifo = (name: string) => execFileSync(MKFIFO, [join(dir, name)]);
+
 /** What was read: file names below the directory, and their texts. */
 function read(path = dir, directoryAllowed = true) {
   const { kind, files } = readConfig(path, directoryAllowed);
@@ -103,7 +106,7 @@ describe("what is no configuration is an error, and never looks like an empty on
   });
 
   test("a FIFO, at once", () => {
-    execFileSync("mkfifo", [join(dir, "c")]);
+    makeFifo("c");
     expect(failure(join(dir, "c"))).toBe("DIR/c: a FIFO is no configuration");
     expect(failure(join(dir, "c"), true)).toBe("DIR/c: a FIFO is no configuration");
   });
@@ -150,7 +153,7 @@ describe("a directory", () => {
     for (const name of ["ip-masq-b", "ip-masq-agent", "ip-masq", "ip-masq-B", "ip-masq-10", "ip-masq-9"])
       write(name, name.slice(7));
     mkdirSync(join(dir, "ip-masq-directory"));
-    execFileSync("mkfifo", [join(dir, "ip-masq-fifo")]);
+    makeFifo("ip-masq-fifo");
     write(".ip-masq", "hidden");
     expect(read().map((line) => line.split(":")[0])).toEqual([
       "directory",
