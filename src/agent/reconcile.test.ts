@@ -111,9 +111,7 @@ test("an agent that restarts over its own rules changes nothing", async () => {
   for (const [name, rules] of first.node.IPv4.chains) second.node.IPv4.chains.set(name, rules);
   const { applied, log } = await second.pass();
   expect(applied).toBe(0);
-  expect(log.at(-1)).toMatchInlineSnapshot(
-    `"I IPv4: chain IP-MASQ-AGENT with 2 CIDRs is in force already"`,
-  );
+  expect(log.at(-1)).toMatchInlineSnapshot(`"I IPv4: chain IP-MASQ-AGENT with 2 CIDRs is in force already"`);
 });
 
 test("tampering is healed, and said", async () => {
