@@ -8,6 +8,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { keepHeapSmall } from "../src/agent/heap.ts";
 import { decodeConfig } from "../src/core/config.ts";
 import { compileRuleset } from "../src/core/ruleset.ts";
 
@@ -23,7 +24,8 @@ const options = {
 };
 
 if (process.argv.includes("--config-only")) {
-  // A process of its own, so that its peak memory is that of the configuration alone.
+  // A process of its own, so that its peak memory is that of the configuration alone; set up as the agent is.
+  keepHeapSmall();
   const { durationMs, ok } = decode(readFileSync(process.argv.at(-1) ?? ""));
   console.log(JSON.stringify({ durationMs, ok, peakMb: process.resourceUsage().maxRSS / 1024 }));
 } else {

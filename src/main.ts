@@ -5,6 +5,7 @@
  * of ours SIGUSR1 would make Node open its debugger, on a host-network pod that of the node.
  */
 import { constants } from "node:os";
+import { keepHeapSmall } from "./agent/heap.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */
 const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGTERM"];
@@ -39,6 +40,7 @@ function end(code: number): void {
 for (const name of IGNORED) process.on(name, () => {});
 for (const name of ENDING) process.on(name, () => end(128 + constants.signals[name]));
 for (const name of ABORTING) process.on(name, () => process.exit(2));
+keepHeapSmall();
 
 /** Commands to come. */
 const UNBUILT = ["render", "validate", "explain", "diff", "doctor", "cleanup", "status"];

@@ -65,7 +65,7 @@ const stages = [
       "scripts/run-ts.mjs",
       "test/oracle/differential.ts",
       "--count",
-      prove ? "500000" : "20000",
+      prove ? "200000" : "20000",
       "--seed",
       "1",
     ],

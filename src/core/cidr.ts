@@ -45,14 +45,13 @@ export function parseCidr(text: string): Cidr | CidrFailure {
   const address = slash < 0 ? undefined : parseAddress(text.slice(0, slash));
   const length = slash < 0 ? undefined : parsePrefixLength(text, slash + 1);
   if (address === undefined || length === undefined || length > address.width) return { reason: "syntax" };
-  const size = ADDRESS_BITS[address.family];
-  const hostBits = BigInt(address.width - length);
-  const base = (address.value >> hostBits) << hostBits;
+  const { family, value, width } = address;
+  const bits = length - (width - ADDRESS_BITS[family]);
   // A mapped address in a block wider than the IPv4 space cannot be aligned: its 0xffff bits lie below the prefix.
-  if (base !== address.value || length < address.width - size) {
+  if (bits < 0 || BigInt.asUintN(width - length, value) !== 0n) {
     return { reason: "unaligned", ...describeUnaligned(address, length) };
   }
-  return { family: address.family, base, bits: length - (address.width - size), text };
+  return { family, base: value, bits, text };
 }
 
 /** Narrows the result of `parseCidr`. */
