@@ -59,11 +59,11 @@ test("a sleep that is aborted before it begins is over at once", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("a thousand sleeps leave no listeners on the signal", async () => {
+test("a hundred sleeps leave no listeners on the signal", async () => {
   const { signal } = new AbortController();
   const added = vi.spyOn(signal, "addEventListener");
   const removed = vi.spyOn(signal, "removeEventListener");
-  for (let i = 0; i < 1_000; i++) {
+  for (let i = 0; i < 100; i++) {
     const slept = systemClock.sleep(1, signal);
     await vi.advanceTimersByTimeAsync(1);
     await slept;

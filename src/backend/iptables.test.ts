@@ -352,7 +352,7 @@ describe.each(FAMILIES)("%s: the chain treats every address as the configuration
         expect(seen).toEqual(expected);
         expect(planFor(nat, ruleset).steps).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 });

@@ -113,6 +113,7 @@ describe.each(FAMILIES)("%s", (family) => {
         expect(halves).toEqual([]);
         expect(blocks.filter((block) => block.base % sizeOf(block) !== 0n)).toEqual([]);
       }),
+      { numRuns: 50 },
     );
   });
 });
