@@ -56,11 +56,11 @@ async function measureStart(lab: Lab, variant: Variant, text: string): Promise<n
   return performance.now() - startedAt;
 }
 
-/** Starts an agent and kills it, again and again, most often around the time when it programs. */
+/** Starts an agent and kills it, again and again, mostly when it programs its first ruleset or, as the configuration changes, a later one. */
 async function keepKilling(lab: Lab, variant: Variant, count: number, startMs: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const agent = lab.startAgent({ flags: flags(variant) });
-    await pause(startMs * (0.3 + Math.random() * 1.2));
+    await pause(startMs * (0.4 + Math.random() * 2));
     await agent.end("SIGKILL");
   }
 }
