@@ -1,0 +1,76 @@
+/**
+ * The one place that touches the npm package `netlink`, of which only the socket is wanted: the package's main file
+ * would load three protocol families more. Loaded when first asked for, so that a missing addon is an error of
+ * that moment and not of starting the program. In a bundle, esbuild-addon.mjs makes this import work.
+ */
+import { NETLINK_NETFILTER } from "./constants.ts";
+import { kernelFailure, NetlinkUnavailable } from "./errors.ts";
+
+/** A socket as transport.ts needs it. */
+export interface NetlinkSocket {
+  readonly send: (bytes: Uint8Array, done: (errno: number) => void) => void;
+  /** SO_SNDBUF as the kernel counts it: what one batch may have, and 32 bytes. */
+  readonly sendBufferBytes: number;
+  /** Whether the process waits for it. */
+  readonly hold: (held: boolean) => void;
+  readonly close: () => void;
+}
+
+export interface SocketEvents {
+  readonly message: (bytes: Uint8Array) => void;
+  /** The kernel had more to say than the receive buffer holds; the socket is closed. */
+  readonly lost: (error: unknown) => void;
+}
+
+export type OpenSocket = (events: SocketEvents) => NetlinkSocket;
+
+/**
+ * Of one message from the kernel: what it puts into one when it knows that so much is read at once. With the
+ * package's way of asking for the size first, lists would come in pieces of 4 KB, and the kernel walks a set from
+ * its beginning for each: four times slower at 20,000 intervals, worse beyond.
+ */
+const RECEIVE_BYTES = 32_768;
+
+/** What opens sockets; throws `NetlinkUnavailable` if the addon is missing. */
+export async function loadNetlink(bufferBytes: number): Promise<OpenSocket> {
+  const { RawNetlinkSocket } = await importAddon();
+  return (events) => {
+    const socket = attempt("netlink socket", () => {
+      const size = { sendBufferSize: bufferBytes, recvBufferSize: bufferBytes };
+      return new RawNetlinkSocket(NETLINK_NETFILTER, {
+        ...size,
+        messagePeeking: false,
+        msgBufferSize: RECEIVE_BYTES,
+      });
+    });
+    socket.on("message", events.message);
+    // The addon closes the socket by itself when polling it fails, as it does after an overflow.
+    socket.on("error", events.lost);
+    return {
+      send: (bytes, done) =>
+        socket.send(bytes, {}, (error) => done(error === undefined ? 0 : -Math.abs(error.errno))),
+      sendBufferBytes: socket.getSendBufferSize(),
+      hold: (held) => (held ? socket.ref() : socket.unref()),
+      close: () => socket.close(),
+    };
+  };
+}
+
+async function importAddon() {
+  try {
+    return await import("netlink/dist/raw.js");
+  } catch (error) {
+    throw new NetlinkUnavailable(`${process.platform}-${process.arch}`, error);
+  }
+}
+
+/** The addon's errors have the kernel's number. */
+function attempt<T>(what: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Error && "errno" in error && typeof error.errno === "number")
+      throw kernelFailure(-Math.abs(error.errno), what);
+    throw error;
+  }
+}

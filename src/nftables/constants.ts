@@ -1,0 +1,152 @@
+/**
+ * Numbers of the kernel's interface, as tables named after the headers they come from. Only what this library
+ * uses is here; names are the header's without their prefix.
+ */
+
+/** Message types and flags: linux/netlink.h. */
+export const NLMSG = { ERROR: 2, DONE: 3 } as const;
+export const NLM_F = {
+  REQUEST: 0x1,
+  ACK: 0x4,
+  DUMP_INTR: 0x10,
+  /** Of requests that read: NLM_F_ROOT | NLM_F_MATCH. */
+  DUMP: 0x300,
+  /** Of requests that write. */
+  REPLACE: 0x100,
+  EXCL: 0x200,
+  CREATE: 0x400,
+  APPEND: 0x800,
+} as const;
+
+/** linux/netfilter/nfnetlink.h; a message's type is the subsystem's number in the high byte and its own in the low. */
+export const NETLINK_NETFILTER = 12;
+export const NFNL = { MSG_BATCH_BEGIN: 0x10, MSG_BATCH_END: 0x11, SUBSYS_NFTABLES: 10 } as const;
+
+/** enum nf_tables_msg_types: linux/netfilter/nf_tables.h, as all of the following. */
+export const NFT_MSG = {
+  NEWTABLE: 0,
+  GETTABLE: 1,
+  DELTABLE: 2,
+  NEWCHAIN: 3,
+  GETCHAIN: 4,
+  DELCHAIN: 5,
+  NEWRULE: 6,
+  GETRULE: 7,
+  DELRULE: 8,
+  NEWSET: 9,
+  GETSET: 10,
+  DELSET: 11,
+  NEWSETELEM: 12,
+  GETSETELEM: 13,
+  DELSETELEM: 14,
+  NEWGEN: 15,
+  GETGEN: 16,
+} as const;
+
+/** The attributes of messages, and of what is nested in them, by enum. */
+export const NFTA = {
+  LIST: { ELEM: 1 },
+  TABLE: { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6 },
+  CHAIN: { TABLE: 1, HANDLE: 2, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7, USERDATA: 12 },
+  HOOK: { HOOKNUM: 1, PRIORITY: 2 },
+  SET: {
+    TABLE: 1,
+    NAME: 2,
+    FLAGS: 3,
+    KEY_TYPE: 4,
+    KEY_LEN: 5,
+    DESC: 9,
+    ID: 10,
+    USERDATA: 13,
+    HANDLE: 16,
+  },
+  SET_DESC: { SIZE: 1 },
+  SET_ELEM: { KEY: 1, FLAGS: 3, USERDATA: 6 },
+  SET_ELEM_LIST: { TABLE: 1, SET: 2, ELEMENTS: 3 },
+  RULE: { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 },
+  EXPR: { NAME: 1, DATA: 2 },
+  DATA: { VALUE: 1, VERDICT: 2 },
+  VERDICT: { CODE: 1, CHAIN: 2 },
+  GEN: { ID: 1 },
+} as const;
+
+/** The attributes of expressions, by the expression's name in the kernel. */
+export const EXPRESSION = {
+  meta: { DREG: 1, KEY: 2 },
+  cmp: { SREG: 1, OP: 2, DATA: 3 },
+  payload: { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 },
+  lookup: { SET: 1, SREG: 2, FLAGS: 5 },
+  fib: { DREG: 1, RESULT: 2, FLAGS: 3 },
+  numgen: { DREG: 1, MODULUS: 2, TYPE: 3, OFFSET: 4 },
+  byteorder: { SREG: 1, DREG: 2, OP: 3, LEN: 4, SIZE: 5 },
+  counter: { BYTES: 1, PACKETS: 2 },
+  immediate: { DREG: 1, DATA: 2 },
+  masq: { FLAGS: 1, REG_PROTO_MIN: 2, REG_PROTO_MAX: 3 },
+} as const;
+
+/** Values of expressions' attributes. */
+export const REGISTER = { VERDICT: 0, FIRST: 1, SECOND: 2 } as const;
+export const META = { NFPROTO: 15, L4PROTO: 16 } as const;
+export const CMP = { EQ: 0, LT: 2 } as const;
+export const PAYLOAD_NETWORK_HEADER = 1;
+export const LOOKUP_F_INV = 1;
+export const FIB = { RESULT_ADDRTYPE: 3, F_DADDR: 2 } as const;
+export const NG_RANDOM = 1;
+export const BYTEORDER_HTON = 1;
+
+/** enum nft_verdicts, and the two of linux/netfilter.h. */
+export const VERDICTS = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+
+/** enum nft_set_flags, by nft's names. */
+export const SET_FLAGS = {
+  anonymous: 0x1,
+  constant: 0x2,
+  interval: 0x4,
+  map: 0x8,
+  timeout: 0x10,
+  dynamic: 0x20,
+  object: 0x40,
+  concat: 0x80,
+  expressions: 0x100,
+} as const;
+export const SET_ELEM_INTERVAL_END = 1;
+
+/** enum nf_nat_masquerade flags: NF_NAT_RANGE_* of linux/netfilter/nf_nat.h, in the order in which nft prints them. */
+export const NAT_PROTO_SPECIFIED = 0x2;
+export const NAT_FLAGS = { random: 0x4, "fully-random": 0x10, persistent: 0x8 } as const;
+
+/** Families: NFPROTO_* of linux/netfilter.h. */
+export const FAMILIES = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
+
+/** enum nf_inet_hooks: linux/netfilter.h, position by position. */
+export const HOOKS = ["prerouting", "input", "forward", "output", "postrouting", "ingress"] as const;
+
+/** Protocol numbers: IPPROTO_* of linux/in.h. */
+export const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 } as const;
+
+/** RTN_LOCAL of linux/rtnetlink.h. */
+export const ROUTE_TYPE_LOCAL = 2;
+
+/** What addresses are in sets (`type` and `len` are nft's: enum datatypes in its datatype.h) and in packets. */
+export const KEYS = {
+  ipv4_addr: { type: 7, bytes: 4 },
+  ipv6_addr: { type: 8, bytes: 16 },
+} as const;
+export const DESTINATIONS = {
+  ip: { nfproto: FAMILIES.ip, offset: 16, bytes: 4 },
+  ip6: { nfproto: FAMILIES.ip6, offset: 24, bytes: 16 },
+} as const;
+
+/**
+ * What nft keeps in the kernel for itself, type-length-value in one byte each: libnftnl/udata.h. A comment's type
+ * is 0 for tables and rules too.
+ */
+export const UDATA = {
+  COMMENT: 0,
+  SET_KEY_BYTEORDER: 0,
+  SET_COMMENT: 7,
+  SET_ELEM_FLAGS: 1,
+  BYTEORDER_BIG_ENDIAN: 2,
+  SET_ELEM_F_INTERVAL_OPEN: 1,
+  COMMENT_MAX_BYTES: 128,
+} as const;

@@ -1,0 +1,73 @@
+/** How this library fails when the world does. Mistakes of the caller throw plain errors. */
+import { getSystemErrorMap } from "node:util";
+import type { Operation } from "./operations.ts";
+import { renderName } from "./text.ts";
+
+export interface Failure {
+  /** The kernel's name for it, such as `ENOENT`. */
+  readonly code: string;
+  /** What was attempted. */
+  readonly what: string;
+  /** The code in words. */
+  readonly why: string;
+  /** The operation that the kernel refused, if it was one. */
+  readonly operation?: Operation | undefined;
+  readonly cause?: unknown;
+}
+
+/** The kernel refused, or didn't answer. After a refusal of one operation of a batch, none of it is applied. */
+export class NftablesError extends Error {
+  override readonly name = "NftablesError";
+  readonly code: string;
+  readonly operation: Operation | undefined;
+
+  constructor({ code, what, why, operation, cause }: Failure) {
+    super(`${what}: ${code}: ${why}`, { cause });
+    this.code = code;
+    this.operation = operation;
+  }
+}
+
+/** The addon can't be loaded, so nf_tables can't be reached from this process. */
+export class NetlinkUnavailable extends Error {
+  override readonly name = "NetlinkUnavailable";
+  readonly platform: string;
+
+  constructor(platform: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+    super(
+      `no netlink sockets on ${platform}: the native part of the npm package "netlink" can't be loaded (${reason}). ` +
+        'It is prebuilt for glibc Linux on x64, arm64, arm and ia32; elsewhere "npm rebuild netlink" compiles it, ' +
+        "and a bundle needs it as a file beside itself",
+      { cause },
+    );
+    this.platform = platform;
+  }
+}
+
+/** What a message of the kernel's, with a negative number, or zero, says of an attempt. */
+export function kernelFailure(errno: number, what: string, operation?: Operation): NftablesError {
+  const [code, words] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
+  const why = HINTS[code] ?? words;
+  return new NftablesError({
+    code,
+    what: operation === undefined ? what : renderName(operation),
+    why,
+    operation,
+  });
+}
+
+/** What the codes mean for nf_tables, where the system's words mislead. */
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: "it, or something that it refers to, does not exist",
+  EEXIST: "it exists already, or an element overlaps one that is there",
+  EBUSY: "it is still in use",
+  EPERM: "CAP_NET_ADMIN is missing in this network namespace",
+  EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
+  EMSGSIZE: "the batch is larger than the send buffer: split it",
+};
+
+/** Whether something was asked for, or meant to be changed, that does not exist. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NftablesError && error.code === "ENOENT";
+}

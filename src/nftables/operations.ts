@@ -1,0 +1,196 @@
+/**
+ * Changes of nf_tables as values: what `nft` would be told, as plain data. They can be compared, printed
+ * (text.ts), encoded (encode.ts) and split (split.ts); only transport.ts sends them. Rules are lists of
+ * statements, each of them what nft's language writes as one, and not the kernel's smaller expressions.
+ *
+ * Reading the kernel gives the same values with what only the kernel knows (a handle, foreign names) added.
+ */
+
+export type Family = "inet" | "ip" | "ip6";
+
+/** All addresses from `first` to `last`, both included. */
+export interface Interval {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+export interface TableName {
+  readonly family: Family;
+  readonly table: string;
+}
+export interface ChainName extends TableName {
+  readonly chain: string;
+}
+export interface SetName extends TableName {
+  readonly set: string;
+}
+export interface RuleName extends ChainName {
+  readonly handle: number;
+}
+
+/** Where a base chain stands among those that the kernel calls; `priority` as a number, such as 100 for srcnat. */
+export interface BaseChain {
+  readonly type: "filter" | "nat" | "route";
+  readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
+  readonly priority: number;
+  readonly policy: "accept" | "drop";
+}
+
+export type SetKey = "ipv4_addr" | "ipv6_addr";
+export type Protocol = "tcp" | "udp" | "sctp";
+export type MasqueradeFlag = "random" | "fully-random" | "persistent";
+
+/** `meta l4proto tcp` */
+export interface L4protoStatement {
+  readonly kind: "l4proto";
+  readonly protocol: Protocol;
+}
+/** `ip daddr @set`, `ip6 daddr != @set` */
+export interface DaddrStatement {
+  readonly kind: "daddr";
+  readonly family: "ip" | "ip6";
+  readonly set: string;
+  readonly negated: boolean;
+}
+/** `fib daddr type local` */
+export interface FibStatement {
+  readonly kind: "fib daddr type";
+  readonly type: "local";
+}
+/** `numgen random mod 3 < 1` */
+export interface NumgenStatement {
+  readonly kind: "numgen random";
+  readonly modulus: number;
+  readonly below: number;
+}
+/** `counter packets 0 bytes 0` */
+export interface CounterStatement {
+  readonly kind: "counter";
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+/** `return`, `jump chain` */
+export type VerdictStatement =
+  | { readonly kind: "verdict"; readonly verdict: "accept" | "drop" | "return" }
+  | { readonly kind: "verdict"; readonly verdict: "jump" | "goto"; readonly chain: string };
+/** `masquerade to :1024-65535 random`; the flags in the order of their type. */
+export interface MasqueradeStatement {
+  readonly kind: "masquerade";
+  readonly ports?: { readonly first: number; readonly last: number };
+  readonly flags: readonly MasqueradeFlag[];
+}
+export type Statement =
+  | L4protoStatement
+  | DaddrStatement
+  | FibStatement
+  | NumgenStatement
+  | CounterStatement
+  | VerdictStatement
+  | MasqueradeStatement;
+
+/** A counter that starts at nothing. */
+export const COUNTER: CounterStatement = { kind: "counter", packets: 0n, bytes: 0n };
+
+interface RuleBody {
+  readonly statements: readonly Statement[];
+  readonly comment?: string;
+}
+
+/** `create` is `add` that fails with EEXIST if the object is there. */
+export interface AddTable extends TableName {
+  readonly op: "add table" | "create table";
+  readonly comment?: string;
+}
+export interface AddChain extends ChainName {
+  readonly op: "add chain" | "create chain";
+  /** Without it, a chain to jump to. */
+  readonly base?: BaseChain;
+}
+/** A set of intervals (`flags interval`). `size` limits it; the kernel counts both ends of an interval. */
+export interface AddSet extends SetName {
+  readonly op: "add set" | "create set";
+  readonly key: SetKey;
+  readonly size?: number;
+  readonly comment?: string;
+}
+/** The intervals are sorted and disjoint. */
+export interface ChangeElements extends SetName {
+  readonly op: "add elements" | "delete elements";
+  readonly key: SetKey;
+  readonly elements: readonly Interval[];
+}
+/** `add` appends; `insert` puts the rule in front of all others. */
+export interface AddRule extends ChainName, RuleBody {
+  readonly op: "add rule" | "insert rule";
+}
+export interface ReplaceRule extends RuleName, RuleBody {
+  readonly op: "replace rule";
+}
+export interface DeleteRule extends RuleName {
+  readonly op: "delete rule";
+}
+export interface DeleteTable extends TableName {
+  readonly op: "delete table";
+}
+/** `flush chain` deletes its rules. */
+export interface EmptyChain extends ChainName {
+  readonly op: "flush chain" | "delete chain";
+}
+export interface EmptySet extends SetName {
+  readonly op: "flush set" | "delete set";
+}
+
+export type Operation =
+  | AddTable
+  | DeleteTable
+  | AddChain
+  | EmptyChain
+  | AddSet
+  | EmptySet
+  | ChangeElements
+  | AddRule
+  | ReplaceRule
+  | DeleteRule;
+
+/** An expression that is none of ours, by the kernel's name for it, such as `ct` or `match`. */
+export interface UnknownStatement {
+  readonly kind: "unknown";
+  readonly name: string;
+}
+export type ObservedStatement = Statement | UnknownStatement;
+
+/** What the kernel says of a table; families and flags that this library never makes are shown as well. */
+export interface ObservedTable {
+  readonly family: string;
+  readonly table: string;
+  readonly handle: number;
+  readonly dormant: boolean;
+  readonly comment?: string;
+}
+export interface ObservedChain {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle: number;
+  readonly base?: { readonly [K in keyof BaseChain]: BaseChain[K] extends string ? string : BaseChain[K] };
+}
+export interface ObservedSet {
+  readonly family: string;
+  readonly table: string;
+  readonly set: string;
+  readonly handle: number;
+  /** A `SetKey`, or `type 13`. */
+  readonly key: string;
+  /** `interval` alone, if it is like ours. */
+  readonly flags: readonly string[];
+  readonly size?: number;
+  readonly comment?: string;
+}
+export interface ObservedRule {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle: number;
+  readonly statements: readonly ObservedStatement[];
+  readonly comment?: string;
+}

@@ -1,0 +1,108 @@
+/**
+ * Questions to the kernel as values: which message asks, and how the answer is read. What is asked for by name
+ * costs the same however large the rest of the ruleset is. Lists are restricted to a table by the kernel, but for
+ * chains, of which it lists all of the family.
+ */
+import { closeMessage, createWriter, type Message, openMessage, putString, written } from "./attributes.ts";
+import { FAMILIES, NFT_MSG, NFTA, NLM_F } from "./constants.ts";
+import { readChain, readGeneration, readRule, readSet, readTable } from "./decode.ts";
+import { readIntervals } from "./decode-elements.ts";
+import { messageType } from "./messages.ts";
+import type * as nft from "./operations.ts";
+
+export interface Query<T> {
+  /** For people, such as `chain inet filter input`. */
+  readonly what: string;
+  /** NFT_MSG_GET... */
+  readonly type: number;
+  /** Whether there are any number of answers, or one (or the error ENOENT). */
+  readonly isList: boolean;
+  readonly family: keyof typeof FAMILIES | "any";
+  /** Attributes that name the object, by their numbers. */
+  readonly names: Readonly<Record<number, string>>;
+  readonly read: (messages: readonly Message[]) => T;
+}
+
+type Names = Pick<Query<unknown>, "family" | "names">;
+
+/** The ruleset's generation: it moves with every commit, by whomever. */
+export function generation(): Query<number> {
+  return one("generation", NFT_MSG.GETGEN, { family: "any", names: {} }, readGeneration);
+}
+
+export function table({ family, table }: nft.TableName): Query<nft.ObservedTable> {
+  const names = { [NFTA.TABLE.NAME]: table };
+  return one(`table ${family} ${table}`, NFT_MSG.GETTABLE, { family, names }, readTable);
+}
+
+/** The tables of every family. */
+export function tables(): Query<nft.ObservedTable[]> {
+  return list("tables", NFT_MSG.GETTABLE, { family: "any", names: {} }, readTable);
+}
+
+export function chain({ family, table, chain }: nft.ChainName): Query<nft.ObservedChain> {
+  const names = { [NFTA.CHAIN.TABLE]: table, [NFTA.CHAIN.NAME]: chain };
+  return one(`chain ${family} ${table} ${chain}`, NFT_MSG.GETCHAIN, { family, names }, readChain);
+}
+
+export function chains({ family, table }: nft.TableName): Query<nft.ObservedChain[]> {
+  const all = list(`chains of ${family} ${table}`, NFT_MSG.GETCHAIN, { family, names: {} }, readChain);
+  return { ...all, read: (messages) => all.read(messages).filter((each) => each.table === table) };
+}
+
+export function set({ family, table, set }: nft.SetName): Query<nft.ObservedSet> {
+  const names = { [NFTA.SET.TABLE]: table, [NFTA.SET.NAME]: set };
+  return one(`set ${family} ${table} ${set}`, NFT_MSG.GETSET, { family, names }, readSet);
+}
+
+export function sets({ family, table }: nft.TableName): Query<nft.ObservedSet[]> {
+  const names = { [NFTA.SET.TABLE]: table };
+  return list(`sets of ${family} ${table}`, NFT_MSG.GETSET, { family, names }, readSet);
+}
+
+/** The intervals of a set whose key is known; asking for a set of another key finds none. */
+export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Query<nft.Interval[]> {
+  const { family, table, set, key } = name;
+  const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
+  const read = (messages: readonly Message[]) => readIntervals(messages, key);
+  return {
+    what: `elements of ${family} ${table} ${set}`,
+    type: NFT_MSG.GETSETELEM,
+    isList: true,
+    family,
+    names,
+    read,
+  };
+}
+
+/** The rules of a chain in their order. A chain that doesn't exist has none. */
+export function rules({ family, table, chain }: nft.ChainName): Query<nft.ObservedRule[]> {
+  const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
+  return list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
+}
+
+function one<T>(what: string, type: number, names: Names, readOne: (message: Message) => T): Query<T> {
+  const read = ([first]: readonly Message[]) => {
+    if (first === undefined) throw new Error(`no answer to the question for ${what}`);
+    return readOne(first);
+  };
+  return { what, type, isList: false, ...names, read };
+}
+
+function list<T>(what: string, type: number, names: Names, readOne: (message: Message) => T): Query<T[]> {
+  return { what, type, isList: true, ...names, read: (messages) => messages.map(readOne) };
+}
+
+/** The bytes of a question. */
+export function encodeQuery(query: Query<unknown>, sequence: number): Uint8Array<ArrayBuffer> {
+  const writer = createWriter();
+  const start = openMessage(writer, {
+    type: messageType(query.type),
+    flags: NLM_F.REQUEST | (query.isList ? NLM_F.DUMP : 0),
+    sequence,
+    family: query.family === "any" ? 0 : FAMILIES[query.family],
+  });
+  for (const [type, name] of Object.entries(query.names)) putString(writer, Number(type), name);
+  closeMessage(writer, start);
+  return written(writer);
+}

@@ -1,0 +1,126 @@
+/**
+ * Operations as commands of nft's language (nft 1.0.6 or later), one on each line. `nft -f` of a batch's text is one
+ * transaction too, and leaves the kernel in the same state as the batch.
+ */
+import { formatInterval } from "./address.ts";
+import type {
+  AddChain,
+  AddSet,
+  ChangeElements,
+  MasqueradeStatement,
+  ObservedStatement,
+  Operation,
+} from "./operations.ts";
+import { assertValid } from "./validate.ts";
+
+/** A line's elements: long enough for people, short enough for their tools. */
+const ELEMENTS_PER_LINE = 8;
+
+/** A script for `nft -f`. */
+export function renderScript(operations: readonly Operation[]): string {
+  return operations.flatMap(renderOperation).join("");
+}
+
+/** The lines of one operation. Elements that don't fit a line make several commands. */
+export function renderOperation(operation: Operation): string[] {
+  assertValid(operation);
+  if ("elements" in operation) return renderElements(operation);
+  return [`${renderCommand(operation)}\n`];
+}
+
+/** What an operation does and to what, without its content: `add rule inet nat postrouting`. */
+export function renderName(operation: Operation): string {
+  const verb = operation.op.replace("elements", "element");
+  const names = [verb, operation.family, operation.table];
+  if ("chain" in operation) names.push(operation.chain);
+  if ("set" in operation) names.push(operation.set);
+  if ("handle" in operation) names.push(`handle ${operation.handle}`);
+  return names.join(" ");
+}
+
+function renderElements(operation: ChangeElements): string[] {
+  const { elements, key } = operation;
+  const lines: string[] = [];
+  for (let from = 0; from < elements.length; from += ELEMENTS_PER_LINE) {
+    const part = elements
+      .slice(from, from + ELEMENTS_PER_LINE)
+      .map((interval) => formatInterval(key, interval));
+    lines.push(`${renderName(operation)} { ${part.join(", ")} }\n`);
+  }
+  return lines;
+}
+
+function renderCommand(operation: Exclude<Operation, ChangeElements>): string {
+  const name = renderName(operation);
+  switch (operation.op) {
+    case "add table":
+    case "create table":
+      return name + block(comment(operation));
+    case "add chain":
+    case "create chain":
+      return name + block(base(operation));
+    case "add set":
+    case "create set":
+      return name + block(content(operation));
+    case "add rule":
+    case "insert rule":
+    case "replace rule":
+      return [name, renderStatements(operation.statements), ...comment(operation)].join(" ");
+    default:
+      return name;
+  }
+}
+
+/** What belongs to an object, in braces, if there is anything. */
+function block(parts: readonly string[]): string {
+  return parts.length === 0 ? "" : ` { ${parts.map((part) => `${part};`).join(" ")} }`;
+}
+
+function comment({ comment }: { readonly comment?: string }): string[] {
+  return comment === undefined ? [] : [`comment "${comment}"`];
+}
+
+function base({ base }: AddChain): string[] {
+  if (base === undefined) return [];
+  return [`type ${base.type} hook ${base.hook} priority ${base.priority}`, `policy ${base.policy}`];
+}
+
+function content(operation: AddSet): string[] {
+  const size = operation.size === undefined ? [] : [`size ${operation.size}`];
+  return [`type ${operation.key}`, ...size, "flags interval", ...comment(operation)];
+}
+
+/** The statements of a rule on one line. */
+export function renderStatements(statements: readonly ObservedStatement[]): string {
+  return statements.map(renderStatement).join(" ");
+}
+
+/** One statement as nft writes it; one that is not known as its name in angle brackets. */
+export function renderStatement(statement: ObservedStatement): string {
+  switch (statement.kind) {
+    case "l4proto":
+      return `meta l4proto ${statement.protocol}`;
+    case "daddr":
+      return `${statement.family} daddr ${statement.negated ? "!= " : ""}@${statement.set}`;
+    case "fib daddr type":
+      return `fib daddr type ${statement.type}`;
+    case "numgen random":
+      return `numgen random mod ${statement.modulus} < ${statement.below}`;
+    case "counter":
+      return `counter packets ${statement.packets} bytes ${statement.bytes}`;
+    case "verdict":
+      return "chain" in statement ? `${statement.verdict} ${statement.chain}` : statement.verdict;
+    case "masquerade":
+      return renderMasquerade(statement);
+    case "unknown":
+      return `<${statement.name}>`;
+  }
+}
+
+function renderMasquerade({ ports, flags }: MasqueradeStatement): string {
+  const words = ["masquerade"];
+  if (ports !== undefined)
+    words.push(`to :${ports.first === ports.last ? ports.first : `${ports.first}-${ports.last}`}`);
+  if (flags.length > 0) words.push(flags.join(","));
+  return words.join(" ");
+}
