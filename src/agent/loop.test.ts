@@ -45,7 +45,7 @@ test.each<[string, readonly Outcome[], readonly number[], readonly number[]]>([
 describe("retryDelay", () => {
   test.each([
     [1, 60_000, 0, 100],
-    [1, 60_000, 1, 75],
+    [1, 60_000, 1, 100],
     [2, 60_000, 0.5, 175],
     [10, 60_000, 0, 51_200],
     [11, 60_000, 0, 60_000],

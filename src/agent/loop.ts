@@ -31,8 +31,8 @@ export async function runLoop(
   }
 }
 
-/** Milliseconds until the next try after `failures` in a row; `random` from [0, 1) takes off up to a quarter. */
+/** Milliseconds until the next try after `failures` in a row; `random` from [0, 1) takes off up to a quarter, but none of the least. */
 export function retryDelay(failures: number, resyncIntervalMs: number, random: number): number {
   const exponential = MIN_RETRY_MS * 2 ** Math.min(failures - 1, 40);
-  return Math.min(exponential, resyncIntervalMs) * (1 - random / 4);
+  return Math.max(MIN_RETRY_MS, Math.min(exponential, resyncIntervalMs) * (1 - random / 4));
 }

@@ -38,7 +38,7 @@ export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
 /** Some distributions gave earlier restore tools both `--version` and `--wait`; the others know neither. */
 async function probeRestoreWait(tools: Tools, run: Run): Promise<readonly string[]> {
   const answer = await run(versionScript(tools.restore));
-  return answer.exitCode === 0 && parseVersion(answer) !== undefined ? ["-w"] : [];
+  return parseVersion(answer) !== undefined ? ["-w"] : [];
 }
 
 function versionScript(file: string): Script {

@@ -58,10 +58,9 @@ export function renderRule(chain: string, rule: Rule): string {
 
 /** The rule as `iptables -S` of any version would show it, without `-A CHAIN`. */
 export function canonicalRule(rule: Rule): string {
+  const comment = rule.comment.replace(/[\\"]/g, "\\$&");
   const destination = rule.destination === undefined ? undefined : asIptablesReads(rule.destination);
-  return ["-m comment --comment", `"${rule.comment}"`, ...matches(rule, destination), ...action(rule)].join(
-    " ",
-  );
+  return ["-m comment --comment", `"${comment}"`, ...matches(rule, destination), ...action(rule)].join(" ");
 }
 
 /**
@@ -123,8 +122,11 @@ function quantize(probability: number): string {
 /** The block that iptables makes of our text: `strtoul` with base 0 takes `/010` for 8; no text at all for `/0`. */
 function asIptablesReads(cidr: Cidr): string | undefined {
   if (!isPassedOn(cidr)) return cidr.bits === 0 ? undefined : formatCidr(cidr);
-  const bits = Number.parseInt(cidr.text.slice(cidr.text.indexOf("/") + 1), 8);
-  if (Number.isNaN(bits) || bits > ADDRESS_BITS[cidr.family]) return cidr.text;
+  const digits = cidr.text.slice(cidr.text.indexOf("/") + 1);
+  const isMapped = cidr.family === "IPv4" && cidr.text.includes(":");
+  // A mapped address and digits that are not octal are refused: what is refused equals nothing that stands.
+  if (isMapped || !/^0[0-7]+$/.test(digits)) return cidr.text;
+  const bits = Number.parseInt(digits, 8);
   const hostBits = BigInt(ADDRESS_BITS[cidr.family] - bits);
   const base = (cidr.base >> hostBits) << hostBits;
   return bits === 0 ? undefined : formatCidr({ family: cidr.family, base, bits });
@@ -134,7 +136,7 @@ function asIptablesReads(cidr: Cidr): string | undefined {
 function parseRule(family: Family, words: readonly string[]): Rule | undefined {
   const rule: { -readonly [Key in keyof Rule]?: Rule[Key] } = { randomFully: false };
   for (let i = 0; i < words.length; ) {
-    const read = OPTIONS[words[i] ?? ""];
+    const read = OPTIONS.get(words[i] ?? "");
     if (read === undefined || !read.into(rule, words[i + 1] ?? "", family)) return undefined;
     i += read.words;
   }
@@ -154,35 +156,41 @@ interface Option {
 }
 
 /** Protocol numbers for names that a tool without /etc/protocols may not know. */
-const PROTOCOL_NAMES: Readonly<Record<string, string>> = { "6": "tcp", "17": "udp", "132": "sctp" };
+const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
+  ["6", "tcp"],
+  ["17", "udp"],
+  ["132", "sctp"],
+]);
 
-const OPTIONS: Readonly<Record<string, Option>> = {
-  "-m": { words: 2, into: (_rule, value) => value === "comment" || value === "statistic" },
-  "--mode": { words: 2, into: (_rule, value) => value === "random" },
-  "--comment": { words: 2, into: (rule, value) => assign(rule, "comment", value) },
-  "-p": { words: 2, into: (rule, value) => assign(rule, "protocol", PROTOCOL_NAMES[value] ?? value) },
-  "--random-fully": { words: 1, into: (rule) => assign(rule, "randomFully", true) },
-  "--probability": { words: 2, into: (rule, value) => assign(rule, "probability", Number(value)) },
-  "-d": {
-    words: 2,
-    into: (rule, value, family) => {
-      const cidr = parseCidr(value.includes("/") ? value : `${value}/${ADDRESS_BITS[family]}`);
-      return isCidr(cidr) && cidr.family === family && assign(rule, "destination", cidr);
+const OPTIONS: ReadonlyMap<string, Option> = new Map(
+  Object.entries<Option>({
+    "-m": { words: 2, into: (_rule, value) => value === "comment" || value === "statistic" },
+    "--mode": { words: 2, into: (_rule, value) => value === "random" },
+    "--comment": { words: 2, into: (rule, value) => assign(rule, "comment", value) },
+    "-p": { words: 2, into: (rule, value) => assign(rule, "protocol", PROTOCOL_NAMES.get(value) ?? value) },
+    "--random-fully": { words: 1, into: (rule) => assign(rule, "randomFully", true) },
+    "--probability": { words: 2, into: (rule, value) => assign(rule, "probability", Number(value)) },
+    "-d": {
+      words: 2,
+      into: (rule, value, family) => {
+        const cidr = parseCidr(value.includes("/") ? value : `${value}/${ADDRESS_BITS[family]}`);
+        return isCidr(cidr) && cidr.family === family && assign(rule, "destination", cidr);
+      },
     },
-  },
-  "-j": {
-    words: 2,
-    into: (rule, value) => (value === "RETURN" || value === "MASQUERADE") && assign(rule, "target", value),
-  },
-  "--to-ports": {
-    words: 2,
-    into: (rule, value) => {
-      const [first = "", last = first] = value.split("-");
-      if (!/^\d+$/.test(first) || !/^\d+$/.test(last)) return false;
-      return assign(rule, "toPorts", { first: BigInt(first), last: BigInt(last) });
+    "-j": {
+      words: 2,
+      into: (rule, value) => (value === "RETURN" || value === "MASQUERADE") && assign(rule, "target", value),
     },
-  },
-};
+    "--to-ports": {
+      words: 2,
+      into: (rule, value) => {
+        const [first = "", last = first] = value.split("-");
+        if (!/^\d+$/.test(first) || !/^\d+$/.test(last)) return false;
+        return assign(rule, "toPorts", { first: BigInt(first), last: BigInt(last) });
+      },
+    },
+  }),
+);
 
 function assign<Key extends keyof Rule>(
   rule: { -readonly [K in keyof Rule]?: Rule[K] },

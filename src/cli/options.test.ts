@@ -209,15 +209,15 @@ test("the usage text", () => {
       -alsologtostderrthreshold value
         	logs at or above this threshold go to stderr when -alsologtostderr=true (no effect when -logtostderr=true)
       -backend iptables|nftables|auto
-        	What programs the rules: iptables|nftables|auto. (default iptables)
+        	What programs the rules: iptables|nftables|auto. This version has iptables. (default iptables)
       -config path
         	path of the configuration: a file, or a directory whose files named ip-masq* are united. (default "/etc/config/ip-masq-agent")
       -enable-ipv6
         	Whether to enable IPv6.
       -http-address address
-        	address that serves metrics, probes and status. Empty: off. (default "127.0.0.1:10279")
+        	address that serves metrics, probes and status; empty: off. Not in this version. (default "127.0.0.1:10279")
       -ipset-threshold int
-        	With the iptables backend, more CIDRs than this go into an ipset. 0: never. (default 1000)
+        	With the iptables backend, more CIDRs than this go into an ipset; 0: never. Not in this version. (default 1000)
       -iptables-mode path|nft|legacy|auto
         	Which iptables is called: path|nft|legacy|auto. path: as found in PATH; auto: the variant that holds the kubelet's chains. (default path)
       -legacy_stderr_threshold_behavior
@@ -255,7 +255,7 @@ test("the usage text", () => {
       -vmodule value
         	comma-separated list of pattern=N settings for file-filtered logging
       -watch
-        	Whether to act on changes at once. false: once per resync interval, as ip-masq-agent v2 does. (default true)
+        	Whether to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
     "
   `);
 });

@@ -60,6 +60,11 @@ export interface Slice {
   present: boolean;
 }
 
+/** A number of entries and where it stands. */
+export interface Limit extends Place {
+  readonly entries: number;
+}
+
 /** A duration and where it stands. */
 export interface Interval extends Place {
   readonly ms: number;
@@ -70,7 +75,7 @@ export interface Fields {
   readonly file: Source;
   readonly nonMasqueradeCIDRs: Slice;
   readonly masqueradeCIDRs: Slice;
-  cidrLimit?: number;
+  cidrLimit?: Limit;
   masqLinkLocal?: boolean;
   masqLinkLocalIPv6?: boolean;
   resyncInterval?: Interval;
@@ -109,7 +114,7 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
   masqueradeCIDRs: (node, fields, file, report) =>
     decodeList("masqueradeCIDRs", fields.masqueradeCIDRs, node, file, report),
   cidrLimit: (node, fields, file, report) => {
-    const limit = decodeInteger(node, file, report);
+    const limit = decodeLimit(node, file, report);
     if (limit !== undefined) fields.cidrLimit = limit;
   },
   masqLinkLocal: (node, fields, file, report) => {
@@ -180,11 +185,11 @@ function decodeList(key: string, slice: Slice, node: Node, file: Source, report:
   }
 }
 
-function decodeInteger(node: Node, file: Source, report: Report): number | undefined {
+function decodeLimit(node: Node, file: Source, report: Report): Limit | undefined {
   if (node.kind === "null") return undefined;
   const literal = node.kind === "number" ? node.literal : "";
   if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal))
-    return Number(literal);
+    return { entries: Number(literal), file, at: node.at, key: "cidrLimit" };
   const what = node.kind === "number" ? literal : article(node.kind);
   report("type", { file, at: node.at, key: "cidrLimit" }, `must be a whole number of 64 bits, not ${what}`);
   return undefined;

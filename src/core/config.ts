@@ -11,6 +11,7 @@ import {
   type Fields,
   type Interval,
   type Item,
+  type Limit,
   type Report,
   reportInto,
   type Slice,
@@ -100,9 +101,8 @@ function uniteFields(
       fields.map((file) => file.masqueradeCIDRs),
       kind,
     ) ?? [];
-  const limits = fields.flatMap((file) => file.cidrLimit ?? []);
-  const cidrLimit = limits.length === 0 ? DEFAULT_CIDR_LIMIT : Math.max(...limits);
-  checkLimit([...exceptionItems, ...items], cidrLimit, fields, report);
+  const limit = largestLimit(fields);
+  checkLimit(exceptionItems.length + items.length, limit, report);
   const exempt = parseItems(items, options, report);
   const exceptions = parseItems(exceptionItems, options, report);
   if (exceptions.cidrs.length > 0) checkLongestPrefix(exempt, exceptions, report);
@@ -111,7 +111,7 @@ function uniteFields(
     nonMasqueradeCIDRs: exempt.cidrs,
     nonMasqueradeDefaults: given === undefined,
     masqueradeCIDRs: exceptions.cidrs,
-    cidrLimit,
+    cidrLimit: limit.entries,
     masqLinkLocal: fields.some((file) => file.masqLinkLocal === true),
     masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6 === true),
     resyncIntervalMs: smallestInterval(fields, warn),
@@ -129,15 +129,18 @@ function uniteLists(slices: readonly Slice[], kind: ConfigText["kind"]): readonl
   return items.filter(({ text }) => !seen.has(text) && seen.add(text));
 }
 
-function checkLimit(items: readonly Item[], limit: number, fields: readonly Fields[], report: Report): void {
-  if (items.length <= limit) return;
-  const message = `the daemon can only accept up to ${limit} CIDRs (excluding link-local), but got ${items.length} CIDRs (excluding link local)`;
-  const blamed = items.find((item) => item.at !== undefined);
-  const file = blamed?.file ?? fields[0]?.file ?? DEFAULTS;
+function largestLimit(fields: readonly Fields[]): Limit {
+  const limits = fields.flatMap(({ cidrLimit }) => cidrLimit ?? []);
+  const unset = { entries: DEFAULT_CIDR_LIMIT, file: fields[0]?.file ?? DEFAULTS, key: "cidrLimit" };
+  return limits.reduce((a, b) => (a.entries >= b.entries ? a : b), limits[0] ?? unset);
+}
+
+function checkLimit(count: number, limit: Limit, report: Report): void {
+  if (count <= limit.entries) return;
   report(
     "limit",
-    { file, key: "cidrLimit", ...(blamed?.at === undefined ? {} : { at: blamed.at }) },
-    message,
+    limit,
+    `the daemon can only accept up to ${limit.entries} CIDRs (excluding link-local), but got ${count} CIDRs (excluding link local)`,
   );
 }
 
@@ -205,7 +208,7 @@ function warnOfEverything({ items, cidrs }: Entries, warn: Report): void {
       warn(
         "suspicious",
         items[i],
-        `${cidr.text} covers every ${cidr.family} address: nothing is masqueraded`,
+        `${cidr.text} covers every ${cidr.family} address: nothing but masqueradeCIDRs is masqueraded`,
       );
   }
 }

@@ -38,7 +38,7 @@ export function parseDuration(text: string): ParsedDuration {
   for (TERM.lastIndex = start; TERM.lastIndex < text.length; ) {
     const from = TERM.lastIndex;
     const [term = "", whole = "", fraction = "", unit = ""] = TERM.exec(text) ?? [];
-    if (!/\d/.test(term.slice(0, term.length - unit.length)) || whole.length > 19)
+    if (!/\d/.test(term.slice(0, term.length - unit.length)) || whole.length > 19 || BigInt(whole) > LIMIT)
       return failure(`invalid duration ${quoted}`);
     if (unit === "") return failure(`missing unit in duration ${quoted}`);
     const scale = UNITS.get(unit);
@@ -57,7 +57,7 @@ function fractionOf(digits: string, scale: bigint): bigint {
   let divisor = 1;
   for (const digit of digits) {
     const next = value * 10n + BigInt(digit);
-    if (next > LIMIT || divisor >= 1e19) break;
+    if (next > LIMIT) break;
     value = next;
     divisor *= 10;
   }

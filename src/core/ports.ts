@@ -27,18 +27,29 @@ export function parsePorts(text: string): ParsedPorts {
   return { ok: true, ranges };
 }
 
-/**
- * The share of new flows that each range takes when the rules are walked in order, so that every port is
- * equally likely: range i gets size(i) of what is left from i on. The last one takes the rest, and has no share.
- */
-export function rangeProbabilities(ranges: readonly PortRange[]): readonly number[] {
+/** How many ports of how many that are left a range takes, when the ranges are walked in order. */
+export interface Share {
+  readonly size: number;
+  /** The ports of this range and all behind it. */
+  readonly left: number;
+}
+
+/** The share of new flows that each range takes, so that every port is equally likely; the last one takes all that is left. */
+export function rangeShares(ranges: readonly PortRange[]): readonly Share[] {
   const sizes = ranges.map(({ first, last }) => Number(last - first + 1n));
   let left = sizes.reduce((sum, size) => sum + size, 0);
-  return sizes.slice(0, -1).map((size) => {
-    const share = size / left;
+  return sizes.map((size) => {
+    const share = { size, left };
     left -= size;
     return share;
   });
+}
+
+/** The shares as probabilities, for all ranges but the last. */
+export function rangeProbabilities(ranges: readonly PortRange[]): readonly number[] {
+  return rangeShares(ranges)
+    .slice(0, -1)
+    .map(({ size, left }) => size / left);
 }
 
 /** `1000-1999`, or `1000` for a single port. */

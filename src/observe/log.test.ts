@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { createLogger, type LogSettings, type LogWorld, type Severity } from "./log.ts";
+import { createLogger, type LogSettings, type LogWorld } from "./log.ts";
 import { processWorld } from "./logworld.ts";
 
 const SETTINGS: LogSettings = {
@@ -319,22 +319,6 @@ describe("verbosity", () => {
   test("is asked of each source", () => {
     const { log } = logged({ modules }, "main.ts");
     expect([log.v(0), log.v(1), log.named("agent/loop.ts").v(1)]).toEqual([true, false, true]);
-  });
-});
-
-describe("changed", () => {
-  test("logs a message once until it differs or is cleared", () => {
-    const { world, log } = logged({ skipHeaders: true });
-    const say = (key: string, severity: Severity, message: string) => log.changed(key, severity, message);
-    expect(say("sync", "error", "no tool")).toBe(true);
-    expect(say("sync", "error", "no tool")).toBe(false);
-    expect(say("other", "error", "no tool")).toBe(true);
-    expect(say("sync", "warning", "no tool")).toBe(true);
-    expect(log.named("other.ts").changed("sync", "warning", "no tool")).toBe(false);
-    expect(log.clear("sync")).toBe(true);
-    expect(log.clear("sync")).toBe(false);
-    expect(say("sync", "warning", "no tool")).toBe(true);
-    expect(world.stderr).toBe("no tool\n".repeat(4));
   });
 });
 

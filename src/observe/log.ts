@@ -88,10 +88,6 @@ export interface Logger {
   fatal(message: string, cause?: unknown): void;
   /** Whether lines of this verbosity are wanted from this source. */
   v(level: number): boolean;
-  /** Logs unless the last message under the key was the same; says whether it did. */
-  changed(key: string, severity: Severity, message: string, cause?: unknown): boolean;
-  /** Forgets the key, so that its next message is logged; says whether there was one. */
-  clear(key: string): boolean;
   /** A logger for another source, such as `agent/reconcile.ts`. */
   named(source: string): Logger;
 }
@@ -106,7 +102,6 @@ export function createLogger(
   world: LogWorld = processWorld(),
 ): Logger {
   const files = settings.toStderr ? undefined : createLogFiles(settings, world);
-  const lasts = new Map<string, string>();
   const stamp = createStamp();
   return named(source);
 
@@ -125,14 +120,6 @@ export function createLogger(
       error: (message, cause) => log(NUMBERS.error, message, cause),
       fatal: (message, cause) => log(NUMBERS.fatal, message, cause),
       v: (level) => level <= verbosity,
-      changed(key, severity, message, cause) {
-        const last = `${severity} ${message}`;
-        if (lasts.get(key) === last) return false;
-        lasts.set(key, last);
-        log(NUMBERS[severity], message, cause);
-        return true;
-      },
-      clear: (key) => lasts.delete(key),
       named,
     };
   }

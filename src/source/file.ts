@@ -22,6 +22,9 @@ const SIZE_LIMIT = 16 * 1024 * 1024;
 
 const FILE_PREFIX = "ip-masq";
 
+/** How often a directory is read that changes meanwhile. */
+const MAX_ATTEMPTS = 4;
+
 /** What stands at `path`. A directory is read only where `directoryAllowed`, as the Go program knows none. */
 export function readConfig(path: string, directoryAllowed: boolean): ConfigText {
   if (directoryAllowed && isDirectory(path)) return { kind: "directory", files: readDirectory(path) };
@@ -72,10 +75,11 @@ function readAll(fd: number): Buffer {
  * while we read, the files are of two generations, and are read again.
  */
 function readDirectory(path: string): readonly ConfigFile[] {
-  for (let attempt = 0; ; attempt++) {
+  for (let attempt = 1; ; attempt++) {
     const generation = generationOf(path);
     const files = namesIn(path).map((name) => readMember(join(path, name)));
-    if (generation === generationOf(path) || attempt === 3) return files;
+    if (generation === generationOf(path)) return files;
+    if (attempt === MAX_ATTEMPTS) throw new SourceError(path, new Error("changed each time it was read"));
   }
 }
 
