@@ -130,7 +130,9 @@ resyncInterval: 1m30s
     ["nonMasqueradeCIDRs: [10.0.0.0/8]\nnonmasq: 1\n", ["f:2:1: nonmasq: unknown key, ignored"]],
     [
       "nonMasqueradeCIDRs:\n- 0.0.0.0/0\n",
-      ["f:2:3: nonMasqueradeCIDRs[0]: 0.0.0.0/0 covers every IPv4 address: nothing but masqueradeCIDRs is masqueraded"],
+      [
+        "f:2:3: nonMasqueradeCIDRs[0]: 0.0.0.0/0 covers every IPv4 address: nothing but masqueradeCIDRs is masqueraded",
+      ],
     ],
     ["resyncInterval: 5ms", ["f:1:17: resyncInterval: 5ms is taken as 100ms"]],
     ["nonMasqueradeCIDRs: [10.0.0.0/8]", []],
