@@ -3,17 +3,8 @@
  * says how often (for each variant).
  */
 import { expect } from "vitest";
-import {
-  bothFamilies,
-  config,
-  describeKernel,
-  FAMILIES,
-  flags,
-  labTest,
-  programmed,
-  VARIANTS,
-} from "./fixture.ts";
-import { CHAIN, type Iptables, jumpNumber, type Variant } from "./iptables.ts";
+import { bothFamilies, config, describeKernel, FAMILIES, flags, labTest, VARIANTS } from "./fixture.ts";
+import { CHAIN, type Family, type Iptables, jumpNumber, type Variant } from "./iptables.ts";
 import { eventually, type Lab } from "./lab.ts";
 
 const { KILLS = "12" } = process.env;
@@ -21,6 +12,8 @@ const kills = Number(KILLS);
 
 /** Rules enough that programming them takes a while, and their text more than fits a pipe. */
 const ENTRIES = 600;
+/** With link-local and MASQUERADE. */
+const RULES = ENTRIES + 2;
 
 /** Two configurations without an entry in common: a mixture would show. */
 const CONFIGS = [0, 1].map((half) => {
@@ -65,36 +58,58 @@ async function keepKilling(lab: Lab, variant: Variant, count: number, startMs: n
   }
 }
 
-/** Looks at both families' chains until told to end; returns what it saw, with how often. */
+/**
+ * The chain's text without its counters; undefined if there is no chain. For nf_tables as the nft tool reads it, which reads
+ * again if a commit comes in between: a long listing of iptables-nft (1.8.9) is then cut short without a word.
+ */
+async function look(lab: Lab, variant: Variant, family: Family): Promise<string | undefined> {
+  if (variant === "legacy") return (await lab.iptables(variant, family).listing(CHAIN))?.join("\n");
+  const table = family === "IPv4" ? "ip" : "ip6";
+  const { code, stdout } = await lab.inNode("nft", ["list", "chain", table, "nat", CHAIN]);
+  return code === 0 ? stdout.replace(/ packets \d+ bytes \d+/g, "") : undefined;
+}
+
+function lookAtBoth(lab: Lab, variant: Variant): Promise<(string | undefined)[]> {
+  return Promise.all(FAMILIES.map((family) => look(lab, variant, family)));
+}
+
+/** Looks at both families' chains until told to end; returns what it saw, named, with how often. */
 async function keepLooking(
-  families: readonly Iptables[],
-  name: (family: number, rules: readonly string[] | undefined) => string,
+  lab: Lab,
+  variant: Variant,
+  name: (chain: string | undefined) => string,
   ended: AbortSignal,
 ): Promise<Map<string, number>> {
   const seen = new Map<string, number>();
   while (!ended.aborted) {
-    const listings = await Promise.all(families.map((iptables) => iptables.listing(CHAIN)));
-    for (const what of listings.map((rules, family) => name(family, rules)))
-      seen.set(what, (seen.get(what) ?? 0) + 1);
+    for (const what of (await lookAtBoth(lab, variant)).map(name)) seen.set(what, (seen.get(what) ?? 0) + 1);
     await pause(10);
   }
   return seen;
 }
 
-/** The two rulesets as the agent programs them when nobody disturbs it. */
+/** How many rules a chain has: iptables has a line for each, and in nf_tables each has a counter. */
+function countRules(chain: string | undefined): number {
+  return chain?.match(/^-A | counter/gm)?.length ?? 0;
+}
+
+/** Waits until both families' chains are complete, with no chain of those given; returns them. */
+function wholeChains(lab: Lab, variant: Variant, unlike: readonly string[] = []): Promise<string[]> {
+  return eventually(async () => {
+    const chains = (await lookAtBoth(lab, variant)).map((chain) => chain ?? "");
+    expect(chains.map(countRules)).toEqual([RULES, RULES]);
+    for (const chain of chains) expect(unlike.includes(chain)).toBe(false);
+    return chains;
+  });
+}
+
+/** The two rulesets as the agent programs them when nobody disturbs it: IPv4 and IPv6 of the first, then of the second. */
 async function learnRulesets(lab: Lab, variant: Variant): Promise<string[]> {
   const agent = lab.startAgent({ flags: flags(variant) });
   const rulesets: string[] = [];
   for (const text of CONFIGS) {
     lab.volume.write(text);
-    const chains = await eventually(async () => {
-      const chains = await programmed(lab, variant);
-      for (const chain of chains) expect(rulesets).not.toContain(chain.join("\n"));
-      // Link-local, the entries, MASQUERADE, and the line that names the chain.
-      expect(chains.map((chain) => chain.length)).toEqual([ENTRIES + 3, ENTRIES + 3]);
-      return chains;
-    });
-    rulesets.push(...chains.map((chain) => chain.join("\n")));
+    rulesets.push(...(await wholeChains(lab, variant, rulesets)));
   }
   await agent.end();
   return rulesets;
@@ -111,12 +126,12 @@ describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills 
     async ({ lab }) => {
       const rulesets = await learnRulesets(lab, variant);
       const startMs = await measureStart(lab, variant, CONFIGS[0] ?? "");
-      const name = (_family: number, rules: readonly string[] | undefined) => {
-        const index = rulesets.indexOf(rules?.join("\n") ?? "");
-        return index < 0 ? `neither: ${rules?.length} rules` : `ruleset ${index}`;
+      const name = (chain: string | undefined) => {
+        const index = rulesets.indexOf(chain ?? "");
+        return index < 0 ? `neither: ${countRules(chain)} rules` : `ruleset ${index}`;
       };
       const end = new AbortController();
-      const looking = keepLooking(bothFamilies(lab, variant), name, end.signal);
+      const looking = keepLooking(lab, variant, name, end.signal);
       const swapping = keepSwapping(lab, end.signal);
       await keepKilling(lab, variant, kills, startMs).finally(() => end.abort());
       const seen = await looking;
@@ -128,10 +143,7 @@ describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills 
       const last = await swapping;
       lab.startAgent({ flags: flags(variant) });
       const wanted = rulesets.slice(2 * last, 2 * last + 2);
-      await eventually(async () => {
-        const chains = await programmed(lab, variant);
-        expect(chains.map((chain) => chain.join("\n"))).toEqual(wanted);
-      });
+      await eventually(async () => expect(await lookAtBoth(lab, variant)).toEqual(wanted));
       for (const iptables of bothFamilies(lab, variant)) {
         const postrouting = (await iptables.listing("POSTROUTING")) ?? [];
         expect(postrouting.filter((rule) => rule.endsWith(`-j ${CHAIN}`))).toHaveLength(1);
@@ -144,20 +156,14 @@ describeKernel.each(VARIANTS)("SIGKILL, iptables-%s", { timeout: 60_000 + kills 
     async ({ lab }) => {
       const startMs = await measureStart(lab, variant, CONFIGS[0] ?? "");
       await Promise.all(bothFamilies(lab, variant).map(removeAll));
-      const size = (_family: number, rules: readonly string[] | undefined) =>
-        String(rules?.length ?? "absent");
       const end = new AbortController();
-      const looking = keepLooking(bothFamilies(lab, variant), size, end.signal);
+      const looking = keepLooking(lab, variant, (chain) => String(countRules(chain)), end.signal);
       await keepKilling(lab, variant, Math.ceil(kills / 4), startMs).finally(() => end.abort());
-      const allowed = ["absent", "1", String(ENTRIES + 3)];
-      expect([...(await looking).keys()].filter((what) => !allowed.includes(what))).toEqual([]);
-      lab.startAgent({ flags: flags(variant) });
-      await eventually(async () =>
-        expect((await programmed(lab, variant)).map(({ length }) => length)).toEqual([
-          ENTRIES + 3,
-          ENTRIES + 3,
-        ]),
+      expect([...(await looking).keys()].filter((count) => !["0", String(RULES)].includes(count))).toEqual(
+        [],
       );
+      lab.startAgent({ flags: flags(variant) });
+      await wholeChains(lab, variant);
     },
   );
 });
