@@ -23,7 +23,7 @@ const stages = [
       "--reporter=json",
       "--outputFile.json=build/vitest.json",
     ],
-    env: prove ? { KILLS: "200" } : {},
+    env: prove ? { KILLS: "200", CHANGES: "200" } : {},
     counts: vitestCounts,
   },
   {

@@ -114,8 +114,13 @@ async function reconcileFamily(
   const startedAt = now();
   state.capabilities ??= await capabilitiesOf(backend, ruleset, world);
   const { capabilities } = state;
-  const answers = await inspect(backend.inspect(ruleset, capabilities), run);
-  const plan = backend.plan(ruleset, capabilities, backend.parse(ruleset, capabilities, answers));
+  const look = async () => {
+    const answers = await inspect(backend.inspect(ruleset, capabilities), run);
+    return backend.plan(ruleset, capabilities, backend.parse(ruleset, capabilities, answers));
+  };
+  let plan = await look();
+  // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice.
+  if (plan.steps.length > 0 && state.inForce === ruleset) plan = await look();
   for (const step of plan.steps) await run(step);
   for (const line of describe(ruleset, state.inForce, plan, now() - startedAt)) log.info(line);
   state.inForce = ruleset;

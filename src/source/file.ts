@@ -22,7 +22,7 @@ const SIZE_LIMIT = 16 * 1024 * 1024;
 
 const FILE_PREFIX = "ip-masq";
 
-/** How often a directory is read that changes meanwhile. */
+/** How often something is read that changes meanwhile. */
 const MAX_ATTEMPTS = 4;
 
 /** What stands at `path`. A directory is read only where `directoryAllowed`, as the Go program knows none. */
@@ -36,9 +36,17 @@ function isDirectory(path: string): boolean {
   return withFile(path, (fd) => fstatSync(fd).isDirectory()) ?? false;
 }
 
+/**
+ * The file, or undefined if there is none. The kubelet deletes a ConfigMap's old generation as soon as the link has
+ * moved on: a walk that was under way then ends nowhere, and the defaults must not come of that. The next walk
+ * takes the new link; a link that leads nowhere for good is no file, as the Go program sees it.
+ */
 function readFile(path: string): ConfigFile | undefined {
-  const bytes = withFile(path, (fd) => readAll(fd));
-  return bytes === undefined ? undefined : { path, bytes };
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const bytes = withFile(path, (fd) => readAll(fd));
+    if (bytes !== undefined) return { path, bytes };
+  }
+  return undefined;
 }
 
 /** Runs `use` on the open file; undefined if there is none. Non-blocking, since a path may lead to a FIFO. */
