@@ -44,6 +44,8 @@ export async function loadNetlink(bufferBytes: number): Promise<OpenSocket> {
       });
     });
     socket.on("message", events.message);
+    // A program may end while its socket is idle.
+    socket.unref();
     // The addon closes the socket by itself when polling it fails, as it does after an overflow.
     socket.on("error", events.lost);
     return {

@@ -10,8 +10,8 @@ interface MessageKind {
 }
 
 export const MESSAGES: Readonly<Record<Operation["op"], MessageKind>> = {
-  "add table": { type: NFT_MSG.NEWTABLE, flags: NLM_F.CREATE },
-  "create table": { type: NFT_MSG.NEWTABLE, flags: NLM_F.CREATE | NLM_F.EXCL },
+  "add table": { type: NFT_MSG.NEWTABLE, flags: 0 },
+  "create table": { type: NFT_MSG.NEWTABLE, flags: NLM_F.EXCL },
   "delete table": { type: NFT_MSG.DELTABLE, flags: 0 },
   "add chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE },
   "create chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE | NLM_F.EXCL },

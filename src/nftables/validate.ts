@@ -14,6 +14,7 @@ const NAME = /^[A-Za-z][A-Za-z0-9/\\_.-]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is refused.
 const UNQUOTABLE = /["\u0000-\u001f\u007f]/;
 const LAST_PORT = 65_535;
+const MAX_U32 = 2 ** 32 - 1;
 
 /** Throws if the operation can't be carried out as `nft` would. */
 export function assertValid(operation: Operation): void {
@@ -47,6 +48,10 @@ function commentProblem(operation: Operation): string | undefined {
 
 function contentProblem(operation: Operation): string | undefined {
   if ("elements" in operation) return elementsProblem(operation.key, operation.elements);
+  if ("handle" in operation && !isWithin(operation.handle, 1, Number.MAX_SAFE_INTEGER))
+    return "no such handle";
+  if ("size" in operation && operation.size !== undefined && !isWithin(operation.size, 1, MAX_U32))
+    return `a set's size is 1-${MAX_U32}`;
   if ("statements" in operation) return statementsProblem(operation.family, operation.statements);
   return undefined;
 }
@@ -110,7 +115,7 @@ function statementProblem(statement: Statement): string | undefined {
 
 /** nft refuses comparisons that are always true or never. */
 function isChance({ modulus, below }: { modulus: number; below: number }): boolean {
-  return isWithin(modulus, 1, 2 ** 32 - 1) && isWithin(below, 1, modulus - 1);
+  return isWithin(modulus, 1, MAX_U32) && isWithin(below, 1, modulus - 1);
 }
 
 function isWithin(value: number, first: number, last: number): boolean {

@@ -1,0 +1,56 @@
+/**
+ * An esbuild plugin for bundles that contain addon.ts. The npm package `netlink` looks for its native part beside
+ * its own files, by way of `node-gyp-build`, and a bundle has no such place. Here the native part becomes a file
+ * beside the bundle, `netlink-<platform>-<arch>.node`, and `node-gyp-build` a function that loads it from there.
+ */
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+const PACKAGE = dirname(createRequire(import.meta.url).resolve("netlink/package.json"));
+const HERE = `${process.platform}-${process.arch}`;
+
+/** The path has to be in a variable: esbuild takes a template within `require` for a pattern of files to bundle. */
+const LOADER = `module.exports = () => {
+  const file = \`\${__dirname}/netlink-\${process.platform}-\${process.arch}.node\`;
+  return require(file);
+};`;
+
+/**
+ * @param {{ platforms?: readonly string[] }} options For which platforms the native part is put beside the bundle,
+ *   such as `linux-arm64`; without it, for this machine's.
+ * @returns {import("esbuild").Plugin}
+ */
+export function netlinkAddon({ platforms = [HERE] } = {}) {
+  return {
+    name: "netlink-addon",
+    setup(build) {
+      build.onResolve({ filter: /^node-gyp-build$/ }, ({ path }) => ({ path, namespace: "netlink-addon" }));
+      build.onLoad({ filter: /.*/, namespace: "netlink-addon" }, () => ({ contents: LOADER, loader: "js" }));
+      build.onEnd(({ errors }) => {
+        if (errors.length === 0) copyAddons(directoryOf(build.initialOptions), platforms);
+      });
+    },
+  };
+}
+
+function directoryOf({ outfile, outdir }) {
+  const directory = outdir ?? (outfile === undefined ? undefined : dirname(outfile));
+  if (directory === undefined) throw new Error("netlink-addon needs esbuild's outfile or outdir");
+  return directory;
+}
+
+function copyAddons(directory, platforms) {
+  mkdirSync(directory, { recursive: true });
+  for (const platform of platforms)
+    copyFileSync(findAddon(platform), join(directory, `netlink-${platform}.node`));
+}
+
+/** Prebuilt, or as npm compiled it where there is no prebuilt one. */
+function findAddon(platform) {
+  const prebuilt = join(PACKAGE, "prebuilds", platform, "node.napi.node");
+  if (existsSync(prebuilt)) return prebuilt;
+  const compiled = join(PACKAGE, "build", "Release", "netlink.node");
+  if (platform === HERE && existsSync(compiled)) return compiled;
+  throw new Error(`the npm package netlink has no native part for ${platform}: build on that platform`);
+}
