@@ -127,6 +127,15 @@ const l4proto: Matcher = (expressions) => {
   return protocol === undefined ? undefined : { statement: { kind: "l4proto", protocol }, used: 2 };
 };
 
+/** The question for the packet's family alone; before an address it is part of that (daddr, which is tried first). */
+const nfproto: Matcher = (expressions, context) => {
+  const asked = context.protocol === undefined ? metaMatch(expressions, META.NFPROTO) : undefined;
+  const family = (["ip", "ip6"] as const).find((each) => FAMILIES[each] === asked);
+  if (family === undefined) return undefined;
+  context.protocol = asked;
+  return { statement: { kind: "nfproto", family }, used: 2 };
+};
+
 /** With the question for the packet's family before it, unless that is known. */
 const daddr: Matcher = (expressions, context) => {
   const asked = metaMatch(expressions, META.NFPROTO);
@@ -252,7 +261,7 @@ function masqueradeFlags(bits: number): MasqueradeFlag[] | undefined {
   return flags.reduce((rest, name) => rest & ~NAT_FLAGS[name], bits) === 0 ? flags : undefined;
 }
 
-const MATCHERS: readonly Matcher[] = [l4proto, daddr, fib, numgen, counter, verdict, masquerade];
+const MATCHERS: readonly Matcher[] = [l4proto, daddr, nfproto, fib, numgen, counter, verdict, masquerade];
 
 function keyOf<K extends string>(
   table: Readonly<Record<K, number>>,

@@ -50,6 +50,10 @@ export function putStatements(writer: Writer, family: Family, statements: readon
 function putStatement(context: Context, statement: Statement): void {
   const { writer } = context;
   switch (statement.kind) {
+    case "nfproto":
+      putMetaMatch(writer, META.NFPROTO, DESTINATIONS[statement.family].nfproto);
+      context.protocolKnown = true;
+      break;
     case "l4proto":
       putMetaMatch(writer, META.L4PROTO, PROTOCOLS[statement.protocol]);
       break;

@@ -40,6 +40,11 @@ export type SetKey = "ipv4_addr" | "ipv6_addr";
 export type Protocol = "tcp" | "udp" | "sctp";
 export type MasqueradeFlag = "random" | "fully-random" | "persistent";
 
+/** `meta nfproto ipv4`: in an `inet` table, for rules that ask for no address. */
+export interface NfprotoStatement {
+  readonly kind: "nfproto";
+  readonly family: "ip" | "ip6";
+}
 /** `meta l4proto tcp` */
 export interface L4protoStatement {
   readonly kind: "l4proto";
@@ -80,6 +85,7 @@ export interface MasqueradeStatement {
   readonly flags: readonly MasqueradeFlag[];
 }
 export type Statement =
+  | NfprotoStatement
   | L4protoStatement
   | DaddrStatement
   | FibStatement

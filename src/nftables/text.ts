@@ -98,6 +98,8 @@ export function renderStatements(statements: readonly ObservedStatement[]): stri
 /** One statement as nft writes it; one that is not known as its name in angle brackets. */
 export function renderStatement(statement: ObservedStatement): string {
   switch (statement.kind) {
+    case "nfproto":
+      return `meta nfproto ${statement.family === "ip" ? "ipv4" : "ipv6"}`;
     case "l4proto":
       return `meta l4proto ${statement.protocol}`;
     case "daddr":

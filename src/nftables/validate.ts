@@ -81,7 +81,9 @@ function endsRule({ kind }: Statement): boolean {
 
 /** A packet can't be of two families, nor of another than its table's. */
 function familyProblem(family: Family, statements: readonly Statement[]): string | undefined {
-  const families = new Set(statements.flatMap((each) => (each.kind === "daddr" ? [each.family] : [])));
+  const families = new Set(
+    statements.flatMap((each) => (each.kind === "daddr" || each.kind === "nfproto" ? [each.family] : [])),
+  );
   if (family !== "inet") families.add(family);
   return families.size > 1 ? "no packet is both ip and ip6" : undefined;
 }
