@@ -220,7 +220,9 @@ describe("messages are nft's own", () => {
 test("a batch is a transaction whose last operation asks for an acknowledgement", () => {
   const { bytes, ...rest } = encodeBatch([{ op: "delete table", ...t }, LAST], 41);
   expect(rest).toEqual({ firstSequence: 41, lastSequence: 43, owners: [0, 1] });
-  expect(Buffer.from(bytes).toString("hex").match(/.{8}/g)?.join(" ")).toMatchInlineSnapshot(`"14000000 10000100 29000000 00000000 0000000a 1c000000 020a0100 2a000000 00000000 01000000 06000100 74000000 28000000 080a0500 2b000000 00000000 01000000 06000100 74000000 09000200 706f7374 00000000 14000000 11000100 2c000000 00000000 0000000a"`);
+  expect(Buffer.from(bytes).toString("hex").match(/.{8}/g)?.join(" ")).toMatchInlineSnapshot(
+    `"14000000 10000100 29000000 00000000 0000000a 1c000000 020a0100 2a000000 00000000 01000000 06000100 74000000 28000000 080a0500 2b000000 00000000 01000000 06000100 74000000 09000200 706f7374 00000000 14000000 11000100 2c000000 00000000 0000000a"`,
+  );
 });
 
 test("nothing to do is an empty transaction", () => {
@@ -269,7 +271,9 @@ test("100,000 intervals are packed quickly, into memory that was sized beforehan
 test("what can't be sent is refused before anything is", () => {
   expect(() =>
     encodeBatch([{ op: "delete table", family: "inet", table: "a b" }], 1),
-  ).toThrowErrorMatchingInlineSnapshot(`[Error: delete table in table a b: "a b" is no name in nft's language]`);
+  ).toThrowErrorMatchingInlineSnapshot(
+    `[Error: delete table in table a b: "a b" is no name in nft's language]`,
+  );
 });
 
 /** Type, flags and attributes of each message, the batch's beginning and end included. */

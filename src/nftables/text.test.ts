@@ -88,7 +88,9 @@ test("statements as nft writes them, and what isn't known by name", () => {
       flags: ["random", "fully-random", "persistent"],
     },
   ]);
-  expect(text).toMatchInlineSnapshot(`"meta l4proto sctp <ct> numgen random mod 3 < 1 masquerade to :1024-65535 random,fully-random,persistent"`);
+  expect(text).toMatchInlineSnapshot(
+    `"meta l4proto sctp <ct> numgen random mod 3 < 1 masquerade to :1024-65535 random,fully-random,persistent"`,
+  );
   expect(renderStatements([{ kind: "masquerade", ports: { first: 7, last: 7 }, flags: [] }])).toBe(
     "masquerade to :7",
   );
