@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync } from "node:fs";
 import { build } from "esbuild";
+import { netlinkAddon } from "./src/nftables/esbuild-addon.mjs";
 
 /** The newest tag and how far we are from it; without git, the package's version. */
 function version() {
@@ -28,5 +29,6 @@ await build({
   banner: { js: "#!/usr/bin/env node" },
   define: { __VERSION__: JSON.stringify(process.env.VERSION ?? version()) },
   legalComments: "none",
+  plugins: [netlinkAddon()],
 });
 chmodSync(outfile, 0o755);

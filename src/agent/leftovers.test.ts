@@ -4,6 +4,7 @@ import { recordedLog } from "../../test/support/log.ts";
 import { createNode, DENIED, type FakeNode } from "../../test/support/node.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import type { Options } from "../core/ruleset.ts";
+import { iptablesDriver } from "./iptables-driver.ts";
 import { warnOfLeftovers } from "./leftovers.ts";
 import { probe } from "./probe.ts";
 import { createReconciler } from "./reconcile.ts";
@@ -14,18 +15,17 @@ const backend = iptablesBackend("path");
 async function agentWas(node: FakeNode, options: Partial<Options>): Promise<void> {
   const { log } = recordedLog();
   const readConfig = () => ({ kind: "file", files: [] }) as const;
-  const world = { readConfig, run: node.run, probe, now: () => 0, log };
-  await createReconciler(backend, { ...OPTIONS, configPath: "/c", watch: true, ...options }, world)();
+  const all = { ...OPTIONS, ...options };
+  const driver = iptablesDriver(backend, all.masqChain, { run: node.run, probe, log });
+  const world = { readConfig, now: () => 0, log };
+  await createReconciler(driver, { ...OPTIONS, configPath: "/c", watch: true, ...options }, world)();
 }
 
 /** What an agent with these options warns of. */
 async function warned(node: FakeNode, options: Partial<Options> = {}, verbosity = 0): Promise<string[]> {
   const { log, taken } = recordedLog(verbosity);
-  const readConfig = () => {
-    throw new Error("leftovers do not depend on the configuration");
-  };
   const all = { ...OPTIONS, ...options };
-  await warnOfLeftovers(backend, all, { readConfig, run: node.run, probe, now: () => 0, log });
+  await warnOfLeftovers(backend, all, { run: node.run, probe, log });
   return taken();
 }
 

@@ -6,15 +6,11 @@ import type { Backend } from "../backend/backend.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { enabledFamilies, type Options } from "../core/ruleset.ts";
 import { CommandError } from "./exec.ts";
+import type { ToolWorld } from "./iptables-driver.ts";
 import { legacyTables } from "./legacy.ts";
-import type { ReconcileWorld } from "./reconcile.ts";
 
 /** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */
-export async function warnOfLeftovers(
-  backend: Backend,
-  options: Options,
-  world: ReconcileWorld,
-): Promise<void> {
+export async function warnOfLeftovers(backend: Backend, options: Options, world: ToolWorld): Promise<void> {
   const enabled = enabledFamilies(options);
   for (const family of FAMILIES) {
     const own = enabled.includes(family) ? options.masqChain : undefined;
@@ -31,7 +27,7 @@ async function leftoverChains(
   backend: Backend,
   family: Family,
   own: string | undefined,
-  { probe, run, log }: ReconcileWorld,
+  { probe, run, log }: ToolWorld,
 ): Promise<readonly string[]> {
   try {
     const capabilities = await probe(backend.tools(family), run);

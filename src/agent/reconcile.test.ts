@@ -5,6 +5,7 @@ import { createNode, DENIED } from "../../test/support/node.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import type { ConfigText } from "../core/config.ts";
 import { SourceError } from "../source/file.ts";
+import { iptablesDriver } from "./iptables-driver.ts";
 import { probe } from "./probe.ts";
 import { createReconciler, type ReconcileOptions } from "./reconcile.ts";
 
@@ -20,9 +21,9 @@ function agent(options: Partial<ReconcileOptions> = {}, version?: string) {
     if (file.text instanceof Error) throw file.text;
     return { kind: "file", files: [{ path: "/c", bytes: Buffer.from(file.text) }] };
   };
-  const world = { readConfig, run: node.run, probe, now: () => time++, log };
+  const world = { readConfig, now: () => time++, log };
   const reconcile = createReconciler(
-    iptablesBackend("path"),
+    iptablesDriver(iptablesBackend("path"), CHAIN, { run: node.run, probe, log }),
     { ...OPTIONS, configPath: "/c", watch: true, ...options },
     world,
   );
@@ -122,8 +123,8 @@ test("tampering is healed, and said", async () => {
   const { log, applied } = await pass();
   expect(log).toMatchInlineSnapshot(`
     [
-      "I IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
       "I IPv4: healed: the jump from POSTROUTING to IP-MASQ-AGENT was missing",
+      "I IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
     ]
   `);
   expect(applied).toBe(2);

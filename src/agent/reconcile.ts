@@ -6,14 +6,13 @@
  * error is logged when it changes. Without it, everything is as in the Go program: a bad configuration ends the
  * pass, and every failing pass says so. In both, a family that fails does not keep the other from its turn.
  */
-import type { Answer, Backend, Capabilities, Plan, Script, Tools } from "../backend/backend.ts";
-import type { Family } from "../core/cidr.ts";
+import type { Plan } from "../backend/backend.ts";
 import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig } from "../core/config.ts";
 import { type Drift, renderDrift } from "../core/diff.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import { createConfigHolder } from "./config.ts";
-import { CommandError } from "./exec.ts";
+import { type Driver, isFailure } from "./driver.ts";
 import { abridge, createReporter } from "./report.ts";
 
 /** What a pass came to. */
@@ -21,7 +20,7 @@ export interface Outcome {
   readonly durationMs: number;
   /** What was not as it should be; put right unless there is an error. */
   readonly drift: readonly Drift[];
-  /** How many scripts were run to change something. */
+  /** How many steps were taken to change something. */
   readonly applied: number;
   readonly errors: readonly string[];
   /** When the next pass is due at the latest. */
@@ -31,8 +30,6 @@ export interface Outcome {
 /** What a pass needs of the world. */
 export interface ReconcileWorld {
   readonly readConfig: () => ConfigText;
-  readonly run: (script: Script) => Promise<Answer>;
-  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -42,38 +39,33 @@ export interface ReconcileOptions extends Options {
   readonly watch: boolean;
 }
 
-/** What is known of one family from earlier passes. */
-interface FamilyState {
-  capabilities?: Capabilities;
-  compiled?: { readonly config: MasqConfig; readonly ruleset: Ruleset };
-  /** The ruleset that was last found or put in force. */
-  inForce?: Ruleset;
+/** Rulesets that are programmed together, and which of them the kernel was last seen to hold. */
+interface Group {
+  readonly label: string;
+  rulesets: readonly Ruleset[];
+  inForce?: readonly Ruleset[];
 }
 
 /** The pass of an agent with these options, to be called again and again. */
 export function createReconciler(
-  backend: Backend,
+  driver: Driver,
   options: ReconcileOptions,
   world: ReconcileWorld,
 ): () => Promise<Outcome> {
   const { log, now } = world;
   const report = createReporter(log, !options.watch);
   const config = createConfigHolder(options.configPath, options, world, report);
-  const families = new Map(enabledFamilies(options).map((family): [Family, FamilyState] => [family, {}]));
+  const groupsOf = createCompiler(driver, options);
 
-  const tryFamily = async (
-    family: Family,
-    state: FamilyState,
-    current: MasqConfig,
-  ): Promise<Plan | string> => {
+  const tryGroup = async (group: Group): Promise<Plan | string> => {
     try {
-      const plan = await reconcileFamily(backend, compiled(family, state, current, options), state, world);
-      if (report.clear(family)) log.info(`${family}: the masquerade rules are in force again`);
+      const plan = await reconcileGroup(driver, group, world);
+      if (report.clear(group.label)) log.info(`${group.label}: the masquerade rules are in force again`);
       return plan;
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      const what = `Error syncing masquerade rules${family === "IPv6" ? " for IPv6" : ""}`;
-      report.error(family, what, [error.message], error);
+      if (!isFailure(error)) throw error;
+      const what = `Error syncing masquerade rules${group.label === "IPv6" ? " for IPv6" : ""}`;
+      report.error(group.label, what, [error.message], error);
       return error.message;
     }
   };
@@ -84,7 +76,7 @@ export function createReconciler(
     const current = config.current();
     const results: (Plan | string)[] = [];
     if (current !== undefined && (problems.length === 0 || options.watch)) {
-      for (const [family, state] of families) results.push(await tryFamily(family, state, current));
+      for (const group of groupsOf(current)) results.push(await tryGroup(group));
     }
     const plans = results.filter((result) => typeof result !== "string");
     return {
@@ -97,77 +89,48 @@ export function createReconciler(
   };
 }
 
-/** The family's ruleset, compiled anew only when the configuration has changed. */
-function compiled(family: Family, state: FamilyState, config: MasqConfig, options: Options): Ruleset {
-  if (state.compiled?.config !== config)
-    state.compiled = { config, ruleset: compileRuleset(family, config, options) };
-  return state.compiled.ruleset;
-}
-
-async function reconcileFamily(
-  backend: Backend,
-  ruleset: Ruleset,
-  state: FamilyState,
-  world: ReconcileWorld,
-): Promise<Plan> {
-  const { log, now, run } = world;
-  const startedAt = now();
-  state.capabilities ??= await capabilitiesOf(backend, ruleset, world);
-  const { capabilities } = state;
-  const look = async () => {
-    const answers = await inspect(backend.inspect(ruleset, capabilities), run);
-    return backend.plan(ruleset, capabilities, backend.parse(ruleset, capabilities, answers));
+/** The groups for a configuration, compiled anew only when it has changed; what is in force is remembered by label. */
+function createCompiler(driver: Driver, options: Options): (config: MasqConfig) => Iterable<Group> {
+  const groups = new Map<string, Group>();
+  let compiled: MasqConfig | undefined;
+  return (config) => {
+    if (compiled === config) return groups.values();
+    compiled = config;
+    const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, options));
+    for (const group of driver.groups(rulesets)) {
+      const label = group.map(({ family }) => family).join(" and ");
+      groups.set(label, { ...groups.get(label), label, rulesets: group });
+    }
+    return groups.values();
   };
-  let plan = await look();
+}
+
+async function reconcileGroup(driver: Driver, group: Group, { log, now }: ReconcileWorld): Promise<Plan> {
+  const startedAt = now();
+  const { rulesets } = group;
+  let plan = await driver.look(rulesets);
   // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice.
-  if (plan.steps.length > 0 && state.inForce === ruleset) plan = await look();
-  for (const step of plan.steps) await run(step);
-  for (const line of describe(ruleset, state.inForce, plan, now() - startedAt)) log.info(line);
-  state.inForce = ruleset;
+  if (plan.steps.length > 0 && group.inForce === rulesets) plan = await driver.look(rulesets);
+  await driver.apply(plan);
+  for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt)) log.info(line);
+  group.inForce = rulesets;
   return plan;
-}
-
-async function capabilitiesOf(
-  backend: Backend,
-  { family, masquerade }: Ruleset,
-  { probe, run, log }: ReconcileWorld,
-): Promise<Capabilities> {
-  const { command } = backend.tools(family);
-  const capabilities = await probe(backend.tools(family), run);
-  log.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
-  if (masquerade.randomFully && !capabilities.randomFully) {
-    log.warning(
-      `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
-    );
-  }
-  return capabilities;
-}
-
-/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
-async function inspect(scripts: readonly Script[], run: ReconcileWorld["run"]): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  for (const script of scripts) {
-    const answer = await run(script);
-    answers.push(answer);
-    if (answer.exitCode !== 0) break;
-  }
-  return answers;
 }
 
 /** What there is to say about a pass that succeeded: nothing, if nothing changed. */
 function describe(
-  ruleset: Ruleset,
-  before: Ruleset | undefined,
+  place: string,
+  { label, rulesets, inForce }: Group,
   plan: Plan,
   durationMs: number,
 ): readonly string[] {
-  const { family, chain, entries } = ruleset;
-  const rules = `chain ${chain} with ${count(entries.length, "CIDR")}`;
-  if (plan.steps.length === 0) return before === undefined ? [`${family}: ${rules} is in force already`] : [];
-  if (before === ruleset)
-    return abridge(plan.drift.map((drift) => `${family}: healed: ${renderDrift(drift)}`));
+  const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);
+  const rules = `${place} with ${count(cidrs, "CIDR")}`;
+  if (plan.steps.length === 0) return inForce === undefined ? [`${label}: ${rules} is in force already`] : [];
+  if (inForce === rulesets)
+    return abridge(plan.drift.map((drift) => `${label}: healed: ${renderDrift(drift)}`));
   return [
-    `${family}: programmed ${rules} (${count(plan.drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
+    `${label}: programmed ${rules} (${count(plan.drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
   ];
 }
 

@@ -1,10 +1,11 @@
 /**
- * What a backend is: pure functions from rulesets to scripts. A script is an effect as a value; the reconcile pass
- * carries it out, and it can be printed instead.
+ * What a backend is: pure functions from rulesets to steps. A step is an effect as a value; a driver carries it
+ * out, and it can be printed instead.
  */
 import type { Family } from "../core/cidr.ts";
 import type { Drift } from "../core/diff.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Operation } from "../nftables/operations.ts";
 
 /** A child process to run. */
 export interface Script {
@@ -21,6 +22,15 @@ export interface Script {
   /** Milliseconds after which the process is ended. */
   readonly deadlineMs: number;
 }
+
+/** An nf_tables transaction to make. */
+export interface Batch {
+  readonly operations: readonly Operation[];
+  /** What it is for, to continue "error ..." in a message. */
+  readonly purpose: string;
+}
+
+export type Step = Script | Batch;
 
 /** What a script answered. */
 export interface Answer {
@@ -42,6 +52,8 @@ export interface Capabilities {
   readonly restoreWait: readonly string[];
   /** MASQUERADE knows `--random-fully` (1.6.2). */
   readonly randomFully: boolean;
+  /** The ipset tool is there; asked for only when a list is long enough for a set. */
+  readonly ipset?: boolean;
 }
 
 /** The state of the packet filter as far as it is ours, in the backend's own canonical words. */
@@ -49,15 +61,19 @@ export interface Observed {
   /** Undefined if there is no such chain. */
   readonly rules: readonly string[] | undefined;
   readonly jump: boolean;
+  /** The elements of our set; undefined if there is none, or it was not looked for. */
+  readonly set?: readonly string[] | undefined;
 }
 
 /** What has to be done, and why; no steps mean in sync. */
-export interface Plan {
+export interface Plan<S extends Step = Step> {
   readonly drift: readonly Drift[];
-  readonly steps: readonly Script[];
+  readonly steps: readonly S[];
+  /** Why nothing may be done at all. */
+  readonly refusal?: string;
 }
 
-/** One packet filter's way of holding a ruleset of one family. */
+/** The iptables backend's way of holding a ruleset of one family. */
 export interface Backend {
   readonly name: string;
   /** The names of the tools that this backend runs for a family. */
@@ -65,11 +81,25 @@ export interface Backend {
   /** Scripts that look; they are run in order until one says that what it asks for is missing. */
   readonly inspect: (ruleset: Ruleset, capabilities: Capabilities) => readonly Script[];
   readonly parse: (ruleset: Ruleset, capabilities: Capabilities, answers: readonly Answer[]) => Observed;
-  readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan;
+  /** Whether the ruleset is long enough for a set, if the tool for it is there. */
+  readonly wantsSet: (ruleset: Ruleset) => boolean;
+  /** The script that shows our set, and the elements that it shows; undefined if there is no such set. */
+  readonly inspectSet: (ruleset: Pick<Ruleset, "chain" | "family">) => Script;
+  readonly parseSet: (answer: Answer) => readonly string[] | undefined;
+  readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan<Script>;
+  /** Scripts that remove all that is ours in a family: what `observed` shows, and `jumps` jumps to it. */
+  readonly remove: (
+    ruleset: Pick<Ruleset, "chain" | "family">,
+    capabilities: Capabilities,
+    observed: Observed,
+    jumps: number,
+  ) => readonly Script[];
   /** A script whose answer shows what agents with other options have left in a family, ... */
   readonly inspectLeftovers: (family: Family, capabilities: Capabilities) => Script;
   /** ... and the names of the chains that it shows, other than `chain`. */
   readonly parseLeftovers: (chain: string | undefined, answer: Answer) => readonly string[];
+  /** How many jumps of ours to `chain` the same answer shows. */
+  readonly countJumps: (chain: string, answer: Answer) => number;
 }
 
 export interface Tools {

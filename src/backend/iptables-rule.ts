@@ -17,6 +17,8 @@ import type { Entry, Ruleset } from "../core/ruleset.ts";
 /** A rule; what is absent is not matched on, or not asked for. */
 interface Rule {
   readonly destination?: Cidr;
+  /** The set that has the destination. */
+  readonly set?: string;
   readonly protocol?: string;
   readonly comment: string;
   /** Share of the packets that the rule takes, from 0 to 1. */
@@ -34,11 +36,17 @@ const EXCEPTION_COMMENT = "ip-masq-agent: destination is subject to MASQUERADE a
 /** Protocols whose source port can be chosen; a rule for ports needs one. */
 const PORT_PROTOCOLS = ["tcp", "udp", "sctp"];
 
-/** The rules of the chain, in order. `randomFully` is what was asked for and what the tool knows. */
-export function chainRules(ruleset: Ruleset, randomFully: boolean): readonly Rule[] {
+/**
+ * The rules of the chain, in order. `randomFully` is what was asked for and what the tool knows; `set` holds what
+ * is not in the ruleset's entries.
+ */
+export function chainRules(ruleset: Ruleset, randomFully: boolean, set?: string): readonly Rule[] {
   const masquerade = { comment: MASQUERADE_COMMENT, target: "MASQUERADE", randomFully } as const;
   return [
     ...ruleset.entries.map((entry) => entryRule(entry, randomFully)),
+    ...(set === undefined
+      ? []
+      : [{ set, comment: RETURN_COMMENT, target: "RETURN", randomFully: false } as const]),
     ...portRules(ruleset.masquerade.toPorts, masquerade),
     masquerade,
   ];
@@ -99,6 +107,7 @@ function matches(rule: Rule, destination: string | undefined): string[] {
   const { protocol, probability } = rule;
   return [
     ...(destination === undefined ? [] : [`-d ${destination}`]),
+    ...(rule.set === undefined ? [] : [`-m set --match-set ${rule.set} dst`]),
     ...(protocol === undefined ? [] : [`-p ${protocol}`]),
     ...(probability === undefined
       ? []
@@ -164,7 +173,10 @@ const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
 
 const OPTIONS: ReadonlyMap<string, Option> = new Map(
   Object.entries<Option>({
-    "-m": { words: 2, into: (_rule, value) => value === "comment" || value === "statistic" },
+    "-m": { words: 2, into: (_rule, value) => ["comment", "statistic", "set"].includes(value) },
+    // Its second word, the direction, is read as an option of its own.
+    "--match-set": { words: 2, into: (rule, value) => assign(rule, "set", value) },
+    dst: { words: 1, into: (rule) => rule.set !== undefined },
     "--mode": { words: 2, into: (_rule, value) => value === "random" },
     "--comment": { words: 2, into: (rule, value) => assign(rule, "comment", value) },
     "-p": { words: 2, into: (rule, value) => assign(rule, "protocol", PROTOCOL_NAMES.get(value) ?? value) },

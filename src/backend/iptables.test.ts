@@ -39,7 +39,7 @@ const RULESET = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
 const V6 = { enableIPv6: true };
 
 /** Looks, and says what is to be done. */
-function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan {
+function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan<Script> {
   const answers: Answer[] = [];
   for (const script of backend.inspect(ruleset, capabilities)) {
     const answer = nat.run(script);
@@ -50,7 +50,7 @@ function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan {
 }
 
 /** Carries out a plan; refuses what iptables refuses. */
-function carryOut(nat: Nat, { steps }: Plan): void {
+function carryOut(nat: Nat, { steps }: Plan<Script>): void {
   for (const step of steps) {
     let answer = nat.run(step);
     if (answer.exitCode === 1 && step.otherwise !== undefined) answer = nat.run(step.otherwise);

@@ -10,9 +10,11 @@
  */
 import type { Family } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/diff.ts";
-import { decompose, longestPrefixIntervals } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "./backend.ts";
+import { parseElements, setName } from "./ipset.ts";
+import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
+import { chainLayout, configuredEntries, type Layout, setLayout } from "./iptables-layout.ts";
 import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./iptables-rule.ts";
 
 /** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
@@ -27,24 +29,39 @@ const DEADLINE_MS = 30_000;
 /** What one rule more may cost a slow machine: 100,000 take 2 s on a fast one. */
 const DEADLINE_PER_RULE_MS = 1;
 
-/** The backend for a variant of the tools. */
-export function iptablesBackend(variant: IptablesVariant): Backend {
+/** The backend for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
+export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): Backend {
   const tools = (family: Family): Tools => toolNames(variant, family);
+  const wantsSet = (ruleset: Ruleset) => ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
   return {
     name: variant === "path" ? "iptables" : `iptables-${variant}`,
     tools,
     inspect: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
     parse: parseObserved,
-    plan: (ruleset, capabilities, observed) =>
-      planScripts(tools(ruleset.family), ruleset, capabilities, observed),
+    plan: (ruleset, capabilities, observed) => {
+      const layout =
+        capabilities.ipset === true && wantsSet(ruleset) ? setLayout(ruleset) : chainLayout(ruleset);
+      return planScripts(tools(ruleset.family), ruleset, layout, capabilities, observed);
+    },
+    wantsSet,
+    inspectSet: saveSet,
+    parseSet: (answer) => (answer.exitCode === 0 ? parseElements(answer.stdout) : undefined),
+    remove: (ruleset, capabilities, observed, jumps) =>
+      removeScripts(tools(ruleset.family), ruleset, capabilities, observed, jumps),
+    countJumps: (chain, { stdout }) =>
+      stdout.split("\n").filter((line) => isJump(tokenize(line), chain)).length,
     inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
     parseLeftovers,
   };
 }
 
 /** The text for `iptables-restore --noflush`: naming the chain flushes it, in the same transaction. */
-export function renderRestore(ruleset: Ruleset, capabilities: Pick<Capabilities, "randomFully">): string {
-  const rules = desiredRules(ruleset, capabilities).map((rule) => renderRule(ruleset.chain, rule));
+export function renderRestore(
+  ruleset: Ruleset,
+  capabilities: Pick<Capabilities, "randomFully">,
+  layout: Layout = chainLayout(ruleset),
+): string {
+  const rules = desiredRules(ruleset, layout, capabilities).map((rule) => renderRule(ruleset.chain, rule));
   return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
 }
 
@@ -90,11 +107,19 @@ function parseObserved(
   };
 }
 
-function planScripts(tools: Tools, ruleset: Ruleset, capabilities: Capabilities, observed: Observed): Plan {
+function planScripts(
+  tools: Tools,
+  ruleset: Ruleset,
+  layout: Layout,
+  capabilities: Capabilities,
+  observed: Observed,
+): Plan<Script> {
+  if (layout.refusal !== undefined) return { drift: [], steps: [], refusal: layout.refusal };
   const { chain } = ruleset;
-  const rules = desiredRules(ruleset, capabilities).map(canonicalRule);
-  const drift: Drift[] = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
-  const steps: Script[] = [];
+  const rules = desiredRules(ruleset, layout, capabilities).map(canonicalRule);
+  const set = planSet(ruleset, layout, observed.set);
+  const drift: Drift[] = [...set.drift];
+  const steps: Script[] = [...set.before];
   if (observed.rules === undefined) {
     drift.push({ kind: "missing", where: `chain ${chain}` });
     steps.push(createChain(tools, capabilities, chain));
@@ -103,10 +128,37 @@ function planScripts(tools: Tools, ruleset: Ruleset, capabilities: Capabilities,
     drift.push({ kind: "missing", where: `the jump from POSTROUTING to ${chain}` });
     steps.push(ensureJump(tools, capabilities, chain));
   }
-  if (observed.rules === undefined || drift.some(({ where }) => where.startsWith("rule "))) {
-    steps.push(restore(tools, ruleset, capabilities, rules.length));
+  const changed = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
+  if (observed.rules === undefined || changed.length > 0) {
+    steps.push(
+      restore(tools, ruleset, capabilities, renderRestore(ruleset, capabilities, layout), rules.length),
+    );
   }
-  return { drift, steps };
+  return { drift: [...drift, ...changed], steps: [...steps, ...set.after] };
+}
+
+/** First what decides, the jump; then what it led to. */
+function removeScripts(
+  tools: Tools,
+  ruleset: Pick<Ruleset, "chain" | "family">,
+  capabilities: Capabilities,
+  { rules, set }: Observed,
+  jumps: number,
+): Script[] {
+  const { chain } = ruleset;
+  const remove = command(
+    tools,
+    capabilities,
+    ["-D", ...jumpArguments(chain)],
+    `removing the jump from POSTROUTING to ${chain}`,
+  );
+  const flush = command(tools, capabilities, ["-F", chain, "-t", "nat"], `flushing chain "${chain}"`);
+  const discard = command(tools, capabilities, ["-X", chain, "-t", "nat"], `removing chain "${chain}"`);
+  return [
+    ...Array.from({ length: jumps }, () => remove),
+    ...(rules === undefined ? [] : [flush, discard]),
+    ...(set === undefined ? [] : destroySets(setName(ruleset))),
+  ];
 }
 
 function createChain(tools: Tools, capabilities: Capabilities, chain: string): Script {
@@ -133,11 +185,17 @@ function ensureJump(tools: Tools, capabilities: Capabilities, chain: string): Sc
   );
 }
 
-function restore(tools: Tools, ruleset: Ruleset, capabilities: Capabilities, rules: number): Script {
+function restore(
+  tools: Tools,
+  ruleset: Ruleset,
+  capabilities: Capabilities,
+  stdin: string,
+  rules: number,
+): Script {
   return {
     file: tools.restore,
     args: [...capabilities.restoreWait, "--noflush"],
-    stdin: renderRestore(ruleset, capabilities),
+    stdin,
     purpose: `programming chain "${ruleset.chain}"`,
     deadlineMs: DEADLINE_MS + rules * DEADLINE_PER_RULE_MS,
   };
@@ -192,19 +250,9 @@ function isJump(words: readonly string[], chain: string): boolean {
 
 function desiredRules(
   ruleset: Ruleset,
+  { entries, set }: Layout,
   capabilities: Pick<Capabilities, "randomFully">,
 ): ReturnType<typeof chainRules> {
-  return chainRules(flattenForPorts(ruleset), ruleset.masquerade.randomFully && capabilities.randomFully);
-}
-
-/**
- * With port ranges an exception is masqueraded as everything else is, by the port rules at the end; so it only
- * has to be left out of what returns. The chain then holds what remains after subtraction, in address order.
- */
-function flattenForPorts(ruleset: Ruleset): Ruleset {
-  const { family, entries, masquerade } = ruleset;
-  if (masquerade.toPorts.length === 0 || entries.every(({ verdict }) => verdict === "return")) return ruleset;
-  const choices = entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" }));
-  const cidrs = longestPrefixIntervals(choices).flatMap((interval) => decompose(family, interval));
-  return { ...ruleset, entries: cidrs.map((cidr) => ({ cidr, verdict: "return", reason: "configured" })) };
+  const randomFully = ruleset.masquerade.randomFully && capabilities.randomFully;
+  return chainRules({ ...ruleset, entries }, randomFully, set?.name);
 }

@@ -40,7 +40,7 @@ export const agentFlags = {
   backend: flag(
     wordType("iptables", "nftables", "auto"),
     "iptables",
-    "What programs the rules: `iptables|nftables|auto`. This version has iptables.",
+    "What programs the rules: `iptables|nftables|auto`. auto: what kube-proxy uses, else what works.",
   ),
   "iptables-mode": flag(
     wordType("path", "nft", "legacy", "auto"),
@@ -50,7 +50,7 @@ export const agentFlags = {
   "ipset-threshold": flag(
     countType,
     1000,
-    "With the iptables backend, more CIDRs than this go into an ipset; 0: never. Not in this version.",
+    "With the iptables backend, more CIDRs than this go into an ipset; 0: never.",
   ),
   watch: flag(
     boolType,
@@ -66,7 +66,7 @@ export const agentFlags = {
 };
 
 /** Flags that are accepted although what they ask for is not built yet. */
-const UNBUILT: readonly AgentFlag[] = ["backend", "ipset-threshold", "http-address"];
+const UNBUILT: readonly AgentFlag[] = ["http-address"];
 
 type AgentFlag = keyof typeof agentFlags;
 

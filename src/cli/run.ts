@@ -1,16 +1,23 @@
 /** The command `run`: the agent itself. */
+
+import { type BackendName, type Choice, chooseBackend } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
+import { type Driver, isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
+import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
+import { nftablesDriver } from "../agent/nftables-driver.ts";
 import { probe } from "../agent/probe.ts";
 import { createReconciler, type Outcome } from "../agent/reconcile.ts";
 import { chooseVariant } from "../agent/variant.ts";
-import type { Script } from "../backend/backend.ts";
-import { iptablesBackend } from "../backend/iptables.ts";
+import type { Answer, Script } from "../backend/backend.ts";
+import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
-import { createLogger } from "../observe/log.ts";
+import { NetlinkUnavailable } from "../nftables/errors.ts";
+import { openNftables } from "../nftables/transport.ts";
+import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { readConfig } from "../source/file.ts";
 import {
@@ -56,21 +63,71 @@ async function start(
 
   const run = (script: Script) => runScript(script, signal);
   const variant = options.iptablesMode === "auto" ? await chooseVariant(run) : options.iptablesMode;
+  const tools = { run, probe, log: log.named("agent/iptables-driver.ts") };
+  const iptables = (which: IptablesVariant) =>
+    iptablesDriver(iptablesBackend(which, options.ipsetThreshold), options.masqChain, tools);
+  const nftables = () => nftablesDriver(options.masqChain, signal);
+
+  const choice = await choose(options.backend, iptablesBackend(variant).tools("IPv4").command, run);
+  if (!choice.ok) {
+    log.fatal(`No backend works: ${choice.lacks.join("; ")}`);
+    return 1;
+  }
+  log.info(`backend: ${choice.name} (${choice.why})`);
+  const usesNftables = choice.name === "nftables";
+  const rules = { ...options, toPorts: toPorts.ranges, canonicalOnly: usesNftables };
   const directoryAllowed = options.configPath !== agentFlags.config.initial;
-  const backend = iptablesBackend(variant);
-  const rules = { ...options, toPorts: toPorts.ranges };
   const world = {
     readConfig: () => readConfig(options.configPath, directoryAllowed),
-    run,
-    probe,
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
   };
-  const reconcile = afterFirstSuccess(createReconciler(backend, rules, world), () =>
-    warnOfLeftovers(backend, rules, world),
-  );
+  const driver = usesNftables ? nftables() : iptables(variant);
+  const reconcile = afterFirstSuccess(createReconciler(driver, rules, world), async () => {
+    const others = usesNftables
+      ? [iptables("nft"), iptables("legacy")]
+      : [nftables(), iptables(await otherVariant(variant, run))];
+    await removeOthers(others, log);
+    if (!usesNftables) await warnOfLeftovers(iptablesBackend(variant), rules, tools);
+  });
   await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
   return undefined;
+}
+
+async function choose(
+  wanted: BackendName | "auto",
+  iptables: string,
+  run: (script: Script) => Promise<Answer>,
+): Promise<Choice> {
+  if (wanted !== "auto") return { ok: true, name: wanted, why: "--backend" };
+  return chooseBackend(iptables, { run, open: openNftables });
+}
+
+/** The variant that `variant` is not, whose rules an agent with another `--iptables-mode` may have left. */
+async function otherVariant(
+  variant: IptablesVariant,
+  run: (script: Script) => Promise<Answer>,
+): Promise<IptablesVariant> {
+  const uses =
+    variant === "path" ? (await probe(iptablesBackend("path").tools("IPv4"), run)).variant : variant;
+  return uses === "legacy" ? "nft" : "legacy";
+}
+
+/** New rules first, then the old ones away: both give the same verdicts while both stand. */
+async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<void> {
+  for (const driver of drivers) {
+    try {
+      for (const place of await driver.remove())
+        log.info(`removed what an agent with another backend had left: ${place}`);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      // A platform without the addon never had a table of ours.
+      if (!(error instanceof NetlinkUnavailable))
+        log.warning(`cannot remove what another backend may have left: ${error.message}`);
+    } finally {
+      driver.close();
+    }
+  }
 }
 
 /** `reconcile`, and `then` once after the first pass without an error: what can wait until rules are in force. */

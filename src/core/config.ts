@@ -39,6 +39,8 @@ export interface MasqConfig {
 export interface ConfigOptions {
   readonly noMasqAllReservedRanges: boolean;
   readonly enableIPv6: boolean;
+  /** Whether entries that iptables may read otherwise than we do are refused: for sets, of which we compute the elements. */
+  readonly canonicalOnly?: boolean;
 }
 
 /** A file's name and bytes. */
@@ -163,6 +165,8 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
         item,
         `ipv6 is not enabled, but ipv6 cidr ${item.text} provided. Enable ipv6 using --enable-ipv6 agent flag`,
       );
+    } else if (options.canonicalOnly === true && isPassedOn(cidr)) {
+      report("cidr", item, rewriteHint(cidr));
     } else {
       items.push(item);
       cidrs.push(cidr);
@@ -176,6 +180,10 @@ function explainCidr(text: string, failure: CidrFailure): string {
   if (failure.reason === "syntax") return `CIDR ${goQuote(text)} could not be parsed, invalid CIDR address`;
   const { address, network } = failure;
   return `CIDR ${goQuote(text)} is not aligned to a CIDR block, ip: "${address}" network: "${network}": did you mean ${network}?`;
+}
+
+function rewriteHint(cidr: Cidr): string {
+  return `write ${formatCidr(cidr)} instead of ${cidr.text}, which iptables reads differently`;
 }
 
 /** `masqueradeCIDRs` promises that the longest prefix decides, so no prefix may stand in both lists or be read in two ways. */
@@ -193,11 +201,7 @@ function checkLongestPrefix(exempt: Entries, exceptions: Entries, report: Report
   for (const { items, cidrs } of [exempt, exceptions]) {
     for (const [i, cidr] of cidrs.entries()) {
       if (!isPassedOn(cidr)) continue;
-      report(
-        "cidr",
-        items[i],
-        `write ${formatCidr(cidr)} instead of ${cidr.text}, which iptables reads differently`,
-      );
+      report("cidr", items[i], rewriteHint(cidr));
     }
   }
 }

@@ -44,18 +44,18 @@ describe("what others write stays visible", () => {
     [
       "a lookup into a map",
       [LOAD_NFPROTO, equals(2), DADDR, ["lookup", { 1: "m", 2: 1, 3: 0, 5: 0 }]],
-      unknown("meta", "cmp", "payload", "lookup"),
+      [{ kind: "nfproto", family: "ip" }, ...unknown("payload", "lookup")],
     ],
     [
-      "a family asked for by itself",
-      [LOAD_NFPROTO, equals(2), ["counter", {}]],
+      "a family that has no name in an address",
+      [LOAD_NFPROTO, equals(7), ["counter", {}]],
       [...unknown("meta", "cmp"), { kind: "counter", packets: 0n, bytes: 0n }],
     ],
     ["an address without its family", [DADDR, LOOKUP], unknown("payload", "lookup")],
     [
       "an address of the other family",
       [LOAD_NFPROTO, equals(10), DADDR, LOOKUP],
-      unknown("meta", "cmp", "payload", "lookup"),
+      [{ kind: "nfproto", family: "ip6" }, ...unknown("payload", "lookup")],
     ],
     [
       "ports without masquerading",

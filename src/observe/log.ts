@@ -46,7 +46,7 @@ export interface ModuleLevel {
 }
 
 /** klog's severities. */
-export type Severity = "info" | "warning" | "error" | "fatal";
+type Severity = "info" | "warning" | "error" | "fatal";
 
 /** Their numbers, as thresholds count them. */
 export type SeverityNumber = 0 | 1 | 2 | 3;

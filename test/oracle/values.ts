@@ -64,17 +64,11 @@ function near(random: Random, texts: readonly string[], alphabet: string): Buffe
       random.below(3) === 0 ? pick(random, ...texts) : (alphabet[random.below(alphabet.length)] ?? "");
     text = text.slice(0, at) + (random.below(3) === 0 ? "" : insert) + text.slice(at + random.below(3));
   }
-  return Buffer.from(text);
+  // Debian's Go 1.19 takes an IPv6 group of more than four digits; the Go of the recorded facts (1.22 and later) does not.
+  return /[0-9a-f]{5}/i.test(text) && text.includes(":") ? near(random, texts, alphabet) : Buffer.from(text);
 }
 
-/** No IPv6 group of more than four digits: Debian's Go 1.19 takes them, the Go of the recorded facts (1.22 and later) does not. */
-export function generateCidr(random: Random): Buffer {
-  for (;;) {
-    const text = near(random, CIDRS, "0123456789abcdef:./%F");
-    if (!/[0-9a-f]{5}/i.test(text.toString())) return text;
-  }
-}
-
+export const generateCidr = (random: Random): Buffer => near(random, CIDRS, "0123456789abcdef:./%F");
 export const generateDuration = (random: Random): Buffer => near(random, DURATIONS, "0123456789.hmsuµn+-e_ ");
 export const generateInteger = (random: Random): Buffer => near(random, INTEGERS, "0123456789+-_xob.");
 export const generateBoolean = (random: Random): Buffer => near(random, BOOLEANS, "tTrRuUeE01fF");

@@ -1,0 +1,85 @@
+/**
+ * `--backend=auto`, decided once at start: the packet filter that kube-proxy uses, or else the first that works.
+ */
+import type { Answer, Script } from "../backend/backend.ts";
+import { isNotFound } from "../nftables/errors.ts";
+import { chain, tables } from "../nftables/query.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import { isFailure } from "./driver.ts";
+import { legacyTables } from "./legacy.ts";
+
+export type BackendName = "iptables" | "nftables";
+
+/** What was chosen and why, or what each backend lacks. */
+export type Choice =
+  | { readonly ok: true; readonly name: BackendName; readonly why: string }
+  | { readonly ok: false; readonly lacks: readonly string[] };
+
+interface ChooseWorld {
+  readonly run: (script: Script) => Promise<Answer>;
+  readonly open: () => Promise<Nftables>;
+}
+
+const DEADLINE_MS = 10_000;
+
+/** `iptables` is the tool that `--iptables-mode` says. */
+export async function chooseBackend(iptables: string, world: ChooseWorld): Promise<Choice> {
+  const netlink = await attempt(async () => {
+    const nftables = await world.open();
+    try {
+      return await kubeProxyUsesNftables(nftables, world);
+    } finally {
+      nftables.close();
+    }
+  });
+  if (netlink.value === true) return { ok: true, name: "nftables", why: "kube-proxy uses nftables" };
+  const tool = await attempt(() => world.run(versionScript(iptables)));
+  if (tool.failure === undefined) return { ok: true, name: "iptables", why: `${iptables} works` };
+  if (netlink.failure === undefined)
+    return { ok: true, name: "nftables", why: `nf_tables works, but not ${iptables}: ${tool.failure}` };
+  return { ok: false, lacks: [`iptables: ${tool.failure}`, `nftables: ${netlink.failure}`] };
+}
+
+/** kube-proxy's own table stands, and no chain of its iptables mode: that mode's chains outlive it, the table does not. */
+async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): Promise<boolean> {
+  const all = await nftables.read(tables());
+  if (!all.some(({ table }) => table === "kube-proxy")) return false;
+  for (const family of ["ip", "ip6"] as const) {
+    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
+    if (await exists(() => nftables.read(chain(services)))) return false;
+  }
+  if (!legacyTables("IPv4").includes("nat")) return true;
+  const args = ["-t", "nat", "-S", "KUBE-SERVICES"];
+  const script = {
+    file: "iptables-legacy",
+    args,
+    purpose: "looking for KUBE-SERVICES",
+    accept: [1],
+    deadlineMs: DEADLINE_MS,
+  };
+  const legacy = await attempt(() => run(script));
+  return legacy.value?.exitCode !== 0;
+}
+
+async function exists(read: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await read();
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?: string }> {
+  try {
+    return { value: await task() };
+  } catch (error) {
+    if (isFailure(error)) return { failure: error.message };
+    throw error;
+  }
+}
+
+function versionScript(file: string): Script {
+  return { file, args: ["--version"], purpose: `asking ${file} for its version`, deadlineMs: DEADLINE_MS };
+}

@@ -1,0 +1,38 @@
+/**
+ * A backend at work on this machine. What a backend decides is pure; a driver looks at the kernel for it, keeps
+ * what it has learned of the tools, and carries its steps out.
+ */
+import type { Plan } from "../backend/backend.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
+import { CommandError } from "./exec.ts";
+
+export interface Driver {
+  /** The rulesets that are looked at and changed together; if one group fails, the others go on. */
+  readonly groups: (rulesets: readonly Ruleset[]) => readonly (readonly Ruleset[])[];
+  /** Where a group's rules stand, as an operator would look for them. */
+  readonly place: (group: readonly Ruleset[]) => string;
+  /** What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. */
+  readonly look: (group: readonly Ruleset[]) => Promise<Plan>;
+  /** Carries a plan out, step by step. Throws a failure, and leaves the rest undone. */
+  readonly apply: (plan: Plan) => Promise<void>;
+  /** Removes all that is ours, in every family; says what was there. */
+  readonly remove: () => Promise<readonly string[]>;
+  /** Gives back what the driver holds open. */
+  readonly close: () => void;
+}
+
+/** The backend refuses to touch what it found, and says why. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+}
+
+/** The world failing, as opposed to the agent: reported and tried again. */
+export function isFailure(error: unknown): error is Error {
+  return (
+    error instanceof CommandError ||
+    error instanceof NftablesError ||
+    error instanceof NetlinkUnavailable ||
+    error instanceof Refusal
+  );
+}

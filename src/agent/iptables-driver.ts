@@ -1,0 +1,151 @@
+/** The iptables backend at work: tools are run, one family after the other. */
+import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/backend.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import type { Logger } from "../observe/log.ts";
+import { type Driver, Refusal } from "./driver.ts";
+import { CommandError } from "./exec.ts";
+import { legacyTables } from "./legacy.ts";
+
+/** What the driver needs of the world. */
+export interface ToolWorld {
+  readonly run: (script: Script) => Promise<Answer>;
+  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
+  readonly log: Logger;
+}
+
+/** A driver for an agent whose chain has this name. */
+export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
+  const known = new Map<Family, Capabilities>();
+  /** Families whose set may be there although the list is short by now. */
+  const withSet = new Set<Family>();
+  let ipset: boolean | undefined;
+
+  const capabilitiesOf = async (ruleset: Ruleset): Promise<Capabilities> => {
+    const { family } = ruleset;
+    const found = known.get(family) ?? (await describeTools(backend, ruleset, world));
+    known.set(family, found);
+    if (!backend.wantsSet(ruleset)) return found;
+    ipset ??= await probeIpset(world);
+    withSet.add(family);
+    return { ...found, ipset };
+  };
+
+  const observe = async (ruleset: Ruleset, capabilities: Capabilities): Promise<Observed> => {
+    const answers = await inspect(backend.inspect(ruleset, capabilities), world.run);
+    const observed = backend.parse(ruleset, capabilities, answers);
+    if (ipset !== true || !withSet.has(ruleset.family)) return observed;
+    return { ...observed, set: backend.parseSet(await world.run(backend.inspectSet(ruleset))) };
+  };
+
+  return {
+    groups: (rulesets) => rulesets.map((ruleset) => [ruleset]),
+    place: () => `chain ${chain}`,
+    async look([ruleset]): Promise<Plan> {
+      if (ruleset === undefined) return { drift: [], steps: [] };
+      const capabilities = await capabilitiesOf(ruleset);
+      return backend.plan(ruleset, capabilities, await observe(ruleset, capabilities));
+    },
+    async apply({ steps, refusal }) {
+      if (refusal !== undefined) throw new Refusal(refusal);
+      for (const step of steps) if ("file" in step) await world.run(step);
+    },
+    remove: () => removeAll(backend, chain, world),
+    close: () => {},
+  };
+}
+
+async function describeTools(
+  backend: Backend,
+  { family, masquerade }: Ruleset,
+  { probe, run, log }: ToolWorld,
+): Promise<Capabilities> {
+  const { command } = backend.tools(family);
+  const capabilities = await probe(backend.tools(family), run);
+  log.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
+  if (masquerade.randomFully && !capabilities.randomFully) {
+    log.warning(
+      `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
+    );
+  }
+  return capabilities;
+}
+
+async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
+  const script = {
+    file: "ipset",
+    args: ["--version"],
+    purpose: "asking ipset for its version",
+    deadlineMs: 10_000,
+  };
+  try {
+    await run(script);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
+    return false;
+  }
+}
+
+/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
+async function inspect(scripts: readonly Script[], run: ToolWorld["run"]): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const script of scripts) {
+    const answer = await run(script);
+    answers.push(answer);
+    if (answer.exitCode !== 0) break;
+  }
+  return answers;
+}
+
+/** A family whose tools are missing, or whose legacy table does not exist, has nothing of ours. */
+async function removeAll(backend: Backend, chain: string, world: ToolWorld): Promise<string[]> {
+  const removed: string[] = [];
+  for (const family of FAMILIES) {
+    const scripts = await removal(backend, { chain, family }, world);
+    for (const script of scripts) await world.run(script);
+    if (scripts.length > 0) removed.push(`${family}: chain ${chain} (${backend.tools(family).command})`);
+  }
+  return removed;
+}
+
+async function removal(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  { probe, run, log }: ToolWorld,
+): Promise<readonly Script[]> {
+  const { chain, family } = target;
+  try {
+    const capabilities = await probe(backend.tools(family), run);
+    if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+    const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
+    const [listing] = await inspect(backend.inspect(ruleset, capabilities), run);
+    const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
+    const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
+    return backend.remove(
+      target,
+      capabilities,
+      { ...observed, set: await leftSet(backend, target, run) },
+      jumps,
+    );
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    if (log.v(2)) log.info(`${family}: cannot look for rules to remove: ${error.message}`, 2);
+    return [];
+  }
+}
+
+/** Without the tool, there is no set that could be removed. */
+async function leftSet(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  run: ToolWorld["run"],
+): Promise<readonly string[] | undefined> {
+  try {
+    return backend.parseSet(await run(backend.inspectSet(target)));
+  } catch (error) {
+    if (error instanceof CommandError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The sets of the nftables backend: how one gets the elements that it must have without a packet seeing it half
+ * done. See nftables.ts for what is atomic.
+ */
+import type { Family } from "../core/cidr.ts";
+import type { Drift } from "../core/diff.ts";
+import {
+  changeIntervals,
+  type Interval,
+  type IntervalChange,
+  independentChanges,
+  longestPrefixIntervals,
+} from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { intervalsWithin } from "../nftables/elements.ts";
+import type {
+  ChangeElements,
+  ObservedChain,
+  ObservedRule,
+  ObservedSet,
+  ObservedTable,
+  Operation,
+  SetKey,
+} from "../nftables/operations.ts";
+
+/** Everything in our table, as read back. */
+export interface TableState {
+  readonly table: ObservedTable | undefined;
+  readonly chains: readonly ObservedChain[];
+  readonly sets: readonly { readonly set: ObservedSet; readonly elements: readonly Interval[] }[];
+  readonly rules: readonly ObservedRule[];
+}
+
+export const TABLE = { family: "inet", table: "ip-masq-agent" } as const;
+export const CHAIN = { ...TABLE, chain: "postrouting" } as const;
+
+const KEYS: Readonly<Record<Family, SetKey>> = { IPv4: "ipv4_addr", IPv6: "ipv6_addr" };
+
+/** Two names each: while a set cannot be changed in one transaction, the other is filled. */
+const SETS: Readonly<Record<Family, readonly [string, string]>> = {
+  IPv4: ["keep-ipv4", "keep-ipv4-next"],
+  IPv6: ["keep-ipv6", "keep-ipv6-next"],
+};
+
+/** What a transaction needs besides elements. */
+const BATCH_RESERVE_BYTES = 4_096;
+
+/** The addresses that keep the pod's address, as elements of a set. */
+export function keptIntervals({ entries }: Ruleset): Interval[] {
+  return longestPrefixIntervals(
+    entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" })),
+  );
+}
+
+/** How one family's set gets the elements that it must have. */
+export interface SetPlan {
+  /** The set that the rules look up when all is done. */
+  readonly name: string;
+  /** Makes and fills a set that no rule looks up yet, in any number of transactions. */
+  readonly create: readonly Operation[];
+  /** Changes the set in place; each list is one transaction. */
+  readonly changes: readonly (readonly Operation[])[];
+  readonly drift: readonly Drift[];
+}
+
+/** What a family's set needs. */
+export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): SetPlan {
+  const { family } = ruleset;
+  const wanted = keptIntervals(ruleset);
+  const name = activeSet(family, state);
+  const present = state.sets.find(({ set }) => set.set === name);
+  if (present === undefined) return replaceSet(family, name, wanted, state, "missing");
+  if (!isOurs(present.set, family))
+    return replaceSet(family, otherSet(family, name), wanted, state, "changed");
+  const change = changeIntervals(present.elements, wanted);
+  if (change.removed.length + change.added.length === 0) return { name, create: [], changes: [], drift: [] };
+  const changes = packChange(family, name, change, maxBytes);
+  if (changes === undefined) return replaceSet(family, otherSet(family, name), wanted, state, "changed");
+  return { name, create: [], changes, drift: [describeChange(name, change)] };
+}
+
+/** The set that our rules look up now; before there are rules, the one that is there, or the first name. */
+function activeSet(family: Family, { rules, sets }: TableState): string {
+  const names = SETS[family];
+  const statements = rules.flatMap((rule) => rule.statements);
+  const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
+  const there = sets.map(({ set }) => set.set);
+  const first = (among: readonly string[]) => names.find((name) => among.includes(name));
+  return first(lookedUp) ?? first(there) ?? names[0];
+}
+
+function otherSet(family: Family, name: string): string {
+  const [first, second] = SETS[family];
+  return name === first ? second : first;
+}
+
+function isOurs({ key, flags, size }: ObservedSet, family: Family): boolean {
+  return key === KEYS[family] && flags.join() === "interval" && size === undefined;
+}
+
+/** A set of this name that stands is no help: it may be half filled by an agent that was killed. */
+function replaceSet(
+  family: Family,
+  set: string,
+  elements: readonly Interval[],
+  state: TableState,
+  kind: "missing" | "changed",
+): SetPlan {
+  const key = KEYS[family];
+  const create: Operation[] = [{ op: "add set", ...TABLE, set, key }];
+  if (state.sets.some((one) => one.set.set === set)) create.unshift({ op: "delete set", ...TABLE, set });
+  if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
+  const drift = { kind, where: `set ${set}`, expected: `${elements.length} intervals` };
+  return { name: set, create, changes: [], drift: [drift] };
+}
+
+/** The change as transactions that fit, none of which leaves an address without its verdict; undefined if there are none. */
+function packChange(
+  family: Family,
+  set: string,
+  change: IntervalChange,
+  maxBytes: number,
+): Operation[][] | undefined {
+  const capacity = intervalsWithin(addElements(family, set, []), maxBytes - BATCH_RESERVE_BYTES);
+  if (sizeOf(change) <= capacity) return [changeOperations(family, set, change)];
+  const batches: { removed: Interval[]; added: Interval[] }[] = [{ removed: [], added: [] }];
+  let room = capacity;
+  for (const part of independentChanges(change)) {
+    const size = sizeOf(part);
+    if (size > capacity) return undefined;
+    if (size > room) {
+      batches.push({ removed: [], added: [] });
+      room = capacity;
+    }
+    batches.at(-1)?.removed.push(...part.removed);
+    batches.at(-1)?.added.push(...part.added);
+    room -= size;
+  }
+  return batches.map((batch) => changeOperations(family, set, batch));
+}
+
+function sizeOf({ removed, added }: IntervalChange): number {
+  return removed.length + added.length;
+}
+
+function changeOperations(family: Family, set: string, { removed, added }: IntervalChange): Operation[] {
+  const operations: Operation[] = [];
+  if (removed.length > 0) operations.push({ ...addElements(family, set, removed), op: "delete elements" });
+  if (added.length > 0) operations.push(addElements(family, set, added));
+  return operations;
+}
+
+function addElements(family: Family, set: string, elements: readonly Interval[]): ChangeElements {
+  return { op: "add elements", ...TABLE, set, key: KEYS[family], elements };
+}
+
+function describeChange(set: string, { removed, added }: IntervalChange): Drift {
+  const count = (number: number) => `${number} interval${number === 1 ? "" : "s"}`;
+  return {
+    kind: "changed",
+    where: `set ${set}`,
+    expected: `${count(added.length)} more`,
+    actual: `${count(removed.length)} too many`,
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * The nftables backend: an own table `inet ip-masq-agent` with one interval set per family, looked up by one rule,
+ * so that a new flow costs the same whatever the list's length.
+ *
+ * What is atomic for packets was measured, and is not what one would expect: a set that is made in the same
+ * transaction as the rule that uses it looks empty for a moment. So a set is made and filled first, and looked
+ * up from a later transaction on; after that it is changed in place, by the difference, and the table is never
+ * made anew. What concerns the same address must be in one transaction; if that does not fit the socket's
+ * buffer, a second set is filled and the rules are turned to it.
+ */
+import { type Drift, diffRules } from "../core/diff.ts";
+import { type PortRange, rangeShares } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import {
+  type BaseChain,
+  COUNTER,
+  type ObservedChain,
+  type ObservedStatement,
+  type ObservedTable,
+  type Operation,
+  type Statement,
+} from "../nftables/operations.ts";
+import { splitBatches } from "../nftables/split.ts";
+import { renderStatement } from "../nftables/text.ts";
+import { problemOf } from "../nftables/validate.ts";
+import type { Batch, Plan } from "./backend.ts";
+import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./nftables-sets.ts";
+
+/** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */
+const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: 101, policy: "accept" };
+
+const IP = { IPv4: "ip", IPv6: "ip6" } as const;
+
+/** Says whose table it is. */
+export function ownerComment(chain: string): string {
+  return `ip-masq-agent chain=${chain}`;
+}
+
+/** The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. */
+export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBytes: number): Plan<Batch> {
+  const comment = ownerComment(rulesets[0]?.chain ?? "");
+  const { table } = state;
+  const addTable: Operation = { op: "add table", ...TABLE, comment };
+  const message = problemOf(addTable) ?? foreignTable(table, comment) ?? badPorts(rulesets);
+  if (message !== undefined) return { drift: [], steps: [], refusal: message };
+  const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
+  const rules = planRules(rulesets, sets, state);
+  const unused = removeUnused(sets, state);
+  const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
+  const fill = splitBatches(create, maxBytes);
+  const last = [...rules.operations, ...unused.operations];
+  return {
+    drift: [...missingTable(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
+    steps: [
+      ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
+      ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
+      ...(last.length === 0 ? [] : [{ operations: last, purpose: "programming rules" }]),
+    ],
+  };
+}
+
+/** Whether the table is that of an agent whose chain would have this name. */
+export function isOwnTable({ comment }: ObservedTable, chain: string): boolean {
+  return comment === ownerComment(chain);
+}
+
+function foreignTable(table: ObservedTable | undefined, comment: string): string | undefined {
+  if (table === undefined || table.comment === comment) return undefined;
+  const whose = table.comment === undefined ? "no comment" : `the comment "${table.comment}"`;
+  return `table inet ${TABLE.table} has ${whose} and not "${comment}": it is not ours, so it stays as it is; remove it, or the agent that made it`;
+}
+
+function badPorts(rulesets: readonly Ruleset[]): string | undefined {
+  const bad = rulesets.flatMap(({ masquerade }) => masquerade.toPorts).find(({ last }) => last > 65_535n);
+  return bad === undefined ? undefined : `--to-ports: ${bad.last} is no port`;
+}
+
+function missingTable(table: ObservedTable | undefined): Drift[] {
+  return table === undefined ? [{ kind: "missing", where: `table inet ${TABLE.table}` }] : [];
+}
+
+/** Everything that stands in the chain, in order: both families share it. */
+export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]): Statement[][] {
+  const looked = rulesets.map(({ family }, i): Statement[] => [
+    { kind: "daddr", family: IP[family], set: sets[i] ?? "", negated: false },
+    COUNTER,
+    RETURN,
+  ]);
+  return [...looked, [LOCAL, COUNTER, RETURN], ...rulesets.flatMap(masqueradeRules)];
+}
+
+const RETURN: Statement = { kind: "verdict", verdict: "return" };
+
+/** What the Go program's jump excludes: `! --dst-type LOCAL`. Dearer than the set, so it is looked up behind it. */
+const LOCAL: Statement = { kind: "fib daddr type", type: "local" };
+
+function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
+  const nfproto: Statement = { kind: "nfproto", family: IP[family] };
+  const flags = masquerade.randomFully ? (["fully-random"] as const) : [];
+  const shares = rangeShares(masquerade.toPorts);
+  const portRule = (protocol: "tcp" | "udp" | "sctp", range: PortRange, i: number): Statement[] => {
+    const { size = 0, left = 0 } = shares[i] ?? {};
+    const share: Statement[] = size === left ? [] : [{ kind: "numgen random", modulus: left, below: size }];
+    const ports = { first: Number(range.first), last: Number(range.last) };
+    return [nfproto, { kind: "l4proto", protocol }, ...share, COUNTER, { kind: "masquerade", ports, flags }];
+  };
+  const protocols = ["tcp", "udp", "sctp"] as const;
+  return [
+    ...protocols.flatMap((protocol) => masquerade.toPorts.map((range, i) => portRule(protocol, range, i))),
+    [nfproto, COUNTER, { kind: "masquerade", flags }],
+  ];
+}
+
+/** The chain and its rules. They are replaced as a whole: that is atomic as long as the sets stay. */
+function planRules(
+  rulesets: readonly Ruleset[],
+  sets: readonly SetPlan[],
+  { chains, rules }: TableState,
+): { operations: Operation[]; drift: Drift[] } {
+  const wanted = tableRules(
+    rulesets,
+    sets.map(({ name }) => name),
+  );
+  const add = wanted.map((statements): Operation => ({ op: "add rule", ...CHAIN, statements }));
+  const there = chains.find(({ chain }) => chain === CHAIN.chain);
+  const addChain: Operation = { op: "add chain", ...CHAIN, base: BASE };
+  const where = `chain ${CHAIN.chain}`;
+  if (there === undefined) return { operations: [addChain, ...add], drift: [{ kind: "missing", where }] };
+  const flush: Operation = { op: "flush chain", ...CHAIN };
+  if (!isBase(there)) {
+    const actual = JSON.stringify(there.base ?? "no base chain");
+    const drift: Drift = { kind: "changed", where, expected: JSON.stringify(BASE), actual };
+    return { operations: [flush, { op: "delete chain", ...CHAIN }, addChain, ...add], drift: [drift] };
+  }
+  const own = rules.filter(({ chain }) => chain === CHAIN.chain);
+  const drift = diffRules(
+    where,
+    wanted.map(renderRule),
+    own.map(({ statements }) => renderRule(statements)),
+  );
+  return { operations: drift.length === 0 ? [] : [flush, ...add], drift };
+}
+
+function isBase({ base }: ObservedChain): boolean {
+  return (
+    base !== undefined && Object.entries(BASE).every(([key, value]) => base[key as keyof BaseChain] === value)
+  );
+}
+
+/** A rule for comparing: what its counter shows is not part of it. */
+function renderRule(statements: readonly ObservedStatement[]): string {
+  return statements.map((one) => (one.kind === "counter" ? "counter" : renderStatement(one))).join(" ");
+}
+
+/** Chains and sets that do not belong in our table: somebody's additions, or what a killed agent left. */
+function removeUnused(
+  sets: readonly SetPlan[],
+  state: TableState,
+): { operations: Operation[]; drift: Drift[] } {
+  const names = sets.map(({ name }) => name);
+  const made = new Set(
+    sets.flatMap(({ create }) => create.flatMap((one) => (one.op === "add set" ? one.set : []))),
+  );
+  const chains = state.chains.map(({ chain }) => chain).filter((chain) => chain !== CHAIN.chain);
+  const extra = state.sets.map(({ set }) => set.set).filter((set) => !names.includes(set) && !made.has(set));
+  return {
+    operations: [
+      ...chains.map((chain): Operation => ({ op: "flush chain", ...TABLE, chain })),
+      ...chains.map((chain): Operation => ({ op: "delete chain", ...TABLE, chain })),
+      ...extra.map((set): Operation => ({ op: "delete set", ...TABLE, set })),
+    ],
+    drift: [
+      ...chains.map((chain): Drift => ({ kind: "extra", where: `chain ${chain}` })),
+      ...extra.map((set): Drift => ({ kind: "extra", where: `set ${set}` })),
+    ],
+  };
+}
