@@ -9,8 +9,9 @@ import { kernelFailure, NetlinkUnavailable } from "./errors.ts";
 /** A socket as transport.ts needs it. */
 export interface NetlinkSocket {
   readonly send: (bytes: Uint8Array, done: (errno: number) => void) => void;
-  /** SO_SNDBUF as the kernel counts it: what one batch may have, and 32 bytes. */
+  /** SO_SNDBUF and SO_RCVBUF, as the kernel counts them. */
   readonly sendBufferBytes: number;
+  readonly receiveBufferBytes: number;
   /** Whether the process waits for it. */
   readonly hold: (held: boolean) => void;
   readonly close: () => void;
@@ -18,7 +19,7 @@ export interface NetlinkSocket {
 
 export interface SocketEvents {
   readonly message: (bytes: Uint8Array) => void;
-  /** The kernel had more to say than the receive buffer holds; the socket is closed. */
+  /** Receiving failed: answers are missing. Of an overflow the addon tells nothing, it aborts (see budget.ts). */
   readonly lost: (error: unknown) => void;
 }
 
@@ -43,17 +44,22 @@ export async function loadNetlink(bufferBytes: number): Promise<OpenSocket> {
         msgBufferSize: RECEIVE_BYTES,
       });
     });
-    socket.on("message", events.message);
+    let heard = true;
+    socket.on("message", (bytes) => heard && events.message(bytes));
+    socket.on("error", (error) => heard && events.lost(error));
     // A program may end while its socket is idle.
     socket.unref();
-    // The addon closes the socket by itself when polling it fails, as it does after an overflow.
-    socket.on("error", events.lost);
     return {
       send: (bytes, done) =>
-        socket.send(bytes, {}, (error) => done(error === undefined ? 0 : -Math.abs(error.errno))),
+        socket.send(bytes, {}, (error) => heard && done(error === undefined ? 0 : -Math.abs(error.errno))),
       sendBufferBytes: socket.getSendBufferSize(),
+      receiveBufferBytes: socket.getRecvBufferSize(),
       hold: (held) => (held ? socket.ref() : socket.unref()),
-      close: () => socket.close(),
+      close: () => {
+        heard = false;
+        // Not at once: whoever closes may do so while the addon calls back, and then it aborts the process.
+        setImmediate(() => socket.close());
+      },
     };
   };
 }

@@ -80,7 +80,10 @@ export const statements: fc.Arbitrary<Statement[]> = fc
   .record({ matches, end: ends, family: fc.constantFrom("ip" as const, "ip6" as const), protocol })
   .map(({ matches, end, family, protocol }) => {
     const sameFamily = matches.map((each) => (each.kind === "daddr" ? { ...each, family } : each));
-    return [...sameFamily, { kind: "l4proto", protocol }, end];
+    // Before an address, the question for its family is part of that.
+    const hasAddress = matches.some(({ kind }) => kind === "daddr");
+    const first: Statement[] = hasAddress ? [] : [{ kind: "nfproto", family }];
+    return [...first, ...sameFamily, { kind: "l4proto", protocol }, end];
   });
 
 const table = { family: fc.constant("inet" as const), table: name };

@@ -123,6 +123,11 @@ export function closeMessage(writer: Writer, start: number): void {
   writer.view.setUint32(start, writer.length - start, true);
 }
 
+/** How long a message is that is written already. */
+export function lengthOf(writer: Writer, start: number): number {
+  return writer.view.getUint32(start, true);
+}
+
 /** Adds flags to a message that is written already. */
 export function addFlags(writer: Writer, start: number, flags: number): void {
   writer.view.setUint16(start + 6, writer.view.getUint16(start + 6, true) | flags, true);

@@ -20,12 +20,16 @@ export interface Request<T> {
   readonly listener: Listener<T>;
 }
 
+/** What netlink_sendmsg() of the kernel's net/netlink/af_netlink.c keeps of the send buffer for itself. */
+const SEND_BUFFER_RESERVE = 32;
+
 /** What a request came to; failure is thrown. */
 export type Settled<T> = Extract<Progress<T>, { state: "done" | "interrupted" }>;
 
 export interface Channel {
   readonly exchange: <T>(request: Request<T>, signal?: AbortSignal) => Promise<Settled<T>>;
-  readonly sendBufferBytes: () => number;
+  /** What one batch may have, for its answers too (see budget.ts). */
+  readonly maxBatchBytes: () => number;
   readonly close: () => void;
 }
 
@@ -52,7 +56,10 @@ export function createChannel(open: OpenSocket, timeoutMs: number): Channel {
   };
   return {
     exchange: async (request, signal) => converse(state, connect(), { request, signal, timeoutMs }),
-    sendBufferBytes: () => connect().sendBufferBytes,
+    maxBatchBytes: () => {
+      const { sendBufferBytes, receiveBufferBytes } = connect();
+      return Math.min(sendBufferBytes - SEND_BUFFER_RESERVE, receiveBufferBytes);
+    },
     close: () => {
       state.closed = true;
       drop(state);

@@ -19,7 +19,7 @@ export type Progress<T> =
 
 export interface Listener<T> {
   readonly hear: (message: Message) => Progress<T>;
-  /** The kernel had more to say than the socket could hold, and what it held is gone too. */
+  /** Receiving failed, and answers are missing. */
   readonly lose: (cause: unknown) => Progress<T>;
 }
 
@@ -42,17 +42,15 @@ export function listenToBatch(batch: EncodedBatch, operations: readonly Operatio
     if (message.sequence !== batch.lastSequence && !isOfWhole) return WAITING;
     return error === undefined ? { state: "done", value: undefined } : { state: "failed", error };
   };
-  const lose = (cause: unknown): Progress<void> => ({ state: "failed", error: error ?? overflow(cause) });
+  const lose = (cause: unknown): Progress<void> => ({ state: "failed", error: error ?? lost(cause) });
   return { hear, lose };
 }
 
 /** What a transaction is called where no operation of it can be named. */
 export const TRANSACTION = "nf_tables transaction";
 
-/** One acknowledgement fits any buffer, so that these were refusals, each with a copy of what was refused. */
-function overflow(cause: unknown): NftablesError {
-  const why =
-    "the kernel refused more than the receive buffer holds; nothing was applied, smaller batches tell why";
+function lost(cause: unknown): NftablesError {
+  const why = "the answer was lost; whether a change was made has to be read back";
   return new NftablesError({ code: "ENOBUFS", what: TRANSACTION, why, cause });
 }
 

@@ -236,7 +236,7 @@ function portIn(expression: Expression | undefined, register: number): number | 
   return value?.length === 2 ? ((value[0] ?? 0) << 8) | (value[1] ?? 0) : undefined;
 }
 
-/** Ports stand in registers before it: the first, or the first and the last. */
+/** Ports stand in registers before it: the first, or the first and the last. The kernel says a single one twice. */
 const masquerade: Matcher = (expressions) => {
   const first = portIn(expressions[0], REGISTER.FIRST);
   const last = first === undefined ? undefined : portIn(expressions[1], REGISTER.SECOND);
@@ -244,9 +244,10 @@ const masquerade: Matcher = (expressions) => {
   const masq = expressions[before];
   const { FLAGS, REG_PROTO_MIN, REG_PROTO_MAX } = EXPRESSION.masq;
   const bits = readU32(masq?.attributes.get(FLAGS)) ?? 0;
+  const single = masq?.attributes.has(REG_PROTO_MAX) === true ? REGISTER.FIRST : 0;
   const registers = {
     [REG_PROTO_MIN]: before >= 1 ? REGISTER.FIRST : 0,
-    [REG_PROTO_MAX]: before === 2 ? REGISTER.SECOND : 0,
+    [REG_PROTO_MAX]: [0, single, REGISTER.SECOND][before] ?? 0,
   };
   const flags = masqueradeFlags(first === undefined ? bits : bits & ~NAT_PROTO_SPECIFIED);
   if (!is(masq, "masq", { [FLAGS]: bits, ...registers }) || flags === undefined) return undefined;

@@ -2,10 +2,6 @@
  * Elements of interval sets as messages. The kernel keeps an interval as two elements: its first address, and the
  * one behind its last with a flag; one up to the last address of all has no second. A set of 100,000 intervals is
  * 4 MB of them (IPv4), so they are written by hand into memory that was sized beforehand.
- *
- * A message's list is one attribute, whose length has 16 bits. The messages are kept at half of that: when the
- * kernel refuses one it sends it back whole, and 32 KB fit a power of two of its memory together with what it
- * adds, so that all refusals of a batch fit a receive buffer as large as the send buffer.
  */
 import {
   closeMessage,
@@ -17,12 +13,16 @@ import {
   reserve,
   type Writer,
 } from "./attributes.ts";
+import { bytesWithin, messageCost } from "./budget.ts";
 import { KEYS, NFTA, SET_ELEM_INTERVAL_END } from "./constants.ts";
 import { headerOf } from "./messages.ts";
 import type { ChangeElements, Interval, SetKey } from "./operations.ts";
 import { OPEN_INTERVAL } from "./userdata.ts";
 
-/** Of a message of elements, at most. */
+/**
+ * Of a message of elements, at most. A list is one attribute, whose length has 16 bits, so that 64 KB would be
+ * possible; half of that is refused at nearly no more cost than its own size (see budget.ts).
+ */
 const MESSAGE_BYTES = 32_256;
 /** The headers of an element, of its key and of the key's value. */
 const ELEMENT_BYTES = 12;
@@ -50,20 +50,31 @@ function intervalsPerMessage(operation: ChangeElements): number {
   return Math.floor((MESSAGE_BYTES - envelopeBytes(operation)) / intervalBytes(operation.key));
 }
 
-/** How much room the messages of an operation need, at most. */
+/** How long the messages of an operation are together, at most. */
 export function elementsBytes(operation: ChangeElements): number {
   const count = operation.elements.length;
   const messages = Math.ceil(count / intervalsPerMessage(operation));
   return messages * envelopeBytes(operation) + count * intervalBytes(operation.key);
 }
 
-/** How many intervals of an operation fit into `room` bytes, with the messages around them. */
-export function intervalsWithin(operation: ChangeElements, room: number): number {
+/** What an operation takes of a batch's budget, at most. */
+export function elementsBudget(operation: ChangeElements): number {
+  const perMessage = intervalsPerMessage(operation);
+  const rest = operation.elements.length % perMessage;
+  const whole = (operation.elements.length - rest) / perMessage;
+  const messageBudget = (count: number) =>
+    messageCost(envelopeBytes(operation) + count * intervalBytes(operation.key));
+  return whole * messageBudget(perMessage) + (rest === 0 ? 0 : messageBudget(rest));
+}
+
+/** How many intervals of an operation a budget allows. */
+export function intervalsWithin(operation: ChangeElements, budget: number): number {
   const perMessage = intervalsPerMessage(operation);
   const envelope = envelopeBytes(operation);
   const each = intervalBytes(operation.key);
-  const whole = Math.floor(room / (envelope + perMessage * each));
-  const rest = room - whole * (envelope + perMessage * each) - envelope;
+  const messageBudget = messageCost(envelope + perMessage * each);
+  const whole = Math.floor(budget / messageBudget);
+  const rest = bytesWithin(budget - whole * messageBudget) - envelope;
   return whole * perMessage + Math.max(0, Math.floor(rest / each));
 }
 

@@ -9,6 +9,7 @@ import {
   addFlags,
   closeMessage,
   createWriter,
+  lengthOf,
   openMessage,
   putBytes,
   putNest,
@@ -18,8 +19,9 @@ import {
   type Writer,
   written,
 } from "./attributes.ts";
+import { messageCost } from "./budget.ts";
 import { HOOKS, KEYS, NFNL, NFTA, NLM_F, SET_FLAGS, VERDICTS } from "./constants.ts";
-import { elementsBytes, writeElements } from "./elements.ts";
+import { elementsBudget, elementsBytes, writeElements } from "./elements.ts";
 import { putStatements } from "./encode-rule.ts";
 import { headerOf } from "./messages.ts";
 import type {
@@ -45,10 +47,9 @@ export interface EncodedBatch {
   readonly lastSequence: number;
   /** For each message between beginning and end, the index of its operation. */
   readonly owners: readonly number[];
+  /** What the messages count of what a batch may have. */
+  readonly budget: number;
 }
-
-/** What surrounds the operations of a batch: two messages without attributes. */
-export const BATCH_OVERHEAD_BYTES = 40;
 
 /** Everything but elements: a small message. */
 type PlainOperation = Exclude<Operation, ChangeElements>;
@@ -58,26 +59,28 @@ export function encodeBatch(operations: readonly Operation[], firstSequence: num
   const writer = createWriter(capacityFor(operations));
   const owners: number[] = [];
   let last = 0;
+  let budget = 0;
   writeMarker(writer, NFNL.MSG_BATCH_BEGIN, firstSequence);
   for (const [index, operation] of operations.entries()) {
     assertValid(operation);
     for (const start of writeOperation(writer, operation, firstSequence + 1 + owners.length)) {
       owners.push(index);
       last = start;
+      budget += messageCost(lengthOf(writer, start));
     }
   }
   const lastSequence = firstSequence + owners.length;
   if (owners.length > 0) addFlags(writer, last, NLM_F.ACK);
   writeMarker(writer, NFNL.MSG_BATCH_END, lastSequence + 1);
-  return { bytes: written(writer), firstSequence, lastSequence, owners };
+  return { bytes: written(writer), firstSequence, lastSequence, owners, budget };
 }
 
-/** Bytes of an operation's messages, at most. */
-export function encodedBytes(operation: Operation): number {
-  if (isElements(operation)) return elementsBytes(operation);
+/** What an operation counts of what a batch may have, at most. */
+export function operationBudget(operation: Operation): number {
+  if (isElements(operation)) return elementsBudget(operation);
   const writer = createWriter();
   writePlain(writer, operation, 0);
-  return writer.length;
+  return messageCost(writer.length);
 }
 
 export function isElements(operation: Operation): operation is ChangeElements {
@@ -86,8 +89,7 @@ export function isElements(operation: Operation): operation is ChangeElements {
 
 /** Elements are the only big thing; the rest may let the buffer grow. */
 function capacityFor(operations: readonly Operation[]): number {
-  const elements = operations.filter(isElements).reduce((sum, each) => sum + elementsBytes(each), 0);
-  return elements + 1024;
+  return operations.filter(isElements).reduce((sum, each) => sum + elementsBytes(each), 1024);
 }
 
 /** The beginning or the end of a batch, which say whose it is. */

@@ -64,7 +64,6 @@ const HINTS: Readonly<Record<string, string>> = {
   EBUSY: "it is still in use",
   EPERM: "CAP_NET_ADMIN is missing in this network namespace",
   EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
-  EMSGSIZE: "the batch is larger than the send buffer: split it",
 };
 
 /** Whether something was asked for, or meant to be changed, that does not exist. */

@@ -1,34 +1,33 @@
-/** Cuts work into batches that a send buffer takes. Pure; what it costs in atomicity is the caller's to weigh. */
+/** Cuts work into batches that the buffers take. Pure; what it costs in atomicity is the caller's to weigh. */
 import { intervalsWithin } from "./elements.ts";
-import { BATCH_OVERHEAD_BYTES, encodedBytes, isElements } from "./encode.ts";
+import { isElements, operationBudget } from "./encode.ts";
 import type { ChangeElements, Operation } from "./operations.ts";
 
 interface Batches {
-  readonly room: number;
+  readonly whole: number;
   readonly done: Operation[][];
   current: Operation[];
   left: number;
 }
 
 /**
- * The same operations in the same order, as batches of at most `maxBytes` each. Lists of elements are cut where a
+ * The same operations in the same order, as batches that count at most `maxBytes` each (see budget.ts). Lists of elements are cut where a
  * batch is full; nothing else can be, and a batch of it alone is made even if it's too big.
  */
 export function splitBatches(operations: readonly Operation[], maxBytes: number): Operation[][] {
-  const room = maxBytes - BATCH_OVERHEAD_BYTES;
-  const batches: Batches = { room, done: [], current: [], left: room };
+  const batches: Batches = { whole: maxBytes, done: [], current: [], left: maxBytes };
   for (const operation of operations) {
     if (isElements(operation)) addElements(batches, operation);
-    else add(batches, operation, encodedBytes(operation));
+    else add(batches, operation, operationBudget(operation));
   }
   finish(batches);
   return batches.done;
 }
 
-function add(batches: Batches, operation: Operation, bytes: number): void {
-  if (bytes > batches.left) finish(batches);
+function add(batches: Batches, operation: Operation, cost: number): void {
+  if (cost > batches.left) finish(batches);
   batches.current.push(operation);
-  batches.left -= bytes;
+  batches.left -= cost;
 }
 
 function addElements(batches: Batches, operation: ChangeElements): void {
@@ -37,7 +36,7 @@ function addElements(batches: Batches, operation: ChangeElements): void {
     if (intervalsWithin(operation, batches.left) === 0) finish(batches);
     const count = Math.max(1, intervalsWithin(operation, batches.left));
     const part = partOf(operation, from, from + count);
-    add(batches, part, encodedBytes(part));
+    add(batches, part, operationBudget(part));
     from += count;
   }
 }
@@ -50,5 +49,5 @@ function partOf(operation: ChangeElements, from: number, to: number): ChangeElem
 function finish(batches: Batches): void {
   if (batches.current.length > 0) batches.done.push(batches.current);
   batches.current = [];
-  batches.left = batches.room;
+  batches.left = batches.whole;
 }

@@ -22,7 +22,7 @@ const OPERATIONS: readonly Operation[] = [
 ];
 const ENOENT = -2;
 const EPERM = -1;
-const EMSGSIZE = -90;
+const ENOBUFS = -105;
 
 /** What a kernel does with the messages of one request. */
 type Behaviour = (messages: readonly Message[], events: SocketEvents) => void;
@@ -34,11 +34,11 @@ function kernel(...behaviours: readonly Behaviour[]) {
     seen.opened++;
     return {
       sendBufferBytes: 212_992,
+      receiveBufferBytes: 212_992,
       send: (bytes, done) => {
         const messages = parseMessages(bytes);
         const act = behaviours[seen.sent.push(messages) - 1];
         queueMicrotask(() => {
-          if (bytes.length > 200_000) return done(EMSGSIZE);
           done(0);
           act?.(messages, events);
         });
@@ -130,19 +130,31 @@ test("the last operation's refusal is its acknowledgement", async () => {
 test("a refusal of the whole batch names no operation, and what follows it is not taken for another's", async () => {
   const { nft } = kernel(refuse(EPERM, 0), ack);
   const first = nft.batch(OPERATIONS);
-  await expect(first).rejects.toThrowErrorMatchingInlineSnapshot(`[NftablesError: nf_tables transaction: EPERM: CAP_NET_ADMIN is missing in this network namespace]`);
+  await expect(first).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[NftablesError: nf_tables transaction: EPERM: CAP_NET_ADMIN is missing in this network namespace]`,
+  );
   await nft.batch(OPERATIONS);
 });
 
-test("a batch that is too big is refused by the system call", async () => {
-  const { nft } = kernel(ack, ack);
-  const elements = Array.from({ length: 10_000 }, (_, index) => ({
-    first: BigInt(index * 2),
-    last: BigInt(index * 2),
-  }));
-  const big: Operation = { op: "add elements", ...t, set: "s", key: "ipv4_addr", elements };
-  await expect(nft.batch([big])).rejects.toMatchObject({ code: "EMSGSIZE" });
-  await nft.batch(OPERATIONS);
+test("a batch whose refusals would overflow the buffer is not sent", async () => {
+  const { nft, seen } = kernel(ack);
+  const big = Array<Operation>(170).fill({ op: "add table", ...t });
+  await expect(nft.batch(big)).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[NftablesError: nf_tables transaction: EMSGSIZE: it counts 217600 bytes, and the socket's buffers allow 212960: split it]`,
+  );
+  expect(seen.sent).toEqual([]);
+  await nft.batch(big.slice(0, 166));
+});
+
+test("what the system call refuses is an error of the batch", async () => {
+  const open: OpenSocket = () => ({
+    sendBufferBytes: 1e6,
+    receiveBufferBytes: 1e6,
+    send: (_, done) => queueMicrotask(() => done(ENOBUFS)),
+    hold: () => {},
+    close: () => {},
+  });
+  await expect(createNftables(open).batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOBUFS" });
 });
 
 test("requests wait for each other, and a failure doesn't stop those behind it", async () => {
@@ -183,13 +195,13 @@ test("the generation", async () => {
   await expect(nft.read(generation())).resolves.toBe(4_000_000_000);
 });
 
-test("more refusals than the receive buffer holds: nothing was applied", async () => {
+test("an answer that is lost is an error of the batch", async () => {
   const { nft } = kernel(lose, ack);
   await expect(nft.batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOBUFS", cause: new Error("poll") });
   await nft.batch(OPERATIONS);
 });
 
-test("a refusal that came before an overflow is what is told", async () => {
+test("a refusal that came before something was lost is what is told", async () => {
   const { nft } = kernel((messages, events) => {
     events.message(answer(messages[1]?.sequence ?? 0, NLMSG.ERROR, { errno: ENOENT }));
     events.lost(new Error("poll"));

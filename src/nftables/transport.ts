@@ -19,7 +19,7 @@ export interface Nftables {
   readonly read: <T>(query: Query<T>, signal?: AbortSignal) => Promise<T>;
   /** The number of the last commit in this network namespace, by whomever. */
   readonly generation: (signal?: AbortSignal) => Promise<number>;
-  /** What one transaction may have, for `splitBatches`. */
+  /** What one transaction may count, for `splitBatches`; more is EMSGSIZE. */
   readonly maxBatchBytes: number;
   /** What waits, or comes later, fails with ECANCELED. */
   readonly close: () => void;
@@ -35,9 +35,6 @@ export interface Options {
 const TIMEOUT_MS = 10_000;
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** What netlink_sendmsg() of the kernel's net/netlink/af_netlink.c keeps of the send buffer for itself. */
-const SEND_BUFFER_RESERVE = 32;
-
 /** How often a list is asked for anew when the ruleset changes meanwhile. */
 const LIST_ATTEMPTS = 10;
 
@@ -48,21 +45,22 @@ export async function openNftables(options: Options = {}): Promise<Nftables> {
 
 /** The same over sockets from elsewhere. */
 export function createNftables(open: OpenSocket, { timeoutMs = TIMEOUT_MS }: Options = {}): Nftables {
-  const connection = { channel: createChannel(open, timeoutMs), sequence: 1 };
+  const channel = createChannel(open, timeoutMs);
+  const connection = { channel, sequence: 1, maxBatchBytes: channel.maxBatchBytes() };
   const inTurn = createQueue();
-  const maxBatchBytes = connection.channel.sendBufferBytes() - SEND_BUFFER_RESERVE;
   const read: Nftables["read"] = (query, signal) => inTurn(() => ask(connection, query, signal), signal);
   return {
     batch: (operations, signal) => inTurn(() => apply(connection, operations, signal), signal),
     read,
     generation: (signal) => read(generation(), signal),
-    maxBatchBytes,
-    close: connection.channel.close,
+    maxBatchBytes: connection.maxBatchBytes,
+    close: channel.close,
   };
 }
 
 interface Connection {
   readonly channel: Channel;
+  readonly maxBatchBytes: number;
   /** The number of the next message. */
   sequence: number;
 }
@@ -74,10 +72,16 @@ async function apply(
 ): Promise<void> {
   const batch = encodeBatch(operations, connection.sequence);
   if (batch.owners.length === 0) return;
+  if (batch.budget > connection.maxBatchBytes) throw tooBig(batch.budget, connection.maxBatchBytes);
   const { bytes, firstSequence: first, lastSequence: last } = batch;
   advance(connection, last + 2);
   const listener = listenToBatch(batch, operations);
   await connection.channel.exchange({ what: TRANSACTION, bytes, first, last, listener }, signal);
+}
+
+function tooBig(budget: number, maxBatchBytes: number): NftablesError {
+  const why = `it counts ${budget} bytes, and the socket's buffers allow ${maxBatchBytes}: split it`;
+  return new NftablesError({ code: "EMSGSIZE", what: TRANSACTION, why });
 }
 
 async function ask<T>(connection: Connection, query: Query<T>, signal?: AbortSignal): Promise<T> {
