@@ -84,9 +84,7 @@ async function start(
   };
   const driver = usesNftables ? nftables() : iptables(variant);
   const reconcile = afterFirstSuccess(createReconciler(driver, rules, world), async () => {
-    const others = usesNftables
-      ? [iptables("nft"), iptables("legacy")]
-      : [nftables(), iptables(await otherVariant(variant, run))];
+    const others = usesNftables ? [iptables("nft"), iptables("legacy")] : [nftables()];
     await removeOthers(others, log);
     if (!usesNftables) await warnOfLeftovers(iptablesBackend(variant), rules, tools);
   });
@@ -101,16 +99,6 @@ async function choose(
 ): Promise<Choice> {
   if (wanted !== "auto") return { ok: true, name: wanted, why: "--backend" };
   return chooseBackend(iptables, { run, open: openNftables });
-}
-
-/** The variant that `variant` is not, whose rules an agent with another `--iptables-mode` may have left. */
-async function otherVariant(
-  variant: IptablesVariant,
-  run: (script: Script) => Promise<Answer>,
-): Promise<IptablesVariant> {
-  const uses =
-    variant === "path" ? (await probe(iptablesBackend("path").tools("IPv4"), run)).variant : variant;
-  return uses === "legacy" ? "nft" : "legacy";
 }
 
 /** New rules first, then the old ones away: both give the same verdicts while both stand. */

@@ -45,9 +45,6 @@ export interface ModuleLevel {
   readonly level: number;
 }
 
-/** klog's severities. */
-type Severity = "info" | "warning" | "error" | "fatal";
-
 /** Their numbers, as thresholds count them. */
 export type SeverityNumber = 0 | 1 | 2 | 3;
 
