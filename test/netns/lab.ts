@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Put before the agent's command line, such as `setpriv` with its options. */
   readonly wrapper?: readonly string[];
+  /** Another bundle than the one under test, such as a copy without what lies beside it. */
+  readonly bundle?: string;
 }
 
 export interface Lab {
@@ -39,6 +41,8 @@ export interface Lab {
   readonly iptables: (variant?: Variant, family?: Family) => Iptables;
   /** Runs a command in the node. */
   readonly inNode: (file: string, args: readonly string[], stdin?: string) => Promise<CommandResult>;
+  /** A command line that runs `args` in one of the namespaces. What is started with it ends with the lab. */
+  readonly inside: (namespace: keyof Namespaces, ...args: readonly string[]) => readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -106,8 +110,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   return {
     directory,
     volume,
-    startAgent: ({ flags = [], env: more = {}, wrapper = [] } = {}) => {
-      const agent = [process.execPath, agentBundle(), "run", `--config=${volume.path}`, ...flags];
+    startAgent: ({ flags = [], env: more = {}, wrapper = [], bundle = agentBundle() } = {}) => {
+      const agent = [process.execPath, bundle, "run", `--config=${volume.path}`, ...flags];
       return processes.startAgent(inside(namespaces.node, ...wrapper, ...agent), { ...env, ...more });
     },
     flow: (protocol, destination) => pod.flow({ protocol, destination }),
@@ -119,6 +123,7 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,
+    inside: (namespace, ...args) => inside(namespaces[namespace], ...args),
     async close() {
       await processes.end();
       abandon();

@@ -1,0 +1,180 @@
+/**
+ * What runs inside the namespaces, as processes of its own, where far more flows are wanted than ask and answer
+ * allow: `sender` makes flows of one UDP datagram each, `receiver` notes their sources. Nothing is answered, so any
+ * address at all can be asked, and tens of thousands of flows a second are made on one core.
+ *
+ * Both take one line of JSON per command on stdin, and print one line of JSON per answer. They end with their stdin.
+ */
+import { createSocket, type Socket } from "node:dgram";
+import { createInterface } from "node:readline";
+import { setImmediate } from "node:timers/promises";
+import { NODE, POD } from "./topology.ts";
+
+/** Whose address a receiver is to see. */
+export type Sender = "pod" | "node";
+
+export type SenderCommand =
+  | { readonly command: "probe"; readonly id: number; readonly destinations: readonly string[] }
+  | {
+      readonly command: "stream";
+      readonly expected: readonly (readonly [string, Sender])[];
+      readonly perSecond: number;
+    }
+  | { readonly command: "stop" };
+
+/** What a stream came to, as its sender knows it. */
+export interface Sent {
+  readonly sent: number;
+  readonly failed: readonly string[];
+}
+
+/** One flow of a probe arrived. */
+export interface Arrival {
+  readonly id: number;
+  readonly index: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a stream came to, as its receiver knows it. */
+export interface Tally {
+  readonly received: number;
+  readonly wrong: number;
+  /** Some of what was wrong. */
+  readonly samples: readonly string[];
+}
+
+/** A flow is new if its ports and destination were not used together for as long as the node remembers a flow. */
+const FIRST_PORT = 7_100;
+const PORTS = 64;
+const SOCKETS = 64;
+const FIRST_SOURCE_PORT = 10_000;
+
+/** Twice what the node's conntrack remembers of a UDP flow. */
+const REUSE_MS = 2_000;
+
+/** Sent between two looks at the clock and at stdin. */
+const BURST = 32;
+
+const SAMPLES = 20;
+const FAMILIES = ["udp4", "udp6"] as const;
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+
+function typeOf(address: string): (typeof FAMILIES)[number] {
+  return address.includes(":") ? "udp6" : "udp4";
+}
+
+function bind(type: (typeof FAMILIES)[number], port: number, recvBufferSize: number): Promise<Socket> {
+  // Destinations are addresses, never names: what Node would do to resolve them takes longer than to send.
+  const lookup = (host: string, _options: unknown, done: (e: null, a: string, f: number) => void) =>
+    done(null, host, type === "udp4" ? 4 : 6);
+  const socket = createSocket({ type, ipv6Only: type === "udp6", lookup: lookup as never, recvBufferSize });
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject).bind(port, () => resolve(socket));
+  });
+}
+
+function print(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function onCommand<T>(listener: (command: T) => void): void {
+  process.stdin.on("close", () => process.exit(0));
+  createInterface({ input: process.stdin }).on("line", (line) => listener(JSON.parse(line) as T));
+  print("ready");
+}
+
+async function receive(): Promise<void> {
+  const samples: string[] = [];
+  let received = 0;
+  let wrong = 0;
+  const hear = (text: string, address: string, port: number) => {
+    const [kind, a = "", b = ""] = text.split(" ");
+    if (kind === "probe") return print({ id: Number(a), index: Number(b), address, port } satisfies Arrival);
+    received++;
+    const addresses = a === "pod" ? POD : NODE;
+    if (address === addresses[typeOf(b) === "udp4" ? "IPv4" : "IPv6"]) return;
+    wrong++;
+    if (samples.length < SAMPLES) samples.push(`${b} saw ${address} and not the ${a}'s address`);
+  };
+  for (const type of FAMILIES) {
+    for (let i = 0; i < PORTS; i++) {
+      const socket = await bind(type, FIRST_PORT + i, RECEIVE_BUFFER_BYTES);
+      socket.on("message", (message, peer) => hear(message.toString("latin1"), peer.address, peer.port));
+    }
+  }
+  onCommand(() => {
+    print({ received, wrong, samples } satisfies Tally);
+    received = 0;
+    wrong = 0;
+    samples.length = 0;
+  });
+}
+
+async function send(): Promise<void> {
+  const sockets: Record<(typeof FAMILIES)[number], Socket[]> = { udp4: [], udp6: [] };
+  for (const type of FAMILIES)
+    for (let i = 0; i < SOCKETS; i++) sockets[type].push(await bind(type, FIRST_SOURCE_PORT + i, 0));
+  let flows = 0;
+  /** With as many steps as there are pairs of ports, no pair is used twice. */
+  const flow = (text: string, destination: string, done: (error: Error | null) => void) => {
+    const socket = sockets[typeOf(destination)][flows % SOCKETS] as Socket;
+    const port = FIRST_PORT + (Math.floor(flows / SOCKETS) % PORTS);
+    socket.send(text, port, destination, done);
+  };
+  let stopped = true;
+
+  const probe = ({ id, destinations }: Extract<SenderCommand, { command: "probe" }>) => {
+    for (const [index, destination] of destinations.entries()) {
+      // What cannot be sent does not arrive, which is all that the asker wants to know.
+      flow(`probe ${id} ${index}`, destination, () => {});
+      flows++;
+    }
+  };
+
+  const stream = async ({ expected, perSecond }: Extract<SenderCommand, { command: "stream" }>) => {
+    const payloads = expected.map(
+      ([destination, who]) => [destination, `stream ${who} ${destination}`] as const,
+    );
+    const failed: string[] = [];
+    let sent = 0;
+    let pending = 0;
+    const done = (error: Error | null) => {
+      pending--;
+      if (error === null) sent++;
+      else if (failed.length < SAMPLES) failed.push(error.message);
+    };
+    const rate = Math.min(perSecond, (SOCKETS * PORTS * payloads.length * 1_000) / REUSE_MS);
+    stopped = false;
+    let due = 0;
+    let last = performance.now();
+    for (let next = 0; !stopped; ) {
+      const now = performance.now();
+      // What could not be sent in time is not made up for: a burst would only overflow the receiver.
+      due = Math.min(BURST, due + ((now - last) * rate) / 1_000);
+      last = now;
+      for (; due >= 1; due--) {
+        const [destination = "", payload = ""] = payloads[next] ?? [];
+        pending++;
+        flow(payload, destination, done);
+        next++;
+        if (next < payloads.length) continue;
+        // All destinations have had this pair of ports.
+        next = 0;
+        flows++;
+      }
+      await setImmediate();
+    }
+    while (pending > 0) await setImmediate();
+    print({ sent, failed } satisfies Sent);
+  };
+
+  onCommand<SenderCommand>((command) => {
+    if (command.command === "probe") probe(command);
+    else if (command.command === "stream") void stream(command);
+    else stopped = true;
+  });
+}
+
+if (process.argv[2] === "receiver") void receive();
+else void send();
