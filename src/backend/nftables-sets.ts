@@ -42,8 +42,11 @@ const SETS: Readonly<Record<Family, readonly [string, string]>> = {
   IPv6: ["keep-ipv6", "keep-ipv6-next"],
 };
 
-/** What a transaction needs besides elements. */
-const BATCH_RESERVE_BYTES = 4_096;
+/**
+ * A change is two lists of elements, each of which leaves its last message partly empty; that costs at most as much
+ * as one full message more than both in one list would (see src/nftables/budget.ts).
+ */
+const BATCH_RESERVE_BYTES = 33_024;
 
 /** The addresses that keep the pod's address, as elements of a set. */
 export function keptIntervals({ entries }: Ruleset): Interval[] {
@@ -121,7 +124,9 @@ function packChange(
   change: IntervalChange,
   maxBytes: number,
 ): Operation[][] | undefined {
-  const capacity = intervalsWithin(addElements(family, set, []), maxBytes - BATCH_RESERVE_BYTES);
+  // Two lists never cost more than twice what one would: that is the better bound where a message is all that fits.
+  const reserve = Math.min(BATCH_RESERVE_BYTES, Math.floor(maxBytes / 2));
+  const capacity = intervalsWithin(addElements(family, set, []), maxBytes - reserve);
   if (sizeOf(change) <= capacity) return [changeOperations(family, set, change)];
   const batches: { removed: Interval[]; added: Interval[] }[] = [{ removed: [], added: [] }];
   let room = capacity;
