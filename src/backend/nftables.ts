@@ -41,14 +41,14 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
   const comment = ownerComment(rulesets[0]?.chain ?? "");
   const { table } = state;
   const addTable: Operation = { op: "add table", ...TABLE, comment };
-  const message = problemOf(addTable) ?? foreignTable(table, comment) ?? badPorts(rulesets);
+  const message = badName(addTable) ?? foreignTable(table, comment) ?? badPorts(rulesets);
   if (message !== undefined) return { drift: [], steps: [], refusal: message };
   const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
   const rules = planRules(rulesets, sets, state);
   const unused = removeUnused(sets, state);
   const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
   const fill = splitBatches(create, maxBytes);
-  const last = [...rules.operations, ...unused.operations];
+  const last = [...unused.flush, ...rules.operations, ...unused.remove];
   return {
     drift: [...missingTable(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
     steps: [
@@ -57,6 +57,11 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
       ...(last.length === 0 ? [] : [{ operations: last, purpose: "programming rules" }]),
     ],
   };
+}
+
+function badName(addTable: Operation): string | undefined {
+  const problem = problemOf(addTable);
+  return problem === undefined ? undefined : `--masq-chain: the table's comment has its name, and ${problem}`;
 }
 
 /** Whether the table is that of an agent whose chain would have this name. */
@@ -152,20 +157,26 @@ function renderRule(statements: readonly ObservedStatement[]): string {
   return statements.map((one) => (one.kind === "counter" ? "counter" : renderStatement(one))).join(" ");
 }
 
-/** Chains and sets that do not belong in our table: somebody's additions, or what a killed agent left. */
+/**
+ * Chains and sets that do not belong in our table: somebody's additions, or what a killed agent left. Their rules
+ * go first, for they may jump to our chain. A set without a name of its own goes with the rule that it is part of.
+ */
 function removeUnused(
   sets: readonly SetPlan[],
   state: TableState,
-): { operations: Operation[]; drift: Drift[] } {
+): { flush: Operation[]; remove: Operation[]; drift: Drift[] } {
   const names = sets.map(({ name }) => name);
   const made = new Set(
     sets.flatMap(({ create }) => create.flatMap((one) => (one.op === "add set" ? one.set : []))),
   );
   const chains = state.chains.map(({ chain }) => chain).filter((chain) => chain !== CHAIN.chain);
-  const extra = state.sets.map(({ set }) => set.set).filter((set) => !names.includes(set) && !made.has(set));
+  const extra = state.sets
+    .filter(({ set }) => !set.flags.includes("anonymous"))
+    .map(({ set }) => set.set)
+    .filter((set) => !names.includes(set) && !made.has(set));
   return {
-    operations: [
-      ...chains.map((chain): Operation => ({ op: "flush chain", ...TABLE, chain })),
+    flush: chains.map((chain) => ({ op: "flush chain", ...TABLE, chain })),
+    remove: [
       ...chains.map((chain): Operation => ({ op: "delete chain", ...TABLE, chain })),
       ...extra.map((set): Operation => ({ op: "delete set", ...TABLE, set })),
     ],
