@@ -49,12 +49,16 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
   const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
   const fill = splitBatches(create, maxBytes);
   const last = [...unused.flush, ...rules.operations, ...unused.remove];
+  const odd = last.map(problemOf).find((problem) => problem !== undefined);
+  if (odd !== undefined) return { drift: [], steps: [], refusal: `table inet ${TABLE.table}: ${odd}; remove it` };
   return {
-    drift: [...missingTable(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
+    drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
     steps: [
       ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
       ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
       ...(last.length === 0 ? [] : [{ operations: last, purpose: "programming rules" }]),
+      // Said again, it wakes the table; by itself, for the kernel takes no new base chain in the same transaction.
+      ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
     ],
   };
 }
@@ -80,8 +84,10 @@ function badPorts(rulesets: readonly Ruleset[]): string | undefined {
   return bad === undefined ? undefined : `--to-ports: ${bad.last} is no port`;
 }
 
-function missingTable(table: ObservedTable | undefined): Drift[] {
-  return table === undefined ? [{ kind: "missing", where: `table inet ${TABLE.table}` }] : [];
+function tableDrift(table: ObservedTable | undefined): Drift[] {
+  const where = `table inet ${TABLE.table}`;
+  if (table === undefined) return [{ kind: "missing", where }];
+  return table.dormant ? [{ kind: "changed", where, expected: "awake", actual: "dormant" }] : [];
 }
 
 /** Everything that stands in the chain, in order: both families share it. */
