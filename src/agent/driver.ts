@@ -14,8 +14,8 @@ export interface Driver {
   readonly place: (group: readonly Ruleset[]) => string;
   /** What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. */
   readonly look: (group: readonly Ruleset[]) => Promise<Plan>;
-  /** Carries a plan out, step by step. Throws a failure, and leaves the rest undone. */
-  readonly apply: (plan: Plan) => Promise<void>;
+  /** Carries out a plan for a group, step by step. Throws a failure, and leaves the rest undone. */
+  readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<void>;
   /** Removes all that is ours, in every family; says what was there. */
   readonly remove: () => Promise<readonly string[]>;
   /** Gives back what the driver holds open. */

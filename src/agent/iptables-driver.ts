@@ -20,6 +20,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** Families whose set may be there although the list is short by now. */
   const withSet = new Set<Family>();
   let ipset: boolean | undefined;
+  /** What each family was last found to hold, or was brought to. */
+  const inForce = new Map<Family, Ruleset>();
 
   const capabilitiesOf = async (ruleset: Ruleset): Promise<Capabilities> => {
     const { family } = ruleset;
@@ -44,11 +46,15 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     async look([ruleset]): Promise<Plan> {
       if (ruleset === undefined) return { drift: [], steps: [] };
       const capabilities = await capabilitiesOf(ruleset);
-      return backend.plan(ruleset, capabilities, await observe(ruleset, capabilities));
+      const look = async () => backend.plan(ruleset, capabilities, await observe(ruleset, capabilities));
+      const plan = await look();
+      // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice.
+      return plan.steps.length > 0 && inForce.get(ruleset.family) === ruleset ? look() : plan;
     },
-    async apply({ steps, refusal }) {
+    async apply({ steps, refusal }, [ruleset]) {
       if (refusal !== undefined) throw new Refusal(refusal);
       for (const step of steps) if ("file" in step) await world.run(step);
+      if (ruleset !== undefined) inForce.set(ruleset.family, ruleset);
     },
     remove: () => removeAll(backend, chain, world),
     close: () => {},

@@ -2,11 +2,20 @@
 import type { Plan } from "../backend/backend.ts";
 import { isOwnTable, planTable } from "../backend/nftables.ts";
 import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
+import type { Ruleset } from "../core/ruleset.ts";
 import { isNotFound } from "../nftables/errors.ts";
 import type { SetKey } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table } from "../nftables/query.ts";
 import { type Nftables, openNftables } from "../nftables/transport.ts";
 import { type Driver, Refusal } from "./driver.ts";
+
+/** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
+interface Known {
+  readonly generation: number;
+  readonly state: TableState;
+  /** The group that the state is in sync with. */
+  readonly group: readonly Ruleset[];
+}
 
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
 export function nftablesDriver(
@@ -15,6 +24,10 @@ export function nftablesDriver(
   open: () => Promise<Nftables> = openNftables,
 ): Driver {
   let connection: Promise<Nftables> | undefined;
+  let known: Known | undefined;
+  /** What the table holds once the plan of the last look is carried out. */
+  let next: Known | undefined;
+
   /** Opened when first needed, and anew after a failure. */
   const connect = (): Promise<Nftables> => {
     connection ??= open().catch((error: unknown) => {
@@ -30,12 +43,26 @@ export function nftablesDriver(
     place: () => `table inet ${TABLE.table}`,
     async look(group): Promise<Plan> {
       const nftables = await connect();
-      return planTable(group, await readTable(nftables, signal), nftables.maxBatchBytes);
+      // Asked before reading: a commit in between moves it on, and the next look reads again.
+      const generation = await nftables.generation(signal);
+      const current = known?.generation === generation ? known : undefined;
+      next = current;
+      if (current?.group === group) return { drift: [], steps: [] };
+      const state = current?.state ?? (await readTable(nftables, signal));
+      const plan = planTable(group, state, nftables.maxBatchBytes);
+      next = { generation, state: plan.after, group };
+      return plan;
     },
     async apply({ steps, refusal }) {
       if (refusal !== undefined) throw new Refusal(refusal);
+      const planned = next;
+      known = undefined;
       const nftables = await connect();
       for (const step of steps) if ("operations" in step) await nftables.batch(step.operations, signal);
+      if (planned === undefined) return;
+      // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
+      const generation = planned.generation + steps.length;
+      if (generation === (await nftables.generation(signal))) known = { ...planned, generation };
     },
     async remove() {
       const nftables = await connect();

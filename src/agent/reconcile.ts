@@ -108,10 +108,8 @@ function createCompiler(driver: Driver, options: Options): (config: MasqConfig) 
 async function reconcileGroup(driver: Driver, group: Group, { log, now }: ReconcileWorld): Promise<Plan> {
   const startedAt = now();
   const { rulesets } = group;
-  let plan = await driver.look(rulesets);
-  // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice.
-  if (plan.steps.length > 0 && group.inForce === rulesets) plan = await driver.look(rulesets);
-  await driver.apply(plan);
+  const plan = await driver.look(rulesets);
+  await driver.apply(plan, rulesets);
   for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt)) log.info(line);
   group.inForce = rulesets;
   return plan;

@@ -57,8 +57,11 @@ export function keptIntervals({ entries }: Ruleset): Interval[] {
 
 /** How one family's set gets the elements that it must have. */
 export interface SetPlan {
-  /** The set that the rules look up when all is done. */
+  /** The set that the rules look up when all is done, ... */
   readonly name: string;
+  readonly key: SetKey;
+  /** ... and what it then has. */
+  readonly wanted: readonly Interval[];
   /** Makes and fills a set that no rule looks up yet, in any number of transactions. */
   readonly create: readonly Operation[];
   /** Changes the set in place; each list is one transaction. */
@@ -70,16 +73,18 @@ export interface SetPlan {
 export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): SetPlan {
   const { family } = ruleset;
   const wanted = keptIntervals(ruleset);
+  const target = { key: KEYS[family], wanted };
   const name = activeSet(family, state);
   const present = state.sets.find(({ set }) => set.set === name);
   if (present === undefined) return replaceSet(family, name, wanted, state, "missing");
   if (!isOurs(present.set, family))
     return replaceSet(family, otherSet(family, name), wanted, state, "changed");
   const change = changeIntervals(present.elements, wanted);
-  if (change.removed.length + change.added.length === 0) return { name, create: [], changes: [], drift: [] };
+  if (change.removed.length + change.added.length === 0)
+    return { ...target, name, create: [], changes: [], drift: [] };
   const changes = packChange(family, name, change, maxBytes);
   if (changes === undefined) return replaceSet(family, otherSet(family, name), wanted, state, "changed");
-  return { name, create: [], changes, drift: [describeChange(name, change)] };
+  return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
 }
 
 /** The set that our rules look up now; before there are rules, the one that is there, or the first name. */
@@ -114,7 +119,7 @@ function replaceSet(
   if (state.sets.some((one) => one.set.set === set)) create.unshift({ op: "delete set", ...TABLE, set });
   if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
   const drift = { kind, where: `set ${set}`, expected: `${elements.length} intervals` };
-  return { name: set, create, changes: [], drift: [drift] };
+  return { name: set, key, wanted: elements, create, changes: [], drift: [drift] };
 }
 
 /** The change as transactions that fit, none of which leaves an address without its verdict; undefined if there are none. */

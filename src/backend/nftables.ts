@@ -36,13 +36,18 @@ export function ownerComment(chain: string): string {
   return `ip-masq-agent chain=${chain}`;
 }
 
+/** A plan, and what the table has when it is carried out and nobody else has touched it. */
+export interface TablePlan extends Plan<Batch> {
+  readonly after: TableState;
+}
+
 /** The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. */
-export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBytes: number): Plan<Batch> {
+export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBytes: number): TablePlan {
   const comment = ownerComment(rulesets[0]?.chain ?? "");
   const { table } = state;
   const addTable: Operation = { op: "add table", ...TABLE, comment };
   const message = badName(addTable) ?? foreignTable(table, comment) ?? badPorts(rulesets);
-  if (message !== undefined) return { drift: [], steps: [], refusal: message };
+  if (message !== undefined) return { drift: [], steps: [], refusal: message, after: state };
   const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
   const rules = planRules(rulesets, sets, state);
   const unused = removeUnused(sets, state);
@@ -50,7 +55,8 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
   const fill = splitBatches(create, maxBytes);
   const last = [...unused.flush, ...rules.operations, ...unused.remove];
   const odd = last.map(problemOf).find((problem) => problem !== undefined);
-  if (odd !== undefined) return { drift: [], steps: [], refusal: `table inet ${TABLE.table}: ${odd}; remove it` };
+  if (odd !== undefined)
+    return { drift: [], steps: [], refusal: `table inet ${TABLE.table}: ${odd}; remove it`, after: state };
   return {
     drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
     steps: [
@@ -60,6 +66,22 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
       // Said again, it wakes the table; by itself, for the kernel takes no new base chain in the same transaction.
       ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
     ],
+    after: stateAfter(rulesets, sets, comment),
+  };
+}
+
+/** Our table as it should be. Handles are the kernel's to give, and nothing here asks for them. */
+function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comment: string): TableState {
+  const handle = 0;
+  const names = sets.map(({ name }) => name);
+  return {
+    table: { ...TABLE, handle, dormant: false, comment },
+    chains: [{ ...CHAIN, handle, base: BASE }],
+    sets: sets.map(({ name, key, wanted }) => ({
+      set: { ...TABLE, set: name, handle, key, flags: ["interval"] },
+      elements: wanted,
+    })),
+    rules: tableRules(rulesets, names).map((statements) => ({ ...CHAIN, handle, statements })),
   };
 }
 

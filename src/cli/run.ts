@@ -4,6 +4,7 @@ import { type BackendName, type Choice, chooseBackend } from "../agent/choose.ts
 import { systemClock } from "../agent/clock.ts";
 import { type Driver, isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
+import { createHeapRelief } from "../agent/heap.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
@@ -118,14 +119,16 @@ async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<vo
   }
 }
 
-/** `reconcile`, and `then` once after the first pass without an error: what can wait until rules are in force. */
+/** `reconcile` and what follows a pass; `then` once, after the first without an error: what can wait until rules are in force. */
 function afterFirstSuccess(
   reconcile: () => Promise<Outcome>,
   then: () => Promise<void>,
 ): () => Promise<Outcome> {
   let done = false;
+  const relieveHeap = createHeapRelief();
   return async () => {
     const outcome = await reconcile();
+    relieveHeap();
     if (!done && outcome.errors.length === 0) {
       done = true;
       await then();

@@ -64,8 +64,19 @@ export function isPassedOn(cidr: Cidr): boolean {
   return (cidr.family === "IPv4" && cidr.text.includes(":")) || /\/0./.test(cidr.text);
 }
 
-export function lastAddress(cidr: Cidr): bigint {
-  return cidr.base + (1n << BigInt(ADDRESS_BITS[cidr.family] - cidr.bits)) - 1n;
+/** The bits that a prefix of each length leaves to hosts. A table, for lists of 100,000 ask for one each. */
+const HOST_BITS: Readonly<Record<Family, readonly bigint[]>> = {
+  IPv4: hostBits(ADDRESS_BITS.IPv4),
+  IPv6: hostBits(ADDRESS_BITS.IPv6),
+};
+
+function hostBits(width: number): bigint[] {
+  return Array.from({ length: width + 1 }, (_, bits) => (1n << BigInt(width - bits)) - 1n);
+}
+
+/** The highest address of the block. */
+export function lastAddress({ family, base, bits }: Cidr): bigint {
+  return base | (HOST_BITS[family][bits] ?? 0n);
 }
 
 /** `cidr` written canonically (RFC 5952 for IPv6). */

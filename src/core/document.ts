@@ -56,11 +56,11 @@ export function positionAt(text: string, at: number): Position {
   return locator(text)(at);
 }
 
-/** `positionAt` for many offsets in one text. */
+/** `positionAt` for many offsets in one text. The lines are counted when the first is asked for: mostly none is. */
 export function locator(text: string): (at: number) => Position {
-  const starts = [0];
-  for (const match of text.matchAll(/\r\n?|\n/g)) starts.push(match.index + match[0].length);
+  let starts: readonly number[] | undefined;
   return (at) => {
+    starts ??= lineStarts(text);
     let low = 0;
     let high = starts.length;
     while (high - low > 1) {
@@ -75,6 +75,12 @@ export function locator(text: string): (at: number) => Position {
     }
     return { line: low + 1, column };
   };
+}
+
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (const match of text.matchAll(/\r\n?|\n/g)) starts.push(match.index + match[0].length);
+  return starts;
 }
 
 function refuse(

@@ -25,26 +25,27 @@ export interface Choice {
  */
 export function longestPrefixIntervals(choices: readonly Choice[]): Interval[] {
   const intervals: Interval[] = [];
-  const open: Choice[] = [];
+  const open: { last: bigint; included: boolean }[] = [];
   let at = 0n;
   // What lies between the last boundary and this one belongs to the innermost open prefix.
-  const advance = (to: bigint) => {
-    if (to <= at) return;
-    if (open.at(-1)?.included === true) append(intervals, at, to - 1n);
-    at = to;
+  const advance = (end: bigint) => {
+    if (end < at) return;
+    if (open.at(-1)?.included === true) append(intervals, at, end);
+    at = end + 1n;
   };
-  const closeUntil = (address: bigint) => {
-    for (let top = open.at(-1); top !== undefined && lastAddress(top.cidr) < address; top = open.at(-1)) {
-      advance(lastAddress(top.cidr) + 1n);
+  const closeBefore = (address: bigint) => {
+    for (let top = open.at(-1); top !== undefined && top.last < address; top = open.at(-1)) {
+      advance(top.last);
       open.pop();
     }
   };
-  for (const choice of sortByAddress(choices)) {
-    closeUntil(choice.cidr.base);
-    advance(choice.cidr.base);
-    open.push(choice);
+  for (const { cidr, included } of sortByAddress(choices)) {
+    closeBefore(cidr.base);
+    if (open.length > 0) advance(cidr.base - 1n);
+    at = cidr.base;
+    open.push({ last: lastAddress(cidr), included });
   }
-  closeUntil(1n << 129n);
+  closeBefore(1n << 129n);
   return intervals;
 }
 
