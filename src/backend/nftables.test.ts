@@ -254,9 +254,13 @@ describe("a plan", () => {
     const asleep = { ...tableOf(model), dormant: true };
     expect(planned([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")], asleep)).toMatchInlineSnapshot(`
       {
-        "drift": [],
+        "drift": [
+          "table inet ip-masq-agent was [dormant] instead of [awake]",
+        ],
         "refusal": undefined,
-        "text": "",
+        "text": "# waking the table
+      add table inet ip-masq-agent { comment "ip-masq-agent chain=IP-MASQ-AGENT"; }
+      ",
       }
     `);
   });
@@ -327,7 +331,7 @@ describe("whatever state the table is in,", () => {
         for (const { family, address } of SAMPLES)
           expect(verdictOf(models.at(-1), family, address)).toBe(verdictOf(fresh, family, address));
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
@@ -348,7 +352,7 @@ describe("whatever state the table is in,", () => {
           expect(budget).toBeLessThanOrEqual(purpose === "programming rules" ? ENOUGH / 10 : most);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });
@@ -390,7 +394,7 @@ describe("while rules are in place,", () => {
           expect(changes.length).toBe(verdicts[0] === verdicts.at(-1) ? 0 : 1);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 120 },
     );
   });
 
@@ -423,6 +427,6 @@ test("no set is made, or filled for the first time, in the transaction of a rule
         expect(used.filter((set) => made.includes(set))).toEqual([]);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
