@@ -76,14 +76,17 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   const target = { key: KEYS[family], wanted };
   const name = activeSet(family, state);
   const present = state.sets.find(({ set }) => set.set === name);
-  if (present === undefined) return replaceSet(family, name, wanted, state, "missing");
+  if (present === undefined) return replaceSet(family, name, wanted, state);
   if (!isOurs(present.set, family))
-    return replaceSet(family, otherSet(family, name), wanted, state, "changed");
+    return replaceSet(family, otherSet(family, name), wanted, state, "a set of another kind");
   const change = changeIntervals(present.elements, wanted);
   if (change.removed.length + change.added.length === 0)
     return { ...target, name, create: [], changes: [], drift: [] };
   const changes = packChange(family, name, change, maxBytes);
-  if (changes === undefined) return replaceSet(family, otherSet(family, name), wanted, state, "changed");
+  if (changes === undefined) {
+    const actual = `${count(present.elements.length)}, too many of them others`;
+    return replaceSet(family, otherSet(family, name), wanted, state, actual);
+  }
   return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
 }
 
@@ -106,19 +109,26 @@ function isOurs({ key, flags, size }: ObservedSet, family: Family): boolean {
   return key === KEYS[family] && flags.join() === "interval" && size === undefined;
 }
 
-/** A set of this name that stands is no help: it may be half filled by an agent that was killed. */
+/**
+ * Makes a set of this name anew; one that stands is no help, for it may be half filled by an agent that was killed.
+ * `actual` says what is wrong with the other, if there is one.
+ */
 function replaceSet(
   family: Family,
   set: string,
   elements: readonly Interval[],
   state: TableState,
-  kind: "missing" | "changed",
+  actual?: string,
 ): SetPlan {
   const key = KEYS[family];
   const create: Operation[] = [{ op: "add set", ...TABLE, set, key }];
   if (state.sets.some((one) => one.set.set === set)) create.unshift({ op: "delete set", ...TABLE, set });
   if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
-  const drift = { kind, where: `set ${set}`, expected: `${elements.length} intervals` };
+  const expected = count(elements.length);
+  const drift: Drift =
+    actual === undefined
+      ? { kind: "missing", where: `set ${set}`, expected }
+      : { kind: "changed", where: `set ${otherSet(family, set)}`, expected, actual };
   return { name: set, key, wanted: elements, create, changes: [], drift: [drift] };
 }
 
@@ -164,8 +174,11 @@ function addElements(family: Family, set: string, elements: readonly Interval[])
   return { op: "add elements", ...TABLE, set, key: KEYS[family], elements };
 }
 
+function count(intervals: number): string {
+  return `${intervals} interval${intervals === 1 ? "" : "s"}`;
+}
+
 function describeChange(set: string, { removed, added }: IntervalChange): Drift {
-  const count = (number: number) => `${number} interval${number === 1 ? "" : "s"}`;
   return {
     kind: "changed",
     where: `set ${set}`,
