@@ -84,7 +84,7 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
     return { ...target, name, create: [], changes: [], drift: [] };
   const changes = packChange(family, name, change, maxBytes);
   if (changes === undefined) {
-    const actual = `${count(present.elements.length)}, too many of them others`;
+    const actual = `${count(present.elements.length)}, not the same`;
     return replaceSet(family, otherSet(family, name), wanted, state, actual);
   }
   return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
