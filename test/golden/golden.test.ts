@@ -1,17 +1,20 @@
 /**
- * What a configuration and a command line come to, as the text that iptables-restore is given. A case is a directory:
- * `flags` (one a line), `config.yaml`, if there is a file, and `iptables.txt`. A change of the texts is
- * made by `npm run golden` and reviewed as a diff.
+ * What a configuration and a command line come to, as the text that iptables-restore is given, and as the
+ * transactions that make a table of it where there is none. A case is a directory: `flags` (one a line),
+ * `config.yaml`, if there is a file, `iptables.txt` and `nft.txt`. A change of the texts is made by
+ * `npm run golden` and reviewed as a diff.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { probe } from "../../src/agent/probe.ts";
 import { iptablesBackend, renderRestore } from "../../src/backend/iptables.ts";
+import { planTable } from "../../src/backend/nftables.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { decodeConfig } from "../../src/core/config.ts";
 import { parsePorts } from "../../src/core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
+import { renderScript } from "../../src/nftables/text.ts";
 
 const ROOT = import.meta.dirname;
 /** A first line of `flags` such as `# iptables v1.4.7` names the tool's version. */
@@ -44,7 +47,7 @@ test("there are cases", () => {
   expect(cases.length).toBeGreaterThanOrEqual(12);
 });
 
-test.each(cases)("%s", async (name) => {
+test.each(cases)("%s with iptables", async (name) => {
   const { args, version, text } = readCase(name);
   const options = optionsOf(args);
   const decoded = decodeConfig(text, options);
@@ -58,4 +61,35 @@ test.each(cases)("%s", async (name) => {
     parts.push(`# ${tools(family).restore}\n${renderRestore(ruleset, capabilities)}`);
   }
   await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "iptables.txt"));
+});
+
+/** What is no problem for iptables, or only a matter of its age. */
+const IPTABLES_ONLY = ["as-written", "old-tool"];
+
+const EMPTY = { table: undefined, chains: [], sets: [], rules: [] };
+/** What the kernel's default buffers allow. */
+const MAX_BYTES = 425_952;
+
+test.each(cases.filter((name) => !IPTABLES_ONLY.includes(name)))("%s with nftables", async (name) => {
+  const { args, text } = readCase(name);
+  const options = { ...optionsOf(args), canonicalOnly: true };
+  const decoded = decodeConfig(text, options);
+  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
+  const rulesets = enabledFamilies(options).map((family) =>
+    compileRuleset(family, decoded.value.config, options),
+  );
+  const { steps } = planTable(rulesets, EMPTY, MAX_BYTES);
+  const parts = steps.map(({ operations, purpose }) => `# ${purpose}\n${renderScript(operations)}`);
+  await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "nft.txt"));
+});
+
+test("as-written with nftables is a problem of the configuration", () => {
+  const { args, text } = readCase("as-written");
+  const decoded = decodeConfig(text, { ...optionsOf(args), canonicalOnly: true });
+  expect(decoded.ok ? [] : decoded.problems.map(({ code }) => code)).toMatchInlineSnapshot(`
+    [
+      "cidr",
+      "cidr",
+    ]
+  `);
 });
