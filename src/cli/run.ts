@@ -84,11 +84,14 @@ async function start(
     log: log.named("agent/reconcile.ts"),
   };
   const driver = usesNftables ? nftables() : iptables(variant);
-  const reconcile = afterFirstSuccess(createReconciler(driver, rules, world), async () => {
-    const others = usesNftables ? [iptables("nft"), iptables("legacy")] : [nftables()];
-    await removeOthers(others, log);
-    if (!usesNftables) await warnOfLeftovers(iptablesBackend(variant), rules, tools);
-  });
+  const others = () => (usesNftables ? [iptables("nft"), iptables("legacy")] : [nftables()]);
+  const reconcile = afterwards(createReconciler(driver, rules, world), [
+    () => removeOthers(others(), log),
+    async () => {
+      if (!usesNftables) await warnOfLeftovers(iptablesBackend(variant), rules, tools);
+      return true;
+    },
+  ]);
   await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
   return undefined;
 }
@@ -102,8 +105,9 @@ async function choose(
   return chooseBackend(iptables, { run, open: openNftables });
 }
 
-/** New rules first, then the old ones away: both give the same verdicts while both stand. */
-async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<void> {
+/** New rules first, then the old ones away: both give the same verdicts while both stand. Says whether all are away. */
+async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<boolean> {
+  let done = true;
   for (const driver of drivers) {
     try {
       for (const place of await driver.remove())
@@ -111,27 +115,28 @@ async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<vo
     } catch (error) {
       if (!isFailure(error)) throw error;
       // A platform without the addon never had a table of ours.
-      if (!(error instanceof NetlinkUnavailable))
-        log.warning(`cannot remove what another backend may have left: ${error.message}`);
+      if (error instanceof NetlinkUnavailable) continue;
+      log.warning(`cannot remove what another backend may have left, trying again: ${error.message}`);
+      done = false;
     } finally {
       driver.close();
     }
   }
+  return done;
 }
 
-/** `reconcile` and what follows a pass; `then` once, after the first without an error: what can wait until rules are in force. */
-function afterFirstSuccess(
+/** `reconcile`, and after a pass without an error what can wait until rules are in force, each until it says that it is done. */
+function afterwards(
   reconcile: () => Promise<Outcome>,
-  then: () => Promise<void>,
+  tasks: (() => Promise<boolean>)[],
 ): () => Promise<Outcome> {
-  let done = false;
   const relieveHeap = createHeapRelief();
   return async () => {
     const outcome = await reconcile();
     relieveHeap();
-    if (!done && outcome.errors.length === 0) {
-      done = true;
-      await then();
+    while (tasks[0] !== undefined && outcome.errors.length === 0) {
+      if (!(await tasks[0]())) break;
+      tasks.shift();
     }
     return outcome;
   };
