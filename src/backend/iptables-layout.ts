@@ -28,16 +28,18 @@ export function chainLayout({ family, entries, masquerade }: Ruleset): Layout {
   return { entries: cidrs.map((cidr) => ({ cidr, verdict: "return", reason: "configured" })) };
 }
 
-/** Link-local stays a rule of its own, as the Go program's, unless exceptions have to be weighed against it. */
+/**
+ * Link-local stays a rule of its own, as the Go program's, unless exceptions have to be weighed against it. It is in
+ * the set all the same: a set is changed before the chain is, and in between nothing may be missing from both.
+ */
 export function setLayout(ruleset: Ruleset): Layout {
   const { entries } = ruleset;
   const hasExceptions = entries.some(({ verdict }) => verdict === "masquerade");
   const inChain = hasExceptions ? [] : entries.filter(({ reason }) => reason === "link-local");
-  const inSet = entries.filter((entry) => !inChain.includes(entry));
-  const bad = inSet.find(({ cidr }) => isPassedOn(cidr))?.cidr;
+  const bad = entries.find(({ cidr }) => isPassedOn(cidr))?.cidr;
   const refusal =
     bad === undefined
       ? {}
       : { refusal: `write ${formatCidr(bad)} instead of ${bad.text}, which ipset reads differently` };
-  return { entries: inChain, set: { name: setName(ruleset), elements: setElements(inSet) }, ...refusal };
+  return { entries: inChain, set: { name: setName(ruleset), elements: setElements(entries) }, ...refusal };
 }
