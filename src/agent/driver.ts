@@ -18,6 +18,8 @@ export interface Driver {
   readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<void>;
   /** Removes all that is ours, in every family; says what was there. */
   readonly remove: () => Promise<readonly string[]>;
+  /** Removes what an earlier agent on the same backend has left and no rule uses any more. */
+  readonly tidy: () => Promise<void>;
   /** Gives back what the driver holds open. */
   readonly close: () => void;
 }

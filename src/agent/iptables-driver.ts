@@ -57,6 +57,11 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (ruleset !== undefined) inForce.set(ruleset.family, ruleset);
     },
     remove: () => removeAll(backend, chain, world),
+    async tidy() {
+      for (const family of known.keys()) {
+        if (!withSet.has(family)) await removeStaleSet(backend, { chain, family }, world);
+      }
+    },
     close: () => {},
   };
 }
@@ -140,6 +145,17 @@ async function removal(
     if (log.v(2)) log.info(`${family}: cannot look for rules to remove: ${error.message}`, 2);
     return [];
   }
+}
+
+/** A set that an agent with a longer list, or a lower threshold, has left. */
+async function removeStaleSet(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  { run, log }: ToolWorld,
+): Promise<void> {
+  if ((await leftSet(backend, target, run)) === undefined) return;
+  for (const script of backend.discardSet(target)) await run(script);
+  log.info(`${target.family}: removed the set of a list that is short by now`);
 }
 
 /** Without the tool, there is no set that could be removed. */

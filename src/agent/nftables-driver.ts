@@ -71,6 +71,8 @@ export function nftablesDriver(
       await nftables.batch([{ op: "delete table", ...TABLE }], signal);
       return [`table inet ${TABLE.table}`];
     },
+    // Whatever is unused in our table is drift, and goes with the first pass.
+    tidy: async () => {},
     close() {
       connection?.then((nftables) => nftables.close()).catch(() => {});
       connection = undefined;

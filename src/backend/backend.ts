@@ -83,8 +83,9 @@ export interface Backend {
   readonly parse: (ruleset: Ruleset, capabilities: Capabilities, answers: readonly Answer[]) => Observed;
   /** Whether the ruleset is long enough for a set, if the tool for it is there. */
   readonly wantsSet: (ruleset: Ruleset) => boolean;
-  /** The script that shows our set, and the elements that it shows; undefined if there is no such set. */
+  /** The script that shows our set, those that remove it, and the elements that are shown; undefined if there is no such set. */
   readonly inspectSet: (ruleset: Pick<Ruleset, "chain" | "family">) => Script;
+  readonly discardSet: (ruleset: Pick<Ruleset, "chain" | "family">) => readonly Script[];
   readonly parseSet: (answer: Answer) => readonly string[] | undefined;
   readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan<Script>;
   /** Scripts that remove all that is ours in a family: what `observed` shows, and `jumps` jumps to it. */

@@ -45,6 +45,7 @@ export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): B
     },
     wantsSet,
     inspectSet: saveSet,
+    discardSet: (ruleset) => destroySets(setName(ruleset)),
     parseSet: (answer) => (answer.exitCode === 0 ? parseElements(answer.stdout) : undefined),
     remove: (ruleset, capabilities, observed, jumps) =>
       removeScripts(tools(ruleset.family), ruleset, capabilities, observed, jumps),
@@ -137,7 +138,7 @@ function planScripts(
   return { drift: [...drift, ...changed], steps: [...steps, ...set.after] };
 }
 
-/** First what decides, the jump; then what it led to. */
+/** First what decides, the jump; last the chain, which shows the next agent that this was not finished. */
 function removeScripts(
   tools: Tools,
   ruleset: Pick<Ruleset, "chain" | "family">,
@@ -156,8 +157,9 @@ function removeScripts(
   const discard = command(tools, capabilities, ["-X", chain, "-t", "nat"], `removing chain "${chain}"`);
   return [
     ...Array.from({ length: jumps }, () => remove),
-    ...(rules === undefined ? [] : [flush, discard]),
+    ...(rules === undefined ? [] : [flush]),
     ...(set === undefined ? [] : destroySets(setName(ruleset))),
+    ...(rules === undefined ? [] : [discard]),
   ];
 }
 

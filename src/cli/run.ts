@@ -2,12 +2,13 @@
 
 import { type BackendName, type Choice, chooseBackend } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
-import { type Driver, isFailure } from "../agent/driver.ts";
+import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { createHeapRelief } from "../agent/heap.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
+import { removeOthers, variantsWith } from "../agent/move.ts";
 import { nftablesDriver } from "../agent/nftables-driver.ts";
 import { probe } from "../agent/probe.ts";
 import { createReconciler, type Outcome } from "../agent/reconcile.ts";
@@ -16,7 +17,6 @@ import type { Answer, Script } from "../backend/backend.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
-import { NetlinkUnavailable } from "../nftables/errors.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
@@ -84,13 +84,12 @@ async function start(
     log: log.named("agent/reconcile.ts"),
   };
   const driver = usesNftables ? nftables() : iptables(variant);
-  const others = () => (usesNftables ? [iptables("nft"), iptables("legacy")] : [nftables()]);
-  const reconcile = afterwards(createReconciler(driver, rules, world), [
-    () => removeOthers(others(), log),
-    async () => {
-      if (!usesNftables) await warnOfLeftovers(iptablesBackend(variant), rules, tools);
-      return true;
-    },
+  const others = async () =>
+    usesNftables ? (await variantsWith(options.masqChain, openNftables)).map(iptables) : [nftables()];
+  const reconcile = afterwards(createReconciler(driver, rules, world), log, [
+    () => removeOthers(others, log),
+    driver.tidy,
+    async () => (usesNftables ? undefined : warnOfLeftovers(iptablesBackend(variant), rules, tools)),
   ]);
   await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
   return undefined;
@@ -105,38 +104,24 @@ async function choose(
   return chooseBackend(iptables, { run, open: openNftables });
 }
 
-/** New rules first, then the old ones away: both give the same verdicts while both stand. Says whether all are away. */
-async function removeOthers(drivers: readonly Driver[], log: Logger): Promise<boolean> {
-  let done = true;
-  for (const driver of drivers) {
-    try {
-      for (const place of await driver.remove())
-        log.info(`removed what an agent with another backend had left: ${place}`);
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      // A platform without the addon never had a table of ours.
-      if (error instanceof NetlinkUnavailable) continue;
-      log.warning(`cannot remove what another backend may have left, trying again: ${error.message}`);
-      done = false;
-    } finally {
-      driver.close();
-    }
-  }
-  return done;
-}
-
-/** `reconcile`, and after a pass without an error what can wait until rules are in force, each until it says that it is done. */
+/**
+ * `reconcile`, and after a pass without an error what can wait until rules are in force: each task once, the next
+ * when the one before has succeeded.
+ */
 function afterwards(
   reconcile: () => Promise<Outcome>,
-  tasks: (() => Promise<boolean>)[],
+  log: Logger,
+  tasks: (() => Promise<void>)[],
 ): () => Promise<Outcome> {
   const relieveHeap = createHeapRelief();
   return async () => {
     const outcome = await reconcile();
     relieveHeap();
-    while (tasks[0] !== undefined && outcome.errors.length === 0) {
-      if (!(await tasks[0]())) break;
-      tasks.shift();
+    try {
+      for (; tasks[0] !== undefined && outcome.errors.length === 0; tasks.shift()) await tasks[0]();
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
     }
     return outcome;
   };

@@ -1,0 +1,52 @@
+/**
+ * Moving between backends: new rules first, then the old ones away. Both give the same verdicts while both stand,
+ * so that no packet is treated wrongly in between; a move that was cut short is finished at the next start.
+ */
+import type { IptablesVariant } from "../backend/iptables.ts";
+import { FAMILIES } from "../core/cidr.ts";
+import { isNotFound, NetlinkUnavailable } from "../nftables/errors.ts";
+import { chain as chainQuery } from "../nftables/query.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import type { Logger } from "../observe/log.ts";
+import type { Driver } from "./driver.ts";
+import { legacyTables } from "./legacy.ts";
+
+/**
+ * The variants in which a chain of this name may stand. Asked over netlink, so that an agent on nftables runs no
+ * tool unless there is something for it to do.
+ */
+export async function variantsWith(chain: string, open: () => Promise<Nftables>): Promise<IptablesVariant[]> {
+  const nftables = await open();
+  try {
+    const inNft = (await exists(nftables, "ip", chain)) || (await exists(nftables, "ip6", chain));
+    const inLegacy = FAMILIES.some((family) => legacyTables(family).includes("nat"));
+    return [...(inNft ? (["nft"] as const) : []), ...(inLegacy ? (["legacy"] as const) : [])];
+  } finally {
+    nftables.close();
+  }
+}
+
+async function exists(nftables: Nftables, family: "ip" | "ip6", chain: string): Promise<boolean> {
+  try {
+    await nftables.read(chainQuery({ family, table: "nat", chain }));
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/** Removes what is not used any more. Throws a failure, and leaves the rest for the next time. */
+export async function removeOthers(others: () => Promise<readonly Driver[]>, log: Logger): Promise<void> {
+  for (const driver of await others()) {
+    try {
+      for (const place of await driver.remove())
+        log.info(`removed what an agent with another backend had left: ${place}`);
+    } catch (error) {
+      // A platform without the addon never had a table of ours.
+      if (!(error instanceof NetlinkUnavailable)) throw error;
+    } finally {
+      driver.close();
+    }
+  }
+}
