@@ -69,9 +69,16 @@ function senderOf(probe: string, { address, port }: Seen, toPorts: boolean): str
 
 /** Waits until the agent has said so often that it has put rules in force. */
 async function inForce(agent: Agent, times: number, one: Case): Promise<void> {
+  let ended: string | undefined;
+  void agent.ended.then((how) => {
+    ended = String(how);
+  });
   await eventually(() => {
     const said = agent.log().split(": programmed ").length - 1;
-    if (said < times) throw new Error(`not programmed: ${JSON.stringify(one.fields)}`);
+    if (said >= times) return;
+    throw new Error(
+      `not in force (the agent ${ended ?? "lives"}, ${said} of ${times}): ${JSON.stringify(one.fields)}`,
+    );
   });
 }
 
