@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../src/cli/options.ts";
 import { decodeConfig } from "../src/core/config.ts";
-import { type Node, parseDocument } from "../src/core/document.ts";
+import { parseDocument } from "../src/core/document.ts";
 import type { FlagTable } from "../src/core/flags.ts";
+import type { Node } from "../src/core/node.ts";
 import { renderProblem } from "../src/core/problem.ts";
 
 type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };

@@ -13,7 +13,7 @@ import {
 } from "../core/flags.ts";
 import { boolType, countType, stringType, wordType } from "../core/flagtypes.ts";
 import { goQuote } from "../core/quote.ts";
-import type { LogSettings } from "../observe/log.ts";
+import type { LogSettings } from "../observe/logtypes.ts";
 import { klogFlags, logSettings } from "./klog.ts";
 
 /** Every flag of `run`; the other commands add theirs to it. */

@@ -4,8 +4,9 @@
  * repeated key is applied again, and a null in a list keeps what the decoder's slice held at that index, which at
  * first is the default list.
  */
-import type { Node, Position } from "./document.ts";
+import type { Position } from "./document.ts";
 import { parseDuration, toMilliseconds } from "./duration.ts";
+import type { Node } from "./node.ts";
 import type { Problem, ProblemCode } from "./problem.ts";
 
 /** What the command line says about the defaults. */

@@ -7,28 +7,12 @@
  * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
 import { parseJson } from "./json.ts";
+import type { Node } from "./node.ts";
 import type { Problem, ProblemCode, Result } from "./problem.ts";
 import { decodeBytes, replaceLoneBytes } from "./yaml-bytes.ts";
 import { decodeYaml } from "./yaml-decode.ts";
 import { parseYaml } from "./yaml-parse.ts";
 import { readYaml } from "./yaml-read.ts";
-
-/** A value of the document, in JSON's kinds. `at` is a character offset into `Document.text`. */
-export type Node =
-  | { readonly kind: "null"; readonly at: number }
-  | { readonly kind: "boolean"; readonly at: number; readonly value: boolean }
-  /** `literal` is the number as Go's encoding/json would see it, e.g. `1e+21`. */
-  | { readonly kind: "number"; readonly at: number; readonly literal: string }
-  | { readonly kind: "string"; readonly at: number; readonly value: string }
-  | { readonly kind: "array"; readonly at: number; readonly items: readonly Node[] }
-  | { readonly kind: "object"; readonly at: number; readonly members: readonly Member[] };
-
-/** One member of an object, in the order in which Go's decoder would see it. */
-export interface Member {
-  readonly key: string;
-  readonly at: number;
-  readonly value: Node;
-}
 
 export interface Document {
   readonly format: "json" | "yaml";

@@ -2,7 +2,7 @@
  * JSON as Go's encoding/json scans it: the same grammar, limits and messages, but into nodes that keep their
  * places, every duplicate member, and numbers as written. JSON.parse would lose all three.
  */
-import type { Member, Node } from "./document.ts";
+import type { Member, Node } from "./node.ts";
 import { isLoneByte, replaceLoneBytes } from "./yaml-bytes.ts";
 
 export type JsonParsed =

@@ -5,7 +5,7 @@
  * yaml.v2 counts its steps to stop documents that multiply through aliases, so the steps here are its own,
  * in its order. They are kept on a stack of frames, as JavaScript's own stack is too short.
  */
-import type { Node } from "./document.ts";
+import type { Node } from "./node.ts";
 import { replaceLoneBytes } from "./yaml-bytes.ts";
 import type { YamlFailure } from "./yaml-cursor.ts";
 import { inspect, MAX_JSON_DEPTH } from "./yaml-inspect.ts";

@@ -1,5 +1,5 @@
 /** What YAML can say and JSON can't, looked for in the finished tree: what was replaced by then did no harm. */
-import type { Node } from "./document.ts";
+import type { Node } from "./node.ts";
 import type { YamlFailure } from "./yaml-cursor.ts";
 
 /** encoding/json's limit, which the JSON has to pass when it is read. */

@@ -1,5 +1,5 @@
 /** Go maps with keys of any type -> JSON objects with sorted strings, as sigs.k8s.io/yaml and encoding/json do. */
-import type { Member, Node } from "./document.ts";
+import type { Member, Node } from "./node.ts";
 import { replaceLoneBytes, sortByBytes } from "./yaml-bytes.ts";
 import type { YamlFailure } from "./yaml-cursor.ts";
 import { floatKey } from "./yaml-number.ts";

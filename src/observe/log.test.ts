@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { createLogger, type LogSettings, type LogWorld } from "./log.ts";
+import { createLogger } from "./log.ts";
+import type { LogSettings, LogWorld } from "./logtypes.ts";
 import { processWorld } from "./logworld.ts";
 
 const SETTINGS: LogSettings = {

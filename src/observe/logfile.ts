@@ -5,18 +5,10 @@
  */
 
 import { join } from "node:path";
-import type { LogSettings, LogWorld, SeverityNumber } from "./log.ts";
 import { clockTime, two } from "./logline.ts";
+import type { LogFile, LogSettings, LogWorld, SeverityNumber } from "./logtypes.ts";
 
 const TAGS = ["INFO", "WARNING", "ERROR", "FATAL"] as const;
-
-/** A file that takes lines. */
-export interface LogFile {
-  /** Bytes that it held when it was opened. */
-  readonly size: number;
-  write(text: string): void;
-  close(): void;
-}
 
 /** The log cannot be written at all; klog ends the program with exit code 2. */
 export class LogFileError extends Error {

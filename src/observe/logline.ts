@@ -10,7 +10,7 @@
  */
 
 import { basename } from "node:path";
-import type { LogSettings, ModuleLevel, SeverityNumber } from "./log.ts";
+import type { LogSettings, ModuleLevel, SeverityNumber } from "./logtypes.ts";
 
 const LETTERS = "IWEF";
 const ERROR = 2;

@@ -2,8 +2,7 @@
 
 import { closeSync, fstatSync, openSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
-import type { LogPlace, LogWorld } from "./log.ts";
-import type { LogFile } from "./logfile.ts";
+import type { LogFile, LogPlace, LogWorld } from "./logtypes.ts";
 
 const STDERR = 2;
 /** How long a full pipe is waited for, in all, before the rest of a line is dropped. */

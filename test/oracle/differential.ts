@@ -12,10 +12,11 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { formatCidr, isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { decodeConfig } from "../../src/core/config.ts";
-import { type Node, parseDocument } from "../../src/core/document.ts";
+import { parseDocument } from "../../src/core/document.ts";
 import { parseDuration } from "../../src/core/duration.ts";
 import { boolType } from "../../src/core/flagtypes.ts";
 import { parseGoInt } from "../../src/core/integer.ts";
+import type { Node } from "../../src/core/node.ts";
 import { documentSeeds, generateDocument, type Random, randomFrom } from "./corpus.ts";
 import {
   generateBoolean,

@@ -1,5 +1,6 @@
 /** A logger whose lines stay here, without headers and times: `E Error ...`. */
-import { createLogger, type Logger, type LogSettings } from "../../src/observe/log.ts";
+import { createLogger, type Logger } from "../../src/observe/log.ts";
+import type { LogSettings } from "../../src/observe/logtypes.ts";
 
 const SETTINGS: LogSettings = {
   format: "text",

@@ -58,11 +58,28 @@ export function createNat(family: "IPv4" | "IPv6", version = "v1.8.9 (nf_tables)
       const head = chain === "POSTROUTING" ? "-P POSTROUTING ACCEPT" : `-N ${chain}`;
       return { ...OK, stdout: [head, ...rules.map((rule) => `-A ${chain} ${rule}`), ""].join("\n") };
     }
+    if (verb === "-F") {
+      chains.set(chain, []);
+      return OK;
+    }
+    if (verb === "-X") {
+      const isJumpedTo = [...chains.values()].flat().some((rule) => rule.endsWith(` -j ${chain}`));
+      if (rules.length > 0 || isJumpedTo)
+        return refuse(4, "iptables: CHAIN_DEL failed (Device or resource busy)\n");
+      chains.delete(chain);
+      return OK;
+    }
     const table = rest.indexOf("-t");
     const rule = printRule([...rest.slice(0, table), ...rest.slice(table + 2)]);
     const target = rest.at(-1) ?? "";
     if (!chains.has(target)) return refuse(2, `iptables: Chain '${target}' does not exist\n`);
     if (verb === "-C") return rules.includes(rule) ? OK : refuse(1, "iptables: Bad rule\n");
+    if (verb === "-D") {
+      const at = rules.indexOf(rule);
+      if (at < 0) return refuse(1, "iptables: Bad rule\n");
+      rules.splice(at, 1);
+      return OK;
+    }
     if (verb !== "-A") throw new Error(`the model knows no ${verb}`);
     rules.push(rule);
     return OK;

@@ -1,0 +1,67 @@
+/** What the parts of the logger tell one another. */
+
+/** What the logging flags ask for. */
+export interface LogSettings {
+  readonly format: "text" | "json";
+  /** `--v`. */
+  readonly verbosity: number;
+  /** `--vmodule`. */
+  readonly modules: readonly ModuleLevel[];
+  readonly toStderr: boolean;
+  readonly alsoToStderr: boolean;
+  /** Numbers of severities, but any number is allowed. */
+  readonly stderrThreshold: number;
+  readonly alsoToStderrThreshold: number;
+  /** `--legacy_stderr_threshold_behavior`. */
+  readonly ignoreThreshold: boolean;
+  /** `--log_dir`; empty: the temporary directory. */
+  readonly directory: string;
+  /** `--log_file`; wins over the directory. */
+  readonly file: string;
+  readonly maxFileBytes: number;
+  readonly skipHeaders: boolean;
+  readonly skipFileHeaders: boolean;
+  readonly addDirectory: boolean;
+  readonly oneOutput: boolean;
+}
+
+/** One item of `--vmodule`: a file name or glob, without extension, and its level. */
+export interface ModuleLevel {
+  readonly pattern: string;
+  readonly level: number;
+}
+
+/** Their numbers, as thresholds count them. */
+export type SeverityNumber = 0 | 1 | 2 | 3;
+
+/** A file that takes lines. */
+export interface LogFile {
+  /** Bytes that it held when it was opened. */
+  readonly size: number;
+  write(text: string): void;
+  close(): void;
+}
+
+/** What the logger needs of the world. */
+export interface LogWorld {
+  /** Milliseconds since 1970; a fraction is printed as microseconds. */
+  now(): number;
+  readonly pid: number;
+  /** Never throws: a reader of stderr that is gone is no reason to stop. */
+  writeStderr(text: string): void;
+  /** Throws Node's errors. */
+  openFile(path: string, mode: "append" | "truncate"): LogFile;
+  /** Makes or replaces a symbolic link; failing is of no consequence. */
+  link(target: string, path: string): void;
+  /** Asked only when a file is opened. */
+  place(): LogPlace;
+}
+
+/** What log files' names and headers say about where they come from. */
+export interface LogPlace {
+  readonly program: string;
+  readonly host: string;
+  readonly user: string;
+  readonly temporary: string;
+  readonly build: string;
+}
