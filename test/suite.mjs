@@ -46,6 +46,17 @@ const stages = [
     needsRoot: true,
   },
   {
+    name: "recorded facts on Node 24 (--watch=false)",
+    argv: [
+      "sh",
+      "-c",
+      `exec ${REPLAY.join(" ")} --agent "$(scripts/node24.sh) dist/ip-masq-agent.cjs --watch=false" --deviations test/conformance/deviations.json`,
+    ],
+    counts: lastLineCounts,
+    needsRoot: true,
+    proveOnly: true,
+  },
+  {
     name: "fuzz",
     argv: [
       "node",
