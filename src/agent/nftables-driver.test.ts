@@ -1,0 +1,264 @@
+import { describe, expect, test } from "vitest";
+import { rulesetOf } from "../../test/support/config.ts";
+import { applyBatch, type Model, stateOf } from "../../test/support/table.ts";
+import { ownerComment } from "../backend/nftables.ts";
+import { CHAIN } from "../backend/nftables-sets.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
+import type { Query } from "../nftables/query.ts";
+import { renderName } from "../nftables/text.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import { nftablesDriver } from "./nftables-driver.ts";
+
+const NAME = "IP-MASQ-AGENT";
+
+const ipv4 = (...cidrs: string[]) => rulesetOf("IPv4", `nonMasqueradeCIDRs: ${JSON.stringify(cidrs)}`);
+const ipv6 = rulesetOf("IPv6", "", { enableIPv6: true });
+
+/** A kernel with our table, or none, and a driver for it. */
+function setUp(start?: Model) {
+  const kernel = {
+    model: start,
+    generation: 7,
+    calls: [] as string[],
+    closed: 0,
+    opened: 0,
+    fail: undefined as Error | undefined,
+  };
+  const answer = (what: string): unknown => {
+    const { table, chains, sets, rules } = stateOf(kernel.model);
+    const [kind = "", ...name] = what.split(" ");
+    if (kind === "table") {
+      if (table === undefined) throw new NftablesError({ code: "ENOENT", what, why: "not there" });
+      return table;
+    }
+    if (kind === "sets") return sets.map(({ set }) => set);
+    if (kind === "elements") return sets.find(({ set }) => set.set === name.at(-1))?.elements ?? [];
+    if (kind === "chains") return chains;
+    if (what === `rules of inet ip-masq-agent ${CHAIN.chain}`) return rules;
+    throw new Error(`the model is not asked for ${what}`);
+  };
+  const failing = () => {
+    const { fail } = kernel;
+    kernel.fail = undefined;
+    if (fail !== undefined) throw fail;
+  };
+  const nftables: Nftables = {
+    async read<T>({ what }: Query<T>) {
+      failing();
+      kernel.calls.push(what);
+      return answer(what) as T;
+    },
+    async batch(operations) {
+      failing();
+      kernel.calls.push(operations.map(renderName).join("; "));
+      kernel.model = applyBatch(kernel.model, operations);
+      kernel.generation++;
+    },
+    generation: async () => kernel.generation,
+    maxBatchBytes: 400_000,
+    close: () => kernel.closed++,
+  };
+  const open = async () => {
+    failing();
+    kernel.opened++;
+    return nftables;
+  };
+  const driver = nftablesDriver(NAME, new AbortController().signal, open);
+  const pass = async (...group: Ruleset[]) => {
+    kernel.calls.length = 0;
+    const plan = await driver.look(group);
+    await driver.apply(plan, group);
+    return { plan, calls: kernel.calls.slice() };
+  };
+  return { kernel, driver, pass };
+}
+
+const EPERM = new NftablesError({ code: "EPERM", what: "table", why: "may not" });
+
+test("both families are one group, in one table", () => {
+  const { driver } = setUp();
+  const group = [ipv4(), ipv6];
+  expect(driver.groups(group)).toEqual([group]);
+  expect(driver.place(group)).toBe("table inet ip-masq-agent");
+});
+
+test("a fresh kernel is asked for the table only, and gets all of it", async () => {
+  const { pass } = setUp();
+  expect((await pass(ipv4("10.0.0.0/8"), ipv6)).calls).toMatchInlineSnapshot(`
+    [
+      "table inet ip-masq-agent",
+      "add table inet ip-masq-agent; add set inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4; add set inet ip-masq-agent keep-ipv6; add element inet ip-masq-agent keep-ipv6",
+      "add chain inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting",
+    ]
+  `);
+});
+
+test("an earlier agent's table is read, and one element changed", async () => {
+  const first = setUp();
+  await first.pass(ipv4("10.0.0.0/8"));
+  const second = setUp(first.kernel.model);
+  expect((await second.pass(ipv4("10.0.0.0/8", "12.0.0.0/8"))).calls).toMatchInlineSnapshot(`
+    [
+      "table inet ip-masq-agent",
+      "sets of inet ip-masq-agent",
+      "elements of inet ip-masq-agent keep-ipv4",
+      "chains of inet ip-masq-agent",
+      "rules of inet ip-masq-agent postrouting",
+      "add element inet ip-masq-agent keep-ipv4",
+    ]
+  `);
+});
+
+describe("a plan that was carried out", () => {
+  test("leaves nothing to do for an agent that reads all of it", async () => {
+    const { pass, kernel } = setUp();
+    const group = [ipv4("10.0.0.0/8"), ipv6];
+    await pass(...group);
+    expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
+  });
+
+  test("and after which nobody else committed is not read again, nor for another list", async () => {
+    const { driver, pass, kernel } = setUp();
+    const group = [ipv4("10.0.0.0/8")];
+    await driver.apply(await driver.look(group), group);
+    kernel.calls.length = 0;
+    await driver.apply(await driver.look(group), group);
+    expect(kernel.calls).toEqual([]);
+    expect((await pass(ipv4("11.0.0.0/8"))).calls).toEqual([
+      "delete element inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4",
+    ]);
+  });
+
+  test("is read again once somebody commits, and healed", async () => {
+    const { driver, kernel } = setUp();
+    const group = [ipv4("10.0.0.0/8")];
+    await driver.apply(await driver.look(group), group);
+    kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
+    kernel.generation++;
+    const plan = await driver.look(group);
+    expect(plan.drift).toHaveLength(3);
+    await driver.apply(plan, group);
+    expect((await driver.look(group)).steps).toEqual([]);
+  });
+
+  test("while somebody committed is not taken for granted", async () => {
+    const { driver, kernel } = setUp();
+    const group = [ipv4("10.0.0.0/8")];
+    const plan = await driver.look(group);
+    kernel.generation++;
+    await driver.apply(plan, group);
+    kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
+    expect((await driver.look(group)).drift).toHaveLength(3);
+  });
+
+  test("is not taken for granted if it failed half way", async () => {
+    const { driver, kernel } = setUp();
+    const group = [ipv4("10.0.0.0/8")];
+    const plan = await driver.look(group);
+    kernel.fail = EPERM;
+    await expect(driver.apply(plan, group)).rejects.toThrow("EPERM");
+    await driver.apply(await driver.look(group), group);
+    expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
+  });
+});
+
+describe("the socket", () => {
+  test("is opened once, when it is needed", async () => {
+    const { kernel, pass } = setUp();
+    expect(kernel.opened).toBe(0);
+    for (const cidr of ["10.0.0.0/8", "11.0.0.0/8"]) await pass(ipv4(cidr));
+    expect(kernel.opened).toBe(1);
+  });
+
+  test("is opened again after it could not be", async () => {
+    const { kernel, pass, driver } = setUp();
+    kernel.fail = new NetlinkUnavailable("linux-x64", new Error("no native build"));
+    await expect(driver.look([ipv4()])).rejects.toThrow(NetlinkUnavailable);
+    await pass(ipv4());
+    expect(kernel.opened).toBe(1);
+    expect(kernel.model).toBeDefined();
+  });
+
+  test("that failed to answer is asked again", async () => {
+    const { kernel, pass } = setUp();
+    kernel.fail = EPERM;
+    await expect(pass(ipv4()).catch((error: Error) => Promise.reject(error))).rejects.toThrow("EPERM");
+    await pass(ipv4());
+    expect(kernel.model).toBeDefined();
+  });
+
+  test("is closed, and opened anew for whoever asks after that", async () => {
+    const { kernel, pass, driver } = setUp();
+    driver.close();
+    await pass(ipv4());
+    driver.close();
+    driver.close();
+    await Promise.resolve();
+    expect([kernel.opened, kernel.closed]).toEqual([1, 1]);
+    await pass(ipv4());
+    expect(kernel.opened).toBe(2);
+  });
+});
+
+describe("a foreign table", () => {
+  const foreign = { comment: ownerComment("OTHER"), chains: {}, sets: {} };
+
+  test("is refused, as an error, and stays", async () => {
+    const { kernel, pass } = setUp(foreign);
+    await expect(pass(ipv4("10.0.0.0/8"))).rejects.toThrow("it is not ours");
+    expect(kernel.model).toEqual(foreign);
+  });
+
+  test("is not removed", async () => {
+    const { kernel, driver } = setUp(foreign);
+    expect(await driver.remove()).toEqual([]);
+    expect(kernel.model).toEqual(foreign);
+  });
+
+  test("may make room for ours", async () => {
+    const { kernel, pass } = setUp(foreign);
+    await expect(pass(ipv4("10.0.0.0/8"))).rejects.toThrow("it is not ours");
+    kernel.model = undefined;
+    kernel.generation++;
+    await pass(ipv4("10.0.0.0/8"));
+    expect(stateOf(kernel.model).table?.comment).toBe(ownerComment(NAME));
+  });
+});
+
+describe("removing", () => {
+  test("where there is nothing does nothing", async () => {
+    const { kernel, driver } = setUp();
+    expect(await driver.remove()).toEqual([]);
+    expect(kernel.generation).toBe(7);
+  });
+
+  test("takes the table with all that it has", async () => {
+    const { kernel, driver, pass } = setUp();
+    await pass(ipv4("10.0.0.0/8"), ipv6);
+    expect(await driver.remove()).toEqual(["table inet ip-masq-agent"]);
+    expect(kernel.model).toBeUndefined();
+  });
+
+  test("that cannot look is a failure", async () => {
+    const { kernel, driver } = setUp();
+    await driver.look([ipv4()]);
+    kernel.fail = EPERM;
+    await expect(driver.remove()).rejects.toThrow("EPERM");
+  });
+});
+
+test("of a set whose keys are no addresses only its name is asked for", async () => {
+  const start = setUp();
+  await start.pass(ipv4("10.0.0.0/8"));
+  const { sets, ...rest } = start.kernel.model ?? { chains: {}, sets: {} };
+  const { kernel, pass } = setUp({
+    ...rest,
+    sets: { ...sets, theirs: { key: "type 13", flags: [], elements: [] } },
+  });
+  const { calls } = await pass(ipv4("10.0.0.0/8"));
+  expect(calls.filter((call) => call.startsWith("elements"))).toEqual([
+    "elements of inet ip-masq-agent keep-ipv4",
+  ]);
+  expect(Object.keys(kernel.model?.sets ?? {})).toEqual(["keep-ipv4"]);
+});
