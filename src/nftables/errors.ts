@@ -62,7 +62,8 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "it, or something that it refers to, does not exist",
   EEXIST: "it exists already, or an element overlaps one that is there",
   EBUSY: "it is still in use",
-  EPERM: "CAP_NET_ADMIN is missing in this network namespace",
+  EPERM:
+    "CAP_NET_ADMIN is missing in this network namespace: run as root, or add NET_ADMIN to the container's capabilities",
   EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
 };
 
