@@ -9,6 +9,7 @@ import { encodeBatch } from "../nftables/encode.ts";
 import type { Operation } from "../nftables/operations.ts";
 import { renderScript, renderStatements } from "../nftables/text.ts";
 import { isOwnTable, ownerComment, planTable, tableRules } from "./nftables.ts";
+import type { TableState } from "./nftables-sets.ts";
 
 const ENOUGH = 400_000;
 const PORTS = [
@@ -332,6 +333,21 @@ describe("whatever state the table is in,", () => {
           expect(verdictOf(models.at(-1), family, address)).toBe(verdictOf(fresh, family, address));
       }),
       { numRuns: 150 },
+    );
+  });
+
+  test("a plan knows what its steps lead to", () => {
+    const shown = ({ table, chains, sets, rules }: TableState) => ({
+      table: [table?.comment, table?.dormant],
+      chains: chains.map(({ chain, base }) => [chain, base]),
+      sets: new Map(sets.map(({ set, elements }) => [set.set, [set.key, set.flags, set.size, elements]])),
+      rules: rules.map(({ statements }) => renderStatements(statements)),
+    });
+    fc.assert(
+      fc.property(rulesets, tampered, maxBytes, (wanted, start, most) => {
+        const { after } = planTable(wanted, stateOf(start), most);
+        expect(shown(after)).toEqual(shown(stateOf(replay(wanted, start, most).models.at(-1))));
+      }),
     );
   });
 
