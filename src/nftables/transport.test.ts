@@ -131,7 +131,7 @@ test("a refusal of the whole batch names no operation, and what follows it is no
   const { nft } = kernel(refuse(EPERM, 0), ack);
   const first = nft.batch(OPERATIONS);
   await expect(first).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[NftablesError: nf_tables transaction: EPERM: CAP_NET_ADMIN is missing in this network namespace]`,
+    `[NftablesError: nf_tables transaction: EPERM: CAP_NET_ADMIN is missing in this network namespace: run as root, or add NET_ADMIN to the container's capabilities]`,
   );
   await nft.batch(OPERATIONS);
 });
