@@ -88,5 +88,11 @@ export function certainDestinations(sizes: Sizes): Readonly<Record<string, Sende
     ...spread("IPv6", 4).map((i) => `${NETWORKS.IPv6.address(i, 1)}1`),
   ];
   const senders = kept.map((address): [string, Sender] => [address, "pod"]);
-  return Object.fromEntries([...senders, ["8.8.8.8", "node"], ["2600::1", "node"]]);
+  return Object.fromEntries([
+    ...senders,
+    // Link-local is an entry of its own, or one among the others, as there are exceptions or not.
+    ["169.254.10.20", "pod"],
+    ["8.8.8.8", "node"],
+    ["2600::1", "node"],
+  ]);
 }
