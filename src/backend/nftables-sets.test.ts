@@ -166,6 +166,10 @@ describe("the set", () => {
     );
     const table = next as Table;
     expect(planned("11.0.0.0/8", table).name).toBe("keep-ipv4-next");
+    const half = { key: "ipv4_addr", flags: ["interval"], elements: [] };
+    const both = { ...table, sets: { "keep-ipv4": half, ...table.sets } };
+    expect(planned("11.0.0.0/8", both).name).toBe("keep-ipv4-next");
+    expect(planned("11.0.0.0/8", both, 100).name).toBe("keep-ipv4");
     expect(planned("11.0.0.0/8", { ...table, chains: {} }).name).toBe("keep-ipv4-next");
     expect(planned("11.0.0.0/8", { ...table, chains: {}, sets: {} }).name).toBe("keep-ipv4");
   });
