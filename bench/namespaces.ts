@@ -1,0 +1,162 @@
+/**
+ * Where flows are measured: one pod with an address for each of several nodes, which it takes as the router for packets
+ * from that address; behind the nodes one world. The world drops a packet at its device, since it carries another's
+ * hardware address: what happens behind the node is no part of what a node costs.
+ *
+ * Nothing outside the namespaces is touched, and they go with the process, however it ends; after a SIGKILL the next run
+ * removes them.
+ */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attempt, type CommandResult, command, commandNow } from "../test/netns/command.ts";
+import { findTool } from "../test/netns/lab.ts";
+import { atTheEnd } from "./end.ts";
+
+/** One node of the bench. */
+export interface BenchNode {
+  readonly namespace: string;
+  /** The pod's address whose packets go through this node. */
+  readonly source: string;
+  /** What starts a command in it. */
+  readonly prefix: readonly string[];
+  /** Runs a tool in it, which must succeed; returns its output. */
+  readonly run: (file: string, args: readonly string[], stdin?: string) => Promise<string>;
+  /** Runs a tool that may fail. */
+  readonly attempt: (file: string, args: readonly string[]) => Promise<CommandResult>;
+}
+
+/** The namespaces of one run. */
+export interface Stand {
+  /** For files of the run's own. */
+  readonly directory: string;
+  /** For the tools: a lock of the run's own among them. */
+  readonly env: NodeJS.ProcessEnv;
+  /** What starts a command in the pod. */
+  readonly podPrefix: readonly string[];
+  /** The pod's address whose packets reach the world through no node. */
+  readonly aloneSource: string;
+  readonly addNode: () => Promise<BenchNode>;
+  readonly close: () => void;
+}
+
+/** As the tests name theirs, so that each removes what the other has left. */
+const PREFIX = "ipmasq";
+/** Nobody's hardware address. */
+const NOBODY = "02:00:00:00:00:99";
+const ROUTER = "02:00:00:00:00:01";
+
+/** Flows are forgotten after a second: they are many. IPv6 is off since its own packets would be counted. */
+const SYSCTLS = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
+const NODE_SYSCTLS = ["net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_udp_timeout=1"];
+
+/** Makes a pod and a world without nodes yet. Only root can. */
+export async function createStand(): Promise<Stand> {
+  const ip = findTool("ip");
+  removeStale(ip);
+  const base = `${PREFIX}-${process.pid}-bench`;
+  const directory = mkdtempSync(join(tmpdir(), `${base}-`));
+  const env = { ...process.env, XTABLES_LOCKFILE: join(directory, "xtables.lock") };
+  const names = { pod: `${base}-pod`, world: `${base}-world` };
+  const nodes: string[] = [];
+  const close = atTheEnd(() => {
+    remove(ip, [...nodes, ...Object.values(names)]);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  for (const name of Object.values(names)) await addNamespace(ip, name, SYSCTLS);
+  await batch(ip, names.pod, ["link set lo up", ...wayCommands(0, "world0", names.world, NOBODY)]);
+  await batch(ip, names.world, ["link set world0 up"]);
+  return {
+    directory,
+    env,
+    podPrefix: [ip, "netns", "exec", names.pod],
+    aloneSource: sourceOf(0),
+    close,
+    async addNode() {
+      const index = nodes.length + 1;
+      const namespace = `${base}-node${index}`;
+      nodes.push(namespace);
+      await addNamespace(ip, namespace, [...SYSCTLS, ...NODE_SYSCTLS]);
+      await batch(ip, names.pod, wayCommands(index, "pod0", namespace, ROUTER));
+      await batch(ip, namespace, nodeCommands(index, names.world));
+      await batch(ip, names.world, [`link set world${index} up`]);
+      return createNode(ip, namespace, sourceOf(index), env);
+    },
+  };
+}
+
+function createNode(ip: string, namespace: string, source: string, env: NodeJS.ProcessEnv): BenchNode {
+  const prefix = [ip, "netns", "exec", namespace];
+  const inside = (file: string, args: readonly string[]) => [...prefix.slice(1), file, ...args];
+  return {
+    namespace,
+    source,
+    prefix,
+    run: (file, args, stdin = "") => command(ip, inside(file, args), { stdin, env }),
+    attempt: (file, args) => attempt(ip, inside(file, args), { env }),
+  };
+}
+
+function sourceOf(index: number): string {
+  return `10.200.${index}.2`;
+}
+
+/** In the pod: a device to a node or to the world, and its router for packets from the device's address. */
+function wayCommands(index: number, peer: string, peerNamespace: string, lladdr: string): string[] {
+  const device = `eth${index}`;
+  const router = `10.200.${index}.1`;
+  return [
+    `link add ${device} type veth peer name ${peer} netns ${peerNamespace}`,
+    `addr add ${sourceOf(index)}/24 dev ${device}`,
+    `link set ${device} up`,
+    // Known from the start, so that no packet waits for an answer.
+    `neigh add ${router} lladdr ${lladdr} dev ${device} nud permanent`,
+    `route add default via ${router} table ${100 + index}`,
+    `rule add from ${sourceOf(index)} table ${100 + index}`,
+    ...(index === 0 ? [`route add default via ${router}`] : []),
+  ];
+}
+
+function nodeCommands(index: number, world: string): string[] {
+  return [
+    `link add eth0 type veth peer name world${index} netns ${world}`,
+    `link set pod0 address ${ROUTER}`,
+    `addr add 10.200.${index}.1/24 dev pod0`,
+    "addr add 192.0.2.1/24 dev eth0",
+    "link set lo up",
+    "link set pod0 up",
+    "link set eth0 up",
+    `neigh add 192.0.2.2 lladdr ${NOBODY} dev eth0 nud permanent`,
+    "route add default via 192.0.2.2",
+  ];
+}
+
+async function addNamespace(ip: string, name: string, sysctls: readonly string[]): Promise<void> {
+  await command(ip, ["netns", "add", name]);
+  await command(ip, ["netns", "exec", name, "sysctl", "-q", "-w", ...sysctls]);
+}
+
+async function batch(ip: string, namespace: string, commands: readonly string[]): Promise<void> {
+  await command(ip, ["-n", namespace, "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
+}
+
+/** Ends every process in the namespaces and removes them; a process that has ended meanwhile is no failure. */
+function remove(ip: string, namespaces: readonly string[]): void {
+  for (const namespace of namespaces) {
+    const pids = commandNow(ip, ["netns", "pids", namespace]).split("\n").filter(Boolean);
+    if (pids.length > 0) commandNow("kill", ["-KILL", ...pids]);
+    commandNow(ip, ["netns", "delete", namespace]);
+  }
+}
+
+/** What runs that were killed have left; their process id is in the name. */
+function removeStale(ip: string): void {
+  const isStale = (name: string) => {
+    const pid = new RegExp(`^${PREFIX}-(\\d+)-bench`).exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  const names = commandNow(ip, ["netns", "list"]).split("\n");
+  remove(ip, names.map((line) => line.split(" ")[0] ?? "").filter(isStale));
+  for (const name of readdirSync(tmpdir()).filter(isStale))
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+}
