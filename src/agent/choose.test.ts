@@ -81,7 +81,7 @@ test("nf_tables is next, and it is said what iptables lacks", async () => {
     {
       "name": "nftables",
       "ok": true,
-      "why": "nf_tables works, but not iptables: error asking iptables for its version: cannot start iptables: ENOENT (iptables is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)",
+      "why": "nf_tables works, but not iptables: error listing POSTROUTING: cannot start iptables: ENOENT (iptables is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)",
     }
   `);
 });
@@ -91,7 +91,7 @@ describe("if nothing works, it is said what each lacks:", () => {
     expect(await machine({ iptables: false, open: MISSING }).choose()).toMatchInlineSnapshot(`
       {
         "lacks": [
-          "iptables: error asking iptables for its version: cannot start iptables: ENOENT (iptables is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)",
+          "iptables: error listing POSTROUTING: cannot start iptables: ENOENT (iptables is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)",
           "nftables: no netlink sockets on linux-riscv64: the native part of the npm package "netlink" can't be loaded (no native build). It is prebuilt for glibc Linux on x64, arm64, arm and ia32; elsewhere "npm rebuild netlink" compiles it, and a bundle needs it as a file beside itself",
         ],
         "ok": false,

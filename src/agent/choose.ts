@@ -33,7 +33,7 @@ export async function chooseBackend(iptables: string, world: ChooseWorld): Promi
     }
   });
   if (netlink.value === true) return { ok: true, name: "nftables", why: "kube-proxy uses nftables" };
-  const tool = await attempt(() => world.run(versionScript(iptables)));
+  const tool = await attempt(() => world.run(listScript(iptables)));
   if (tool.failure === undefined) return { ok: true, name: "iptables", why: `${iptables} works` };
   if (netlink.failure === undefined)
     return { ok: true, name: "nftables", why: `nf_tables works, but not ${iptables}: ${tool.failure}` };
@@ -80,6 +80,12 @@ async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?
   }
 }
 
-function versionScript(file: string): Script {
-  return { file, args: ["--version"], purpose: `asking ${file} for its version`, deadlineMs: DEADLINE_MS };
+/** More than `--version`, which answers without the kernel's part and without permission. */
+function listScript(file: string): Script {
+  return {
+    file,
+    args: ["-t", "nat", "-S", "POSTROUTING"],
+    purpose: "listing POSTROUTING",
+    deadlineMs: DEADLINE_MS,
+  };
 }

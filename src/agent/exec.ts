@@ -51,7 +51,8 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const stdin = script.stdin === undefined ? "ignore" : "pipe";
-    const child = spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+    // What it throws at once (too many arguments, no memory) rejects as well: the caller is told of a failure.
+    const child = start(script, stdin);
     const stdout = collect(child.stdout, Number.POSITIVE_INFINITY);
     const stderr = collect(child.stderr, STDERR_LIMIT);
     const end = endingOf(child, script.deadlineMs, signal);
@@ -72,6 +73,15 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
     child.stdin?.on("error", () => {});
     child.stdin?.end(script.stdin);
   });
+}
+
+function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
+  try {
+    return spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause });
+  }
 }
 
 /** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten. */
@@ -132,7 +142,7 @@ function oneLine(stderr: string): string {
 /** What an operator has to do about the failures that are not the rules' fault. */
 function remedy(script: Script, { code, stderr = "" }: { code?: string; stderr?: string }): string {
   if (code === "ENOENT")
-    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)`;
+    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${script.file === "ipset" ? "ipset" : "iptables"}"${script.file === "ipset" ? "" : ", or see --iptables-mode"})`;
   if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
     return " (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)";
   }

@@ -37,7 +37,10 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     const answers = await inspect(backend.inspect(ruleset, capabilities), world.run);
     const observed = backend.parse(ruleset, capabilities, answers);
     if (ipset !== true || !withSet.has(ruleset.family)) return observed;
-    return { ...observed, set: backend.parseSet(await world.run(backend.inspectSet(ruleset))) };
+    const set = backend.parseSet(await world.run(backend.inspectSet(ruleset)));
+    // Once it is gone and not wanted, there is nothing more to look for.
+    if (set === undefined && !backend.wantsSet(ruleset)) withSet.delete(ruleset.family);
+    return { ...observed, set };
   };
 
   return {
@@ -110,7 +113,7 @@ async function inspect(scripts: readonly Script[], run: ToolWorld["run"]): Promi
   return answers;
 }
 
-/** A family whose tools are missing, or whose legacy table does not exist, has nothing of ours. */
+/** A family whose legacy table does not exist has nothing of ours; nor, as far as we can see, one without tools. */
 async function removeAll(backend: Backend, chain: string, world: ToolWorld): Promise<string[]> {
   const removed: string[] = [];
   for (const family of FAMILIES) {
@@ -131,7 +134,7 @@ async function removal(
     const capabilities = await probe(backend.tools(family), run);
     if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
     const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
-    const [listing] = await inspect(backend.inspect(ruleset, capabilities), run);
+    const [listing] = await inspect(backend.inspect(ruleset, capabilities).slice(0, 1), run);
     const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
     const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
     return backend.remove(
@@ -141,8 +144,11 @@ async function removal(
       jumps,
     );
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    if (log.v(2)) log.info(`${family}: cannot look for rules to remove: ${error.message}`, 2);
+    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
+    const { command } = backend.tools(family);
+    log.warning(
+      `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
+    );
     return [];
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { IptablesVariant } from "../backend/iptables.ts";
 import { FAMILIES } from "../core/cidr.ts";
-import { isNotFound, NetlinkUnavailable } from "../nftables/errors.ts";
+import { isNotFound, isUnsupported } from "../nftables/errors.ts";
 import { chain as chainQuery } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import type { Logger } from "../observe/log.ts";
@@ -43,8 +43,8 @@ export async function removeOthers(others: () => Promise<readonly Driver[]>, log
       for (const place of await driver.remove())
         log.info(`removed what an agent with another backend had left: ${place}`);
     } catch (error) {
-      // A platform without the addon never had a table of ours.
-      if (!(error instanceof NetlinkUnavailable)) throw error;
+      // Where nf_tables cannot be spoken to, there never was a table of ours.
+      if (!isUnsupported(error)) throw error;
     } finally {
       driver.close();
     }

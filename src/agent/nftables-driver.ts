@@ -1,6 +1,6 @@
 /** The nftables backend at work: one netlink socket, no child process. */
 import type { Plan } from "../backend/backend.ts";
-import { isOwnTable, planTable } from "../backend/nftables.ts";
+import { isOwnTable, planTable, tooManyRules } from "../backend/nftables.ts";
 import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { isNotFound } from "../nftables/errors.ts";
@@ -51,7 +51,8 @@ export function nftablesDriver(
       const state = current?.state ?? (await readTable(nftables, signal));
       const plan = planTable(group, state, nftables.maxBatchBytes);
       next = { generation, state: plan.after, group };
-      return plan;
+      const refusal = plan.refusal ?? tooManyRules(plan, group, nftables.maxBatchBytes);
+      return refusal === undefined ? plan : { drift: [], steps: [], refusal };
     },
     async apply({ steps, refusal }) {
       if (refusal !== undefined) throw new Refusal(refusal);

@@ -11,6 +11,7 @@
 import { type Drift, diffRules } from "../core/diff.ts";
 import { type PortRange, rangeShares } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import { operationBudget } from "../nftables/encode.ts";
 import {
   type BaseChain,
   COUNTER,
@@ -28,6 +29,9 @@ import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./nftables
 
 /** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */
 const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: 101, policy: "accept" };
+
+/** What a transaction takes besides its operations. */
+const BATCH_BUDGET = 1_024;
 
 const IP = { IPv4: "ip", IPv6: "ip6" } as const;
 
@@ -54,9 +58,8 @@ export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBy
   const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
   const fill = splitBatches(create, maxBytes);
   const last = [...unused.flush, ...rules.operations, ...unused.remove];
-  const odd = last.map(problemOf).find((problem) => problem !== undefined);
-  if (odd !== undefined)
-    return { drift: [], steps: [], refusal: `table inet ${TABLE.table}: ${odd}; remove it`, after: state };
+  const refusal = oddName(last);
+  if (refusal !== undefined) return { drift: [], steps: [], refusal, after: state };
   return {
     drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
     steps: [
@@ -88,6 +91,28 @@ function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comm
 function badName(addTable: Operation): string | undefined {
   const problem = problemOf(addTable);
   return problem === undefined ? undefined : `--masq-chain: the table's comment has its name, and ${problem}`;
+}
+
+function oddName(operations: readonly Operation[]): string | undefined {
+  const problem = operations.map(problemOf).find((one) => one !== undefined);
+  return problem === undefined ? undefined : `table inet ${TABLE.table}: ${problem}; remove it`;
+}
+
+/**
+ * Why a plan cannot be carried out within `maxBytes`, if so: all rules are made in one transaction, and only port
+ * ranges can make them too many for it.
+ */
+export function tooManyRules(
+  { steps }: TablePlan,
+  rulesets: readonly Ruleset[],
+  maxBytes: number,
+): string | undefined {
+  const ranges = rulesets[0]?.masquerade.toPorts.length ?? 0;
+  const budgets = steps.map(({ operations }) =>
+    operations.reduce((sum, one) => sum + operationBudget(one), BATCH_BUDGET),
+  );
+  if (ranges === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
+  return `--to-ports: ${ranges} ranges are more than one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
 }
 
 /** Whether the table is that of an agent whose chain would have this name. */

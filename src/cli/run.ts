@@ -22,6 +22,7 @@ import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { readConfig } from "../source/file.ts";
 import {
+  type AgentOptions,
   agentFlags,
   agentOptions,
   agentUsage,
@@ -63,7 +64,7 @@ async function start(
   for (const warning of warnings(parsed)) log.warning(warning);
 
   const run = (script: Script) => runScript(script, signal);
-  const variant = options.iptablesMode === "auto" ? await chooseVariant(run) : options.iptablesMode;
+  const variant = await variantFor(options, run);
   const tools = { run, probe, log: log.named("agent/iptables-driver.ts") };
   const iptables = (which: IptablesVariant) =>
     iptablesDriver(iptablesBackend(which, options.ipsetThreshold), options.masqChain, tools);
@@ -76,7 +77,11 @@ async function start(
   }
   log.info(`backend: ${choice.name} (${choice.why})`);
   const usesNftables = choice.name === "nftables";
-  const rules = { ...options, toPorts: toPorts.ranges, canonicalOnly: usesNftables };
+  const rules = {
+    ...options,
+    toPorts: toPorts.ranges,
+    setsAbove: usesNftables ? 0 : options.ipsetThreshold || Number.POSITIVE_INFINITY,
+  };
   const directoryAllowed = options.configPath !== agentFlags.config.initial;
   const world = {
     readConfig: () => readConfig(options.configPath, directoryAllowed),
@@ -93,6 +98,14 @@ async function start(
   ]);
   await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
   return undefined;
+}
+
+async function variantFor(
+  { backend, iptablesMode }: AgentOptions,
+  run: (script: Script) => Promise<Answer>,
+): Promise<IptablesVariant> {
+  if (iptablesMode !== "auto") return iptablesMode;
+  return backend === "nftables" ? "path" : chooseVariant(run);
 }
 
 async function choose(

@@ -39,8 +39,11 @@ export interface MasqConfig {
 export interface ConfigOptions {
   readonly noMasqAllReservedRanges: boolean;
   readonly enableIPv6: boolean;
-  /** Whether entries that iptables may read otherwise than we do are refused: for sets, of which we compute the elements. */
-  readonly canonicalOnly?: boolean;
+  /**
+   * A family with more entries than this goes into a set, of which we compute the elements: entries that iptables
+   * may read otherwise than we do are then refused. Absent: there are no sets.
+   */
+  readonly setsAbove?: number;
 }
 
 /** A file's name and bytes. */
@@ -107,7 +110,8 @@ function uniteFields(
   checkLimit(exceptionItems.length + items.length, limit, report);
   const exempt = parseItems(items, options, report);
   const exceptions = parseItems(exceptionItems, options, report);
-  if (exceptions.cidrs.length > 0) checkLongestPrefix(exempt, exceptions, report);
+  if (exceptions.cidrs.length > 0) checkPrefixes(exempt, exceptions, report);
+  checkReading([exempt, exceptions], options, report);
   warnOfEverything(exempt, warn);
   return {
     nonMasqueradeCIDRs: exempt.cidrs,
@@ -165,8 +169,6 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
         item,
         `ipv6 is not enabled, but ipv6 cidr ${item.text} provided. Enable ipv6 using --enable-ipv6 agent flag`,
       );
-    } else if (options.canonicalOnly === true && isPassedOn(cidr)) {
-      report("cidr", item, rewriteHint(cidr));
     } else {
       items.push(item);
       cidrs.push(cidr);
@@ -186,8 +188,8 @@ function rewriteHint(cidr: Cidr): string {
   return `write ${formatCidr(cidr)} instead of ${cidr.text}, which iptables reads differently`;
 }
 
-/** `masqueradeCIDRs` promises that the longest prefix decides, so no prefix may stand in both lists or be read in two ways. */
-function checkLongestPrefix(exempt: Entries, exceptions: Entries, report: Report): void {
+/** A prefix that stands in both lists would have two verdicts. */
+function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): void {
   const prefixes = new Map(exempt.cidrs.map((cidr) => [formatCidr(cidr), cidr.text]));
   for (const [i, cidr] of exceptions.cidrs.entries()) {
     const twin = prefixes.get(formatCidr(cidr));
@@ -198,10 +200,21 @@ function checkLongestPrefix(exempt: Entries, exceptions: Entries, report: Report
       `${cidr.text} stands in nonMasqueradeCIDRs too (as ${twin}): it cannot be both`,
     );
   }
-  for (const { items, cidrs } of [exempt, exceptions]) {
+}
+
+/**
+ * Entries that iptables may read otherwise than we do are refused where our reading counts: with `masqueradeCIDRs`,
+ * which promises that the longest prefix decides, and in sets.
+ */
+function checkReading(lists: readonly Entries[], { setsAbove }: ConfigOptions, report: Report): void {
+  const [, exceptions] = lists;
+  const counts = { IPv4: 0, IPv6: 0 };
+  for (const { family } of lists.flatMap(({ cidrs }) => cidrs)) counts[family]++;
+  const counted = (exceptions?.cidrs.length ?? 0) > 0;
+  for (const { items, cidrs } of lists) {
     for (const [i, cidr] of cidrs.entries()) {
-      if (!isPassedOn(cidr)) continue;
-      report("cidr", items[i], rewriteHint(cidr));
+      const matters = counted || (setsAbove !== undefined && counts[cidr.family] > setsAbove);
+      if (matters && isPassedOn(cidr)) report("cidr", items[i], rewriteHint(cidr));
     }
   }
 }

@@ -64,8 +64,18 @@ const HINTS: Readonly<Record<string, string>> = {
   EBUSY: "it is still in use",
   EPERM:
     "CAP_NET_ADMIN is missing in this network namespace: run as root, or add NET_ADMIN to the container's capabilities",
+  EPROTONOSUPPORT: "this kernel has no netfilter netlink",
   EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
 };
+
+/** Codes with which a kernel without nf_tables, or without netfilter's netlink family, answers a question. */
+const UNSUPPORTED: readonly string[] = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];
+
+/** Whether nf_tables cannot be spoken to at all here: no addon, or no such thing in the kernel. For questions only. */
+export function isUnsupported(error: unknown): boolean {
+  if (error instanceof NetlinkUnavailable) return true;
+  return error instanceof NftablesError && UNSUPPORTED.includes(error.code);
+}
 
 /** Whether something was asked for, or meant to be changed, that does not exist. */
 export function isNotFound(error: unknown): boolean {
