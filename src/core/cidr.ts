@@ -76,7 +76,7 @@ function hostBits(width: number): bigint[] {
 
 /** The highest address of the block. */
 export function lastAddress({ family, base, bits }: Cidr): bigint {
-  return base | (HOST_BITS[family][bits] ?? 0n);
+  return bits === ADDRESS_BITS[family] ? base : base | (HOST_BITS[family][bits] ?? 0n);
 }
 
 /** `cidr` written canonically (RFC 5952 for IPv6). */

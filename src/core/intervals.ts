@@ -39,7 +39,10 @@ export function longestPrefixIntervals(choices: readonly Choice[]): Interval[] {
       open.pop();
     }
   };
-  for (const { cidr, included } of sortByAddress(choices)) {
+  let previous: Cidr | undefined;
+  for (const { cidr, included } of [...choices].sort(byAddress)) {
+    if (previous?.base === cidr.base && previous.bits === cidr.bits) continue;
+    previous = cidr;
     closeBefore(cidr.base);
     if (open.length > 0) advance(cidr.base - 1n);
     at = cidr.base;
@@ -76,15 +79,9 @@ export function decompose(family: Family, interval: Interval): Cidr[] {
   return cidrs;
 }
 
-/** Prefixes in address order, a wider one before those inside it; equal ones in the given order, of which the first stays. */
-function sortByAddress(choices: readonly Choice[]): Choice[] {
-  const sorted = [...choices].sort(({ cidr: a }, { cidr: b }) =>
-    a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits,
-  );
-  return sorted.filter(({ cidr }, i) => {
-    const previous = sorted[i - 1]?.cidr;
-    return previous === undefined || previous.base !== cidr.base || previous.bits !== cidr.bits;
-  });
+/** In address order, a wider prefix before those inside it. The sort is stable, so equal ones stay in the given order. */
+function byAddress({ cidr: a }: Choice, { cidr: b }: Choice): number {
+  return a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits;
 }
 
 /** The addresses of `intervals` that lie in none of `removed`. Both are sorted and disjoint, as is the result. */
