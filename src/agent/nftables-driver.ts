@@ -17,6 +17,9 @@ interface Known {
   readonly group: readonly Ruleset[];
 }
 
+/** How often the table is read at most when others commit meanwhile. */
+const READ_ATTEMPTS = 3;
+
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
 export function nftablesDriver(
   chain: string,
@@ -43,12 +46,10 @@ export function nftablesDriver(
     place: () => `table inet ${TABLE.table}`,
     async look(group): Promise<Plan> {
       const nftables = await connect();
-      // Asked before reading: a commit in between moves it on, and the next look reads again.
-      const generation = await nftables.generation(signal);
-      const current = known?.generation === generation ? known : undefined;
+      const current = known?.generation === (await nftables.generation(signal)) ? known : undefined;
       next = current;
       if (current?.group === group) return { drift: [], steps: [] };
-      const state = current?.state ?? (await readTable(nftables, signal));
+      const { generation, state } = current ?? (await readAtOnce(nftables, signal));
       const plan = planTable(group, state, nftables.maxBatchBytes);
       next = { generation, state: plan.after, group };
       const refusal = plan.refusal ?? tooManyRules(plan, group, nftables.maxBatchBytes);
@@ -79,6 +80,27 @@ export function nftablesDriver(
       connection = undefined;
     },
   };
+}
+
+/**
+ * The table as of one generation: it takes several questions, and if somebody commits in between, or removes what is
+ * asked for, they are asked again. On a node where that never ends, the last answers will do: a commit after the
+ * generation makes the next look read anew.
+ */
+async function readAtOnce(
+  nftables: Nftables,
+  signal: AbortSignal,
+): Promise<Pick<Known, "generation" | "state">> {
+  for (let attempt = 1; ; attempt++) {
+    const generation = await nftables.generation(signal);
+    try {
+      const state = await readTable(nftables, signal);
+      if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
+        return { generation, state };
+    } catch (error) {
+      if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
+    }
+  }
 }
 
 /** Everything in our table. Of a set with other keys than addresses, only that it is there. */
