@@ -39,8 +39,10 @@ export function createConfigHolder(
   const decode = (): Result<DecodedConfig> => {
     const fresh = world.readConfig();
     if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
-    const result = decodeConfig(fresh, options);
+    // The old bytes are let go before the new ones are read: a long list's are megabytes.
     text = fresh;
+    decoded = undefined;
+    const result = decodeConfig(fresh, options);
     decoded = result;
     if (result.ok) announce(log, path, fresh, result.value);
     return result;

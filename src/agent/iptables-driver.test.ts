@@ -149,8 +149,8 @@ describe("ipset", () => {
     await calls(list(4));
     expect(await calls(list(3))).toEqual([
       `ipset save ${SET}`,
-      `ipset destroy ${SET}`,
       `ipset destroy ${SET}~`,
+      `ipset destroy ${SET}`,
     ]);
     expect(ipset.sets.size).toBe(0);
   });

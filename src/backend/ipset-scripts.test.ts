@@ -146,8 +146,8 @@ describe("a long list", () => {
     expect(pass(ipv4(list(3))).calls).toMatchInlineSnapshot(`
       [
         "iptables-restore --noflush",
-        "ipset destroy IP-MASQ-AGENT-4",
         "ipset destroy IP-MASQ-AGENT-4~",
+        "ipset destroy IP-MASQ-AGENT-4",
       ]
     `);
     expect(ipset.sets.size).toBe(0);
@@ -252,8 +252,8 @@ describe("scripts", () => {
 
   test("that remove a set take what is not there for removed", () => {
     expect(destroySets("X").map(({ args, accept }) => ({ args, accept }))).toEqual([
-      { args: ["destroy", "X"], accept: [1] },
       { args: ["destroy", "X~"], accept: [1] },
+      { args: ["destroy", "X"], accept: [1] },
     ]);
   });
 

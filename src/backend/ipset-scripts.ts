@@ -59,9 +59,9 @@ function destroySet(name: string): Script {
   };
 }
 
-/** Both names of a set. */
+/** Both names of a set; the one that is looked for goes last, so that a removal that was cut short is seen again. */
 export function destroySets(name: string): Script[] {
-  return [destroySet(name), destroySet(freshSetName(name))];
+  return [destroySet(freshSetName(name)), destroySet(name)];
 }
 
 /** Shows the elements; exit code 1 says that there is no such set. */

@@ -71,7 +71,8 @@ function readAll(fd: number): Buffer {
   for (;;) {
     const chunk = Buffer.allocUnsafe(Math.max(65_536, fstatSync(fd).size - size + 1));
     const count = readSync(fd, chunk);
-    if (count === 0) return Buffer.concat(chunks, size);
+    // Mostly all of it came at once, and need not be copied.
+    if (count === 0) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
     chunks.push(chunk.subarray(0, count));
     size += count;
     if (size > SIZE_LIMIT) throw new Error(`more than ${SIZE_LIMIT / 1024 / 1024} MiB are no configuration`);
