@@ -105,7 +105,8 @@ describeKernel.each(VARIANTS)("lists as sets, iptables-%s", { timeout: 60_000 },
       expect(await lab.inNode("ipset", ["flush", name])).toMatchObject({ code: 0 });
     }
     lab.startAgent({ flags: ipsetFlags(variant) });
-    await eventually(async () => expect(await sizeOf(lab, NAMES[0] ?? "")).toBe(ELEMENTS));
+    // The families are programmed one after the other, and the rules that look the sets up stand all the time.
+    for (const name of NAMES) await eventually(async () => expect(await sizeOf(lab, name)).toBe(ELEMENTS));
     await eventuallyHas(lab, variant, RULES_WITH_SET, NAMES);
     await expectVerdicts(lab, VERDICTS);
   });
