@@ -2,7 +2,7 @@
  * `--backend=auto`, decided once at start: the packet filter that kube-proxy uses, or else the first that works.
  */
 import type { Answer, Script } from "../backend/backend.ts";
-import { isNotFound } from "../nftables/errors.ts";
+import { ifFound } from "../nftables/errors.ts";
 import { chain, tables } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import { isFailure } from "./driver.ts";
@@ -46,7 +46,7 @@ async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): 
   if (!all.some(({ table }) => table === "kube-proxy")) return false;
   for (const family of ["ip", "ip6"] as const) {
     const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
-    if (await exists(() => nftables.read(chain(services)))) return false;
+    if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
   }
   if (!legacyTables("IPv4").includes("nat")) return true;
   const args = ["-t", "nat", "-S", "KUBE-SERVICES"];
@@ -59,16 +59,6 @@ async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): 
   };
   const legacy = await attempt(() => run(script));
   return legacy.value?.exitCode !== 0;
-}
-
-async function exists(read: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await read();
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
 }
 
 async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?: string }> {

@@ -4,7 +4,7 @@
  */
 import type { IptablesVariant } from "../backend/iptables.ts";
 import { FAMILIES } from "../core/cidr.ts";
-import { isNotFound, isUnsupported } from "../nftables/errors.ts";
+import { ifFound, isUnsupported } from "../nftables/errors.ts";
 import { chain as chainQuery } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import type { Logger } from "../observe/log.ts";
@@ -27,13 +27,7 @@ export async function variantsWith(chain: string, open: () => Promise<Nftables>)
 }
 
 async function exists(nftables: Nftables, family: "ip" | "ip6", chain: string): Promise<boolean> {
-  try {
-    await nftables.read(chainQuery({ family, table: "nat", chain }));
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
+  return (await ifFound(nftables.read(chainQuery({ family, table: "nat", chain })))) !== undefined;
 }
 
 /** Removes what is not used any more. Throws a failure, and leaves the rest for the next time. */

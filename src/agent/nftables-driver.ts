@@ -3,7 +3,7 @@ import type { Plan } from "../backend/backend.ts";
 import { isOwnTable, planTable, tooManyRules } from "../backend/nftables.ts";
 import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { isNotFound } from "../nftables/errors.ts";
+import { ifFound, isNotFound } from "../nftables/errors.ts";
 import type { SetKey } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table } from "../nftables/query.ts";
 import { type Nftables, openNftables } from "../nftables/transport.ts";
@@ -122,11 +122,6 @@ async function readTable(nftables: Nftables, signal: AbortSignal): Promise<Table
   };
 }
 
-async function readOwn(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
-  try {
-    return await nftables.read(table(TABLE), signal);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+function readOwn(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
+  return ifFound(nftables.read(table(TABLE), signal));
 }

@@ -111,7 +111,7 @@ function uniteFields(
   const exempt = parseItems(items, options, report);
   const exceptions = parseItems(exceptionItems, options, report);
   if (exceptions.cidrs.length > 0) checkPrefixes(exempt, exceptions, report);
-  checkReading([exempt, exceptions], options, report);
+  checkReading(exempt, exceptions, options, report);
   warnOfEverything(exempt, warn);
   return {
     nonMasqueradeCIDRs: exempt.cidrs,
@@ -206,14 +206,17 @@ function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): vo
  * Entries that iptables may read otherwise than we do are refused where our reading counts: with `masqueradeCIDRs`,
  * which promises that the longest prefix decides, and in sets.
  */
-function checkReading(lists: readonly Entries[], { setsAbove }: ConfigOptions, report: Report): void {
-  const [, exceptions] = lists;
+function checkReading(
+  exempt: Entries,
+  exceptions: Entries,
+  { setsAbove = Number.POSITIVE_INFINITY }: ConfigOptions,
+  report: Report,
+): void {
   const counts = { IPv4: 0, IPv6: 0 };
-  for (const { family } of lists.flatMap(({ cidrs }) => cidrs)) counts[family]++;
-  const counted = (exceptions?.cidrs.length ?? 0) > 0;
-  for (const { items, cidrs } of lists) {
+  for (const { cidrs } of [exempt, exceptions]) for (const { family } of cidrs) counts[family]++;
+  for (const { items, cidrs } of [exempt, exceptions]) {
     for (const [i, cidr] of cidrs.entries()) {
-      const matters = counted || (setsAbove !== undefined && counts[cidr.family] > setsAbove);
+      const matters = exceptions.cidrs.length > 0 || counts[cidr.family] > setsAbove;
       if (matters && isPassedOn(cidr)) report("cidr", items[i], rewriteHint(cidr));
     }
   }

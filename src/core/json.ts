@@ -226,7 +226,7 @@ function isDigit(unit: number): boolean {
   return unit >= ZERO && unit <= 57;
 }
 
-/** Moves over a number in JSON's grammar, which is all that Go wants to know for now. */
+/** Moves over a number in JSON's grammar, which is all that Go checks while it scans. */
 function parseNumber(reader: Reader): boolean {
   if (peek(reader) === MINUS) reader.pos++;
   if (peek(reader) === ZERO) reader.pos++;

@@ -125,7 +125,7 @@ function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcom
   return enter(decoder, node.target, target);
 }
 
-/** A scalar as a node of JSON; infinities pass for now, as they may yet be replaced. */
+/** A scalar as a node of JSON; infinities pass here, as a later key may replace them. */
 function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
   const { at } = node;
   const scalar = resolveScalar(node);

@@ -81,3 +81,13 @@ export function isUnsupported(error: unknown): boolean {
 export function isNotFound(error: unknown): boolean {
   return error instanceof NftablesError && error.code === "ENOENT";
 }
+
+/** What was asked for, or undefined if it does not exist. */
+export async function ifFound<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}

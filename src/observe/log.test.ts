@@ -2,27 +2,11 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { SETTINGS } from "../../test/support/log.ts";
 import { createLogger } from "./log.ts";
 import type { LogSettings, LogWorld } from "./logtypes.ts";
 import { processWorld } from "./logworld.ts";
 
-const SETTINGS: LogSettings = {
-  format: "text",
-  verbosity: 0,
-  modules: [],
-  toStderr: true,
-  alsoToStderr: false,
-  stderrThreshold: 2,
-  alsoToStderrThreshold: 0,
-  ignoreThreshold: true,
-  directory: "",
-  file: "",
-  maxFileBytes: Number.POSITIVE_INFINITY,
-  skipHeaders: false,
-  skipFileHeaders: true,
-  addDirectory: false,
-  oneOutput: false,
-};
 const START = new Date(2026, 0, 2, 3, 4, 5).getTime();
 const SEVERITIES = ["info", "warning", "error", "fatal"] as const;
 

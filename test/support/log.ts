@@ -2,7 +2,8 @@
 import { createLogger, type Logger } from "../../src/observe/log.ts";
 import type { LogSettings } from "../../src/observe/logtypes.ts";
 
-const SETTINGS: LogSettings = {
+/** The flags' defaults, without what differs from run to run. */
+export const SETTINGS: LogSettings = {
   format: "text",
   verbosity: 0,
   modules: [],
