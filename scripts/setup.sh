@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # command=package
-wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft=nftables conntrack=conntrack
+wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft=nftables ipset=ipset conntrack=conntrack
 python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git"
 
 missing=""
