@@ -77,7 +77,7 @@ export function createWitness(sleep: Sleep): Witness {
 export function renderCulprits({ commits, complete }: Testimony): string | undefined {
   const names = [...new Set(commits.map(({ process, pid }) => `${process} (host pid ${pid})`))];
   if (names.length === 0) return undefined;
-  const shown = names.length > NAMED ? [...names.slice(-NAMED), `${names.length - NAMED} others`] : names;
+  const shown = names.length > NAMED ? [...names.slice(-NAMED), `${names.length - NAMED} more`] : names;
   const doubt = complete ? "" : ", or somebody unheard";
   return shown.length === 1 ? `${shown[0]}${doubt}` : `one of ${shown.join(", ")}${doubt}`;
 }
