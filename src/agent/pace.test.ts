@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createPace } from "./pace.ts";
 
-const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, healed: false });
-const healing = (endedAt: number) => ({ endedAt, durationMs: 30, healed: true });
+const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, kind: "idle" as const });
+const healing = (endedAt: number) => ({ endedAt, durationMs: 30, kind: "healed" as const });
 
 describe("looks that find nothing", () => {
   test.each([
@@ -16,6 +16,12 @@ describe("looks that find nothing", () => {
     expect(pace.waitMs(1_000)).toBe(pause);
     expect(pace.waitMs(1_000 + pause)).toBe(0);
     expect(pace.fightMs()).toBe(0);
+  });
+
+  test("only they are: other passes, however long, put nothing off", () => {
+    const pace = createPace();
+    pace.record({ endedAt: 1_000, durationMs: 500, kind: "other" });
+    expect(pace.waitMs(1_000)).toBe(0);
   });
 
   test("a storm of them takes 5 % of a processor at most", () => {

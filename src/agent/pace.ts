@@ -8,8 +8,11 @@
 export interface Pass {
   readonly endedAt: number;
   readonly durationMs: number;
-  /** Whether it put something right that others had changed. */
-  readonly healed: boolean;
+  /**
+   * `healed`: it put something right that others had changed. `idle`: an event of the ruleset had asked for it, and there
+   * was nothing to do.
+   */
+  readonly kind: "healed" | "idle" | "other";
 }
 
 export interface Pace {
@@ -20,7 +23,7 @@ export interface Pace {
   readonly fightMs: () => number;
 }
 
-/** A pass that found nothing to do is followed by a pause so many times as long as itself: at most 5 % of a processor. */
+/** A look for nothing is followed by a pause so many times as long as itself: at most 5 % of a processor. */
 const PAUSE_RATIO = 20;
 const PAUSE_MIN_MS = 20;
 /** Drift in the midst of a storm has to be healed within 5 s. */
@@ -42,8 +45,9 @@ export function createPace(): Pace {
   let fight = 0;
   const healings: number[] = [];
   return {
-    record({ endedAt, durationMs, healed }) {
-      if (!healed) {
+    record({ endedAt, durationMs, kind }) {
+      if (kind === "other") return;
+      if (kind === "idle") {
         const pause = Math.min(Math.max(durationMs * PAUSE_RATIO, PAUSE_MIN_MS), PAUSE_MAX_MS);
         notBefore = Math.max(notBefore, endedAt + pause);
         return;
