@@ -7,6 +7,7 @@ import type { Command } from "./command.ts";
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
   version: async () => (await import("./version.ts")).versionCommand,
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
 };

@@ -39,7 +39,14 @@ export function jumpTargets(table: NatTable): readonly string[] {
 
 /** No chain, one that is not finished, no jump or several. */
 export function ownChain(facts: Facts): readonly Said[] {
-  const { chain } = facts.settings;
+  const { chain, backend, variant } = facts.settings;
+  if (backend === "iptables" && variant === undefined)
+    return [
+      error(
+        "the backend is iptables, and no iptables runs here",
+        "install it, or see --iptables-mode and --backend",
+      ),
+    ];
   return ownTables(facts).flatMap((table) => {
     const where = inTable(table);
     const rules = table.chains.get(chain);
