@@ -20,12 +20,15 @@ export function readProcesses(proc: string): Fact<Processes> {
   if (!isKnown(pids)) return pids;
   const all = pids.value.map((pid) => ({ pid, words: commandLine(proc, pid) }));
   const netns = namespaceOf(proc, "self");
+  // A kubelet of another namespace is another node's (kind has many on one machine).
+  const isHere = (pid: number) => [undefined, netns].includes(namespaceOf(proc, pid));
+  const kubelets = all.filter(({ pid, words }) => isKubelet(words) && isHere(pid));
   const agents = all.flatMap(({ pid, words }) => {
     const args = agentArguments(words);
     if (args === undefined || pid === process.pid || namespaceOf(proc, pid) !== netns) return [];
     return [{ pid, args }];
   });
-  return { value: { kubelets: all.flatMap(({ words }) => (isKubelet(words) ? [words] : [])), agents } };
+  return { value: { kubelets: kubelets.map(({ words }) => words), agents } };
 }
 
 function pidsIn(proc: string): Fact<readonly number[]> {
