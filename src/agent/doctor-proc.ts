@@ -22,9 +22,14 @@ export function readCapabilities(): Fact<bigint> {
   return { value: BigInt(`0x${line}`) };
 }
 
+/** The kernel's settings. Some are not shown in every namespace, or not by every kernel. */
 export function readSysctls(proc: string): Sysctls {
-  const read = (name: string) =>
-    derive(readText(`${proc}/sys/${name.replaceAll(".", "/")}`, name), (text) => text?.trim());
+  const read = (name: string): Fact<string> => {
+    const text = readText(`${proc}/sys/${name.replaceAll(".", "/")}`, name);
+    if (!isKnown(text)) return text;
+    if (text.value !== undefined) return { value: text.value.trim() };
+    return { unknown: name, why: "the kernel does not show it here", minor: name !== "net.ipv4.ip_forward" };
+  };
   return Object.fromEntries(SYSCTLS.map((name) => [name, read(name)])) as Sysctls;
 }
 

@@ -16,7 +16,7 @@ const AGENT = /^ip-masq-agent(\.c?js)?$/;
 
 /** Looks once through all of /proc. Processes that end meanwhile are passed over. */
 export function readProcesses(proc: string): Fact<Processes> {
-  const pids = pidsIn(proc);
+  const pids = pidsIn(proc, "other processes");
   if (!isKnown(pids)) return pids;
   const all = pids.value.map((pid) => ({ pid, words: commandLine(proc, pid) }));
   const netns = namespaceOf(proc, "self");
@@ -31,10 +31,10 @@ export function readProcesses(proc: string): Fact<Processes> {
   return { value: { kubelets: kubelets.map(({ words }) => words), agents } };
 }
 
-function pidsIn(proc: string): Fact<readonly number[]> {
-  const names = learn("other processes", () => readdirSync(proc));
+function pidsIn(proc: string, what: string): Fact<readonly number[]> {
+  const names = learn(what, () => readdirSync(proc));
   if (!isKnown(names)) return names;
-  if (names.value === undefined) return { unknown: "other processes", why: `there is no ${proc}` };
+  if (names.value === undefined) return { unknown: what, why: `there is no ${proc}` };
   return { value: names.value.filter((name) => /^\d+$/.test(name)).map(Number) };
 }
 
@@ -86,7 +86,7 @@ export function readInotify(proc: string): Fact<InotifyFacts> {
     return isKnown(text) ? Number(text.value) : Number.NaN;
   });
   const [maxInstances = Number.NaN, maxWatches = Number.NaN] = limits;
-  const pids = pidsIn(proc);
+  const pids = pidsIn(proc, what);
   if (!isKnown(pids)) return pids;
   if (!limits.every(Number.isInteger))
     return { unknown: what, why: "the limits cannot be read", minor: true };

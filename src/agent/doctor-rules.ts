@@ -11,19 +11,24 @@ export type Run = (script: Script) => Promise<Answer>;
 
 const DEADLINE_MS = 30_000;
 
+/** How often a table is listed at most. */
+const LISTINGS = 5;
+
 /** The configured tool of a family. */
 export interface Tool {
   readonly command: string;
   readonly version: string;
   readonly variant: Variant;
+  /** How it is told to wait for the lock. */
+  readonly wait: readonly string[];
 }
 
 /** What the iptables is that the agent would run. `--version` does not ask the kernel. */
 export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
   const tools = iptablesBackend(mode).tools("IPv4");
   return attempt(`which iptables ${tools.command} is`, async () => {
-    const { version, variant } = await probe(tools, run);
-    return { command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft" };
+    const { version, variant, wait } = await probe(tools, run);
+    return { command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft", wait };
   });
 }
 
@@ -53,11 +58,25 @@ async function readTable(family: Family, variant: Variant, world: NatWorld): Pro
   if (!exists.value) return { value: table("") };
   const script: Script = {
     file: tool,
-    args: ["-t", "nat", "-S"],
+    args: [...(world.tool?.wait ?? []), "-t", "nat", "-S"],
     purpose: "listing the nat table",
     deadlineMs: DEADLINE_MS,
   };
-  return derive(await attempt(what, () => world.run(script)), ({ stdout }) => table(stdout));
+  return derive(await attempt(what, () => listSteadily(script, world.run)), table);
+}
+
+/**
+ * The listing that comes twice: one by iptables-nft 1.8.9 can end early without a word while somebody commits. Where
+ * others never cease, the last one has to do.
+ */
+async function listSteadily(script: Script, run: Run): Promise<string> {
+  let last = (await run(script)).stdout;
+  for (let attempt = 1; attempt < LISTINGS; attempt++) {
+    const { stdout } = await run(script);
+    if (stdout === last) break;
+    last = stdout;
+  }
+  return last;
 }
 
 /** The configured tool, if it is of that variant: an image may have no other. */

@@ -43,9 +43,13 @@ function summary(findings: readonly Finding[], verbose: boolean, { green, bold }
   const counts = SEVERITIES.map((severity) => [countOf(findings, severity), severity] as const);
   const problems = counts.filter(([count, severity]) => severity !== "info" && count > 0);
   const notes = countOf(findings, "info");
-  const more = verbose || notes === 0 ? "" : ` (--verbose shows ${notes} notes)`;
+  const more = verbose || notes === 0 ? "" : ` (--verbose shows ${counted(notes, "note")})`;
   if (problems.length === 0) return `${green("No problems found")}${more}`;
-  return `${bold(problems.map(([count, severity]) => `${count} ${severity}${count === 1 ? "" : "s"}`).join(", "))}${more}`;
+  return `${bold(problems.map(([count, severity]) => counted(count, severity)).join(", "))}${more}`;
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 /** One object; colours and `--verbose` mean nothing to it. */

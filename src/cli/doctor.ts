@@ -1,9 +1,10 @@
 /** The command `doctor`. */
-import { readlinkSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import { gatherFacts, type Subject } from "../agent/doctor.ts";
 import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
 import { derive, learn } from "../agent/doctor-read.ts";
 import { run as runScript } from "../agent/exec.ts";
+import type { Script } from "../backend/backend.ts";
 import { countOf, diagnose } from "../core/doctor.ts";
 import { type Facts, known } from "../core/doctor-facts.ts";
 import { parseDuration, toMilliseconds } from "../core/duration.ts";
@@ -37,14 +38,15 @@ type Shared = FlagValues<typeof SHARED>;
 
 export const doctorCommand: Command<Flags> = {
   name: "doctor",
-  summary: "Looks for what defeats the agent on this node, and says what to do about it",
+  summary: "Finds what defeats the agent on this node, and what to do about it",
   operands: "",
   details: [
     "Looks at this node's rules, the kernel's settings, the CNI's configuration and the kubelet's command line.",
     "It changes nothing. What it cannot look at, it says.",
     "",
     "Flags that are not given are taken from the agent that runs in this network namespace, if one is seen.",
-    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir, to have all of it checked.",
+    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir, to have",
+    "all of it checked.",
     "",
     "Exit code 1 means that there are errors or warnings.",
   ].join("\n"),
@@ -55,37 +57,49 @@ export const doctorCommand: Command<Flags> = {
     { args: "doctor -o json", what: "for a machine to read" },
   ],
   async run({ values, given, output }, io) {
-    const intervalMs = readInterval(values.interval);
-    const { proc } = values;
-    const processes = readProcesses(proc);
-    const adopted = adopt({ values, given }, known(processes), proc);
-    const options = optionsOf(adopted.values);
-    const subject: Subject = {
-      chain: options.masqChain,
-      families: enabledFamilies(options),
-      backend: adopted.values.backend,
-      iptablesMode: adopted.values["iptables-mode"],
-      toPorts: options.toPorts,
-      config: await readConfiguration(adopted.values, io),
-      processes: derive(processes, ({ kubelets, agents }) => ({
-        kubelets,
-        agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.values["masq-chain"] ?? "" })),
-      })),
-      proc,
-      cniDirectory: values["cni-dir"],
-      intervalMs,
-    };
+    const subject = await subjectOf(values, given, io);
     const { signal } = io;
-    const run = (script: Parameters<typeof runScript>[0]) => runScript(script, signal);
+    const run = (script: Script) => runScript(script, signal);
     const facts = await gatherFacts(subject, { run, open: openNftables, env: process.env, signal });
     const findings = diagnose(facts);
-    const diagnosis = { settings: facts.settings, source: adopted.source, findings };
+    const diagnosis = { settings: facts.settings, source: subject.source, findings };
     io.out(
       output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
     );
     return countOf(findings, "error") + countOf(findings, "warning") > 0 ? 1 : 0;
   },
 };
+
+/** What to look at: what the command line says and, where it does not, the agent that runs. */
+async function subjectOf(
+  values: FlagValues<Flags>,
+  given: ReadonlySet<string>,
+  io: CommandIo,
+): Promise<Subject & { readonly source: string | undefined }> {
+  const { proc, "cni-dir": cniDirectory } = values;
+  const intervalMs = readInterval(values.interval);
+  if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
+  if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
+  const processes = readProcesses(proc);
+  const adopted = adopt({ values, given }, known(processes), proc);
+  const options = optionsOf(adopted.values);
+  return {
+    chain: options.masqChain,
+    families: enabledFamilies(options),
+    backend: adopted.values.backend,
+    iptablesMode: adopted.values["iptables-mode"],
+    toPorts: options.toPorts,
+    config: await readConfiguration(adopted.values, io),
+    processes: derive(processes, ({ kubelets, agents }) => ({
+      kubelets,
+      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.values["masq-chain"] ?? "" })),
+    })),
+    proc,
+    cniDirectory,
+    intervalMs,
+    source: adopted.source,
+  };
+}
 
 function readInterval(text: string): number {
   const interval = parseDuration(text);
@@ -94,6 +108,11 @@ function readInterval(text: string): number {
   if (ms < 0 || ms > MAX_INTERVAL_MS)
     throw new UsageError(`invalid --interval ${text}: it goes from 0s to 1m`);
   return ms;
+}
+
+function requireDirectory(flag: string, path: string): void {
+  const found = learn(path, () => statSync(path).isDirectory());
+  if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
 }
 
 /** A configuration that cannot be read is a finding like any other. */
@@ -112,8 +131,11 @@ async function readConfiguration(values: DesiredValues, io: CommandIo): Promise<
       },
     };
   } catch (error) {
-    if (error instanceof SourceError) return { unknown: "the configuration", why: error.message };
-    throw error;
+    if (!(error instanceof SourceError)) throw error;
+    const problems = [error.message];
+    return {
+      value: { path: values.config, exists: true, problems, warnings: [], resyncMs: undefined, entries: 0 },
+    };
   }
 }
 

@@ -146,8 +146,8 @@ export interface Facts {
   /** Undefined if there is no such directory. */
   readonly cni: Fact<readonly CniFile[] | undefined>;
   readonly lock: Fact<LockFacts>;
-  /** Settings of the kernel below /proc/sys by their dotted names; undefined if this kernel does not have one. */
-  readonly sysctls: Readonly<Record<Sysctl, Fact<string | undefined>>>;
+  /** Settings of the kernel below /proc/sys by their dotted names. */
+  readonly sysctls: Readonly<Record<Sysctl, Fact<string>>>;
   /** Undefined if the kernel tracks no connections. */
   readonly conntrack: Fact<{ readonly count: number; readonly max: number } | undefined>;
   readonly counters: Fact<ConntrackGrowth | undefined>;

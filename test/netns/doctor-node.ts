@@ -1,5 +1,5 @@
 /** A node for doctor to look at, and what it says of it. */
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import type { Finding } from "../../src/core/doctor-finding.ts";
@@ -17,24 +17,29 @@ export interface Visit {
 
 /** What doctor is run with; `wrapper` stands before its command line. */
 export interface Visiting {
+  /** The agent's own, unless it is to be found out. */
+  readonly config?: string | undefined;
   readonly flags?: readonly string[];
   readonly wrapper?: readonly string[];
 }
 
 /** Runs doctor in the node. */
-export async function visit(lab: Lab, { flags = [], wrapper = [] }: Visiting = {}): Promise<Visit> {
-  const { code, stdout, stderr } = await runDoctor(lab, { wrapper, flags: ["-o", "json", ...flags] });
+export async function visit(lab: Lab, { flags = [], ...rest }: Visiting = {}): Promise<Visit> {
+  const { code, stdout, stderr } = await runDoctor(lab, { ...rest, flags: ["-o", "json", ...flags] });
   expect(stderr).toBe("");
   return { code, findings: (JSON.parse(stdout) as { findings: Finding[] }).findings };
 }
 
 /** The same as people see it. */
-export function runDoctor(lab: Lab, { flags = [], wrapper = [] }: Visiting) {
-  const config = `--config=${lab.volume.path}`;
+export function runDoctor(lab: Lab, visiting: Visiting) {
+  const { flags = [], wrapper = [], config = lab.volume.path } = visiting;
+  const named = "config" in visiting && visiting.config === undefined ? [] : [`--config=${config}`];
   // Without an agent that changes anything, readings of counters need no time between them.
   // The machine's own CNI is none of the lab's.
-  const cni = `--cni-dir=${join(lab.directory, "cni")}`;
-  const own = [agentBundle(), "doctor", config, cni, "--interval=0s", ...flags];
+  const directory = join(lab.directory, "no-cni");
+  mkdirSync(directory, { recursive: true });
+  const cni = `--cni-dir=${directory}`;
+  const own = [agentBundle(), "doctor", ...named, cni, "--interval=0s", ...flags];
   const [file = "", ...args] = [...wrapper, process.execPath, ...own];
   return lab.inNode(file, args);
 }

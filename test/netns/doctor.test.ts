@@ -61,6 +61,15 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
     expect(problems(await visit(lab))).toEqual([]);
   });
 
+  labTest("reads the file that the agent reads, as the agent sees it", async ({ lab }) => {
+    const agent = await programmed(lab, [IPV6]);
+    expect(problems(await visit(lab, { config: undefined }))).toEqual([]);
+    lab.volume.write('{"nonMasqueradeCIDRs": ["0.0.0.0/0"]}');
+    const { findings } = await visit(lab, { config: undefined });
+    expect(findings[0]).toMatchObject({ check: "config", severity: "warning" });
+    expect(findings[0]?.message).toContain(`/proc/${agent.pid}/root${lab.volume.path}:1:`);
+  });
+
   labTest("looking changes nothing", async ({ lab }) => {
     lab.volume.write(CONFIG);
     await visit(lab, { flags: [IPV6] });
