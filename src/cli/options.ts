@@ -65,6 +65,13 @@ export const agentFlags = {
   "logging-format": flag(wordType("text", "json"), "text", "How log lines are written: `text|json`."),
 };
 
+/** The rows of the table that a command shares with `run`. */
+export function pickFlags<const Name extends keyof typeof agentFlags>(
+  ...names: readonly Name[]
+): Pick<typeof agentFlags, Name> {
+  return Object.fromEntries(names.map((name) => [name, agentFlags[name]])) as Pick<typeof agentFlags, Name>;
+}
+
 /** Flags that are accepted although what they ask for is not built yet. */
 const UNBUILT: readonly AgentFlag[] = ["http-address"];
 
