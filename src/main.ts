@@ -44,7 +44,7 @@ for (const name of ABORTING) process.on(name, () => process.exit(2));
 keepHeapSmall();
 
 /** Commands to come. */
-const UNBUILT = ["render", "validate", "explain", "diff", "doctor", "cleanup", "status"];
+const UNBUILT = ["render", "validate", "diff", "doctor", "cleanup", "status"];
 
 /** Whoever asks for a command by its name must not get an agent that changes the node. */
 function refuse(name: string): number {

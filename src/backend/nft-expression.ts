@@ -56,11 +56,19 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
     const made =
       kind === "vmap"
         ? readVmap(value, conditions, elements)
-        : [{ conditions: [...conditions], action: readAction(kind, value) }];
+        : [{ conditions: [...conditions, ...familyOf(kind, value)], action: readAction(kind, value) }];
     const hasMark = branches.some(({ action }) => action.kind === "mark");
     branches.push(...(hasMark ? made.map(forgetMark) : made));
   }
   return branches;
+}
+
+/** In an inet table, what translates to an address of one family is not for packets of the other. */
+function familyOf(kind: string, value: Json): Condition[] {
+  const family = kind === "snat" && isObject(value) ? IP_FAMILIES[String(value.family)] : undefined;
+  return family === undefined
+    ? []
+    : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];
 }
 
 /** The rule was met before it changed the mark; what it asked of the mark is not asked again. */

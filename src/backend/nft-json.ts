@@ -4,7 +4,7 @@ import { positionAt } from "../core/document.ts";
 import { parseJson } from "../core/json.ts";
 import type { DumpResult } from "./iptables-save.ts";
 import { readExpressions } from "./nft-expression.ts";
-import { abridge, type Elements, type Fields, isObject, type Json } from "./nft-values.ts";
+import { type Elements, type Fields, isObject, type Json, ruleText } from "./nft-values.ts";
 import type { Hook, TraceRule } from "./trace-model.ts";
 
 const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
@@ -123,11 +123,7 @@ function readRules(rules: readonly Fields[], elements: Elements): TraceRule[] {
   return rules.flatMap(({ expr, comment }, i) => {
     const expressions = Array.isArray(expr) ? expr : [];
     const text =
-      typeof comment === "string" ? `"${comment}" ${ruleText(expressions)}` : ruleText(expressions);
+      typeof comment === "string" ? `${ruleText(expressions)} comment "${comment}"` : ruleText(expressions);
     return readExpressions(expressions, elements).map((branch) => ({ number: i + 1, text, ...branch }));
   });
-}
-
-function ruleText(expressions: readonly Json[]): string {
-  return abridge(expressions.filter((one) => !isObject(one) || !("counter" in one)));
 }

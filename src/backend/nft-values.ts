@@ -96,8 +96,34 @@ function addressInterval(json: Json, family: Family): Interval | undefined {
   return isCidr(cidr) && cidr.family === family ? { first: cidr.base, last: lastAddress(cidr) } : undefined;
 }
 
+/** A rule, as near to what `nft list ruleset` would show as is of use for finding it. */
+export function ruleText(expressions: readonly Json[]): string {
+  return expressions.map(expressionText).filter(Boolean).join(" ");
+}
+
+function expressionText(expression: Json): string {
+  const [kind = "", value] = onlyMember(expression);
+  if (kind === "counter") return kind;
+  if (kind === "match" && isObject(value))
+    return [
+      textOf(value.left),
+      ...(value.op === "==" || value.op === "in" ? [] : [value.op]),
+      textOf(value.right),
+    ].join(" ");
+  if ((kind === "jump" || kind === "goto") && isObject(value)) return `${kind} ${String(value.target)}`;
+  if (kind === "vmap" && isObject(value)) return `${textOf(value.key)} vmap ${textOf(value.data)}`;
+  if (kind === "mangle" && isObject(value)) return `${textOf(value.key)} set ${textOf(value.value)}`;
+  if (kind === "xt" && isObject(value))
+    return value.type === "target" ? `-j ${String(value.name)}` : `-m ${String(value.name)}`;
+  if (!isObject(value)) return kind;
+  return `${kind} ${Object.values(value as object)
+    .map(textOf)
+    .join(" ")}`;
+}
+
 /** A value as nft would write it, as far as that is short. */
 export function textOf(json: Json): string {
+  if (Array.isArray(json)) return json.map(unwrap).map(textOf).join(" : ");
   if (typeof json === "string") return json;
   if (typeof json === "number") return json > 0xffff ? `0x${json.toString(16)}` : String(json);
   const [kind = "", value] = onlyMember(json);
@@ -107,7 +133,7 @@ export function textOf(json: Json): string {
     return `fib ${[value.flags].flat().join(" ")} ${String(value.result)}`;
   if (kind === "prefix" && isObject(value)) return `${String(value.addr)}/${String(value.len)}`;
   if (kind === "range" && Array.isArray(value)) return value.map(textOf).join("-");
-  if (kind === "&" && Array.isArray(value)) return value.map(textOf).join(" & ");
+  if (/^[&|^]$/.test(kind) && Array.isArray(value)) return value.map(textOf).join(` ${kind} `);
   if (kind === "set" && Array.isArray(value))
     return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
   return abridge(json);

@@ -64,6 +64,8 @@ export interface Hook {
   readonly families: readonly Family[];
   /** Lower ones come first. */
   readonly priority: number;
+  /** Whether it is not known when this was registered, compared with others of the same priority. */
+  readonly isOrderUnknown?: boolean;
   readonly policy: "accept" | "drop";
   /** The name of the base chain among `chains`. */
   readonly chain: string;

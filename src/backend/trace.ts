@@ -67,6 +67,17 @@ interface Frame {
  * first, as the kernel puts what is registered later in front.
  */
 export function tracePacket(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
+  const loose = hooks.filter(({ isOrderUnknown }) => isOrderUnknown === true);
+  const others = hooks.filter((hook) => !loose.includes(hook));
+  const trace = traceInOrder([...loose, ...others], packet, local);
+  if (loose.length === 0 || others.length === 0) return trace;
+  const { otherwise } = traceInOrder([...others, ...loose], packet, local);
+  if (outcomeKey(otherwise) === outcomeKey(trace.otherwise)) return trace;
+  const conditions = [...otherwise.conditions, "the order of base chains with the same priority"];
+  return { ...trace, possible: [...trace.possible, { ...otherwise, conditions }] };
+}
+
+function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
   const possible: Outcome[] = [];
   const passed: RuleReference[] = [];
   const ordered = [...hooks].reverse().sort((a, b) => a.priority - b.priority);
@@ -89,15 +100,15 @@ export function tracePacket(hooks: readonly Hook[], packet: Packet, local: Local
 /** By a chain's policy. */
 const DROPPED: Outcome = { verdict: "drop", conditions: [] };
 
+/** The same for outcomes that are the same, whatever they depend on. */
+export function outcomeKey({ verdict, by }: Outcome): string {
+  return [verdict, by?.place, by?.chain, by?.number].join("\n");
+}
+
 /** The same rule decides in the same way only once, whatever led to it. */
 function distinct(outcomes: readonly Outcome[]): Outcome[] {
-  const byRule = new Map<string, Outcome>();
-  for (const outcome of outcomes) {
-    const { verdict, by } = outcome;
-    const key = [verdict, by?.place, by?.chain, by?.number].join("\n");
-    if (!byRule.has(key)) byRule.set(key, outcome);
-  }
-  return [...byRule.values()];
+  const keys = outcomes.map(outcomeKey);
+  return outcomes.filter((_, i) => keys.indexOf(keys[i] ?? "") === i);
 }
 
 /** Walks a chain that is entered under `conditions`. */
