@@ -19,11 +19,13 @@ function renderPart(destination: string, part: PartView, isWhole: boolean, colou
   const { cidrs, verdict, live, agrees } = part;
   const blocks = `${cidrs.slice(0, SHOWN).join(" ")}${cidrs.length > SHOWN ? ` and ${cidrs.length - SHOWN} more` : ""}`;
   const what = isWhole ? destination : `${blocks} of ${destination}`;
-  const head = verdict ?? live?.verdict ?? "unknown";
+  // What happens, rather than what should.
+  const head = live?.verdict ?? verdict ?? "unknown";
+  const unless = live !== undefined && live.possible.length > 0 ? ", unless a rule below decides first" : "";
   return [
-    `${colours.bold(what)}: ${paint(head, colours)}\n`,
+    `${colours.bold(what)}: ${paint(head, colours)}${unless}\n`,
     ...(verdict === undefined ? [] : renderConfig(part, colours)),
-    ...(live === undefined ? [] : renderLive(live, verdict === undefined)),
+    ...(live === undefined ? [] : renderLive(live)),
     ...(agrees === undefined ? [] : [renderAgreement(agrees, colours)]),
   ].join("");
 }
@@ -40,10 +42,10 @@ function paint(verdict: OutcomeView["verdict"], { green, yellow }: Colours): str
   return (verdict === "keep" ? green : yellow)(WORDS[verdict]);
 }
 
-function renderConfig({ by, reason, lost = [] }: PartView, { dim }: Colours): string[] {
-  if (by === undefined) return [`  config: ${reason}\n`];
+function renderConfig({ verdict = "keep", by, reason, lost = [] }: PartView, { dim }: Colours): string[] {
+  const why = by === undefined ? `: ${reason}` : ` by ${renderEntry(by)}`;
   return [
-    `  config: by ${renderEntry(by)}\n`,
+    `  config: ${WORDS[verdict]}${why}\n`,
     ...lost.slice(0, SHOWN).map((entry) => `${dim(`  not by ${renderEntry(entry)}: ${entry.why}`)}\n`),
     rest(lost.length, SHOWN, "entries that contain it"),
   ];
@@ -53,7 +55,7 @@ function renderEntry({ cidr, place, key }: EntryView): string {
   return `${cidr} (${place}${key === undefined ? "" : `, ${key}`})`;
 }
 
-function renderLive(live: NonNullable<PartView["live"]>, isHead: boolean): string[] {
+function renderLive(live: NonNullable<PartView["live"]>): string[] {
   const { possible, marked, passed } = live;
   const last = passed.at(-1);
   const why = live.by ?? (live.verdict === "keep" ? last : undefined);
@@ -62,7 +64,7 @@ function renderLive(live: NonNullable<PartView["live"]>, isHead: boolean): strin
   return [
     ...possible.slice(0, SHOWN).map((one) => `  rules: ${may(one)}\n`),
     rest(possible.length, SHOWN, "rules that may decide"),
-    `  rules: ${possible.length > 0 ? "otherwise " : ""}${isHead && main === "" && nothing === "" ? "" : WORDS[live.verdict]}${main}${nothing}\n`,
+    `  rules: ${possible.length > 0 ? "otherwise " : ""}${WORDS[live.verdict]}${main}${nothing}\n`,
     ...marked.slice(0, SHOWN).map((one) => `  rules: a packet with a mark ${may(one)}\n`),
     rest(marked.length, SHOWN, "rules for packets with a mark"),
   ];
