@@ -2,17 +2,15 @@
  * Reads the rules of this node that can decide about a source address, whoever made them, and changes nothing: of a
  * legacy table only if it exists, for the look would make it.
  */
-import { networkInterfaces } from "node:os";
 import type { Answer, Script } from "../backend/backend.ts";
 import { readSet } from "../backend/ipset-read.ts";
 import type { Sets } from "../backend/iptables-match.ts";
 import type { DumpResult } from "../backend/iptables-save.ts";
 import { parseIptablesSave } from "../backend/iptables-save.ts";
 import { parseNftJson } from "../backend/nft-json.ts";
-import type { LocalAddresses } from "../backend/trace-match.ts";
 import type { Hook } from "../backend/trace-model.ts";
-import { type Cidr, FAMILIES, type Family, isCidr, parseCidr } from "../core/cidr.ts";
-import { longestPrefixIntervals } from "../core/intervals.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
+import { isFailure } from "./driver.ts";
 import { CommandError } from "./exec.ts";
 import { legacyTables } from "./legacy.ts";
 
@@ -32,10 +30,11 @@ const NFT_NAT: Readonly<Record<Family, string>> = { IPv4: "table ip nat", IPv6: 
 /** Reads everything; `tables` names the legacy tables that exist. Throws a `CommandError` if nothing could be read at all. */
 export async function readLiveRules(
   run: Run,
+  readNetlink: () => Promise<readonly Hook[]>,
   tables: (family: Family) => readonly string[] = legacyTables,
 ): Promise<LiveRules> {
   const warnings: string[] = [];
-  const failures: CommandError[] = [];
+  const failures: Error[] = [];
   const attempt = async (
     what: string,
     read: () => Promise<readonly Hook[]>,
@@ -43,16 +42,19 @@ export async function readLiveRules(
     try {
       return await read();
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
+      if (!isFailure(error)) throw error;
       failures.push(error);
       warnings.push(`${what}: not looked at: ${error.message}`);
       return undefined;
     }
   };
-  const nft = await attempt("tables of nftables", () => readNft(run));
+  const nft = await attempt("tables of nftables", () => readNft(run).catch(orElse(readNetlink)));
   const hooks: Hook[] = [...(nft ?? [])];
   for (const family of FAMILIES) {
-    const found = await attempt(`${COMMANDS[family]}-nft`, () => readIptables(run, family, "nft"));
+    const isThere = nft === undefined || hooks.some(({ place }) => place === NFT_NAT[family]);
+    const found = isThere
+      ? await attempt(`${COMMANDS[family]}-nft`, () => readIptables(run, family, "nft"))
+      : undefined;
     if (found !== undefined) replaceHooks(hooks, NFT_NAT[family], found);
     if (!tables(family).includes("nat")) continue;
     const legacy = await attempt(`${COMMANDS[family]}-legacy`, () => readIptables(run, family, "legacy"));
@@ -69,19 +71,29 @@ function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): voi
   else hooks.push(...found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)));
 }
 
+/** Without the tool, the kernel can be asked itself, which tells less of what others have made. */
+function orElse<T>(read: () => Promise<T>): (error: unknown) => Promise<T> {
+  return (error) => {
+    if (error instanceof CommandError && error.code === "ENOENT") return read();
+    throw error;
+  };
+}
+
 async function readNft(run: Run): Promise<readonly Hook[]> {
-  const { stdout } = await run({
+  const script: Script = {
     file: "nft",
     args: ["-j", "list", "ruleset"],
     purpose: "listing the ruleset",
     deadlineMs: DEADLINE_MS,
-  });
-  return hooksOf(parseNftJson(stdout), "nft -j list ruleset");
+  };
+  const { stdout } = await run(script);
+  return hooksOf(parseNftJson(stdout), script);
 }
 
 async function readIptables(run: Run, family: Family, variant: "nft" | "legacy"): Promise<readonly Hook[]> {
-  const { stdout } = await run(await saveScript(run, COMMANDS[family], variant));
-  return hooksOf(parseIptablesSave(stdout, await readSets(run, stdout)), `${COMMANDS[family]}-save`);
+  const script = await saveScript(run, COMMANDS[family], variant);
+  const { stdout } = await run(script);
+  return hooksOf(parseIptablesSave(stdout, await readSets(run, stdout)), script);
 }
 
 /** Without a tool for the variant by its name, `iptables-save` may be of that variant. */
@@ -105,7 +117,7 @@ async function saveScript(run: Run, command: string, variant: "nft" | "legacy"):
 }
 
 /** The ipsets that a dump asks for, as far as they can be read. */
-async function readSets(run: Run, dump: string): Promise<Sets> {
+export async function readSets(run: Run, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
   const sets = new Map();
   for (const name of names) {
@@ -126,50 +138,8 @@ async function readSets(run: Run, dump: string): Promise<Sets> {
   return sets;
 }
 
-/** A listing of our own making that cannot be read is a bug, not a matter of the node. */
-function hooksOf(result: DumpResult, what: string): readonly Hook[] {
-  if (!result.ok) throw new Error(`${what}, line ${result.line}: ${result.message}`);
-  return result.hooks;
-}
-
-/** This machine's own addresses. */
-export function ownAddresses(): LocalAddresses {
-  return localAddresses(ownNetworks().map(({ address }) => address));
-}
-
-/** The addresses of this machine's interfaces with the networks that they are in, but for loopback. */
-export function ownNetworks(): readonly {
-  readonly device: string;
-  readonly address: string;
-  readonly cidr: Cidr;
-}[] {
-  return Object.entries(networkInterfaces()).flatMap(([device, addresses = []]) =>
-    addresses.flatMap(({ address, cidr, internal }) => {
-      const network = internal || cidr === null ? undefined : networkOf(cidr);
-      return network === undefined ? [] : [{ device, address, cidr: network }];
-    }),
-  );
-}
-
-function networkOf(text: string): Cidr | undefined {
-  const cidr = parseCidr(text);
-  if (isCidr(cidr)) return cidr;
-  const network = cidr.reason === "unaligned" ? parseCidr(cidr.network) : undefined;
-  return network !== undefined && isCidr(network) ? network : undefined;
-}
-
-/** These addresses, and loopback's, which every node has. */
-export function localAddresses(addresses: readonly string[]): LocalAddresses {
-  const texts = [
-    "127.0.0.0/8",
-    "::1/128",
-    ...addresses.map((text) => `${text}/${text.includes(":") ? 128 : 32}`),
-  ];
-  const choices = texts
-    .map(parseCidr)
-    .filter(isCidr)
-    .map((cidr) => ({ cidr, included: true }));
-  const ofFamily = (family: Family) =>
-    longestPrefixIntervals(choices.filter(({ cidr }) => cidr.family === family));
-  return { IPv4: ofFamily("IPv4"), IPv6: ofFamily("IPv6") };
+/** A listing by iptables-nft can end early without a word while somebody commits. */
+function hooksOf(result: DumpResult, script: Script): readonly Hook[] {
+  if (result.ok) return result.hooks;
+  throw new CommandError(script, { why: `its output, line ${result.line}: ${result.message}` });
 }

@@ -1,12 +1,16 @@
 /** The node that `explain` asks about: this one, or one whose rules were saved. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { localAddresses, ownAddresses } from "../agent/addresses.ts";
 import { run as runScript } from "../agent/exec.ts";
-import { localAddresses, ownAddresses, readLiveRules } from "../agent/live-rules.ts";
+import { readNftHooks } from "../agent/live-nft.ts";
+import { readLiveRules } from "../agent/live-rules.ts";
 import type { Node } from "../backend/answer.ts";
 import { parseDump } from "../backend/dump.ts";
+import type { Hook } from "../backend/trace-model.ts";
 import type { Family } from "../core/cidr.ts";
 import { parseGoUint } from "../core/integer.ts";
 import { goQuote } from "../core/quote.ts";
+import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { STDIN } from "./desired.ts";
@@ -66,7 +70,10 @@ export async function readNode(
     for (const warning of warnings) io.err(`warning: ${warning}\n`);
   };
   if (values.live) {
-    const { hooks, warnings } = await readLiveRules((script) => runScript(script, io.signal));
+    const { hooks, warnings } = await readLiveRules(
+      (script) => runScript(script, io.signal),
+      () => readNetlink(io.signal),
+    );
     say(warnings);
     return { hooks, local: ownAddresses(), ...packet };
   }
@@ -80,6 +87,15 @@ export async function readNode(
   if (nodeAddresses.length === 0)
     say(["no --node-address: destinations are taken for addresses of other machines"]);
   return { hooks: dump.hooks, local: localAddresses(nodeAddresses), ...packet };
+}
+
+async function readNetlink(signal: AbortSignal): Promise<readonly Hook[]> {
+  const nftables = await openNftables();
+  try {
+    return await readNftHooks(nftables, signal);
+  } finally {
+    nftables.close();
+  }
 }
 
 function readMark(text: string): number {
