@@ -7,6 +7,7 @@ import type { Command } from "./command.ts";
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
+  render: async () => (await import("./render.ts")).renderCommand,
   validate: async () => (await import("./validate.ts")).validateCommand,
   version: async () => (await import("./version.ts")).versionCommand,
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
