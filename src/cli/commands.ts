@@ -9,6 +9,7 @@ export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 export const COMMANDS: CommandLoaders = {
   render: async () => (await import("./render.ts")).renderCommand,
   validate: async () => (await import("./validate.ts")).validateCommand,
+  status: async () => (await import("./status.ts")).statusCommand,
   cleanup: async () => (await import("./cleanup.ts")).cleanupCommand,
   version: async () => (await import("./version.ts")).versionCommand,
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
