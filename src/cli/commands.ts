@@ -12,6 +12,8 @@ export const COMMANDS: CommandLoaders = {
   status: async () => (await import("./status.ts")).statusCommand,
   cleanup: async () => (await import("./cleanup.ts")).cleanupCommand,
   version: async () => (await import("./version.ts")).versionCommand,
+  completion: async () => (await import("./completion.ts")).completionCommand(COMMANDS),
+  man: async () => (await import("./man.ts")).manCommand(COMMANDS),
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
 };
 
