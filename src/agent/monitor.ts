@@ -24,6 +24,8 @@ export interface MonitorWorld {
   readonly toPorts: readonly PortRange[];
   /** Each flag's name and printed value. */
   readonly flags: readonly (readonly [name: string, printed: string])[];
+  /** When the process started, in milliseconds since 1970. */
+  readonly startedAt: number;
   /** Milliseconds since 1970, and ones that never jump. */
   readonly epoch: () => number;
   readonly now: () => number;
@@ -43,8 +45,7 @@ const SILENCE_MS = 120_000;
 
 /** A monitor of an agent that starts now. */
 export function createMonitor(world: MonitorWorld): Monitor {
-  const { build, driver, metrics, epoch, now } = world;
-  const startedAt = epoch();
+  const { build, driver, metrics, startedAt, epoch, now } = world;
   const verdicts = createVerdictCounters();
   const pressure = createPressureReader(world.toPorts, now);
   let status = initialStatus(build.version, world.backend, startedAt);

@@ -43,6 +43,7 @@ async function load({ address, choice, log, ...world }: Monitored, signal: Abort
     build,
     backend: { name: choice.name, why: choice.why },
     metrics: createMetrics({ ...build, backend: choice.name }),
+    startedAt: performance.timeOrigin,
     epoch: () => performance.timeOrigin + performance.now(),
     now: systemClock.now,
   });
