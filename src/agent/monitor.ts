@@ -5,6 +5,7 @@
 import { readdirSync } from "node:fs";
 import { keptIntervals } from "../backend/nftables-sets.ts";
 import type { PortRange } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
 import type { Metrics, Readings } from "../observe/metrics.ts";
 import { jsonReply, plainReply, type Reply, type Routes } from "../observe/server.ts";
 import { initialStatus, type PassReport, type Status, statusAfter } from "../observe/status.ts";
@@ -136,15 +137,27 @@ function describePass(outcome: Outcome, reason: Reason, at: number): PassReport 
       changed,
     })),
     families: groups.flatMap(({ rulesets, inForce }) =>
-      rulesets.map((ruleset) => ({
-        family: ruleset.family,
-        inForce,
-        cidrs: ruleset.entries.filter(({ verdict }) => verdict === "return").length,
-        intervals: keptIntervals(ruleset).length,
-      })),
+      rulesets.map((ruleset) => ({ family: ruleset.family, inForce, ...sizeOf(ruleset) })),
     ),
     healed: healed.flatMap(describeHealing),
   };
+}
+
+interface Size {
+  readonly cidrs: number;
+  readonly intervals: number;
+}
+
+const sizes = new WeakMap<Ruleset, Size>();
+
+/** How much a ruleset keeps; counted once, since a list may be long and passes many. */
+function sizeOf(ruleset: Ruleset): Size {
+  const known = sizes.get(ruleset);
+  if (known !== undefined) return known;
+  const cidrs = ruleset.entries.filter(({ verdict }) => verdict === "return").length;
+  const size = { cidrs, intervals: keptIntervals(ruleset).length };
+  sizes.set(ruleset, size);
+  return size;
 }
 
 /** Whoever committed last of those who may have done it. */
