@@ -21,8 +21,9 @@ import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
+import { Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
-import { legacyTables } from "./legacy.ts";
+import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 import { readTableState } from "./live-nft.ts";
 import { readSets } from "./live-rules.ts";
 import { probe } from "./probe.ts";
@@ -138,6 +139,8 @@ async function inspect(
   { variant }: Capabilities,
   run: Run,
 ): Promise<Answer[]> {
+  if (variant === "legacy" && !canSeeLegacyTables(family))
+    throw new Refusal(`${family}: only root may see whether there is a legacy nat table: run this as root`);
   if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
   const answers: Answer[] = [];
   for (const script of scripts) {
