@@ -48,12 +48,15 @@ export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSi
     const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;
     const kept = new Map<Family, readonly Interval[] | undefined>();
     const changes: RuleChange[] = [];
+    const statements = state.rules.flatMap((rule) => rule.statements);
+    const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
     for (const ruleset of rulesets) {
       const { family } = ruleset;
       const rules = observedRules(state, CHAIN.chain);
       kept.set(family, isThere ? keptByRules(rules, family) : [everything(family)]);
       const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
-      const sets = state.sets.filter(({ set }) => set.key === key);
+      // While a set cannot be changed in one transaction there are two; the rules look one of them up.
+      const sets = state.sets.filter(({ set }) => set.key === key && lookedUp.includes(set.set));
       const where = `table inet ${TABLE.table} set for ${family}`;
       changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
     }
