@@ -21,7 +21,7 @@ function held(options: { repeat?: boolean; verbosity?: number } = {}) {
   /** Refreshes with a text; gives the problems, the log and the resync interval in force. */
   const refreshed = (text: string | Error | undefined) => {
     world.text = text;
-    const problems = holder.refresh();
+    const { problems } = holder.refresh();
     return { problems, log: taken(), interval: holder.current()?.resyncIntervalMs };
   };
   return { holder, refreshed, world };

@@ -12,8 +12,8 @@ import { SourceError } from "../source/file.ts";
 import { abridge, type Reporter } from "./report.ts";
 
 export interface ConfigHolder {
-  /** Reads again; returns what is wrong now, which leaves `current` as it was. */
-  refresh(): readonly string[];
+  /** Reads again; returns what is wrong now, which leaves `current` as it was, and whether it could not be read at all. */
+  refresh(): { readonly problems: readonly string[]; readonly failed: boolean };
   /** The last good configuration; undefined before the first. */
   current(): MasqConfig | undefined;
 }
@@ -50,21 +50,22 @@ export function createConfigHolder(
   return {
     current: () => current,
     refresh() {
-      const problems = problemsOf(decode);
+      const { problems, failed } = problemsOf(decode);
       if (problems.length > 0) report.error("config", "Error syncing configuration", problems);
       else if (report.clear("config")) log.info("the configuration is good again");
       if (decoded?.ok === true && problems.length === 0) current = decoded.value.config;
-      return problems;
+      return { problems, failed };
     },
   };
 }
 
-function problemsOf(decode: () => Result<DecodedConfig>): readonly string[] {
+/** Text that is wrong stays so until it is changed; what could not be read may be readable soon. */
+function problemsOf(decode: () => Result<DecodedConfig>): ReturnType<ConfigHolder["refresh"]> {
   try {
     const result = decode();
-    return result.ok ? [] : result.problems.map(renderProblem);
+    return { problems: result.ok ? [] : result.problems.map(renderProblem), failed: false };
   } catch (error) {
-    if (error instanceof SourceError) return [error.message];
+    if (error instanceof SourceError) return { problems: [error.message], failed: true };
     throw error;
   }
 }

@@ -5,15 +5,27 @@
 import type { Plan } from "../backend/backend.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
+import type { Span } from "../source/witness.ts";
 import { CommandError } from "./exec.ts";
+
+/** What a look came to. */
+export interface Look extends Plan {
+  /** The generations of nf_tables' ruleset in which what differs has come about, where that can be told. */
+  readonly span?: Span;
+}
 
 export interface Driver {
   /** The rulesets that are looked at and changed together; if one group fails, the others go on. */
   readonly groups: (rulesets: readonly Ruleset[]) => readonly (readonly Ruleset[])[];
   /** Where a group's rules stand, as an operator would look for them. */
   readonly place: (group: readonly Ruleset[]) => string;
-  /** What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. */
-  readonly look: (group: readonly Ruleset[]) => Promise<Plan>;
+  /**
+   * What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. A look that is not
+   * `thorough` leaves out what nothing tells of and what is dear to ask for.
+   */
+  readonly look: (group: readonly Ruleset[], thorough: boolean) => Promise<Look>;
+  /** Whether it has been seen that everything is in force as of this generation of nf_tables' ruleset, or that does not matter. */
+  readonly knows: (generation: number) => boolean;
   /** Carries out a plan for a group, step by step. Throws a failure, and leaves the rest undone. */
   readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<void>;
   /** Removes all that is ours, in every family; says what was there. */

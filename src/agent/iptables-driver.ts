@@ -1,18 +1,35 @@
 /** The iptables backend at work: tools are run, one family after the other. */
-import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/backend.ts";
+import type { Answer, Backend, Capabilities, Observed, Script, Tools } from "../backend/backend.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
-import { type Driver, Refusal } from "./driver.ts";
+import type { Span } from "../source/witness.ts";
+import { type Driver, type Look, Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
 import { legacyTables } from "./legacy.ts";
+import type { Sight, Sighting } from "./nat-sight.ts";
 
 /** What the driver needs of the world. */
 export interface ToolWorld {
   readonly run: (script: Script) => Promise<Answer>;
   readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
   readonly log: Logger;
+  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
+  readonly sight?: Sight;
+  /** Told of the commits that the driver itself has made. */
+  readonly claim?: (span: Span) => void;
 }
+
+/** What a family was last found to hold, or was brought to. */
+interface InForce {
+  readonly ruleset: Ruleset;
+  /** As the tools listed them; undefined if they were not asked since. */
+  readonly rules: Observed["rules"];
+  /** How it looked then; absent where that cannot be seen. */
+  readonly sighting?: Sighting;
+}
+
+const IN_SYNC: Look = { drift: [], steps: [] };
 
 /** A driver for an agent whose chain has this name. */
 export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
@@ -20,8 +37,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** Families whose set may be there although the list is short by now. */
   const withSet = new Set<Family>();
   let ipset: boolean | undefined;
-  /** What each family was last found to hold, or was brought to. */
-  const inForce = new Map<Family, Ruleset>();
+  const inForce = new Map<Family, InForce>();
 
   const capabilitiesOf = async (ruleset: Ruleset): Promise<Capabilities> => {
     const { family } = ruleset;
@@ -35,7 +51,10 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
 
   const observe = async (ruleset: Ruleset, capabilities: Capabilities): Promise<Observed> => {
     const answers = await inspect(backend.inspect(ruleset, capabilities), world.run);
-    const observed = backend.parse(ruleset, capabilities, answers);
+    return observeSet(ruleset, backend.parse(ruleset, capabilities, answers));
+  };
+
+  const observeSet = async (ruleset: Ruleset, observed: Observed): Promise<Observed> => {
     if (ipset !== true || !withSet.has(ruleset.family)) return observed;
     const set = backend.parseSet(await world.run(backend.inspectSet(ruleset)));
     // Once it is gone and not wanted, there is nothing more to look for.
@@ -43,21 +62,81 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     return { ...observed, set };
   };
 
+  /** A family's rules can be seen where the tools are of the nf_tables variant. */
+  const sightOf = (family: Family) => (known.get(family)?.variant === "nf_tables" ? world.sight : undefined);
+
+  const see = async ({ family }: Ruleset, expected?: string): Promise<Sighting | undefined> =>
+    sightOf(family)?.see(family, expected);
+
+  /** The tools' word on a ruleset; if it is in force, what was seen of it is remembered. */
+  const ask = async (ruleset: Ruleset, sighting: Sighting | undefined): Promise<Look> => {
+    const capabilities = await capabilitiesOf(ruleset);
+    const observed = await observe(ruleset, capabilities);
+    const plan = backend.plan(ruleset, capabilities, observed);
+    if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
+    // What the tools looked at is what was seen, if that still looks the same.
+    const after = sighting === undefined ? undefined : await see(ruleset, sighting.image);
+    const seen = after?.image === sighting?.image ? after : undefined;
+    inForce.set(ruleset.family, { ruleset, rules: observed.rules, ...(seen && { sighting: seen }) });
+    return plan;
+  };
+
+  /** Looks with the tools, and says in which generations came about what differs. */
+  const lookAgain = async (before: InForce, sighting: Sighting | undefined): Promise<Look> => {
+    const { ruleset, sighting: old } = before;
+    const plan = await ask(ruleset, sighting);
+    const isSeen = old !== undefined && sighting !== undefined && old.image !== sighting.image;
+    // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice,
+    // unless it was seen.
+    const sure = plan.steps.length === 0 || isSeen ? plan : await ask(ruleset, sighting);
+    return isSeen ? { ...sure, span: { from: old.generation, to: sighting.generation } } : sure;
+  };
+
   return {
     groups: (rulesets) => rulesets.map((ruleset) => [ruleset]),
     place: () => `chain ${chain}`,
-    async look([ruleset]): Promise<Plan> {
-      if (ruleset === undefined) return { drift: [], steps: [] };
+    async look([ruleset], thorough): Promise<Look> {
+      if (ruleset === undefined) return IN_SYNC;
+      const before = inForce.get(ruleset.family);
+      if (before?.ruleset !== ruleset) {
+        await capabilitiesOf(ruleset);
+        return ask(ruleset, await see(ruleset));
+      }
+      const isSeeable = sightOf(ruleset.family) !== undefined;
+      // As long as the generation stands still, nothing else is asked.
+      const isNewest = isSeeable && before.sighting?.generation === (await world.sight?.generation());
+      const sighting = isNewest ? before.sighting : await see(ruleset, before.sighting?.image);
+      // Without netlink only a thorough look is worth the tools.
+      if (sighting === undefined && !isSeeable && !thorough) return IN_SYNC;
+      if (sighting === undefined || sighting.image !== before.sighting?.image)
+        return lookAgain(before, sighting);
+      inForce.set(ruleset.family, { ...before, sighting });
+      if (!thorough || !withSet.has(ruleset.family)) return IN_SYNC;
+      // Nothing tells of changes of a set, so it is looked at.
       const capabilities = await capabilitiesOf(ruleset);
-      const look = async () => backend.plan(ruleset, capabilities, await observe(ruleset, capabilities));
-      const plan = await look();
-      // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice.
-      return plan.steps.length > 0 && inForce.get(ruleset.family) === ruleset ? look() : plan;
+      return backend.plan(
+        ruleset,
+        capabilities,
+        await observeSet(ruleset, { rules: before.rules, jump: true }),
+      );
     },
+    knows: (generation) =>
+      [...inForce].every(
+        ([family, { sighting }]) =>
+          sightOf(family) === undefined || (sighting?.generation ?? -1) >= generation,
+      ),
     async apply({ steps, refusal }, [ruleset]) {
       if (refusal !== undefined) throw new Refusal(refusal);
+      if (ruleset === undefined || steps.length === 0) return;
+      inForce.delete(ruleset.family);
+      const from = (await see(ruleset))?.generation;
       for (const step of steps) if ("file" in step) await world.run(step);
-      if (ruleset !== undefined) inForce.set(ruleset.family, ruleset);
+      inForce.set(ruleset.family, { ruleset, rules: undefined });
+      const sighting = await see(ruleset);
+      if (from === undefined || sighting === undefined) return;
+      // Each step commits once at most: if there were no more, they were ours.
+      if (sighting.generation - from <= steps.length) world.claim?.({ from, to: sighting.generation });
+      await ask(ruleset, sighting);
     },
     remove: () => removeAll(backend, chain, world),
     async tidy() {
@@ -65,7 +144,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
         if (!withSet.has(family)) await removeStaleSet(backend, { chain, family }, world);
       }
     },
-    close: () => {},
+    close: () => world.sight?.close(),
   };
 }
 

@@ -1,15 +1,21 @@
 import { describe, expect, test } from "vitest";
 import type { Clock } from "./clock.ts";
+import { createInbox } from "./inbox.ts";
 import { retryDelay, runLoop } from "./loop.ts";
 import type { Outcome } from "./reconcile.ts";
 
 const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome => ({
+  startedAt: 0,
   durationMs: 0,
   drift: [],
+  healed: [],
   applied: 0,
   errors,
+  failed: errors.length > 0,
   resyncIntervalMs,
 });
+
+const inbox = createInbox({ sleep: async () => {} });
 const GOOD = outcome([]);
 const BAD = outcome(["no"]);
 
@@ -26,7 +32,8 @@ async function slept(outcomes: readonly Outcome[], watch: boolean, random = 0): 
   };
   let passes = 0;
   const reconcile = async () => outcomes[passes++] ?? GOOD;
-  await runLoop(reconcile, { watch, random: () => random }, clock, controller.signal);
+  const loop = { watch, random: () => random, inbox: createInbox(clock) };
+  await runLoop(reconcile, loop, clock, controller.signal);
   expect(passes).toBe(outcomes.length);
   return delays;
 }
@@ -67,7 +74,8 @@ test("an end during a pass is no failure, and one during a sleep ends the loop",
       queueMicrotask(() => controller.abort());
       return new Promise<Outcome>((resolve, reject) => setImmediate(() => reconcile().then(resolve, reject)));
     };
-    await runLoop(pass, { watch: true, random: () => 0 }, clock, controller.signal);
+    const loop = { watch: true, random: () => 0, inbox: createInbox(clock) };
+    await runLoop(pass, loop, clock, controller.signal);
     expect(passes).toBe(1);
   }
 });
@@ -76,7 +84,9 @@ test("a broken invariant ends the loop with its error", async () => {
   const { signal } = new AbortController();
   const clock: Clock = { now: () => 0, sleep: async () => {} };
   const broken = () => Promise.reject(new Error("broken"));
-  await expect(runLoop(broken, { watch: true, random: () => 0 }, clock, signal)).rejects.toThrow("broken");
+  await expect(runLoop(broken, { watch: true, random: () => 0, inbox }, clock, signal)).rejects.toThrow(
+    "broken",
+  );
 });
 
 test("nothing runs when it is over before it begins", async () => {
@@ -86,6 +96,6 @@ test("nothing runs when it is over before it begins", async () => {
     passes++;
     return GOOD;
   };
-  await runLoop(pass, { watch: true, random: () => 0 }, clock, AbortSignal.abort());
+  await runLoop(pass, { watch: true, random: () => 0, inbox }, clock, AbortSignal.abort());
   expect(passes).toBe(0);
 });

@@ -64,10 +64,10 @@ function setUp(start?: Model) {
     kernel.opened++;
     return nftables;
   };
-  const driver = nftablesDriver(NAME, new AbortController().signal, open);
+  const driver = nftablesDriver(NAME, new AbortController().signal, { open });
   const pass = async (...group: Ruleset[]) => {
     kernel.calls.length = 0;
-    const plan = await driver.look(group);
+    const plan = await driver.look(group, true);
     await driver.apply(plan, group);
     return { plan, calls: kernel.calls.slice() };
   };
@@ -90,6 +90,7 @@ test("a fresh kernel is asked for the table only, and gets all of it", async () 
       "table inet ip-masq-agent",
       "add table inet ip-masq-agent; add set inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4; add set inet ip-masq-agent keep-ipv6; add element inet ip-masq-agent keep-ipv6",
       "add chain inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting",
+      "sets of inet ip-masq-agent",
     ]
   `);
 });
@@ -106,6 +107,7 @@ test("an earlier agent's table is read, and one element changed", async () => {
       "chains of inet ip-masq-agent",
       "rules of inet ip-masq-agent postrouting",
       "add element inet ip-masq-agent keep-ipv4",
+      "sets of inet ip-masq-agent",
     ]
   `);
 });
@@ -121,44 +123,45 @@ describe("a plan that was carried out", () => {
   test("and after which nobody else committed is not read again, nor for another list", async () => {
     const { driver, pass, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    await driver.apply(await driver.look(group), group);
+    await driver.apply(await driver.look(group, true), group);
     kernel.calls.length = 0;
-    await driver.apply(await driver.look(group), group);
+    await driver.apply(await driver.look(group, true), group);
     expect(kernel.calls).toEqual([]);
     expect((await pass(ipv4("11.0.0.0/8"))).calls).toEqual([
       "delete element inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4",
+      "sets of inet ip-masq-agent",
     ]);
   });
 
   test("is read again once somebody commits, and healed", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    await driver.apply(await driver.look(group), group);
+    await driver.apply(await driver.look(group, true), group);
     kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
     kernel.generation++;
-    const plan = await driver.look(group);
+    const plan = await driver.look(group, true);
     expect(plan.drift).toHaveLength(3);
     await driver.apply(plan, group);
-    expect((await driver.look(group)).steps).toEqual([]);
+    expect((await driver.look(group, true)).steps).toEqual([]);
   });
 
   test("while somebody committed is not taken for granted", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    const plan = await driver.look(group);
+    const plan = await driver.look(group, true);
     kernel.generation++;
     await driver.apply(plan, group);
     kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
-    expect((await driver.look(group)).drift).toHaveLength(3);
+    expect((await driver.look(group, true)).drift).toHaveLength(3);
   });
 
   test("is not taken for granted if it failed half way", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    const plan = await driver.look(group);
+    const plan = await driver.look(group, true);
     kernel.fail = EPERM;
     await expect(driver.apply(plan, group)).rejects.toThrow("EPERM");
-    await driver.apply(await driver.look(group), group);
+    await driver.apply(await driver.look(group, true), group);
     expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
   });
 });
@@ -174,7 +177,7 @@ describe("the socket", () => {
   test("is opened again after it could not be", async () => {
     const { kernel, pass, driver } = setUp();
     kernel.fail = new NetlinkUnavailable("linux-x64", new Error("no native build"));
-    await expect(driver.look([ipv4()])).rejects.toThrow(NetlinkUnavailable);
+    await expect(driver.look([ipv4()], true)).rejects.toThrow(NetlinkUnavailable);
     await pass(ipv4());
     expect(kernel.opened).toBe(1);
     expect(kernel.model).toBeDefined();
@@ -242,7 +245,7 @@ describe("removing", () => {
 
   test("that cannot look is a failure", async () => {
     const { kernel, driver } = setUp();
-    await driver.look([ipv4()]);
+    await driver.look([ipv4()], true);
     kernel.fail = EPERM;
     await expect(driver.remove()).rejects.toThrow("EPERM");
   });

@@ -1,13 +1,11 @@
 /** The nftables backend at work: one netlink socket, no child process. */
-import type { Plan } from "../backend/backend.ts";
 import { isOwnTable, planTable, tooManyRules } from "../backend/nftables.ts";
-import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
+import { TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { ifFound, isNotFound } from "../nftables/errors.ts";
-import type { SetKey } from "../nftables/operations.ts";
-import { chains, elements, rules, sets, table } from "../nftables/query.ts";
 import { type Nftables, openNftables } from "../nftables/transport.ts";
-import { type Driver, Refusal } from "./driver.ts";
+import type { Span, Testimony } from "../source/witness.ts";
+import { type Driver, type Look, Refusal } from "./driver.ts";
+import { createTableReader, readOwnTable } from "./table-reader.ts";
 
 /** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
 interface Known {
@@ -17,15 +15,19 @@ interface Known {
   readonly group: readonly Ruleset[];
 }
 
-/** How often the table is read at most when others commit meanwhile. */
-const READ_ATTEMPTS = 3;
+/** What the driver needs of the world; without a witness, every change of the ruleset may be one of ours. */
+export interface NftablesWorld {
+  readonly open?: () => Promise<Nftables>;
+  readonly now?: () => number;
+  /** Who has committed, as far as it was heard; and what the driver itself has committed. */
+  readonly between?: (span: Span) => Promise<Testimony>;
+  readonly claim?: (span: Span) => void;
+}
 
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
-export function nftablesDriver(
-  chain: string,
-  signal: AbortSignal,
-  open: () => Promise<Nftables> = openNftables,
-): Driver {
+export function nftablesDriver(chain: string, signal: AbortSignal, world: NftablesWorld = {}): Driver {
+  const { open = openNftables, now = () => 0, claim, between } = world;
+  const reader = createTableReader(now, between ?? (async () => ({ commits: [], complete: false })));
   let connection: Promise<Nftables> | undefined;
   let known: Known | undefined;
   /** What the table holds once the plan of the last look is carried out. */
@@ -44,19 +46,26 @@ export function nftablesDriver(
     // One table holds both families, so they stand and fall together.
     groups: (rulesets) => [rulesets],
     place: () => `table inet ${TABLE.table}`,
-    async look(group): Promise<Plan> {
+    async look(group, thorough): Promise<Look> {
       const nftables = await connect();
-      const current = known?.generation === (await nftables.generation(signal)) ? known : undefined;
-      next = current;
-      if (current?.group === group) return { drift: [], steps: [] };
-      const { generation, state } = current ?? (await readAtOnce(nftables, signal));
+      const before = known;
+      const isNewest = before !== undefined && before.generation === (await nftables.generation(signal));
+      next = isNewest ? before : undefined;
+      const isRead = isNewest && !(thorough && reader.isDue());
+      if (isRead && before.group === group) return { drift: [], steps: [] };
+      const { generation, state } = isRead ? before : await reader.read(nftables, before, thorough, signal);
       const plan = planTable(group, state, nftables.maxBatchBytes);
       next = { generation, state: plan.after, group };
+      const span = before?.group === group ? { from: before.generation, to: generation } : undefined;
       const refusal = plan.refusal ?? tooManyRules(plan, group, nftables.maxBatchBytes);
-      return refusal === undefined ? plan : { drift: [], steps: [], refusal };
+      if (refusal !== undefined) return { drift: [], steps: [], refusal };
+      if (plan.steps.length === 0) known = { generation, state, group };
+      return span === undefined ? plan : { ...plan, span };
     },
+    knows: (generation) => known !== undefined && known.generation >= generation,
     async apply({ steps, refusal }) {
       if (refusal !== undefined) throw new Refusal(refusal);
+      if (steps.length === 0) return;
       const planned = next;
       known = undefined;
       const nftables = await connect();
@@ -64,11 +73,14 @@ export function nftablesDriver(
       if (planned === undefined) return;
       // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
       const generation = planned.generation + steps.length;
-      if (generation === (await nftables.generation(signal))) known = { ...planned, generation };
+      const state = await reader.settle(nftables, planned.state, signal);
+      if (generation !== (await nftables.generation(signal))) return;
+      claim?.({ from: planned.generation, to: generation });
+      known = { ...planned, state, generation };
     },
     async remove() {
       const nftables = await connect();
-      const found = await readOwn(nftables, signal);
+      const found = await readOwnTable(nftables, signal);
       if (found === undefined || !isOwnTable(found, chain)) return [];
       await nftables.batch([{ op: "delete table", ...TABLE }], signal);
       return [`table inet ${TABLE.table}`];
@@ -80,48 +92,4 @@ export function nftablesDriver(
       connection = undefined;
     },
   };
-}
-
-/**
- * The table as of one generation: it takes several questions, and if somebody commits in between, or removes what is
- * asked for, they are asked again. On a node where that never ends, the last answers will do: a commit after the
- * generation makes the next look read anew.
- */
-async function readAtOnce(
-  nftables: Nftables,
-  signal: AbortSignal,
-): Promise<Pick<Known, "generation" | "state">> {
-  for (let attempt = 1; ; attempt++) {
-    const generation = await nftables.generation(signal);
-    try {
-      const state = await readTable(nftables, signal);
-      if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
-        return { generation, state };
-    } catch (error) {
-      if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
-    }
-  }
-}
-
-/** Everything in our table. Of a set with other keys than addresses, only that it is there. */
-async function readTable(nftables: Nftables, signal: AbortSignal): Promise<TableState> {
-  const found = await readOwn(nftables, signal);
-  if (found === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
-  const observed = await nftables.read(sets(TABLE), signal);
-  const filled = [];
-  for (const set of observed) {
-    const isKnown = set.key === "ipv4_addr" || set.key === "ipv6_addr";
-    const name = { ...TABLE, set: set.set, key: set.key as SetKey };
-    filled.push({ set, elements: isKnown ? await nftables.read(elements(name), signal) : [] });
-  }
-  return {
-    table: found,
-    chains: await nftables.read(chains(TABLE), signal),
-    sets: filled,
-    rules: await nftables.read(rules(CHAIN), signal),
-  };
-}
-
-function readOwn(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
-  return ifFound(nftables.read(table(TABLE), signal));
 }

@@ -29,6 +29,8 @@ function agent(options: Partial<ReconcileOptions> = {}, version?: string) {
   );
   const pass = async (text?: string | Error) => {
     file.text = text ?? file.text;
+    // The resync interval has passed.
+    time += 60_000;
     const outcome = await reconcile();
     return { ...outcome, calls: node.taken(), log: taken() };
   };
@@ -71,7 +73,10 @@ test("the first pass programs a fresh node", async () => {
         },
       ],
       "errors": [],
+      "failed": false,
+      "healed": [],
       "resyncIntervalMs": 60000,
+      "startedAt": 60000,
     }
   `);
   expect(node.IPv4.chains).toMatchInlineSnapshot(`

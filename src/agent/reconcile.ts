@@ -11,18 +11,32 @@ import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig } from "../core/con
 import { type Drift, renderDrift } from "../core/diff.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
+import { renderCulprits, type Span, type Testimony } from "../source/witness.ts";
 import { createConfigHolder } from "./config.ts";
-import { type Driver, isFailure } from "./driver.ts";
+import { type Driver, isFailure, type Look } from "./driver.ts";
 import { abridge, createReporter } from "./report.ts";
+
+/** What others had changed of a ruleset that was in force, and was put right. */
+export interface Healing {
+  readonly drift: readonly Drift[];
+  /** Who has changed the ruleset of nf_tables meanwhile; undefined where that cannot be told. */
+  readonly testimony?: Testimony;
+}
 
 /** What a pass came to. */
 export interface Outcome {
+  /** Milliseconds of the clock that the pass was given. */
+  readonly startedAt: number;
   readonly durationMs: number;
   /** What was not as it should be; put right unless there is an error. */
   readonly drift: readonly Drift[];
+  /** The part of it that others are to blame for. */
+  readonly healed: readonly Healing[];
   /** How many steps were taken to change something. */
   readonly applied: number;
   readonly errors: readonly string[];
+  /** Whether trying again may help, without a change of the configuration. */
+  readonly failed: boolean;
   /** When the next pass is due at the latest. */
   readonly resyncIntervalMs: number;
 }
@@ -32,6 +46,8 @@ export interface ReconcileWorld {
   readonly readConfig: () => ConfigText;
   readonly now: () => number;
   readonly log: Logger;
+  /** Who has committed to nf_tables' ruleset, where that is heard. */
+  readonly between?: (span: Span) => Promise<Testimony>;
 }
 
 export interface ReconcileOptions extends Options {
@@ -56,12 +72,13 @@ export function createReconciler(
   const report = createReporter(log, !options.watch);
   const config = createConfigHolder(options.configPath, options, world, report);
   const groupsOf = createCompiler(driver, options);
+  let thoroughAt = Number.NEGATIVE_INFINITY;
 
-  const tryGroup = async (group: Group): Promise<Plan | string> => {
+  const tryGroup = async (group: Group, thorough: boolean): Promise<Result | string> => {
     try {
-      const plan = await reconcileGroup(driver, group, world);
+      const result = await reconcileGroup(driver, group, thorough, world);
       if (report.clear(group.label)) log.info(`${group.label}: the masquerade rules are in force again`);
-      return plan;
+      return result;
     } catch (error) {
       if (!isFailure(error)) throw error;
       const what = `Error syncing masquerade rules${group.label === "IPv6" ? " for IPv6" : ""}`;
@@ -72,22 +89,33 @@ export function createReconciler(
 
   return async () => {
     const startedAt = now();
-    const problems = config.refresh();
+    const { problems, failed } = config.refresh();
     const current = config.current();
-    const results: (Plan | string)[] = [];
+    const resyncIntervalMs = current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
+    // Timers may fire a little early.
+    const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
+    const results: (Result | string)[] = [];
     if (current !== undefined && (problems.length === 0 || options.watch)) {
-      for (const group of groupsOf(current)) results.push(await tryGroup(group));
+      for (const group of groupsOf(current)) results.push(await tryGroup(group, thorough));
     }
-    const plans = results.filter((result) => typeof result !== "string");
+    const done = results.filter((result) => typeof result !== "string");
+    const failures = results.filter((result) => typeof result === "string");
+    // What failed has not been looked at.
+    if (thorough && failures.length === 0) thoroughAt = startedAt;
     return {
+      startedAt,
       durationMs: now() - startedAt,
-      drift: plans.flatMap((plan) => plan.drift),
-      applied: plans.reduce((sum, plan) => sum + plan.steps.length, 0),
-      errors: [...problems, ...results.filter((result) => typeof result === "string")],
-      resyncIntervalMs: current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS,
+      drift: done.flatMap(({ plan }) => plan.drift),
+      healed: done.flatMap(({ healing }) => healing ?? []),
+      applied: done.reduce((sum, { plan }) => sum + plan.steps.length, 0),
+      errors: [...problems, ...failures],
+      failed: failed || failures.length > 0,
+      resyncIntervalMs,
     };
   };
 }
+
+const TIMER_SLACK_MS = 5;
 
 /** The groups for a configuration, compiled anew only when it has changed; what is in force is remembered by label. */
 function createCompiler(driver: Driver, options: Options): (config: MasqConfig) => Iterable<Group> {
@@ -105,30 +133,46 @@ function createCompiler(driver: Driver, options: Options): (config: MasqConfig) 
   };
 }
 
-async function reconcileGroup(driver: Driver, group: Group, { log, now }: ReconcileWorld): Promise<Plan> {
+/** What was done for a group. */
+interface Result {
+  readonly plan: Look;
+  readonly healing?: Healing;
+}
+
+async function reconcileGroup(
+  driver: Driver,
+  group: Group,
+  thorough: boolean,
+  { log, now, between }: ReconcileWorld,
+): Promise<Result> {
   const startedAt = now();
   const { rulesets } = group;
-  const plan = await driver.look(rulesets);
+  const plan = await driver.look(rulesets, thorough);
   await driver.apply(plan, rulesets);
-  for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt)) log.info(line);
+  const isHealing = group.inForce === rulesets && plan.steps.length > 0;
+  const testimony = isHealing && plan.span !== undefined ? await between?.(plan.span) : undefined;
+  for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt, testimony))
+    log.info(line);
   group.inForce = rulesets;
-  return plan;
+  return isHealing ? { plan, healing: { drift: plan.drift, ...(testimony && { testimony }) } } : { plan };
 }
 
 /** What there is to say about a pass that succeeded: nothing, if nothing changed. */
 function describe(
   place: string,
   { label, rulesets, inForce }: Group,
-  plan: Plan,
+  { steps, drift }: Plan,
   durationMs: number,
+  testimony: Testimony | undefined,
 ): readonly string[] {
   const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);
   const rules = `${place} with ${count(cidrs, "CIDR")}`;
-  if (plan.steps.length === 0) return inForce === undefined ? [`${label}: ${rules} is in force already`] : [];
-  if (inForce === rulesets)
-    return abridge(plan.drift.map((drift) => `${label}: healed: ${renderDrift(drift)}`));
+  if (steps.length === 0) return inForce === undefined ? [`${label}: ${rules} is in force already`] : [];
+  const culprits = testimony === undefined ? undefined : renderCulprits(testimony);
+  const by = culprits === undefined ? "" : `, changed by ${culprits}`;
+  if (inForce === rulesets) return abridge(drift.map((one) => `${label}: healed: ${renderDrift(one)}${by}`));
   return [
-    `${label}: programmed ${rules} (${count(plan.drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
+    `${label}: programmed ${rules} (${count(drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
   ];
 }
 

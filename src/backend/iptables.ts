@@ -203,7 +203,8 @@ function restore(
   };
 }
 
-function jumpComment(chain: string): string {
+/** What people grep for; an agent tells its jump by it. */
+export function jumpComment(chain: string): string {
   return `ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom ${chain} chain`;
 }
 

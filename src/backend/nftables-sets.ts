@@ -48,11 +48,16 @@ const SETS: Readonly<Record<Family, readonly [string, string]>> = {
  */
 const BATCH_RESERVE_BYTES = 33_024;
 
-/** The addresses that keep the pod's address, as elements of a set. */
-export function keptIntervals({ entries }: Ruleset): Interval[] {
-  return longestPrefixIntervals(
-    entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" })),
-  );
+const intervalsOf = new WeakMap<Ruleset, readonly Interval[]>();
+
+/** The addresses that keep the pod's address, as elements of a set. Computed once for a ruleset: a long list takes a tenth of a second. */
+export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
+  const known = intervalsOf.get(ruleset);
+  if (known !== undefined) return known;
+  const choices = ruleset.entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" }));
+  const intervals = longestPrefixIntervals(choices);
+  intervalsOf.set(ruleset, intervals);
+  return intervals;
 }
 
 /** How one family's set gets the elements that it must have. */
@@ -79,6 +84,7 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   if (present === undefined) return replaceSet(family, name, wanted, state);
   if (!isOurs(present.set, family))
     return replaceSet(family, otherSet(family, name), wanted, state, "a set of another kind");
+  if (present.elements === wanted) return { ...target, name, create: [], changes: [], drift: [] };
   const change = changeIntervals(present.elements, wanted);
   if (change.removed.length + change.added.length === 0)
     return { ...target, name, create: [], changes: [], drift: [] };
@@ -182,7 +188,6 @@ function describeChange(set: string, { removed, added }: IntervalChange): Drift 
   return {
     kind: "changed",
     where: `set ${set}`,
-    expected: `${count(added.length)} more`,
-    actual: `${count(removed.length)} too many`,
+    actual: `${count(removed.length)} too many and ${added.length} too few`,
   };
 }

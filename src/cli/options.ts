@@ -55,7 +55,7 @@ export const agentFlags = {
   watch: flag(
     boolType,
     true,
-    "Whether to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
+    "Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
   ),
   "http-address": flag(
     stringType,

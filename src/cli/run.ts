@@ -5,13 +5,16 @@ import { systemClock } from "../agent/clock.ts";
 import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { createHeapRelief } from "../agent/heap.ts";
+import { createInbox } from "../agent/inbox.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
 import { removeOthers, variantsWith } from "../agent/move.ts";
+import { createSight } from "../agent/nat-sight.ts";
 import { nftablesDriver } from "../agent/nftables-driver.ts";
 import { probe } from "../agent/probe.ts";
 import { createReconciler, type Outcome } from "../agent/reconcile.ts";
+import { createSources } from "../agent/sources.ts";
 import { chooseVariant } from "../agent/variant.ts";
 import type { Answer, Script } from "../backend/backend.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
@@ -21,6 +24,7 @@ import { openNftables } from "../nftables/transport.ts";
 import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { readConfig } from "../source/file.ts";
+import { createWitness, type Span } from "../source/witness.ts";
 import {
   type AgentOptions,
   agentFlags,
@@ -65,10 +69,20 @@ async function start(
 
   const run = (script: Script) => runScript(script, signal);
   const variant = await variantFor(options, run);
-  const tools = { run, probe, log: log.named("agent/iptables-driver.ts") };
+  const witness = createWitness(systemClock.sleep);
+  const sight = options.watch ? createSight(options.masqChain, openNftables, signal) : undefined;
+  const tools = {
+    run,
+    probe,
+    log: log.named("agent/iptables-driver.ts"),
+    claim: witness.claim,
+    ...(sight && { sight }),
+  };
   const iptables = (which: IptablesVariant) =>
     iptablesDriver(iptablesBackend(which, options.ipsetThreshold), options.masqChain, tools);
-  const nftables = () => nftablesDriver(options.masqChain, signal);
+  const between = (span: Span) => witness.between(span, signal);
+  const nftables = () =>
+    nftablesDriver(options.masqChain, signal, { now: systemClock.now, between, claim: witness.claim });
 
   const choice = await choose(options.backend, iptablesBackend(variant).tools("IPv4").command, run);
   if (!choice.ok) {
@@ -87,16 +101,30 @@ async function start(
     readConfig: () => readConfig(options.configPath, directoryAllowed),
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
+    between,
   };
   const driver = usesNftables ? nftables() : iptables(variant);
   const others = async () =>
     usesNftables ? (await variantsWith(options.masqChain, openNftables)).map(iptables) : [nftables()];
+  const inbox = createInbox(systemClock);
+  const sources = options.watch
+    ? createSources(
+        { configPath: options.configPath, driver, inbox, witness, log: log.named("source") },
+        signal,
+      )
+    : undefined;
   const reconcile = afterwards(createReconciler(driver, rules, world), log, [
     () => removeOthers(others, log),
     driver.tidy,
     async () => (usesNftables ? undefined : warnOfLeftovers(iptablesBackend(variant), rules, tools)),
   ]);
-  await runLoop(reconcile, { watch: options.watch, random: Math.random }, systemClock, signal);
+  const loop = {
+    watch: options.watch,
+    random: Math.random,
+    inbox,
+    ...(sources && { report: sources.report }),
+  };
+  await runLoop(reconcile, loop, systemClock, signal);
   return undefined;
 }
 

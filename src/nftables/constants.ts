@@ -59,15 +59,17 @@ export const NFTA = {
     ID: 10,
     USERDATA: 13,
     HANDLE: 16,
+    /** Since Linux 6.16. */
+    COUNT: 20,
   },
   SET_DESC: { SIZE: 1 },
   SET_ELEM: { KEY: 1, FLAGS: 3, USERDATA: 6 },
   SET_ELEM_LIST: { TABLE: 1, SET: 2, ELEMENTS: 3 },
-  RULE: { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 },
+  RULE: { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, COMPAT: 5, USERDATA: 7 },
   EXPR: { NAME: 1, DATA: 2 },
   DATA: { VALUE: 1, VERDICT: 2 },
   VERDICT: { CODE: 1, CHAIN: 2 },
-  GEN: { ID: 1 },
+  GEN: { ID: 1, PROC_PID: 2, PROC_NAME: 3 },
 } as const;
 
 /** The attributes of expressions, by the expression's name in the kernel. */

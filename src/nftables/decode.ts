@@ -59,6 +59,7 @@ export function readSet({ family, attributes }: Message): ObservedSet {
     handle: handleIn(read, NFTA.SET.HANDLE),
     key: keyName(readU32(read.get(NFTA.SET.KEY_TYPE))),
     flags: setFlags(readU32(read.get(NFTA.SET.FLAGS)) ?? 0),
+    ...maybe("count", readU32(read.get(NFTA.SET.COUNT))),
     ...maybe("size", readU32(readAttributes(read.get(NFTA.SET.DESC)).get(NFTA.SET_DESC.SIZE))),
     ...maybe("comment", setCommentOf(read.get(NFTA.SET.USERDATA))),
   };

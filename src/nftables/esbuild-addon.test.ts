@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { netlinkAddon } from "./esbuild-addon.mjs";
 
 const NATIVE = `netlink-${process.platform}-${process.arch}.node`;
+const FILTER = `netlink-filter-${process.platform}-${process.arch}.node`;
 const PROGRAM = `
   import { openNftables } from "./transport.ts";
   openNftables().then(
@@ -19,7 +20,7 @@ test("a bundle finds the native part beside itself, wherever it is moved, and sa
   try {
     await bundle(join(directory, "built"));
     renameSync(join(directory, "built"), join(directory, "moved"));
-    expect(readdirSync(join(directory, "moved")).sort()).toEqual([NATIVE, "program.cjs"]);
+    expect(readdirSync(join(directory, "moved")).sort()).toEqual([FILTER, NATIVE, "program.cjs"]);
     expect(await run(join(directory, "moved"))).toBe("buffer true\n");
     rmSync(join(directory, "moved", NATIVE));
     const complaint = await run(join(directory, "moved"));

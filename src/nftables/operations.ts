@@ -189,6 +189,8 @@ export interface ObservedSet {
   readonly key: string;
   /** `interval` alone, if it is like ours. */
   readonly flags: readonly string[];
+  /** How many elements it has, in the kernel's own counting; absent before Linux 6.16. */
+  readonly count?: number;
   readonly size?: number;
   readonly comment?: string;
 }

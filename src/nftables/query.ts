@@ -9,6 +9,7 @@ import { readChain, readGeneration, readRule, readSet, readTable } from "./decod
 import { readIntervals } from "./decode-elements.ts";
 import { messageType } from "./messages.ts";
 import type * as nft from "./operations.ts";
+import { type RuleImage, readRuleImage } from "./rule-image.ts";
 
 export interface Query<T> {
   /** For people, such as `chain inet filter input`. */
@@ -79,6 +80,12 @@ export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Quer
 export function rules({ family, table, chain }: nft.ChainName): Query<nft.ObservedRule[]> {
   const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
   return list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
+}
+
+/** The same rules, whoever has made them, as images to compare. A chain that doesn't exist has none. */
+export function ruleImages({ family, table, chain }: nft.ChainName): Query<RuleImage[]> {
+  const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
+  return list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRuleImage);
 }
 
 function one<T>(what: string, type: number, names: Names, readOne: (message: Message) => T): Query<T> {

@@ -1,0 +1,82 @@
+/**
+ * The sources of change of a running agent, each of which only asks for a pass: the configuration's directory and the
+ * ruleset of nf_tables. They are opened after the first pass, so that they do not put it off; whatever happened before
+ * is seen by the pass that each of them asks for when it begins.
+ */
+import { TABLE } from "../backend/nftables-sets.ts";
+import { listenToCommits } from "../nftables/events.ts";
+import { openNftables } from "../nftables/transport.ts";
+import type { Logger } from "../observe/log.ts";
+import { watchRuleset } from "../source/ruleset.ts";
+import { watchConfig } from "../source/watch.ts";
+import { renderCulprits, type Witness } from "../source/witness.ts";
+import { systemClock } from "./clock.ts";
+import type { Driver } from "./driver.ts";
+import type { Inbox, Reason } from "./inbox.ts";
+import type { Outcome } from "./reconcile.ts";
+
+export interface Sources {
+  /** To be told of each pass. */
+  readonly report: (outcome: Outcome, reason: Reason, fightMs: number) => void;
+}
+
+interface SourcesWorld {
+  readonly configPath: string;
+  readonly driver: Pick<Driver, "knows">;
+  readonly inbox: Inbox;
+  readonly witness: Witness;
+  readonly log: Logger;
+}
+
+/** How often it is said that somebody fights. */
+const SAY_FIGHT_MS = 60_000;
+
+/** Opens the sources once the first pass is over, until `signal` is aborted. */
+export function createSources(world: SourcesWorld, signal: AbortSignal): Sources {
+  const { driver, inbox, log } = world;
+  let config: ReturnType<typeof watchConfig> | undefined;
+  let saidAt = Number.NEGATIVE_INFINITY;
+  const begin = () => {
+    const say = (line: string) => log.warning(line);
+    config = watchConfig(world.configPath, { changed: () => inbox.request("config"), say });
+    signal.addEventListener("abort", () => config?.close(), { once: true });
+    const moved = (generation: number) =>
+      driver.knows(generation) || inbox.request("ruleset", () => !driver.knows(generation));
+    const listener = {
+      commit: (commit: Parameters<Witness["hear"]>[0]) => {
+        world.witness.hear(commit);
+        moved(commit.generation);
+      },
+      moved,
+      missed: () => inbox.request("ruleset"),
+    };
+    const ruleset = {
+      listen: (events: Parameters<typeof listenToCommits>[1]) => listenToCommits(TABLE, events),
+      open: openNftables,
+      sleep: systemClock.sleep,
+      say,
+    };
+    watchRuleset(listener, ruleset, signal).catch((error: unknown) => {
+      // A broken invariant ends the process, wherever it is found.
+      queueMicrotask(() => {
+        throw error;
+      });
+    });
+  };
+  return {
+    report(outcome, reason, fightMs) {
+      if (config === undefined) begin();
+      else if (reason === "resync") config.verify();
+      if (fightMs > 0 && outcome.startedAt - saidAt > SAY_FIGHT_MS) {
+        saidAt = outcome.startedAt;
+        log.warning(describeFight(outcome, fightMs));
+      }
+    },
+  };
+}
+
+function describeFight({ healed }: Outcome, fightMs: number): string {
+  const testimony = healed.at(-1)?.testimony;
+  const who = (testimony && renderCulprits(testimony)) ?? "somebody who cannot be named";
+  return `something fights this agent over its rules: they are changed again and again, last by ${who}; the next healing waits ${fightMs.toFixed(0)} ms. Is another agent running, or a tool that restores rules it once saved?`;
+}

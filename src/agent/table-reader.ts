@@ -1,0 +1,143 @@
+/**
+ * Reads our nftables table back, no more of it than may have changed. Everything but the elements of sets costs some
+ * hundred microseconds; the elements of a long list a second for 100,000, which every commit of somebody else must not
+ * cost again. Those of a long set are taken as they were, unless something tells that they are not:
+ * - the set was made anew, or has another number of elements (which the kernel tells since Linux 6.16);
+ * - a commit was heard to touch the table.
+ * Neither is proof that nothing changed, so a thorough look reads them all the same once others have committed, within
+ * a bound of processor time.
+ */
+import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
+import { ifFound, isNotFound } from "../nftables/errors.ts";
+import type { ObservedSet, SetKey } from "../nftables/operations.ts";
+import { chains, elements, rules, sets, table } from "../nftables/query.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import type { Span, Testimony } from "../source/witness.ts";
+
+/** The table as of a generation of the ruleset. */
+export interface Reading {
+  readonly generation: number;
+  readonly state: TableState;
+}
+
+export interface TableReader {
+  /** The table now; `before` is what it was when it was last right. */
+  readonly read: (
+    nftables: Nftables,
+    before: Reading | undefined,
+    thorough: boolean,
+    signal: AbortSignal,
+  ) => Promise<Reading>;
+  /** Whether a thorough look has anything to read although the generation stands still. */
+  readonly isDue: () => boolean;
+  /** A planned state with what the kernel has given to its sets meanwhile: handles and numbers of elements. */
+  readonly settle: (nftables: Nftables, planned: TableState, signal: AbortSignal) => Promise<TableState>;
+}
+
+type FilledSet = TableState["sets"][number];
+
+/** How often the table is read at most when others commit meanwhile. */
+const READ_ATTEMPTS = 3;
+
+/** A set of fewer intervals is read each time: that takes some milliseconds at most. */
+const SHORT = 4_096;
+
+/** Reading a long set is followed by a pause so many times as long: 2 % of a processor. */
+const PAUSE_RATIO = 50;
+
+/** A reader that has read nothing yet; `between` tells what others have committed. */
+export function createTableReader(
+  now: () => number,
+  between: (span: Span) => Promise<Testimony>,
+): TableReader {
+  /** Whether elements were taken as they were since they were last read. */
+  let assumed = false;
+  let notBefore = Number.NEGATIVE_INFINITY;
+
+  const readSet = async (
+    nftables: Nftables,
+    set: ObservedSet,
+    before: FilledSet | undefined,
+    signal: AbortSignal,
+  ): Promise<FilledSet> => {
+    if (before !== undefined) {
+      assumed = true;
+      return { set, elements: before.elements };
+    }
+    // Of a set with other keys than addresses, only that it is there.
+    if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
+    const name = { ...TABLE, set: set.set, key: set.key as SetKey };
+    const startedAt = now();
+    const read = await nftables.read(elements(name), signal);
+    notBefore = Math.max(notBefore, now() + (now() - startedAt) * PAUSE_RATIO);
+    return { set, elements: read };
+  };
+
+  const readTable = async (
+    nftables: Nftables,
+    before: TableState | undefined,
+    signal: AbortSignal,
+  ): Promise<TableState> => {
+    const found = await readOwnTable(nftables, signal);
+    if (found === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
+    const filled: FilledSet[] = [];
+    for (const set of await nftables.read(sets(TABLE), signal)) {
+      const same = before?.sets.find((old) => isUnchanged(old, set));
+      filled.push(await readSet(nftables, set, same, signal));
+    }
+    return {
+      table: found,
+      chains: await nftables.read(chains(TABLE), signal),
+      sets: filled,
+      rules: await nftables.read(rules(CHAIN), signal),
+    };
+  };
+
+  return {
+    async read(nftables, before, thorough, signal) {
+      const isFull = thorough && now() >= notBefore;
+      if (isFull) assumed = false;
+      const isTouched = async (to: number) =>
+        before !== undefined &&
+        (await between({ from: before.generation, to })).commits.some((one) => one.touched);
+      // It takes several questions, and if somebody commits in between, or removes what is asked for, they are asked
+      // again. On a node where that never ends, the last answers will do: a commit after the generation makes the next
+      // look read anew.
+      for (let attempt = 1; ; attempt++) {
+        const generation = await nftables.generation(signal);
+        const trusted = isFull || (await isTouched(generation)) ? undefined : before?.state;
+        try {
+          const state = await readTable(nftables, trusted, signal);
+          if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
+            return { generation, state };
+        } catch (error) {
+          if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
+        }
+      }
+    },
+    isDue: () => assumed && now() >= notBefore,
+    async settle(nftables, planned, signal) {
+      const made = await nftables.read(sets(TABLE), signal);
+      return {
+        ...planned,
+        sets: planned.sets.map((one) => ({
+          ...one,
+          set: made.find(({ set }) => set === one.set.set) ?? one.set,
+        })),
+      };
+    },
+  };
+}
+
+/** Our table, or whoever's has its name. */
+export function readOwnTable(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
+  return ifFound(nftables.read(table(TABLE), signal));
+}
+
+/** Whether a long set may be taken to have the elements that it had. */
+function isUnchanged(
+  { set: before, elements: known }: FilledSet,
+  { set, handle, count }: ObservedSet,
+): boolean {
+  return known.length >= SHORT && before.set === set && before.handle === handle && before.count === count;
+}

@@ -1,0 +1,39 @@
+/**
+ * Rules as images: what the kernel keeps of them, byte for byte, without understanding it. Two images of one rule are
+ * the same as long as nobody has changed it, whoever made it: iptables-nft's rules hold structures of xtables that
+ * only iptables can read, but whether they are still what they were can be told without it.
+ */
+import { type Message, readAttributes, readString, scanAttributes } from "./attributes.ts";
+import { NFTA } from "./constants.ts";
+
+/** What the kernel keeps of a rule, a character for each byte: the same text as long as nobody has changed it. */
+export type RuleImage = string;
+
+/** Expressions whose data is the kernel's own bookkeeping: it changes with each packet. */
+const COUNTING: readonly string[] = ["counter"];
+
+/** A rule's image. Its handle and its neighbour's, which the kernel tells as well, are not part of it. */
+export function readRuleImage({ attributes }: Message): RuleImage {
+  const read = readAttributes(attributes);
+  const parts = [
+    ...expressionsIn(read.get(NFTA.RULE.EXPRESSIONS)),
+    ...[NFTA.RULE.COMPAT, NFTA.RULE.USERDATA].flatMap((type) => read.get(type) ?? []),
+  ];
+  return parts.map((part) => `${part.length}:${textOf(part)}`).join();
+}
+
+function expressionsIn(list: Uint8Array | undefined): Uint8Array[] {
+  if (list === undefined) return [];
+  const expressions: Uint8Array[] = [];
+  scanAttributes(list, 0, list.length, (_type, from, to) => {
+    const expression = list.subarray(from, to);
+    const name = readAttributes(expression).get(NFTA.EXPR.NAME);
+    const isCounting = COUNTING.includes(readString(name) ?? "");
+    expressions.push(isCounting && name !== undefined ? name : expression);
+  });
+  return expressions;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
