@@ -1,6 +1,7 @@
 /** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
 import type { Answer, Capabilities, Plan, Script } from "../backend/backend.ts";
 import { setName } from "../backend/ipset.ts";
+import { readSet } from "../backend/ipset-read.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { readRule, type Sets } from "../backend/iptables-match.ts";
 import { canonicalListing, tokenize } from "../backend/iptables-rule.ts";
@@ -25,7 +26,6 @@ import { Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
 import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 import { readTableState } from "./live-nft.ts";
-import { readSets } from "./live-rules.ts";
 import { probe } from "./probe.ts";
 
 type Run = (script: Script) => Promise<Answer>;
@@ -103,6 +103,9 @@ async function readOwnChain(
   const listed = backend.parse(ruleset, capabilities, answers);
   const elements = set.answer === undefined ? undefined : backend.parseSet(set.answer);
   const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
+  const plan = backend.plan(ruleset, capabilities, observed);
+  if (plan.drift.length === 0 && plan.refusal === undefined)
+    return { family, kept: keptIntervals(ruleset), changes: [], plan };
   const texts = (answers[0]?.stdout ?? "").split("\n").filter((line) => line.startsWith(`-A ${chain} `));
   const lines = texts.map((line) => line.slice(`-A ${chain} `.length));
   const contents: Content[] = [
@@ -118,11 +121,9 @@ async function readOwnChain(
   const isInForce = listed.rules !== undefined && listed.jump;
   return {
     family,
-    kept: isInForce
-      ? keptByLines(lines, family, await readSets(run, lines.join("\n")))
-      : [everything(family)],
+    kept: isInForce ? keptByLines(lines, family, ownSets(ruleset, set.answer)) : [everything(family)],
     changes: changeContents(contents, iptablesContents(ruleset, set.isAvailable ? ipsetThreshold : 0)),
-    plan: backend.plan(ruleset, capabilities, observed),
+    plan,
   };
 }
 
@@ -133,6 +134,12 @@ function keptByLines(lines: readonly string[], family: Family, sets: Sets): read
     ...readRule(tokenize(text), family, sets, () => false),
   }));
   return keptByRules(rules, family);
+}
+
+/** Of another set that a rule in our chain asks, nothing is known: it is drift in any case. */
+function ownSets(ruleset: Ruleset, answer: Answer | undefined): Sets {
+  const set = answer === undefined ? undefined : readSet(answer.stdout);
+  return new Map(set === undefined ? [] : [[setName(ruleset), set]]);
 }
 
 /** A legacy table that does not exist is not looked at: the look would make it. */

@@ -121,7 +121,7 @@ async function saveScript(run: Run, command: string, variant: "nft" | "legacy"):
 }
 
 /** The ipsets that a dump asks for, as far as they can be read. */
-export async function readSets(run: Run, dump: string): Promise<Sets> {
+async function readSets(run: Run, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
   const sets = new Map();
   for (const name of names) {
