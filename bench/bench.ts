@@ -12,8 +12,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { configChild, measureConfig } from "./config.ts";
 import { atTheEnd } from "./end.ts";
+import { probeChild } from "./probe.ts";
+import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
 import { senderChild } from "./sender.ts";
+import type { BackendName } from "./standing.ts";
 import { measureStart } from "./start.ts";
 
 const { argv } = process;
@@ -21,6 +24,7 @@ const { argv } = process;
 // What has to be a process of its own is this program with another task.
 if (argv.includes("--config-only")) configChild(argv.at(-1) ?? "");
 else if (argv.includes("--sender")) senderChild();
+else if (argv.includes("--probe")) void probeChild(argv.at(-2) as BackendName, argv.at(-1) ?? "");
 else void main();
 
 async function main(): Promise<void> {
@@ -35,8 +39,12 @@ async function main(): Promise<void> {
   if (wanted("config")) measureConfig(node, directory);
   if (!root) console.log("start, memory and rules: SKIPPED, they need root (network namespaces)");
   if (root && wanted("start")) await measureStart(node, directory);
+  if (root && wanted("react")) await measureReactions(node, Number(argument("--trials") ?? TRIALS));
   if (root && wanted("rules")) await measureRules(node, extentOf(argv.includes("--full"), sizes()));
 }
+
+/** Of each kind of reaction. */
+const TRIALS = 200;
 
 function sizes(): number[] {
   return (argument("--sizes") ?? "").split(",").filter(Boolean).map(Number);
