@@ -52,7 +52,11 @@ export async function measureReactions(nodePath: string, trials: number): Promis
       }
     }
     console.log(`\nReaction, milliseconds, ${trials} trials of each:\n${reactionTable(all)}`);
-    for (const lane of lanes) await lane.end();
+    for (const lane of lanes) {
+      await lane.end();
+      const complaints = lane.agent.log().match(/^[WE]\d{4} .*$/gm) ?? [];
+      if (complaints.length > 0) console.log(`${lane.backend} complained: ${complaints.join("\n")}`);
+    }
   } finally {
     stand.close();
   }

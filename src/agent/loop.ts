@@ -35,8 +35,10 @@ export async function runLoop(
       if (!signal.aborted) throw error;
     });
     if (outcome === undefined) return;
-    const { resyncIntervalMs, durationMs, healed } = outcome;
-    pace.record({ endedAt: clock.now(), durationMs, healed: healed.length > 0 });
+    const { resyncIntervalMs, durationMs, applied } = outcome;
+    const healed = outcome.healed.length > 0;
+    const inVain = reason === "ruleset" && applied === 0;
+    pace.record({ endedAt: clock.now(), durationMs, healed, inVain });
     report?.(outcome, reason, pace.fightMs());
     failures = outcome.failed ? failures + 1 : 0;
     const retry = watch && failures > 0;

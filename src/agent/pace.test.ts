@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createPace } from "./pace.ts";
 
-const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, healed: false });
-const healing = (endedAt: number) => ({ endedAt, durationMs: 30, healed: true });
+const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, healed: false, inVain: true });
+const healing = (endedAt: number) => ({ endedAt, durationMs: 30, healed: true, inVain: false });
 
 describe("looks that find nothing", () => {
   test.each([
@@ -28,6 +28,12 @@ describe("looks that find nothing", () => {
     }
     expect(busy / now).toBeLessThanOrEqual(0.05);
   });
+});
+
+test("what a change of the configuration has cost puts off no healing", () => {
+  const pace = createPace();
+  pace.record({ endedAt: 0, durationMs: 2_000, healed: false, inVain: false });
+  expect(pace.waitMs(0)).toBe(0);
 });
 
 describe("healings", () => {

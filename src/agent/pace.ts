@@ -10,6 +10,8 @@ export interface Pass {
   readonly durationMs: number;
   /** Whether it put something right that others had changed. */
   readonly healed: boolean;
+  /** Whether an event of the ruleset asked for it, and it found nothing to do. */
+  readonly inVain: boolean;
 }
 
 export interface Pace {
@@ -20,7 +22,7 @@ export interface Pace {
   readonly fightMs: () => number;
 }
 
-/** A pass that found nothing to do is followed by a pause so many times as long as itself: at most 5 % of a processor. */
+/** A pass in vain is followed by a pause so many times as long as itself: at most 5 % of a processor. */
 const PAUSE_RATIO = 20;
 const PAUSE_MIN_MS = 20;
 /** Drift in the midst of a storm has to be healed within 5 s. */
@@ -42,8 +44,10 @@ export function createPace(): Pace {
   let fight = 0;
   const healings: number[] = [];
   return {
-    record({ endedAt, durationMs, healed }) {
-      if (!healed) {
+    record({ endedAt, durationMs, healed, inVain }) {
+      // What a change of the configuration has cost says nothing of the next event.
+      if (!healed && !inVain) return;
+      if (inVain) {
         const pause = Math.min(Math.max(durationMs * PAUSE_RATIO, PAUSE_MIN_MS), PAUSE_MAX_MS);
         notBefore = Math.max(notBefore, endedAt + pause);
         return;
