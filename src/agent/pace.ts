@@ -25,8 +25,8 @@ export interface Pace {
 /** A pass in vain is followed by a pause so many times as long as itself: at most 5 % of a processor. */
 const PAUSE_RATIO = 20;
 const PAUSE_MIN_MS = 20;
-/** Drift in the midst of a storm has to be healed within 5 s. */
-const PAUSE_MAX_MS = 4_000;
+/** Drift has to be healed within a second of a storm's end, and nothing tells that it has ended. */
+const PAUSE_MAX_MS = 600;
 
 /**
  * So many healings within so long are done at once; beyond, one waits until it fits again. The longer windows slow down
