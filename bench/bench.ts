@@ -12,12 +12,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { configChild, measureConfig } from "./config.ts";
 import { atTheEnd } from "./end.ts";
+import { IDLE_FULL, IDLE_SHORT, measureIdle } from "./idle.ts";
 import { probeChild } from "./probe.ts";
 import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
 import { senderChild } from "./sender.ts";
 import type { BackendName } from "./standing.ts";
 import { measureStart } from "./start.ts";
+import { committerChild, measureStorms } from "./storm.ts";
 
 const { argv } = process;
 
@@ -25,6 +27,7 @@ const { argv } = process;
 if (argv.includes("--config-only")) configChild(argv.at(-1) ?? "");
 else if (argv.includes("--sender")) senderChild();
 else if (argv.includes("--probe")) void probeChild(argv.at(-2) as BackendName, argv.at(-1) ?? "");
+else if (argv.includes("--committer")) void committerChild();
 else void main();
 
 async function main(): Promise<void> {
@@ -40,11 +43,15 @@ async function main(): Promise<void> {
   if (!root) console.log("start, memory and rules: SKIPPED, they need root (network namespaces)");
   if (root && wanted("start")) await measureStart(node, directory);
   if (root && wanted("react")) await measureReactions(node, Number(argument("--trials") ?? TRIALS));
+  if (root && wanted("idle")) await measureIdle(node, argv.includes("--full") ? IDLE_FULL : IDLE_SHORT);
+  if (root && wanted("storm")) await measureStorms(node, Number(argument("--seconds") ?? STORM_S));
   if (root && wanted("rules")) await measureRules(node, extentOf(argv.includes("--full"), sizes()));
 }
 
 /** Of each kind of reaction. */
 const TRIALS = 200;
+/** Each storm. */
+const STORM_S = 60;
 
 function sizes(): number[] {
   return (argument("--sizes") ?? "").split(",").filter(Boolean).map(Number);

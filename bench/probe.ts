@@ -5,6 +5,7 @@
  */
 import { createInterface } from "node:readline";
 import { TABLE } from "../src/backend/nftables-sets.ts";
+import { NftablesError } from "../src/nftables/errors.ts";
 import { listenToCommits } from "../src/nftables/events.ts";
 import { type Nftables, openNftables } from "../src/nftables/transport.ts";
 import { command } from "../test/netns/command.ts";
@@ -26,6 +27,7 @@ const CALM_MS = 500;
 const DEADLINE_MS = 30_000;
 /** While others commit all the time, the rules are looked at so often. */
 const LOOK_MS = 2;
+const UNSTEADY: readonly string[] = ["EINTR", "ENOENT"];
 
 /** What others do to the rules, each in one commit. */
 const DRIFTS: Readonly<
@@ -57,7 +59,12 @@ export async function probeChild(backend: BackendName, directory: string): Promi
   const volume = createVolume(directory);
   const nftables = await openNftables();
   const commits = await hearCommits();
-  const standing = () => STANDING[backend](nftables);
+  const standing = (): Promise<string> =>
+    STANDING[backend](nftables).catch((error: unknown) => {
+      // Others commit so fast that it is never the same; or it was removed while it was read.
+      if (error instanceof NftablesError && UNSTEADY.includes(error.code)) return standing();
+      throw error;
+    });
   const learned = new Map<string, string>();
   let right = "";
 
