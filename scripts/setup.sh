@@ -3,9 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# command=package
+# command=package; cc compiles netlink-filter.c
 wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft=nftables ipset=ipset conntrack=conntrack
-python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git"
+python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git cc=gcc cc=libc6-dev"
 
 missing=""
 for pair in $wanted; do

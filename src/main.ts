@@ -6,6 +6,7 @@
  */
 import { constants } from "node:os";
 import { keepHeapSmall } from "./agent/heap.ts";
+import { COMMANDS, runNamed } from "./cli/commands.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */
 const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGTERM"];
@@ -43,27 +44,27 @@ for (const name of ABORTING) process.on(name, () => process.exit(2));
 keepHeapSmall();
 
 /** Commands to come. */
-const UNBUILT = ["render", "validate", "explain", "diff", "doctor", "cleanup", "status"];
-
-/** Commands load what they need when they are called: starting `run` must not cost what the others need. */
-const COMMANDS = {
-  run: async (args: readonly string[]) => (await import("./cli/run.ts")).runAgent(args, controller.signal),
-  version: async (args: readonly string[]) => (await import("./cli/version.ts")).printVersion(args),
-  ...Object.fromEntries(UNBUILT.map((name) => [name, async () => refuse(name)])),
-};
+const UNBUILT = ["render", "validate", "explain", "diff", "cleanup", "status"];
 
 /** Whoever asks for a command by its name must not get an agent that changes the node. */
 function refuse(name: string): number {
   process.stderr.write(
-    `ip-masq-agent: this version does not have the command ${name} yet; it has run and version\n`,
+    `ip-masq-agent: this version does not have the command ${name} yet: see "ip-masq-agent help"\n`,
   );
   return 2;
 }
 
+async function run(command: string, args: readonly string[]): Promise<number | undefined> {
+  if (command === "run") return (await import("./cli/run.ts")).runAgent(args, controller.signal);
+  if (!Object.hasOwn(COMMANDS, command)) return refuse(command);
+  return runNamed(command, args, controller.signal);
+}
+
 async function main(): Promise<void> {
   const { parseCommandLine } = await import("./core/flags.ts");
-  const { command, args } = parseCommandLine(process.argv.slice(2), COMMANDS);
-  const code = await COMMANDS[command](args).catch((error: unknown) => {
+  const names = ["run", ...UNBUILT, ...Object.keys(COMMANDS)];
+  const { command, args } = parseCommandLine(process.argv.slice(2), names);
+  const code = await run(command, args).catch((error: unknown) => {
     // What is still under way when the agent is told to end is cut short by its signal.
     if (!controller.signal.aborted) throw error;
   });

@@ -65,7 +65,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** A family's rules can be seen where the tools are of the nf_tables variant. */
   const sightOf = (family: Family) => (known.get(family)?.variant === "nf_tables" ? world.sight : undefined);
 
-  const see = async ({ family }: Ruleset): Promise<Sighting | undefined> => sightOf(family)?.see(family);
+  const see = async ({ family }: Ruleset, expected?: string): Promise<Sighting | undefined> =>
+    sightOf(family)?.see(family, expected);
 
   /** The tools' word on a ruleset; if it is in force, what was seen of it is remembered. */
   const ask = async (ruleset: Ruleset, sighting: Sighting | undefined): Promise<Look> => {
@@ -74,16 +75,15 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     const plan = backend.plan(ruleset, capabilities, observed);
     if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
     // What the tools looked at is what was seen, if that still looks the same.
-    const after = sighting === undefined ? undefined : await see(ruleset);
+    const after = sighting === undefined ? undefined : await see(ruleset, sighting.image);
     const seen = after?.image === sighting?.image ? after : undefined;
     inForce.set(ruleset.family, { ruleset, rules: observed.rules, ...(seen && { sighting: seen }) });
     return plan;
   };
 
   /** Looks with the tools, and says in which generations came about what differs. */
-  const lookAgain = async (before: InForce): Promise<Look> => {
+  const lookAgain = async (before: InForce, sighting: Sighting | undefined): Promise<Look> => {
     const { ruleset, sighting: old } = before;
-    const sighting = await see(ruleset);
     const plan = await ask(ruleset, sighting);
     const isSeen = old !== undefined && sighting !== undefined && old.image !== sighting.image;
     // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice,
@@ -102,9 +102,14 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
         await capabilitiesOf(ruleset);
         return ask(ruleset, await see(ruleset));
       }
-      const sighting = await stillSeen(before, () => see(ruleset), world.sight);
-      if (sighting === "changed" || (sighting === undefined && thorough)) return lookAgain(before);
-      if (sighting === undefined) return IN_SYNC;
+      const isSeeable = sightOf(ruleset.family) !== undefined;
+      // As long as the generation stands still, nothing else is asked.
+      const isNewest = isSeeable && before.sighting?.generation === (await world.sight?.generation());
+      const sighting = isNewest ? before.sighting : await see(ruleset, before.sighting?.image);
+      // Without netlink only a thorough look is worth the tools.
+      if (sighting === undefined && !isSeeable && !thorough) return IN_SYNC;
+      if (sighting === undefined || sighting.image !== before.sighting?.image)
+        return lookAgain(before, sighting);
       inForce.set(ruleset.family, { ...before, sighting });
       if (!thorough || !withSet.has(ruleset.family)) return IN_SYNC;
       // Nothing tells of changes of a set, so it is looked at.
@@ -141,20 +146,6 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     },
     close: () => world.sight?.close(),
   };
-}
-
-/**
- * How it looks now what was in force, if nobody has changed it since; undefined if only the tools can tell. As long as
- * the generation stands still, nothing else is asked.
- */
-async function stillSeen(
-  { sighting }: InForce,
-  see: () => Promise<Sighting | undefined>,
-  sight: Sight | undefined,
-): Promise<Sighting | "changed" | undefined> {
-  if (sighting !== undefined && sighting.generation === (await sight?.generation())) return sighting;
-  const now = await see();
-  return now === undefined || now.image === sighting?.image ? now : "changed";
 }
 
 async function describeTools(

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "./clock.ts";
 import type { Inbox, Reason } from "./inbox.ts";
-import { createPace } from "./pace.ts";
+import { createPace, type Pass } from "./pace.ts";
 import type { Outcome } from "./reconcile.ts";
 
 /** The first retry after a failure; each further one waits twice as long, up to the resync interval. */
@@ -35,10 +35,8 @@ export async function runLoop(
       if (!signal.aborted) throw error;
     });
     if (outcome === undefined) return;
-    const { resyncIntervalMs, durationMs, applied } = outcome;
-    const healed = outcome.healed.length > 0;
-    const inVain = reason === "ruleset" && applied === 0;
-    pace.record({ endedAt: clock.now(), durationMs, healed, inVain });
+    const { resyncIntervalMs, durationMs } = outcome;
+    pace.record({ endedAt: clock.now(), durationMs, kind: kindOf(outcome, reason) });
     report?.(outcome, reason, pace.fightMs());
     failures = outcome.failed ? failures + 1 : 0;
     const retry = watch && failures > 0;
@@ -49,6 +47,11 @@ export async function runLoop(
       request === "ruleset" ? await inbox.next(pace.waitMs(clock.now()), signal, "config") : undefined;
     reason = sooner ?? request ?? (retry ? "retry" : "resync");
   }
+}
+
+function kindOf({ healed, applied }: Outcome, reason: Reason): Pass["kind"] {
+  if (healed.length > 0) return "healed";
+  return reason === "ruleset" && applied === 0 ? "idle" : "other";
 }
 
 /** Milliseconds until the next try after `failures` in a row; `random` from [0, 1) takes off up to a quarter, but none of the least. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createPace } from "./pace.ts";
 
-const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, healed: false, inVain: true });
-const healing = (endedAt: number) => ({ endedAt, durationMs: 30, healed: true, inVain: false });
+const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, kind: "idle" as const });
+const healing = (endedAt: number) => ({ endedAt, durationMs: 30, kind: "healed" as const });
 
 describe("looks that find nothing", () => {
   test.each([
@@ -18,6 +18,12 @@ describe("looks that find nothing", () => {
     expect(pace.fightMs()).toBe(0);
   });
 
+  test("only they are: other passes, however long, put nothing off", () => {
+    const pace = createPace();
+    pace.record({ endedAt: 1_000, durationMs: 500, kind: "other" });
+    expect(pace.waitMs(1_000)).toBe(0);
+  });
+
   test("a storm of them takes 5 % of a processor at most", () => {
     const pace = createPace();
     let [now, busy] = [0, 0];
@@ -28,12 +34,6 @@ describe("looks that find nothing", () => {
     }
     expect(busy / now).toBeLessThanOrEqual(0.05);
   });
-});
-
-test("what a change of the configuration has cost puts off no healing", () => {
-  const pace = createPace();
-  pace.record({ endedAt: 0, durationMs: 2_000, healed: false, inVain: false });
-  expect(pace.waitMs(0)).toBe(0);
 });
 
 describe("healings", () => {

@@ -8,10 +8,11 @@
 export interface Pass {
   readonly endedAt: number;
   readonly durationMs: number;
-  /** Whether it put something right that others had changed. */
-  readonly healed: boolean;
-  /** Whether an event of the ruleset asked for it, and it found nothing to do. */
-  readonly inVain: boolean;
+  /**
+   * `healed`: it put something right that others had changed. `idle`: an event of the ruleset had asked for it, and there
+   * was nothing to do.
+   */
+  readonly kind: "healed" | "idle" | "other";
 }
 
 export interface Pace {
@@ -22,7 +23,7 @@ export interface Pace {
   readonly fightMs: () => number;
 }
 
-/** A pass in vain is followed by a pause so many times as long as itself: at most 5 % of a processor. */
+/** A look for nothing is followed by a pause so many times as long as itself: at most 5 % of a processor. */
 const PAUSE_RATIO = 20;
 const PAUSE_MIN_MS = 20;
 /** Drift has to be healed within a second of a storm's end, and nothing tells that it has ended. */
@@ -44,10 +45,9 @@ export function createPace(): Pace {
   let fight = 0;
   const healings: number[] = [];
   return {
-    record({ endedAt, durationMs, healed, inVain }) {
-      // What a change of the configuration has cost says nothing of the next event.
-      if (!healed && !inVain) return;
-      if (inVain) {
+    record({ endedAt, durationMs, kind }) {
+      if (kind === "other") return;
+      if (kind === "idle") {
         const pause = Math.min(Math.max(durationMs * PAUSE_RATIO, PAUSE_MIN_MS), PAUSE_MAX_MS);
         notBefore = Math.max(notBefore, endedAt + pause);
         return;

@@ -94,13 +94,14 @@ export function createReconciler(
     const resyncIntervalMs = current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
     // Timers may fire a little early.
     const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
-    if (thorough) thoroughAt = startedAt;
     const results: (Result | string)[] = [];
     if (current !== undefined && (problems.length === 0 || options.watch)) {
       for (const group of groupsOf(current)) results.push(await tryGroup(group, thorough));
     }
     const done = results.filter((result) => typeof result !== "string");
     const failures = results.filter((result) => typeof result === "string");
+    // What failed has not been looked at.
+    if (thorough && failures.length === 0) thoroughAt = startedAt;
     return {
       startedAt,
       durationMs: now() - startedAt,

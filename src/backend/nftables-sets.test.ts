@@ -78,7 +78,7 @@ describe("the set", () => {
         ],
         "create": "",
         "drift": [
-          "set keep-ipv4 was [1 interval too many] instead of [1 interval more]",
+          "set keep-ipv4 had 1 interval too many and 1 too few",
         ],
         "name": "keep-ipv4",
       }
@@ -107,7 +107,7 @@ describe("the set", () => {
         ],
         "create": "",
         "drift": [
-          "set keep-ipv4 was [30 intervals too many] instead of [30 intervals more]",
+          "set keep-ipv4 had 30 intervals too many and 30 too few",
         ],
         "name": "keep-ipv4",
       }

@@ -188,7 +188,6 @@ function describeChange(set: string, { removed, added }: IntervalChange): Drift 
   return {
     kind: "changed",
     where: `set ${set}`,
-    expected: `${count(added.length)} more`,
-    actual: `${count(removed.length)} too many`,
+    actual: `${count(removed.length)} too many and ${added.length} too few`,
   };
 }

@@ -142,7 +142,7 @@ describe("a plan", () => {
     expect(planned([ipv4("nonMasqueradeCIDRs: [10.0.0.0/9, 11.0.0.0/8]")], model)).toMatchInlineSnapshot(`
       {
         "drift": [
-          "set keep-ipv4 was [1 interval too many] instead of [2 intervals more]",
+          "set keep-ipv4 had 1 interval too many and 2 too few",
         ],
         "refusal": undefined,
         "text": "# changing sets
@@ -157,7 +157,7 @@ describe("a plan", () => {
     expect(planned([ipv4("nonMasqueradeCIDRs: []\nmasqLinkLocal: true")], model)).toMatchInlineSnapshot(`
       {
         "drift": [
-          "set keep-ipv4 was [2 intervals too many] instead of [0 intervals more]",
+          "set keep-ipv4 had 2 intervals too many and 0 too few",
         ],
         "refusal": undefined,
         "text": "# changing sets

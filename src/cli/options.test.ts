@@ -255,7 +255,7 @@ test("the usage text", () => {
       -vmodule value
         	comma-separated list of pattern=N settings for file-filtered logging
       -watch
-        	Whether to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
+        	Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
     "
   `);
 });

@@ -55,7 +55,7 @@ export const agentFlags = {
   watch: flag(
     boolType,
     true,
-    "Whether to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
+    "Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
   ),
   "http-address": flag(
     stringType,
@@ -64,6 +64,13 @@ export const agentFlags = {
   ),
   "logging-format": flag(wordType("text", "json"), "text", "How log lines are written: `text|json`."),
 };
+
+/** The rows of the table that a command shares with `run`. */
+export function pickFlags<const Name extends keyof typeof agentFlags>(
+  ...names: readonly Name[]
+): Pick<typeof agentFlags, Name> {
+  return Object.fromEntries(names.map((name) => [name, agentFlags[name]])) as Pick<typeof agentFlags, Name>;
+}
 
 /** Flags that are accepted although what they ask for is not built yet. */
 const UNBUILT: readonly AgentFlag[] = ["http-address"];

@@ -7,7 +7,7 @@
 import type { Position } from "./document.ts";
 import { parseDuration, toMilliseconds } from "./duration.ts";
 import type { Node } from "./node.ts";
-import type { Problem, ProblemCode } from "./problem.ts";
+import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 
 /** What the command line says about the defaults. */
 interface DefaultsOptions {
@@ -94,17 +94,15 @@ export function defaultItems(options: DefaultsOptions, file: Source): Item[] {
 /** A report that adds to `problems`, with the place in the text. */
 export function reportInto(problems: Problem[]): Report {
   return (code, place, message) => {
-    const { file, at, key, index } = place ?? { file: DEFAULTS };
-    const position = at === undefined ? {} : file.locate?.(at);
-    const path = index === undefined ? key : `${key}[${index}]`;
-    problems.push({
-      code,
-      path: file.path,
-      ...position,
-      ...(path === undefined ? {} : { key: path }),
-      message,
-    });
+    problems.push({ code, ...locate(place ?? { file: DEFAULTS }), message });
   };
+}
+
+/** A place in the words of problems. Its line is counted now: for a long list, ask only when somebody wants to know. */
+export function locate({ file, at, key, index }: Place): ProblemPlace {
+  const position = at === undefined ? {} : file.locate?.(at);
+  const path = index === undefined ? key : `${key}[${index}]`;
+  return { path: file.path, ...position, ...(path === undefined ? {} : { key: path }) };
 }
 
 type Decoder = (node: Node, fields: Fields, file: Source, report: Report) => void;

@@ -70,8 +70,22 @@ export const DEFAULT_RESYNC_MS = 60_000;
 /** Shorter intervals would make the agent a busy loop; they are taken as this one, with a warning. */
 export const MIN_RESYNC_MS = 100;
 
+/** Everything that can be said of what was read, good or bad. */
+export interface InspectedConfig extends DecodedConfig {
+  /** Where there are any, `config` is only what the rest of the text says, and is not to be used. */
+  readonly problems: readonly Problem[];
+  /** Both lists, entry by entry, with their places; entries that are no CIDRs are left out. */
+  readonly lists: readonly Entries[];
+}
+
 /** Decodes what was read; no file at all means the defaults. All problems of all files are returned. */
 export function decodeConfig(text: ConfigText, options: ConfigOptions): Result<DecodedConfig> {
+  const { config, problems, warnings } = inspectConfig(text, options);
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: { config, warnings } };
+}
+
+/** The same, and where each entry stands. Keeps more alive than `decodeConfig`: it is for commands, not for `run`. */
+export function inspectConfig(text: ConfigText, options: ConfigOptions): InspectedConfig {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const fields: Fields[] = [];
@@ -85,8 +99,7 @@ export function decodeConfig(text: ConfigText, options: ConfigOptions): Result<D
     const file = { path, locate: locator(parsed.value.text) };
     fields.push(decodeFields(file, parsed.value.root, options, report, reportInto(warnings)));
   }
-  const config = uniteFields(fields, text.kind, options, report, reportInto(warnings));
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: { config, warnings } };
+  return { ...uniteFields(fields, text.kind, options, report, reportInto(warnings)), problems, warnings };
 }
 
 function uniteFields(
@@ -95,7 +108,7 @@ function uniteFields(
   options: ConfigOptions,
   report: Report,
   warn: Report,
-): MasqConfig {
+): Pick<InspectedConfig, "config" | "lists"> {
   const given = uniteLists(
     fields.map((file) => file.nonMasqueradeCIDRs),
     kind,
@@ -113,7 +126,7 @@ function uniteFields(
   if (exceptions.cidrs.length > 0) checkPrefixes(exempt, exceptions, report);
   checkReading(exempt, exceptions, options, report);
   warnOfEverything(exempt, warn);
-  return {
+  const config = {
     nonMasqueradeCIDRs: exempt.cidrs,
     nonMasqueradeDefaults: given === undefined,
     masqueradeCIDRs: exceptions.cidrs,
@@ -122,6 +135,7 @@ function uniteFields(
     masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6 === true),
     resyncIntervalMs: smallestInterval(fields, warn),
   };
+  return { config, lists: [exempt, exceptions] };
 }
 
 /** The entries of all files that have the key; in a directory the same text counts once. */
@@ -151,7 +165,7 @@ function checkLimit(count: number, limit: Limit, report: Report): void {
 }
 
 /** CIDRs and the entries that they stand in, index by index; entries that are none are reported and left out. */
-interface Entries {
+export interface Entries {
   readonly items: readonly Item[];
   readonly cidrs: readonly Cidr[];
 }

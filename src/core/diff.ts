@@ -27,7 +27,10 @@ export function diffRules(chain: string, expected: readonly string[], actual: re
 
 /** One line for a log: what was wrong where. */
 export function renderDrift({ kind, where, expected, actual }: Drift): string {
-  if (kind === "changed") return `${where} was [${actual}] instead of [${expected}]`;
+  if (kind === "changed")
+    return expected === undefined
+      ? `${where} had ${actual}`
+      : `${where} was [${actual}] instead of [${expected}]`;
   const rule = expected ?? actual;
   return `${where} was ${kind === "missing" ? "missing" : "foreign"}${rule === undefined ? "" : ` [${rule}]`}`;
 }

@@ -127,18 +127,30 @@ export function renderUsage(program: string, table: FlagTable): string {
   return `Usage of ${program}:\n${rows.join("")}`;
 }
 
-function renderFlag(name: string, { type, initial, usage }: Flag<unknown>): string {
-  const { argument, help } = unquoteUsage(type.name === "bool" ? "" : type.name, usage);
+function renderFlag(name: string, flag: Flag<unknown>): string {
+  const { argument, help, initial } = describeFlag(flag);
   const head = `  -${name}${argument === "" ? "" : ` ${argument}`}`;
   // Go: booleans of one letter keep their help on the same line.
   const gap = head.length <= 4 ? "\t" : "\n    \t";
-  return `${head}${gap}${help.replaceAll("\n", "\n    \t")}${renderInitial(type, initial)}\n`;
+  return `${head}${gap}${help.replaceAll("\n", "\n    \t")}${initial === "" ? "" : ` (default ${initial})`}\n`;
+}
+
+/** What help says of a flag: its argument's name (none for a switch), its text, and its default (empty: not worth saying). */
+export function describeFlag({ type, initial, usage }: Flag<unknown>): {
+  readonly argument: string;
+  readonly help: string;
+  readonly initial: string;
+} {
+  return {
+    ...unquoteUsage(type.name === "bool" ? "" : type.name, usage),
+    initial: renderInitial(type, initial),
+  };
 }
 
 function renderInitial(type: FlagType<unknown>, initial: unknown): string {
   const printed = type.print(initial);
   if (printed === type.zero) return "";
-  return ` (default ${type.name === "string" ? goQuote(printed) : printed})`;
+  return type.name === "string" ? goQuote(printed) : printed;
 }
 
 /** Go's `UnquoteUsage`: the first backquoted name stands for the argument. */
@@ -152,12 +164,12 @@ function byName(table: FlagTable): [string, Flag<unknown>][] {
   return Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** The command that the first argument names, else `run`; the rest are its arguments. */
-export function parseCommandLine<Name extends string>(
+/** The command that the first argument names, if it is one of `commands`, else `run`; the rest are its arguments. */
+export function parseCommandLine(
   argv: readonly string[],
-  commands: Readonly<Record<Name | "run", unknown>>,
-): { readonly command: Name | "run"; readonly args: readonly string[] } {
-  const first = argv[0];
-  if (first === undefined || !Object.hasOwn(commands, first)) return { command: "run", args: argv };
-  return { command: first as Name, args: argv.slice(1) };
+  commands: readonly string[],
+): { readonly command: string; readonly args: readonly string[] } {
+  const [first, ...rest] = argv;
+  if (first === undefined || !commands.includes(first)) return { command: "run", args: argv };
+  return { command: first, args: rest };
 }

@@ -16,9 +16,8 @@ export type ProblemCode =
   | "unknown-key" // ignored, with a warning
   | "suspicious"; // allowed, with a warning
 
-/** One thing wrong with an input, and where it stands. */
-export interface Problem {
-  readonly code: ProblemCode;
+/** Where something stands. */
+export interface ProblemPlace {
   /** The file as it was named, or another name of the source. */
   readonly path: string;
   /** 1-based; absent where the problem has no place in the text. */
@@ -27,6 +26,11 @@ export interface Problem {
   readonly column?: number;
   /** The key's path, such as `nonMasqueradeCIDRs[3]`. */
   readonly key?: string;
+}
+
+/** One thing wrong with an input, and where it stands. */
+export interface Problem extends ProblemPlace {
+  readonly code: ProblemCode;
   readonly message: string;
 }
 
@@ -37,7 +41,11 @@ export type Result<T> =
 
 /** `path:line:column: key: message`, as compilers print it. */
 export function renderProblem(problem: Problem): string {
-  const place = [problem.path, problem.line, problem.column].filter((part) => part !== undefined);
   const key = problem.key === undefined ? "" : `${problem.key}: `;
-  return `${place.join(":")}: ${key}${problem.message}`;
+  return `${renderPlace(problem)}: ${key}${problem.message}`;
+}
+
+/** `path:line:column`, as far as it is known. */
+export function renderPlace({ path, line, column }: ProblemPlace): string {
+  return [path, line, column].filter((part) => part !== undefined).join(":");
 }

@@ -61,24 +61,22 @@ async function hearEvents(
   signal: AbortSignal,
   heard: () => void,
 ): Promise<unknown> {
+  let listening: Listening | undefined;
+  let stop = () => {};
   try {
     return await new Promise((resolve, reject) => {
-      let listening: Listening | undefined;
-      const end = (why: unknown) => {
-        listening?.close();
-        resolve(why);
-      };
       const events = {
         commit: (one: Commit) => {
           heard();
           commit(one);
         },
-        lost: end,
+        lost: resolve,
       };
+      stop = () => resolve(signal.reason);
+      signal.addEventListener("abort", stop, { once: true });
       listen(events).then((opened) => {
+        if (signal.aborted) return opened.close();
         listening = opened;
-        if (signal.aborted) end(signal.reason);
-        else signal.addEventListener("abort", () => end(signal.reason), { once: true });
         // What was done before was not heard.
         missed();
       }, reject);
@@ -86,6 +84,9 @@ async function hearEvents(
   } catch (error) {
     if (error instanceof NftablesError || error instanceof NetlinkUnavailable) return error;
     throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    listening?.close();
   }
 }
 

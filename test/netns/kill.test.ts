@@ -2,10 +2,11 @@
  * SIGKILL at any moment, while the configuration changes: the chain is always whole. KILLS in the environment
  * says how often (for each variant).
  */
-import { expect } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { bothFamilies, config, describeKernel, FAMILIES, flags, labTest, VARIANTS } from "./fixture.ts";
 import { CHAIN, type Family, type Iptables, jumpNumber, type Variant } from "./iptables.ts";
 import { eventually, type Lab } from "./lab.ts";
+import { buildRunner, type Namespace, type Runner } from "./nftables-namespace.ts";
 
 const { KILLS = "12" } = process.env;
 const kills = Number(KILLS);
@@ -22,6 +23,18 @@ const CONFIGS = [0, 1].map((half) => {
     `fd00:${half}:${i.toString(16)}::/48`,
   ]);
   return config({ nonMasqueradeCIDRs: list.flat(), cidrLimit: 2 * ENTRIES });
+});
+
+let runner: Runner;
+const readers = new WeakMap<Lab, Namespace>();
+
+beforeAll(async () => {
+  runner = await buildRunner();
+});
+
+afterAll(async () => {
+  await runner.leave();
+  runner.remove();
 });
 
 function pause(ms: number): Promise<void> {
@@ -59,18 +72,22 @@ async function keepKilling(lab: Lab, variant: Variant, count: number, startMs: n
 }
 
 /**
- * The chain's text without its counters; undefined if there is no chain. For nf_tables as the nft tool reads it, which reads
- * again if a commit comes in between: a long listing of iptables-nft (1.8.9) is then cut short without a word.
+ * What tells one chain from another, rule by rule; undefined if there is no chain. nf_tables is read over netlink, until
+ * two readings agree: the kernel's listing of a long chain, and so the tools', can be cut short by a commit.
  */
-async function look(lab: Lab, variant: Variant, family: Family): Promise<string | undefined> {
-  if (variant === "legacy") return (await lab.iptables(variant, family).listing(CHAIN))?.join("\n");
-  const table = family === "IPv4" ? "ip" : "ip6";
-  const { code, stdout } = await lab.inNode("nft", ["list", "chain", table, "nat", CHAIN]);
-  return code === 0 ? stdout.replace(/ packets \d+ bytes \d+/g, "") : undefined;
+async function look(lab: Lab, variant: Variant, family: Family): Promise<readonly string[] | undefined> {
+  if (variant === "legacy")
+    return (await lab.iptables(variant, family).listing(CHAIN))?.filter((line) => line.startsWith("-A"));
+  readers.set(lab, readers.get(lab) ?? runner.inside(lab.inside("node")));
+  const chain = { family: family === "IPv4" ? "ip" : "ip6", table: "nat", chain: CHAIN } as const;
+  return readers.get(lab)?.call("images", chain);
 }
 
-function lookAtBoth(lab: Lab, variant: Variant): Promise<(string | undefined)[]> {
-  return Promise.all(FAMILIES.map((family) => look(lab, variant, family)));
+/** Both families' chains; a reader is asked one thing at a time. */
+async function lookAtBoth(lab: Lab, variant: Variant): Promise<(string | undefined)[]> {
+  const chains: (string | undefined)[] = [];
+  for (const family of FAMILIES) chains.push((await look(lab, variant, family))?.join("\n"));
+  return chains;
 }
 
 /** Looks at both families' chains until told to end; returns what it saw, named, with how often. */
@@ -88,9 +105,9 @@ async function keepLooking(
   return seen;
 }
 
-/** How many rules a chain has: iptables has a line for each, and in nf_tables each has a counter. */
+/** How many rules a chain has. */
 function countRules(chain: string | undefined): number {
-  return chain?.match(/^-A | counter/gm)?.length ?? 0;
+  return chain?.split("\n").filter((line) => line !== "").length ?? 0;
 }
 
 /** Waits until both families' chains are complete, with no chain of those given; returns them. */

@@ -22,6 +22,8 @@ export interface Namespace {
 export interface Runner {
   /** Makes a namespace; `wrapper` is put before the runner's command line. */
   readonly enter: (wrapper?: readonly string[]) => Namespace;
+  /** Starts a runner in a namespace that is there; `prefix` leads into it. */
+  readonly inside: (prefix: readonly string[]) => Namespace;
   /** Ends the namespaces that were made. */
   readonly leave: () => Promise<void>;
   readonly remove: () => void;
@@ -45,7 +47,9 @@ export async function buildRunner(): Promise<Runner> {
   });
   const running = new Set<ChildProcess>();
   return {
-    enter: (wrapper = []) => enter([...wrapper, process.execPath, outfile, "serve"], running),
+    enter: (wrapper = []) =>
+      start(["unshare", "-n", ...wrapper, process.execPath, outfile, "serve"], running),
+    inside: (prefix) => start([...prefix, process.execPath, outfile, "serve"], running),
     leave: async () => {
       await Promise.all([...running].map(end));
       running.clear();
@@ -54,8 +58,8 @@ export async function buildRunner(): Promise<Runner> {
   };
 }
 
-function enter(command: readonly string[], running: Set<ChildProcess>): Namespace {
-  const child = spawn("unshare", ["-n", ...command], { stdio: ["pipe", "pipe", "inherit"] });
+function start([file = "", ...args]: readonly string[], running: Set<ChildProcess>): Namespace {
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
   running.add(child);
   const replies = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const call: Namespace["call"] = async (name, argument) => {

@@ -32,6 +32,8 @@ export interface Calls {
   split: [argument: readonly values.Operation[], answer: (readonly values.Operation[])[]];
   list: [argument: values.TableName, answer: Listing];
   generation: [argument: null, answer: number];
+  /** The digests of a chain's rules, read until two readings agree (see src/agent/nat-sight.ts); none if there is no such chain. */
+  images: [argument: values.ChainName, answer: string[]];
   /** How long packing takes, in milliseconds. */
   encode: [argument: readonly values.Operation[], answer: number];
   /** Runs `nft` with these arguments and this input. */
@@ -89,7 +91,8 @@ const CALLS: { [K in keyof Calls]: (argument: Calls[K][0]) => Promise<Calls[K][1
     const table = await nft.read(query.table(name));
     const chains = await nft.read(query.chains(name));
     const sets = [];
-    for (const set of await nft.read(query.sets(name))) {
+    // The kernel's count of elements is not part of what was asked for, and absent before Linux 6.16.
+    for (const { count: _, ...set } of await nft.read(query.sets(name))) {
       const key = set.key as values.SetKey;
       sets.push({ set, elements: await nft.read(query.elements({ ...name, set: set.set, key })) });
     }
@@ -98,6 +101,15 @@ const CALLS: { [K in keyof Calls]: (argument: Calls[K][0]) => Promise<Calls[K][1
     return { table, chains, sets, rules };
   },
   generation: async () => (await connection()).generation(),
+  async images(chain) {
+    const nft = await connection();
+    const read = async () => (await nft.read(query.ruleImages(chain))).map(({ digest }) => digest);
+    for (let before = await read(); ; ) {
+      const images = await read();
+      if (images.join() === before.join()) return images;
+      before = images;
+    }
+  },
   async encode(operations) {
     const startedAt = performance.now();
     encodeBatch(operations, 1);

@@ -1,0 +1,118 @@
+/** Other processes of the node, as far as they are seen: kubelets, agents, and who uses inotify. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { type Fact, type InotifyFacts, isKnown } from "../core/doctor-facts.ts";
+import { learn, readText } from "./doctor-read.ts";
+
+/** What is running, by command lines. */
+export interface Processes {
+  readonly kubelets: readonly (readonly string[])[];
+  /** Agents in our network namespace; `args` is what stands behind the program's name. */
+  readonly agents: readonly { readonly pid: number; readonly args: readonly string[] }[];
+}
+
+/** Program names under which an agent runs, the Go program's among them. */
+const AGENT = /^ip-masq-agent(\.c?js)?$/;
+
+/** Looks once through all of /proc. Processes that end meanwhile are passed over. */
+export function readProcesses(proc: string): Fact<Processes> {
+  const pids = pidsIn(proc, "other processes");
+  if (!isKnown(pids)) return pids;
+  const all = pids.value.map((pid) => ({ pid, words: commandLine(proc, pid) }));
+  const netns = namespaceOf(proc, "self");
+  // A kubelet of another namespace is another node's (kind has many on one machine).
+  const isHere = (pid: number) => [undefined, netns].includes(namespaceOf(proc, pid));
+  const kubelets = all.filter(({ pid, words }) => isKubelet(words) && isHere(pid));
+  const agents = all.flatMap(({ pid, words }) => {
+    const args = agentArguments(words);
+    if (args === undefined || pid === process.pid || namespaceOf(proc, pid) !== netns) return [];
+    return [{ pid, args }];
+  });
+  return { value: { kubelets: kubelets.map(({ words }) => words), agents } };
+}
+
+function pidsIn(proc: string, what: string): Fact<readonly number[]> {
+  const names = learn(what, () => readdirSync(proc));
+  if (!isKnown(names)) return names;
+  if (names.value === undefined) return { unknown: what, why: `there is no ${proc}` };
+  return { value: names.value.filter((name) => /^\d+$/.test(name)).map(Number) };
+}
+
+function commandLine(proc: string, pid: number): readonly string[] {
+  try {
+    return readFileSync(`${proc}/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  } catch {
+    // It has ended, or is hidden from us: the same as if it were not there.
+    return [];
+  }
+}
+
+function isKubelet([program = "", command]: readonly string[]): boolean {
+  const name = basename(program);
+  return name === "kubelet" || (name === "hyperkube" && command === "kubelet");
+}
+
+/** The arguments of an agent that runs: behind the program's name, which may stand behind `node` and its options. */
+export function agentArguments(words: readonly string[]): readonly string[] | undefined {
+  const at = words.findIndex(
+    (word, i) => AGENT.test(basename(word)) && words.slice(0, i).every(isInterpreter),
+  );
+  if (at < 0) return undefined;
+  const [first, ...rest] = words.slice(at + 1);
+  if (first === undefined || first.startsWith("-")) return words.slice(at + 1);
+  return first === "run" ? rest : undefined;
+}
+
+function isInterpreter(word: string): boolean {
+  return word.startsWith("-") || /^node(js)?$|^tini$/.test(basename(word));
+}
+
+function namespaceOf(proc: string, pid: number | "self"): string | undefined {
+  try {
+    return readlinkSync(`${proc}/${pid}/ns/net`);
+  } catch {
+    // Not for us to see, or gone. Compared with our own, which can always be seen.
+    return undefined;
+  }
+}
+
+const INOTIFY = "anon_inode:inotify";
+
+/** What the processes of our user hold of inotify: the limits are per user. */
+export function readInotify(proc: string): Fact<InotifyFacts> {
+  const what = "how much of inotify's limits is used";
+  const limits = ["max_user_instances", "max_user_watches"].map((name) => {
+    const text = readText(`${proc}/sys/fs/inotify/${name}`, what);
+    return isKnown(text) ? Number(text.value) : Number.NaN;
+  });
+  const [maxInstances = Number.NaN, maxWatches = Number.NaN] = limits;
+  const pids = pidsIn(proc, what);
+  if (!isKnown(pids)) return pids;
+  if (!limits.every(Number.isInteger))
+    return { unknown: what, why: "the limits cannot be read", minor: true };
+  const counts = pids.value.map((pid) => inotifyOf(proc, pid));
+  const sum = (key: "instances" | "watches") => counts.reduce((total, one) => total + one[key], 0);
+  return { value: { instances: sum("instances"), maxInstances, watches: sum("watches"), maxWatches } };
+}
+
+function inotifyOf(proc: string, pid: number): { readonly instances: number; readonly watches: number } {
+  try {
+    if (statSync(`${proc}/${pid}`).uid !== process.geteuid?.()) return { instances: 0, watches: 0 };
+    const fds = readdirSync(`${proc}/${pid}/fd`).filter((fd) => isInotify(`${proc}/${pid}/fd/${fd}`));
+    const infos = fds.map((fd) => readFileSync(`${proc}/${pid}/fdinfo/${fd}`, "utf8"));
+    const watches = infos.reduce((total, info) => total + (info.match(/^inotify wd:/gm)?.length ?? 0), 0);
+    return { instances: fds.length, watches };
+  } catch {
+    // It has ended, or does not belong to us after all.
+    return { instances: 0, watches: 0 };
+  }
+}
+
+function isInotify(path: string): boolean {
+  try {
+    return readlinkSync(path) === INOTIFY;
+  } catch {
+    // Closed meanwhile.
+    return false;
+  }
+}

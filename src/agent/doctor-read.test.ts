@@ -1,0 +1,147 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { known } from "../core/doctor-facts.ts";
+import { parseCni, readCni } from "./doctor-cni.ts";
+import { describeRule } from "./doctor-nftables.ts";
+import { parseCounters, readConntrack, readGrowth, readSysctls } from "./doctor-proc.ts";
+import { agentArguments, readProcesses } from "./doctor-processes.ts";
+import { learn } from "./doctor-read.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "doctor-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Writes files below a directory of its own; returns its path. */
+function tree(name: string, files: Readonly<Record<string, string>>): string {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(directory, name, path, ".."), { recursive: true });
+    writeFileSync(join(directory, name, path), text);
+  }
+  return join(directory, name);
+}
+
+const COUNTERS =
+  "entries  clashres found insert_failed drop\n00000005  00000000 00000010 00000001 0000000a\n00000005  00000000 00000000 00000002 00000000\n";
+
+describe("facts that may be missing", () => {
+  test("nothing there is no failure, a refusal is unknown, a mistake of ours is thrown", () => {
+    const fail = (code?: string) => () => {
+      throw Object.assign(new Error(`${code}: no`), code === undefined ? {} : { code });
+    };
+    expect(learn("x", fail("ENOENT"))).toEqual({ value: undefined });
+    expect(learn("x", fail("EACCES"))).toEqual({ unknown: "x", why: "EACCES: no" });
+    expect(() => learn("x", fail())).toThrow("undefined: no");
+  });
+});
+
+describe("/proc", () => {
+  test("conntrack's counters are summed over the CPUs", () => {
+    expect(parseCounters(COUNTERS)).toMatchObject({ found: 16, insert_failed: 3, drop: 10 });
+    expect(parseCounters("")).toEqual({ "": 0 });
+  });
+
+  test("a kernel that tracks nothing, and one without these counters", async () => {
+    const { signal } = new AbortController();
+    const none = tree("none", { "sys/x": "" });
+    expect(readConntrack(none)).toEqual({ value: undefined });
+    expect(await readGrowth(none, 0, signal)).toEqual({ value: undefined });
+    const files = {
+      "sys/net/netfilter/nf_conntrack_count": "7\n",
+      "sys/net/netfilter/nf_conntrack_max": "9\n",
+    };
+    const uncounted = tree("uncounted", files);
+    expect(readConntrack(uncounted)).toEqual({ value: { count: 7, max: 9 } });
+    expect(await readGrowth(uncounted, 0, signal)).toMatchObject({
+      unknown: "conntrack's counters",
+      minor: true,
+    });
+    const counted = tree("counted", { ...files, "net/stat/nf_conntrack": COUNTERS });
+    const counters = parseCounters(COUNTERS);
+    expect(await readGrowth(counted, 0, signal)).toEqual({
+      value: { before: counters, after: counters, intervalMs: 0 },
+    });
+  });
+
+  test("sysctls by their names", () => {
+    const proc = tree("sysctls", { "sys/net/ipv4/ip_forward": "1\n" });
+    expect(readSysctls(proc)).toMatchObject({
+      "net.ipv4.ip_forward": { value: "1" },
+      "net.core.wmem_max": { unknown: "net.core.wmem_max", minor: true },
+    });
+  });
+
+  test("kubelets by their command lines", () => {
+    const proc = tree("kubelets", {
+      "12/cmdline": "/usr/bin/kubelet\0--v=2\0",
+      "13/cmdline": "hyperkube\0kubelet\0",
+      "14/cmdline": "vi\0kubelet\0",
+      "x/cmdline": "kubelet\0",
+    });
+    expect(readProcesses(proc)).toEqual({
+      value: {
+        kubelets: [
+          ["/usr/bin/kubelet", "--v=2"],
+          ["hyperkube", "kubelet"],
+        ],
+        agents: [],
+      },
+    });
+    expect(readProcesses(join(directory, "missing"))).toMatchObject({ unknown: "other processes" });
+  });
+
+  test.each<[string, readonly string[] | undefined]>([
+    ["node /app/ip-masq-agent.cjs", []],
+    ["node --max-old-space-size=64 dist/ip-masq-agent.cjs run --enable-ipv6", ["--enable-ipv6"]],
+    ["/ip-masq-agent --masq-chain=X", ["--masq-chain=X"]],
+    ["/usr/bin/node /app/ip-masq-agent.cjs doctor --verbose", undefined],
+    ["vi ip-masq-agent", undefined],
+    ["node other.cjs ip-masq-agent", undefined],
+    ["", undefined],
+  ])("an agent's arguments: %s", (line, expected) => {
+    expect(agentArguments(line.split(" "))).toEqual(expected);
+  });
+});
+
+describe("CNI", () => {
+  test.each<[string, readonly string[]]>([
+    ['{"type": "bridge", "ipMasq": true}', ["bridge"]],
+    ['{"type": "bridge", "ipMasq": false}', []],
+    ['{"plugins": [{"type": "ptp", "ipMasq": true}, {"type": "portmap"}]}', ["ptp"]],
+    ['{"type": "flannel", "delegate": {"ipMasq": true}}', ["without a type"]],
+    ['{"type": "bridge", "ipMasq": "true"}', []],
+    ["[]", []],
+    ["null", []],
+  ])("%s", (text, expected) => {
+    expect(parseCni("x", text)).toEqual({ path: "x", masquerading: expected });
+  });
+
+  test("broken files, files of other names, a missing directory", () => {
+    const path = tree("cni", { "20-b.conf": "{", "10-a.conflist": '{"plugins": 1}', "notes.txt": "{" });
+    const files = known(readCni(path)) ?? [];
+    expect(files.map((file) => [file.path.slice(path.length), file.fault !== undefined])).toEqual([
+      ["/10-a.conflist", false],
+      ["/20-b.conf", true],
+    ]);
+    expect(readCni(join(directory, "missing"))).toEqual({ value: undefined });
+    expect(readCni(join(path, "20-b.conf"))).toEqual({ value: undefined });
+  });
+});
+
+test("rules of nftables", () => {
+  const unknown = (name: string) => ({ kind: "unknown", name }) as const;
+  const counter = { kind: "counter", packets: 1n, bytes: 1n } as const;
+  expect(describeRule([counter, { kind: "masquerade", flags: [] }])).toEqual({
+    action: { kind: "masquerade" },
+    unconditional: true,
+  });
+  expect(describeRule([unknown("meta"), unknown("cmp"), unknown("immediate"), unknown("nat")])).toEqual({
+    action: { kind: "nat" },
+    unconditional: false,
+  });
+  expect(describeRule([{ kind: "verdict", verdict: "jump", chain: "x" }])).toEqual({
+    action: { kind: "jump", to: "x" },
+    unconditional: true,
+  });
+  expect(describeRule([counter])).toEqual({ action: { kind: "other" }, unconditional: true });
+});

@@ -1,0 +1,114 @@
+/** Gathers what `doctor` has to know of the node. Nothing here decides anything. */
+import { release } from "node:os";
+import { setName } from "../backend/ipset.ts";
+import type { IptablesVariant } from "../backend/iptables.ts";
+import { ownerComment } from "../backend/nftables.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
+import { type Facts, isKnown, known, type Settings } from "../core/doctor-facts.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import { readCni } from "./doctor-cni.ts";
+import { type NftRead, readNftables } from "./doctor-nftables.ts";
+import { readCapabilities, readConntrack, readGrowth, readLock, readSysctls } from "./doctor-proc.ts";
+import { readInotify } from "./doctor-processes.ts";
+import { attempt, derive } from "./doctor-read.ts";
+import { type Run, readNat, readSets, readTool, type Tool } from "./doctor-rules.ts";
+import { chooseVariant } from "./variant.ts";
+
+/** What is to be looked at. */
+export interface Subject {
+  readonly chain: string;
+  readonly families: readonly Family[];
+  /** `auto` is taken for what stands. */
+  readonly backend: Settings["backend"] | "auto";
+  readonly iptablesMode: IptablesVariant | "auto";
+  readonly toPorts: readonly PortRange[];
+  readonly config: Facts["config"];
+  readonly processes: Facts["processes"];
+  /** Where the node's /proc and CNI configuration are. */
+  readonly proc: string;
+  readonly cniDirectory: string;
+  /** Between two readings of counters. */
+  readonly intervalMs: number;
+}
+
+export interface DoctorWorld {
+  readonly run: Run;
+  readonly open: () => Promise<Nftables>;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}
+
+/** Looks at everything, the counters meanwhile. */
+export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise<Facts> {
+  const { chain, families, proc, toPorts } = subject;
+  const growth = readGrowth(proc, subject.intervalMs, world.signal);
+  const rules = readRules(subject, world);
+  const [counters, { nftables, tool, ipset, nat, sets }] = await Promise.all([growth, rules]);
+  const settings = { chain, families, toPorts, ...chosen(subject, known(nftables), known(tool)) };
+  const needed = settings.backend === "iptables" ? {} : { minor: true };
+  return {
+    settings,
+    versions: [
+      { value: { name: "kernel", version: release() } },
+      { value: { name: "Node.js", version: process.version } },
+      isKnown(tool)
+        ? { value: { name: tool.value.command, version: `${tool.value.version} (${tool.value.variant})` } }
+        : { ...tool, ...needed },
+      ipset,
+      ...(isKnown(nftables) ? [{ value: { name: "nf_tables", version: "over netlink" } }] : []),
+    ],
+    capabilities: readCapabilities(),
+    config: subject.config,
+    nat,
+    nftables,
+    sets,
+    ownSets: FAMILIES.map((family) => setName({ chain, family })),
+    processes: subject.processes,
+    cni: readCni(subject.cniDirectory),
+    lock: readLock(proc, world.env),
+    sysctls: readSysctls(proc),
+    conntrack: readConntrack(proc),
+    counters,
+    inotify: readInotify(proc),
+  };
+}
+
+async function readRules({ iptablesMode, proc }: Subject, { run, open }: DoctorWorld) {
+  const mode = iptablesMode === "auto" ? await chooseVariant(run) : iptablesMode;
+  const [nftables, tool, ipset] = await Promise.all([
+    readNftables(open),
+    readTool(mode, run),
+    readIpset(run),
+  ]);
+  const tables = known(nftables)?.natTables;
+  const hasNftTable = (family: Family) => tables?.includes(family === "IPv4" ? "ip" : "ip6") ?? true;
+  const nat = await readNat({ run, proc, tool: known(tool), hasNftTable });
+  return { nftables, tool, ipset, nat, sets: await readSets(run) };
+}
+
+async function readIpset(run: Run): Promise<Facts["versions"][number]> {
+  const script = {
+    file: "ipset",
+    args: ["--version"],
+    purpose: "asking ipset for its version",
+    deadlineMs: 10_000,
+  };
+  const answer = await attempt("ipset", () => run(script));
+  const named = derive(answer, ({ stdout }) => ({
+    name: "ipset",
+    version: /v([0-9.]+)/.exec(stdout)?.[1] ?? "of unknown version",
+  }));
+  // Short lists need no sets.
+  return isKnown(named) ? named : { ...named, minor: true };
+}
+
+function chosen(
+  { backend, chain }: Subject,
+  nftables: NftRead | undefined,
+  tool: Tool | undefined,
+): Pick<Settings, "backend" | "variant"> {
+  const stands = nftables?.own?.comment === ownerComment(chain) || tool === undefined;
+  const found = stands ? "nftables" : "iptables";
+  return { backend: backend === "auto" ? found : backend, variant: tool?.variant };
+}

@@ -1,0 +1,144 @@
+/** The iptables driver of an agent that sees iptables-nft's rules over netlink. */
+import { describe, expect, test } from "vitest";
+import { rulesetOf } from "../../test/support/config.ts";
+import { createIpset } from "../../test/support/ipset.ts";
+import { recordedLog } from "../../test/support/log.ts";
+import { createNode } from "../../test/support/node.ts";
+import { iptablesBackend } from "../backend/iptables.ts";
+import type { Family } from "../core/cidr.ts";
+import type { Span } from "../source/witness.ts";
+import { iptablesDriver } from "./iptables-driver.ts";
+import { probe } from "./probe.ts";
+
+const CHAIN = "IP-MASQ-AGENT";
+const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
+const long = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/16, 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16]");
+
+/** A node whose every command that changes something commits, and a driver that sees what it has. */
+function setUp(version?: string) {
+  const node = createNode(version);
+  const ipset = createIpset((name) => name === "IP-MASQ-AGENT-4");
+  const kernel = { generation: 10, blind: false, looks: 0 };
+  const own = () =>
+    JSON.stringify(
+      [...node.IPv4.chains].map(([name, rules]) => [
+        name,
+        rules.filter((one) => one.includes(CHAIN) || name === CHAIN),
+      ]),
+    );
+  node.interfere = (script) => {
+    if (script.file === "ipset") return ipset.run(script);
+    if (script.file.endsWith("restore") || /-[NA] /.test(script.args.join(" "))) kernel.generation++;
+    return undefined;
+  };
+  const claims: Span[] = [];
+  const sight = {
+    generation: async () => (kernel.blind ? undefined : kernel.generation),
+    see: async (_family: Family) => {
+      kernel.looks++;
+      return kernel.blind ? undefined : { generation: kernel.generation, image: own() };
+    },
+    close: () => {},
+  };
+  const { log } = recordedLog();
+  const world = { run: node.run, probe, log, sight, claim: (span: Span) => claims.push(span) };
+  const driver = iptablesDriver(iptablesBackend("path", 3), CHAIN, world);
+  const pass = async (wanted = ruleset, thorough = false) => {
+    node.taken();
+    const plan = await driver.look([wanted], thorough);
+    await driver.apply(plan, [wanted]);
+    return { plan, calls: node.taken() };
+  };
+  /** What somebody else does. */
+  const foreign = (change: () => void) => {
+    change();
+    kernel.generation++;
+  };
+  const rules = () => node.IPv4.chains.get(CHAIN) ?? [];
+  return { node, ipset, kernel, driver, pass, foreign, claims, rules };
+}
+
+test("what was programmed is checked, and its commits are claimed", async () => {
+  const { pass, claims, driver, kernel } = setUp();
+  const { calls } = await pass();
+  expect(calls.slice(-2)).toEqual([
+    "iptables -w 5 -S IP-MASQ-AGENT -t nat",
+    "iptables -w 5 -C POSTROUTING -t nat ...",
+  ]);
+  expect(claims).toEqual([{ from: 10, to: 13 }]);
+  expect(driver.knows(kernel.generation)).toBe(true);
+});
+
+describe("a ruleset in force", () => {
+  test("costs no tool while nobody commits, nor when others do, thorough or not", async () => {
+    const { pass, foreign, kernel, driver, node } = setUp();
+    await pass();
+    const { looks } = kernel;
+    expect((await pass()).calls).toEqual([]);
+    expect((await pass(ruleset, true)).calls).toEqual([]);
+    expect(kernel.looks).toBe(looks);
+    foreign(() => node.IPv4.chains.get("POSTROUTING")?.unshift("-j ACCEPT"));
+    expect(driver.knows(kernel.generation)).toBe(false);
+    expect((await pass()).calls).toEqual([]);
+    expect(driver.knows(kernel.generation)).toBe(true);
+    expect(kernel.looks).toBe(looks + 1);
+  });
+
+  test("that somebody changes is looked at by the tools once, and healed; the span says since when", async () => {
+    const { pass, foreign, rules } = setUp();
+    await pass();
+    foreign(() => {});
+    await pass();
+    foreign(() => rules().shift());
+    const { plan, calls } = await pass();
+    expect(plan).toMatchObject({ drift: [{ kind: "missing" }], span: { from: 14, to: 15 } });
+    expect(calls.filter((call) => call.includes("-S"))).toHaveLength(2);
+    expect(calls.filter((call) => call.includes("restore"))).toHaveLength(1);
+    expect(rules()).toHaveLength(3);
+  });
+
+  test("whose programming was disturbed is looked at again", async () => {
+    const { pass, kernel, driver, node, claims } = setUp();
+    const real = node.interfere;
+    node.interfere = (script) => {
+      // Somebody commits behind each of our commits.
+      if (script.file.endsWith("restore")) kernel.generation++;
+      return real(script);
+    };
+    await pass();
+    expect(claims).toEqual([]);
+    node.interfere = real;
+    expect((await pass()).plan.steps).toEqual([]);
+    expect(driver.knows(kernel.generation)).toBe(true);
+  });
+});
+
+test("what cannot be seen for once is asked of the tools", async () => {
+  const { pass, kernel, rules } = setUp();
+  await pass();
+  kernel.blind = true;
+  rules().shift();
+  expect((await pass()).plan.drift).toHaveLength(1);
+  expect(rules()).toHaveLength(3);
+});
+
+test("legacy rules cannot be seen: only a thorough look runs the tools", async () => {
+  const { pass, kernel, driver } = setUp("v1.8.9 (legacy)");
+  await pass();
+  expect(kernel.looks).toBe(0);
+  expect((await pass()).calls).toEqual([]);
+  expect((await pass(ruleset, true)).calls).toHaveLength(2);
+  expect(driver.knows(1_000)).toBe(true);
+});
+
+test("nothing tells of a set's changes: a thorough look asks for the set, and for nothing else", async () => {
+  const { pass, ipset, foreign } = setUp();
+  await pass(long);
+  expect((await pass(long)).calls).toEqual([]);
+  expect((await pass(long, true)).calls).toEqual(["ipset save IP-MASQ-AGENT-4"]);
+  foreign(() => ipset.sets.get("IP-MASQ-AGENT-4")?.splice(0));
+  expect((await pass(long)).calls).toEqual([]);
+  const { plan } = await pass(long, true);
+  expect(plan.drift).toMatchObject([{ kind: "changed", where: "set IP-MASQ-AGENT-4" }]);
+  expect((await pass(long, true)).plan.steps).toEqual([]);
+});

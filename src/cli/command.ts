@@ -1,0 +1,97 @@
+/**
+ * Commands as plain data, and the one way in which they are run: what parses flags, prints help and turns errors
+ * into exit codes is here, so that no command does it in a way of its own.
+ */
+import { isFailure } from "../agent/driver.ts";
+import { type FlagTable, type FlagValues, flag, parseFlags } from "../core/flags.ts";
+import { wordType } from "../core/flagtypes.ts";
+import { SourceError } from "../source/file.ts";
+import type { Colours } from "./colours.ts";
+import { renderHelp } from "./usage.ts";
+
+/** What can be said of a command without running it. */
+export interface Manual<Table extends FlagTable = FlagTable> {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** Usage text behind the flags, such as `DESTINATION...`; empty if it takes no words. */
+  readonly operands: string;
+  /** Paragraphs for `--help` and the man page, with an empty line between them. */
+  readonly details: string;
+  /** Its own flags; `-o` is added to each command. */
+  readonly flags: Table;
+  /** Command lines behind `ip-masq-agent`, as they would be typed; a test runs them. */
+  readonly examples: readonly { readonly args: string; readonly what: string }[];
+}
+
+/** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */
+export interface Command<Table extends FlagTable = FlagTable> extends Manual<Table> {
+  /**
+   * Returns the exit code: 0 fine, 1 a negative answer or a failure. Throws `UsageError`, `SourceError` and what
+   * `isFailure` knows. A method, so that a command with a table of its own is a `Command` too.
+   */
+  run(input: CommandInput<Table>, io: CommandIo): Promise<number>;
+}
+
+/** What the command line says. */
+export interface CommandInput<Table extends FlagTable = FlagTable> {
+  readonly values: FlagValues<Table>;
+  /** The names of the flags that were given. */
+  readonly given: ReadonlySet<string>;
+  readonly words: readonly string[];
+  readonly output: "text" | "json";
+}
+
+/** What a command may touch without asking; text is written as it is, without a line end added. */
+export interface CommandIo {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly colours: Colours;
+  readonly signal: AbortSignal;
+  /** All of standard input. Throws a `SourceError`. */
+  readonly stdin: () => Promise<Uint8Array>;
+}
+
+/** The command line asks for something that does not exist; ends with exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const OUTPUT = flag(wordType("text", "json"), "text", "How the answer is written: `text|json`.");
+
+/** A command's flags, with the one that all have. */
+export function allFlags<Table extends FlagTable>({
+  flags,
+}: Manual<Table>): Table & { readonly o: typeof OUTPUT } {
+  return { ...flags, o: OUTPUT };
+}
+
+/** Runs a command to its exit code. Only a broken invariant is thrown. */
+export async function runCommand(command: Command, args: readonly string[], io: CommandIo): Promise<number> {
+  const table = allFlags(command);
+  const parsed = parseFlags(table, args, "anywhere");
+  if (parsed.kind === "help") {
+    io.out(renderHelp(command, table));
+    return 0;
+  }
+  try {
+    if (parsed.kind === "error") throw new UsageError(parsed.message);
+    const { values, given, words } = parsed;
+    if (command.operands === "" && words.length > 0) throw new UsageError(`unexpected argument: ${words[0]}`);
+    return await command.run({ values, given, words, output: values.o }, io);
+  } catch (error) {
+    return explain(error, command, io);
+  }
+}
+
+function explain(error: unknown, { name }: Command, { err, signal }: CommandIo): number {
+  if (error instanceof UsageError) {
+    err(`ip-masq-agent ${name}: ${error.message}\nSee "ip-masq-agent ${name} --help"\n`);
+    return 2;
+  }
+  const isKnown = error instanceof SourceError || isFailure(error);
+  // What is under way when the process is told to end fails in many ways, and none of them is news.
+  if (!isKnown || signal.aborted) throw error;
+  err(`ip-masq-agent ${name}: ${error.message}\n`);
+  return 1;
+}

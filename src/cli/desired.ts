@@ -1,0 +1,112 @@
+/** What the flags and the configuration ask for, for the commands that answer questions about it. */
+import type { Cidr } from "../core/cidr.ts";
+import { type ConfigText, inspectConfig, type MasqConfig } from "../core/config.ts";
+import { type Item, locate } from "../core/config-fields.ts";
+import type { FlagValues } from "../core/flags.ts";
+import { parsePorts } from "../core/ports.ts";
+import { type Problem, type ProblemPlace, renderProblem } from "../core/problem.ts";
+import { goQuote } from "../core/quote.ts";
+import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
+import { readConfig } from "../source/file.ts";
+import { type CommandIo, UsageError } from "./command.ts";
+import { agentFlags, pickFlags } from "./options.ts";
+
+/** The flags of `run` that have a part in the rules. */
+export const desiredFlags = pickFlags(
+  "config",
+  "masq-chain",
+  "nomasq-all-reserved-ranges",
+  "enable-ipv6",
+  "random-fully",
+  "to-ports",
+  "backend",
+  "ipset-threshold",
+);
+
+export type DesiredValues = FlagValues<typeof desiredFlags>;
+
+export interface Desired {
+  readonly options: Options;
+  /** What was read; no files where there is no configuration, which means the defaults. */
+  readonly text: ConfigText;
+  /** The files' names, or that there are none. */
+  readonly source: string;
+  /** Not to be used where there are problems; then there are no rulesets either. */
+  readonly config: MasqConfig;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+  /** One for each enabled family. */
+  readonly rulesets: readonly Ruleset[];
+  /**
+   * Where an entry of the rulesets stands: `path` is "built-in defaults" for those that no file gives. Undefined for
+   * link-local, which nobody wrote.
+   */
+  readonly placeOf: (cidr: Cidr) => ProblemPlace | undefined;
+}
+
+/** Standard input, as an operand or as the value of `--config`. */
+export const STDIN = "-";
+
+/** Reads the configuration that the flags name, as `run` would. Throws a `UsageError` or a `SourceError`. */
+export async function readDesired(values: DesiredValues, io: Pick<CommandIo, "stdin">): Promise<Desired> {
+  const options = optionsOf(values);
+  const text = await readText(values.config, io);
+  const { config, problems, warnings, lists } = inspectConfig(text, options);
+  const isGood = problems.length === 0;
+  return {
+    options,
+    text,
+    source:
+      text.files.length === 0
+        ? `no configuration at ${values.config}, the defaults`
+        : text.files.map(({ path }) => path).join(", "),
+    config,
+    problems,
+    warnings,
+    rulesets: isGood ? enabledFamilies(options).map((family) => compileRuleset(family, config, options)) : [],
+    placeOf: createPlaces(lists),
+  };
+}
+
+/** What the flags say about rules. `auto` is taken for iptables: nothing here looks at the machine. */
+export function optionsOf(values: Omit<DesiredValues, "config">): Options & { readonly setsAbove: number } {
+  const toPorts = parsePorts(values["to-ports"]);
+  if (!toPorts.ok)
+    throw new UsageError(`invalid --to-ports ${goQuote(values["to-ports"])}: ${toPorts.message}`);
+  return {
+    masqChain: values["masq-chain"],
+    noMasqAllReservedRanges: values["nomasq-all-reserved-ranges"],
+    enableIPv6: values["enable-ipv6"],
+    randomFully: values["random-fully"],
+    toPorts: toPorts.ranges,
+    setsAbove: values.backend === "nftables" ? 0 : values["ipset-threshold"] || Number.POSITIVE_INFINITY,
+  };
+}
+
+/** Says what is wrong and what is odd, one line each, on stderr. */
+export function sayProblems(
+  { problems, warnings }: Pick<Desired, "problems" | "warnings">,
+  io: Pick<CommandIo, "err">,
+): void {
+  for (const problem of problems) io.err(`${renderProblem(problem)}\n`);
+  for (const warning of warnings) io.err(`warning: ${renderProblem(warning)}\n`);
+}
+
+async function readText(path: string, { stdin }: Pick<CommandIo, "stdin">): Promise<ConfigText> {
+  if (path === STDIN) return { kind: "file", files: [{ path: "standard input", bytes: await stdin() }] };
+  return readConfig(path, path !== agentFlags.config.initial);
+}
+
+/** Entries are told apart by identity, for the same prefix may stand twice. */
+function createPlaces(
+  lists: readonly { readonly items: readonly Item[]; readonly cidrs: readonly Cidr[] }[],
+): Desired["placeOf"] {
+  let items: Map<Cidr, Item> | undefined;
+  return (cidr) => {
+    items ??= new Map(
+      lists.flatMap(({ items, cidrs }) => cidrs.map((cidr, i) => [cidr, items[i] as Item] as const)),
+    );
+    const item = items.get(cidr);
+    return item === undefined ? undefined : locate(item);
+  };
+}

@@ -1,0 +1,168 @@
+/** The command `doctor`. */
+import { readlinkSync, statSync } from "node:fs";
+import { gatherFacts, type Subject } from "../agent/doctor.ts";
+import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
+import { derive, learn } from "../agent/doctor-read.ts";
+import { run as runScript } from "../agent/exec.ts";
+import type { Script } from "../backend/backend.ts";
+import { countOf, diagnose } from "../core/doctor.ts";
+import { type Facts, known } from "../core/doctor-facts.ts";
+import { parseDuration, toMilliseconds } from "../core/duration.ts";
+import { type FlagValues, flag, parseFlags } from "../core/flags.ts";
+import { boolType, stringType } from "../core/flagtypes.ts";
+import { renderProblem } from "../core/problem.ts";
+import { enabledFamilies } from "../core/ruleset.ts";
+import { openNftables } from "../nftables/transport.ts";
+import { SourceError } from "../source/file.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
+import { type DesiredValues, desiredFlags, optionsOf, readDesired } from "./desired.ts";
+import { diagnosisJson, renderDiagnosis } from "./doctor-text.ts";
+import { agentFlags, pickFlags } from "./options.ts";
+
+/** What doctor shares with `run`, and takes over from an agent that runs. */
+const SHARED = { ...desiredFlags, ...pickFlags("iptables-mode") };
+
+const FLAGS = {
+  ...SHARED,
+  proc: flag(stringType, "/proc", "`directory` where the node's proc is mounted."),
+  "cni-dir": flag(stringType, "/etc/cni/net.d", "`directory` of the node's CNI configuration."),
+  interval: flag(stringType, "1s", "`duration` between two readings of the conntrack counters."),
+  verbose: flag(boolType, false, "Whether to show what is no problem too."),
+};
+
+/** Nobody waits longer for an answer at a screen. */
+const MAX_INTERVAL_MS = 60_000;
+
+type Flags = typeof FLAGS;
+type Shared = FlagValues<typeof SHARED>;
+
+export const doctorCommand: Command<Flags> = {
+  name: "doctor",
+  summary: "Finds what defeats the agent on this node, and what to do about it",
+  operands: "",
+  details: [
+    "Looks at this node's rules, the kernel's settings, the CNI's configuration and the kubelet's command line.",
+    "It changes nothing. What it cannot look at, it says.",
+    "",
+    "Flags that are not given are taken from the agent that runs in this network namespace, if one is seen.",
+    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir, to have",
+    "all of it checked.",
+    "",
+    "Exit code 1 means that there are errors or warnings.",
+  ].join("\n"),
+  flags: FLAGS,
+  examples: [
+    { args: "doctor", what: "what is wrong on this node" },
+    { args: "doctor --verbose --backend=nftables", what: "with what is fine, for an agent on nftables" },
+    { args: "doctor -o json", what: "for a machine to read" },
+  ],
+  async run({ values, given, output }, io) {
+    const subject = await subjectOf(values, given, io);
+    const { signal } = io;
+    const run = (script: Script) => runScript(script, signal);
+    const facts = await gatherFacts(subject, { run, open: openNftables, env: process.env, signal });
+    const findings = diagnose(facts);
+    const diagnosis = { settings: facts.settings, source: subject.source, findings };
+    io.out(
+      output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
+    );
+    return countOf(findings, "error") + countOf(findings, "warning") > 0 ? 1 : 0;
+  },
+};
+
+/** What to look at: what the command line says and, where it does not, the agent that runs. */
+async function subjectOf(
+  values: FlagValues<Flags>,
+  given: ReadonlySet<string>,
+  io: CommandIo,
+): Promise<Subject & { readonly source: string | undefined }> {
+  const { proc, "cni-dir": cniDirectory } = values;
+  const intervalMs = readInterval(values.interval);
+  if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
+  if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
+  const processes = readProcesses(proc);
+  const adopted = adopt({ values, given }, known(processes), proc);
+  const options = optionsOf(adopted.values);
+  return {
+    chain: options.masqChain,
+    families: enabledFamilies(options),
+    backend: adopted.values.backend,
+    iptablesMode: adopted.values["iptables-mode"],
+    toPorts: options.toPorts,
+    config: await readConfiguration(adopted.values, io),
+    processes: derive(processes, ({ kubelets, agents }) => ({
+      kubelets,
+      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.values["masq-chain"] ?? "" })),
+    })),
+    proc,
+    cniDirectory,
+    intervalMs,
+    source: adopted.source,
+  };
+}
+
+function readInterval(text: string): number {
+  const interval = parseDuration(text);
+  if (!interval.ok) throw new UsageError(`invalid --interval: ${interval.message}`);
+  const ms = toMilliseconds(interval.nanoseconds);
+  if (ms < 0 || ms > MAX_INTERVAL_MS)
+    throw new UsageError(`invalid --interval ${text}: it goes from 0s to 1m`);
+  return ms;
+}
+
+function requireDirectory(flag: string, path: string): void {
+  const found = learn(path, () => statSync(path).isDirectory());
+  if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
+}
+
+/** A configuration that cannot be read is a finding like any other. */
+async function readConfiguration(values: DesiredValues, io: CommandIo): Promise<Facts["config"]> {
+  try {
+    const { text, config, problems, warnings } = await readDesired(values, io);
+    const isGood = problems.length === 0;
+    return {
+      value: {
+        path: values.config,
+        exists: text.files.length > 0,
+        problems: problems.map(renderProblem),
+        warnings: warnings.map(renderProblem),
+        resyncMs: isGood ? config.resyncIntervalMs : undefined,
+        entries: config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length,
+      },
+    };
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    const problems = [error.message];
+    return {
+      value: { path: values.config, exists: true, problems, warnings: [], resyncMs: undefined, entries: 0 },
+    };
+  }
+}
+
+/** The flags that were not given, as the running agent has them, and where they are from. */
+function adopt(
+  { values, given }: Pick<CommandInput<Flags>, "values" | "given">,
+  processes: Processes | undefined,
+  proc: string,
+): { readonly values: Shared; readonly source: string | undefined } {
+  const [agent] = processes?.agents ?? [];
+  const found = agent === undefined ? undefined : flagsOf(agent.args)?.values;
+  if (agent === undefined || found === undefined) return { values, source: undefined };
+  const names = (Object.keys(SHARED) as (keyof Shared)[]).filter((name) => !given.has(name));
+  const taken = { ...values, ...Object.fromEntries(names.map((name) => [name, found[name]])) };
+  const source = `flags as of the agent with pid ${agent.pid}`;
+  if (given.has("config") || !taken.config.startsWith("/")) return { values: taken, source };
+  return { values: { ...taken, config: seenBy(agent.pid, taken.config, proc) }, source };
+}
+
+/** A path as another process means it: an agent in a container has files of its own. */
+function seenBy(pid: number, path: string, proc: string): string {
+  const mounts = (who: string) => known(learn("mounts", () => readlinkSync(`${proc}/${who}/ns/mnt`)));
+  const theirs = mounts(String(pid));
+  return theirs === undefined || theirs === mounts("self") ? path : `${proc}/${pid}/root${path}`;
+}
+
+function flagsOf(args: readonly string[]) {
+  const parsed = parseFlags(agentFlags, args);
+  return parsed.kind === "flags" ? parsed : undefined;
+}

@@ -1,0 +1,65 @@
+/** The command `help`. */
+import { allFlags, type Command, type Manual, UsageError } from "./command.ts";
+import type { CommandLoaders } from "./commands.ts";
+import { agentUsage } from "./options.ts";
+import { runManual } from "./run-manual.ts";
+import { renderCommands, renderHelp } from "./usage.ts";
+
+/** `help` over a table of commands, to which it belongs itself. */
+export function helpCommand(commands: CommandLoaders): Command {
+  return {
+    name: "help",
+    summary: "Lists the commands, or shows the help of one",
+    operands: "[COMMAND]",
+    details: "",
+    flags: {},
+    examples: [{ args: "help version", what: "how a command is used" }],
+    async run({ words, output }, { out }) {
+      const [name, ...more] = words;
+      if (more.length > 0) throw new UsageError(`unexpected argument: ${more[0]}`);
+      const manuals = await allManuals(commands);
+      const shown = name === undefined ? manuals : manuals.filter((manual) => manual.name === name);
+      if (shown.length === 0) throw new UsageError(unknown(name ?? "", manuals));
+      out(
+        output === "json"
+          ? renderJson(shown)
+          : name === undefined
+            ? overview(manuals)
+            : helpOf(shown[0] as Manual),
+      );
+      return 0;
+    },
+  };
+}
+
+/** What can be said of every command, `run` first. */
+export async function allManuals(commands: CommandLoaders): Promise<readonly Manual[]> {
+  return [runManual, ...(await Promise.all(Object.values(commands).map((load) => load())))];
+}
+
+function helpOf(manual: Manual): string {
+  return manual === runManual ? agentUsage() : renderHelp(manual, allFlags(manual));
+}
+
+function overview(manuals: readonly Manual[]): string {
+  return [
+    "Keeps a node's masquerade rules equal to a configuration.\n",
+    "Usage: ip-masq-agent [command] [flags]\n",
+    `Commands:\n${renderCommands(manuals)}`,
+    'Without a command it is "run". See "ip-masq-agent help COMMAND" for the flags of each.\n',
+  ].join("\n");
+}
+
+function renderJson(manuals: readonly Manual[]): string {
+  const answer = manuals.map(({ name, summary, operands, examples }) => ({
+    name,
+    summary,
+    operands,
+    examples,
+  }));
+  return `${JSON.stringify(answer)}\n`;
+}
+
+function unknown(name: string, manuals: readonly Manual[]): string {
+  return `no command ${JSON.stringify(name)}; there are ${manuals.map((manual) => manual.name).join(", ")}`;
+}

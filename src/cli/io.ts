@@ -1,0 +1,48 @@
+/** A command's world: this process' own streams. */
+import { once } from "node:events";
+import { SourceError } from "../source/file.ts";
+import { createColours, wantsColours } from "./colours.ts";
+import type { CommandIo } from "./command.ts";
+
+/** As much as is read of a file, too. */
+const STDIN_LIMIT = 16 * 1024 * 1024;
+
+/** The streams of this process. Output that nobody reads any more (`| head`) ends it quietly. */
+export function processIo(signal: AbortSignal): CommandIo {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === "EPIPE" ? 0 : 1);
+  });
+  process.stderr.on("error", () => {});
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    colours: createColours(wantsColours(process.stdout.isTTY === true, process.env)),
+    signal,
+    stdin: () => readAll(process.stdin, signal),
+  };
+}
+
+/** Everything from a stream. Throws a `SourceError` if it fails or does not end early enough. */
+export async function readAll(
+  stream: AsyncIterable<Uint8Array> & NodeJS.EventEmitter,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const read = async () => {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > STDIN_LIMIT)
+        throw new Error(`more than ${STDIN_LIMIT / 1024 / 1024} MiB are no configuration`);
+    }
+    return Buffer.concat(chunks, size);
+  };
+  try {
+    // A reader at a terminal waits for ever; a signal must end that.
+    return await Promise.race([read(), once(signal, "abort").then(() => Promise.reject(signal.reason))]);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new SourceError("standard input", error);
+  }
+}

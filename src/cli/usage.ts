@@ -1,0 +1,41 @@
+/** The help of a command as text, from the same table that parses its flags. */
+import { describeFlag, type FlagTable } from "../core/flags.ts";
+import type { Manual } from "./command.ts";
+
+const EXIT_CODES = "0 fine, 1 a negative answer or a failure, 2 a wrong command line.";
+
+/** What `--help` prints; `flags` are all that the command takes. */
+export function renderHelp(manual: Manual, flags: FlagTable): string {
+  const { name, summary, operands, details, examples } = manual;
+  const usage = ["ip-masq-agent", name, "[flags]", ...(operands === "" ? [] : [operands])].join(" ");
+  const sections = [
+    `${summary}\n`,
+    `Usage: ${usage}\n`,
+    ...(details === "" ? [] : [`${details}\n`]),
+    `Flags:\n${renderFlags(flags)}`,
+    `Exit codes: ${EXIT_CODES}\n`,
+    ...(examples.length === 0 ? [] : [`Examples:\n${examples.map(renderExample).join("")}`]),
+  ];
+  return sections.join("\n");
+}
+
+/** One line for each command. */
+export function renderCommands(manuals: readonly Pick<Manual, "name" | "summary">[]): string {
+  const width = Math.max(...manuals.map(({ name }) => name.length));
+  return manuals.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`).join("");
+}
+
+function renderFlags(flags: FlagTable): string {
+  return Object.entries(flags)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, flag]) => {
+      const { argument, help, initial } = describeFlag(flag);
+      const head = `${name.length === 1 ? "-" : "--"}${name}${argument === "" ? "" : ` ${argument}`}`;
+      return `  ${head}\n      ${help}${initial === "" ? "" : ` (default ${initial})`}\n`;
+    })
+    .join("");
+}
+
+function renderExample({ args, what }: Manual["examples"][number]): string {
+  return `  # ${what}\n  ip-masq-agent ${args}\n`;
+}

@@ -1,0 +1,166 @@
+/**
+ * What `doctor` knows of a node. Whatever could not be learnt is part of it, with the reason, so that a check that
+ * could not be made is never taken for one that found nothing.
+ */
+import type { Family } from "./cidr.ts";
+import type { PortRange } from "./ports.ts";
+
+/** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
+export type Fact<T> =
+  | { readonly value: T }
+  | { readonly unknown: string; readonly why: string; readonly minor?: boolean };
+
+export function isKnown<T>(fact: Fact<T>): fact is { readonly value: T } {
+  return "value" in fact;
+}
+
+/** The value of a fact, if it is known. */
+export function known<T>(fact: Fact<T>): T | undefined {
+  return isKnown(fact) ? fact.value : undefined;
+}
+
+export type Variant = "nft" | "legacy";
+
+/** What the agent of this node is meant to do. */
+export interface Settings {
+  readonly chain: string;
+  readonly families: readonly Family[];
+  readonly backend: "iptables" | "nftables";
+  /** The variant behind the configured iptables; undefined if it does not run. */
+  readonly variant: Variant | undefined;
+  readonly toPorts: readonly PortRange[];
+}
+
+/** One rule of the nat table, as `iptables -S` shows it. */
+export interface NatRule {
+  readonly chain: string;
+  /** The whole line. */
+  readonly text: string;
+  readonly comment: string | undefined;
+  /** Words that restrict it, without the comment. */
+  readonly conditions: readonly string[];
+  /** Where `-j` or `-g` leads to. */
+  readonly target: string | undefined;
+}
+
+/** The nat table of a family in one variant; `chains` has all of them, also those without rules. */
+export interface NatTable {
+  readonly family: Family;
+  readonly variant: Variant;
+  /** The command that lists it, for remedies. */
+  readonly tool: string;
+  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
+}
+
+/** What a rule of nftables does, as far as doctor needs it; `to` is where a jump leads. */
+export type NftAction =
+  | { readonly kind: "masquerade" | "nat" | "other" }
+  | { readonly kind: "jump"; readonly to: string };
+
+/** A chain of nftables with what its rules do; `unconditional` rules have no condition that we can see. */
+export interface NftChain {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  /** Of the postrouting hook with type nat; undefined for all others. */
+  readonly priority: number | undefined;
+  readonly rules: readonly { readonly action: NftAction; readonly unconditional: boolean }[];
+}
+
+/** `inet ip-masq-agent`: whose it is, and whether it works. */
+export interface OwnTable {
+  readonly comment: string | undefined;
+  readonly dormant: boolean;
+  readonly sets: number;
+}
+
+export interface NftFacts {
+  /** Chains of every table that has a nat chain at postrouting, our own table's among them. */
+  readonly chains: readonly NftChain[];
+  readonly own: OwnTable | undefined;
+}
+
+export interface ConfigFacts {
+  readonly path: string;
+  readonly exists: boolean;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** Undefined if the configuration is bad. */
+  readonly resyncMs: number | undefined;
+  readonly entries: number;
+}
+
+export interface ProcessFacts {
+  /** Command lines of kubelets. */
+  readonly kubelets: readonly (readonly string[])[];
+  /** Agents in this network namespace. */
+  readonly agents: readonly { readonly pid: number; readonly chain: string }[];
+}
+
+/** A file of the CNI's configuration: the names of the plugins that masquerade, or why it cannot be read. */
+export interface CniFile {
+  readonly path: string;
+  readonly masquerading: readonly string[];
+  readonly fault?: string;
+}
+
+export interface LockFacts {
+  readonly path: string;
+  readonly inContainer: boolean;
+  readonly exists: boolean;
+  readonly mounted: boolean;
+}
+
+/** Counters of /proc/net/stat/nf_conntrack, summed over the CPUs. */
+export type ConntrackCounters = Readonly<Record<string, number>>;
+
+/** Two readings. */
+export interface ConntrackGrowth {
+  readonly before: ConntrackCounters;
+  readonly after: ConntrackCounters;
+  readonly intervalMs: number;
+}
+
+/** What one user's processes hold of inotify, and how much they may. */
+export interface InotifyFacts {
+  readonly instances: number;
+  readonly maxInstances: number;
+  readonly watches: number;
+  readonly maxWatches: number;
+}
+
+export interface Facts {
+  readonly settings: Settings;
+  /** Programs and what they say of themselves. */
+  readonly versions: readonly Fact<{ readonly name: string; readonly version: string }>[];
+  /** CapEff of /proc/self/status. */
+  readonly capabilities: Fact<bigint>;
+  readonly config: Fact<ConfigFacts>;
+  readonly nat: readonly Fact<NatTable>[];
+  readonly nftables: Fact<NftFacts>;
+  /** Names of ipsets. */
+  readonly sets: Fact<readonly string[]>;
+  /** Names that sets of ours may have. */
+  readonly ownSets: readonly string[];
+  readonly processes: Fact<ProcessFacts>;
+  /** Undefined if there is no such directory. */
+  readonly cni: Fact<readonly CniFile[] | undefined>;
+  readonly lock: Fact<LockFacts>;
+  /** Settings of the kernel below /proc/sys by their dotted names. */
+  readonly sysctls: Readonly<Record<Sysctl, Fact<string>>>;
+  /** Undefined if the kernel tracks no connections. */
+  readonly conntrack: Fact<{ readonly count: number; readonly max: number } | undefined>;
+  readonly counters: Fact<ConntrackGrowth | undefined>;
+  readonly inotify: Fact<InotifyFacts>;
+}
+
+export const SYSCTLS = [
+  "net.ipv4.ip_forward",
+  "net.ipv6.conf.all.forwarding",
+  "net.ipv4.ip_local_port_range",
+  "net.ipv4.ip_local_reserved_ports",
+  "net.core.rmem_max",
+  "net.core.wmem_max",
+] as const;
+
+export type Sysctl = (typeof SYSCTLS)[number];

@@ -1,0 +1,29 @@
+/** What `doctor` says. */
+
+/** In the order of their weight. */
+export const SEVERITIES = ["error", "warning", "info"] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+export interface Finding {
+  /** The check's name, for machines. */
+  readonly check: string;
+  readonly severity: Severity;
+  readonly message: string;
+  /** What to do about it. Information needs none. */
+  readonly remedy?: string;
+}
+
+/** What a check says, without its name. */
+export type Said = Omit<Finding, "check">;
+
+export function error(message: string, remedy: string): Said {
+  return { severity: "error", message, remedy };
+}
+
+export function warning(message: string, remedy: string): Said {
+  return { severity: "warning", message, remedy };
+}
+
+export function info(message: string, remedy?: string): Said {
+  return { severity: "info", message, ...(remedy === undefined ? {} : { remedy }) };
+}

@@ -1,0 +1,70 @@
+/** The checks of `doctor`: one table, each a pure function from what is known of the node to what is to be said. */
+import { config } from "./doctor-config.ts";
+import type { Facts } from "./doctor-facts.ts";
+import { type Finding, type Said, SEVERITIES, type Severity } from "./doctor-finding.ts";
+import {
+  cniMasquerade,
+  foreignChains,
+  foreignNat,
+  kubeletFlags,
+  kubeletRules,
+  notSeen,
+  oldChain,
+  openshift,
+} from "./doctor-foreign.ts";
+import {
+  buffers,
+  capabilities,
+  conntrackCounters,
+  conntrackTable,
+  forwarding,
+  inotify,
+  lock,
+  ports,
+  unknowns,
+  versions,
+} from "./doctor-node.ts";
+import { agents, blockedJump, bothVariants, leftovers, ownChain, ownTable } from "./doctor-own.ts";
+
+type Check = (facts: Facts) => readonly Said[];
+
+/** By their names, in the order in which findings of the same severity are shown. */
+export const CHECKS: Readonly<Record<string, Check>> = {
+  capabilities,
+  "could-not-check": unknowns,
+  config,
+  "own-chain": ownChain,
+  "own-table": ownTable,
+  "blocked-jump": blockedJump,
+  "kubelet-rule": kubeletRules,
+  "kubelet-flag": kubeletFlags,
+  openshift,
+  "old-chain": oldChain,
+  "foreign-nat": foreignNat,
+  "foreign-chain": foreignChains,
+  "cni-masquerade": cniMasquerade,
+  leftovers,
+  "both-variants": bothVariants,
+  agents,
+  forwarding,
+  ports,
+  "conntrack-table": conntrackTable,
+  "conntrack-counters": conntrackCounters,
+  lock,
+  inotify,
+  buffers,
+  versions,
+  "not-seen": notSeen,
+};
+
+/** Everything that is to be said of a node, the gravest first. */
+export function diagnose(facts: Facts): readonly Finding[] {
+  const all = Object.entries(CHECKS).flatMap(([check, look]) =>
+    look(facts).map((said): Finding => ({ check, ...said })),
+  );
+  return SEVERITIES.flatMap((severity) => all.filter((finding) => finding.severity === severity));
+}
+
+export function countOf(findings: readonly Finding[], severity: Severity): number {
+  return findings.filter((finding) => finding.severity === severity).length;
+}

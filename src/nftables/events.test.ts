@@ -1,0 +1,126 @@
+import { describe, expect, test } from "vitest";
+import {
+  closeMessage,
+  createWriter,
+  openMessage,
+  putString,
+  putU32,
+  type Writer,
+  written,
+} from "./attributes.ts";
+import { FAMILIES, NFT_MSG, NFTA } from "./constants.ts";
+import { commitFilter } from "./event-filter.ts";
+import { createCommitReader } from "./events.ts";
+import { messageType } from "./messages.ts";
+
+const TABLE = { family: "inet", table: "ip-masq-agent" } as const;
+
+interface Event {
+  readonly type: number;
+  readonly family?: keyof typeof FAMILIES;
+  readonly generation?: number;
+  readonly fill?: (writer: Writer) => void;
+}
+
+function event({ type, family = "inet", generation = 0, fill }: Event): Uint8Array {
+  const writer = createWriter();
+  const header = { flags: 0, sequence: 0, family: FAMILIES[family], resource: generation & 0xffff };
+  const start = openMessage(writer, { type, ...header });
+  fill?.(writer);
+  closeMessage(writer, start);
+  return written(writer).slice();
+}
+
+const ofTable = (type: number, table: string, more: Partial<Event> = {}) =>
+  event({ type: messageType(type), fill: (writer) => putString(writer, 1, table), ...more });
+
+function newGen(generation: number, process = "nft", pid = 4711): Uint8Array {
+  const fill = (writer: Writer) => {
+    putU32(writer, NFTA.GEN.ID, generation);
+    putU32(writer, NFTA.GEN.PROC_PID, pid);
+    putString(writer, NFTA.GEN.PROC_NAME, process);
+  };
+  return event({ type: messageType(NFT_MSG.NEWGEN), generation, fill });
+}
+
+/** How much of a message a classic BPF program lets through, as the kernel runs it (net/core/filter.c). */
+function letThrough(program: Uint8Array, message: Uint8Array): number {
+  const code = new DataView(program.buffer, program.byteOffset, program.byteLength);
+  const packet = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  let accumulator = 0;
+  for (let pc = 0; pc * 8 < program.length; pc++) {
+    const value = code.getUint32(pc * 8 + 4, true);
+    const reads = { 40: 2, 48: 1, 32: 4 }[code.getUint16(pc * 8, true)];
+    if (code.getUint16(pc * 8, true) === 0x06) return Math.min(value, message.length);
+    if (reads !== undefined) {
+      // A load beyond the packet's end ends the program with nothing.
+      if (value + reads > message.length) return 0;
+      accumulator = {
+        1: () => packet.getUint8(value),
+        2: () => packet.getUint16(value),
+        4: () => packet.getUint32(value),
+      }[reads as 1 | 2 | 4]();
+    } else pc += code.getUint8(pc * 8 + (accumulator === value ? 2 : 3));
+  }
+  throw new Error("the program does not end");
+}
+
+describe("the filter", () => {
+  const longer = "x".repeat(31);
+  test.each<[string, Uint8Array, boolean]>([
+    ["the end of a commit", newGen(7), true],
+    ["a rule of the table", ofTable(NFT_MSG.NEWRULE, TABLE.table), true],
+    ["elements of the table", ofTable(NFT_MSG.DELSETELEM, TABLE.table), true],
+    ["a rule of another table", ofTable(NFT_MSG.NEWRULE, "nat"), false],
+    ["a table of another name of the same length", ofTable(NFT_MSG.NEWRULE, "ip-masq-agenT"), false],
+    ["a table whose name begins alike", ofTable(NFT_MSG.NEWRULE, `${TABLE.table}s`), false],
+    ["a table of another family", ofTable(NFT_MSG.NEWRULE, TABLE.table, { family: "ip" }), false],
+    ["a message of another subsystem", event({ type: 0x0100 }), false],
+    ["a short message", event({ type: messageType(NFT_MSG.NEWTABLE) }), false],
+    ["a long name", ofTable(NFT_MSG.NEWRULE, longer), false],
+  ])("%s: %#", (_name, message, isWanted) => {
+    const length = letThrough(commitFilter(TABLE), message);
+    expect(length > 0).toBe(isWanted);
+  });
+
+  test("lets through all of a commit's end, and the headers of the rest", () => {
+    expect(letThrough(commitFilter(TABLE), newGen(7))).toBe(newGen(7).length);
+    expect(letThrough(commitFilter(TABLE), ofTable(NFT_MSG.NEWRULE, TABLE.table))).toBe(20);
+  });
+
+  test.each(["", "a", "ab", "abc", "abcd", longer])(
+    "knows a table by its name, whatever its length: %j",
+    (table) => {
+      const filter = commitFilter({ family: "ip6", table });
+      expect(letThrough(filter, ofTable(NFT_MSG.NEWSET, table, { family: "ip6" }))).toBe(20);
+      expect(letThrough(filter, ofTable(NFT_MSG.NEWSET, `${table}x`, { family: "ip6" }))).toBe(0);
+    },
+  );
+});
+
+describe("the reader", () => {
+  test("tells who committed, and whether the table was touched", () => {
+    const read = createCommitReader();
+    expect(read(newGen(65_536 + 3, "iptables-nft-re", 12))).toEqual({
+      generation: 65_539,
+      pid: 12,
+      process: "iptables-nft-re",
+      touched: false,
+    });
+    expect(
+      read(ofTable(NFT_MSG.NEWSETELEM, TABLE.table, { generation: 65_540 }).subarray(0, 20)),
+    ).toBeUndefined();
+    expect(read(newGen(65_540))).toMatchObject({ touched: true });
+    expect(read(newGen(65_541))).toMatchObject({ touched: false });
+  });
+
+  test("takes no touch for another commit's", () => {
+    const read = createCommitReader();
+    read(ofTable(NFT_MSG.NEWSETELEM, TABLE.table, { generation: 4 }).subarray(0, 20));
+    expect(read(newGen(3))).toMatchObject({ touched: false });
+  });
+
+  test("passes over what is too short to be a message", () => {
+    expect(createCommitReader()(new Uint8Array(8))).toBeUndefined();
+  });
+});

@@ -1,0 +1,33 @@
+/** A command's world that remembers what was said. */
+
+import { createColours } from "../../src/cli/colours.ts";
+import { type Command, type CommandIo, runCommand } from "../../src/cli/command.ts";
+
+export interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command with these arguments; `stdin` is what it can read there. */
+export async function say(
+  command: Command,
+  args: readonly string[],
+  { stdin = "", colours = false, signal = new AbortController().signal } = {},
+): Promise<Said> {
+  let out = "";
+  let err = "";
+  const io: CommandIo = {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    colours: createColours(colours),
+    signal,
+    stdin: async () => Buffer.from(stdin),
+  };
+  const code = await runCommand(command, args, io);
+  return { code, out, err };
+}
