@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process";
 import { openNftables } from "../src/nftables/transport.ts";
+import { foreignRules } from "../test/netns/foreign.ts";
 import { childrenMs, memoryOf, processorMs } from "../test/netns/usage.ts";
-import { foreignRules } from "./foreign.ts";
 import { type Lane, startLane } from "./lane.ts";
 import { type BenchNode, createStand } from "./namespaces.ts";
 import { machine, table, thousands } from "./report.ts";

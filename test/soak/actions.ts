@@ -1,5 +1,5 @@
 /** What happens to an agent in a soak. What fails of it does not matter: what it would have broken may not be there. */
-import { foreignRules } from "../../bench/foreign.ts";
+import { foreignRules } from "../netns/foreign.ts";
 import { CHAIN } from "../netns/iptables.ts";
 import { type Backend, type Dice, pause, type World } from "./world.ts";
 
