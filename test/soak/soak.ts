@@ -78,7 +78,6 @@ async function descriptorsAtRest(
   agent: Agent,
   wanted: readonly string[],
 ): Promise<readonly string[]> {
-  await eventually(() => expect(descriptorsOf(agent.pid)).toContain("anon_inode:inotify"));
   await world.lab.inNode("nft", ["flush", "ruleset"]);
   await settle(world, wanted);
   await eventually(() => expect(childrenOf(agent.pid)).toEqual([]));
@@ -132,8 +131,12 @@ async function rulesOf(lab: Lab, backend: Backend): Promise<readonly string[]> {
     .toSorted();
 }
 
+/** Waits for the end of the first pass, after which the agent watches its configuration. */
 async function programmed(agent: Agent): Promise<void> {
-  await eventually(() => expect(agent.log()).toMatch(/: programmed /));
+  await eventually(() => {
+    expect(agent.log()).toMatch(/: programmed /);
+    expect(descriptorsOf(agent.pid)).toContain("anon_inode:inotify");
+  });
 }
 
 /** The agent has not ended, has nothing open that it had not in the beginning, and no process but it is left. */
