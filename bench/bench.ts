@@ -1,10 +1,12 @@
 /**
  * What the agent costs: the configuration (parse and compile, refuse garbage), start to rules in place, idle
- * memory; a list of CIDRs in the kernel (programming it, and each new flow). Times are medians of paired runs; start is
- * given beside a bare `node -e 0` of the same Node.
+ * memory; how soon it acts on changes, what it costs while there are none and while others commit all the time; a list of
+ * CIDRs in the kernel (programming it, and each new flow). Times are medians of paired runs; start is given beside a bare
+ * `node -e 0` of the same Node.
  *
  * usage: bench.ts [--node PATH] (another Node to start the agent with) [--full] (longer, for figures to publish)
- *   [--only config|start|rules] [--sizes N,N] (parts of it)
+ *   [--only config|start|react|idle|storm|rules] (a part of it)
+ *   [--trials N] (of each reaction) [--seconds N] (of each storm) [--sizes N,N] (lengths of the list)
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -40,18 +42,15 @@ async function main(): Promise<void> {
   atTheEnd(() => rmSync(directory, { recursive: true, force: true }));
   console.log(`Node ${spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim()}`);
   if (wanted("config")) measureConfig(node, directory);
-  if (!root) console.log("start, memory and rules: SKIPPED, they need root (network namespaces)");
+  if (!root) console.log("all but the configuration: SKIPPED, it needs root (network namespaces)");
   if (root && wanted("start")) await measureStart(node, directory);
-  if (root && wanted("react")) await measureReactions(node, Number(argument("--trials") ?? TRIALS));
-  if (root && wanted("idle")) await measureIdle(node, argv.includes("--full") ? IDLE_FULL : IDLE_SHORT);
-  if (root && wanted("storm")) await measureStorms(node, Number(argument("--seconds") ?? STORM_S));
-  if (root && wanted("rules")) await measureRules(node, extentOf(argv.includes("--full"), sizes()));
+  const full = argv.includes("--full");
+  const count = (name: string, usual: number) => Number(argument(name) ?? usual);
+  if (root && wanted("react")) await measureReactions(node, count("--trials", full ? 200 : 40));
+  if (root && wanted("idle")) await measureIdle(node, full ? IDLE_FULL : IDLE_SHORT);
+  if (root && wanted("storm")) await measureStorms(node, count("--seconds", full ? 60 : 15));
+  if (root && wanted("rules")) await measureRules(node, extentOf(full, sizes()));
 }
-
-/** Of each kind of reaction. */
-const TRIALS = 200;
-/** Each storm. */
-const STORM_S = 60;
 
 function sizes(): number[] {
   return (argument("--sizes") ?? "").split(",").filter(Boolean).map(Number);

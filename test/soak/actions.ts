@@ -87,6 +87,7 @@ function goodText(dice: Dice): string {
   const cidrs = Array.from({ length: count }, (_, i) => `10.${(start + (i >> 8)) & 255}.${i & 255}.0/24`);
   return JSON.stringify({
     resyncInterval: dice.one(["1s", "5s", "60s"]),
+    cidrLimit: 2 * LONG,
     nonMasqueradeCIDRs: [...cidrs, "fd00::/8"],
     masqLinkLocal: dice.below(2) === 0,
   });

@@ -89,13 +89,16 @@ async function trouble(world: World, agent: Agent): Promise<readonly number[]> {
   const { dice } = world;
   const until = performance.now() + SOAK_S * 1_000;
   const sizes: number[] = [];
-  const sampling = setInterval(
-    () => sizes.push(memoryOf(agent.pid).residentMb),
-    Math.max(100, (SOAK_S * 1_000) / SAMPLES),
-  );
+  let ending: number | string | undefined;
+  void agent.ended.then((how) => {
+    ending = how;
+  });
+  const sample = () => ending === undefined && sizes.push(memoryOf(agent.pid).residentMb);
+  const sampling = setInterval(sample, Math.max(100, (SOAK_S * 1_000) / SAMPLES));
   let actions = 0;
   try {
     for (; performance.now() < until; actions++) {
+      expect(ending, "how the agent ended").toBeUndefined();
       const action = dice.one(ACTIONS)(world);
       // Now and then the next thing happens in the midst of it.
       const leisure = pause(dice.below(300));
