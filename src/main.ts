@@ -41,10 +41,11 @@ function end(code: number): void {
 for (const name of IGNORED) process.on(name, () => {});
 for (const name of ENDING) process.on(name, () => end(128 + constants.signals[name]));
 for (const name of ABORTING) process.on(name, () => process.exit(2));
-keepHeapSmall();
+// A command that answers and ends is to be quick; only the agent stays, and has to be small.
+if (!Object.hasOwn(COMMANDS, process.argv[2] ?? "")) keepHeapSmall();
 
 /** Commands to come. */
-const UNBUILT = ["render", "validate", "explain", "diff", "cleanup", "status"];
+const UNBUILT = ["render", "validate", "cleanup", "status"];
 
 /** Whoever asks for a command by its name must not get an agent that changes the node. */
 function refuse(name: string): number {

@@ -139,10 +139,20 @@ function oneLine(stderr: string): string {
   return lines.filter((line) => line !== "" && !line.startsWith("Try `")).join("; ");
 }
 
+/** What Debian calls the packages of tools that are none of iptables'. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  ipset: "ipset",
+  nft: "nftables",
+  conntrack: "conntrack",
+};
+
 /** What an operator has to do about the failures that are not the rules' fault. */
 function remedy(script: Script, { code, stderr = "" }: { code?: string; stderr?: string }): string {
-  if (code === "ENOENT")
-    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${script.file === "ipset" ? "ipset" : "iptables"}"${script.file === "ipset" ? "" : ", or see --iptables-mode"})`;
+  if (code === "ENOENT") {
+    const name = PACKAGES[script.file];
+    const instead = name === undefined ? ", or see --iptables-mode" : "";
+    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
+  }
   if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
     return " (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)";
   }

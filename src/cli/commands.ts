@@ -8,6 +8,8 @@ export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  diff: async () => (await import("./diff.ts")).diffCommand,
+  explain: async () => (await import("./explain.ts")).explainCommand,
   version: async () => (await import("./version.ts")).versionCommand,
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
 };

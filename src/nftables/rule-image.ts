@@ -6,12 +6,8 @@
 import { type Message, readAttributes, readString, scanAttributes } from "./attributes.ts";
 import { NFTA } from "./constants.ts";
 
-export interface RuleImage {
-  /** The same for the same content. */
-  readonly digest: string;
-  /** Whether a text stands in it, such as a comment. */
-  readonly contains: (text: string) => boolean;
-}
+/** What the kernel keeps of a rule, a character for each byte: the same text as long as nobody has changed it. */
+export type RuleImage = string;
 
 /** Expressions whose data is the kernel's own bookkeeping: it changes with each packet. */
 const COUNTING: readonly string[] = ["counter"];
@@ -23,7 +19,7 @@ export function readRuleImage({ attributes }: Message): RuleImage {
     ...expressionsIn(read.get(NFTA.RULE.EXPRESSIONS)),
     ...[NFTA.RULE.COMPAT, NFTA.RULE.USERDATA].flatMap((type) => read.get(type) ?? []),
   ];
-  return { digest: digestOf(parts), contains: (text) => parts.some((part) => includes(part, text)) };
+  return parts.map((part) => `${part.length}:${textOf(part)}`).join();
 }
 
 function expressionsIn(list: Uint8Array | undefined): Uint8Array[] {
@@ -38,26 +34,6 @@ function expressionsIn(list: Uint8Array | undefined): Uint8Array[] {
   return expressions;
 }
 
-function includes(bytes: Uint8Array, text: string): boolean {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(text);
-}
-
-/**
- * 64 bits by two rounds of FNV-1a with different bases, the parts' bounds included. Nobody is kept out by it who has
- * the privilege to change rules; it notices change. Node's own digests would load OpenSSL, for 3 MB of memory.
- */
-function digestOf(parts: readonly Uint8Array[]): string {
-  let a = 0x811c9dc5;
-  let b = 0x9747b28c;
-  const mix = (byte: number) => {
-    a = Math.imul(a ^ byte, 0x01000193);
-    b = Math.imul(b ^ byte, 0x5bd1e995);
-    b ^= b >>> 13;
-  };
-  for (const part of parts) {
-    for (let i = 0; i < part.length; i++) mix(part[i] as number);
-    mix(part.length & 0xff);
-    mix(part.length >> 8);
-  }
-  return (a >>> 0).toString(16).padStart(8, "0") + (b >>> 0).toString(16).padStart(8, "0");
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }

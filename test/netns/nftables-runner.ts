@@ -32,7 +32,7 @@ export interface Calls {
   split: [argument: readonly values.Operation[], answer: (readonly values.Operation[])[]];
   list: [argument: values.TableName, answer: Listing];
   generation: [argument: null, answer: number];
-  /** The digests of a chain's rules, read until two readings agree (see src/agent/nat-sight.ts); none if there is no such chain. */
+  /** The images of a chain's rules, read until two readings agree (see src/agent/nat-sight.ts); none if there is no such chain. */
   images: [argument: values.ChainName, answer: string[]];
   /** How long packing takes, in milliseconds. */
   encode: [argument: readonly values.Operation[], answer: number];
@@ -103,7 +103,7 @@ const CALLS: { [K in keyof Calls]: (argument: Calls[K][0]) => Promise<Calls[K][1
   generation: async () => (await connection()).generation(),
   async images(chain) {
     const nft = await connection();
-    const read = async () => (await nft.read(query.ruleImages(chain))).map(({ digest }) => digest);
+    const read = async () => (await nft.read(query.ruleImages(chain))).map((image) => JSON.stringify(image));
     for (let before = await read(); ; ) {
       const images = await read();
       if (images.join() === before.join()) return images;

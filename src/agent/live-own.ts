@@ -1,0 +1,159 @@
+/** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
+import type { Answer, Capabilities, Plan, Script } from "../backend/backend.ts";
+import { setName } from "../backend/ipset.ts";
+import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
+import { readRule, type Sets } from "../backend/iptables-match.ts";
+import { canonicalListing, tokenize } from "../backend/iptables-rule.ts";
+import { everything, keptByRules } from "../backend/kept.ts";
+import { observedRules } from "../backend/nft-observed.ts";
+import { planTable, tooManyRules } from "../backend/nftables.ts";
+import { CHAIN, keptIntervals, TABLE } from "../backend/nftables-sets.ts";
+import {
+  type Content,
+  chainPlace,
+  changeContents,
+  changeElements,
+  iptablesContents,
+  type RuleChange,
+  setPlace,
+} from "../backend/rule-changes.ts";
+import type { Family } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { openNftables } from "../nftables/transport.ts";
+import { CommandError } from "./exec.ts";
+import { legacyTables } from "./legacy.ts";
+import { readTableState } from "./live-nft.ts";
+import { readSets } from "./live-rules.ts";
+import { probe } from "./probe.ts";
+
+type Run = (script: Script) => Promise<Answer>;
+
+/** What is in force, compared with what should be. */
+export interface OwnRules {
+  /** The destinations of each family that keep the pod's address now; undefined if the rules ask something else than where packets go. */
+  readonly kept: ReadonlyMap<Family, readonly Interval[] | undefined>;
+  readonly changes: readonly RuleChange[];
+  readonly plans: readonly Plan[];
+}
+
+/** Our table of nftables. Throws a failure. */
+export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSignal): Promise<OwnRules> {
+  const nftables = await openNftables();
+  try {
+    const state = await readTableState(nftables, TABLE, signal);
+    const plan = planTable(rulesets, state, nftables.maxBatchBytes);
+    const refusal = plan.refusal ?? tooManyRules(plan, rulesets, nftables.maxBatchBytes);
+    const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;
+    const kept = new Map<Family, readonly Interval[] | undefined>();
+    const changes: RuleChange[] = [];
+    for (const ruleset of rulesets) {
+      const { family } = ruleset;
+      const rules = observedRules(state, CHAIN.chain);
+      kept.set(family, isThere ? keptByRules(rules, family) : [everything(family)]);
+      const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
+      const sets = state.sets.filter(({ set }) => set.key === key);
+      const where = `table inet ${TABLE.table} set for ${family}`;
+      changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
+    }
+    return { kept, changes, plans: [refusal === undefined ? plan : { ...plan, refusal }] };
+  } finally {
+    nftables.close();
+  }
+}
+
+/** Our chains of iptables. Throws a failure. */
+export async function readOwnChains(
+  rulesets: readonly Ruleset[],
+  { variant, ipsetThreshold }: { readonly variant: IptablesVariant; readonly ipsetThreshold: number },
+  run: Run,
+): Promise<OwnRules> {
+  const found = [];
+  for (const ruleset of rulesets) found.push(await readOwnChain(ruleset, variant, ipsetThreshold, run));
+  return {
+    kept: new Map(found.map(({ family, kept }) => [family, kept])),
+    changes: found.flatMap(({ changes }) => changes),
+    plans: found.map(({ plan }) => plan),
+  };
+}
+
+interface OwnChain {
+  readonly family: Family;
+  readonly kept: readonly Interval[] | undefined;
+  readonly changes: readonly RuleChange[];
+  readonly plan: Plan;
+}
+
+async function readOwnChain(
+  ruleset: Ruleset,
+  variant: IptablesVariant,
+  ipsetThreshold: number,
+  run: Run,
+): Promise<OwnChain> {
+  const backend = iptablesBackend(variant, ipsetThreshold);
+  const { family, chain } = ruleset;
+  const probed = await probe(backend.tools(family), run);
+  const set = await readOwnSet(run, backend.inspectSet(ruleset));
+  const capabilities: Capabilities = { ...probed, ...(set.isAvailable ? { ipset: true } : {}) };
+  const answers = await inspect(backend.inspect(ruleset, capabilities), family, capabilities, run);
+  const listed = backend.parse(ruleset, capabilities, answers);
+  const elements = set.answer === undefined ? undefined : backend.parseSet(set.answer);
+  const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
+  const texts = (answers[0]?.stdout ?? "").split("\n").filter((line) => line.startsWith(`-A ${chain} `));
+  const lines = texts.map((line) => line.slice(`-A ${chain} `.length));
+  const contents: Content[] = [
+    {
+      where: chainPlace(ruleset),
+      lines: lines.map((line) => canonicalListing(family, line)),
+      isOrdered: true,
+    },
+    ...(elements === undefined
+      ? []
+      : [{ where: setPlace(setName(ruleset)), lines: elements, isOrdered: false }]),
+  ];
+  const isInForce = listed.rules !== undefined && listed.jump;
+  return {
+    family,
+    kept: isInForce
+      ? keptByLines(lines, family, await readSets(run, lines.join("\n")))
+      : [everything(family)],
+    changes: changeContents(contents, iptablesContents(ruleset, set.isAvailable ? ipsetThreshold : 0)),
+    plan: backend.plan(ruleset, capabilities, observed),
+  };
+}
+
+function keptByLines(lines: readonly string[], family: Family, sets: Sets): readonly Interval[] | undefined {
+  const rules = lines.map((text, i) => ({
+    number: i + 1,
+    text,
+    ...readRule(tokenize(text), family, sets, () => false),
+  }));
+  return keptByRules(rules, family);
+}
+
+/** A legacy table that does not exist is not looked at: the look would make it. */
+async function inspect(
+  scripts: readonly Script[],
+  family: Family,
+  { variant }: Capabilities,
+  run: Run,
+): Promise<Answer[]> {
+  if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+  const answers: Answer[] = [];
+  for (const script of scripts) {
+    const answer = await run(script);
+    answers.push(answer);
+    if (answer.exitCode !== 0) break;
+  }
+  return answers;
+}
+
+/** Without the tool there is no set, nor would there be one. */
+async function readOwnSet(run: Run, script: Script): Promise<{ isAvailable: boolean; answer?: Answer }> {
+  try {
+    return { isAvailable: true, answer: await run(script) };
+  } catch (error) {
+    if (error instanceof CommandError) return { isAvailable: error.code !== "ENOENT" };
+    throw error;
+  }
+}

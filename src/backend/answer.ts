@@ -1,0 +1,163 @@
+/**
+ * What becomes of destinations by the configuration and by the rules of a node, side by side. An interval of addresses
+ * is split wherever either answer changes.
+ */
+import type { Family } from "../core/cidr.ts";
+import { type Explanation, explainInterval } from "../core/explain.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { type Outcome, outcomeKey, type Trace, tracePacket } from "./trace.ts";
+import { includes, type LocalAddresses } from "./trace-match.ts";
+import type { Hook, Packet } from "./trace-model.ts";
+
+/** The rules of a node, and what is known of packets to it. */
+export interface Node {
+  readonly hooks: readonly Hook[];
+  readonly local: LocalAddresses;
+  /** What is known of the packets besides their destination. */
+  readonly packet: Omit<Packet, "family" | "destination">;
+}
+
+/** What the node's rules do. */
+export interface LiveAnswer extends Trace {
+  /** What may decide first if the packet has another mark than 0, where none was asked about. */
+  readonly marked: readonly Outcome[];
+}
+
+/** Whether rules do what the configuration says; `depends`: on what is not known of the packet. */
+export type Agreement = "yes" | "no" | "depends";
+
+/** Addresses with one answer. */
+export interface Part {
+  readonly interval: Interval;
+  /** By the configuration; undefined if it was not asked. */
+  readonly config?: {
+    readonly verdict: "keep" | "masquerade";
+    readonly explanation: Explanation | "local" | "family off";
+  };
+  readonly live?: LiveAnswer;
+  /** Undefined unless both were asked. */
+  readonly agrees?: Agreement;
+}
+
+/** What every machine has, whatever else is not known of it. */
+const LOOPBACK: LocalAddresses = {
+  IPv4: [{ first: 127n << 24n, last: (128n << 24n) - 1n }],
+  IPv6: [{ first: 1n, last: 1n }],
+};
+
+/** More work than this is no answer within seconds. */
+const WORK_LIMIT = 50_000_000;
+
+/** What is asked: addresses of one family; `ruleset` is undefined if the agent does not look after the family. */
+export interface Question {
+  readonly family: Family;
+  readonly interval: Interval;
+  readonly ruleset?: Ruleset | undefined;
+  /** Whether the configuration is to be asked. */
+  readonly hasConfig: boolean;
+  readonly node?: Node | undefined;
+}
+
+/** The answers in address order, or undefined if there would be too many to find out. */
+export function answerParts(question: Question): Part[] | undefined {
+  const { family, interval, ruleset, node } = question;
+  const explanations = ruleset === undefined ? [] : explainInterval(ruleset, interval);
+  const hooks = (node?.hooks ?? []).filter(({ families }) => families.includes(family));
+  const local = (node?.local ?? LOOPBACK)[family];
+  const cuts = new Set([
+    ...explanations.map((one) => one.interval.first),
+    ...cutPoints(hooks, family, interval, local),
+  ]);
+  const starts = [...cuts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  if (starts.length * countRules(hooks) > WORK_LIMIT && starts.length > 1) return undefined;
+  const parts: (Part & { key: string })[] = [];
+  let at = 0;
+  for (const [i, first] of starts.entries()) {
+    const last = (starts[i + 1] ?? interval.last + 1n) - 1n;
+    while ((explanations[at]?.interval.last ?? last) < first) at++;
+    const part = answerPart(question, local, { first, last }, explanations[at]);
+    const previous = parts.at(-1);
+    // Pieces with the same answer for the same reason are one.
+    const key = keyOf(part);
+    if (previous?.key !== key) parts.push({ ...part, key });
+    else parts[parts.length - 1] = { ...previous, interval: { first: previous.interval.first, last } };
+  }
+  return parts.map(({ key: _, ...part }) => part);
+}
+
+/** Whether rules do what is wanted, as far as is known. */
+export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly Outcome[]): Agreement {
+  const isAsWanted = ({ verdict }: Outcome) =>
+    wanted === "keep" ? verdict === "keep" : verdict === "masquerade" || verdict === "translate";
+  const right = outcomes.filter(isAsWanted).length;
+  if (right === outcomes.length) return "yes";
+  return right > 0 || outcomes.some(({ verdict }) => verdict === "unknown") ? "depends" : "no";
+}
+
+function configAnswer(explanation: Explanation | undefined): NonNullable<Part["config"]> {
+  if (explanation === undefined) return { verdict: "keep", explanation: "family off" };
+  return { verdict: explanation.verdict === "return" ? "keep" : "masquerade", explanation };
+}
+
+function answerPart(
+  { family, hasConfig, ruleset, node }: Question,
+  local: readonly Interval[],
+  interval: Interval,
+  explanation: Explanation | undefined,
+): Part {
+  const live = node === undefined ? undefined : traceAddress(node, family, interval.first);
+  const found = { interval, ...(live === undefined ? {} : { live }) };
+  if (!hasConfig) return found;
+  const isLocal = ruleset !== undefined && includes(local, interval.first);
+  const config = isLocal ? ({ verdict: "keep", explanation: "local" } as const) : configAnswer(explanation);
+  if (live === undefined) return { ...found, config };
+  return { ...found, config, agrees: compareOutcomes(config.verdict, [...live.possible, live.otherwise]) };
+}
+
+/** A pod's own packet has no mark; what happens to others is told beside. */
+function traceAddress({ hooks, local, packet }: Node, family: Family, destination: bigint): LiveAnswer {
+  const asked = { ...packet, family, destination };
+  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local), marked: [] };
+  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local);
+  const keys = new Set([...trace.possible, trace.otherwise].map(outcomeKey));
+  const any = tracePacket(hooks, asked, local);
+  return { ...trace, marked: any.possible.filter((outcome) => !keys.has(outcomeKey(outcome))) };
+}
+
+function keyOf({ config, live, agrees }: Part): string {
+  const explanation = config?.explanation;
+  const by = typeof explanation === "object" ? `${explanation.interval.first}` : explanation;
+  const passed = live?.passed.map(({ chain, number }) => `${chain} ${number}`) ?? [];
+  const outcomes =
+    live === undefined ? [] : [...live.possible, live.otherwise, ...live.marked].map(outcomeKey);
+  return [by, agrees, ...passed, ...outcomes].join("\n");
+}
+
+function countRules(hooks: readonly Hook[]): number {
+  return hooks.flatMap(({ chains }) => [...chains.values()]).reduce((sum, rules) => sum + rules.length, 1);
+}
+
+/** Where the rules may answer otherwise than for the address before. */
+function cutPoints(
+  hooks: readonly Hook[],
+  family: Family,
+  { first, last }: Interval,
+  local: readonly Interval[],
+): bigint[] {
+  const cuts = [first];
+  const cut = (intervals: readonly Interval[]) => {
+    for (const one of intervals) {
+      if (one.first > first && one.first <= last) cuts.push(one.first);
+      if (one.last >= first && one.last < last) cuts.push(one.last + 1n);
+    }
+  };
+  cut(local);
+  for (const { chains } of hooks) {
+    for (const { conditions } of [...chains.values()].flat()) {
+      for (const one of conditions)
+        if (one.kind === "address" && one.side === "destination" && one.family === family) cut(one.intervals);
+    }
+  }
+  return cuts;
+}

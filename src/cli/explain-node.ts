@@ -1,0 +1,123 @@
+/** The node that `explain` asks about: this one, or one whose rules were saved. */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { localAddresses, ownAddresses } from "../agent/addresses.ts";
+import { run as runScript } from "../agent/exec.ts";
+import { readNftHooks } from "../agent/live-nft.ts";
+import { readLiveRules } from "../agent/live-rules.ts";
+import type { Node } from "../backend/answer.ts";
+import { parseDump } from "../backend/dump.ts";
+import type { Hook } from "../backend/trace-model.ts";
+import type { Family } from "../core/cidr.ts";
+import { parseGoUint } from "../core/integer.ts";
+import { goQuote } from "../core/quote.ts";
+import { openNftables } from "../nftables/transport.ts";
+import { SourceError } from "../source/file.ts";
+import { type CommandIo, UsageError } from "./command.ts";
+import { STDIN } from "./desired.ts";
+import { readAddress, readAddresses } from "./destination.ts";
+
+/** The flags that say which node, and what is known of the packet. */
+export interface NodeValues {
+  readonly live: boolean;
+  readonly rules: string;
+  readonly source: string;
+  readonly mark: string;
+  readonly protocol: string;
+  readonly "out-interface": string;
+  readonly "node-address": string;
+}
+
+export interface AskedNode extends Node {
+  /** Of the packet's source, if that is known. */
+  readonly sourceFamily?: Family;
+}
+
+/** What is known of the packet, or a `UsageError`. */
+export type AskedPacket = Pick<AskedNode, "packet" | "sourceFamily">;
+
+/** A dump of 20,000 rules takes some 10 MB. */
+const SIZE_LIMIT = 256 * 1024 * 1024;
+
+/** What the flags say of the packet. Throws a `UsageError`. */
+export function readPacket(values: NodeValues): AskedPacket {
+  const { live, rules, source, mark, protocol } = values;
+  const out = values["out-interface"];
+  const given = [source, mark, protocol, out].some((value) => value !== "");
+  if (given && !live && rules === "")
+    throw new UsageError(
+      "--source, --mark, --protocol and --out-interface matter to rules only: add --live, or --rules FILE",
+    );
+  const address = source === "" ? undefined : readAddress("source", source);
+  const packet = {
+    ...(address === undefined ? {} : { source: address.value }),
+    ...(mark === "" ? {} : { mark: readMark(mark) }),
+    ...(protocol === "" ? {} : { protocol: protocol.toLowerCase() }),
+    ...(out === "" ? {} : { out }),
+  };
+  return { packet, ...(address === undefined ? {} : { sourceFamily: address.family }) };
+}
+
+/** The node's rules, if the flags ask for any. Throws a `SourceError` or a `CommandError`. */
+export async function readNode(
+  values: NodeValues,
+  packet: AskedPacket,
+  io: CommandIo,
+): Promise<AskedNode | undefined> {
+  const nodeAddresses = readAddresses("node-address", values["node-address"]);
+  if (nodeAddresses.length > 0 && values.rules === "")
+    throw new UsageError("--node-address is for --rules: with --live the node knows its own");
+  const say = (warnings: readonly string[]) => {
+    for (const warning of warnings) io.err(`warning: ${warning}\n`);
+  };
+  if (values.live) {
+    const { hooks, warnings } = await readLiveRules(
+      (script) => runScript(script, io.signal),
+      () => readNetlink(io.signal),
+    );
+    say(warnings);
+    return { hooks, local: ownAddresses(), ...packet };
+  }
+  if (values.rules === "") return undefined;
+  const path = values.rules === STDIN ? "standard input" : values.rules;
+  const dump = parseDump(
+    new TextDecoder().decode(values.rules === STDIN ? await io.stdin() : readDump(path)),
+  );
+  if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
+  say(dump.warnings.map((warning) => `${path}: ${warning}`));
+  if (nodeAddresses.length === 0)
+    say(["no --node-address: destinations are taken for addresses of other machines"]);
+  return { hooks: dump.hooks, local: localAddresses(nodeAddresses), ...packet };
+}
+
+async function readNetlink(signal: AbortSignal): Promise<readonly Hook[]> {
+  const nftables = await openNftables();
+  try {
+    return await readNftHooks(nftables, signal);
+  } finally {
+    nftables.close();
+  }
+}
+
+function readMark(text: string): number {
+  const parsed = parseGoUint(text, 0, 32);
+  if (!parsed.ok) throw new UsageError(`--mark=${goQuote(text)} is no number of 32 bits: try 0x4000`);
+  return Number(parsed.value);
+}
+
+/** Non-blocking, since a path may lead to a FIFO that nobody writes to. */
+function readDump(path: string): Uint8Array {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const { size } = fstatSync(fd);
+    if (size > SIZE_LIMIT)
+      throw new Error(
+        `${size} bytes are no dump of rules: save the nat table alone, with "iptables-save -t nat"`,
+      );
+    return readFileSync(fd);
+  } catch (error) {
+    throw new SourceError(path, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}

@@ -1,0 +1,97 @@
+/** The answers of `explain` for people. */
+import type { RuleReference } from "../backend/trace.ts";
+import type { Colours } from "./colours.ts";
+import type { DestinationView, EntryView, OutcomeView, PartView } from "./explain-view.ts";
+
+/** As many of a list are shown; JSON has all. */
+const SHOWN = 8;
+const PARTS_SHOWN = 100;
+
+/** Lines about one destination. */
+export function renderDestination({ destination, parts }: DestinationView, colours: Colours): string {
+  const shown = parts
+    .slice(0, PARTS_SHOWN)
+    .map((part) => renderPart(destination, part, parts.length === 1, colours));
+  return shown.join("") + rest(parts.length, PARTS_SHOWN, "parts");
+}
+
+function renderPart(destination: string, part: PartView, isWhole: boolean, colours: Colours): string {
+  const { cidrs, verdict, live, agrees } = part;
+  const blocks = `${cidrs.slice(0, SHOWN).join(" ")}${cidrs.length > SHOWN ? ` and ${cidrs.length - SHOWN} more` : ""}`;
+  const what = isWhole ? destination : `${blocks} of ${destination}`;
+  // What happens, rather than what should.
+  const head = live?.verdict ?? verdict ?? "unknown";
+  const unless = live !== undefined && live.possible.length > 0 ? ", unless a rule below decides first" : "";
+  return [
+    `${colours.bold(what)}: ${paint(head, colours)}${unless}\n`,
+    ...(verdict === undefined ? [] : renderConfig(part, colours)),
+    ...(live === undefined ? [] : renderLive(live)),
+    ...(agrees === undefined ? [] : [renderAgreement(agrees, colours)]),
+  ].join("");
+}
+
+const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
+  keep: "keeps the pod's address",
+  masquerade: "masqueraded",
+  translate: "gets another source address",
+  drop: "dropped",
+  unknown: "decided by a rule that this program does not understand",
+};
+
+function paint(verdict: OutcomeView["verdict"], { green, yellow }: Colours): string {
+  return (verdict === "keep" ? green : yellow)(WORDS[verdict]);
+}
+
+function renderConfig({ verdict = "keep", by, reason, lost = [] }: PartView, { dim }: Colours): string[] {
+  const why = by === undefined ? `: ${reason}` : ` by ${renderEntry(by)}`;
+  return [
+    `  config: ${WORDS[verdict]}${why}\n`,
+    ...lost.slice(0, SHOWN).map((entry) => `${dim(`  not by ${renderEntry(entry)}: ${entry.why}`)}\n`),
+    rest(lost.length, SHOWN, "entries that contain it"),
+  ];
+}
+
+function renderEntry({ cidr, place, key }: EntryView): string {
+  return `${cidr} (${place}${key === undefined ? "" : `, ${key}`})`;
+}
+
+function renderLive(live: NonNullable<PartView["live"]>): string[] {
+  const { possible, marked, passed } = live;
+  const last = passed.at(-1);
+  const why = live.by ?? (live.verdict === "keep" ? last : undefined);
+  const main = why === undefined ? "" : ` by ${renderRule(why)}`;
+  const nothing = live.verdict === "keep" && why === undefined ? ": no rule gives it another" : "";
+  return [
+    ...possible.slice(0, SHOWN).map((one) => `  rules: ${may(one)}\n`),
+    rest(possible.length, SHOWN, "rules that may decide"),
+    `  rules: ${possible.length > 0 ? "otherwise " : ""}${WORDS[live.verdict]}${main}${nothing}\n`,
+    ...marked.slice(0, SHOWN).map((one) => `  rules: a packet with a mark ${may(one)}\n`),
+    rest(marked.length, SHOWN, "rules for packets with a mark"),
+  ];
+}
+
+function may({ verdict, by, conditions }: OutcomeView): string {
+  const verb =
+    verdict === "unknown"
+      ? `may be ${WORDS.unknown}`
+      : verdict === "keep"
+        ? "may keep the pod's address"
+        : verdict === "translate"
+          ? "may get another source address"
+          : `may be ${WORDS[verdict]}`;
+  return `${verb}${by === undefined ? "" : ` by ${renderRule(by)}`}${conditions.length === 0 ? "" : `; it depends on: ${conditions.slice(0, SHOWN).join(" and ")}`}`;
+}
+
+function renderRule({ place, chain, number, text }: RuleReference): string {
+  return `rule ${number} of ${chain} (${place}): ${text.length > 200 ? `${text.slice(0, 200)}…` : text}`;
+}
+
+function renderAgreement(agrees: NonNullable<PartView["agrees"]>, { red, yellow }: Colours): string {
+  if (agrees === "yes") return "  the rules do what the configuration says\n";
+  if (agrees === "no") return `  ${red("the rules do NOT do what the configuration says")}\n`;
+  return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try --source, --protocol or --out-interface\n`;
+}
+
+function rest(length: number, shown: number, what: string): string {
+  return length > shown ? `  and ${length - shown} more ${what}: -o json has all\n` : "";
+}

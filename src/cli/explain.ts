@@ -1,0 +1,114 @@
+/** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
+import { answerParts } from "../backend/answer.ts";
+import { flag } from "../core/flags.ts";
+import { boolType, stringType } from "../core/flagtypes.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
+import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
+import { type Destination, resolveDestination } from "./destination.ts";
+import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
+import { renderDestination } from "./explain-text.ts";
+import { type DestinationView, viewDestination } from "./explain-view.ts";
+
+const flags = {
+  ...desiredFlags,
+  source: flag(stringType, "", "`address` of the pod that the packet comes from; empty: any."),
+  live: flag(boolType, false, "Whether to look at the rules of this node too, and say where they disagree."),
+  rules: flag(
+    stringType,
+    "",
+    "`file` with the rules of a node, saved by iptables-save or nft -j list ruleset, to look at; - is standard input. They are compared with the configuration if --config is given.",
+  ),
+  mark: flag(
+    stringType,
+    "",
+    "`number`, the packet's mark; empty: 0, and what other marks change is told beside.",
+  ),
+  protocol: flag(stringType, "", "`name` of the packet's protocol, such as tcp; empty: any."),
+  "out-interface": flag(
+    stringType,
+    "",
+    "`name` of the interface that the packet leaves through; empty: any.",
+  ),
+  "node-address": flag(
+    stringType,
+    "",
+    "With --rules: comma-separated `addresses` of the node that they are of, for destinations on the node itself.",
+  ),
+};
+
+export const explainCommand: Command<typeof flags> = {
+  name: "explain",
+  summary: "Says whether destinations are masqueraded, and why",
+  operands: "DESTINATION...",
+  details: `A destination is an address, a CIDR, of which each part with an answer of its own gets one, or a host name. Without
+--live and --rules only the configuration is asked: which entry decides, where it is written, and which others contain the
+destination and lost.
+
+With --live the rules of this node are followed as well, whoever made them: iptables' POSTROUTING and the chains that it leads to,
+and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
+packet is told as possible. Exit code 1 means that a destination could not be answered, or that the rules do not do what the
+configuration says.`,
+  flags,
+  examples: [
+    { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
+    { args: "explain 10.0.0.0/7 -o json", what: "each part of a CIDR, for a program" },
+  ],
+  async run(input, io) {
+    const { values, words, given } = input;
+    if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs or host names");
+    if (values.live && values.rules !== "")
+      throw new UsageError("--live and --rules exclude each other: one node at a time");
+    const packet = readPacket(values);
+    const resolved = await Promise.all(words.map(resolveDestination));
+    const desired = values.rules === "" || given.has("config") ? await readDesired(values, io) : undefined;
+    if (desired !== undefined) sayProblems(desired, io);
+    if (desired !== undefined && desired.problems.length > 0) {
+      io.err(
+        `ip-masq-agent explain: ${desired.source} is not good, so there is nothing to explain: correct it first\n`,
+      );
+      return 1;
+    }
+    const node = await readNode(values, packet, io);
+    for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
+    const destinations = resolved.flatMap((one) => (one.ok ? one.destinations : []));
+    const answers = destinations.map((destination) => answer(destination, desired, node));
+    return write(
+      destinations,
+      answers,
+      resolved.every(({ ok }) => ok),
+      input,
+      io,
+    );
+  },
+};
+
+function answer(
+  destination: Destination,
+  desired: Desired | undefined,
+  node: AskedNode | undefined,
+): DestinationView | string {
+  const { family, interval, asked } = destination;
+  const ruleset = desired?.rulesets.find((one) => one.family === family);
+  if (node?.sourceFamily !== undefined && node.sourceFamily !== family)
+    return `${asked} is ${family}, but --source is ${node.sourceFamily}: ask about one family at a time`;
+  const parts = answerParts({ family, interval, ruleset, hasConfig: desired !== undefined, node });
+  return parts === undefined
+    ? `${asked} falls into too many parts by these rules: ask about a smaller CIDR`
+    : viewDestination(destination, parts, desired);
+}
+
+function write(
+  destinations: readonly Destination[],
+  answers: readonly (DestinationView | string)[],
+  allResolved: boolean,
+  { output }: CommandInput<typeof flags>,
+  { out, err, colours }: CommandIo,
+): number {
+  const views = answers.filter((one) => typeof one !== "string");
+  const failures = answers.filter((one) => typeof one === "string");
+  for (const failure of failures) err(`ip-masq-agent explain: ${failure}\n`);
+  if (output === "json") out(`${JSON.stringify({ destinations: views }, undefined, 2)}\n`);
+  else out(views.map((view) => renderDestination(view, colours)).join("\n"));
+  const disagrees = views.some(({ parts }) => parts.some(({ agrees }) => agrees === "no"));
+  return !allResolved || failures.length > 0 || disagrees || destinations.length === 0 ? 1 : 0;
+}

@@ -1,0 +1,103 @@
+/** Which addresses change their verdict between two rulesets, how many they are, and whether that is dangerous. */
+import { ADDRESS_BITS, type Cidr, type Family, isCidr, lastAddress, parseCidr } from "./cidr.ts";
+import { type Interval, subtractIntervals } from "./intervals.ts";
+
+/** The addresses of one family that become something else; both lists are sorted and disjoint. */
+export interface VerdictChange {
+  readonly family: Family;
+  /** Masqueraded before, now with the pod's address. */
+  readonly kept: readonly Interval[];
+  /** The other way round. */
+  readonly masqueraded: readonly Interval[];
+}
+
+/** What changes when the addresses that keep the pod's address are `after` and no longer `before`. */
+export function changeVerdicts(
+  family: Family,
+  before: readonly Interval[],
+  after: readonly Interval[],
+): VerdictChange {
+  return {
+    family,
+    kept: subtractIntervals(after, before),
+    masqueraded: subtractIntervals(before, after),
+  };
+}
+
+/** How many addresses there are in sorted disjoint intervals. */
+export function countAddresses(intervals: readonly Interval[]): bigint {
+  return intervals.reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
+}
+
+/** A range of addresses of which a change is worth a second look, and what it is. */
+export interface Zone {
+  readonly what: string;
+  readonly cidr: Cidr;
+}
+
+/** Something about a change that is likely not meant. */
+export interface Danger {
+  readonly family: Family;
+  readonly change: "kept" | "masqueraded";
+  readonly what: string;
+  /** How many addresses it is about. */
+  readonly addresses: bigint;
+}
+
+/** Zones that are what they are on every node. */
+export const COMMON_ZONES: readonly Zone[] = [
+  zone("the cloud's metadata service", "169.254.169.254/32"),
+  zone("the cloud's metadata service", "fd00:ec2::254/128"),
+  zone("link-local addresses", "169.254.0.0/16"),
+  zone("link-local addresses", "fe80::/10"),
+];
+
+/**
+ * What is dangerous about a change: that it reaches into one of the zones, or concerns all addresses, or more than
+ * `maxPercent` of the family's address space.
+ */
+export function findDangers(change: VerdictChange, zones: readonly Zone[], maxPercent: number): Danger[] {
+  const { family } = change;
+  return (["kept", "masqueraded"] as const).flatMap((kind) => {
+    const intervals = change[kind];
+    const danger = (what: string, addresses: bigint): Danger => ({ family, change: kind, what, addresses });
+    const reached = zones
+      .filter(({ cidr }) => cidr.family === family)
+      .map(({ what, cidr }) => danger(`${what} (${cidr.text})`, countAddresses(within(intervals, cidr))))
+      .filter(({ addresses }) => addresses > 0n);
+    const total = countAddresses(intervals);
+    return [
+      ...reached,
+      ...(isShareAbove(total, family, maxPercent)
+        ? [danger(shareText(total, family, maxPercent), total)]
+        : []),
+    ];
+  });
+}
+
+function zone(what: string, text: string): Zone {
+  const cidr = parseCidr(text);
+  if (!isCidr(cidr)) throw new Error(`${text} is no CIDR`);
+  return { what, cidr };
+}
+
+/** The part of sorted disjoint intervals that lies in a block. */
+function within(intervals: readonly Interval[], cidr: Cidr): Interval[] {
+  const outside = subtractIntervals(intervals, [{ first: cidr.base, last: lastAddress(cidr) }]);
+  return subtractIntervals(intervals, outside);
+}
+
+/** Exact in millionths of a percent, which is as fine as the flag is read. */
+function isShareAbove(addresses: bigint, family: Family, percent: number): boolean {
+  const scale = 1_000_000;
+  return (
+    addresses * 100n * BigInt(scale) > BigInt(Math.round(percent * scale)) << BigInt(ADDRESS_BITS[family])
+  );
+}
+
+function shareText(addresses: bigint, family: Family, percent: number): string {
+  const space = 1n << BigInt(ADDRESS_BITS[family]);
+  if (addresses === space) return `every ${family} address`;
+  const hundredths = Number((addresses * 10_000n) / space);
+  return `${(hundredths / 100).toFixed(2)} % of all ${family} addresses, more than ${percent} %`;
+}
