@@ -15,8 +15,8 @@ export const STANDING: Readonly<Record<BackendName, (nftables: Nftables) => Prom
     const nat = { family: "ip", table: "nat" } as const;
     const own = await nftables.read(ruleImages({ ...nat, chain: IPTABLES_CHAIN }));
     const all = await nftables.read(ruleImages({ ...nat, chain: "POSTROUTING" }));
-    const jumps = all.filter(({ contains }) => contains(jumpComment(IPTABLES_CHAIN)));
-    return [...own, ...jumps].map(({ digest }) => digest).join(" ");
+    const jumps = all.filter((image) => image.includes(jumpComment(IPTABLES_CHAIN)));
+    return [...own, ...jumps].join("\n");
   },
   async nftables(nftables) {
     const found = await ifFound(readTable(nftables));
