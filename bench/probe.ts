@@ -43,7 +43,7 @@ const DRIFTS: Readonly<
   nftables: {
     "flush our chain": () => nft(`flush chain ${ours()} postrouting`),
     "delete one rule": async (nftables) =>
-      nft(`delete rule ${ours()} postrouting handle ${(await ruleHandles(nftables))[0]}`),
+      nft(`delete rule ${ours()} postrouting handle ${(await steadily(() => ruleHandles(nftables)))[0]}`),
     "nft delete table": () => nft(`delete table ${ours()}`),
     "nft flush ruleset": () => nft("flush ruleset"),
   },
@@ -59,12 +59,7 @@ export async function probeChild(backend: BackendName, directory: string): Promi
   const volume = createVolume(directory);
   const nftables = await openNftables();
   const commits = await hearCommits();
-  const standing = (): Promise<string> =>
-    STANDING[backend](nftables).catch((error: unknown) => {
-      // Others commit so fast that it is never the same; or it was removed while it was read.
-      if (error instanceof NftablesError && UNSTEADY.includes(error.code)) return standing();
-      throw error;
-    });
+  const standing = () => steadily(() => STANDING[backend](nftables));
   const learned = new Map<string, string>();
   let right = "";
 
@@ -166,6 +161,18 @@ async function hearCommits(): Promise<Commits> {
       for (let at = performance.now(); ; at = newest) if ((await after(at, CALM_MS)) <= at) return;
     },
   };
+}
+
+/** Reads again what others have changed, or removed, while it was read. */
+async function steadily<T>(read: () => Promise<T>): Promise<T> {
+  for (const deadline = performance.now() + DEADLINE_MS; ; ) {
+    try {
+      return await read();
+    } catch (error) {
+      const isUnsteady = error instanceof NftablesError && UNSTEADY.includes(error.code);
+      if (!isUnsteady || performance.now() > deadline) throw error;
+    }
+  }
 }
 
 function ours(): string {
