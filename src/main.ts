@@ -44,26 +44,14 @@ for (const name of ABORTING) process.on(name, () => process.exit(2));
 // A command that answers and ends is to be quick; only the agent stays, and has to be small.
 if (!Object.hasOwn(COMMANDS, process.argv[2] ?? "")) keepHeapSmall();
 
-/** Commands to come. */
-const UNBUILT = ["render", "validate", "cleanup", "status"];
-
-/** Whoever asks for a command by its name must not get an agent that changes the node. */
-function refuse(name: string): number {
-  process.stderr.write(
-    `ip-masq-agent: this version does not have the command ${name} yet: see "ip-masq-agent help"\n`,
-  );
-  return 2;
-}
-
 async function run(command: string, args: readonly string[]): Promise<number | undefined> {
   if (command === "run") return (await import("./cli/run.ts")).runAgent(args, controller.signal);
-  if (!Object.hasOwn(COMMANDS, command)) return refuse(command);
   return runNamed(command, args, controller.signal);
 }
 
 async function main(): Promise<void> {
   const { parseCommandLine } = await import("./core/flags.ts");
-  const names = ["run", ...UNBUILT, ...Object.keys(COMMANDS)];
+  const names = ["run", ...Object.keys(COMMANDS)];
   const { command, args } = parseCommandLine(process.argv.slice(2), names);
   const code = await run(command, args).catch((error: unknown) => {
     // What is still under way when the agent is told to end is cut short by its signal.

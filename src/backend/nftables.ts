@@ -35,9 +35,11 @@ const BATCH_BUDGET = 1_024;
 
 const IP = { IPv4: "ip", IPv6: "ip6" } as const;
 
+const OWNER = "ip-masq-agent chain=";
+
 /** Says whose table it is. */
 export function ownerComment(chain: string): string {
-  return `ip-masq-agent chain=${chain}`;
+  return OWNER + chain;
 }
 
 /** A plan, and what the table has when it is carried out and nobody else has touched it. */
@@ -118,6 +120,11 @@ export function tooManyRules(
 /** Whether the table is that of an agent whose chain would have this name. */
 export function isOwnTable({ comment }: ObservedTable, chain: string): boolean {
   return comment === ownerComment(chain);
+}
+
+/** Whether the table is that of an agent with any chain name. */
+export function isAgentTable({ comment }: Pick<ObservedTable, "comment">): boolean {
+  return comment?.startsWith(OWNER) === true;
 }
 
 function foreignTable(table: ObservedTable | undefined, comment: string): string | undefined {

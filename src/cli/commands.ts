@@ -7,10 +7,16 @@ import type { Command } from "./command.ts";
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
-  doctor: async () => (await import("./doctor.ts")).doctorCommand,
-  diff: async () => (await import("./diff.ts")).diffCommand,
   explain: async () => (await import("./explain.ts")).explainCommand,
+  diff: async () => (await import("./diff.ts")).diffCommand,
+  validate: async () => (await import("./validate.ts")).validateCommand,
+  render: async () => (await import("./render.ts")).renderCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  status: async () => (await import("./status.ts")).statusCommand,
+  cleanup: async () => (await import("./cleanup.ts")).cleanupCommand,
   version: async () => (await import("./version.ts")).versionCommand,
+  completion: async () => (await import("./completion.ts")).completionCommand(COMMANDS),
+  man: async () => (await import("./man.ts")).manCommand(COMMANDS),
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
 };
 
@@ -19,5 +25,13 @@ export async function runNamed(name: string, args: readonly string[], signal: Ab
   const load = COMMANDS[name];
   if (load === undefined) throw new Error(`no command ${name}`);
   const [{ runCommand }, { processIo }] = await Promise.all([import("./command.ts"), import("./io.ts")]);
-  return runCommand(await load(), args, processIo(signal));
+  const code = await runCommand(await load(), args, processIo(signal));
+  await flush();
+  return code;
+}
+
+/** A pipe takes 64 KiB at a time, and what it has not taken when the process exits is lost. */
+async function flush(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise((resolve) => stream.write("", resolve));
 }

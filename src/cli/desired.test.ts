@@ -90,6 +90,7 @@ describe("rulesets", () => {
             "line": 4,
             "message": "ipv6 is not enabled, but ipv6 cidr fd00::/8 provided. Enable ipv6 using --enable-ipv6 agent flag",
             "path": "standard input",
+            "text": "fd00::/8",
           },
         ],
         "warnings": [

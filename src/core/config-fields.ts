@@ -37,6 +37,8 @@ export interface Place {
   readonly key?: string;
   /** The element of the key's list. */
   readonly index?: number;
+  /** What stands there, where it is one value. */
+  readonly text?: string;
 }
 
 /** One entry of a list, before it is read as a CIDR. */
@@ -94,7 +96,8 @@ export function defaultItems(options: DefaultsOptions, file: Source): Item[] {
 /** A report that adds to `problems`, with the place in the text. */
 export function reportInto(problems: Problem[]): Report {
   return (code, place, message) => {
-    problems.push({ code, ...locate(place ?? { file: DEFAULTS }), message });
+    const text = place?.text === undefined ? {} : { text: place.text };
+    problems.push({ code, ...locate(place ?? { file: DEFAULTS }), message, ...text });
   };
 }
 
@@ -129,6 +132,9 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
     if (interval !== undefined) fields.resyncInterval = interval;
   },
 };
+
+/** The file's keys, as they are documented. */
+export const CONFIG_KEYS: readonly string[] = Object.keys(DECODERS);
 
 const KEYS: ReadonlyMap<string, Decoder> = new Map(
   Object.entries(DECODERS).map(([key, decoder]) => [foldKey(key), decoder]),
@@ -212,9 +218,10 @@ function decodeInterval(node: Node, file: Source, report: Report): Interval | un
     return undefined;
   }
   // The Go program's own decoder sees a null as the empty text, which is no duration.
-  const parsed = parseDuration(node.kind === "null" ? "" : node.value);
+  const text = node.kind === "null" ? "" : node.value;
+  const parsed = parseDuration(text);
   if (parsed.ok) return { ms: toMilliseconds(parsed.nanoseconds), file, at: node.at, key };
-  report("duration", { file, at: node.at, key }, parsed.message);
+  report("duration", { file, at: node.at, key, text }, parsed.message);
   return undefined;
 }
 

@@ -14,7 +14,10 @@ export type ProblemCode =
   | "family" // an IPv6 entry without --enable-ipv6
   | "conflict" // the same prefix in both lists
   | "unknown-key" // ignored, with a warning
-  | "suspicious"; // allowed, with a warning
+  | "suspicious" // allowed, with a warning
+  | "redundant" // changes nothing, with a warning
+  | "manifest" // a manifest that holds no configuration
+  | "unreadable"; // a file that cannot be read
 
 /** Where something stands. */
 export interface ProblemPlace {
@@ -32,6 +35,8 @@ export interface ProblemPlace {
 export interface Problem extends ProblemPlace {
   readonly code: ProblemCode;
   readonly message: string;
+  /** What stands there, where it is one value. */
+  readonly text?: string;
 }
 
 /** A value, or every reason why there is none. */

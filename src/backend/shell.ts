@@ -1,0 +1,34 @@
+/** Steps as lines for a POSIX shell, which do what an agent does when it carries them out. */
+import { renderScript } from "../nftables/text.ts";
+import type { Script, Step } from "./backend.ts";
+
+/** A step with its purpose above it. */
+export function renderStep(step: Step): string {
+  return `# ${comment(step.purpose)}\n${"operations" in step ? renderInput("nft -f -", renderScript(step.operations)) : renderTool(step)}`;
+}
+
+/** Exit codes that are an answer are no failure, and 1 leads to what is to be done otherwise. */
+function renderTool({ file, args, stdin, accept = [], otherwise }: Script): string {
+  const words = [file, ...args].map(quote).join(" ");
+  if (otherwise !== undefined) return `${words} 2>/dev/null ||\n  ${renderTool(otherwise)}`;
+  const command =
+    accept.length === 0 ? words : `${words} 2>/dev/null || [ $? -eq ${accept.join(" -o $? -eq ")} ]`;
+  return stdin === undefined ? `${command}\n` : renderInput(command, stdin);
+}
+
+/** Text as a tool's input, up to a line that it does not have itself. */
+function renderInput(command: string, text: string): string {
+  let end = "END";
+  while (`\n${text}`.includes(`\n${end}\n`)) end += "_";
+  return `${command} <<'${end}'\n${text}${end}\n`;
+}
+
+/** Text that does not end its line: a name of the user's may be in it. */
+export function comment(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "?");
+}
+
+/** A word that a shell reads as it is. */
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

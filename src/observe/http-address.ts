@@ -1,0 +1,25 @@
+/** `--http-address`: `HOST:PORT`, `:PORT` for every address of the machine, `[::1]:PORT`. */
+
+interface HttpAddress {
+  /** Without brackets; `::` listens on every address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Undefined if the text is no address with a port. */
+export function parseHttpAddress(text: string): HttpAddress | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]/]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) return undefined;
+  return { host: match[1] ?? (match[2] || "::"), port };
+}
+
+/** As it stands in a URL. */
+export function hostPort({ host, port }: HttpAddress): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Where a client on the same machine reaches a server that listens at this address. */
+export function reachable({ host, port }: HttpAddress): HttpAddress {
+  return { host: host === "::" || host === "0.0.0.0" ? "localhost" : host, port };
+}

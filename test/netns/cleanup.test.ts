@@ -1,0 +1,179 @@
+/** `cleanup` beside rules of others: nothing of ours stays, and theirs stay to the byte. */
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { config, describeKernel, FAMILIES, labTest } from "./fixture.ts";
+import { CHAIN } from "./iptables.ts";
+import { agentBundle, eventually, findTool, type Lab } from "./lab.ts";
+import { iptablesState, nftablesState } from "./move-state.ts";
+
+const BACKENDS: Readonly<Record<string, readonly string[]>> = {
+  "iptables-nft": ["--iptables-mode=nft"],
+  "iptables-legacy": ["--iptables-mode=legacy"],
+  ipset: ["--iptables-mode=nft", "--ipset-threshold=1"],
+  nftables: ["--backend=nftables"],
+};
+const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "192.168.0.0/16", "fd00::/8", "2001:db8::/32"] });
+
+/** Rules that others have, in every packet filter; the legacy one only where a test is about it. */
+async function makeForeignRules(lab: Lab, legacy: boolean): Promise<void> {
+  for (const variant of legacy ? (["nft", "legacy"] as const) : (["nft"] as const)) {
+    for (const family of FAMILIES) {
+      const { run } = lab.iptables(variant, family);
+      await run("-N", "THEIRS");
+      await run(
+        "-A",
+        "THEIRS",
+        "-m",
+        "comment",
+        "--comment",
+        "ip-masq-agent: somebody's words",
+        "-j",
+        "RETURN",
+      );
+      await run("-A", "POSTROUTING", "-m", "comment", "--comment", "theirs", "-j", "THEIRS");
+    }
+  }
+  const table =
+    "table inet theirs { set s { type ipv4_addr; elements = { 10.1.2.3 } }; chain c { type nat hook postrouting priority 100; ip daddr @s masquerade; }; }";
+  expect(await lab.inNode("nft", ["-f", "-"], table)).toMatchObject({ code: 0 });
+  expect(await lab.inNode("ipset", ["create", `${CHAIN}-theirs`, "hash:net"])).toMatchObject({ code: 0 });
+}
+
+/** Everything that stands in the node, without counters. */
+async function everything(lab: Lab): Promise<string> {
+  const script = `nft list ruleset; ipset save
+    for f in ip ip6; do grep -qx nat /proc/net/\${f}_tables_names 2>/dev/null && \${f}tables-legacy-save; done; true`;
+  const { stdout } = await lab.inNode("sh", ["-c", script]);
+  return stdout.replace(/\[\d+:\d+\]|packets \d+ bytes \d+|^#.*$/gm, "");
+}
+
+function cleanup(lab: Lab, ...args: string[]) {
+  return lab.inNode(process.execPath, [agentBundle(), "cleanup", ...args]);
+}
+
+async function runAgent(lab: Lab, ...flags: string[]) {
+  lab.volume.write(CONFIG);
+  const agent = lab.startAgent({ flags: ["--enable-ipv6", ...flags] });
+  const groups = flags.includes("--backend=nftables") ? 1 : 2;
+  await eventually(() => expect(agent.log().split(": programmed ").length).toBeGreaterThan(groups), 60_000);
+  return agent;
+}
+
+async function ours(lab: Lab): Promise<readonly string[]> {
+  const all = [...(await iptablesState(lab)), ...(await nftablesState(lab))];
+  return all.filter((line) => !/theirs|somebody/.test(line));
+}
+
+describeKernel("cleanup", { timeout: 90_000 }, () => {
+  labTest.for(Object.entries(BACKENDS))("%s, once and twice", async ([name, flags], { lab }) => {
+    await makeForeignRules(lab, name === "iptables-legacy");
+    const before = await everything(lab);
+    const agent = await runAgent(lab, ...flags);
+    await agent.end("SIGKILL");
+    const after = await everything(lab);
+    expect(after).not.toBe(before);
+
+    const dry = await cleanup(lab, "--dry-run");
+    expect(dry).toMatchObject({ code: 0, stderr: "" });
+    expect(await everything(lab)).toBe(after);
+
+    const done = await cleanup(lab);
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout).toBe(dry.stdout.replaceAll("would remove", "removed"));
+    expect({ [name]: done.stdout.trimEnd().split("\n") }).toMatchSnapshot();
+    expect(await everything(lab)).toBe(before);
+
+    expect(await cleanup(lab)).toEqual({ code: 0, stdout: "nothing of the agent is here\n", stderr: "" });
+    expect(await everything(lab)).toBe(before);
+  });
+
+  labTest("a look leaves no trace on a node without rules", async ({ lab }) => {
+    expect(await cleanup(lab)).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+    expect(await everything(lab)).toBe("");
+    const { stdout } = await lab.inNode("cat", ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]);
+    expect(stdout).not.toContain("nat");
+  });
+
+  labTest("what several agents with different backends have left, in one go", async ({ lab }) => {
+    for (const flags of Object.values(BACKENDS)) {
+      const agent = await runAgent(lab, ...flags);
+      await agent.end("SIGKILL");
+    }
+    const { run } = lab.iptables("nft");
+    await run("-N", "EMPTY");
+    const { code, stdout } = await cleanup(lab, "-o", "json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ dryRun: false, failed: [], back: [], warnings: [] });
+    expect(await ours(lab)).toEqual([]);
+    expect(await lab.iptables("nft").listing("EMPTY")).toBeDefined();
+  });
+
+  labTest("a running agent puts its rules back, and that is said", async ({ lab }) => {
+    await runAgent(lab, "--backend=nftables");
+    const { code, stdout, stderr } = await cleanup(lab);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "removed table inet ip-masq-agent\n" });
+    expect(stderr).toContain("there again: table inet ip-masq-agent. An agent is running on this node");
+  });
+
+  labTest("another chain name's rules stay and are mentioned, but for --all-chains", async ({ lab }) => {
+    for (const flags of [["--iptables-mode=nft", "--ipset-threshold=1"], ["--backend=nftables"]]) {
+      const agent = await runAgent(lab, "--masq-chain=OTHER", ...flags);
+      await agent.end("SIGKILL");
+      const before = await everything(lab);
+      const first = await cleanup(lab);
+      expect(first).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+      expect(first.stderr).toMatch(/^warning: .* stays.*--all-chains removes it$/m);
+      expect(await everything(lab)).toBe(before);
+      expect(await cleanup(lab, "--all-chains")).toMatchObject({ code: 0, stderr: "" });
+      expect(await ours(lab)).toEqual([]);
+    }
+  });
+
+  labTest("a table of our name that is not ours is never touched", async ({ lab }) => {
+    await lab.inNode("nft", ["add", "table", "inet", "ip-masq-agent"]);
+    for (const args of [[], ["--all-chains"]]) {
+      const { code, stderr } = await cleanup(lab, ...args);
+      expect(code).toBe(0);
+      expect(stderr).toContain("table inet ip-masq-agent stays: it has no comment");
+    }
+    expect(await nftablesState(lab)).not.toEqual([]);
+  });
+
+  labTest("a rule of others that leads to our chain keeps only that chain", async ({ lab }) => {
+    const agent = await runAgent(lab, "--iptables-mode=nft");
+    await agent.end("SIGKILL");
+    await lab.iptables("nft").run("-A", "POSTROUTING", "-d", "192.0.2.9", "-j", CHAIN);
+    const { code, stdout, stderr } = await cleanup(lab);
+    expect(code).toBe(1);
+    expect(stdout).toContain("removed IPv6: chain");
+    expect(stderr).toMatch(/cannot remove IPv4: chain .*A rule of somebody else may lead to it/);
+    // Empty and no longer led to by us, it lets everything return.
+    expect(await lab.iptables("nft").listing(CHAIN)).toEqual([`-N ${CHAIN}`]);
+  });
+
+  labTest("without privileges, and without tools", async ({ lab }) => {
+    const agent = await runAgent(lab, "--iptables-mode=nft");
+    await agent.end("SIGKILL");
+    const cap = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
+    const denied = await lab.inNode("setpriv", [...cap, process.execPath, agentBundle(), "cleanup"]);
+    expect(denied).toMatchObject({ code: 1, stdout: "" });
+    expect(denied.stderr).toMatch(/^ip-masq-agent cleanup: .*run as root[^\n]*\n$/);
+
+    const bare = join(lab.directory, "bare");
+    mkdirSync(bare);
+    symlinkSync(process.execPath, join(bare, "node"));
+    const without = await lab.inNode(findTool("env"), [`PATH=${bare}`, "node", agentBundle(), "cleanup"]);
+    expect(without).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+    expect(without.stderr).toContain("IPv4: iptables-nft is not installed: chain IP-MASQ-AGENT stays there");
+
+    // Only the plain name, as in small images.
+    for (const tool of ["iptables", "ip6tables"]) {
+      symlinkSync(findTool(`${tool}-nft`), join(bare, tool));
+      symlinkSync(findTool(`${tool}-nft`), join(bare, `${tool}-restore`));
+    }
+    const plain = await lab.inNode(findTool("env"), [`PATH=${bare}`, "node", agentBundle(), "cleanup"]);
+    expect(plain).toMatchObject({ code: 0, stderr: "" });
+    expect(await ours(lab)).toEqual([]);
+  });
+});
