@@ -110,7 +110,7 @@ async function measureStorm(
     const memory = [before.residentMb, median(sizes), Math.max(...sizes), usageOf(lane).residentMb];
     await lane.end();
     return [
-      ...[backend, name, thousands(commits), cpu, tools],
+      ...[backend, name, commits < 10 ? commits.toFixed(1) : thousands(commits), cpu, tools],
       ...memory.map((megabytes) => megabytes.toFixed(1)),
       ...[median(drifts), Math.max(...drifts), last].map(thousands),
     ];
