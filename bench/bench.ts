@@ -1,15 +1,16 @@
 /**
- * What the agent costs: the configuration (parse and compile, refuse garbage), start to rules in place, idle
+ * What the agent costs: the configuration (parse and compile, refuse garbage), questions about it, start to rules in place, idle
  * memory; a list of CIDRs in the kernel (programming it, and each new flow). Times are medians of paired runs; start is
  * given beside a bare `node -e 0` of the same Node.
  *
  * usage: bench.ts [--node PATH] (another Node to start the agent with) [--full] (longer, for figures to publish)
- *   [--only config|start|rules] [--sizes N,N] (parts of it)
+ *   [--only config|commands|start|rules] [--sizes N,N] (parts of it)
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { measureCommands } from "./commands.ts";
 import { configChild, measureConfig } from "./config.ts";
 import { atTheEnd } from "./end.ts";
 import { extentOf, measureRules } from "./rules.ts";
@@ -33,6 +34,7 @@ async function main(): Promise<void> {
   atTheEnd(() => rmSync(directory, { recursive: true, force: true }));
   console.log(`Node ${spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim()}`);
   if (wanted("config")) measureConfig(node, directory);
+  if (wanted("commands")) measureCommands(node, directory);
   if (!root) console.log("start, memory and rules: SKIPPED, they need root (network namespaces)");
   if (root && wanted("start")) await measureStart(node, directory);
   if (root && wanted("rules")) await measureRules(node, extentOf(argv.includes("--full"), sizes()));
