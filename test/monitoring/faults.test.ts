@@ -6,8 +6,8 @@ import { eventually } from "../netns/lab.ts";
 import { createShims } from "../netns/shims.ts";
 import { NODE } from "../netns/topology.ts";
 import { createVolume } from "../netns/volume.ts";
-import type { Prometheus } from "./prometheus.ts";
 import { ADDRESS, describePrometheusInLab, flush, scrape } from "./scrape.ts";
+import type { Prometheus } from "./server.ts";
 
 const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "198.51.100.0/24", "fd00::/8"] });
 const BAD = config({ nonMasqueradeCIDRs: ["10.0.0.1/8"] });
