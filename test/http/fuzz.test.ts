@@ -1,9 +1,9 @@
 /** Whatever a client does, the server answers as it should, and what else its process does is hardly later than without it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { get } from "node:http";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { plainReply, serve } from "../../src/observe/server.ts";
+import { plainReply } from "../../src/observe/server.ts";
+import { type Served, startServer, statusOf } from "./server.ts";
 
 const CLIENT = "test/http/fuzz-client.mjs";
 const MEASURED_MS = 4_000;
@@ -18,9 +18,8 @@ interface Attack {
 }
 type Attacks = Record<string, Attack> & { readonly thousand: Attack; readonly traversal: Attack };
 
-const controller = new AbortController();
 const children: ChildProcess[] = [];
-let port = 0;
+let served: Served;
 /** How often an answer was made. */
 let made = 0;
 
@@ -31,26 +30,17 @@ beforeAll(async () => {
     while (performance.now() < until);
     return plainReply(200, "x".repeat(100_000));
   };
-  const log = {
-    info: (text: string) => {
-      port = Number(/:(\d+)$/.exec(text)?.[1]);
-    },
-    warning: (text: string) => {
-      throw new Error(text);
-    },
-  };
   const routes = { "/": costly, "/metrics": costly, "/healthz": () => plainReply(200, "ok\n") };
-  void serve("127.0.0.1:0", routes, { log, sleep: async () => {} }, controller.signal);
-  await vi.waitFor(() => expect(port).toBeGreaterThan(0));
+  served = await startServer(routes);
 });
 afterAll(() => {
-  controller.abort();
+  served?.stop();
   for (const child of children) child.kill("SIGKILL");
 });
 
 test("every kind of bad request, and how long each keeps the loop", { timeout: 60_000 }, async () => {
   made = 0;
-  const { output, ms, stretches } = await stretchesBeside(start(String(port), String(MEASURED_MS)));
+  const { output, ms, stretches } = await stretchesBeside(start(String(served.port), String(MEASURED_MS)));
   const { attacks, leaks } = JSON.parse(output) as { attacks: Attacks; leaks: string[] };
 
   expect(leaks).toEqual([]);
@@ -71,7 +61,23 @@ test("every kind of bad request, and how long each keeps the loop", { timeout: 6
   );
   expect(p99).toBeLessThan(5 * COST_MS);
   expect(stretches.at(-1)).toBeLessThan(25 * COST_MS);
-  await expectHealthy();
+  await vi.waitFor(async () => expect(await statusOf(served.port, "/healthz")).toBe(200));
+});
+
+test("a probe gets through beside clients that would hold every connection", {
+  timeout: 60_000,
+}, async () => {
+  const over = allOutput(start(String(served.port), String(MEASURED_MS), "slow", "deaf"));
+  let isOver = false;
+  void over.then(() => {
+    isOver = true;
+  });
+  let answered = 0;
+  const probe = async () => expect(await statusOf(served.port, "/healthz")).toBe(200);
+  // A newcomer is turned away while all others have just come, as the kubelet is, which tries again.
+  for (; !isOver; answered++) await vi.waitFor(probe, { timeout: 10_000 });
+  expect(answered).toBeGreaterThan(2);
+  expect(JSON.parse(await over).attacks.slow.connections).toBeGreaterThanOrEqual(100);
 });
 
 /**
@@ -90,15 +96,6 @@ async function stretchesBeside(child: ChildProcess) {
   const output = await allOutput(child);
   clearInterval(timer);
   return { output, ms: performance.now() - startedAt, stretches: stretches.toSorted((a, b) => a - b) };
-}
-
-async function expectHealthy(): Promise<void> {
-  const code = await new Promise((resolve, reject) => {
-    get({ port, host: "127.0.0.1", path: "/healthz", agent: false }, ({ statusCode }) =>
-      resolve(statusCode),
-    ).on("error", reject);
-  });
-  expect(code).toBe(200);
 }
 
 function start(...args: string[]): ChildProcess {

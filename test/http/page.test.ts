@@ -1,10 +1,10 @@
 /** The status page in a browser: nothing is loaded or run, nothing sticks out, light and dark, on a phone and a desk. */
 import { existsSync, mkdirSync } from "node:fs";
 import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PageView, renderPage } from "../../src/observe/page.ts";
-import { serve } from "../../src/observe/server.ts";
 import { HEALTHY, hostile, IN_TROUBLE, JUST_STARTED } from "./page-views.ts";
+import { type Served, startServer } from "./server.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
 const FLAGS = [
@@ -35,32 +35,22 @@ if (!hasChromium)
   console.warn(`SKIPPED: the page in a browser needs ${CHROMIUM} (Debian: apt-get install chromium)`);
 
 describe.skipIf(!hasChromium)("in Chromium", () => {
-  const controller = new AbortController();
   let browser: Browser;
-  let port = 0;
+  let served: Served;
 
   beforeAll(async () => {
     mkdirSync(SCREENSHOTS, { recursive: true });
-    const log = {
-      info: (text: string) => {
-        port = Number(/:(\d+)$/.exec(text)?.[1]);
-      },
-      warning: (text: string) => {
-        throw new Error(text);
-      },
-    };
     const routes = Object.fromEntries(
       Object.entries(VIEWS).map(([name, view]) => [
         `/${name}`,
         () => ({ code: 200, type: "text/html; charset=utf-8", body: renderPage(view) }),
       ]),
     );
-    void serve("127.0.0.1:0", routes, { log, sleep: async () => {} }, controller.signal);
-    await vi.waitFor(() => expect(port).toBeGreaterThan(0));
+    served = await startServer(routes);
     browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
   }, 60_000);
   afterAll(async () => {
-    controller.abort();
+    served?.stop();
     await browser?.close();
   });
 
@@ -79,7 +69,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       void dialog.dismiss();
     });
     page.on("request", (request) => requests.push(request.url()));
-    const url = `http://127.0.0.1:${port}/${view}`;
+    const url = `http://127.0.0.1:${served.port}/${view}`;
     const response = await page.goto(url);
     await page.screenshot({
       path: `${SCREENSHOTS}/${view}-${screen}-${theme}.png`,
