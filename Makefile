@@ -20,11 +20,11 @@ check: setup ## types, format, lint, dead exports
 test: build ## everything that proves a change, in a few minutes
 	@node test/suite.mjs
 
-prove: build ## the same at length: a million fuzz inputs, 200 kills, the slow facts, a comparison with Go's decoders
+prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 30 minutes, the slow facts, a comparison with Go's decoders
 	@./scripts/setup-go.sh
 	@node test/suite.mjs --prove
 
-bench: build ## measure start, memory and the configuration's cost
+bench: build ## measure start, memory, reactions, storms, and what lists of CIDRs cost
 	@$(RUN_TS) bench/bench.ts
 
 run: build ## the main job on real packets in throw-away network namespaces; HOST=1: the agent on this host, until interrupted

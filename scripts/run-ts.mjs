@@ -3,6 +3,7 @@
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
+import { netlinkAddon } from "../src/nftables/esbuild-addon.mjs";
 
 const [entry, ...args] = process.argv.slice(2);
 if (entry === undefined) throw new Error("usage: run-ts.mjs ENTRY.ts [ARGS...]");
@@ -15,6 +16,7 @@ await build({
   target: "node20",
   format: "cjs",
   sourcemap: "inline",
+  plugins: [netlinkAddon()],
 });
 process.argv.splice(1, process.argv.length - 1, outfile, ...args);
 await import(pathToFileURL(outfile).href);

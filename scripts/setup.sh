@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 
 # command=package; cc compiles netlink-filter.c
 wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft=nftables ipset=ipset conntrack=conntrack
-python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git cc=gcc cc=libc6-dev"
+python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git cc=gcc cc=libc6-dev
+promtool=prometheus prometheus=prometheus"
 
 missing=""
 for pair in $wanted; do
@@ -16,6 +17,8 @@ if [ -n "$missing" ]; then
     apt-get update -qq
     # shellcheck disable=SC2086 # a list of packages
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    # Debian starts what it installs; the tests start a Prometheus of their own.
+    case "$missing" in *prometheus*) systemctl disable --now prometheus >/dev/null 2>&1 || true ;; esac
   else
     echo "missing Debian packages:$missing (as root: apt-get install$missing)" >&2
     exit 1

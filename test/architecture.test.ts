@@ -32,7 +32,7 @@ interface Source {
 }
 
 const sources: readonly Source[] = readdirSync("src", { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+  .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.endsWith(".d.ts"))
   .map((name) => {
     const path = join("src", name);
     const text = readFileSync(path, "utf8");

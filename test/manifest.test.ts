@@ -3,12 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../src/cli/options.ts";
 import { decodeConfig } from "../src/core/config.ts";
-import { parseDocument } from "../src/core/document.ts";
 import type { FlagTable } from "../src/core/flags.ts";
-import type { Node } from "../src/core/node.ts";
 import { renderProblem } from "../src/core/problem.ts";
-
-type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
+import { at, readManifest } from "./support/manifest.ts";
 
 const README = readFileSync("README.md", "utf8");
 const CONFIG_OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: false };
@@ -59,6 +56,20 @@ test("it has the two capabilities that it needs, and nothing else", () => {
 test("a read-only root file system goes with the logging defaults", () => {
   expect(agentFlags.logtostderr.initial).toBe(true);
   expect(container).not.toHaveProperty("args");
+});
+
+test("the kubelet asks where the agent serves, and is patient with one that is slow", () => {
+  const [host, port] = agentFlags["http-address"].initial.split(":");
+  const probes = { startupProbe: "/livez", livenessProbe: "/livez", readinessProbe: "/readyz" };
+  for (const [name, path] of Object.entries(probes))
+    expect(at(container, `${name}.httpGet`), name).toEqual({ host, port: Number(port), path });
+
+  // A tool has a deadline of 30 s; being ended in the middle of it would help nobody.
+  const number = (path: string) => Number(at(container, path));
+  for (const name of ["startupProbe", "livenessProbe"])
+    expect(number(`${name}.periodSeconds`) * number(`${name}.failureThreshold`)).toBeGreaterThanOrEqual(60);
+  // A roll-out over thousands of nodes waits for this one.
+  expect(number("readinessProbe.periodSeconds")).toBeLessThanOrEqual(5);
 });
 
 test("the ConfigMap's key appears where the agent looks for it, and may be missing", () => {
@@ -168,35 +179,4 @@ function decode(text: string | Uint8Array): { problems: string[]; warnings: stri
   return decoded.ok
     ? { problems: [], warnings: decoded.value.warnings.map(renderProblem) }
     : { problems: decoded.problems.map(renderProblem), warnings: [] };
-}
-
-/** The manifest as the agent's own reader sees it. */
-function readManifest(path: string): Plain {
-  const parsed = parseDocument(readFileSync(path), path);
-  if (!parsed.ok) throw new Error(parsed.problems.map(renderProblem).join("\n"));
-  return plain(parsed.value.root);
-}
-
-function plain(node: Node): Plain {
-  switch (node.kind) {
-    case "null":
-      return null;
-    case "number":
-      return Number(node.literal);
-    case "array":
-      return node.items.map(plain);
-    case "object":
-      return Object.fromEntries(node.members.map(({ key, value }) => [key, plain(value)]));
-    default:
-      return node.value;
-  }
-}
-
-/** What stands at a path such as `containers.0.image`. */
-function at(value: Plain, path: string): Plain {
-  const found = path
-    .split(".")
-    .reduce<Plain | undefined>((parent, key) => (parent as Record<string, Plain> | null)?.[key], value);
-  if (found === undefined) throw new Error(`the manifest has no ${path}`);
-  return found;
 }

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 
 const prove = process.argv.includes("--prove");
 const AGENT = "node dist/ip-masq-agent.cjs";
+const VITEST = ["npx", "vitest", "run", "--reporter=default", "--reporter=json"];
 const REPLAY = ["python3", "test/conformance/replay.py"];
 const root = process.getuid?.() === 0;
 mkdirSync("build", { recursive: true });
@@ -15,16 +16,9 @@ const stages = [
   { name: "package", argv: ["npx", "publint", "--strict"], counts: oneTest },
   {
     name: "units and kernel",
-    argv: [
-      "npx",
-      "vitest",
-      "run",
-      "--reporter=default",
-      "--reporter=json",
-      "--outputFile.json=build/vitest.json",
-    ],
+    argv: [...VITEST, "--outputFile.json=build/vitest.json"],
     env: prove ? { KILLS: "200", CHANGES: "200" } : {},
-    counts: vitestCounts,
+    counts: () => vitestCounts("build/vitest.json"),
   },
   {
     name: "recorded facts (--watch=false)",
@@ -53,6 +47,14 @@ const stages = [
       `exec ${REPLAY.join(" ")} --agent "$(scripts/node24.sh) dist/ip-masq-agent.cjs --watch=false" --deviations test/conformance/deviations.json`,
     ],
     counts: lastLineCounts,
+    needsRoot: true,
+    proveOnly: true,
+  },
+  {
+    name: "soak of half an hour",
+    argv: [...VITEST, "--outputFile.json=build/soak.json", "test/soak"],
+    env: { SOAK_S: "1800" },
+    counts: () => vitestCounts("build/soak.json"),
     needsRoot: true,
     proveOnly: true,
   },
@@ -128,10 +130,8 @@ function oneTest(code) {
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
-function vitestCounts() {
-  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(
-    readFileSync("build/vitest.json", "utf8"),
-  );
+function vitestCounts(file) {
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(file, "utf8"));
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
 }
 

@@ -6,14 +6,28 @@ import {
   decodeConfig,
   type MasqConfig,
 } from "../core/config.ts";
+import { digest } from "../core/digest.ts";
 import { type Problem, type Result, renderProblem } from "../core/problem.ts";
 import type { Logger } from "../observe/log.ts";
 import { SourceError } from "../source/file.ts";
 import { abridge, type Reporter } from "./report.ts";
 
+/** What was read, and what came of it. */
+export interface ConfigReading {
+  /** What is wrong now; the last good configuration stays. */
+  readonly problems: readonly string[];
+  /** Whether it could not be read at all. */
+  readonly failed: boolean;
+  /** Whether the text is another than the time before. */
+  readonly isNew: boolean;
+  /** Where it was read, for people; and a digest of it, unless it could not be read. */
+  readonly source: string;
+  readonly hash: string | null;
+}
+
 export interface ConfigHolder {
-  /** Reads again; returns what is wrong now, which leaves `current` as it was, and whether it could not be read at all. */
-  refresh(): { readonly problems: readonly string[]; readonly failed: boolean };
+  /** Reads again. */
+  refresh(): ConfigReading;
   /** The last good configuration; undefined before the first. */
   current(): MasqConfig | undefined;
 }
@@ -32,6 +46,7 @@ export function createConfigHolder(
 ): ConfigHolder {
   const { log } = world;
   let text: ConfigText | undefined;
+  let hash: string | null = null;
   let decoded: Result<DecodedConfig> | undefined;
   let current: MasqConfig | undefined;
 
@@ -41,6 +56,7 @@ export function createConfigHolder(
     if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
     // The old bytes are let go before the new ones are read: a long list's are megabytes.
     text = fresh;
+    hash = digest(...fresh.files.map(({ bytes }) => bytes));
     decoded = undefined;
     const result = decodeConfig(fresh, options);
     decoded = result;
@@ -50,17 +66,25 @@ export function createConfigHolder(
   return {
     current: () => current,
     refresh() {
+      const before = text;
       const { problems, failed } = problemsOf(decode);
       if (problems.length > 0) report.error("config", "Error syncing configuration", problems);
       else if (report.clear("config")) log.info("the configuration is good again");
       if (decoded?.ok === true && problems.length === 0) current = decoded.value.config;
-      return { problems, failed };
+      const read = failed ? undefined : text;
+      return {
+        problems,
+        failed,
+        isNew: text !== before,
+        source: read === undefined ? path : describeSource(read, path),
+        hash: read === undefined ? null : hash,
+      };
     },
   };
 }
 
 /** Text that is wrong stays so until it is changed; what could not be read may be readable soon. */
-function problemsOf(decode: () => Result<DecodedConfig>): ReturnType<ConfigHolder["refresh"]> {
+function problemsOf(decode: () => Result<DecodedConfig>): Pick<ConfigReading, "problems" | "failed"> {
   try {
     const result = decode();
     return { problems: result.ok ? [] : result.problems.map(renderProblem), failed: false };
@@ -72,10 +96,7 @@ function problemsOf(decode: () => Result<DecodedConfig>): ReturnType<ConfigHolde
 
 function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
   for (const line of abridge(warnings.map((problem: Problem) => renderProblem(problem)))) log.warning(line);
-  const source =
-    text.files.length === 0
-      ? `no configuration at ${path}, the defaults`
-      : text.files.map((file) => file.path).join(", ");
+  const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
   const exceptions = masqueradeCIDRs.length === 0 ? "" : `, ${masqueradeCIDRs.length} masqueradeCIDRs`;
   log.info(
@@ -84,8 +105,14 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
 }
 
+function describeSource({ files }: ConfigText, path: string): string {
+  return files.length === 0
+    ? `no configuration at ${path}, the defaults`
+    : files.map((file) => file.path).join(", ");
+}
+
 /** The configuration as JSON with the file's keys. */
-function renderConfig(config: MasqConfig): string {
+export function renderConfig(config: MasqConfig): string {
   const { nonMasqueradeCIDRs, masqueradeCIDRs, nonMasqueradeDefaults: _, resyncIntervalMs, ...rest } = config;
   const texts = {
     nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text),

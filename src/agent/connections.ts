@@ -20,7 +20,7 @@ const LIST = "/proc/net/nf_conntrack";
 /** Reads the start of the kernel's own list, or all of what the tool lists where there is none. Throws a `CommandError`. */
 export async function sampleConnections(run: (script: Script) => Promise<Answer>): Promise<ConnectionSample> {
   try {
-    return sampleList();
+    return sampleList(SAMPLE_BYTES);
   } catch {
     // Not allowed, or no such list: the tool says what is the matter, if anything.
     const lists = [];
@@ -29,14 +29,15 @@ export async function sampleConnections(run: (script: Script) => Promise<Answer>
   }
 }
 
-function sampleList(): ConnectionSample {
+/** The start of the kernel's own list, of which it makes no more than is read. Throws where it cannot be read. */
+export function sampleList(limitBytes: number): ConnectionSample {
   const fd = openSync(LIST, "r");
   try {
-    const bytes = Buffer.alloc(SAMPLE_BYTES);
+    const bytes = Buffer.alloc(limitBytes);
     let size = 0;
-    for (let count = -1; count !== 0 && size < SAMPLE_BYTES; size += count)
-      count = readSync(fd, bytes, size, SAMPLE_BYTES - size, null);
-    const isWhole = size < SAMPLE_BYTES;
+    for (let count = -1; count !== 0 && size < limitBytes; size += count)
+      count = readSync(fd, bytes, size, limitBytes - size, null);
+    const isWhole = size < limitBytes;
     const lines = bytes.toString("latin1", 0, size).split("\n");
     return { lines: isWhole ? lines : lines.slice(0, -1), isWhole };
   } finally {

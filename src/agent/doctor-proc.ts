@@ -1,8 +1,8 @@
 /** What /proc tells `doctor` of the kernel and of this process. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseConntrackCounters } from "../core/conntrack-stats.ts";
 import {
-  type ConntrackCounters,
   type ConntrackGrowth,
   type Fact,
   type Facts,
@@ -62,20 +62,9 @@ export async function readGrowth(
     if (!existsSync(`${proc}/sys/net/netfilter/nf_conntrack_count`)) return { value: undefined };
     return { unknown: what, why: "this kernel has no /proc/net/stat/nf_conntrack", minor: true };
   }
-  const first = parseCounters(before.value);
+  const first = parseConntrackCounters(before.value);
   await sleep(intervalMs, undefined, { signal });
-  return derive(read(), (text) => ({ before: first, after: parseCounters(text ?? ""), intervalMs }));
-}
-
-/** A line of names, and one of hexadecimal numbers for each CPU. `entries` is the same in each, and no counter. */
-export function parseCounters(text: string): ConntrackCounters {
-  const [names = [], ...cpus] = text
-    .trimEnd()
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/));
-  const sum = (column: number) =>
-    cpus.reduce((total, cpu) => total + Number.parseInt(cpu[column] ?? "0", 16), 0);
-  return Object.fromEntries(names.map((name, column) => [name, sum(column)]));
+  return derive(read(), (text) => ({ before: first, after: parseConntrackCounters(text ?? ""), intervalMs }));
 }
 
 /** The lock of iptables-legacy, and whether it can be the host's. */

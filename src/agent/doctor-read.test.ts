@@ -2,10 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { parseConntrackCounters } from "../core/conntrack-stats.ts";
 import { known } from "../core/doctor-facts.ts";
 import { parseCni, readCni } from "./doctor-cni.ts";
 import { describeRule } from "./doctor-nftables.ts";
-import { parseCounters, readConntrack, readGrowth, readSysctls } from "./doctor-proc.ts";
+import { readConntrack, readGrowth, readSysctls } from "./doctor-proc.ts";
 import { agentArguments, readProcesses } from "./doctor-processes.ts";
 import { learn } from "./doctor-read.ts";
 
@@ -37,8 +38,8 @@ describe("facts that may be missing", () => {
 
 describe("/proc", () => {
   test("conntrack's counters are summed over the CPUs", () => {
-    expect(parseCounters(COUNTERS)).toMatchObject({ found: 16, insert_failed: 3, drop: 10 });
-    expect(parseCounters("")).toEqual({ "": 0 });
+    expect(parseConntrackCounters(COUNTERS)).toMatchObject({ found: 16, insert_failed: 3, drop: 10 });
+    expect(parseConntrackCounters("")).toEqual({ "": 0 });
   });
 
   test("a kernel that tracks nothing, and one without these counters", async () => {
@@ -57,7 +58,7 @@ describe("/proc", () => {
       minor: true,
     });
     const counted = tree("counted", { ...files, "net/stat/nf_conntrack": COUNTERS });
-    const counters = parseCounters(COUNTERS);
+    const counters = parseConntrackCounters(COUNTERS);
     expect(await readGrowth(counted, 0, signal)).toEqual({
       value: { before: counters, after: counters, intervalMs: 0 },
     });

@@ -5,6 +5,7 @@
 import type { Plan } from "../backend/backend.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
+import type { VerdictCount } from "../observe/verdict-counters.ts";
 import type { Span } from "../source/witness.ts";
 import { CommandError } from "./exec.ts";
 
@@ -28,6 +29,8 @@ export interface Driver {
   readonly knows: (generation: number) => boolean;
   /** Carries out a plan for a group, step by step. Throws a failure, and leaves the rest undone. */
   readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<void>;
+  /** What our rules have counted, where that can be asked without a child process. */
+  readonly counters?: () => Promise<readonly VerdictCount[]>;
   /** Removes all that is ours, in every family; says what was there. */
   readonly remove: () => Promise<readonly string[]>;
   /** Removes what an earlier agent on the same backend has left and no rule uses any more. */
@@ -39,6 +42,16 @@ export interface Driver {
 /** The backend refuses to touch what it found, and says why. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
+}
+
+/** What kinds of failure are told apart. */
+export type FailureReason = "config" | "source" | "tool" | "nftables" | "netlink" | "refused";
+
+/** The kind of a failure that `isFailure` knows. */
+export function reasonOf(error: Error): FailureReason {
+  if (error instanceof CommandError) return "tool";
+  if (error instanceof NftablesError) return "nftables";
+  return error instanceof Refusal ? "refused" : "netlink";
 }
 
 /** The world failing, as opposed to the agent: reported and tried again. */

@@ -138,6 +138,11 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (sighting.generation - from <= steps.length) world.claim?.({ from, to: sighting.generation });
       await ask(ruleset, sighting);
     },
+    async counters() {
+      const counts = [];
+      for (const family of inForce.keys()) counts.push(...((await sightOf(family)?.count(family)) ?? []));
+      return counts;
+    },
     remove: () => removeAll(backend, chain, world),
     async tidy() {
       for (const family of known.keys()) {

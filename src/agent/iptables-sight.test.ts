@@ -38,6 +38,7 @@ function setUp(version?: string) {
       kernel.looks++;
       return kernel.blind ? undefined : { generation: kernel.generation, image: own() };
     },
+    count: async () => [],
     close: () => {},
   };
   const { log } = recordedLog();

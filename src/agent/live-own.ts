@@ -1,6 +1,7 @@
 /** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
 import type { Answer, Capabilities, Plan, Script } from "../backend/backend.ts";
 import { setName } from "../backend/ipset.ts";
+import { readSet } from "../backend/ipset-read.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { readRule, type Sets } from "../backend/iptables-match.ts";
 import { canonicalListing, tokenize } from "../backend/iptables-rule.ts";
@@ -21,10 +22,10 @@ import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
+import { Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
-import { legacyTables } from "./legacy.ts";
+import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 import { readTableState } from "./live-nft.ts";
-import { readSets } from "./live-rules.ts";
 import { probe } from "./probe.ts";
 
 type Run = (script: Script) => Promise<Answer>;
@@ -47,12 +48,15 @@ export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSi
     const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;
     const kept = new Map<Family, readonly Interval[] | undefined>();
     const changes: RuleChange[] = [];
+    const statements = state.rules.flatMap((rule) => rule.statements);
+    const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
     for (const ruleset of rulesets) {
       const { family } = ruleset;
       const rules = observedRules(state, CHAIN.chain);
       kept.set(family, isThere ? keptByRules(rules, family) : [everything(family)]);
       const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
-      const sets = state.sets.filter(({ set }) => set.key === key);
+      // While a set cannot be changed in one transaction there are two; the rules look one of them up.
+      const sets = state.sets.filter(({ set }) => set.key === key && lookedUp.includes(set.set));
       const where = `table inet ${TABLE.table} set for ${family}`;
       changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
     }
@@ -99,6 +103,9 @@ async function readOwnChain(
   const listed = backend.parse(ruleset, capabilities, answers);
   const elements = set.answer === undefined ? undefined : backend.parseSet(set.answer);
   const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
+  const plan = backend.plan(ruleset, capabilities, observed);
+  if (plan.drift.length === 0 && plan.refusal === undefined)
+    return { family, kept: keptIntervals(ruleset), changes: [], plan };
   const texts = (answers[0]?.stdout ?? "").split("\n").filter((line) => line.startsWith(`-A ${chain} `));
   const lines = texts.map((line) => line.slice(`-A ${chain} `.length));
   const contents: Content[] = [
@@ -114,11 +121,9 @@ async function readOwnChain(
   const isInForce = listed.rules !== undefined && listed.jump;
   return {
     family,
-    kept: isInForce
-      ? keptByLines(lines, family, await readSets(run, lines.join("\n")))
-      : [everything(family)],
+    kept: isInForce ? keptByLines(lines, family, ownSets(ruleset, set.answer)) : [everything(family)],
     changes: changeContents(contents, iptablesContents(ruleset, set.isAvailable ? ipsetThreshold : 0)),
-    plan: backend.plan(ruleset, capabilities, observed),
+    plan,
   };
 }
 
@@ -131,6 +136,12 @@ function keptByLines(lines: readonly string[], family: Family, sets: Sets): read
   return keptByRules(rules, family);
 }
 
+/** Of another set that a rule in our chain asks, nothing is known: it is drift in any case. */
+function ownSets(ruleset: Ruleset, answer: Answer | undefined): Sets {
+  const set = answer === undefined ? undefined : readSet(answer.stdout);
+  return new Map(set === undefined ? [] : [[setName(ruleset), set]]);
+}
+
 /** A legacy table that does not exist is not looked at: the look would make it. */
 async function inspect(
   scripts: readonly Script[],
@@ -138,6 +149,8 @@ async function inspect(
   { variant }: Capabilities,
   run: Run,
 ): Promise<Answer[]> {
+  if (variant === "legacy" && !canSeeLegacyTables(family))
+    throw new Refusal(`${family}: only root may see whether there is a legacy nat table: run this as root`);
   if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
   const answers: Answer[] = [];
   for (const script of scripts) {

@@ -12,7 +12,7 @@ import type { Hook } from "../backend/trace-model.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isFailure } from "./driver.ts";
 import { CommandError } from "./exec.ts";
-import { legacyTables } from "./legacy.ts";
+import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 
 type Run = (script: Script) => Promise<Answer>;
 
@@ -56,6 +56,10 @@ export async function readLiveRules(
       ? await attempt(`${COMMANDS[family]}-nft`, () => readIptables(run, family, "nft"))
       : undefined;
     if (found !== undefined) replaceHooks(hooks, NFT_NAT[family], found);
+    if (!canSeeLegacyTables(family))
+      warnings.push(
+        `${COMMANDS[family]}-legacy: not looked at: only root may see whether it has a nat table`,
+      );
     if (!tables(family).includes("nat")) continue;
     const legacy = await attempt(`${COMMANDS[family]}-legacy`, () => readIptables(run, family, "legacy"));
     hooks.push(...(legacy ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
@@ -117,7 +121,7 @@ async function saveScript(run: Run, command: string, variant: "nft" | "legacy"):
 }
 
 /** The ipsets that a dump asks for, as far as they can be read. */
-export async function readSets(run: Run, dump: string): Promise<Sets> {
+async function readSets(run: Run, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
   const sets = new Map();
   for (const name of names) {

@@ -11,7 +11,11 @@ const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome 
   healed: [],
   applied: 0,
   errors,
+  failures: errors.map(() => "tool"),
   failed: errors.length > 0,
+  config: { problems: [], failed: false, isNew: false, source: "/c", hash: null },
+  current: undefined,
+  groups: [],
   resyncIntervalMs,
 });
 

@@ -5,9 +5,12 @@
  */
 import { jumpComment } from "../backend/iptables.ts";
 import type { Family } from "../core/cidr.ts";
+import { digest } from "../core/digest.ts";
 import { ruleImages } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
+import type { VerdictCount } from "../observe/verdict-counters.ts";
 import { isFailure } from "./driver.ts";
+import { countChain } from "./verdict-count.ts";
 
 /** What was seen of a family's rules, as of one generation of the ruleset. */
 export interface Sighting {
@@ -21,6 +24,8 @@ export interface Sight {
   readonly generation: () => Promise<number | undefined>;
   /** One look is enough if it shows the image that is expected; another image has to be seen twice. */
   readonly see: (family: Family, expected?: string) => Promise<Sighting | undefined>;
+  /** What the chain's rules have counted. */
+  readonly count: (family: Family) => Promise<readonly VerdictCount[] | undefined>;
   readonly close: () => void;
 }
 
@@ -63,6 +68,7 @@ export function createSight(chain: string, open: () => Promise<Nftables>, signal
         }
         return undefined;
       }),
+    count: (family) => using((nftables) => countChain(nftables, family, chain, signal)),
     close,
   };
 }
@@ -83,20 +89,7 @@ async function imageOf(
 /** Images of so many rules are worth the time that a digest takes, and no more memory. */
 const LONG = 1024 * 1024;
 
-/**
- * A long text's digest: 64 bits by two rounds of FNV-1a with different factors. Nobody is kept out by it who has the
- * privilege to change rules; it notices change. Node's own digests would load OpenSSL, for 3 MB of memory; and for short texts
- * the loop alone would wake V8's optimizing compiler, for 4 MB.
- */
+/** A long text's digest. For short texts its loop would only wake V8's optimizing compiler, for 4 MB. */
 function shortened(text: string): string {
-  if (text.length < LONG) return text;
-  let a = 0x811c9dc5;
-  let b = 0x9747b28c;
-  for (let i = 0; i < text.length; i++) {
-    const byte = text.charCodeAt(i);
-    a = Math.imul(a ^ byte, 0x01000193);
-    b = Math.imul(b ^ byte, 0x5bd1e995);
-    b ^= b >>> 13;
-  }
-  return `${text.length} ${(a >>> 0).toString(16)} ${(b >>> 0).toString(16)}`;
+  return text.length < LONG ? text : digest(Buffer.from(text, "latin1"));
 }

@@ -6,6 +6,7 @@ import { type Nftables, openNftables } from "../nftables/transport.ts";
 import type { Span, Testimony } from "../source/witness.ts";
 import { type Driver, type Look, Refusal } from "./driver.ts";
 import { createTableReader, readOwnTable } from "./table-reader.ts";
+import { countTable } from "./verdict-count.ts";
 
 /** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
 interface Known {
@@ -78,6 +79,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       claim?.({ from: planned.generation, to: generation });
       known = { ...planned, state, generation };
     },
+    counters: async () => countTable(await connect(), signal),
     async remove() {
       const nftables = await connect();
       const found = await readOwnTable(nftables, signal);

@@ -62,6 +62,29 @@ test("the first pass programs a fresh node", async () => {
   expect(outcome).toMatchInlineSnapshot(`
     {
       "applied": 3,
+      "config": {
+        "failed": false,
+        "hash": "5024382fb417fe1f",
+        "isNew": true,
+        "problems": [],
+        "source": "/c",
+      },
+      "current": {
+        "cidrLimit": 64,
+        "masqLinkLocal": false,
+        "masqLinkLocalIPv6": false,
+        "masqueradeCIDRs": [],
+        "nonMasqueradeCIDRs": [
+          {
+            "base": 167772160n,
+            "bits": 8,
+            "family": "IPv4",
+            "text": "10.0.0.0/8",
+          },
+        ],
+        "nonMasqueradeDefaults": false,
+        "resyncIntervalMs": 60000,
+      },
       "drift": [
         {
           "kind": "missing",
@@ -74,6 +97,46 @@ test("the first pass programs a fresh node", async () => {
       ],
       "errors": [],
       "failed": false,
+      "failures": [],
+      "groups": [
+        {
+          "changed": true,
+          "inForce": true,
+          "label": "IPv4",
+          "rulesets": [
+            {
+              "chain": "IP-MASQ-AGENT",
+              "entries": [
+                {
+                  "cidr": {
+                    "base": 2851995648n,
+                    "bits": 16,
+                    "family": "IPv4",
+                    "text": "169.254.0.0/16",
+                  },
+                  "reason": "link-local",
+                  "verdict": "return",
+                },
+                {
+                  "cidr": {
+                    "base": 167772160n,
+                    "bits": 8,
+                    "family": "IPv4",
+                    "text": "10.0.0.0/8",
+                  },
+                  "reason": "configured",
+                  "verdict": "return",
+                },
+              ],
+              "family": "IPv4",
+              "masquerade": {
+                "randomFully": true,
+                "toPorts": [],
+              },
+            },
+          ],
+        },
+      ],
       "healed": [],
       "resyncIntervalMs": 60000,
       "startedAt": 60000,

@@ -12,8 +12,8 @@ import { type Drift, renderDrift } from "../core/diff.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import { renderCulprits, type Span, type Testimony } from "../source/witness.ts";
-import { createConfigHolder } from "./config.ts";
-import { type Driver, isFailure, type Look } from "./driver.ts";
+import { type ConfigReading, createConfigHolder } from "./config.ts";
+import { type Driver, type FailureReason, isFailure, reasonOf } from "./driver.ts";
 import { abridge, createReporter } from "./report.ts";
 
 /** What others had changed of a ruleset that was in force, and was put right. */
@@ -21,6 +21,16 @@ export interface Healing {
   readonly drift: readonly Drift[];
   /** Who has changed the ruleset of nf_tables meanwhile; undefined where that cannot be told. */
   readonly testimony?: Testimony;
+}
+
+/** What a pass came to for rulesets that are programmed together. */
+export interface GroupOutcome {
+  readonly label: string;
+  readonly rulesets: readonly Ruleset[];
+  /** Whether the rules are as they should be now. */
+  readonly inForce: boolean;
+  /** Whether something was programmed. */
+  readonly changed: boolean;
 }
 
 /** What a pass came to. */
@@ -35,8 +45,14 @@ export interface Outcome {
   /** How many steps were taken to change something. */
   readonly applied: number;
   readonly errors: readonly string[];
+  /** What failed, by kind. */
+  readonly failures: readonly FailureReason[];
   /** Whether trying again may help, without a change of the configuration. */
   readonly failed: boolean;
+  readonly config: ConfigReading;
+  /** The configuration in force; undefined before the first good one. */
+  readonly current: MasqConfig | undefined;
+  readonly groups: readonly GroupOutcome[];
   /** When the next pass is due at the latest. */
   readonly resyncIntervalMs: number;
 }
@@ -48,6 +64,8 @@ export interface ReconcileWorld {
   readonly log: Logger;
   /** Who has committed to nf_tables' ruleset, where that is heard. */
   readonly between?: (span: Span) => Promise<Testimony>;
+  /** Called before something is programmed: what the rules have counted may be lost by it. */
+  readonly beforeChange?: () => Promise<void>;
 }
 
 export interface ReconcileOptions extends Options {
@@ -74,7 +92,7 @@ export function createReconciler(
   const groupsOf = createCompiler(driver, options);
   let thoroughAt = Number.NEGATIVE_INFINITY;
 
-  const tryGroup = async (group: Group, thorough: boolean): Promise<Result | string> => {
+  const tryGroup = async (group: Group, thorough: boolean): Promise<Result> => {
     try {
       const result = await reconcileGroup(driver, group, thorough, world);
       if (report.clear(group.label)) log.info(`${group.label}: the masquerade rules are in force again`);
@@ -83,33 +101,43 @@ export function createReconciler(
       if (!isFailure(error)) throw error;
       const what = `Error syncing masquerade rules${group.label === "IPv6" ? " for IPv6" : ""}`;
       report.error(group.label, what, [error.message], error);
-      return error.message;
+      return { group, drift: [], applied: 0, error };
     }
   };
 
   return async () => {
     const startedAt = now();
-    const { problems, failed } = config.refresh();
+    const reading = config.refresh();
+    const { problems } = reading;
     const current = config.current();
     const resyncIntervalMs = current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
     // Timers may fire a little early.
     const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
-    const results: (Result | string)[] = [];
+    const results: Result[] = [];
     if (current !== undefined && (problems.length === 0 || options.watch)) {
       for (const group of groupsOf(current)) results.push(await tryGroup(group, thorough));
     }
-    const done = results.filter((result) => typeof result !== "string");
-    const failures = results.filter((result) => typeof result === "string");
+    const errors = results.flatMap(({ error }) => error ?? []);
     // What failed has not been looked at.
-    if (thorough && failures.length === 0) thoroughAt = startedAt;
+    if (thorough && errors.length === 0) thoroughAt = startedAt;
+    const configFailures = problems.length === 0 ? [] : ([reading.failed ? "source" : "config"] as const);
     return {
       startedAt,
       durationMs: now() - startedAt,
-      drift: done.flatMap(({ plan }) => plan.drift),
-      healed: done.flatMap(({ healing }) => healing ?? []),
-      applied: done.reduce((sum, { plan }) => sum + plan.steps.length, 0),
-      errors: [...problems, ...failures],
-      failed: failed || failures.length > 0,
+      drift: results.flatMap(({ drift }) => drift),
+      healed: results.flatMap(({ healing }) => healing ?? []),
+      applied: results.reduce((sum, { applied }) => sum + applied, 0),
+      errors: [...problems, ...errors.map(({ message }) => message)],
+      failures: [...configFailures, ...errors.map(reasonOf)],
+      failed: reading.failed || errors.length > 0,
+      config: reading,
+      current,
+      groups: results.map(({ group: { label, rulesets }, applied, error }) => ({
+        label,
+        rulesets,
+        inForce: error === undefined,
+        changed: applied > 0,
+      })),
       resyncIntervalMs,
     };
   };
@@ -135,26 +163,32 @@ function createCompiler(driver: Driver, options: Options): (config: MasqConfig) 
 
 /** What was done for a group. */
 interface Result {
-  readonly plan: Look;
+  readonly group: Group;
+  readonly drift: readonly Drift[];
+  readonly applied: number;
   readonly healing?: Healing;
+  readonly error?: Error;
 }
 
 async function reconcileGroup(
   driver: Driver,
   group: Group,
   thorough: boolean,
-  { log, now, between }: ReconcileWorld,
+  { log, now, between, beforeChange }: ReconcileWorld,
 ): Promise<Result> {
   const startedAt = now();
   const { rulesets } = group;
   const plan = await driver.look(rulesets, thorough);
+  const { drift, steps } = plan;
+  if (steps.length > 0) await beforeChange?.();
   await driver.apply(plan, rulesets);
-  const isHealing = group.inForce === rulesets && plan.steps.length > 0;
+  const isHealing = group.inForce === rulesets && steps.length > 0;
   const testimony = isHealing && plan.span !== undefined ? await between?.(plan.span) : undefined;
   for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt, testimony))
     log.info(line);
   group.inForce = rulesets;
-  return isHealing ? { plan, healing: { drift: plan.drift, ...(testimony && { testimony }) } } : { plan };
+  const done = { group, drift, applied: steps.length };
+  return isHealing ? { ...done, healing: { drift, ...(testimony && { testimony }) } } : done;
 }
 
 /** What there is to say about a pass that succeeded: nothing, if nothing changed. */

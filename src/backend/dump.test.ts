@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parseDump } from "./dump.ts";
+import { tracePacket } from "./trace.ts";
 
 /** `LINE: MESSAGE` of a dump that is refused. */
 function refusal(text: string): string {
@@ -71,4 +73,89 @@ test("what is no dump, or only half of one, is refused with the line and what to
       "text of nft": "1: this is the text of "nft list ruleset": save it as JSON, with "nft -j list ruleset"",
     }
   `);
+});
+
+const PIECES = [
+  ...[
+    "*nat\n",
+    ":POSTROUTING ACCEPT [0:0]\n",
+    ":A - [0:0]\n",
+    "COMMIT\n",
+    "-A POSTROUTING ",
+    "-A A ",
+    "! ",
+    "-d 10.0.0.0/8 ",
+  ],
+  ...[
+    "-s ",
+    "-m mark ",
+    "--mark 0x1/",
+    "-j ",
+    "-g ",
+    "A",
+    "\n",
+    "--comment ",
+    '"',
+    "\\",
+    "-m set --match-set x dst ",
+    "\0",
+  ],
+  ...[
+    '{"nftables": [',
+    '{"chain": ',
+    '{"rule": {"family": "ip", "table": "t", "chain": "c", "expr": ',
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+  ],
+  ...[
+    '{"family": "ip", "table": "t", "name": "c", "type": "nat", "hook": "postrouting", "prio": 100}',
+    '"',
+    "null",
+    "1",
+    ":",
+  ],
+  ...[
+    '{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": ',
+    '{"vmap": {"key": 1, "data": [[1]]}}',
+    '"@s"',
+  ],
+];
+
+test("whatever stands in a dump, it is read or refused with a line, and what was read can be traced", () => {
+  const texts = fc.array(fc.constantFrom(...PIECES), { maxLength: 30 }).map((pieces) => pieces.join(""));
+  fc.assert(
+    fc.property(fc.oneof(texts, fc.string()), (text) => {
+      const read = parseDump(text);
+      if (!read.ok) {
+        expect(read.line).toBeGreaterThan(0);
+        expect(read.line).toBeLessThanOrEqual(text.split("\n").length);
+        return;
+      }
+      const packet = { family: "IPv4", destination: 10n << 24n } as const;
+      expect(tracePacket(read.hooks, packet, { IPv4: [], IPv6: [] }).otherwise.verdict).toBeDefined();
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
+/** JSON of any shape where nft would put an expression. */
+test("expressions of any shape are read", () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.oneof(fc.json(), fc.constant('{"match":{"op":"==","left":{"meta":{}},"right":{"set":[null]}}}')),
+      ),
+      (expressions) => {
+        const at = { family: "inet", table: "t" };
+        const chain = { ...at, name: "c", type: "nat", hook: "postrouting", prio: 100 };
+        const text = `{"nftables": [{"chain": ${JSON.stringify(chain)}}, {"rule": ${JSON.stringify({ ...at, chain: "c" }).slice(0, -1)}, "expr": [${expressions.join()}]}}]}`;
+        const read = parseDump(text);
+        expect(read.ok && read.hooks.length).toBe(1);
+        if (read.ok) tracePacket(read.hooks, { family: "IPv6", destination: 1n }, { IPv4: [], IPv6: [] });
+      },
+    ),
+  );
 });

@@ -7,7 +7,7 @@
  * A set is replaced by filling another and swapping the two, which no packet can see half done; changing
  * one in place (flush and add) is the worst of all ways, as measured. The set of the jump's rule keeps its name.
  */
-import { type Cidr, type Family, formatCidr, isCidr, parseCidr } from "../core/cidr.ts";
+import { type Cidr, type Family, formatCidr, isCidr, isPassedOn, parseCidr } from "../core/cidr.ts";
 import type { Entry, Ruleset } from "../core/ruleset.ts";
 
 /** ipset's own bound for names is 31 characters; a chain's is 28, so that both suffixes fit. */
@@ -90,8 +90,10 @@ function keepFirst(
   if (!verdicts.has(element)) verdicts.set(element, verdict);
 }
 
-function formatElement(cidr: Pick<Cidr, "family" | "base" | "bits">): string {
-  const text = formatCidr(cidr);
+function formatElement(cidr: Pick<Cidr, "family" | "base" | "bits"> & { readonly text?: string }): string {
+  // Of IPv4 the text is canonical unless iptables may read it otherwise; what need not be written anew is not, in long lists.
+  const isCanonical = cidr.family === "IPv4" && cidr.text !== undefined && !isPassedOn(cidr as Cidr);
+  const text = isCanonical ? (cidr.text as string) : formatCidr(cidr);
   return text.endsWith(cidr.family === "IPv4" ? "/32" : "/128") ? text.slice(0, text.indexOf("/")) : text;
 }
 

@@ -7,11 +7,11 @@ import type { Command } from "./command.ts";
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
-  doctor: async () => (await import("./doctor.ts")).doctorCommand,
-  diff: async () => (await import("./diff.ts")).diffCommand,
   explain: async () => (await import("./explain.ts")).explainCommand,
-  render: async () => (await import("./render.ts")).renderCommand,
+  diff: async () => (await import("./diff.ts")).diffCommand,
   validate: async () => (await import("./validate.ts")).validateCommand,
+  render: async () => (await import("./render.ts")).renderCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
   status: async () => (await import("./status.ts")).statusCommand,
   cleanup: async () => (await import("./cleanup.ts")).cleanupCommand,
   version: async () => (await import("./version.ts")).versionCommand,

@@ -3,15 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { effectiveFlags } from "../core/flags.ts";
 import { goQuote } from "../core/quote.ts";
-import {
-  type AgentFlagsResult,
-  agentFlags,
-  agentOptions,
-  agentUsage,
-  parseAgentFlags,
-  renderEffectiveFlags,
-  warnings,
-} from "./options.ts";
+import { type AgentFlagsResult, agentFlags, agentOptions, agentUsage, parseAgentFlags } from "./options.ts";
 
 interface Case {
   readonly id: string;
@@ -168,7 +160,11 @@ test("sizes of log files", () => {
 
 test("the effective flags as they are logged", () => {
   const { values } = flags('--masq-chain="FOO"', "--vmodule=x=1", "--stderrthreshold=INFO");
-  expect(renderEffectiveFlags(values).join("\n")).toMatchInlineSnapshot(`
+  expect(
+    effectiveFlags(agentFlags, values)
+      .map(([name, value]) => `FLAG: --${name}=${goQuote(value)}`)
+      .join("\n"),
+  ).toMatchInlineSnapshot(`
     "FLAG: --add_dir_header="false"
     FLAG: --alsologtostderr="false"
     FLAG: --alsologtostderrthreshold="0"
@@ -215,7 +211,7 @@ test("the usage text", () => {
       -enable-ipv6
         	Whether to enable IPv6.
       -http-address address
-        	address that serves metrics, probes and status; empty: off. Not in this version. (default "127.0.0.1:10279")
+        	address that serves metrics, probes and status; empty: off. (default "127.0.0.1:10279")
       -ipset-threshold int
         	With the iptables backend, more CIDRs than this go into an ipset; 0: never. (default 1000)
       -iptables-mode path|nft|legacy|auto
@@ -258,18 +254,4 @@ test("the usage text", () => {
         	Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
     "
   `);
-});
-
-describe("flags that are accepted ahead of their feature", () => {
-  test.each<[string[], string[]]>([
-    [[], []],
-    [["--backend=iptables", "--ipset-threshold=1000", "--http-address=127.0.0.1:10279"], []],
-    [["--watch=false", "--masq-chain=A"], []],
-    [
-      ["--backend=nftables", "--http-address="],
-      ["--http-address= has no effect: this version does not support it yet"],
-    ],
-  ])("%j", (argv, texts) => {
-    expect(warnings(flags(...argv))).toEqual(texts);
-  });
 });

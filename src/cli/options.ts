@@ -3,16 +3,8 @@
  * the only place that knows their names, defaults and help.
  */
 
-import {
-  effectiveFlags,
-  type FlagsResult,
-  type FlagValues,
-  flag,
-  parseFlags,
-  renderUsage,
-} from "../core/flags.ts";
+import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../core/flags.ts";
 import { boolType, countType, stringType, wordType } from "../core/flagtypes.ts";
-import { goQuote } from "../core/quote.ts";
 import type { LogSettings } from "../observe/logtypes.ts";
 import { klogFlags, logSettings } from "./klog.ts";
 
@@ -60,7 +52,7 @@ export const agentFlags = {
   "http-address": flag(
     stringType,
     "127.0.0.1:10279",
-    "`address` that serves metrics, probes and status; empty: off. Not in this version.",
+    "`address` that serves metrics, probes and status; empty: off.",
   ),
   "logging-format": flag(wordType("text", "json"), "text", "How log lines are written: `text|json`."),
 };
@@ -71,11 +63,6 @@ export function pickFlags<const Name extends keyof typeof agentFlags>(
 ): Pick<typeof agentFlags, Name> {
   return Object.fromEntries(names.map((name) => [name, agentFlags[name]])) as Pick<typeof agentFlags, Name>;
 }
-
-/** Flags that are accepted although what they ask for is not built yet. */
-const UNBUILT: readonly AgentFlag[] = ["http-address"];
-
-type AgentFlag = keyof typeof agentFlags;
 
 /** The command line of `run`, read. */
 export type AgentFlagsResult = FlagsResult<typeof agentFlags>;
@@ -122,19 +109,7 @@ export function agentOptions(values: AgentFlagValues): AgentOptions {
   };
 }
 
-/** `FLAG: --name="value"` for every flag by name: the first lines of the Go program's log. */
-export function renderEffectiveFlags(values: AgentFlagValues): string[] {
-  return effectiveFlags(agentFlags, values).map(([name, value]) => `FLAG: --${name}=${goQuote(value)}`);
-}
-
 /** The usage text of `run`. */
 export function agentUsage(): string {
   return renderUsage("ip-masq-agent", agentFlags);
-}
-
-/** One text for each flag given with a value that this version does not act on. */
-export function warnings(parsed: Extract<AgentFlagsResult, { kind: "flags" }>): string[] {
-  return UNBUILT.filter((name) => parsed.given.has(name))
-    .filter((name) => parsed.values[name] !== agentFlags[name].initial)
-    .map((name) => `--${name}=${parsed.values[name]} has no effect: this version does not support it yet`);
 }

@@ -5,7 +5,7 @@ import { systemClock } from "../agent/clock.ts";
 import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { createHeapRelief } from "../agent/heap.ts";
-import { createInbox } from "../agent/inbox.ts";
+import { createInbox, type Reason } from "../agent/inbox.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { runLoop } from "../agent/loop.ts";
@@ -18,6 +18,7 @@ import { createSources } from "../agent/sources.ts";
 import { chooseVariant } from "../agent/variant.ts";
 import type { Answer, Script } from "../backend/backend.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
+import { effectiveFlags } from "../core/flags.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
 import { openNftables } from "../nftables/transport.ts";
@@ -25,15 +26,8 @@ import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { readConfig } from "../source/file.ts";
 import { createWitness, type Span } from "../source/witness.ts";
-import {
-  type AgentOptions,
-  agentFlags,
-  agentOptions,
-  agentUsage,
-  parseAgentFlags,
-  renderEffectiveFlags,
-  warnings,
-} from "./options.ts";
+import { createMonitoring } from "./monitoring.ts";
+import { type AgentOptions, agentFlags, agentOptions, agentUsage, parseAgentFlags } from "./options.ts";
 import { VERSION } from "./version.ts";
 
 /** Runs until `signal` is aborted. Returns an exit code if it could not start, undefined once it was aborted. */
@@ -52,21 +46,19 @@ export async function runAgent(args: readonly string[], signal: AbortSignal): Pr
   }
 }
 
-async function start(
-  parsed: Extract<ReturnType<typeof parseAgentFlags>, { kind: "flags" }>,
-  signal: AbortSignal,
-): Promise<number | undefined> {
+type Parsed = Extract<ReturnType<typeof parseAgentFlags>, { kind: "flags" }>;
+
+async function start(parsed: Parsed, signal: AbortSignal): Promise<number | undefined> {
   const options = agentOptions(parsed.values);
   const log = createLogger(options.log, "cli/run.ts");
   log.info(`ip-masq-agent version: ${VERSION}`);
-  for (const line of renderEffectiveFlags(parsed.values)) log.info(line);
+  const flags = effectiveFlags(agentFlags, parsed.values);
+  for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
   const toPorts = parsePorts(options.toPorts);
   if (!toPorts.ok) {
     log.fatal(`Invalid --to-ports flag ${goQuote(options.toPorts)}: ${toPorts.message}`);
     return 1;
   }
-  for (const warning of warnings(parsed)) log.warning(warning);
-
   const run = (script: Script) => runScript(script, signal);
   const variant = await variantFor(options, run);
   const witness = createWitness(systemClock.sleep);
@@ -102,11 +94,16 @@ async function start(
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
     between,
+    beforeChange: async () => monitoring?.sample(),
   };
   const driver = usesNftables ? nftables() : iptables(variant);
   const others = async () =>
     usesNftables ? (await variantsWith(options.masqChain, openNftables)).map(iptables) : [nftables()];
-  const inbox = createInbox(systemClock);
+  const monitoring = createMonitoring(
+    { address: options.httpAddress, choice, driver, toPorts: toPorts.ranges, flags, log },
+    signal,
+  );
+  const inbox = createInbox(systemClock, monitoring?.queued);
   const sources = options.watch
     ? createSources(
         { configPath: options.configPath, driver, inbox, witness, log: log.named("source") },
@@ -118,12 +115,11 @@ async function start(
     driver.tidy,
     async () => (usesNftables ? undefined : warnOfLeftovers(iptablesBackend(variant), rules, tools)),
   ]);
-  const loop = {
-    watch: options.watch,
-    random: Math.random,
-    inbox,
-    ...(sources && { report: sources.report }),
+  const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
+    sources?.report(outcome, reason, fightMs);
+    monitoring?.report(outcome, reason);
   };
+  const loop = { watch: options.watch, random: Math.random, inbox, report };
   await runLoop(reconcile, loop, systemClock, signal);
   return undefined;
 }

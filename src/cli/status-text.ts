@@ -16,7 +16,7 @@ export function renderStatus(status: Status, colours: Colours): string {
       "config",
       `${config.source}: ${config.loadedAt === null ? "not read yet" : `${configState} at ${config.loadedAt}`}`,
     ],
-    ...(config.hash === null ? [] : [["hash", `sha256:${config.hash}`] as const]),
+    ...(config.hash === null ? [] : [["hash", config.hash] as const]),
     ...Object.entries(rules).map(
       ([label, one]) => ["rules", `${label}: ${renderRules(one, colours)}`] as const,
     ),

@@ -38,9 +38,11 @@ const WELL = statusAfter(initialStatus("v1", { name: "iptables", why: "--backend
   drift: 3,
   applied: 2,
   errors: [],
-  config: { source: "/etc/config/ip-masq-agent", hash: "abcdef", valid: true, problems: [] },
+  config: { source: "/etc/config/ip-masq-agent", hash: "abcdef", valid: true, problems: [], isNew: true },
+  failures: [],
+  families: [],
   rules: ["IPv4", "IPv6"].map((label) => ({ label, inForce: true, cidrs: 5, changed: label === "IPv4" })),
-  healed: [{ process: "iptables-restore", count: 2 }],
+  healed: [{ kind: "missing", process: "iptables-restore", count: 2 }],
 });
 
 test("an agent that is well", async () => {
@@ -50,7 +52,7 @@ test("an agent that is well", async () => {
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
     config     /etc/config/ip-masq-agent: accepted at 2026-01-01T00:00:01.000Z
-    hash       sha256:abcdef
+    hash       abcdef
     rules      IPv4: 5 CIDRs, in force, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, in force
     last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
@@ -65,7 +67,9 @@ test("one that is not, with something that a terminal must not see", async () =>
     ...pass,
     at: START + 2_000,
     errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
-    config: { source: "/c", hash: "ab", valid: false, problems: ["/c:1:1: bad"] },
+    config: { source: "/c", hash: "ab", valid: false, problems: ["/c:1:1: bad"], isNew: true },
+    failures: ["tool", "config"],
+    families: [],
     rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
     healed: [],
   });
@@ -75,7 +79,7 @@ test("one that is not, with something that a terminal must not see", async () =>
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
     config     /c: not accepted at 2026-01-01T00:00:02.000Z
-    hash       sha256:ab
+    hash       ab
     rules      IPv4: 5 CIDRs, not in force, changed at 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
     healed     2 (iptables-restore 2)

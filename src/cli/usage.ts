@@ -4,6 +4,9 @@ import type { Manual } from "./command.ts";
 
 const EXIT_CODES = "0 fine, 1 a negative answer or a failure, 2 a wrong command line.";
 
+/** As much of a line as is shown in one piece. */
+const LINE = /\S(?:.{0,95}(?=\s|$)|\S*)/g;
+
 /** What `--help` prints; `flags` are all that the command takes. */
 export function renderHelp(manual: Manual, flags: FlagTable): string {
   const { name, summary, operands, details, examples } = manual;
@@ -11,7 +14,7 @@ export function renderHelp(manual: Manual, flags: FlagTable): string {
   const sections = [
     `${summary}\n`,
     `Usage: ${usage}\n`,
-    ...(details === "" ? [] : [`${details}\n`]),
+    ...(details === "" ? [] : [`${wrap(details, "")}\n`]),
     `Flags:\n${renderFlags(flags)}`,
     `Exit codes: ${EXIT_CODES}\n`,
     ...(examples.length === 0 ? [] : [`Examples:\n${examples.map(renderExample).join("")}`]),
@@ -31,9 +34,16 @@ function renderFlags(flags: FlagTable): string {
     .map(([name, flag]) => {
       const { argument, help, initial } = describeFlag(flag);
       const head = `${name.length === 1 ? "-" : "--"}${name}${argument === "" ? "" : ` ${argument}`}`;
-      return `  ${head}\n      ${help}${initial === "" ? "" : ` (default ${initial})`}\n`;
+      return `  ${head}\n${wrap(help + (initial === "" ? "" : ` (default ${initial})`), "      ")}\n`;
     })
     .join("");
+}
+
+/** Paragraphs filled anew, however the source breaks them; a word that is longer than a line stays whole. */
+function wrap(text: string, indent: string): string {
+  const fill = (paragraph: string) => paragraph.replaceAll("\n", " ").match(LINE) ?? [];
+  const paragraphs = text.split("\n\n").map((one) => fill(one).map((line) => indent + line));
+  return paragraphs.map((lines) => lines.join("\n")).join("\n\n");
 }
 
 function renderExample({ args, what }: Manual["examples"][number]): string {

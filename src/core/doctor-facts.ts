@@ -2,7 +2,9 @@
  * What `doctor` knows of a node. Whatever could not be learnt is part of it, with the reason, so that a check that
  * could not be made is never taken for one that found nothing.
  */
+
 import type { Family } from "./cidr.ts";
+import type { ConntrackCounters } from "./conntrack-stats.ts";
 import type { PortRange } from "./ports.ts";
 
 /** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
@@ -110,9 +112,6 @@ export interface LockFacts {
   readonly exists: boolean;
   readonly mounted: boolean;
 }
-
-/** Counters of /proc/net/stat/nf_conntrack, summed over the CPUs. */
-export type ConntrackCounters = Readonly<Record<string, number>>;
 
 /** Two readings. */
 export interface ConntrackGrowth {

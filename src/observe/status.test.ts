@@ -10,8 +10,10 @@ const PASS: PassReport = {
   drift: 3,
   applied: 2,
   errors: [],
-  config: { source: "/etc/config/ip-masq-agent", hash: "ab", valid: true, problems: [] },
+  failures: [],
+  config: { source: "/etc/config/ip-masq-agent", hash: "ab", valid: true, problems: [], isNew: true },
   rules: [{ label: "IPv4 and IPv6", inForce: true, cidrs: 5, changed: true }],
+  families: [{ family: "IPv4", inForce: true, cidrs: 3, intervals: 3 }],
   healed: [],
 };
 
@@ -81,10 +83,10 @@ test("after the first pass", () => {
 });
 
 test("a pass without change keeps the times of the changes", () => {
-  const { config: _, ...rest } = PASS;
   const rules = [{ label: "IPv4 and IPv6", inForce: true, cidrs: 5, changed: false }];
   const after = statusAfter(statusAfter(initial, PASS), {
-    ...rest,
+    ...PASS,
+    config: { ...PASS.config, isNew: false },
     at: START + 9_000,
     reason: "resync",
     rules,
@@ -100,8 +102,8 @@ test("what was healed adds up, and stays small however many processes there are"
     status = statusAfter(status, {
       ...PASS,
       healed: [
-        { process: `p${i % 50}`, count: 2 },
-        { process: "__proto__", count: 1 },
+        { kind: "missing", process: `p${i % 50}`, count: 2 },
+        { kind: "extra", process: "__proto__", count: 1 },
       ],
     });
   const { total, byProcess } = status.healed;

@@ -16,7 +16,7 @@ export interface Status {
 export interface ConfigStatus {
   /** The files' names, or that there are none. */
   readonly source: string;
-  /** SHA-256 of what was read, in hexadecimal digits. */
+  /** A digest of what was read, in hexadecimal digits. */
   readonly hash: string | null;
   /** False: the one before is still in force, if there was one. */
   readonly valid: boolean;
@@ -45,8 +45,12 @@ export interface PassStatus {
 /** What a pass has to tell; `at` is in milliseconds since 1970. */
 export interface PassReport extends Omit<PassStatus, "at"> {
   readonly at: number;
-  /** Absent where nothing was read anew. */
-  readonly config?: Omit<ConfigStatus, "loadedAt">;
+  /** What failed, by kind. */
+  readonly failures: readonly string[];
+  readonly config: Omit<ConfigStatus, "loadedAt"> & {
+    /** Whether it was read for the first time. */
+    readonly isNew: boolean;
+  };
   readonly rules: readonly {
     readonly label: string;
     readonly inForce: boolean;
@@ -54,8 +58,14 @@ export interface PassReport extends Omit<PassStatus, "at"> {
     /** Whether something was programmed. */
     readonly changed: boolean;
   }[];
+  readonly families: readonly {
+    readonly family: string;
+    readonly inForce: boolean;
+    readonly cidrs: number;
+    readonly intervals: number;
+  }[];
   /** Differences that others had made and this pass has put right, by the process that made them. */
-  readonly healed: readonly { readonly process: string; readonly count: number }[];
+  readonly healed: readonly { readonly kind: string; readonly process: string; readonly count: number }[];
 }
 
 /** As many processes are told apart; what others did counts under one name. */
@@ -79,9 +89,10 @@ export function initialStatus(version: string, backend: Status["backend"], start
 export function statusAfter(status: Status, pass: PassReport): Status {
   const at = timeText(pass.at);
   const { durationMs, reason, drift, applied, errors } = pass;
+  const { source, hash, valid, problems, isNew } = pass.config;
   return {
     ...status,
-    config: pass.config === undefined ? status.config : { ...pass.config, loadedAt: at },
+    config: { source, hash, valid, problems, loadedAt: isNew ? at : status.config.loadedAt },
     rules: Object.fromEntries(
       pass.rules.map(({ label, inForce, cidrs, changed }) => [
         label,

@@ -1,0 +1,87 @@
+/** A node with one agent of the default options in it, and a probe that changes and watches its rules (probe.ts). */
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { agentBundle } from "../test/netns/lab.ts";
+import { type Agent, createProcesses } from "../test/netns/processes.ts";
+import type { BenchNode, Stand } from "./namespaces.ts";
+import type { Reply, Request } from "./probe.ts";
+import type { BackendName } from "./standing.ts";
+
+export interface Lane {
+  readonly backend: BackendName;
+  readonly node: BenchNode;
+  readonly agent: Agent;
+  /** Has something done by the probe; returns the milliseconds until the right rules stood. */
+  readonly ask: (request: Request) => Promise<number>;
+  readonly end: () => Promise<void>;
+}
+
+/** The texts that the configuration is swapped between; the first is in force to begin with. */
+export const TEXTS = [
+  JSON.stringify({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] }),
+  JSON.stringify({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "198.51.100.0/24"] }),
+] as const;
+
+const FLAGS: Readonly<Record<BackendName, readonly string[]>> = {
+  iptables: ["--backend=iptables", "--iptables-mode=nft"],
+  nftables: ["--backend=nftables"],
+};
+
+let lanes = 0;
+
+/** Starts both; returns once the probe knows what each of the texts comes to. */
+export async function startLane(stand: Stand, nodePath: string, backend: BackendName): Promise<Lane> {
+  const node = await stand.addNode();
+  const directory = join(stand.directory, `lane-${++lanes}`);
+  const processes = createProcesses();
+  // The namespaces' end is the probe's, too.
+  const [ip = "", ...rest] = [...node.prefix, process.execPath, process.argv[1] ?? "", "--probe", backend];
+  const probe = spawn(ip, [...rest, directory], { stdio: ["pipe", "pipe", "inherit"], env: stand.env });
+  const { ask, ready } = converse(probe);
+  await ready;
+  const learning = ask({ do: "learn", text: TEXTS[0] });
+  const config = `--config=${join(directory, "ip-masq-agent")}`;
+  const command = [...node.prefix, nodePath, agentBundle(), "run", config, ...FLAGS[backend]];
+  const agent = processes.startAgent(command, stand.env);
+  try {
+    await learning;
+    await ask({ do: "learn", text: TEXTS[1] });
+    await ask({ do: "swap", text: TEXTS[0] });
+  } catch (error) {
+    throw new Error(`${backend}: ${agent.log().slice(-1_000)}`, { cause: error });
+  }
+  return {
+    backend,
+    node,
+    agent,
+    ask: (request) =>
+      ask(request).catch((error: unknown) => {
+        throw new Error(`${backend}, ${JSON.stringify(request)}: ${agent.log().slice(-2_000)}`, {
+          cause: error,
+        });
+      }),
+    async end() {
+      probe.stdin?.end();
+      await processes.end();
+    },
+  };
+}
+
+function converse(probe: ChildProcess) {
+  const lines = createInterface({ input: probe.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error("the probe has ended");
+    return String(value);
+  };
+  return {
+    ready: next(),
+    async ask(request: Request): Promise<number> {
+      probe.stdin?.write(`${JSON.stringify(request)}\n`);
+      const reply = JSON.parse(await next()) as Reply;
+      if ("error" in reply) throw new Error(reply.error);
+      return reply.ms;
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * Who changes and watches the rules from within a node, as a process of its own: Node cannot enter a namespace. It takes a
+ * line of JSON with what to do on stdin and answers with one. The rules are watched over netlink: the kernel tells of
+ * each commit as it happens, and only then is looked whether they are right again.
+ */
+import { createInterface } from "node:readline";
+import { TABLE } from "../src/backend/nftables-sets.ts";
+import { NftablesError } from "../src/nftables/errors.ts";
+import { listenToCommits } from "../src/nftables/events.ts";
+import { type Nftables, openNftables } from "../src/nftables/transport.ts";
+import { command } from "../test/netns/command.ts";
+import { CHAIN } from "../test/netns/iptables.ts";
+import { createVolume } from "../test/netns/volume.ts";
+import { type BackendName, ruleHandles, STANDING } from "./standing.ts";
+
+/** What a probe is asked to do: put a text into the configuration, or change the rules as others do. */
+export type Request =
+  | { readonly do: "learn"; readonly text: string }
+  | { readonly do: "swap"; readonly text: string }
+  | { readonly do: "drift"; readonly kind: string; readonly storm: boolean };
+
+/** Milliseconds until the right rules stood; or why they do not. */
+export type Reply = { readonly ms: number } | { readonly error: string };
+
+/** As long as nobody commits, the agent has nothing more to do. */
+const CALM_MS = 500;
+const DEADLINE_MS = 30_000;
+/** While others commit all the time, the rules are looked at so often. */
+const LOOK_MS = 2;
+const UNSTEADY: readonly string[] = ["EINTR", "ENOENT"];
+
+/** What others do to the rules, each in one commit. */
+const DRIFTS: Readonly<
+  Record<BackendName, Readonly<Record<string, (nftables: Nftables) => Promise<unknown>>>>
+> = {
+  iptables: {
+    "flush our chain": () => iptables("-F", CHAIN),
+    "delete the jump": () => iptables("-D", "POSTROUTING", "1"),
+    "delete one rule": () => iptables("-D", CHAIN, "2"),
+    "nft delete table ip nat": () => nft("delete table ip nat"),
+    "nft flush ruleset": () => nft("flush ruleset"),
+  },
+  nftables: {
+    "flush our chain": () => nft(`flush chain ${ours()} postrouting`),
+    "delete one rule": async (nftables) =>
+      nft(`delete rule ${ours()} postrouting handle ${(await steadily(() => ruleHandles(nftables)))[0]}`),
+    "nft delete table": () => nft(`delete table ${ours()}`),
+    "nft flush ruleset": () => nft("flush ruleset"),
+  },
+};
+
+/** Everything that others do with a backend, by name. */
+export function driftKinds(backend: BackendName): readonly string[] {
+  return Object.keys(DRIFTS[backend]);
+}
+
+/** Serves one agent, whose configuration is a volume that is made here; ends with its stdin. */
+export async function probeChild(backend: BackendName, directory: string): Promise<void> {
+  const volume = createVolume(directory);
+  const nftables = await openNftables();
+  const commits = await hearCommits();
+  const standing = () => steadily(() => STANDING[backend](nftables));
+  const learned = new Map<string, string>();
+  let right = "";
+
+  /** Waits until the right rules stand; returns when the commit was heard that brought them about. */
+  const healed = async (since: number, storm: boolean): Promise<number> => {
+    const deadline = performance.now() + DEADLINE_MS;
+    for (let from = since; ; ) {
+      const at = commits.newest();
+      if (at > from || storm) {
+        from = at;
+        if ((await standing()) === right) return at;
+      }
+      if (performance.now() > deadline) throw new Error(`not right within ${DEADLINE_MS} ms`);
+      await commits.after(from, storm ? LOOK_MS : DEADLINE_MS);
+    }
+  };
+
+  /** Waits until rules stand that are none of these; returns them. */
+  const settled = async (others: ReadonlySet<string>): Promise<string> => {
+    for (const deadline = performance.now() + DEADLINE_MS; performance.now() < deadline; ) {
+      await commits.calm();
+      const found = await standing();
+      if (!others.has(found)) return found;
+    }
+    throw new Error(`no new rules within ${DEADLINE_MS} ms`);
+  };
+
+  const serve = async (request: Request): Promise<number> => {
+    const startedAt = performance.now();
+    switch (request.do) {
+      case "learn":
+        volume.write(request.text);
+        learned.set(request.text, await settled(new Set(["", "no table", ...learned.values()])));
+        return performance.now() - startedAt;
+      case "swap":
+        right = learned.get(request.text) ?? "";
+        volume.write(request.text);
+        return (await healed(startedAt, false)) - startedAt;
+      case "drift": {
+        right = await standing();
+        const drifting = DRIFTS[backend][request.kind]?.(nftables);
+        if (request.storm) {
+          await drifting;
+          return (await healed(startedAt, true)) - startedAt;
+        }
+        // The first commit is theirs.
+        const [drifted] = await Promise.all([commits.after(startedAt, DEADLINE_MS), drifting]);
+        return (await healed(drifted, false)) - drifted;
+      }
+    }
+  };
+
+  process.stdout.write("ready\n");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const reply: Reply = await serve(JSON.parse(line)).then(
+      (ms) => ({ ms }),
+      (error: Error) => ({ error: error.message }),
+    );
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+  }
+  process.exit();
+}
+
+interface Commits {
+  /** When the last one was heard. */
+  readonly newest: () => number;
+  /** Waits for the first one that is heard after a moment, or so long; returns when it was. */
+  readonly after: (moment: number, ms: number) => Promise<number>;
+  /** Waits until there has been none for a while. */
+  readonly calm: () => Promise<void>;
+}
+
+async function hearCommits(): Promise<Commits> {
+  let newest = performance.now();
+  let hear = () => {};
+  const lost = (error: unknown) => {
+    throw error;
+  };
+  const commit = () => {
+    newest = performance.now();
+    hear();
+  };
+  // What is heard keeps the process alive only as long as its stdin does.
+  await listenToCommits(TABLE, { commit, lost });
+  const after = (moment: number, ms: number) =>
+    new Promise<number>((resolve) => {
+      if (newest > moment) return resolve(newest);
+      const timer = setTimeout(() => resolve(newest), ms);
+      hear = () => {
+        clearTimeout(timer);
+        hear = () => {};
+        resolve(newest);
+      };
+    });
+  return {
+    newest: () => newest,
+    after,
+    async calm() {
+      for (let at = performance.now(); ; at = newest) if ((await after(at, CALM_MS)) <= at) return;
+    },
+  };
+}
+
+/** Reads again what others have changed, or removed, while it was read. */
+async function steadily<T>(read: () => Promise<T>): Promise<T> {
+  for (const deadline = performance.now() + DEADLINE_MS; ; ) {
+    try {
+      return await read();
+    } catch (error) {
+      const isUnsteady = error instanceof NftablesError && UNSTEADY.includes(error.code);
+      if (!isUnsteady || performance.now() > deadline) throw error;
+    }
+  }
+}
+
+function ours(): string {
+  return `${TABLE.family} ${TABLE.table}`;
+}
+
+function iptables(...args: string[]): Promise<string> {
+  return command("iptables-nft", ["-w", "5", "-t", "nat", ...args]);
+}
+
+function nft(...lines: string[]): Promise<string> {
+  return command("nft", ["-f", "-"], { stdin: `${lines.join("\n")}\n` });
+}

@@ -1,0 +1,177 @@
+/**
+ * What an operator can see of a running agent: it is told of each pass, and answers over HTTP. Nothing here is asked for
+ * by the loop, and nothing that is asked from outside makes a pass.
+ */
+import { readdirSync } from "node:fs";
+import { keptIntervals } from "../backend/nftables-sets.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import type { Metrics, Readings } from "../observe/metrics.ts";
+import { jsonReply, plainReply, type Reply, type Routes } from "../observe/server.ts";
+import { initialStatus, type PassReport, type Status, statusAfter } from "../observe/status.ts";
+import { createVerdictCounters } from "../observe/verdict-counters.ts";
+import { renderFlagz, renderStatusz } from "../observe/zpages.ts";
+import { renderConfig } from "./config.ts";
+import { type Driver, isFailure } from "./driver.ts";
+import type { Reason } from "./inbox.ts";
+import { createPressureReader } from "./pressure.ts";
+import type { Healing, Outcome } from "./reconcile.ts";
+
+export interface MonitorWorld {
+  readonly build: { readonly version: string; readonly node: string };
+  readonly backend: Status["backend"];
+  readonly driver: Pick<Driver, "counters">;
+  readonly metrics: Metrics;
+  readonly toPorts: readonly PortRange[];
+  /** Each flag's name and printed value. */
+  readonly flags: readonly (readonly [name: string, printed: string])[];
+  /** When the process started, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Milliseconds since 1970, and ones that never jump. */
+  readonly epoch: () => number;
+  readonly now: () => number;
+}
+
+export interface Monitor {
+  readonly report: (outcome: Outcome, reason: Reason) => void;
+  /** Something asks for a pass. */
+  readonly queued: () => void;
+  /** Reads what our rules have counted, which may be lost by a change of them. */
+  readonly sample: () => Promise<void>;
+  readonly routes: Routes;
+}
+
+/** How long a loop may be silent beyond two resync intervals before it is taken for dead: tools may take their deadline. */
+const SILENCE_MS = 120_000;
+
+/** A monitor of an agent that starts now. */
+export function createMonitor(world: MonitorWorld): Monitor {
+  const { build, driver, metrics, startedAt, epoch, now } = world;
+  const verdicts = createVerdictCounters();
+  const pressure = createPressureReader(world.toPorts, now);
+  let status = initialStatus(build.version, world.backend, startedAt);
+  let last: Outcome | undefined;
+  let beat = now();
+  let isReady = false;
+
+  const sample = async () => {
+    try {
+      verdicts.read((await driver.counters?.()) ?? []);
+    } catch (error) {
+      // The next pass says what is wrong.
+      if (!isFailure(error)) throw error;
+    }
+  };
+
+  const routes: Routes = {
+    "/healthz": () => alive(now() - beat, last),
+    "/livez": () => alive(now() - beat, last),
+    "/readyz": () =>
+      isReady
+        ? plainReply(200, "ok\n")
+        : plainReply(503, `not ready: ${status.lastPass?.errors[0] ?? "no pass yet"}\n`),
+    "/metrics": async () => {
+      await sample();
+      const { busiest: _, ...read } = pressure();
+      const { type, body } = await metrics.render({
+        ...read,
+        verdicts: verdicts.totals(),
+        process: ofProcess(startedAt),
+      });
+      return { code: 200, type, body };
+    },
+    "/status": () => jsonReply(status),
+    "/configz": () =>
+      jsonReply({
+        flags: Object.fromEntries(world.flags),
+        source: status.config.source,
+        hash: status.config.hash,
+        config: last?.current === undefined ? null : JSON.parse(renderConfig(last.current)),
+      }),
+    "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
+    "/flagz": () => plainReply(200, renderFlagz(world.flags)),
+  };
+  return {
+    report(outcome, reason) {
+      const pass = describePass(outcome, reason, epoch() - outcome.durationMs);
+      beat = now();
+      last = outcome;
+      isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
+      status = statusAfter(status, pass);
+      metrics.observe(pass);
+    },
+    queued: () => metrics.queued(epoch() / 1000),
+    sample,
+    routes,
+  };
+}
+
+/** A user's bad configuration is no reason to kill the agent: only a loop that stands still is. */
+function alive(silentMs: number, last: Outcome | undefined): Reply {
+  const limit = 2 * (last?.resyncIntervalMs ?? 0) + SILENCE_MS;
+  if (silentMs <= limit) return plainReply(200, "ok\n");
+  return plainReply(500, `the loop stands still: no pass for ${Math.round(silentMs / 1000)} s\n`);
+}
+
+function describePass(outcome: Outcome, reason: Reason, at: number): PassReport {
+  const { config, groups, durationMs, drift, applied, errors, failures, healed } = outcome;
+  return {
+    at,
+    durationMs,
+    reason,
+    drift: drift.length,
+    applied,
+    errors,
+    failures,
+    config: {
+      source: config.source,
+      hash: config.hash,
+      valid: config.problems.length === 0,
+      problems: config.problems,
+      isNew: config.isNew,
+    },
+    rules: groups.map(({ label, rulesets, inForce, changed }) => ({
+      label,
+      inForce,
+      cidrs: rulesets.reduce((sum, { entries }) => sum + entries.length, 0),
+      changed,
+    })),
+    families: groups.flatMap(({ rulesets, inForce }) =>
+      rulesets.map((ruleset) => ({ family: ruleset.family, inForce, ...sizeOf(ruleset) })),
+    ),
+    healed: healed.flatMap(describeHealing),
+  };
+}
+
+interface Size {
+  readonly cidrs: number;
+  readonly intervals: number;
+}
+
+const sizes = new WeakMap<Ruleset, Size>();
+
+/** How much a ruleset keeps; counted once, since a list may be long and passes many. */
+function sizeOf(ruleset: Ruleset): Size {
+  const known = sizes.get(ruleset);
+  if (known !== undefined) return known;
+  const cidrs = ruleset.entries.filter(({ verdict }) => verdict === "return").length;
+  const size = { cidrs, intervals: keptIntervals(ruleset).length };
+  sizes.set(ruleset, size);
+  return size;
+}
+
+/** Whoever committed last of those who may have done it. */
+function describeHealing({ drift, testimony }: Healing): PassReport["healed"] {
+  const process = testimony?.commits.at(-1)?.process ?? "unknown";
+  return drift.map(({ kind }) => ({ kind, process, count: 1 }));
+}
+
+function ofProcess(startedAt: number): Readings["process"] {
+  const { user, system } = process.cpuUsage();
+  return {
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    startedAtSeconds: startedAt / 1000,
+    openFds: readdirSync("/proc/self/fd").length,
+  };
+}

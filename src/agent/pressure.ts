@@ -1,0 +1,73 @@
+/** What SNAT does to this node's connections, read when somebody asks, within bounds. */
+import { readFileSync } from "node:fs";
+import { type Busiest, findBusiest, parseConntrackCounters } from "../core/conntrack-stats.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { Readings } from "../observe/metrics.ts";
+import { sampleList } from "./connections.ts";
+
+export type Pressure = Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> & {
+  readonly busiest?: Busiest;
+};
+
+/** Of the kernel's list, some 1,500 entries: 2 ms to make and 2 to read. */
+const SAMPLE_BYTES = 256 * 1024;
+/** So often at most: a hundredth of a percent of a processor. */
+const SAMPLE_EVERY_MS = 30_000;
+
+/** The ports that the kernel chooses from for a source port of 1024 and above (net/netfilter/nf_nat_core.c). */
+const KERNEL_PORTS = 65_535 - 1_024 + 1;
+
+/** What reads the pressure; `toPorts` are the source ports that may be used, none meaning that the kernel chooses. */
+export function createPressureReader(toPorts: readonly PortRange[], now: () => number): () => Pressure {
+  const ports = toPorts.reduce((sum, { first, last }) => sum + Number(last - first) + 1, 0) || KERNEL_PORTS;
+  let sampledAt = Number.NEGATIVE_INFINITY;
+  let busiest: Busiest | undefined;
+  return () => {
+    const conntrack = readTable();
+    const counters = readText("/proc/net/stat/nf_conntrack");
+    if (conntrack !== undefined && now() - sampledAt >= SAMPLE_EVERY_MS) {
+      sampledAt = now();
+      busiest = sample(conntrack.entries);
+    }
+    return {
+      ...(conntrack && { conntrack }),
+      ...(counters && { conntrackCounters: namedCounters(counters) }),
+      ...(conntrack && { snatPortShare: Math.min(1, (busiest?.connections ?? 0) / ports) }),
+      ...(busiest && { busiest }),
+    };
+  };
+}
+
+function namedCounters(text: string): NonNullable<Pressure["conntrackCounters"]> {
+  const counters = new Map(Object.entries(parseConntrackCounters(text)));
+  const of = (name: string) => counters.get(name) ?? 0;
+  return { insertFailed: of("insert_failed"), drop: of("drop"), earlyDrop: of("early_drop") };
+}
+
+function readTable(): Pressure["conntrack"] {
+  const [entries, limit] = ["count", "max"].map((name) =>
+    readText(`/proc/sys/net/netfilter/nf_conntrack_${name}`),
+  );
+  if (entries === undefined || limit === undefined) return undefined;
+  return { entries: Number(entries), limit: Number(limit) };
+}
+
+/** A kernel without the list has no sample. */
+function sample(entries: number): Busiest | undefined {
+  try {
+    const { lines, isWhole } = sampleList(SAMPLE_BYTES);
+    const share = isWhole ? 1 : Math.min(1, lines.length / Math.max(entries, lines.length));
+    return findBusiest(lines, share);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined if the kernel does not show it: conntrack may not be loaded yet. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * The monitor of a running agent and its HTTP server, as `run` uses them. Loaded when the first pass is over, so that rules
+ * are in force no later for it; switched off, they cost nothing.
+ */
+import type { Choice } from "../agent/choose.ts";
+import { systemClock } from "../agent/clock.ts";
+import type { Monitor, MonitorWorld } from "../agent/monitor.ts";
+import type { Logger } from "../observe/log.ts";
+import { VERSION } from "./version.ts";
+
+interface Monitored extends Pick<MonitorWorld, "driver" | "toPorts" | "flags"> {
+  /** Where it is served; empty: nowhere. */
+  readonly address: string;
+  readonly choice: Extract<Choice, { ok: true }>;
+  readonly log: Logger;
+}
+
+/** A monitor that is loaded when it is first used; undefined if it is switched off. */
+export function createMonitoring(
+  monitored: Monitored,
+  signal: AbortSignal,
+): Pick<Monitor, "report" | "queued" | "sample"> | undefined {
+  if (monitored.address === "") return undefined;
+  let loading: Promise<Monitor> | undefined;
+  const using = (use: (monitor: Monitor) => void) => {
+    loading ??= load(monitored, signal);
+    void loading.then(use);
+  };
+  return {
+    report: (outcome, reason) => using((monitor) => monitor.report(outcome, reason)),
+    queued: () => using((monitor) => monitor.queued()),
+    sample: async () => (await loading)?.sample(),
+  };
+}
+
+async function load({ address, choice, log, ...world }: Monitored, signal: AbortSignal): Promise<Monitor> {
+  const { createMonitor } = await import("../agent/monitor.ts");
+  const { createMetrics } = await import("../observe/metrics.ts");
+  const { serve } = await import("../observe/server.ts");
+  const build = { version: VERSION, node: process.version };
+  const monitor = createMonitor({
+    ...world,
+    build,
+    backend: { name: choice.name, why: choice.why },
+    metrics: createMetrics({ ...build, backend: choice.name }),
+    startedAt: performance.timeOrigin,
+    epoch: () => performance.timeOrigin + performance.now(),
+    now: systemClock.now,
+  });
+  void serve(address, monitor.routes, { log, sleep: systemClock.sleep }, signal);
+  return monitor;
+}

@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { createMetrics, type Readings, SERIES } from "./metrics.ts";
+import type { PassReport } from "./status.ts";
+
+const PASS: PassReport = {
+  at: 1_000_000,
+  durationMs: 3,
+  reason: "start",
+  drift: 0,
+  applied: 1,
+  errors: [],
+  failures: [],
+  config: { source: "/c", hash: "ab", valid: true, problems: [], isNew: true },
+  rules: [],
+  families: [{ family: "IPv4", inForce: true, cidrs: 4, intervals: 3 }],
+  healed: [],
+};
+const PROCESS = { cpuSeconds: 1.5, residentBytes: 50e6, startedAtSeconds: 7, openFds: 20 };
+const READINGS: Readings = {
+  verdicts: [
+    { family: "IPv4", verdict: "keep", packets: 5, bytes: 300 },
+    { family: "IPv4", verdict: "masquerade", packets: 2, bytes: 120 },
+  ],
+  conntrack: { entries: 10, limit: 100 },
+  conntrackCounters: { insertFailed: 1, drop: 2, earlyDrop: 3 },
+  snatPortShare: 0.25,
+  process: PROCESS,
+};
+
+const metrics = () => createMetrics({ version: "v1", node: "v24", backend: "nftables" });
+
+/** The samples that are exposed, without comments. */
+async function samples(of: ReturnType<typeof metrics>, readings: Readings = READINGS): Promise<string[]> {
+  const { body } = await of.render(readings);
+  return body.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+test("a pass and what is read, but for the histogram", async () => {
+  const of = metrics();
+  of.observe(PASS);
+  of.queued(12);
+  expect((await samples(of)).filter((line) => !line.includes("duration_seconds_"))).toMatchInlineSnapshot(`
+    [
+      "ip_masq_agent_sync_rules_last_timestamp_seconds 1000.003",
+      "ip_masq_agent_sync_rules_last_queued_timestamp_seconds 12",
+      "ip_masq_agent_config_valid 1",
+      "ip_masq_agent_config_info{hash="ab",source="/c"} 1",
+      "ip_masq_agent_config_reloads_total{result="success"} 1",
+      "ip_masq_agent_rules_in_force{ip_family="IPv4"} 1",
+      "ip_masq_agent_exempt_cidrs{ip_family="IPv4"} 4",
+      "ip_masq_agent_cidr_set_intervals{ip_family="IPv4"} 3",
+      "ip_masq_agent_build_info{version="v1",node="v24",backend="nftables"} 1",
+      "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="keep"} 5",
+      "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="masquerade"} 2",
+      "ip_masq_agent_verdict_bytes_total{ip_family="IPv4",verdict="keep"} 300",
+      "ip_masq_agent_verdict_bytes_total{ip_family="IPv4",verdict="masquerade"} 120",
+      "ip_masq_agent_conntrack_entries 10",
+      "ip_masq_agent_conntrack_limit 100",
+      "ip_masq_agent_snat_port_share 0.25",
+      "ip_masq_agent_conntrack_insert_failed_total 1",
+      "ip_masq_agent_conntrack_drop_total 2",
+      "ip_masq_agent_conntrack_early_drop_total 3",
+      "process_cpu_seconds_total 1.5",
+      "process_resident_memory_bytes 50000000",
+      "process_start_time_seconds 7",
+      "process_open_fds 20",
+    ]
+  `);
+});
+
+test("every series of the table is exposed, in the text format", async () => {
+  const of = metrics();
+  of.observe({ ...PASS, failures: ["tool"], healed: [{ kind: "missing", process: "nft", count: 1 }] });
+  const { type, body } = await of.render(READINGS);
+  expect(type).toContain("text/plain");
+  const exposed = [...body.matchAll(/^# TYPE ip_masq_agent_(\S+)/gm)].map(([, name]) => name);
+  expect(exposed.sort()).toEqual(Object.keys(SERIES).sort());
+  for (const name of exposed) expect(body).toMatch(new RegExp(`^ip_masq_agent_${name}(_bucket)?[{ ]`, "m"));
+});
+
+test("what the kernel does not tell has no sample", async () => {
+  const lines = await samples(metrics(), { verdicts: [], process: PROCESS });
+  expect(lines.filter((line) => /verdict_|conntrack_|snat_/.test(line))).toEqual([]);
+});
+
+test("counters that are kept elsewhere are shown as they are, again and again", async () => {
+  const of = metrics();
+  await samples(of);
+  const lines = await samples(of, {
+    ...READINGS,
+    conntrackCounters: { insertFailed: 9, drop: 2, earlyDrop: 3 },
+  });
+  expect(lines).toContain("ip_masq_agent_conntrack_insert_failed_total 9");
+  expect(lines).toContain('ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="keep"} 5');
+  expect(lines).toContain("process_cpu_seconds_total 1.5");
+});
+
+describe("the configuration", () => {
+  test("a bad one is counted, and the good one's digest stays", async () => {
+    const of = metrics();
+    of.observe(PASS);
+    of.observe({
+      ...PASS,
+      errors: ["bad"],
+      failures: ["config"],
+      config: { source: "/c", hash: "cd", valid: false, problems: ["bad"], isNew: true },
+    });
+    const lines = await samples(of);
+    expect(lines).toContain("ip_masq_agent_config_valid 0");
+    expect(lines).toContain('ip_masq_agent_config_info{hash="ab",source="/c"} 1');
+    expect(lines).toContain('ip_masq_agent_config_reloads_total{result="success"} 1');
+    expect(lines).toContain('ip_masq_agent_config_reloads_total{result="failure"} 1');
+    expect(lines).toContain('ip_masq_agent_sync_failures_total{reason="config"} 1');
+  });
+
+  test("another one has one sample only", async () => {
+    const of = metrics();
+    of.observe(PASS);
+    of.observe({ ...PASS, config: { ...PASS.config, hash: "cd" } });
+    expect((await samples(of)).filter((line) => line.includes("config_info"))).toEqual([
+      'ip_masq_agent_config_info{hash="cd",source="/c"} 1',
+    ]);
+  });
+});
+
+test("there are never more than so many processes", async () => {
+  const of = metrics();
+  for (let i = 0; i < 500; i++)
+    of.observe({ ...PASS, healed: [{ kind: "missing", process: `p${i}`, count: 1 }] });
+  const lines = (await samples(of)).filter((line) => line.includes("drift_healed_total"));
+  expect(lines).toHaveLength(21);
+  expect(lines).toContain('ip_masq_agent_drift_healed_total{kind="missing",process="others"} 480');
+});
+
+test("a name cannot break out of its label", async () => {
+  const of = metrics();
+  of.observe({ ...PASS, healed: [{ kind: "missing", process: 'a"} 1\nevil', count: 1 }] });
+  expect((await samples(of)).filter((line) => line.startsWith("evil"))).toEqual([]);
+});

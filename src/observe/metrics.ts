@@ -1,0 +1,216 @@
+/**
+ * The agent's series, on prom-client. Named after kube-proxy's where they mean the same (pkg/proxy/metrics of
+ * k8s.io/kubernetes), so that dashboards need only another prefix.
+ */
+import Counter from "prom-client/lib/counter.js";
+import Gauge from "prom-client/lib/gauge.js";
+import Histogram from "prom-client/lib/histogram.js";
+import Registry from "prom-client/lib/registry.js";
+import type { PassReport } from "./status.ts";
+
+const PREFIX = "ip_masq_agent_";
+
+/** kube-proxy's buckets: 1 ms, doubled 14 times. */
+const BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
+
+/** What is counted of packets by the kernel, in all since the agent runs. */
+export interface VerdictTotals {
+  readonly family: string;
+  readonly verdict: "keep" | "masquerade";
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** What is read when somebody asks. What the kernel does not tell is absent. */
+export interface Readings {
+  readonly verdicts: readonly VerdictTotals[];
+  readonly conntrack?: { readonly entries: number; readonly limit: number };
+  readonly conntrackCounters?: {
+    readonly insertFailed: number;
+    readonly drop: number;
+    readonly earlyDrop: number;
+  };
+  /** From 0 to 1. */
+  readonly snatPortShare?: number;
+  readonly process: {
+    readonly cpuSeconds: number;
+    readonly residentBytes: number;
+    readonly startedAtSeconds: number;
+    readonly openFds: number;
+  };
+}
+
+export interface Metrics {
+  /** Takes note of a pass. */
+  readonly observe: (pass: PassReport) => void;
+  /** Takes note of something that asks for a pass, in seconds since 1970. */
+  readonly queued: (atSeconds: number) => void;
+  /** The exposition, with readings of this moment. */
+  readonly render: (readings: Readings) => Promise<{ readonly type: string; readonly body: string }>;
+}
+
+/** The help of each series, by name. One table, so that documents can be compared with it. */
+export const SERIES = {
+  sync_rules_duration_seconds: "How long passes took that look at the rules and put them right.",
+  sync_rules_last_timestamp_seconds: "When the last pass without an error ended.",
+  sync_rules_last_queued_timestamp_seconds: "When a pass was asked for last.",
+  sync_failures_total: "Failures of passes by reason: config, source, tool, nftables, netlink, refused.",
+  config_valid:
+    "Whether the configuration that was read last is good (1), or the one before is in force (0).",
+  config_info: "The configuration in force: a digest of its text, and where it was read.",
+  config_reloads_total: "How often a new text was read, by result: success or failure.",
+  rules_in_force: "Whether the rules of a family were found in force, or brought in force, by the last pass.",
+  drift_healed_total: "Differences that others had made and the agent put right, by kind and process.",
+  exempt_cidrs: "Entries whose destinations keep the pod's address, link-local included.",
+  cidr_set_intervals: "Intervals of addresses that those entries come to.",
+  verdict_packets_total: "First packets of connections by what was decided: keep or masquerade.",
+  verdict_bytes_total: "Bytes of the first packets of connections by what was decided: keep or masquerade.",
+  build_info: "The agent's version, Node's, and the backend.",
+  conntrack_entries: "Connections in the kernel's table.",
+  conntrack_limit: "How many it can hold.",
+  conntrack_insert_failed_total:
+    "Connections that failed since no unique source was left for them, or two packets raced.",
+  conntrack_drop_total: "Packets dropped since the table was full.",
+  conntrack_early_drop_total: "Connections dropped to make room for new ones.",
+  snat_port_share:
+    "Share of the source ports that are in use towards the busiest destination, from a sample.",
+} as const;
+
+type Name = keyof typeof SERIES;
+
+/** The series of an agent with this build. */
+export function createMetrics(build: { version: string; node: string; backend: string }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
+    name: PREFIX + name,
+    help: SERIES[name],
+    labelNames,
+    registers,
+  });
+  const counter = <Label extends string>(name: Name, ...labels: Label[]) =>
+    new Counter(options(name, ...labels));
+  const gauge = <Label extends string>(name: Name, ...labels: Label[]) => new Gauge(options(name, ...labels));
+  const duration = new Histogram({ ...options("sync_rules_duration_seconds"), buckets: BUCKETS });
+  const last = gauge("sync_rules_last_timestamp_seconds");
+  const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
+  const failures = counter("sync_failures_total", "reason");
+  const configValid = gauge("config_valid");
+  const configInfo = gauge("config_info", "hash", "source");
+  const reloads = counter("config_reloads_total", "result");
+  const inForce = gauge("rules_in_force", "ip_family");
+  const healed = counter("drift_healed_total", "kind", "process");
+  const cidrs = gauge("exempt_cidrs", "ip_family");
+  const intervals = gauge("cidr_set_intervals", "ip_family");
+  gauge("build_info", "version", "node", "backend").set(build, 1);
+  const bounded = boundNames();
+  const renderReadings = createReadings(registry, counter, gauge);
+  return {
+    observe(pass) {
+      duration.observe(pass.durationMs / 1000);
+      if (pass.errors.length === 0) last.set((pass.at + pass.durationMs) / 1000);
+      for (const reason of pass.failures) failures.inc({ reason });
+      if (pass.config !== undefined) {
+        const { valid, hash, source, isNew } = pass.config;
+        configValid.set(valid ? 1 : 0);
+        if (isNew) reloads.inc({ result: valid ? "success" : "failure" });
+        if (valid && hash !== null) {
+          configInfo.reset();
+          configInfo.set({ hash, source }, 1);
+        }
+      }
+      for (const family of pass.families) {
+        const labels = { ip_family: family.family };
+        inForce.set(labels, family.inForce ? 1 : 0);
+        cidrs.set(labels, family.cidrs);
+        intervals.set(labels, family.intervals);
+      }
+      for (const { kind, process, count } of pass.healed)
+        healed.inc({ kind, process: bounded(process) }, count);
+    },
+    queued: (at) => lastQueued.set(at),
+    async render(readings) {
+      renderReadings(readings);
+      return { type: registry.contentType, body: await registry.metrics() };
+    },
+  };
+}
+
+/** As many processes have a series of their own; the rest share one, whatever they call themselves. */
+const PROCESSES_AT_MOST = 20;
+
+function boundNames(): (name: string) => string {
+  const known = new Set<string>();
+  return (name) => {
+    if (known.size < PROCESSES_AT_MOST) known.add(name);
+    return known.has(name) ? name : "others";
+  };
+}
+
+type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
+
+/** Series whose values are read when somebody asks for them. */
+function createReadings(
+  registry: Registry,
+  counter: Maker<Counter<string>>,
+  gauge: Maker<Gauge<string>>,
+): (readings: Readings) => void {
+  const packets = counter("verdict_packets_total", "ip_family", "verdict");
+  const bytes = counter("verdict_bytes_total", "ip_family", "verdict");
+  const entries = gauge("conntrack_entries");
+  const limit = gauge("conntrack_limit");
+  const share = gauge("snat_port_share");
+  const insertFailed = counter("conntrack_insert_failed_total");
+  const drop = counter("conntrack_drop_total");
+  const earlyDrop = counter("conntrack_early_drop_total");
+  const ofProcess = processSeries(registry);
+  return ({ verdicts, conntrack, conntrackCounters, snatPortShare, process }) => {
+    for (const one of verdicts) {
+      const labels = { ip_family: one.family, verdict: one.verdict };
+      raise(packets, one.packets, labels);
+      raise(bytes, one.bytes, labels);
+    }
+    show(entries, conntrack?.entries);
+    show(limit, conntrack?.limit);
+    show(share, snatPortShare);
+    raise(insertFailed, conntrackCounters?.insertFailed);
+    raise(drop, conntrackCounters?.drop);
+    raise(earlyDrop, conntrackCounters?.earlyDrop);
+    ofProcess(process);
+  };
+}
+
+/** The series that every client library has, without a prefix (prometheus.io/docs/instrumenting/writing_clientlibs). */
+function processSeries(registry: Registry): (process: Readings["process"]) => void {
+  const registers = [registry];
+  const of = (name: string, help: string) => ({ name, help, registers });
+  const cpu = new Counter(of("process_cpu_seconds_total", "User and system processor time in seconds."));
+  const resident = new Gauge(of("process_resident_memory_bytes", "Resident memory in bytes."));
+  const start = new Gauge(
+    of("process_start_time_seconds", "When the process started, in seconds since 1970."),
+  );
+  const fds = new Gauge(of("process_open_fds", "Open file descriptors."));
+  return ({ cpuSeconds, residentBytes, startedAtSeconds, openFds }) => {
+    raise(cpu, cpuSeconds);
+    resident.set(residentBytes);
+    start.set(startedAtSeconds);
+    fds.set(openFds);
+  };
+}
+
+/** Sets a counter to what is counted elsewhere. What is not told has no sample. */
+function raise(
+  counter: Counter<string>,
+  total: number | undefined,
+  labels: Record<string, string> = {},
+): void {
+  if (Object.keys(labels).length === 0) counter.reset();
+  else counter.remove(labels);
+  if (total === undefined) counter.remove();
+  else counter.inc(labels, total);
+}
+
+function show(gauge: Gauge<string>, value: number | undefined): void {
+  if (value === undefined) gauge.remove();
+  else gauge.set(value);
+}

@@ -1,0 +1,40 @@
+/** A lab whose agent is scraped: where it serves, the Prometheus with our alerts, and somebody who flushes its chains. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "vitest";
+import { bothFamilies, describeKernel } from "../netns/fixture.ts";
+import { CHAIN } from "../netns/iptables.ts";
+import type { Lab } from "../netns/lab.ts";
+import { NODE } from "../netns/topology.ts";
+import { deployed } from "./deploy.ts";
+import { FOUND, type Prometheus, startPrometheus } from "./prometheus.ts";
+
+/** For the agent's --http-address: not the loopback, as on a node that is scraped. */
+export const ADDRESS = `${NODE.IPv4}:10279`;
+
+/** Tests that need Prometheus in a lab. */
+export const describePrometheusInLab = FOUND ? describeKernel : describe.skip;
+
+/**
+ * Prometheus with the alerts, where three minutes are three seconds: it looks each second, and agents resync more often
+ * than once a minute. Each address is taken for a node of its own.
+ */
+export async function scrape(lab: Lab, addresses: readonly string[] = [ADDRESS]): Promise<Prometheus> {
+  const rules = join(lab.directory, "alerts.yaml");
+  const text = readFileSync(deployed("alerts.yaml"), "utf8");
+  writeFileSync(rules, text.replace("> 180", "> 3").replace("[3m]", "[3s]"));
+  const targets = addresses.map((address, i) => ({
+    targets: [address],
+    labels: { node: `node-${i + 1}`, namespace: "kube-system", pod: `agent-${i + 1}` },
+  }));
+  return startPrometheus(lab, {
+    global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
+    scrape_configs: [{ job_name: "ip-masq-agent", static_configs: targets }],
+    rule_files: [rules],
+  });
+}
+
+/** Somebody flushes the agent's chains. */
+export async function flush(lab: Lab): Promise<void> {
+  await Promise.all(bothFamilies(lab, "nft").map(({ run }) => run("-F", CHAIN)));
+}

@@ -1,0 +1,61 @@
+/** What a process takes of the machine, from /proc. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+export interface Memory {
+  readonly residentMb: number;
+  readonly anonymousMb: number;
+}
+
+/** Processor milliseconds of all threads of a process so far, to the nanosecond of the scheduler. */
+export function processorMs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const spent = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8"));
+  return spent.reduce((sum, text) => sum + Number(text.split(" ")[0]), 0) / 1e6;
+}
+
+/** Processor milliseconds of its children that have ended, in steps of 10. */
+export function childrenMs(pid: number): number {
+  // The name, in parentheses, may hold anything; the fields behind it are numbered from 3.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+  return (Number(fields[16 - 3]) + Number(fields[17 - 3])) * 10;
+}
+
+/** Its memory now. */
+export function memoryOf(pid: number): Memory {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  const megabytes = (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]) / 1024;
+  return { residentMb: megabytes("Rss"), anonymousMb: megabytes("Anonymous") };
+}
+
+/** What its descriptors lead to, such as `socket` or a file's path. */
+export function descriptorsOf(pid: number): readonly string[] {
+  const directory = `/proc/${pid}/fd`;
+  return readdirSync(directory).flatMap((fd) => {
+    try {
+      return [readlinkSync(`${directory}/${fd}`).replace(/:\[\d+\]$/, "")];
+    } catch {
+      // Closed since it was listed.
+      return [];
+    }
+  });
+}
+
+/** Its children, those that have ended and were not waited for among them: process id and name. */
+export function childrenOf(pid: number): readonly string[] {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const pids = threads.flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
+  );
+  return pids.map((child) => `${child} ${nameOf(child)}`);
+}
+
+function nameOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "(ended)";
+  }
+}
