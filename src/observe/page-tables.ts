@@ -30,27 +30,38 @@ export function renderCounters(counters: readonly Counter[] | undefined): Html {
     COUNTERS_AT_MOST,
     row,
     moreRows(3),
-  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s; local: to the node itself.</p>`;
+  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s${
+    counters.some(({ verdict }) => verdict === "local") ? "; local: to the node itself" : ""
+  }.</p>`;
 }
 
 export function renderPressure(pressure: Pressure | undefined): Html {
-  if (pressure === undefined) return html`<p>Not measured.</p>`;
-  const { entries, limit, insertFailed, drop, earlyDrop, busiest } = pressure;
-  const share = limit > 0 ? entries / limit : 0;
+  const { conntrack, conntrackCounters, snatPortShare, busiest } = pressure ?? {};
+  if (conntrack === undefined && conntrackCounters === undefined) return html`<p>Not measured.</p>`;
+  return html`<dl>
+<dt>Connections tracked</dt><dd>${conntrack === undefined ? "not known" : renderTracked(conntrack)}</dd>
+<dt>Busiest destination</dt><dd>${
+    busiest === undefined || snatPortShare === undefined
+      ? "none in the sample"
+      : html`${meter("Source ports in use towards the busiest destination", snatPortShare)}<code>${endpointText(busiest)}</code> takes ${percentText(snatPortShare)} of the source ports`
+  }</dd>
+<dt>Connections lost</dt><dd>${conntrackCounters === undefined ? "not known" : renderLost(conntrackCounters)}</dd>
+</dl>`;
+}
+
+function renderTracked({ entries, limit }: NonNullable<Pressure["conntrack"]>): Html {
+  if (limit === 0) return html`${groupedDigits(entries)}, without a limit`;
+  const share = entries / limit;
+  return html`${meter("Connections tracked, of the limit", share)}${groupedDigits(entries)} of ${groupedDigits(limit)} (${percentText(share)})`;
+}
+
+function renderLost({ insertFailed, drop, earlyDrop }: NonNullable<Pressure["conntrackCounters"]>): Html {
   const lost = [
     ["not inserted", insertFailed],
     ["dropped", drop],
     ["dropped early", earlyDrop],
   ] as const;
-  return html`<dl>
-<dt>Connections tracked</dt><dd>${meter("Connections tracked, of the limit", share)}${groupedDigits(entries)} ${limit > 0 ? `of ${groupedDigits(limit)} (${percentText(share)})` : "(no limit)"}</dd>
-<dt>Busiest destination</dt><dd>${
-    busiest === undefined
-      ? "none sampled"
-      : html`${meter("Source ports in use towards the busiest destination", busiest.share)}<code>${endpointText(busiest)}</code> uses ${percentText(busiest.share)} of the source ports`
-  }</dd>
-<dt>Connections lost</dt><dd>${lost.map(([what, count]) => html`<span class="${count > 0 ? "lost" : "fine"}">${groupedDigits(count)} ${what}</span>`)}</dd>
-</dl>`;
+  return html`${lost.map(([what, count]) => html`<span class="${count > 0 ? "lost" : "fine"}">${groupedDigits(count)} ${what}</span>`)}`;
 }
 
 function endpointText({ address, port, protocol }: NonNullable<Pressure["busiest"]>): string {

@@ -72,6 +72,17 @@ test("one family alone, and one that keeps nothing", () => {
   expect(nothingKept.match(/Nothing is kept: every destination is masqueraded/g)).toHaveLength(2);
 });
 
+test("of the pressure, what the kernel tells", () => {
+  const said = (pressure: PageView["pressure"]) =>
+    textOf(renderPage({ ...HEALTHY, ...(pressure && { pressure }) }), "pressure").replace(/^.*ports /, "");
+  expect(said({})).toMatch(/Not measured\.$/);
+  expect(said({ conntrack: { entries: 7, limit: 0 } })).toContain("7, without a limit");
+  const counters = { insertFailed: 1, drop: 0, earlyDrop: 0 };
+  const text = said({ conntrackCounters: counters });
+  expect(text).toContain("Connections tracked not known Busiest destination none in the sample");
+  expect(text).toContain("1 not inserted");
+});
+
 test("others' names are text, wherever they stand", () => {
   const page = renderPage(hostile(30));
   const tags = new Set([...page.matchAll(/<([a-z]+)/g)].map(([, tag]) => tag));

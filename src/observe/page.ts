@@ -2,6 +2,7 @@
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
+import type { Readings } from "./metrics.ts";
 import { renderSpace } from "./page-map.ts";
 import { STYLE } from "./page-style.ts";
 import { renderCounters, renderHealed, renderPasses, renderPressure, renderRules } from "./page-tables.ts";
@@ -49,21 +50,10 @@ export interface Healed {
   readonly culprit: { readonly process: string; readonly pid: number } | null;
 }
 
-/** What SNAT does to the node. */
-export interface Pressure {
-  readonly entries: number;
-  /** Zero: there is none. */
-  readonly limit: number;
-  readonly insertFailed: number;
-  readonly drop: number;
-  readonly earlyDrop: number;
-  /** The destination that most source ports are in use towards; `share` is of the range of ports, 0 to 1. */
-  readonly busiest?: {
-    readonly address: string;
-    readonly port: number;
-    readonly protocol: string;
-    readonly share: number;
-  };
+/** What SNAT does to the node, as far as the kernel tells. */
+export interface Pressure extends Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> {
+  /** The destination that most source ports are in use towards. */
+  readonly busiest?: { readonly address: string; readonly port: number; readonly protocol: string };
 }
 
 const PROBLEMS_AT_MOST = 20;
@@ -144,7 +134,7 @@ function renderConfig({ source, hash, valid, problems, loadedAt }: Status["confi
     html`<dl>
 <dt>Source</dt><dd><code>${source}</code></dd>
 <dt>State</dt><dd>${state}</dd>
-<dt>SHA-256</dt><dd>${hash === null ? "none" : html`<code>${hash}</code>`}</dd>
+<dt>Digest</dt><dd>${hash === null ? "none" : html`<code>${hash}</code>`}</dd>
 </dl>${renderTexts("Problems", problems)}`,
   );
 }

@@ -86,12 +86,10 @@ export const HEALTHY: PageView = {
     { at: "2026-11-25T01:57:07.000Z", where: "chain IP-MASQ-AGENT", kind: "missing", culprit: null },
   ],
   pressure: {
-    entries: 41_230,
-    limit: 262_144,
-    insertFailed: 0,
-    drop: 0,
-    earlyDrop: 0,
-    busiest: { address: "203.0.113.7", port: 443, protocol: "tcp", share: 0.1834 },
+    conntrack: { entries: 41_230, limit: 262_144 },
+    conntrackCounters: { insertFailed: 0, drop: 0, earlyDrop: 0 },
+    snatPortShare: 0.1834,
+    busiest: { address: "203.0.113.7", port: 443, protocol: "tcp" },
   },
 };
 
@@ -118,12 +116,10 @@ export const IN_TROUBLE: PageView = {
   },
   passes: [pass(0, { errors: [REFUSED], reason: "retry" }), ...PASSES.slice(1)],
   pressure: {
-    entries: 257_100,
-    limit: 262_144,
-    insertFailed: 18_220,
-    drop: 3,
-    earlyDrop: 91,
-    busiest: { address: "2001:db8::1428:57ab", port: 443, protocol: "tcp", share: 0.961 },
+    conntrack: { entries: 257_100, limit: 262_144 },
+    conntrackCounters: { insertFailed: 18_220, drop: 3, earlyDrop: 91 },
+    snatPortShare: 0.961,
+    busiest: { address: "2001:db8::1428:57ab", port: 443, protocol: "tcp" },
   },
 };
 
@@ -185,12 +181,10 @@ export function hostile(length: number): PageView {
       culprit: { process: HOSTILE, pid: i },
     })),
     pressure: {
-      entries: 1e9,
-      limit: 1e9,
-      insertFailed: 1e12,
-      drop: 1e12,
-      earlyDrop: 1e12,
-      busiest: { address: HOSTILE, port: 65_535, protocol: HOSTILE, share: 1.5 },
+      conntrack: { entries: 1e9, limit: 1e9 },
+      conntrackCounters: { insertFailed: 1e12, drop: 1e12, earlyDrop: 1e12 },
+      snatPortShare: 1.5,
+      busiest: { address: HOSTILE, port: 65_535, protocol: HOSTILE },
     },
   };
 }
