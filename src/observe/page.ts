@@ -31,7 +31,7 @@ export interface PageView {
 
 /** What the kernel has counted for a verdict, or for one of its rules or sets. */
 export interface Counter {
-  readonly family: Family;
+  readonly family: string;
   /** `keep`, `masquerade`, `local` */
   readonly verdict: string;
   /** The rule or set, if there are several of a verdict. */
