@@ -25,6 +25,7 @@ import { IDLE_FULL, IDLE_SHORT, measureIdle } from "./idle.ts";
 import { probeChild } from "./probe.ts";
 import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
+import { measureScrapes } from "./scrape.ts";
 import { senderChild } from "./sender.ts";
 import type { BackendName } from "./standing.ts";
 import { measureStart } from "./start.ts";
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
   if (root && wanted("react")) await measureReactions(node, count("--trials", full ? 200 : 40));
   if (root && wanted("idle")) await measureIdle(node, full ? IDLE_FULL : IDLE_SHORT);
   if (root && wanted("storm")) await measureStorms(node, count("--seconds", full ? 60 : 15));
+  if (root && wanted("scrape")) await measureScrapes(node);
   if (root && wanted("rules")) await measureRules(node, extentOf(full, sizes()));
 }
 

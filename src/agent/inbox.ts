@@ -24,8 +24,8 @@ export interface Inbox {
 
 const ALWAYS = () => true;
 
-/** An inbox in which nothing is; `onRequest` is told of each request. */
-export function createInbox({ sleep }: Pick<Clock, "sleep">, onRequest = () => {}): Inbox {
+/** An inbox in which nothing is. */
+export function createInbox({ sleep }: Pick<Clock, "sleep">): Inbox {
   const requests = new Map<Request, () => boolean>();
   let wake = () => {};
   const due = (only: Request | undefined): Request | undefined => {
@@ -37,7 +37,6 @@ export function createInbox({ sleep }: Pick<Clock, "sleep">, onRequest = () => {
   };
   return {
     request(reason, isDue = ALWAYS) {
-      onRequest();
       requests.set(reason, isDue);
       wake();
     },

@@ -15,6 +15,8 @@ export interface LoopOptions {
   readonly watch: boolean;
   readonly random: () => number;
   readonly inbox: Inbox;
+  /** Told when a pass begins. */
+  readonly begin?: () => void;
   /** Told of each pass, why it ran, and how far healing is slowed down because somebody fights. */
   readonly report?: (outcome: Outcome, reason: Reason, fightMs: number) => void;
 }
@@ -22,7 +24,7 @@ export interface LoopOptions {
 /** Runs passes until `signal` is aborted. */
 export async function runLoop(
   reconcile: () => Promise<Outcome>,
-  { watch, random, inbox, report }: LoopOptions,
+  { watch, random, inbox, begin, report }: LoopOptions,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
@@ -31,6 +33,7 @@ export async function runLoop(
   let reason: Reason = "start";
   while (!signal.aborted) {
     inbox.clear();
+    begin?.();
     const outcome = await reconcile().catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });

@@ -34,7 +34,7 @@ export interface MonitorWorld {
 
 export interface Monitor {
   readonly report: (outcome: Outcome, reason: Reason) => void;
-  /** Something asks for a pass. */
+  /** A pass begins. */
   readonly queued: () => void;
   /** Reads what our rules have counted, which may be lost by a change of them. */
   readonly sample: () => Promise<void>;

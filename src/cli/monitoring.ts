@@ -12,6 +12,7 @@ interface Monitored extends Pick<MonitorWorld, "driver" | "toPorts" | "flags"> {
   /** Where it is served; empty: nowhere. */
   readonly address: string;
   readonly choice: Extract<Choice, { ok: true }>;
+  readonly families: readonly string[];
   readonly log: Logger;
 }
 
@@ -28,12 +29,16 @@ export function createMonitoring(
   };
   return {
     report: (outcome, reason) => using((monitor) => monitor.report(outcome, reason)),
-    queued: () => using((monitor) => monitor.queued()),
+    // Nothing is loaded for the first pass, which is one that was asked for, too.
+    queued: () => void loading?.then((monitor) => monitor.queued()),
     sample: async () => (await loading)?.sample(),
   };
 }
 
-async function load({ address, choice, log, ...world }: Monitored, signal: AbortSignal): Promise<Monitor> {
+async function load(
+  { address, choice, families, log, ...world }: Monitored,
+  signal: AbortSignal,
+): Promise<Monitor> {
   const { createMonitor } = await import("../agent/monitor.ts");
   const { createMetrics } = await import("../observe/metrics.ts");
   const { serve } = await import("../observe/server.ts");
@@ -42,7 +47,7 @@ async function load({ address, choice, log, ...world }: Monitored, signal: Abort
     ...world,
     build,
     backend: { name: choice.name, why: choice.why },
-    metrics: createMetrics({ ...build, backend: choice.name }),
+    metrics: createMetrics({ ...build, backend: choice.name }, families),
     startedAt: performance.timeOrigin,
     epoch: () => performance.timeOrigin + performance.now(),
     now: systemClock.now,

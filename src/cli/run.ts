@@ -21,6 +21,7 @@ import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { effectiveFlags } from "../core/flags.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
+import { enabledFamilies } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
@@ -100,10 +101,18 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
   const others = async () =>
     usesNftables ? (await variantsWith(options.masqChain, openNftables)).map(iptables) : [nftables()];
   const monitoring = createMonitoring(
-    { address: options.httpAddress, choice, driver, toPorts: toPorts.ranges, flags, log },
+    {
+      address: options.httpAddress,
+      choice,
+      driver,
+      toPorts: toPorts.ranges,
+      families: enabledFamilies(options),
+      flags,
+      log,
+    },
     signal,
   );
-  const inbox = createInbox(systemClock, monitoring?.queued);
+  const inbox = createInbox(systemClock);
   const sources = options.watch
     ? createSources(
         { configPath: options.configPath, driver, inbox, witness, log: log.named("source") },
@@ -119,7 +128,8 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
     sources?.report(outcome, reason, fightMs);
     monitoring?.report(outcome, reason);
   };
-  const loop = { watch: options.watch, random: Math.random, inbox, report };
+  const begin = () => monitoring?.queued();
+  const loop = { watch: options.watch, random: Math.random, inbox, begin, report };
   await runLoop(reconcile, loop, systemClock, signal);
   return undefined;
 }

@@ -27,7 +27,7 @@ const READINGS: Readings = {
   process: PROCESS,
 };
 
-const metrics = () => createMetrics({ version: "v1", node: "v24", backend: "nftables" });
+const metrics = () => createMetrics({ version: "v1", node: "v24", backend: "nftables" }, ["IPv4"]);
 
 /** The samples that are exposed, without comments. */
 async function samples(of: ReturnType<typeof metrics>, readings: Readings = READINGS): Promise<string[]> {
@@ -43,9 +43,16 @@ test("a pass and what is read, but for the histogram", async () => {
     [
       "ip_masq_agent_sync_rules_last_timestamp_seconds 1000.003",
       "ip_masq_agent_sync_rules_last_queued_timestamp_seconds 12",
+      "ip_masq_agent_sync_failures_total{reason="config"} 0",
+      "ip_masq_agent_sync_failures_total{reason="source"} 0",
+      "ip_masq_agent_sync_failures_total{reason="tool"} 0",
+      "ip_masq_agent_sync_failures_total{reason="nftables"} 0",
+      "ip_masq_agent_sync_failures_total{reason="netlink"} 0",
+      "ip_masq_agent_sync_failures_total{reason="refused"} 0",
       "ip_masq_agent_config_valid 1",
       "ip_masq_agent_config_info{hash="ab",source="/c"} 1",
       "ip_masq_agent_config_reloads_total{result="success"} 1",
+      "ip_masq_agent_config_reloads_total{result="failure"} 0",
       "ip_masq_agent_rules_in_force{ip_family="IPv4"} 1",
       "ip_masq_agent_exempt_cidrs{ip_family="IPv4"} 4",
       "ip_masq_agent_cidr_set_intervals{ip_family="IPv4"} 3",

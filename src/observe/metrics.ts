@@ -43,7 +43,7 @@ export interface Readings {
 export interface Metrics {
   /** Takes note of a pass. */
   readonly observe: (pass: PassReport) => void;
-  /** Takes note of something that asks for a pass, in seconds since 1970. */
+  /** Takes note of a pass that begins, in seconds since 1970. */
   readonly queued: (atSeconds: number) => void;
   /** The exposition, with readings of this moment. */
   readonly render: (readings: Readings) => Promise<{ readonly type: string; readonly body: string }>;
@@ -53,7 +53,7 @@ export interface Metrics {
 export const SERIES = {
   sync_rules_duration_seconds: "How long passes took that look at the rules and put them right.",
   sync_rules_last_timestamp_seconds: "When the last pass without an error ended.",
-  sync_rules_last_queued_timestamp_seconds: "When a pass was asked for last.",
+  sync_rules_last_queued_timestamp_seconds: "When the last pass began.",
   sync_failures_total: "Failures of passes by reason: config, source, tool, nftables, netlink, refused.",
   config_valid:
     "Whether the configuration that was read last is good (1), or the one before is in force (0).",
@@ -78,8 +78,13 @@ export const SERIES = {
 
 type Name = keyof typeof SERIES;
 
-/** The series of an agent with this build. */
-export function createMetrics(build: { version: string; node: string; backend: string }): Metrics {
+const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
+
+/** The series of an agent with this build, which looks after these families. */
+export function createMetrics(
+  build: { version: string; node: string; backend: string },
+  families: readonly string[],
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
@@ -103,6 +108,10 @@ export function createMetrics(build: { version: string; node: string; backend: s
   const cidrs = gauge("exempt_cidrs", "ip_family");
   const intervals = gauge("cidr_set_intervals", "ip_family");
   gauge("build_info", "version", "node", "backend").set(build, 1);
+  // What may happen is shown before it does: rate() does not see a series' first sample.
+  for (const reason of REASONS) failures.inc({ reason }, 0);
+  for (const result of ["success", "failure"]) reloads.inc({ result }, 0);
+  for (const family of families) inForce.set({ ip_family: family }, 0);
   const bounded = boundNames();
   const renderReadings = createReadings(registry, counter, gauge);
   return {

@@ -70,7 +70,7 @@ test("the alerts ask for series that are documented", () => {
 
 describePrometheus("promtool", () => {
   test("takes the rules", async () => {
-    expect(await promtool("check", "rules", deployed("alerts.yaml"))).toMatchObject({ code: 0 });
+    expect(await promtool(["check", "rules", deployed("alerts.yaml")])).toMatchObject({ code: 0 });
   });
 
   test("each alert fires on its fault, before its time it does not, and never when all is well", async () => {
@@ -79,7 +79,7 @@ describePrometheus("promtool", () => {
       expect(expected).toMatch(
         new RegExp(`alertname="${alert}",alertstate="firing".*severity="${labels.severity}"`),
       );
-    const { code, stdout, stderr } = await promtool("test", "rules", deployed("alerts.test.yaml"));
+    const { code, stdout, stderr } = await promtool(["test", "rules", deployed("alerts.test.yaml")]);
     expect(stdout + stderr).toContain("SUCCESS");
     expect(code).toBe(0);
   });
@@ -94,7 +94,7 @@ describePrometheus("promtool", () => {
     const path = join(directory, "prometheus.yml");
     writeFileSync(path, text.replace(discovery, ""));
     copyFileSync(deployed("alerts.yaml"), join(directory, "alerts.yaml"));
-    const { code, stdout, stderr } = await promtool("check", "config", path);
+    const { code, stdout, stderr } = await promtool(["check", "config", path]);
     expect(stdout + stderr).toContain(`SUCCESS: ${alerts.length} rules found`);
     expect(code).toBe(0);
   });

@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { config, flags, labTest, programmed, verdicts } from "../netns/fixture.ts";
 import { eventually, type Lab } from "../netns/lab.ts";
-import { documentedSeries, panelQueries, readDashboard, seriesIn } from "./deploy.ts";
+import { panelQueries, readDashboard } from "./dashboard.ts";
+import { documentedSeries, seriesIn } from "./deploy.ts";
+import { promtool } from "./prometheus.ts";
 import { ADDRESS, describePrometheusInLab, flush, scrape } from "./scrape.ts";
 
 const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "198.51.100.0/24", "fd00::/8"] });
@@ -56,20 +58,27 @@ describePrometheusInLab("with a running agent", { timeout: 120_000 }, () => {
       silent = silent.filter((_, i) => !answers[i]?.some(({ value }) => !Number.isNaN(value)));
       expect(silent).toEqual([]);
     }, 60_000);
-    const served = await exposition(lab);
-    expect(served).toEqual(documentedSeries().toSorted(byName));
+    const text = await exposition(lab);
+    expect(servedSeries(text)).toEqual(documentedSeries().toSorted(byName));
+    expect(await promtool(["check", "metrics"], text)).toEqual({ code: 0, stdout: "", stderr: "" });
     const node = await prometheus.query("count by (node) (ip_masq_agent_build_info)");
     expect(node.map(({ metric }) => metric)).toEqual([{ node: "node-1" }]);
   });
 });
 
-/** The agent's own series as it serves them: name, type and labels, in the order of names. */
-async function exposition(lab: Lab) {
+/** What the agent serves at /metrics. */
+async function exposition(lab: Lab): Promise<string> {
   const script = `fetch("http://${ADDRESS}/metrics").then((r) => r.text()).then((t) => process.stdout.write(t))`;
-  const { stdout } = await lab.inNode(process.execPath, ["-e", script]);
-  const types = [...stdout.matchAll(/^# TYPE (ip_masq_agent_\w+) (\w+)$/gm)];
+  const { code, stdout } = await lab.inNode(process.execPath, ["-e", script]);
+  expect(code).toBe(0);
+  return stdout;
+}
+
+/** The agent's own series: name, type and labels, in the order of names. */
+function servedSeries(text: string) {
+  const types = [...text.matchAll(/^# TYPE (ip_masq_agent_\w+) (\w+)$/gm)];
   const rows = types.map(([, name = "", type = ""]) => {
-    const samples = stdout.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?(?:\\{(.*)\\})? `, "gm"));
+    const samples = text.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?(?:\\{(.*)\\})? `, "gm"));
     const labels = [...samples].flatMap(([, inside = ""]) => [...inside.matchAll(/(\w+)="/g)]);
     const names = new Set(labels.map(([, label = ""]) => label));
     names.delete("le");

@@ -1,4 +1,4 @@
-/** What stands in deploy/monitoring and docs/monitoring.md, for tests. */
+/** The alerts in deploy/monitoring and the series in docs/monitoring.md, for tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { at, readManifest } from "../support/manifest.ts";
@@ -25,33 +25,6 @@ export function deployed(name: string): string {
 /** The alerts in their order. */
 export function readAlerts(): readonly Alert[] {
   return at(readManifest(deployed("alerts.yaml")), "groups.0.rules") as unknown as readonly Alert[];
-}
-
-/** A query of the dashboard, and the panel that asks it. */
-export interface PanelQuery {
-  readonly panel: string;
-  readonly expr: string;
-}
-
-interface Panel {
-  readonly title: string;
-  readonly description?: string;
-  readonly targets?: readonly { readonly expr: string }[];
-}
-
-export interface Dashboard {
-  readonly uid: string;
-  readonly panels: readonly Panel[];
-  readonly templating: { readonly list: readonly { readonly name: string; readonly definition?: string }[] };
-}
-
-export function readDashboard(): Dashboard {
-  return JSON.parse(readFileSync(deployed("grafana-dashboard.json"), "utf8")) as Dashboard;
-}
-
-/** Every query of the dashboard as written. */
-export function panelQueries({ panels }: Dashboard): readonly PanelQuery[] {
-  return panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ panel: title, expr })));
 }
 
 /** A row of the table of series in docs/monitoring.md. */

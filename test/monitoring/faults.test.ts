@@ -6,8 +6,8 @@ import { eventually } from "../netns/lab.ts";
 import { createShims } from "../netns/shims.ts";
 import { NODE } from "../netns/topology.ts";
 import { createVolume } from "../netns/volume.ts";
-import type { Prometheus } from "./prometheus.ts";
 import { ADDRESS, describePrometheusInLab, flush, scrape } from "./scrape.ts";
+import type { Prometheus } from "./server.ts";
 
 const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "198.51.100.0/24", "fd00::/8"] });
 const BAD = config({ nonMasqueradeCIDRs: ["10.0.0.1/8"] });
@@ -30,7 +30,7 @@ describePrometheusInLab("a fault meets the condition of its alert", { timeout: 1
       lab.volume.write(BAD);
       const looks = "count_over_time((ip_masq_agent_config_valid == 0)[15s:1s]) > 5";
       await eventually(async () => expect(await prometheus.query(looks)).toHaveLength(1));
-      expect(await conditionsMet(prometheus)).toEqual(["IpMasqAgentConfigInvalid"]);
+      await met(prometheus, "IpMasqAgentConfigInvalid");
       lab.volume.write(CONFIG);
       await met(prometheus);
 

@@ -1,10 +1,7 @@
-/** Prometheus and its promtool, for tests: as a checker of files, and as a server inside a lab. */
-import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+/** Whether Prometheus and its promtool are there, and promtool as a checker of files. */
 import { describe } from "vitest";
 import { attempt, type CommandResult } from "../netns/command.ts";
-import { eventually, findTool, type Lab } from "../netns/lab.ts";
+import { findTool } from "../netns/lab.ts";
 
 /** Whether both are installed. */
 export const FOUND = ["promtool", "prometheus"].every(isInstalled);
@@ -26,47 +23,6 @@ export function isInstalled(tool: string): boolean {
 }
 
 /** Runs promtool on this machine. */
-export function promtool(...args: readonly string[]): Promise<CommandResult> {
-  return attempt("promtool", args);
-}
-
-/** One series' sample of a query's answer. */
-export interface Sample {
-  readonly metric: Readonly<Record<string, string>>;
-  readonly value: number;
-}
-
-export interface Prometheus {
-  /** What a query comes to now. A query that is wrong throws. */
-  readonly query: (expression: string) => Promise<readonly Sample[]>;
-}
-
-const ADDRESS = "127.0.0.1:9090";
-
-/** Starts Prometheus in the lab's node; it ends with the lab. `configuration` is its file, as JSON, which is YAML. */
-export async function startPrometheus(lab: Lab, configuration: object): Promise<Prometheus> {
-  const path = join(lab.directory, "prometheus.yml");
-  writeFileSync(path, JSON.stringify(configuration));
-  const data = `--storage.tsdb.path=${join(lab.directory, "prometheus")}`;
-  const flags = [`--config.file=${path}`, data, `--web.listen-address=${ADDRESS}`, "--log.level=warn"];
-  const [file = "", ...args] = lab.inside("node", "prometheus", ...flags);
-  const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
-  let complaint = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    complaint += chunk;
-  });
-  const query: Prometheus["query"] = async (expression) => {
-    const asked = ["query", "instant", "-o", "json", `http://${ADDRESS}`, expression];
-    const { code, stdout, stderr } = await lab.inNode("promtool", asked);
-    if (code !== 0) throw new Error(`${expression}: ${stderr.trim()} ${complaint}`);
-    return parseAnswer(stdout);
-  };
-  await eventually(() => query("vector(1)"));
-  return { query };
-}
-
-/** An instant vector: each series with its time and its value as text. */
-function parseAnswer(text: string): readonly Sample[] {
-  const answer = JSON.parse(text) as readonly { metric: Record<string, string>; value: [number, string] }[];
-  return answer.map(({ metric, value: [, value] }) => ({ metric, value: Number(value) }));
+export function promtool(args: readonly string[], stdin = ""): Promise<CommandResult> {
+  return attempt("promtool", args, { stdin });
 }

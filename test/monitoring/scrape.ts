@@ -7,7 +7,8 @@ import { CHAIN } from "../netns/iptables.ts";
 import type { Lab } from "../netns/lab.ts";
 import { NODE } from "../netns/topology.ts";
 import { deployed } from "./deploy.ts";
-import { FOUND, type Prometheus, startPrometheus } from "./prometheus.ts";
+import { FOUND } from "./prometheus.ts";
+import { type Prometheus, startPrometheus } from "./server.ts";
 
 /** For the agent's --http-address: not the loopback, as on a node that is scraped. */
 export const ADDRESS = `${NODE.IPv4}:10279`;
