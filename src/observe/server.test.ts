@@ -91,7 +91,7 @@ test("a body is not read, and ends the connection", async () => {
     port,
     "GET /status HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
   );
-  expect(get).toMatch(/^HTTP\/1.1 200 OK\r\nconnection: close\r\n/i);
+  expect(get).toMatch(/^HTTP\/1.1 200 OK\r\n(?:.*\r\n)*connection: close\r\n/i);
 });
 
 test("garbage, and headers without end, are cut off", async () => {

@@ -2,8 +2,10 @@
  * A small HTTP server for metrics, probes and status. Whoever can reach the node can reach it, so everything about a
  * connection is bounded, no body is ever read, and nothing that goes wrong here ends the agent.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type Gate, type GateLimits, gate } from "./gate.ts";
 import { hostPort, parseHttpAddress } from "./http-address.ts";
+import { shareReplies } from "./share-replies.ts";
 
 export interface Reply {
   /** The HTTP status. */
@@ -23,10 +25,17 @@ export interface ServerWorld {
 
 /** Between attempts to listen where something else does. */
 const RETRY_MS = 5_000;
-/** For a client to send its request, or to take the answer. */
-const PATIENCE_MS = 5_000;
-const CONNECTIONS_AT_MOST = 32;
 const HEADER_BYTES = 8 * 1024;
+const LIMITS: GateLimits = { connections: 32, graceMs: 250, lifetimeMs: 10_000, headBytes: 2 * HEADER_BYTES };
+/** All that wait are accepted in one go, while the loop waits; Node's own number is 511. */
+const BACKLOG = 64;
+/** A browser shows what we sent as what we said it is, runs nothing, loads nothing, and puts it into no other page. */
+const SECURITY_HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+};
 
 /**
  * Serves at `HOST:PORT` until the signal is aborted. An address that cannot be used is a warning, said when its cause
@@ -60,20 +69,19 @@ function listenUntilEnd(
   log: ServerWorld["log"],
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const server = boundedServer(routes);
+  const { server, close } = boundedServer(shareReplies(routes));
   return new Promise((resolve) => {
     const end = () => {
-      server.close();
-      server.closeAllConnections();
+      close();
       resolve(undefined);
     };
     signal.addEventListener("abort", end, { once: true });
     server.on("error", (error: NodeJS.ErrnoException) => {
       signal.removeEventListener("abort", end);
-      server.close();
+      close();
       resolve(describe(error));
     });
-    server.listen(place, () => {
+    server.listen({ ...place, backlog: BACKLOG }, () => {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : place.port;
       log.info(`serving at http://${hostPort({ ...place, port })}`);
@@ -89,42 +97,31 @@ function describe({ code, message }: NodeJS.ErrnoException): string {
   return message;
 }
 
-function boundedServer(routes: Routes): Server {
-  const options = {
-    maxHeaderSize: HEADER_BYTES,
-    headersTimeout: PATIENCE_MS,
-    requestTimeout: PATIENCE_MS,
-    keepAliveTimeout: PATIENCE_MS,
-    connectionsCheckingInterval: PATIENCE_MS / 5,
-  };
-  const server = createServer(options, (request, response) => void respond(routes, request, response));
-  server.maxConnections = CONNECTIONS_AT_MOST;
-  server.maxRequestsPerSocket = 100;
-  server.setTimeout(2 * PATIENCE_MS, (socket) => socket.destroy());
-  server.on("clientError", (_error, socket) => {
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    else socket.destroy();
+function boundedServer(routes: Routes): Gate {
+  const listener = (request: IncomingMessage, response: ServerResponse) =>
+    void respond(routes, request, response);
+  const http = createServer({ maxHeaderSize: HEADER_BYTES }, listener);
+  // Otherwise Node invites the client to send its body.
+  http.on("checkContinue", listener);
+  http.on("clientError", (_error, stream) => {
+    if (stream.writable) stream.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    else stream.destroy();
   });
-  return server;
+  return gate(http, LIMITS);
 }
 
 async function respond(routes: Routes, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { method = "", url = "" } = request;
-  // A body would have to be read before the next request: there is none on this connection.
-  const hasBody =
-    "transfer-encoding" in request.headers || (request.headers["content-length"] ?? "0") !== "0";
-  if (hasBody) response.setHeader("connection", "close");
   const { code, type, body } = await answer(routes, method, url);
   response.writeHead(code, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
+    connection: "close",
+    ...SECURITY_HEADERS,
     ...(code === 405 ? { allow: "GET, HEAD" } : {}),
   });
-  response.end(method === "HEAD" ? "" : body, () => {
-    if (hasBody) request.destroy();
-  });
+  response.end(method === "HEAD" ? "" : body);
 }
 
 /** What a request is answered, with no socket in it. */
