@@ -10,6 +10,7 @@ import { digest } from "../core/digest.ts";
 import { type Problem, type Result, renderProblem } from "../core/problem.ts";
 import type { Logger } from "../observe/log.ts";
 import { SourceError } from "../source/file.ts";
+import { prepareFor } from "./heap.ts";
 import { abridge, type Reporter } from "./report.ts";
 
 /** What was read, and what came of it. */
@@ -56,6 +57,7 @@ export function createConfigHolder(
     if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
     // The old bytes are let go before the new ones are read: a long list's are megabytes.
     text = fresh;
+    prepareFor(fresh.files.reduce((sum, { bytes }) => sum + bytes.length, 0));
     hash = digest(...fresh.files.map(({ bytes }) => bytes));
     decoded = undefined;
     const result = decodeConfig(fresh, options);

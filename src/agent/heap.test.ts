@@ -35,6 +35,20 @@ test("the young generation stays small, which by itself it does not", () => {
   expect(youngGeneration("keepHeapSmall()")).toBeLessThan(free / 4);
 });
 
+test("hot code is compiled no further until there is a long list", () => {
+  const optimized = (first: string) => {
+    const hot = `const hot = (n) => { let sum = 0; for (let i = 0; i < n; i++) sum += i % 7; return sum; };
+      let all = 0;
+      for (let i = 0; i < 2_000; i++) all += hot(2_000);`;
+    const args = ["--trace-opt", "-e", `${code}\n${first};\n${hot}`];
+    return /completed optimizing.*hot/.test(execFileSync(process.execPath, args, { encoding: "utf8" }));
+  };
+  expect(optimized("")).toBe(true);
+  expect(optimized("keepHeapSmall()")).toBe(false);
+  expect(optimized("keepHeapSmall(); prepareFor(1_000)")).toBe(false);
+  expect(optimized("keepHeapSmall(); prepareFor(100_000)")).toBe(true);
+});
+
 test("garbage of a pass is collected when there is much of it, and not otherwise", () => {
   const [few, relievedOfFew, many, relievedOfMany] = inFreshProcess(`
     const used = () => require("node:v8").getHeapStatistics().used_heap_size;

@@ -3,12 +3,20 @@
  * by the loop, and nothing that is asked from outside makes a pass.
  */
 import { readdirSync } from "node:fs";
+import { hostname } from "node:os";
 import { keptIntervals } from "../backend/nftables-sets.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Metrics, Readings } from "../observe/metrics.ts";
+import type { Healed, PageView } from "../observe/page.ts";
 import { jsonReply, plainReply, type Reply, type Routes } from "../observe/server.ts";
-import { initialStatus, type PassReport, type Status, statusAfter } from "../observe/status.ts";
+import {
+  initialStatus,
+  type PassReport,
+  type PassStatus,
+  type Status,
+  statusAfter,
+} from "../observe/status.ts";
 import { createVerdictCounters } from "../observe/verdict-counters.ts";
 import { renderFlagz, renderStatusz } from "../observe/zpages.ts";
 import { renderConfig } from "./config.ts";
@@ -43,6 +51,8 @@ export interface Monitor {
 
 /** How long a loop may be silent beyond two resync intervals before it is taken for dead: tools may take their deadline. */
 const SILENCE_MS = 120_000;
+/** As many passes and differences are remembered for the page. */
+const REMEMBERED = 20;
 
 /** A monitor of an agent that starts now. */
 export function createMonitor(world: MonitorWorld): Monitor {
@@ -51,6 +61,8 @@ export function createMonitor(world: MonitorWorld): Monitor {
   const pressure = createPressureReader(world.toPorts, now);
   let status = initialStatus(build.version, world.backend, startedAt);
   let last: Outcome | undefined;
+  let passes: readonly PassStatus[] = [];
+  let healed: readonly Healed[] = [];
   let beat = now();
   let isReady = false;
 
@@ -80,6 +92,27 @@ export function createMonitor(world: MonitorWorld): Monitor {
       });
       return { code: 200, type, body };
     },
+    "/": async () => {
+      // Nobody may ever look, so it is loaded when somebody does.
+      const { renderPage } = await import("../observe/page.ts");
+      await sample();
+      const view: PageView = {
+        status,
+        at: new Date(epoch()).toISOString(),
+        host: hostname(),
+        nodeVersion: build.node,
+        counters: verdicts.totals(),
+        kept: Object.fromEntries(
+          (last?.groups ?? []).flatMap(({ rulesets }) =>
+            rulesets.map((ruleset) => [ruleset.family, keptIntervals(ruleset)]),
+          ),
+        ),
+        passes,
+        healed,
+        pressure: pressure(),
+      };
+      return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
+    },
     "/status": () => jsonReply(status),
     "/configz": () =>
       jsonReply({
@@ -99,6 +132,9 @@ export function createMonitor(world: MonitorWorld): Monitor {
       isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
       status = statusAfter(status, pass);
       metrics.observe(pass);
+      if (status.lastPass !== null) passes = [status.lastPass, ...passes].slice(0, REMEMBERED);
+      const at = status.lastPass?.at ?? "";
+      healed = [...outcome.healed.flatMap((one) => describeForPage(one, at)), ...healed].slice(0, REMEMBERED);
     },
     queued: () => metrics.queued(epoch() / 1000),
     sample,
@@ -164,6 +200,12 @@ function sizeOf(ruleset: Ruleset): Size {
 function describeHealing({ drift, testimony }: Healing): PassReport["healed"] {
   const process = testimony?.commits.at(-1)?.process ?? "unknown";
   return drift.map(({ kind }) => ({ kind, process, count: 1 }));
+}
+
+function describeForPage({ drift, testimony }: Healing, at: string): Healed[] {
+  const commit = testimony?.commits.at(-1);
+  const culprit = commit === undefined ? null : { process: commit.process, pid: commit.pid };
+  return drift.map(({ where, kind }) => ({ at, where, kind, culprit }));
 }
 
 function ofProcess(startedAt: number): Readings["process"] {

@@ -54,6 +54,7 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
       listen: (events: Parameters<typeof listenToCommits>[1]) => listenToCommits(TABLE, events),
       open: openNftables,
       sleep: systemClock.sleep,
+      now: systemClock.now,
       say,
     };
     watchRuleset(listener, ruleset, signal).catch((error: unknown) => {

@@ -7,7 +7,7 @@
  * compiler for a platform the bundle is made all the same, with a warning: only listening to events needs it.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
@@ -50,7 +50,13 @@ function directoryOf({ outfile, outdir }) {
 function copyAddons(directory, platforms) {
   mkdirSync(directory, { recursive: true });
   for (const platform of platforms)
-    copyFileSync(findAddon(platform), join(directory, `netlink-${platform}.node`));
+    replace(join(directory, `netlink-${platform}.node`), (file) => copyFileSync(findAddon(platform), file));
+}
+
+/** Makes a file and puts it in another's place: one that is written over ends every process that has it loaded. */
+function replace(path, make) {
+  make(`${path}.new`);
+  renameSync(`${path}.new`, path);
 }
 
 /** Prebuilt, or as npm compiled it where there is no prebuilt one. */
@@ -81,9 +87,11 @@ function compileFilter(directory, platform) {
   const output = join(directory, `netlink-filter-${platform}.node`);
   const flags = ["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-s", "-Wl,--build-id=none"];
   try {
-    execFileSync(compiler, [...flags, "-I", headers, "-o", output, source], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    replace(output, (file) =>
+      execFileSync(compiler, [...flags, "-I", headers, "-o", file, source], {
+        stdio: ["ignore", "ignore", "pipe"],
+      }),
+    );
     return [];
   } catch (error) {
     const why = error.stderr?.toString().trim() || error.message;

@@ -101,8 +101,9 @@ async function ask<T>(connection: Connection, query: Query<T>, signal?: AbortSig
   }
   throw new NftablesError({
     code: "EINTR",
-    what,
-    why: `it changed each of the ${LIST_ATTEMPTS} times it was read`,
+    // The same words whatever was listed: what is in the way is a storm of commits, not the object.
+    what: "nf_tables",
+    why: `others commit so fast that the ruleset changed each of the ${LIST_ATTEMPTS} times it was listed`,
   });
 }
 

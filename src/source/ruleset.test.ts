@@ -37,6 +37,7 @@ async function run(failures: readonly (Error | "works")[], untilMs: number, open
       now += ms;
       if (now >= untilMs) controller.abort();
     },
+    now: () => now,
     say: (line) => said.push(line),
   };
   const listener = {
@@ -96,6 +97,26 @@ test("a socket that is lost is opened again, at growing intervals, with question
   expect(happened.filter((line) => line === "missed")).toHaveLength(2);
   expect(happened.filter((line) => line.startsWith("moved"))).toHaveLength(3);
   expect(said).toHaveLength(2);
+  controller.abort();
+  await ended;
+});
+
+test("a storm is not listened to: the generation is asked for, and after a while it is listened again", async () => {
+  const { ended, controller, happened, said, events } = await run([], 1_000_000);
+  await rest();
+  for (let i = 0; i <= 1_000; i++) events()?.commit({ ...COMMIT, generation: i });
+  for (let i = 0; i < 20; i++) await rest();
+  expect(happened.filter((line) => line.startsWith("commit"))).toHaveLength(1_001);
+  expect(happened.filter((line) => !line.startsWith("commit")).slice(2, 4)).toEqual([
+    "closed at 0",
+    "asking at 0",
+  ]);
+  expect(happened.filter((line) => line.startsWith("listening"))).toEqual([
+    "listening at 0",
+    "listening at 5000",
+  ]);
+  expect(said).toHaveLength(1);
+  expect(said[0]).toMatch(/more than 1000 commits to nf_tables in a second: asking for/);
   controller.abort();
   await ended;
 });

@@ -12,6 +12,8 @@ export interface RulesetWorld {
   readonly listen: (events: CommitEvents) => Promise<Listening>;
   readonly open: () => Promise<Pick<Nftables, "generation" | "close">>;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Milliseconds that never jump. */
+  readonly now: () => number;
   /** Takes what an operator should know: once for each change of the way. */
   readonly say: (line: string) => void;
 }
@@ -28,6 +30,9 @@ const ASK_MS = 1_000;
 /** How long after events were lost they are listened to again; doubled each time, up to the second. */
 const RELISTEN_MS = 100;
 const RELISTEN_MAX_MS = 60_000;
+/** Hearing of a commit costs 10 µs. More than so many a second are not worth it: then the generation is asked for for a while. */
+const COMMITS_A_SECOND = 1_000;
+const STORM_MS = 5_000;
 
 /** Tells `listener` until `signal` is aborted, or there is no way to hear anything. */
 export async function watchRuleset(
@@ -45,7 +50,8 @@ export async function watchRuleset(
     const why = failure instanceof Error ? failure.message : String(failure);
     say(`${why}: asking for the ruleset's generation every ${ASK_MS / 1000} s instead`);
     // Without the addon there will never be events; otherwise they are tried again while the generation is asked for.
-    const forMs = failure instanceof NetlinkUnavailable ? Number.POSITIVE_INFINITY : delay;
+    const isNever = failure instanceof NetlinkUnavailable;
+    const forMs = isNever ? Number.POSITIVE_INFINITY : failure === STORM ? STORM_MS : delay;
     delay = Math.min(delay * 2, RELISTEN_MAX_MS);
     const hopeless = await askFor(forMs, listener, world, signal);
     if (hopeless === undefined) continue;
@@ -54,10 +60,25 @@ export async function watchRuleset(
   }
 }
 
-/** Listens until that fails; returns why. */
+const STORM = new Error(`more than ${COMMITS_A_SECOND} commits to nf_tables in a second`);
+
+/** Whether a further commit is one too many; asked once for each. */
+function createStormWarning(now: () => number): () => boolean {
+  let since = now();
+  let commits = 0;
+  return () => {
+    if (now() - since >= 1_000) {
+      since = now();
+      commits = 0;
+    }
+    return ++commits > COMMITS_A_SECOND;
+  };
+}
+
+/** Listens until that fails, or there is too much to hear; returns why. */
 async function hearEvents(
   { commit, missed }: RulesetListener,
-  { listen }: RulesetWorld,
+  { listen, now }: RulesetWorld,
   signal: AbortSignal,
   heard: () => void,
 ): Promise<unknown> {
@@ -65,10 +86,12 @@ async function hearEvents(
   let stop = () => {};
   try {
     return await new Promise((resolve, reject) => {
+      const isStorm = createStormWarning(now);
       const events = {
         commit: (one: Commit) => {
           heard();
           commit(one);
+          if (isStorm()) resolve(STORM);
         },
         lost: resolve,
       };
