@@ -1,0 +1,177 @@
+/** What the chart makes of values: rendered by Go's own templates, read as Kubernetes reads YAML, held against its schemas. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { at, type Plain, readManifest } from "../support/manifest.ts";
+import { buildRenderer, inChart, render } from "./chart.ts";
+import { validateObject } from "./kubernetes.ts";
+
+const MISSING = buildRenderer();
+if (MISSING !== undefined) console.warn(`NOT TESTED: what the chart renders: ${MISSING}`);
+
+const CONTAINER = "spec.template.spec.containers.0";
+const REACHABLE = { httpAddress: "$(HOST_IP):10279" };
+const MONITORED = {
+  ...REACHABLE,
+  monitoring: {
+    podMonitor: { enabled: true, labels: { release: "prometheus" } },
+    prometheusRule: { enabled: true },
+    dashboard: { enabled: true },
+  },
+};
+
+/** The one DaemonSet, checked. */
+async function daemonSet(values: object): Promise<Plain> {
+  const { documents } = await render(values);
+  for (const document of Object.values(documents)) validateObject(document);
+  return documents["daemonset.yaml"] ?? null;
+}
+
+/** Without the labels that only the chart sets. */
+function plainLabels(value: Plain): Plain {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(plainLabels);
+  const own = Object.entries(value).filter(([key]) => !/^(app\.kubernetes\.io|helm\.sh)\//.test(key));
+  return Object.fromEntries(own.map(([key, inner]) => [key, plainLabels(inner)]));
+}
+
+describe.skipIf(MISSING !== undefined)("the chart", () => {
+  test("with its defaults is ip-masq-agent.yaml, but for the recommended labels", async () => {
+    const { documents, notes } = await render({});
+    expect(Object.keys(documents)).toEqual(["daemonset.yaml"]);
+    const built = documents["daemonset.yaml"] ?? null;
+    expect(plainLabels(built)).toEqual(readManifest("ip-masq-agent.yaml"));
+    validateObject(built);
+    for (const path of ["metadata.labels", "spec.template.metadata.labels"])
+      expect(at(built, path)).toMatchObject({
+        "k8s-app": "ip-masq-agent",
+        "app.kubernetes.io/name": "ip-masq-agent",
+        "app.kubernetes.io/instance": "release",
+        "app.kubernetes.io/managed-by": "Helm",
+      });
+    expect(notes).toContain("kubectl -n kube-system rollout status daemonset/ip-masq-agent\n");
+  });
+
+  test("hands flags to the agent", async () => {
+    const values = {
+      backend: "nftables",
+      enableIPv6: true,
+      flags: { "ipset-threshold": 1_000_000, "random-fully": false, "to-ports": "1024-29999" },
+    };
+    const built = await daemonSet(values);
+    expect(at(built, `${CONTAINER}.args`)).toEqual([
+      "--backend=nftables",
+      "--enable-ipv6",
+      "--ipset-threshold=1000000",
+      "--random-fully=false",
+      "--to-ports=1024-29999",
+    ]);
+    const { notes } = await render(values);
+    expect(notes).toContain("explain --backend=nftables --enable-ipv6 10.0.0.1");
+  });
+
+  test.each([
+    ["127.0.0.1:9000", "127.0.0.1", 9000, false],
+    ["[::1]:9000", "::1", 9000, false],
+    ["192.0.2.7:9000", "192.0.2.7", 9000, true],
+    ["[2001:db8::7]:9000", "2001:db8::7", 9000, true],
+    ["0.0.0.0:9000", undefined, 9000, true],
+    ["[::]:9000", undefined, 9000, true],
+    [":9000", undefined, 9000, true],
+    ["[$(HOST_IP)]:9000", undefined, 9000, true],
+  ])("probes follow httpAddress %s", async (httpAddress, host, port, reachable) => {
+    const container = at(await daemonSet({ httpAddress }), CONTAINER);
+    const asked = { ...(host === undefined ? {} : { host }), port };
+    expect(at(container, "startupProbe.httpGet")).toEqual({ ...asked, path: "/livez" });
+    expect(at(container, "livenessProbe.httpGet")).toEqual({ ...asked, path: "/livez" });
+    expect(at(container, "readinessProbe.httpGet")).toEqual({ ...asked, path: "/readyz" });
+    expect(at(container, "args")).toEqual([`--http-address=${httpAddress}`]);
+    expect(Object.hasOwn(container as object, "ports")).toBe(reachable);
+    expect(Object.hasOwn(container as object, "env")).toBe(httpAddress.includes("HOST_IP"));
+  });
+
+  test("without an httpAddress has no probes", async () => {
+    const container = at(await daemonSet({ httpAddress: "" }), CONTAINER);
+    for (const probe of ["startupProbe", "livenessProbe", "readinessProbe", "ports"])
+      expect(container).not.toHaveProperty(probe);
+  });
+
+  test("writes the configuration into the ConfigMap that the DaemonSet shows", async () => {
+    const inline = {
+      nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"],
+      cidrLimit: 1_000_000,
+      masqLinkLocal: true,
+    };
+    const { documents } = await render({ config: { name: "mine", key: "masq", inline } });
+    const map = documents["configmap.yaml"] ?? null;
+    validateObject(map);
+    expect(map).toMatchObject({ metadata: { name: "mine", namespace: "kube-system" } });
+    expect(at(map, "data")).toEqual({
+      masq: "cidrLimit: 1000000\nmasqLinkLocal: true\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n- fd00::/8",
+    });
+    const volume = at(documents["daemonset.yaml"] ?? null, "spec.template.spec.volumes.0.configMap");
+    expect(volume).toMatchObject({ name: "mine", items: [{ key: "masq", path: "ip-masq-agent" }] });
+  });
+
+  test("makes the monitoring objects that deploy/monitoring has", async () => {
+    const { documents } = await render(MONITORED);
+    for (const document of Object.values(documents)) validateObject(document);
+    const [monitor, rule] = [documents["podmonitor.yaml"] ?? null, documents["prometheusrule.yaml"] ?? null];
+    expect(at(monitor, "spec")).toEqual(at(readManifest("deploy/monitoring/pod-monitor.yaml"), "spec"));
+    expect(at(monitor, "metadata.labels")).toMatchObject({
+      release: "prometheus",
+      "k8s-app": "ip-masq-agent",
+    });
+    expect(at(rule, "spec")).toEqual(at(readManifest("deploy/monitoring/prometheus-rule.yaml"), "spec"));
+    const dashboard = at(documents["dashboard.yaml"] ?? null, "data") as Record<string, string>;
+    expect(dashboard["ip-masq-agent.json"]).toBe(
+      readFileSync(inChart("files/grafana-dashboard.json"), "utf8"),
+    );
+    const container = at(documents["daemonset.yaml"] ?? null, CONTAINER);
+    expect(at(container, "ports.0.name")).toBe(at(monitor, "spec.podMetricsEndpoints.0.port"));
+  });
+
+  test("does not watch what Prometheus cannot reach, and says what to set", async () => {
+    const watched = render({ ...MONITORED, httpAddress: "127.0.0.1:10279" });
+    await expect(watched).rejects.toThrow(
+      /monitoring\.podMonitor\.enabled: .* Set httpAddress to \$\(HOST_IP\):10279/,
+    );
+  });
+
+  test("lets no text out of its place, even where the schema is not asked", async () => {
+    const evil = 'x"\n  hostPID: true\n# {{ fail "x" }} &a *b !!str \u2028';
+    const values = {
+      image: { repository: evil, tag: evil, pullPolicy: evil },
+      config: { name: evil, key: evil, inline: { resyncInterval: evil } },
+      backend: evil,
+      flags: { "to-ports": evil },
+      priorityClassName: evil,
+      maxUnavailable: evil,
+      podAnnotations: { note: evil },
+      nodeSelector: { node: evil },
+    };
+    const { documents } = await render(values, evil);
+    const pod = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
+    const usual = at(readManifest("ip-masq-agent.yaml"), "spec.template.spec");
+    expect(Object.keys(pod as object).toSorted()).toEqual(Object.keys(usual as object).toSorted());
+    expect(at(pod, "containers.0")).toMatchObject({
+      image: `${evil}:${evil}`,
+      args: [`--backend=${evil}`, `--to-ports=${evil}`],
+      securityContext: at(usual, "containers.0.securityContext"),
+    });
+    expect(at(pod, "nodeSelector")).toMatchObject({ node: evil });
+    expect(at(documents["configmap.yaml"] ?? null, "metadata")).toMatchObject({
+      name: evil,
+      namespace: evil,
+    });
+  });
+
+  test("takes the image by digest, and secrets to pull it with", async () => {
+    const digest = `sha256:${"a".repeat(64)}`;
+    const built = await daemonSet({
+      image: { repository: "r.example/x", digest, pullPolicy: "Always" },
+      imagePullSecrets: [{ name: "pull" }],
+    });
+    expect(at(built, CONTAINER)).toMatchObject({ image: `r.example/x@${digest}`, imagePullPolicy: "Always" });
+    expect(at(built, "spec.template.spec.imagePullSecrets")).toEqual([{ name: "pull" }]);
+  });
+});
