@@ -3,13 +3,10 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { attempt } from "../netns/command.ts";
 import { at, parseManifest, readManifest } from "../support/manifest.ts";
+import { kustomizeTool } from "../support/tool.ts";
 import { deployed } from "./deploy.ts";
-import { isInstalled } from "./prometheus.ts";
 
-const KUSTOMIZE = [
-  ["kubectl", "kustomize"],
-  ["kustomize", "build"],
-].find(([tool = ""]) => isInstalled(tool));
+const KUSTOMIZE = kustomizeTool();
 if (KUSTOMIZE === undefined)
   console.warn("NOT TESTED: what kustomize makes of deploy/monitoring, since it is missing (or kubectl)");
 

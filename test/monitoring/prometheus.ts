@@ -1,7 +1,7 @@
 /** Whether Prometheus and its promtool are there, and promtool as a checker of files. */
 import { describe } from "vitest";
 import { attempt, type CommandResult } from "../netns/command.ts";
-import { findTool } from "../netns/lab.ts";
+import { isInstalled } from "../support/tool.ts";
 
 /** Whether both are installed. */
 export const FOUND = ["promtool", "prometheus"].every(isInstalled);
@@ -12,15 +12,6 @@ if (!FOUND)
 
 /** Tests that need promtool; without it they are skipped, loudly. */
 export const describePrometheus = describe.skipIf(!FOUND);
-
-/** Whether a tool is in PATH. */
-export function isInstalled(tool: string): boolean {
-  try {
-    return findTool(tool) !== "";
-  } catch {
-    return false;
-  }
-}
 
 /** Runs promtool on this machine. */
 export function promtool(args: readonly string[], stdin = ""): Promise<CommandResult> {
