@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { at, type Plain, readManifest } from "../support/manifest.ts";
 import { buildRenderer, inChart, render } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
+import { typeErrors } from "./strict.ts";
 
 const MISSING = buildRenderer();
 if (MISSING !== undefined) console.warn(`NOT TESTED: what the chart renders: ${MISSING}`);
@@ -38,6 +39,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
   test("with its defaults is ip-masq-agent.yaml, but for the recommended labels", async () => {
     const { documents, notes } = await render({});
     expect(Object.keys(documents)).toEqual(["daemonset.yaml"]);
+    expect(await render({ config: { inline: null } })).toEqual({ documents, notes });
     const built = documents["daemonset.yaml"] ?? null;
     expect(plainLabels(built)).toEqual(readManifest("ip-masq-agent.yaml"));
     validateObject(built);
@@ -128,6 +130,20 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     );
     const container = at(documents["daemonset.yaml"] ?? null, CONTAINER);
     expect(at(container, "ports.0.name")).toBe(at(monitor, "spec.podMetricsEndpoints.0.port"));
+  });
+
+  test("writes no key that Kubernetes does not know", async () => {
+    const values = {
+      ...MONITORED,
+      config: { inline: { masqLinkLocal: true } },
+      image: { pullPolicy: "Always" },
+      imagePullSecrets: [{ name: "pull" }],
+      affinity: { nodeAffinity: {} },
+      podAnnotations: { note: "x" },
+    };
+    const { documents } = await render(values);
+    expect(Object.keys(documents)).toHaveLength(5);
+    expect(await typeErrors(Object.values(documents))).toBe("");
   });
 
   test("does not watch what Prometheus cannot reach, and says what to set", async () => {

@@ -1,13 +1,13 @@
 /** The chart, rendered as Helm does (render.go) where Go and sprig are installed, and its values checked. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv, type ErrorObject } from "ajv";
 import { attempt } from "../netns/command.ts";
 import { type Plain, parseManifest, readManifest } from "../support/manifest.ts";
 
 const DIRECTORY = "deploy/helm/ip-masq-agent";
-const BINARY = "/tmp/ip-masq-agent-render";
+const BINARY = "build/chart-render";
 const GO_ENVIRONMENT = { GO111MODULE: "off", GOPATH: "/usr/share/gocode", GOCACHE: "/tmp/gocache" };
 
 /** A path in the chart. */
@@ -17,6 +17,7 @@ export function inChart(name: string): string {
 
 /** Builds the renderer; says why not, if that can't be done here. */
 export function buildRenderer(): string | undefined {
+  mkdirSync("build", { recursive: true });
   const argv = ["build", "-o", BINARY, "test/chart/render.go"];
   const env = { ...process.env, ...GO_ENVIRONMENT };
   const { error, status, stderr } = spawnSync("go", argv, { env, encoding: "utf8" });

@@ -5,6 +5,7 @@ import { agentFlags } from "../../src/cli/options.ts";
 import { at, type Plain, readManifest } from "../support/manifest.ts";
 import { defaultValues, inChart, refusedValues } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
+import { typeErrors } from "./strict.ts";
 
 test("the defaults are allowed", () => {
   expect(refusedValues(defaultValues() as object)).toEqual([]);
@@ -82,7 +83,7 @@ test("the README's table has every value with its default", () => {
   expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(leaves(defaultValues())));
 });
 
-test("the schemas of Kubernetes find what is wrong", () => {
+test("the schemas of Kubernetes find what is wrong, and its types what it does not know", async () => {
   const manifest = readManifest("ip-masq-agent.yaml") as { spec: { template: { spec: object } } };
   validateObject(manifest as unknown as Plain);
   const { spec } = manifest.spec.template;
@@ -90,6 +91,10 @@ test("the schemas of Kubernetes find what is wrong", () => {
     ({ ...manifest, spec: { ...manifest.spec, template: { spec: pod } } }) as unknown as Plain;
   expect(() => validateObject(changed({ ...spec, hostNetwork: "yes" }))).toThrow(/hostNetwork/);
   expect(() => validateObject(changed({ ...spec, containers: undefined }))).toThrow(/containers/);
+  expect(await typeErrors([manifest as unknown as Plain])).toBe("");
+  expect(await typeErrors([changed({ ...spec, hostNetwrok: true })])).toContain(
+    "'\"hostNetwrok\"' does not exist",
+  );
 });
 
 /** Values and their places: a list, an empty object and one with dots in its keys count as a value. */
