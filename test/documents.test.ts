@@ -82,3 +82,11 @@ test("the changelog and the release notes are of this version", () => {
   expect(readFileSync("CHANGELOG.md", "utf8")).toContain(`\n## ${version}\n`);
   expect(readFileSync(`docs/releases/v${version}.md`, "utf8")).toContain(`# ip-masq-agent ${version}\n`);
 });
+
+test("the workflow calls make targets that exist", () => {
+  const makefile = readFileSync("Makefile", "utf8");
+  const workflow = readFileSync(".github/workflows/ci.yaml", "utf8");
+  const targets = [...workflow.matchAll(/run: make ([\w-]+)$/gm)].map(([, target = ""]) => target);
+  expect(targets).toContain("test");
+  for (const target of targets) expect(makefile).toMatch(new RegExp(`^${target}:`, "m"));
+});

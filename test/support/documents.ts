@@ -34,6 +34,13 @@ export function blockLines(text: string, ...languages: readonly string[]): reado
     .filter((line) => line !== "");
 }
 
+/** Whole `text` blocks, without the indentation of the list that they stand in. */
+export function textBlocks(text: string): readonly string[] {
+  return [...text.matchAll(BLOCK)]
+    .filter(([, , language]) => language === "text")
+    .map(([, indent = "", , body = ""]) => body.replaceAll(new RegExp(`^${indent}`, "gm"), ""));
+}
+
 /** Text outside of blocks. */
 export function prose(text: string): string {
   return text.replaceAll(BLOCK, "");
