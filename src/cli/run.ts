@@ -125,6 +125,7 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
     async () => (usesNftables ? undefined : warnOfLeftovers(iptablesBackend(variant), rules, tools)),
   ]);
   const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
+    if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     sources?.report(outcome, reason, fightMs);
     monitoring?.report(outcome, reason);
   };
@@ -132,6 +133,14 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
   const loop = { watch: options.watch, random: Math.random, inbox, begin, report };
   await runLoop(reconcile, loop, systemClock, signal);
   return undefined;
+}
+
+/** The verbosity at which each pass has a line, also those that find nothing to do. */
+const PASSES = 4;
+
+function describePass({ drift, applied, errors, durationMs }: Outcome, reason: Reason): string {
+  const counts = `${drift.length} differences, ${applied} steps, ${errors.length} errors`;
+  return `pass (${reason}): ${counts}, ${durationMs.toFixed(1)} ms`;
 }
 
 async function variantFor(

@@ -1,4 +1,4 @@
-/** The examples of every command, as a reader would type them, on a node of their own where an agent runs. */
+/** The examples of every command and page, as a reader would type them, on a node of their own where an agent runs. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "vitest";
@@ -6,12 +6,17 @@ import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
 import { describeKernel, labTest, programmed } from "../netns/fixture.ts";
 import { agentBundle, type Lab } from "../netns/lab.ts";
+import { documents, runnableCalls } from "../support/documents.ts";
 
 const manuals = await allManuals(COMMANDS);
+const shown = [
+  ...manuals.flatMap(({ examples }) => examples.map(({ args }) => args)),
+  ...documents().flatMap(({ text }) => runnableCalls(text)),
+];
 /** Those that change the node come last. */
-const examples = manuals
-  .flatMap(({ examples }) => examples.map(({ args }) => args))
-  .sort((a, b) => Number(a.startsWith("cleanup")) - Number(b.startsWith("cleanup")));
+const examples = [...new Set(shown)].sort(
+  (a, b) => Number(a.startsWith("cleanup")) - Number(b.startsWith("cleanup")),
+);
 
 /** A directory with the files that examples name. */
 function furnish(lab: Lab): string {
@@ -20,6 +25,10 @@ function furnish(lab: Lab): string {
   symlinkSync(resolve("agent-config"), join(directory, "agent-config"));
   writeFileSync(join(directory, "old.yaml"), "nonMasqueradeCIDRs: [10.0.0.0/8]\n");
   writeFileSync(join(directory, "new.yaml"), "nonMasqueradeCIDRs: [10.0.0.0/9]\n");
+  writeFileSync(
+    join(directory, "configmap.yaml"),
+    "kind: ConfigMap\ndata:\n  config: |\n    nonMasqueradeCIDRs: [10.0.0.0/8]\n",
+  );
   return directory;
 }
 
@@ -41,6 +50,8 @@ describeKernel("examples", { timeout: 120_000 }, () => {
       expect([0, 1], `ip-masq-agent ${args}: ${stderr}`).toContain(code);
       expect((stdout + stderr).length).toBeGreaterThan(10);
       expect(stderr).not.toMatch(/^ {4}at /m);
+      // A page that names a file which nobody has made is wrong.
+      expect(stderr).not.toContain("ENOENT");
       if (code === 1 && stdout === "") expect(stderr).toContain("ip-masq-agent");
     }
   });

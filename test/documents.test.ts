@@ -1,0 +1,92 @@
+/** What holds for every document: links lead somewhere, and commands that are shown exist. */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect, test } from "vitest";
+import { allFlags } from "../src/cli/command.ts";
+import { COMMANDS } from "../src/cli/commands.ts";
+import { allManuals } from "../src/cli/help.ts";
+import { parseAgentFlags } from "../src/cli/options.ts";
+import { parseFlags } from "../src/core/flags.ts";
+import { anchors, calls, documents, links, runnableCalls } from "./support/documents.ts";
+
+const pages = documents();
+const manuals = await allManuals(COMMANDS);
+
+/** What is wrong with a link from this page, if anything. */
+function brokenLink(from: string, target: string): string | undefined {
+  if (/^[a-z]+:/.test(target)) return undefined;
+  const [file = "", anchor] = target.split("#");
+  const path = file === "" ? from : normalize(join(dirname(from), file));
+  if (!existsSync(path)) return `${target}: no such file`;
+  if (anchor === undefined || anchors(readFileSync(path, "utf8")).has(anchor)) return undefined;
+  return `${target}: no such heading`;
+}
+
+/** What the program would say of these arguments, if anything. */
+function refused(args: string): string | undefined {
+  const [name = "", ...rest] = args.split(/\s+/);
+  const isRun = name.startsWith("-") || name === "run";
+  const manual = manuals.find((one) => one.name === name);
+  if (manual === undefined && !isRun) return `${name} is no command`;
+  const parsed =
+    manual === undefined || isRun
+      ? parseAgentFlags(name === "run" ? rest : [name, ...rest])
+      : parseFlags(allFlags(manual), rest, "anywhere");
+  return parsed.kind === "error" ? parsed.message : undefined;
+}
+
+test.each(pages.map(({ path, text }) => [path, text]))("the links in %s lead somewhere", (path, text) => {
+  expect(links(text).flatMap((target) => brokenLink(path, target) ?? [])).toEqual([]);
+});
+
+test.each(pages.map(({ path, text }) => [path, text]))(
+  "the commands in %s exist, with their flags",
+  (_, text) => {
+    const wrong = calls(text).flatMap((args) => {
+      const why = refused(args);
+      return why === undefined ? [] : [`ip-masq-agent ${args}: ${why}`];
+    });
+    expect(wrong).toEqual([]);
+  },
+);
+
+test("what would be found is found", () => {
+  const page = [
+    "# One `two`\n## A [b](README.md) C?\n[x](#gone) [y](https://example.com) `[z](w)`",
+    "`ip-masq-agent explain --lives 1` and `ip-masq-agent`",
+    "   ```sh\n   kubectl exec POD -- ip-masq-agent nothing\n   ip-masq-agent status\n   ```",
+  ].join("\n\n");
+  expect([...anchors(page)]).toEqual(["one-two", "a-b-c"]);
+  expect(links(page).flatMap((target) => brokenLink("SECURITY.md", target) ?? [])).toEqual([
+    "#gone: no such heading",
+  ]);
+  expect(calls(page).map(refused)).toEqual([
+    "nothing is no command",
+    undefined,
+    "flag provided but not defined: -lives",
+  ]);
+  expect(runnableCalls(page)).toEqual(["status"]);
+});
+
+test("every page of docs is in its index", () => {
+  const index = readFileSync("docs/README.md", "utf8");
+  const missing = pages
+    .map(({ path }) => path)
+    .filter((path) => dirname(path) === "docs" && path !== "docs/README.md")
+    .filter((path) => !index.includes(`](${path.slice("docs/".length)})`));
+  expect(missing).toEqual([]);
+});
+
+test("the changelog and the release notes are of this version", () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  expect(readFileSync("CHANGELOG.md", "utf8")).toContain(`\n## ${version}\n`);
+  expect(readFileSync(`docs/releases/v${version}.md`, "utf8")).toContain(`# ip-masq-agent ${version}\n`);
+});
+
+test("the workflow calls make targets that exist", () => {
+  const makefile = readFileSync("Makefile", "utf8");
+  const workflow = readFileSync(".github/workflows/ci.yaml", "utf8");
+  const targets = [...workflow.matchAll(/run: make ([\w-]+)$/gm)].map(([, target = ""]) => target);
+  expect(targets).toContain("test");
+  for (const target of targets) expect(makefile).toMatch(new RegExp(`^${target}:`, "m"));
+});
