@@ -1,6 +1,11 @@
 /** What the chart makes of values: rendered by Go's own templates, read as Kubernetes reads YAML, held against its schemas. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { allFlags } from "../../src/cli/command.ts";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { allManuals } from "../../src/cli/help.ts";
+import { parseFlags } from "../../src/core/flags.ts";
+import { calls } from "../support/documents.ts";
 import { at, type Plain, readManifest } from "../support/manifest.ts";
 import { buildRenderer, inChart, render } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
@@ -179,6 +184,19 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       name: evil,
       namespace: evil,
     });
+  });
+
+  test("notes name commands and flags that the agent has", async () => {
+    const manuals = await allManuals(COMMANDS);
+    const { notes } = await render({ backend: "auto", enableIPv6: true, httpAddress: "[::1]:9000" });
+    const shown = calls(`\`\`\`sh\n${notes}\n\`\`\``).map((args) => args.split(" "));
+    expect(shown.map(([name]) => name)).toEqual(["status", "explain"]);
+    for (const [name = "", ...args] of shown) {
+      const manual = manuals.find((one) => one.name === name);
+      const parsed = parseFlags(manual === undefined ? {} : allFlags(manual), args, "anywhere");
+      expect(parsed, name).not.toMatchObject({ kind: "error" });
+    }
+    expect(shown.flat()).toEqual(expect.arrayContaining(["--http-address=[::1]:9000", "--backend=auto"]));
   });
 
   test("takes the image by digest, and secrets to pull it with", async () => {
