@@ -138,3 +138,14 @@ test("what is no failure of the source is not swallowed", () => {
   const { refreshed } = held();
   expect(() => refreshed(new Error("broken"))).toThrow("broken");
 });
+
+test("a mistake beyond the twentieth is news, though only twenty are said", () => {
+  const { refreshed } = held();
+  const list = (last: string) =>
+    `nonMasqueradeCIDRs: [${[...Array.from({ length: 25 }, () => "x"), last].join()}]`;
+  const first = refreshed(list("x"));
+  expect(first.problems).toHaveLength(21);
+  expect(first.log).toHaveLength(21);
+  expect(refreshed(list("x")).log).toEqual([]);
+  expect(refreshed(list("y")).log).toHaveLength(21);
+});

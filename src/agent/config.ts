@@ -7,7 +7,7 @@ import {
   type MasqConfig,
 } from "../core/config.ts";
 import { digest } from "../core/digest.ts";
-import { type Problem, type Result, renderProblem } from "../core/problem.ts";
+import { type Result, renderProblem } from "../core/problem.ts";
 import type { Logger } from "../observe/log.ts";
 import { SourceError } from "../source/file.ts";
 import { prepareFor } from "./heap.ts";
@@ -15,7 +15,7 @@ import { abridge, type Reporter } from "./report.ts";
 
 /** What was read, and what came of it. */
 export interface ConfigReading {
-  /** What is wrong now; the last good configuration stays. */
+  /** What is wrong now, 20 lines at most and a count of the rest; the last good configuration stays. */
   readonly problems: readonly string[];
   /** Whether it could not be read at all. */
   readonly failed: boolean;
@@ -49,6 +49,7 @@ export function createConfigHolder(
   let text: ConfigText | undefined;
   let hash: string | null = null;
   let decoded: Result<DecodedConfig> | undefined;
+  let problemLines: readonly string[] = [];
   let current: MasqConfig | undefined;
 
   // Text that has not changed is not decoded again: that is every pass but a few.
@@ -62,6 +63,8 @@ export function createConfigHolder(
     decoded = undefined;
     const result = decodeConfig(fresh, options);
     decoded = result;
+    // Once, and not all of them: a long list may have as many problems as entries, and they are kept.
+    problemLines = result.ok ? [] : abridge(result.problems, renderProblem);
     if (result.ok) announce(log, path, fresh, result.value);
     return result;
   };
@@ -69,8 +72,10 @@ export function createConfigHolder(
     current: () => current,
     refresh() {
       const before = text;
-      const { problems, failed } = problemsOf(decode);
-      if (problems.length > 0) report.error("config", "Error syncing configuration", problems);
+      const { problems, failed } = problemsOf(decode, () => problemLines);
+      // What is beyond the lines that are shown counts, too.
+      const details = failed ? null : hash;
+      if (problems.length > 0) report.error("config", "Error syncing configuration", problems, { details });
       else if (report.clear("config")) log.info("the configuration is good again");
       if (decoded?.ok === true && problems.length === 0) current = decoded.value.config;
       const read = failed ? undefined : text;
@@ -86,10 +91,13 @@ export function createConfigHolder(
 }
 
 /** Text that is wrong stays so until it is changed; what could not be read may be readable soon. */
-function problemsOf(decode: () => Result<DecodedConfig>): Pick<ConfigReading, "problems" | "failed"> {
+function problemsOf(
+  decode: () => unknown,
+  lines: () => readonly string[],
+): Pick<ConfigReading, "problems" | "failed"> {
   try {
-    const result = decode();
-    return { problems: result.ok ? [] : result.problems.map(renderProblem), failed: false };
+    decode();
+    return { problems: lines(), failed: false };
   } catch (error) {
     if (error instanceof SourceError) return { problems: [error.message], failed: true };
     throw error;
@@ -97,7 +105,7 @@ function problemsOf(decode: () => Result<DecodedConfig>): Pick<ConfigReading, "p
 }
 
 function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
-  for (const line of abridge(warnings.map((problem: Problem) => renderProblem(problem)))) log.warning(line);
+  for (const line of abridge(warnings, renderProblem)) log.warning(line);
   const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
   const exceptions = masqueradeCIDRs.length === 0 ? "" : `, ${masqueradeCIDRs.length} masqueradeCIDRs`;

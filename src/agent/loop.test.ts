@@ -17,6 +17,7 @@ const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome 
   current: undefined,
   groups: [],
   resyncIntervalMs,
+  dueInMs: resyncIntervalMs,
 });
 
 const inbox = createInbox({ sleep: async () => {} });

@@ -38,12 +38,12 @@ export async function runLoop(
       if (!signal.aborted) throw error;
     });
     if (outcome === undefined) return;
-    const { resyncIntervalMs, durationMs } = outcome;
+    const { resyncIntervalMs, dueInMs, durationMs } = outcome;
     pace.record({ endedAt: clock.now(), durationMs, kind: kindOf(outcome, reason) });
     report?.(outcome, reason, pace.fightMs());
     failures = outcome.failed ? failures + 1 : 0;
     const retry = watch && failures > 0;
-    const delay = retry ? retryDelay(failures, resyncIntervalMs, random()) : resyncIntervalMs;
+    const delay = retry ? retryDelay(failures, resyncIntervalMs, random()) : dueInMs;
     const request = await inbox.next(delay, signal);
     // A storm of commits has to wait its turn, but not what an operator has changed.
     const sooner =

@@ -75,6 +75,18 @@ export function createMonitor(world: MonitorWorld): Monitor {
     }
   };
 
+  // A long list takes tens of milliseconds to write, and is the same until the configuration changes.
+  let shown: { readonly current: Outcome["current"]; readonly reply: Reply } | undefined;
+  const configz = (outcome: Outcome | undefined): Reply => {
+    const current = outcome?.current;
+    const { source, hash } = status.config;
+    if (shown === undefined || shown.current !== current) {
+      const config = current === undefined ? null : JSON.parse(renderConfig(current));
+      shown = { current, reply: jsonReply({ flags: Object.fromEntries(world.flags), source, hash, config }) };
+    }
+    return shown.reply;
+  };
+
   const routes: Routes = {
     "/healthz": () => alive(now() - beat, last),
     "/livez": () => alive(now() - beat, last),
@@ -114,13 +126,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },
     "/status": () => jsonReply(status),
-    "/configz": () =>
-      jsonReply({
-        flags: Object.fromEntries(world.flags),
-        source: status.config.source,
-        hash: status.config.hash,
-        config: last?.current === undefined ? null : JSON.parse(renderConfig(last.current)),
-      }),
+    "/configz": () => configz(last),
     "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
     "/flagz": () => plainReply(200, renderFlagz(world.flags)),
   };

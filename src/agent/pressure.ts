@@ -21,7 +21,7 @@ const KERNEL_PORTS = 65_535 - 1_024 + 1;
 export function createPressureReader(toPorts: readonly PortRange[], now: () => number): () => Pressure {
   const ports = toPorts.reduce((sum, { first, last }) => sum + Number(last - first) + 1, 0) || KERNEL_PORTS;
   let sampledAt = Number.NEGATIVE_INFINITY;
-  let busiest: Busiest | undefined;
+  let busiest: Busiest | "none" | undefined;
   return () => {
     const conntrack = readTable();
     const counters = readText("/proc/net/stat/nf_conntrack");
@@ -29,11 +29,12 @@ export function createPressureReader(toPorts: readonly PortRange[], now: () => n
       sampledAt = now();
       busiest = sample(conntrack.entries);
     }
+    const used = busiest === "none" ? 0 : busiest?.connections;
     return {
       ...(conntrack && { conntrack }),
       ...(counters && { conntrackCounters: namedCounters(counters) }),
-      ...(conntrack && { snatPortShare: Math.min(1, (busiest?.connections ?? 0) / ports) }),
-      ...(busiest && { busiest }),
+      ...(used !== undefined && { snatPortShare: Math.min(1, used / ports) }),
+      ...(busiest !== undefined && busiest !== "none" && { busiest }),
     };
   };
 }
@@ -52,12 +53,12 @@ function readTable(): Pressure["conntrack"] {
   return { entries: Number(entries), limit: Number(limit) };
 }
 
-/** A kernel without the list has no sample. */
-function sample(entries: number): Busiest | undefined {
+/** Undefined where there can be no sample: a kernel without the list, or one that may not be read. */
+function sample(entries: number): Busiest | "none" | undefined {
   try {
     const { lines, isWhole } = sampleList(SAMPLE_BYTES);
     const share = isWhole ? 1 : Math.min(1, lines.length / Math.max(entries, lines.length));
-    return findBusiest(lines, share);
+    return findBusiest(lines, share) ?? "none";
   } catch {
     return undefined;
   }

@@ -95,6 +95,7 @@ test("the first pass programs a fresh node", async () => {
           "where": "the jump from POSTROUTING to IP-MASQ-AGENT",
         },
       ],
+      "dueInMs": 59996,
       "errors": [],
       "failed": false,
       "failures": [],

@@ -7,7 +7,7 @@
  * pass, and every failing pass says so. In both, a family that fails does not keep the other from its turn.
  */
 import type { Plan } from "../backend/backend.ts";
-import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig } from "../core/config.ts";
+import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig, MIN_RESYNC_MS } from "../core/config.ts";
 import { type Drift, renderDrift } from "../core/diff.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
@@ -53,8 +53,9 @@ export interface Outcome {
   /** The configuration in force; undefined before the first good one. */
   readonly current: MasqConfig | undefined;
   readonly groups: readonly GroupOutcome[];
-  /** When the next pass is due at the latest. */
   readonly resyncIntervalMs: number;
+  /** Milliseconds until the next pass is due at the latest: everything is looked at once per resync interval. */
+  readonly dueInMs: number;
 }
 
 /** What a pass needs of the world. */
@@ -100,7 +101,7 @@ export function createReconciler(
     } catch (error) {
       if (!isFailure(error)) throw error;
       const what = `Error syncing masquerade rules${group.label === "IPv6" ? " for IPv6" : ""}`;
-      report.error(group.label, what, [error.message], error);
+      report.error(group.label, what, [error.message], { cause: error });
       return { group, drift: [], applied: 0, error };
     }
   };
@@ -139,6 +140,13 @@ export function createReconciler(
         changed: applied > 0,
       })),
       resyncIntervalMs,
+      // Without events the interval begins with the pass's end, as in the Go program.
+      dueInMs: options.watch
+        ? Math.max(
+            MIN_RESYNC_MS,
+            Math.max(thoroughAt, startedAt - resyncIntervalMs) + resyncIntervalMs - now(),
+          )
+        : resyncIntervalMs,
     };
   };
 }

@@ -2,8 +2,13 @@
 import type { Logger } from "../observe/log.ts";
 
 export interface Reporter {
-  /** Logs `lines` as errors, each behind `prefix`; at most 20, then how many more there are. */
-  error(key: string, prefix: string, lines: readonly string[], cause?: unknown): void;
+  /** Logs `lines` as errors, each behind `prefix`; the same failure is one with the same lines and `details`. */
+  error(
+    key: string,
+    prefix: string,
+    lines: readonly string[],
+    more?: { readonly cause?: unknown; readonly details?: string | null },
+  ): void;
   /** Forgets what failed under the key; says whether anything had. */
   clear(key: string): boolean;
 }
@@ -14,18 +19,21 @@ const LINES_AT_MOST = 20;
 export function createReporter(log: Logger, repeat: boolean): Reporter {
   const said = new Map<string, string>();
   return {
-    error(key, prefix, lines, cause) {
-      const text = lines.join("\n");
+    error(key, prefix, lines, { cause, details } = {}) {
+      const text = [...lines, details].join("\n");
       if (!repeat && said.get(key) === text) return;
       said.set(key, text);
-      for (const line of abridge(lines)) log.error(`${prefix}: ${line}`, cause);
+      for (const line of lines) log.error(`${prefix}: ${line}`, cause);
     },
     clear: (key) => said.delete(key),
   };
 }
 
 /** At most 20 lines, and a count of the others. */
-export function abridge(lines: readonly string[]): readonly string[] {
-  if (lines.length <= LINES_AT_MOST) return lines;
-  return [...lines.slice(0, LINES_AT_MOST), `and ${lines.length - LINES_AT_MOST} more`];
+export function abridge(lines: readonly string[]): readonly string[];
+/** The same of what becomes lines: only those that are shown are made. */
+export function abridge<T>(items: readonly T[], render: (item: T) => string): readonly string[];
+export function abridge<T>(items: readonly T[], render: (item: T) => string = String): readonly string[] {
+  const lines = items.slice(0, LINES_AT_MOST).map(render);
+  return items.length <= LINES_AT_MOST ? lines : [...lines, `and ${items.length - LINES_AT_MOST} more`];
 }

@@ -68,7 +68,8 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
     report(outcome, reason, fightMs) {
       if (config === undefined) begin();
       else if (reason === "resync") config.verify();
-      if (fightMs > 0 && outcome.startedAt - saidAt > SAY_FIGHT_MS) {
+      // The pace remembers the last healing's delay; only a healing is news.
+      if (fightMs > 0 && outcome.healed.length > 0 && outcome.startedAt - saidAt > SAY_FIGHT_MS) {
         saidAt = outcome.startedAt;
         log.warning(describeFight(outcome, fightMs));
       }

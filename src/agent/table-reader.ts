@@ -96,7 +96,6 @@ export function createTableReader(
   return {
     async read(nftables, before, thorough, signal) {
       const isFull = thorough && now() >= notBefore;
-      if (isFull) assumed = false;
       const isTouched = async (to: number) =>
         before !== undefined &&
         (await between({ from: before.generation, to })).commits.some((one) => one.touched);
@@ -108,6 +107,7 @@ export function createTableReader(
         const trusted = isFull || (await isTouched(generation)) ? undefined : before?.state;
         try {
           const state = await readTable(nftables, trusted, signal);
+          if (isFull) assumed = false;
           if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
             return { generation, state };
         } catch (error) {

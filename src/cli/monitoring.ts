@@ -49,7 +49,8 @@ async function load(
     backend: { name: choice.name, why: choice.why },
     metrics: createMetrics({ ...build, backend: choice.name }, families),
     startedAt: performance.timeOrigin,
-    epoch: () => performance.timeOrigin + performance.now(),
+    // The wall clock: it may be set after a start at boot, and what is compared with it must follow.
+    epoch: Date.now,
     now: systemClock.now,
   });
   void serve(address, monitor.routes, { log, sleep: systemClock.sleep }, signal);

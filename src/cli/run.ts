@@ -162,7 +162,7 @@ async function choose(
 
 /**
  * `reconcile`, and after a pass without an error what can wait until rules are in force: each task once, the next
- * when the one before has succeeded.
+ * when the one before has succeeded. What fails is tried again a resync interval later, however many passes there are.
  */
 function afterwards(
   reconcile: () => Promise<Outcome>,
@@ -170,14 +170,20 @@ function afterwards(
   tasks: (() => Promise<void>)[],
 ): () => Promise<Outcome> {
   const relieveHeap = createHeapRelief();
+  let notBefore = Number.NEGATIVE_INFINITY;
+  let said: string | undefined;
   return async () => {
     const outcome = await reconcile();
     relieveHeap();
+    if (outcome.errors.length > 0 || systemClock.now() < notBefore) return outcome;
     try {
-      for (; tasks[0] !== undefined && outcome.errors.length === 0; tasks.shift()) await tasks[0]();
+      for (; tasks[0] !== undefined; tasks.shift()) await tasks[0]();
     } catch (error) {
       if (!isFailure(error)) throw error;
-      log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
+      notBefore = systemClock.now() + outcome.resyncIntervalMs;
+      if (error.message !== said)
+        log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
+      said = error.message;
     }
     return outcome;
   };

@@ -81,7 +81,9 @@ function listenUntilEnd(
       close();
       resolve(describe(error));
     });
-    server.listen({ ...place, backlog: BACKLOG }, () => {
+    // Without a host Node takes every IPv6 address, or every IPv4 address where there is no IPv6.
+    const host = place.host === "::" ? {} : { host: place.host };
+    server.listen({ ...host, port: place.port, backlog: BACKLOG }, () => {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : place.port;
       log.info(`serving at http://${hostPort({ ...place, port })}`);

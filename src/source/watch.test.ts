@@ -130,6 +130,47 @@ test("a link to a file elsewhere: where that lies is watched, too", async () => 
   await noticed(seen, () => writeFileSync(join(root, "elsewhere", "real"), "b"));
 });
 
+test("a directory that is removed and made anew before anybody looks", async () => {
+  const directory = join(root, "config");
+  const path = join(directory, "file");
+  mkdirSync(directory);
+  const { seen } = heard(path);
+  await settled(seen);
+  for (let i = 0; i < 3; i++) {
+    await noticed(seen, () => {
+      rmSync(directory, { recursive: true });
+      mkdirSync(directory);
+      writeFileSync(path, `${i}`);
+    });
+    await noticed(seen, () => writeFileSync(path, `${i}, changed`));
+  }
+});
+
+test("a link to a ConfigMap's file: its swaps are seen behind the link", async () => {
+  const volume = createVolume(join(root, "config"));
+  volume.write("a");
+  symlinkSync(volume.path, join(root, "link"));
+  const { seen } = heard(join(root, "link"));
+  await settled(seen);
+  for (const text of ["b", "c"]) await noticed(seen, () => volume.write(text));
+});
+
+test("a directory that is a link, which is turned elsewhere", async () => {
+  for (const name of ["1", "2"]) {
+    mkdirSync(join(root, "releases", name), { recursive: true });
+    writeFileSync(join(root, "releases", name, "file"), name);
+  }
+  const turn = (name: string) => {
+    symlinkSync(join("releases", name), join(root, "new"));
+    renameSync(join(root, "new"), join(root, "current"));
+  };
+  turn("1");
+  const { seen } = heard(join(root, "current", "file"));
+  await settled(seen);
+  await noticed(seen, () => turn("2"));
+  await noticed(seen, () => writeFileSync(join(root, "releases", "2", "file"), "changed"));
+});
+
 test("a directory of files", async () => {
   const { seen } = heard(root);
   await settled(seen);

@@ -3,11 +3,11 @@
  * through a link into a directory of one generation, and a watch on the file goes silent with the first swap.
  *
  * Watched are the directory of the configuration (or, while there is none, the nearest one above), the one above it,
- * in which it may be replaced, and the one in which the file really lies. Where inotify's limits are exhausted, the
+ * in which it may be replaced, and those of the links on the way and of the file itself. Where inotify's limits are exhausted, the
  * file's state is polled instead.
  */
-import { type FSWatcher, readdirSync, realpathSync, statSync, watch } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { type FSWatcher, lstatSync, readdirSync, readlinkSync, statSync, watch } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
 
 export interface ConfigWatch {
   /** Looks whether the directories that are watched are still the right ones; for what happened unseen. */
@@ -40,8 +40,8 @@ interface Watched {
 }
 
 /** Watches the configuration at a path, a file or a directory, until it is closed. */
-export function watchConfig(relative: string, world: WatchWorld): ConfigWatch {
-  const path = resolve(relative);
+export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
+  const path = resolve(given);
   const watched = new Map<string, Watched>();
   const quiet = createQuiet(world.changed);
   let polling: NodeJS.Timeout | undefined;
@@ -54,6 +54,8 @@ export function watchConfig(relative: string, world: WatchWorld): ConfigWatch {
 
   const onEvent = (directory: string, name: string | null) => {
     if (name !== null && !isRelevant(path, directory, name)) return;
+    // Its own name: it was moved or removed, and what is watched may be a directory that nobody can reach any more.
+    if (name === basename(directory)) forget(directory);
     if (name === SWAPPED) world.changed();
     else quiet.touch();
     verify();
@@ -66,6 +68,7 @@ export function watchConfig(relative: string, world: WatchWorld): ConfigWatch {
     watcher.on("error", () => {
       forget(directory);
       quiet.touch();
+      setImmediate(verify);
     });
     watcher.unref();
   };
@@ -101,6 +104,8 @@ export function watchConfig(relative: string, world: WatchWorld): ConfigWatch {
     world.say(
       `cannot watch the directory of ${path}: ${error.message}${remedy}: looking at it every ${POLL_MS / 1000} s instead`,
     );
+    // What happened until now was not seen.
+    quiet.touch();
     let polls = 0;
     let state = stateOf(path);
     polling = setInterval(() => {
@@ -149,9 +154,9 @@ function createQuiet(fire: () => void): { readonly touch: () => void; readonly c
 function directoriesOf(path: string): Map<string, string> {
   const directory = nearest(isDirectory(path) ? path : dirname(path));
   const found = new Map<string, string>();
-  for (const one of [directory, dirname(directory), realDirectory(path)]) {
-    const identity = one === undefined ? undefined : identityOf(one);
-    if (one !== undefined && identity !== undefined) found.set(one, identity);
+  for (const one of [directory, dirname(directory), ...directoriesOfLinks(path)]) {
+    const identity = identityOf(one);
+    if (identity !== undefined) found.set(one, identity);
   }
   return found;
 }
@@ -161,14 +166,36 @@ function nearest(directory: string): string {
   for (let at = directory; ; at = dirname(at)) if (isDirectory(at) || at === dirname(at)) return at;
 }
 
-/** Where a link leads; not into a ConfigMap's generations, which nobody changes. */
-function realDirectory(path: string): string | undefined {
-  try {
-    const real = dirname(realpathSync(path));
-    return basename(real).startsWith("..") ? undefined : real;
-  } catch {
-    return undefined;
+/** As many links as Linux follows (path_resolution(7)). */
+const LINKS_AT_MOST = 40;
+
+/**
+ * Where the links on the way to the file lie, and the file itself: each may be turned elsewhere. Not within a ConfigMap's
+ * generations, which nobody changes.
+ */
+function directoriesOfLinks(path: string): string[] {
+  const found = new Set<string>();
+  let rest = path;
+  for (let links = 0; links < LINKS_AT_MOST; links++) {
+    const link = firstLink(rest);
+    if (link === undefined) break;
+    found.add(dirname(link));
+    rest = resolve(dirname(link), readlinkSync(link), relative(link, rest));
   }
+  if (isOutside(rest)) found.add(dirname(rest));
+  return [...found];
+}
+
+function isOutside(path: string): boolean {
+  return !path.split("/").some((name) => name.startsWith(".."));
+}
+
+/** The first part of a path that is a link. */
+function firstLink(path: string): string | undefined {
+  const names = path.split("/").slice(1);
+  return names
+    .map((_, i) => `/${names.slice(0, i + 1).join("/")}`)
+    .find((part) => tryTo(() => lstatSync(part).isSymbolicLink()) === true);
 }
 
 /**
@@ -189,23 +216,24 @@ function isDirectory(path: string): boolean {
 
 function identityOf(path: string): string | undefined {
   return tryTo(() => {
-    const { dev, ino } = statSync(path);
-    return `${dev}:${ino}`;
+    // A file system hands out a freed inode's number again, so the time counts, too.
+    const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
   });
 }
 
 /** What would be different if the configuration were. */
 function stateOf(path: string): string {
   const describe = (one: string) => {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(one, { bigint: true });
-    return [one, ino, size, mtimeNs, ctimeNs].join(" ");
+    try {
+      const { ino, size, mtimeNs, ctimeNs } = statSync(one, { bigint: true });
+      return [one, ino, size, mtimeNs, ctimeNs].join(" ");
+    } catch (error) {
+      return `${one} ${(error as NodeJS.ErrnoException).code}`;
+    }
   };
-  try {
-    const names = isDirectory(path) ? readdirSync(path).map((name) => join(path, name)) : [];
-    return [path, ...names].map(describe).join("\n");
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
+  const names = tryTo(() => (isDirectory(path) ? readdirSync(path) : [])) ?? [];
+  return [path, ...names.map((name) => join(path, name))].map(describe).join("\n");
 }
 
 function isGone(error: unknown): boolean {
