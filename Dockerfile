@@ -41,10 +41,12 @@ USER 0:0
 ENTRYPOINT ["/usr/local/bin/ip-masq-agent"]
 ARG VERSION=
 ARG REVISION=
+ARG CREATED=
 ARG BASE
 LABEL org.opencontainers.image.title="ip-masq-agent" \
       org.opencontainers.image.description="Keeps a Kubernetes node's masquerading rules equal to a ConfigMap" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="${BASE}"

@@ -8,10 +8,12 @@ REGISTRY ?= localhost
 CONTAINER_TOOL ?=
 # The base image's digest, as in BASE_DIGEST=@sha256:0123...
 BASE_DIGEST ?=
+# More for the tool, as in BUILD_FLAGS=--no-cache PUSH_FLAGS=--tls-verify=false
+BUILD_FLAGS ?=
 PUSH_FLAGS ?=
-IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
+IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
 
-.PHONY: help setup build all-build check test prove bench run container all-container push all-push image-test version clean
+.PHONY: help setup build all-build check test prove bench run container all-container push all-push image-test sbom version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +57,11 @@ all-push: all-container ## push both images, and a list of them as $(REGISTRY)/i
 
 image-test: build ## build the image from this tree and try it in containers (needs root, buildah, podman, runc)
 	@IMAGE_TEST=1 npx vitest run test/image
+
+sbom: container ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of what is in the image
+	@mkdir -p build dist
+	@$(IMAGE) packages >build/packages.txt
+	@$(RUN_TS) scripts/sbom.ts <build/packages.txt >dist/ip-masq-agent.cdx.json
 
 version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty
 	@node scripts/version.mjs

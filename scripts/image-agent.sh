@@ -1,6 +1,6 @@
 #!/bin/sh
 # In the Dockerfile's builder: builds the agent, puts it in its layer with the licences of what is bundled, and gives
-# every layer's files the commit's time, so that the same commit makes the same layers.
+# every layer's files one time, so that what is the same inside makes the same layers.
 # usage: image-agent.sh amd64|arm64 LAYER
 set -eu
 case "$1" in

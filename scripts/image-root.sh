@@ -75,7 +75,7 @@ add() {
 add_libraries() {
   while :; do
     before=$(ls "$root/usr/lib/$triplet" | wc -l)
-    for library in $(find "$root" -type f -exec readelf -d {} + 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u); do
+    for library in $(find "$root" -type f -exec "$triplet-readelf" -d {} + 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u); do
       for layer in node tools; do
         [ ! -e "$destination/$layer/usr/lib/$triplet/$library" ] || continue 2
       done
@@ -84,6 +84,9 @@ add_libraries() {
     [ "$before" != "$(ls "$root/usr/lib/$triplet" | wc -l)" ] || return 0
   done
 }
+
+# Its complaints about files that are no programs are not shown; that it is missing must be.
+command -v "$triplet-readelf" >/dev/null || { echo "no $triplet-readelf: scripts/image-compiler.sh installs it" >&2; exit 1; }
 
 download coreutils libstdc++6 iptables ipset nftables conntrack
 
@@ -95,6 +98,7 @@ cp "$node/LICENSE" "$root/usr/share/doc/node/copyright"
 # The bundle's first line asks for it.
 add bin env
 add_libraries
+[ -e "$root/usr/lib/$triplet/libc.so.6" ] || { echo "node's libraries were not found" >&2; exit 1; }
 case "$loader" in lib64/*) ln -s usr/lib64 "$root/lib64" && mkdir "$root/usr/lib64" ;; esac
 ln -s "/usr/lib/$triplet/$(basename "$loader")" "$root/usr/$loader"
 echo root:x:0:0:root:/:/nonexistent >"$root/etc/passwd"

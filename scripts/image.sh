@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds and pushes images with whichever of buildah, podman and docker is here.
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
-#   REGISTRY PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
+#        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
+#   REGISTRY BUILD_FLAGS PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
 cd "$(dirname "$0")/.."
 action=$1
@@ -15,17 +16,26 @@ for candidate in buildah podman docker; do
 done
 [ -n "$tool" ] || { echo "neither buildah nor podman nor docker is installed (e.g. apt-get install buildah runc)" >&2; exit 1; }
 
-# The commit's time stands in the image instead of today's, so that one commit makes one image.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+# Files have one time for all commits, so that layers that are the same inside are the same for every version; when the
+# commit was made, a label says.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
 export SOURCE_DATE_EPOCH
+
+host_arch() { node -p '({ x64: "amd64" })[process.arch] ?? process.arch'; }
 
 # build NAME [ARCH]
 build() {
   image=$1 arch=${2:-}
-  set -- --file Dockerfile --tag "$image" --build-arg "VERSION=$version" \
+  # shellcheck disable=SC2086 # BUILD_FLAGS is a list
+  set -- ${BUILD_FLAGS:-} --file Dockerfile --tag "$image" --build-arg "VERSION=$version" \
     --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+    --build-arg "CREATED=$(git log -1 --format=%cI 2>/dev/null || true)" \
     --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" --build-arg "BASE_DIGEST=${BASE_DIGEST:-}"
   [ -z "$arch" ] || set -- "$@" --platform "linux/$arch"
+  case "$tool" in
+    # buildah 1.28 takes the target's platform for the builder's, unless told.
+    buildah | podman) set -- "$@" --build-arg "BUILDPLATFORM=linux/$(host_arch)" ;;
+  esac
   case "$tool" in
     # Without the host's network buildah and podman make a bridge and rules of their own, on the machine.
     buildah) buildah bud --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
@@ -54,7 +64,29 @@ push_list() {
   esac
 }
 
+# What is in an image's /var/lib/dpkg/status.d, an empty line after each, and a record for node, which no package brings.
+packages() {
+  case "$tool" in
+    buildah)
+      container=$(buildah from --pull-never "$1")
+      root=$(buildah mount "$container")
+      for record in "$root"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      node=$("$root/usr/local/bin/node" --version)
+      buildah rm "$container" >/dev/null ;;
+    *)
+      container=$("$tool" create "$1")
+      directory=$(mktemp -d)
+      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d
+      for record in "$directory"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      rm -r "$directory"
+      "$tool" rm "$container" >/dev/null
+      node=$("$tool" run --rm --entrypoint /usr/local/bin/node "$1" --version) ;;
+  esac
+  printf 'Package: node\nVersion: %s\n' "${node#v}"
+}
+
 case "$action" in
+  packages) packages "$name:$version" ;;
   build)
     [ $# -gt 0 ] || build "$name:$version"
     for arch in "$@"; do build "$name-$arch:$version" "$arch"; done ;;
@@ -67,5 +99,5 @@ case "$action" in
     done
     # shellcheck disable=SC2086 # a list of images
     [ -z "$images" ] || push_list "$name:$version" $images ;;
-  *) echo "usage: image.sh build|push [ARCH...]" >&2; exit 2 ;;
+  *) echo "usage: image.sh build|push [ARCH...], or image.sh packages" >&2; exit 2 ;;
 esac
