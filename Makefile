@@ -3,16 +3,29 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := build
 RUN_TS := node scripts/run-ts.mjs
 
-.PHONY: help setup build check test prove bench run clean
+# Where images go, as in REGISTRY=registry.example.com/network; the tool that makes them: buildah, podman or docker.
+REGISTRY ?= localhost
+CONTAINER_TOOL ?=
+# The base image's digest, as in BASE_DIGEST=@sha256:0123...
+BASE_DIGEST ?=
+# More for the tool, as in BUILD_FLAGS=--no-cache PUSH_FLAGS=--tls-verify=false
+BUILD_FLAGS ?=
+PUSH_FLAGS ?=
+IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
+
+.PHONY: help setup build all-build check test prove bench run container all-container push all-push image-test sbom version clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what build and tests need (Debian packages if root, npm packages)
 	@./scripts/setup.sh
 
 build: setup ## write dist/ip-masq-agent.cjs
 	@node build.mjs
+
+all-build: setup ## the same with the addons of both platforms, linux-x64 and linux-arm64 (needs gcc for both)
+	@PLATFORMS="linux-x64 linux-arm64" node build.mjs
 
 check: setup ## types, format, lint, dead exports
 	@npm run --silent check
@@ -22,13 +35,36 @@ test: build ## everything that proves a change, in a few minutes
 
 prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 30 minutes, the slow facts, a comparison with Go's decoders
 	@./scripts/setup-go.sh
-	@node test/suite.mjs --prove
+	@IMAGE_TEST=1 node test/suite.mjs --prove
 
 bench: build ## measure start, memory, reactions, storms, and what lists of CIDRs cost
 	@$(RUN_TS) bench/bench.ts
 
 run: build ## the main job on real packets in throw-away network namespaces; HOST=1: the agent on this host, until interrupted
 	@HOST=$(HOST) $(RUN_TS) demo/run.ts
+
+container: ## build the image for this machine: $(REGISTRY)/ip-masq-agent:VERSION
+	@$(IMAGE) build
+
+all-container: ## build the images for amd64 and arm64: $(REGISTRY)/ip-masq-agent-ARCH:VERSION
+	@$(IMAGE) build amd64 arm64
+
+push: container ## push the image for this machine
+	@$(IMAGE) push
+
+all-push: all-container ## push both images, and a list of them as $(REGISTRY)/ip-masq-agent:VERSION
+	@$(IMAGE) push amd64 arm64
+
+image-test: build ## build the image from this tree and try it in containers (needs root, buildah, podman, runc)
+	@IMAGE_TEST=1 npx vitest run test/image
+
+sbom: container ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of what is in the image
+	@mkdir -p build dist
+	@$(IMAGE) packages >build/packages.txt
+	@$(RUN_TS) scripts/sbom.ts <build/packages.txt >dist/ip-masq-agent.cdx.json
+
+version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty
+	@node scripts/version.mjs
 
 clean: ## remove what was built
 	rm -rf build dist coverage

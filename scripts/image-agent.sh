@@ -1,0 +1,22 @@
+#!/bin/sh
+# In the Dockerfile's builder: builds the agent, puts it in its layer with the licences of what is bundled, and gives
+# every layer's files one time, so that what is the same inside makes the same layers.
+# usage: image-agent.sh amd64|arm64 LAYER
+set -eu
+case "$1" in
+  amd64) platform=linux-x64 ;;
+  arm64) platform=linux-arm64 ;;
+  *) echo "no image for $1" >&2; exit 1 ;;
+esac
+PLATFORMS=$platform node build.mjs
+mkdir -p "$2/usr/local/lib/ip-masq-agent" "$2/usr/local/bin" "$2/usr/share/doc/ip-masq-agent"
+cp dist/* "$2/usr/local/lib/ip-masq-agent"
+ln -s ../lib/ip-masq-agent/ip-masq-agent.cjs "$2/usr/local/bin/ip-masq-agent"
+cp LICENSE "$2/usr/share/doc/ip-masq-agent"
+npm ls --omit=dev --all --parseable | sed 1d | sort -u | while read -r package; do
+  licences=$2/usr/share/doc/npm/${package#"$PWD"/node_modules/}
+  mkdir -p "$licences"
+  cp "$package/package.json" "$licences"
+  find "$package" -maxdepth 1 -iname 'licen[cs]e*' -exec cp {} "$licences" \;
+done
+find "$(dirname "$2")" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +

@@ -1,0 +1,103 @@
+#!/bin/sh
+# Builds and pushes images with whichever of buildah, podman and docker is here.
+# usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
+#        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
+#   REGISTRY BUILD_FLAGS PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
+set -eu
+cd "$(dirname "$0")/.."
+action=$1
+shift
+version=$(node scripts/version.mjs)
+name=${REGISTRY:-localhost}/ip-masq-agent
+
+tool=${CONTAINER_TOOL:-}
+for candidate in buildah podman docker; do
+  [ -n "$tool" ] || ! command -v "$candidate" >/dev/null 2>&1 || tool=$candidate
+done
+[ -n "$tool" ] || { echo "neither buildah nor podman nor docker is installed (e.g. apt-get install buildah runc)" >&2; exit 1; }
+
+# Files have one time for all commits, so that layers that are the same inside are the same for every version; when the
+# commit was made, a label says.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
+export SOURCE_DATE_EPOCH
+
+host_arch() { node -p '({ x64: "amd64" })[process.arch] ?? process.arch'; }
+
+# build NAME [ARCH]
+build() {
+  image=$1 arch=${2:-}
+  # shellcheck disable=SC2086 # BUILD_FLAGS is a list
+  set -- ${BUILD_FLAGS:-} --file Dockerfile --tag "$image" --build-arg "VERSION=$version" \
+    --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+    --build-arg "CREATED=$(git log -1 --format=%cI 2>/dev/null || true)" \
+    --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" --build-arg "BASE_DIGEST=${BASE_DIGEST:-}"
+  [ -z "$arch" ] || set -- "$@" --platform "linux/$arch"
+  case "$tool" in
+    # buildah 1.28 takes the target's platform for the builder's, unless told.
+    buildah | podman) set -- "$@" --build-arg "BUILDPLATFORM=linux/$(host_arch)" ;;
+  esac
+  case "$tool" in
+    # Without the host's network buildah and podman make a bridge and rules of their own, on the machine.
+    buildah) buildah bud --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
+    podman) podman build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
+    *) "$tool" build "$@" . ;;
+  esac
+}
+
+# shellcheck disable=SC2086 # PUSH_FLAGS is a list
+push() { "$tool" push ${PUSH_FLAGS:-} "$1"; }
+
+# A list of the images of several platforms, under the name that every node can pull.
+# shellcheck disable=SC2086
+push_list() {
+  case "$tool" in
+    docker)
+      docker manifest create --amend "$@"
+      docker manifest push "$1" ;;
+    *)
+      list=$1
+      shift
+      "$tool" manifest rm "$list" >/dev/null 2>&1 || true
+      "$tool" manifest create "$list" >/dev/null
+      for image in "$@"; do "$tool" manifest add "$list" "$image" >/dev/null; done
+      "$tool" manifest push --all ${PUSH_FLAGS:-} "$list" "docker://$list" ;;
+  esac
+}
+
+# What is in an image's /var/lib/dpkg/status.d, an empty line after each, and a record for node, which no package brings.
+packages() {
+  case "$tool" in
+    buildah)
+      container=$(buildah from --pull-never "$1")
+      root=$(buildah mount "$container")
+      for record in "$root"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      node=$("$root/usr/local/bin/node" --version)
+      buildah rm "$container" >/dev/null ;;
+    *)
+      container=$("$tool" create "$1")
+      directory=$(mktemp -d)
+      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d
+      for record in "$directory"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      rm -r "$directory"
+      "$tool" rm "$container" >/dev/null
+      node=$("$tool" run --rm --entrypoint /usr/local/bin/node "$1" --version) ;;
+  esac
+  printf 'Package: node\nVersion: %s\n' "${node#v}"
+}
+
+case "$action" in
+  packages) packages "$name:$version" ;;
+  build)
+    [ $# -gt 0 ] || build "$name:$version"
+    for arch in "$@"; do build "$name-$arch:$version" "$arch"; done ;;
+  push)
+    [ $# -gt 0 ] || push "$name:$version"
+    images=""
+    for arch in "$@"; do
+      push "$name-$arch:$version"
+      images="$images $name-$arch:$version"
+    done
+    # shellcheck disable=SC2086 # a list of images
+    [ -z "$images" ] || push_list "$name:$version" $images ;;
+  *) echo "usage: image.sh build|push [ARCH...], or image.sh packages" >&2; exit 2 ;;
+esac

@@ -1,0 +1,119 @@
+/**
+ * The image itself: built by the make targets, run with exactly the manifest's security context in a network namespace,
+ * pushed to a registry on the loopback. It takes minutes, so it waits to be asked: `make image-test`, `make prove`.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../netns/lab.ts";
+import { createNamespace, make, missingTools, type NodeNamespace, sh } from "./container.ts";
+import { layersOf, lookInto, startRegistry } from "./registry.ts";
+
+const { IMAGE_TEST } = process.env;
+const asked = IMAGE_TEST === "1";
+const missing = asked ? missingTools() : [];
+if (!asked) console.warn("SKIPPED: the image is tried by `make image-test` (IMAGE_TEST=1)");
+else if (missing.length > 0) console.warn(`SKIPPED: the image is not tried without ${missing.join(", ")}`);
+const able = test.skipIf(!asked || missing.length > 0);
+const LONG = { timeout: 600_000 };
+
+let image = "";
+let node: NodeNamespace | undefined;
+
+beforeAll(() => {
+  if (!asked || missing.length > 0) return;
+  sh("test/image/base.sh");
+  make("container");
+  image = `localhost/ip-masq-agent:${make("version").trim()}`;
+}, 600_000);
+
+afterAll(() => node?.close());
+
+function fresh(): NodeNamespace {
+  node?.close();
+  node = createNamespace(image);
+  return node;
+}
+
+able("has no shell and no npm, and the bundle is the one that is built here", LONG, () => {
+  make("build", `VERSION=${make("version").trim()}`);
+  lookInto(image, (root, config) => {
+    for (const name of ["bin/sh", "usr/bin/dash", "usr/bin/bash", "usr/local/bin/npm", "usr/bin/apt-get"])
+      expect(existsSync(join(root, name)), name).toBe(false);
+    for (const name of [
+      "libc6",
+      "iptables",
+      "nftables",
+      "ipset",
+      "conntrack",
+      "node",
+      "npm",
+      "ip-masq-agent",
+    ])
+      expect(readdirSync(join(root, "usr/share/doc", name)), name).not.toEqual([]);
+    const bundle = readFileSync(join(root, "usr/local/lib/ip-masq-agent/ip-masq-agent.cjs"));
+    expect(bundle.equals(readFileSync("dist/ip-masq-agent.cjs"))).toBe(true);
+    expect(config).toMatchObject({ User: "0:0", Entrypoint: ["/usr/local/bin/ip-masq-agent"] });
+  });
+});
+
+able(
+  "programs a node's rules with either backend and all variants, with the manifest's security context",
+  LONG,
+  async () => {
+    const kinds = [
+      { args: ["--backend=iptables", "--iptables-mode=nft"], shown: ["iptables-nft-save", "-t", "nat"] },
+      {
+        args: ["--backend=iptables", "--iptables-mode=legacy"],
+        shown: ["iptables-legacy-save", "-t", "nat"],
+      },
+      { args: ["--backend=nftables"], shown: ["nft", "list", "ruleset"] },
+    ];
+    for (const { args, shown } of kinds) {
+      const namespace = fresh();
+      const agent = namespace.start(args);
+      const [file = "", ...rest] = shown;
+      await eventually(() => expect(namespace.in(file, ...rest), agent.log()).toMatch(/masquerade/i), 30_000);
+      expect(namespace.in(file, ...rest)).toContain("172.16.0.0/12");
+      expect(agent.exec("ip-masq-agent", "version")).toContain(make("version").trim());
+      expect(agent.log()).not.toMatch(/^[EW]\d{4}/m);
+    }
+  },
+);
+
+able("without a capability the log names it and where to add it", LONG, async () => {
+  const kinds = [
+    { without: ["NET_ADMIN"], args: ["--backend=nftables"] },
+    { without: ["NET_ADMIN"], args: ["--backend=iptables", "--iptables-mode=nft"] },
+    { without: ["NET_RAW"], args: ["--backend=iptables", "--iptables-mode=legacy"] },
+  ];
+  for (const { without, args } of kinds) {
+    const agent = fresh().start(args, { without });
+    await eventually(() => expect(agent.log()).toMatch(/^E\d{4}/m), 30_000);
+    const error = /^E\d{4}.*$/m.exec(agent.log())?.[0] ?? "";
+    for (const name of without) expect(error).toContain(name);
+    expect(error).toMatch(/capabilities/);
+  }
+});
+
+able("the same commit makes the same layers, and they get through a registry", LONG, async () => {
+  const before = layersOf(image);
+  expect(before).toHaveLength(3);
+  make("container", "BUILD_FLAGS=--no-cache");
+  expect(layersOf(image)).toEqual(before);
+  const registry = await startRegistry();
+  try {
+    const name = `${registry.address}/network`;
+    make("all-push", `REGISTRY=${name}`, "PUSH_FLAGS=--tls-verify=false");
+    const version = make("version").trim();
+    const list = JSON.parse(
+      sh("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${name}/ip-masq-agent:${version}`),
+    );
+    const platforms = list.manifests.map(
+      ({ platform }: { platform: { architecture: string } }) => platform.architecture,
+    );
+    expect(platforms.sort()).toEqual(["amd64", "arm64"]);
+  } finally {
+    registry.close();
+  }
+});

@@ -1,0 +1,57 @@
+/** What can be said of the image without building it: the Dockerfile's text, and that a build repeats itself. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { expect, test } from "vitest";
+
+const dockerfile = readFileSync("Dockerfile", "utf8");
+
+test("the base is an argument that a digest pins, and the image starts the agent without a shell", () => {
+  expect(dockerfile).toMatch(/^ARG BASE=docker\.io\/library\/node:24-bookworm-slim$/m);
+  const bases = [...dockerfile.matchAll(/^FROM (?:--platform=\S+ )?(\S+)/gm)].map(([, base]) => base);
+  const pinned = ["BASE", "BASE_DIGEST"].map((name) => `$\{${name}}`).join("");
+  expect(bases).toEqual([pinned, pinned, "scratch"]);
+  expect(dockerfile).toMatch(/^ENTRYPOINT \["\/usr\/local\/bin\/ip-masq-agent"\]$/m);
+  expect(dockerfile).toMatch(/^USER 0:0$/m);
+  const last = dockerfile.slice(dockerfile.indexOf("FROM scratch"));
+  expect(last).not.toMatch(/^RUN/m);
+});
+
+test("what the Dockerfile copies is not kept from it by .dockerignore", () => {
+  const kept = readFileSync(".dockerignore", "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("!"))
+    .map((line) => line.slice(1));
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = ""]) =>
+    names.split(" "),
+  );
+  expect(copied.length).toBeGreaterThan(5);
+  for (const name of copied) expect(kept, name).toContain(name.split("/")[0]);
+});
+
+test("two builds of one tree, in different directories, are the same byte for byte", () => {
+  const first = buildCopy();
+  expect(Object.keys(first)).toHaveLength(3);
+  expect(buildCopy()).toEqual(first);
+});
+
+/** The digests of what a copy of this tree is built to, by name. */
+function buildCopy(): Record<string, string> {
+  const copy = mkdtempSync(join(tmpdir(), "ip-masq-agent-build-"));
+  try {
+    for (const name of ["src", "scripts", "build.mjs", "package.json", "tsconfig.json"])
+      cpSync(name, join(copy, name), { recursive: true });
+    symlinkSync(resolve("node_modules"), join(copy, "node_modules"));
+    execFileSync(process.execPath, ["build.mjs"], { cwd: copy, env: { ...process.env, VERSION: "v1.2.3" } });
+    const dist = join(copy, "dist");
+    return Object.fromEntries(readdirSync(dist).map((name) => [name, digest(join(dist, name))]));
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+function digest(file: string): string {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
