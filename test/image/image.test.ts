@@ -97,10 +97,13 @@ able("without a capability the log names it and where to add it", LONG, async ()
 });
 
 able("the same commit makes the same layers, and they get through a registry", LONG, async () => {
-  const before = layersOf(image);
-  expect(before).toHaveLength(3);
-  make("container", "BUILD_FLAGS=--no-cache");
-  expect(layersOf(image)).toEqual(before);
+  // What the tool remembers may be of a build with other arguments: neither is made from that.
+  const built = ["once", "and again"].map(() => {
+    make("container", "BUILD_FLAGS=--no-cache");
+    return layersOf(image);
+  });
+  expect(built[0]).toHaveLength(3);
+  expect(built[1]).toEqual(built[0]);
   const registry = await startRegistry();
   try {
     const name = `${registry.address}/network`;
