@@ -76,7 +76,9 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
     // What the tools looked at is what was seen, if that still looks the same.
     const after = sighting === undefined ? undefined : await see(ruleset, sighting.image);
-    const seen = after?.image === sighting?.image ? after : undefined;
+    // And a tool that says yes to everything is not believed.
+    const isTrue = after?.rules === observed.rules?.length && after?.jump === observed.jump;
+    const seen = isTrue && after?.image === sighting?.image ? after : undefined;
     inForce.set(ruleset.family, { ruleset, rules: observed.rules, ...(seen && { sighting: seen }) });
     return plan;
   };

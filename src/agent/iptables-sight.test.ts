@@ -32,11 +32,19 @@ function setUp(version?: string) {
     return undefined;
   };
   const claims: Span[] = [];
+  const rules = () => node.IPv4.chains.get(CHAIN) ?? [];
   const sight = {
     generation: async () => (kernel.blind ? undefined : kernel.generation),
     see: async (_family: Family) => {
       kernel.looks++;
-      return kernel.blind ? undefined : { generation: kernel.generation, image: own() };
+      return kernel.blind
+        ? undefined
+        : {
+            generation: kernel.generation,
+            image: own(),
+            rules: rules().length,
+            jump: (node.IPv4.chains.get("POSTROUTING") ?? []).some((rule) => rule.includes(CHAIN)),
+          };
     },
     count: async () => [],
     close: () => {},
@@ -55,7 +63,6 @@ function setUp(version?: string) {
     change();
     kernel.generation++;
   };
-  const rules = () => node.IPv4.chains.get(CHAIN) ?? [];
   return { node, ipset, kernel, driver, pass, foreign, claims, rules };
 }
 
@@ -142,4 +149,18 @@ test("nothing tells of a set's changes: a thorough look asks for the set, and fo
   const { plan } = await pass(long, true);
   expect(plan.drift).toMatchObject([{ kind: "changed", where: "set IP-MASQ-AGENT-4" }]);
   expect((await pass(long, true)).plan.steps).toEqual([]);
+});
+
+test("a tool that says yes to everything is not believed: what was seen tells otherwise", async () => {
+  const { node, pass, foreign, driver, kernel } = setUp();
+  await pass();
+  const real = node.interfere;
+  foreign(() => node.IPv4.chains.set("POSTROUTING", []));
+  node.interfere = (script) =>
+    script.args.includes("-C") ? { exitCode: 0, stdout: "nonsense", stderr: "" } : real(script);
+  await pass();
+  expect(driver.knows(kernel.generation)).toBe(false);
+  node.interfere = real;
+  expect((await pass()).plan.drift).toMatchObject([{ kind: "missing" }]);
+  expect(driver.knows(kernel.generation)).toBe(true);
 });

@@ -17,6 +17,9 @@ export interface Sighting {
   readonly generation: number;
   /** The same as long as our chain and our jump are. Where in POSTROUTING the jump stands is not part of it. */
   readonly image: string;
+  /** How many rules our chain has, and whether there is a jump: what a tool says of them must agree. */
+  readonly rules: number;
+  readonly jump: boolean;
 }
 
 /** What cannot be seen is undefined: without netlink, or if others commit so fast that it is of no one generation. */
@@ -61,10 +64,10 @@ export function createSight(chain: string, open: () => Promise<Nftables>, signal
         let before: string | undefined = expected;
         for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
           const generation = await nftables.generation(signal);
-          const image = await imageOf(nftables, family, chain, signal);
-          if (image === before && generation === (await nftables.generation(signal)))
-            return { generation, image };
-          before = image;
+          const seen = await look(nftables, family, chain, signal);
+          if (seen.image === before && generation === (await nftables.generation(signal)))
+            return { generation, ...seen };
+          before = seen.image;
         }
         return undefined;
       }),
@@ -73,17 +76,18 @@ export function createSight(chain: string, open: () => Promise<Nftables>, signal
   };
 }
 
-async function imageOf(
+async function look(
   nftables: Nftables,
   family: Family,
   chain: string,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Omit<Sighting, "generation">> {
   const nat = { family: family === "IPv4" ? "ip" : "ip6", table: "nat" } as const;
   const own = await nftables.read(ruleImages({ ...nat, chain }), signal);
   const jumps = await nftables.read(ruleImages({ ...nat, chain: "POSTROUTING" }), signal);
   const ours = jumps.filter((image) => image.includes(jumpComment(chain)));
-  return shortened([String(own.length), ...own, ...ours].join("\n"));
+  const image = shortened([String(own.length), ...own, ...ours].join("\n"));
+  return { image, rules: own.length, jump: ours.length > 0 };
 }
 
 /** Images of so many rules are worth the time that a digest takes, and no more memory. */
