@@ -178,9 +178,11 @@ function directoriesOfLinks(path: string): string[] {
   let rest = path;
   for (let links = 0; links < LINKS_AT_MOST; links++) {
     const link = firstLink(rest);
-    if (link === undefined) break;
+    // It may be gone by now: whoever removes it is still at work, and will be heard.
+    const target = link === undefined ? undefined : tryTo(() => readlinkSync(link));
+    if (link === undefined || target === undefined) break;
     found.add(dirname(link));
-    rest = resolve(dirname(link), readlinkSync(link), relative(link, rest));
+    rest = resolve(dirname(link), target, relative(link, rest));
   }
   if (isOutside(rest)) found.add(dirname(rest));
   return [...found];
