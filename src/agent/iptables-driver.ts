@@ -50,7 +50,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   };
 
   const observe = async (ruleset: Ruleset, capabilities: Capabilities): Promise<Observed> => {
-    const answers = await inspect(backend.inspect(ruleset, capabilities), world.run);
+    const answers = await runUntilNo(backend.inspect(ruleset, capabilities), world.run);
     return observeSet(ruleset, backend.parse(ruleset, capabilities, answers));
   };
 
@@ -131,7 +131,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (refusal !== undefined) throw new Refusal(refusal);
       if (ruleset === undefined || steps.length === 0) return;
       inForce.delete(ruleset.family);
-      const from = (await see(ruleset))?.generation;
+      const from = await sightOf(ruleset.family)?.generation();
       for (const step of steps) if ("file" in step) await world.run(step);
       inForce.set(ruleset.family, { ruleset, rules: undefined });
       const sighting = await see(ruleset);
@@ -189,7 +189,7 @@ async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
 }
 
 /** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
-async function inspect(scripts: readonly Script[], run: ToolWorld["run"]): Promise<Answer[]> {
+export async function runUntilNo(scripts: readonly Script[], run: ToolWorld["run"]): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const script of scripts) {
     const answer = await run(script);
@@ -220,7 +220,7 @@ async function removal(
     const capabilities = await probe(backend.tools(family), run);
     if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
     const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
-    const [listing] = await inspect(backend.inspect(ruleset, capabilities).slice(0, 1), run);
+    const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
     const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
     const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
     return backend.remove(

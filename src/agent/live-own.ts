@@ -24,6 +24,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
+import { runUntilNo } from "./iptables-driver.ts";
 import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 import { readTableState } from "./live-nft.ts";
 import { probe } from "./probe.ts";
@@ -152,13 +153,7 @@ async function inspect(
   if (variant === "legacy" && !canSeeLegacyTables(family))
     throw new Refusal(`${family}: only root may see whether there is a legacy nat table: run this as root`);
   if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
-  const answers: Answer[] = [];
-  for (const script of scripts) {
-    const answer = await run(script);
-    answers.push(answer);
-    if (answer.exitCode !== 0) break;
-  }
-  return answers;
+  return runUntilNo(scripts, run);
 }
 
 /** Without the tool there is no set, nor would there be one. */
