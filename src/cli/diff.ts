@@ -30,15 +30,18 @@ import {
   type Zone,
 } from "../core/verdicts.ts";
 import { openNftables } from "../nftables/transport.ts";
+import { adoptForNode } from "./adopt.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { type Desired, desiredFlags, readDesired, STDIN, sayProblems } from "./desired.ts";
 import { renderDiff } from "./diff-text.ts";
 import { type ConnectionsView, type Difference, viewDifference } from "./diff-view.ts";
 import { pickFlags } from "./options.ts";
 
+/** What says which rules this node should have, and where they are. */
+const NODE_FLAGS = { ...desiredFlags, ...pickFlags("iptables-mode") };
+
 const flags = {
-  ...desiredFlags,
-  ...pickFlags("iptables-mode"),
+  ...NODE_FLAGS,
   "cluster-cidr": flag(
     stringType,
     "",
@@ -70,8 +73,8 @@ export const diffCommand: Command<typeof flags> = {
   details: `With NEW_CONFIG, compares it with the configuration in force (--config): which destinations change their verdict, as CIDRs and
 numbers of addresses, which rules and set elements come and go, and whether that is dangerous: whether it reaches into link-local
 addresses, the cloud's metadata service, this node's own networks, or pods and services (--cluster-cidr, --service-cidr), or
-concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration. Nothing is
-changed.
+concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration; flags
+that are not given are those of the agent that runs in this network namespace, if one is seen. Nothing is changed.
 
 Connections keep the decision of their first packet; those that a change would leave with the old one are told from
 a sample of this node's. Exit code 1 means that there is a difference.`,
@@ -80,12 +83,15 @@ a sample of this node's. Exit code 1 means that there is a difference.`,
     { args: "diff --config old.yaml new.yaml", what: "what a new file would change" },
     { args: "diff --backend=nftables", what: "whether the rules of this node are as they should be" },
   ],
-  async run(input, io) {
-    const { values, words } = input;
+  async run(asked, io) {
+    const { words } = asked;
     const [path, ...more] = words;
     if (more.length > 0) throw new UsageError(`one NEW_CONFIG at a time, not ${words.length}`);
-    if (path === STDIN && values.config === STDIN)
+    if (path === STDIN && asked.values.config === STDIN)
       throw new UsageError("only one of --config and NEW_CONFIG can be standard input");
+    const input =
+      path === undefined ? { ...asked, values: adoptForNode("diff", asked, NODE_FLAGS, io) } : asked;
+    const { values } = input;
     const zones = readZones(values);
     const maxPercent = readShare(values["max-share"]);
     const current = await readGood(values.config, input, io);

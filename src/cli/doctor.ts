@@ -1,23 +1,24 @@
 /** The command `doctor`. */
-import { readlinkSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { gatherFacts, type Subject } from "../agent/doctor.ts";
-import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
+import { readProcesses } from "../agent/doctor-processes.ts";
 import { derive, learn } from "../agent/doctor-read.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Script } from "../backend/backend.ts";
 import { countOf, diagnose } from "../core/doctor.ts";
 import { type Facts, known } from "../core/doctor-facts.ts";
 import { parseDuration, toMilliseconds } from "../core/duration.ts";
-import { type FlagValues, flag, parseFlags } from "../core/flags.ts";
+import { type FlagValues, flag } from "../core/flags.ts";
 import { boolType, stringType } from "../core/flagtypes.ts";
 import { renderProblem } from "../core/problem.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
-import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
+import { adoptFlags, flagsOf } from "./adopt.ts";
+import { type Command, type CommandIo, UsageError } from "./command.ts";
 import { type DesiredValues, desiredFlags, optionsOf, readDesired } from "./desired.ts";
 import { diagnosisJson, renderDiagnosis } from "./doctor-text.ts";
-import { agentFlags, pickFlags } from "./options.ts";
+import { pickFlags } from "./options.ts";
 
 /** What doctor shares with `run`, and takes over from an agent that runs. */
 const SHARED = { ...desiredFlags, ...pickFlags("iptables-mode") };
@@ -34,7 +35,6 @@ const FLAGS = {
 const MAX_INTERVAL_MS = 60_000;
 
 type Flags = typeof FLAGS;
-type Shared = FlagValues<typeof SHARED>;
 
 export const doctorCommand: Command<Flags> = {
   name: "doctor",
@@ -81,7 +81,7 @@ async function subjectOf(
   if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
   if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
   const processes = readProcesses(proc);
-  const adopted = adopt({ values, given }, known(processes), proc);
+  const adopted = adoptFlags({ values, given }, SHARED, processes, proc);
   const options = optionsOf(adopted.values);
   return {
     chain: options.masqChain,
@@ -92,12 +92,12 @@ async function subjectOf(
     config: await readConfiguration(adopted.values, io),
     processes: derive(processes, ({ kubelets, agents }) => ({
       kubelets,
-      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.values["masq-chain"] ?? "" })),
+      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
     })),
     proc,
     cniDirectory,
     intervalMs,
-    source: adopted.source,
+    source: adopted.pid === undefined ? undefined : `flags as of the agent with pid ${adopted.pid}`,
   };
 }
 
@@ -137,32 +137,4 @@ async function readConfiguration(values: DesiredValues, io: CommandIo): Promise<
       value: { path: values.config, exists: true, problems, warnings: [], resyncMs: undefined, entries: 0 },
     };
   }
-}
-
-/** The flags that were not given, as the running agent has them, and where they are from. */
-function adopt(
-  { values, given }: Pick<CommandInput<Flags>, "values" | "given">,
-  processes: Processes | undefined,
-  proc: string,
-): { readonly values: Shared; readonly source: string | undefined } {
-  const [agent] = processes?.agents ?? [];
-  const found = agent === undefined ? undefined : flagsOf(agent.args)?.values;
-  if (agent === undefined || found === undefined) return { values, source: undefined };
-  const names = (Object.keys(SHARED) as (keyof Shared)[]).filter((name) => !given.has(name));
-  const taken = { ...values, ...Object.fromEntries(names.map((name) => [name, found[name]])) };
-  const source = `flags as of the agent with pid ${agent.pid}`;
-  if (given.has("config") || !taken.config.startsWith("/")) return { values: taken, source };
-  return { values: { ...taken, config: seenBy(agent.pid, taken.config, proc) }, source };
-}
-
-/** A path as another process means it: an agent in a container has files of its own. */
-function seenBy(pid: number, path: string, proc: string): string {
-  const mounts = (who: string) => known(learn("mounts", () => readlinkSync(`${proc}/${who}/ns/mnt`)));
-  const theirs = mounts(String(pid));
-  return theirs === undefined || theirs === mounts("self") ? path : `${proc}/${pid}/root${path}`;
-}
-
-function flagsOf(args: readonly string[]) {
-  const parsed = parseFlags(agentFlags, args);
-  return parsed.kind === "flags" ? parsed : undefined;
 }

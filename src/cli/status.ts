@@ -2,6 +2,7 @@
 import { get } from "node:http";
 import { hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
+import { adoptFlags } from "./adopt.ts";
 import { type Command, UsageError } from "./command.ts";
 import { agentFlags, pickFlags } from "./options.ts";
 import { renderStatus } from "./status-text.ts";
@@ -19,14 +20,20 @@ export const statusCommand: Command<typeof flags> = {
   details: `Shows the backend, the configuration, what is in force, the last pass and what was healed. The exit code
 is 1 if no agent answers, its configuration is bad, or its last pass had an error.
 
-The agent serves this at its --http-address; give the same here if it is not the default.`,
+The agent serves this at its --http-address, which is taken from the agent that runs in this network namespace, if one is seen; else
+give the same here, if it is not the default.`,
   flags,
   examples: [
     { args: "status", what: "the agent at the default address" },
     { args: "status --http-address=127.0.0.1:9000 -o json", what: "another one, for a program to read" },
   ],
-  async run({ values, output }, { out, err, colours, signal }) {
+  async run(input, { out, err, colours, signal }) {
+    const { values, pid } = adoptFlags(input, flags);
     const text = values["http-address"];
+    if (text === "" && pid !== undefined) {
+      err(`ip-masq-agent status: the agent with pid ${pid} serves nothing: its --http-address is empty\n`);
+      return 1;
+    }
     const address = parseHttpAddress(text);
     if (address === undefined)
       throw new UsageError(
@@ -40,7 +47,7 @@ The agent serves this at its --http-address; give the same here if it is not the
       err(`ip-masq-agent status: ${url}: ${why}\n`);
       return 1;
     }
-    out(output === "json" ? `${JSON.stringify(status)}\n` : renderStatus(status, colours));
+    out(input.output === "json" ? `${JSON.stringify(status)}\n` : renderStatus(status, colours));
     return isWell(status) ? 0 : 1;
   },
 };

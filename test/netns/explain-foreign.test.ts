@@ -191,6 +191,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
           "explain",
           "-o=json",
           "--live",
+          "--backend=nftables",
           `--config=${lab.volume.path}`,
           ...DESTINATIONS,
         ];
