@@ -5,7 +5,8 @@ import { agentFlags } from "../src/cli/options.ts";
 import { decodeConfig } from "../src/core/config.ts";
 import type { FlagTable } from "../src/core/flags.ts";
 import { renderProblem } from "../src/core/problem.ts";
-import { at, readManifest } from "./support/manifest.ts";
+import { validateObject } from "./chart/kubernetes.ts";
+import { at, type Plain, readManifest } from "./support/manifest.ts";
 
 const README = readFileSync("README.md", "utf8");
 const CONFIG_OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: false };
@@ -117,6 +118,34 @@ test("it asks for little, has a memory limit and no CPU limit, and is replaced b
 test("the image is a placeholder of this version", () => {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   expect(at(container, "image")).toBe(`ip-masq-agent:v${version}`);
+});
+
+test("the clean-up is a DaemonSet of its own, where the agents were, with their image and their rights", () => {
+  const cleanup = readManifest("deploy/cleanup.yaml");
+  validateObject(cleanup);
+  const theirs = at(cleanup, "spec.template.spec");
+  const keys = [
+    "hostNetwork",
+    "dnsPolicy",
+    "priorityClassName",
+    "tolerations",
+    "nodeSelector",
+    "securityContext",
+  ];
+  for (const key of keys) expect(at(theirs, key), key).toEqual(at(pod, key));
+  expect(at(cleanup, "metadata")).toMatchObject({ namespace: at(manifest, "metadata.namespace") });
+  expect(at(cleanup, "spec.selector.matchLabels")).toEqual(at(cleanup, "spec.template.metadata.labels"));
+  expect(at(cleanup, "spec.selector.matchLabels")).not.toEqual(at(spec, "selector.matchLabels"));
+
+  const first = at(theirs, "initContainers.0");
+  expect(first).toMatchObject({ args: ["cleanup"], image: at(container, "image") });
+  for (const key of ["securityContext", "resources"]) expect(at(first, key), key).toEqual(at(container, key));
+  const [, lock] = at(container, "volumeMounts") as Plain[];
+  expect(at(first, "volumeMounts")).toEqual([lock]);
+  expect(at(pod, "volumes")).toEqual(expect.arrayContaining(at(theirs, "volumes") as Plain[]));
+  // What only waits needs no right at all.
+  expect(at(theirs, "containers.0.securityContext.capabilities")).toEqual({ drop: ["ALL"] });
+  expect(at(theirs, "containers.0.image")).toBe(at(container, "image"));
 });
 
 test("the example configuration has no problem and no warning", () => {
