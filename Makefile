@@ -13,7 +13,7 @@ BUILD_FLAGS ?=
 PUSH_FLAGS ?=
 IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
 
-.PHONY: help setup build all-build check test prove bench run container all-container push all-push image-test sbom version clean
+.PHONY: help setup build all-build check test prove bench e2e run container all-container push all-push image-test sbom version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 
 
 bench: build ## measure start, memory, reactions, storms, and what lists of CIDRs cost
 	@$(RUN_TS) bench/bench.ts
+
+e2e: build ## install, change, upgrade and remove the agent on a real cluster, which LOAD_IMAGE, ON_NODE (and KUBECTL) name
+	@E2E=1 npx vitest run --bail=1 test/e2e --disable-console-intercept
 
 run: build ## the main job on real packets in throw-away network namespaces; HOST=1: the agent on this host, until interrupted
 	@HOST=$(HOST) $(RUN_TS) demo/run.ts

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds and pushes images with whichever of buildah, podman and docker is here.
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
+#        image.sh save FILE; writes the image for this machine as a docker archive
 #        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
 #   REGISTRY BUILD_FLAGS PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
@@ -15,6 +16,9 @@ for candidate in buildah podman docker; do
   [ -n "$tool" ] || ! command -v "$candidate" >/dev/null 2>&1 || tool=$candidate
 done
 [ -n "$tool" ] || { echo "neither buildah nor podman nor docker is installed (e.g. apt-get install buildah runc)" >&2; exit 1; }
+
+# Debian's crun refuses machines with both versions of control groups; runc takes all.
+[ -n "${BUILDAH_RUNTIME:-}" ] || ! command -v runc >/dev/null 2>&1 || export BUILDAH_RUNTIME=runc
 
 # Files have one time for all commits, so that layers that are the same inside are the same for every version; when the
 # commit was made, a label says.
@@ -85,7 +89,16 @@ packages() {
   printf 'Package: node\nVersion: %s\n' "${node#v}"
 }
 
+# save NAME FILE
+save() {
+  case "$tool" in
+    buildah) buildah push --quiet "$1" "docker-archive:$2:$1" ;;
+    *) "$tool" save --output "$2" "$1" ;;
+  esac
+}
+
 case "$action" in
+  save) save "$name:$version" "$1" ;;
   packages) packages "$name:$version" ;;
   build)
     [ $# -gt 0 ] || build "$name:$version"
@@ -99,5 +112,5 @@ case "$action" in
     done
     # shellcheck disable=SC2086 # a list of images
     [ -z "$images" ] || push_list "$name:$version" $images ;;
-  *) echo "usage: image.sh build|push [ARCH...], or image.sh packages" >&2; exit 2 ;;
+  *) echo "usage: image.sh build|push [ARCH...], image.sh save FILE, or image.sh packages" >&2; exit 2 ;;
 esac

@@ -166,8 +166,8 @@ export function leftovers(pid = process.pid): { namespaces: string[]; files: str
   };
 }
 
-/** The helper's source is TypeScript, and has to run as a process of its own. */
-async function buildTraffic(directory: string): Promise<string> {
+/** The script of the helpers, written into a directory: their source is TypeScript, and has to run as a process of its own. */
+export async function buildTraffic(directory: string): Promise<string> {
   const script = join(directory, "traffic.cjs");
   const options = ["--bundle", "--platform=node", "--target=node20", "--format=cjs", "--log-level=error"];
   await command("node_modules/.bin/esbuild", ["test/netns/traffic.ts", ...options, `--outfile=${script}`]);

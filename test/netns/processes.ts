@@ -109,6 +109,8 @@ function ready(child: ChildProcess): Promise<void> {
   });
 }
 
+const ENDED = "the client has ended";
+
 function clientOf(child: ChildProcess): Client {
   const waiting = new Map<number, (reply: Reply) => void>();
   const settle = (reply: Reply) => {
@@ -119,14 +121,15 @@ function clientOf(child: ChildProcess): Client {
     settle(JSON.parse(line) as Reply),
   );
   child.on("exit", () => {
-    for (const id of waiting.keys()) settle({ id, error: "the client has ended" });
+    for (const id of waiting.keys()) settle({ id, error: ENDED });
   });
   let id = 0;
   return {
     async flow(request) {
       const numbered: Request = { ...request, id: ++id, port: PORT };
       const reply = new Promise<Reply>((resolve) => waiting.set(numbered.id, resolve));
-      child.stdin?.write(`${JSON.stringify(numbered)}\n`);
+      if (child.exitCode !== null || child.signalCode !== null) settle({ id, error: ENDED });
+      else child.stdin?.write(`${JSON.stringify(numbered)}\n`);
       return parseReply(request, await reply);
     },
   };

@@ -16,6 +16,8 @@ export interface Request {
   readonly port: number;
   /** The source address, where the kernel's choice would be another. */
   readonly source?: string;
+  /** For a flow that goes on from request to request; each has a port of its own otherwise. */
+  readonly sourcePort?: number;
 }
 
 /** The client's answer: what the receiver saw, as `address port`, or why there was no answer. */
@@ -33,7 +35,7 @@ const FIRST_PORT = 10_000;
 const LAST_PORT = 59_999;
 let nextPort = FIRST_PORT;
 
-function sourcePort(): number {
+function nextSourcePort(): number {
   const port = nextPort;
   nextPort = port === LAST_PORT ? FIRST_PORT : port + 1;
   return port;
@@ -80,7 +82,7 @@ async function answerOf(request: Request): Promise<Reply> {
   const ask = request.protocol === "tcp" ? askTcp : askUdp;
   for (;;) {
     try {
-      return { id: request.id, seen: await ask(request, sourcePort()) };
+      return { id: request.id, seen: await ask(request, request.sourcePort ?? nextSourcePort()) };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== "EADDRINUSE") return { id: request.id, error: message };

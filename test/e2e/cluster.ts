@@ -1,0 +1,80 @@
+/**
+ * The cluster that the test is given. What made it is none of its business: it needs kubectl, a way to load an image, and a
+ * way to run a command on the node, each a command line in the environment.
+ */
+import { attempt, type CommandResult, command } from "../netns/command.ts";
+
+/** What the environment says of the cluster; words are separated by spaces. */
+interface Access {
+  /** `KUBECTL`, by default `kubectl`, which reads `KUBECONFIG`. */
+  readonly kubectl: readonly string[];
+  /** `LOAD_IMAGE`: behind it comes the path of a docker archive. */
+  readonly loadImage: readonly string[];
+  /** `ON_NODE`: behind it comes a command, which is run as root in the node's namespaces. */
+  readonly onNode: readonly string[];
+}
+
+export interface Cluster {
+  /** The node on which everything happens. */
+  readonly node: string;
+  /** kubectl's command line, for processes that stay. */
+  readonly prefix: readonly string[];
+  /** Runs kubectl, which must succeed; returns what it printed. */
+  readonly kubectl: (...args: readonly string[]) => Promise<string>;
+  /** `kubectl apply` (or another verb) of objects. */
+  readonly send: (verb: "apply" | "create" | "replace", ...objects: readonly object[]) => Promise<string>;
+  readonly loadImage: (archive: string) => Promise<string>;
+  /** Runs a command on the node, which must succeed. */
+  readonly onNode: (...argv: readonly string[]) => Promise<string>;
+  /** The same; its exit code is part of the answer. */
+  readonly tryOnNode: (...argv: readonly string[]) => Promise<CommandResult>;
+}
+
+/** The names of the variables that are missing. */
+export function missingVariables(env: NodeJS.ProcessEnv = process.env): readonly string[] {
+  return ["LOAD_IMAGE", "ON_NODE"].filter((name) => words(env[name]).length === 0);
+}
+
+function words(text: string | undefined): readonly string[] {
+  return (text ?? "").split(/\s+/).filter((word) => word !== "");
+}
+
+function accessOf({ KUBECTL, LOAD_IMAGE, ON_NODE }: NodeJS.ProcessEnv): Access {
+  const kubectl = words(KUBECTL);
+  return {
+    kubectl: kubectl.length === 0 ? ["kubectl"] : kubectl,
+    loadImage: words(LOAD_IMAGE),
+    onNode: words(ON_NODE),
+  };
+}
+
+/** Looks which of the cluster's nodes `ON_NODE` leads to. Throws if the cluster does not answer. */
+export async function openCluster(env: NodeJS.ProcessEnv = process.env): Promise<Cluster> {
+  const access = accessOf(env);
+  const run = (prefix: readonly string[], args: readonly string[], stdin = "") => {
+    const [file = "", ...rest] = [...prefix, ...args];
+    return command(file, rest, { stdin });
+  };
+  const kubectl: Cluster["kubectl"] = (...args) => run(access.kubectl, args);
+  const onNode: Cluster["onNode"] = (...argv) => run(access.onNode, argv);
+  const names = await kubectl("get", "nodes", "--output=jsonpath={.items[*].metadata.name}");
+  const hostname = (await onNode("hostname")).trim();
+  const node = words(names).find((name) => name === hostname);
+  if (node === undefined)
+    throw new Error(`ON_NODE leads to ${hostname}, which is no node of the cluster: ${names}`);
+  return {
+    node,
+    prefix: access.kubectl,
+    kubectl,
+    send: (verb, ...objects) => {
+      const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+      return run(access.kubectl, [verb, "--filename=-"], list);
+    },
+    loadImage: (archive) => run(access.loadImage, [archive]),
+    onNode,
+    tryOnNode: (...argv) => {
+      const [file = "", ...rest] = [...access.onNode, ...argv];
+      return attempt(file, rest);
+    },
+  };
+}

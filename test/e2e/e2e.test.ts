@@ -1,0 +1,323 @@
+/**
+ * The agent on a real cluster, from its installation to its removal, as the documents tell it: `make e2e`. The parts go on
+ * from where the one before has ended; the first that fails ends the whole.
+ *
+ * CONTRIBUTING.md says how to name a cluster. It must not be one that somebody needs: rules of its node are flushed.
+ */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildRenderer, render } from "../chart/chart.ts";
+import { command } from "../netns/command.ts";
+import { eventually } from "../netns/lab.ts";
+import { at, parseManifest } from "../support/manifest.ts";
+import { kustomizeTool } from "../support/tool.ts";
+import { type Cluster, missingVariables, openCluster } from "./cluster.ts";
+import { type Guide, openGuide } from "./guide.ts";
+import { type Images, provideImages } from "./images.ts";
+import { type Journal, openJournal } from "./journal.ts";
+import * as see from "./observe.ts";
+import { CORPORATE, INTERNET, openStage, PARTNER, type Stage } from "./stage.ts";
+
+const { E2E, E2E_EDITS = "8", E2E_PLAIN_EDITS = "2" } = process.env;
+const SYSTEM = "--namespace=kube-system";
+const CHAIN_STANDS = "iptables -t nat -S IP-MASQ-AGENT >/dev/null 2>&1";
+const COUNT_RULES = 'iptables -t nat -S IP-MASQ-AGENT 2>/dev/null | grep -cF -- "$1"';
+const LISTS = {
+  default: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
+  withPartner: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.51.100.0/24"],
+};
+
+let cluster: Cluster;
+let journal: Journal;
+let images: Images;
+let stage: Stage;
+let guide: Guide;
+
+/** The ConfigMap's new text; `soon` makes the kubelet bring it within a second instead of a minute or two. */
+async function configure(text: string, { soon = true } = {}): Promise<void> {
+  const metadata = { name: "ip-masq-agent", namespace: "kube-system" };
+  await cluster.send("replace", { apiVersion: "v1", kind: "ConfigMap", metadata, data: { config: text } });
+  if (!soon) return;
+  const annotation = `e2e=${Date.now()}`;
+  await cluster.kubectl("annotate", SYSTEM, "pod", await see.agentPod(cluster), "--overwrite", annotation);
+}
+
+function listOf(cidrs: readonly string[]): string {
+  return `nonMasqueradeCIDRs:\n${cidrs.map((cidr) => `  - ${cidr}\n`).join("")}`;
+}
+
+async function expectVerdicts(verdicts: Readonly<Record<string, "keeps" | "masqueraded">>): Promise<void> {
+  for (const [destination, verdict] of Object.entries(verdicts))
+    for (const protocol of ["tcp", "udp"] as const)
+      expect(await stage.ask(protocol, destination), `${protocol} ${destination}`).toBe(
+        verdict === "keeps" ? stage.pod : stage.nodeAddress,
+      );
+}
+
+/** Does something while flows are made, none of which may be wrong. */
+async function undisturbed(what: string, act: () => Promise<unknown>): Promise<void> {
+  const watch = see.watchVerdicts(stage);
+  const start = performance.now();
+  try {
+    await act();
+  } finally {
+    const { flows, wrong } = await watch.stop();
+    const took = ((performance.now() - start) / 1000).toFixed(1);
+    journal.note(`${what}: ${took} s, ${flows} flows, ${wrong.length} with a wrong address`);
+    expect(wrong).toEqual([]);
+    expect(flows).toBeGreaterThan(100);
+  }
+}
+
+describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
+  beforeAll(async () => {
+    const missing = missingVariables();
+    if (missing.length > 0) throw new Error(`set ${missing.join(" and ")}: see CONTRIBUTING.md`);
+    cluster = await openCluster();
+    // What is not ours is not removed at the end, either.
+    expect(await cluster.kubectl("get", "daemonsets", "-A", "--output=name")).not.toContain("ip-masq-agent");
+    expect(await see.leftOnNode(cluster)).toBe("");
+    journal = openJournal("build/e2e.log");
+    const version = await cluster.kubectl("version", "--output=json");
+    const { serverVersion } = JSON.parse(version) as { serverVersion: { gitVersion: string } };
+    journal.note(`node ${cluster.node}, Kubernetes ${serverVersion.gitVersion}`);
+    images = await provideImages(cluster);
+    journal.note(`loaded ${images.old} and ${images.next}`);
+    stage = await openStage(cluster, images.old);
+    journal.note(`pod ${stage.pod} asks, the node is ${stage.nodeAddress}`);
+    guide = openGuide(cluster, images.old, async () => ({
+      POD: await see.agentPod(cluster),
+      NODE: cluster.node,
+      "REGISTRY/ip-masq-agent:VERSION": images.next,
+    }));
+  }, 900_000);
+
+  afterAll(async () => {
+    journal?.close();
+    await stage?.close();
+    if (guide === undefined) return;
+    await tidy();
+    guide.close();
+  }, 240_000);
+
+  // Otherwise something else masquerades here, and what follows would prove nothing.
+  test("without an agent, pods are known by their own address", async () => {
+    await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
+  });
+
+  test("it is installed as docs/install.md says, and makes the rules", async () => {
+    const created = await see.nodeTime(cluster);
+    const rules = see.whenOnNode(cluster, CHAIN_STANDS);
+    await guide.follow("docs/install.md", "By manifest");
+    const ready = await see.nodeTime(cluster);
+    const started = await see.processStart(cluster);
+    journal.figure("DaemonSet created to the agent's process started", started - created);
+    journal.figure("process started to rules on the node", (await rules) - started);
+    journal.figure("process started to roll-out done", ready - started);
+    await expectVerdicts({ [INTERNET]: "masqueraded", [CORPORATE]: "keeps", [PARTNER]: "masqueraded" });
+  });
+
+  test("it says what it does, as the documents tell how to ask", async () => {
+    await guide.follow("docs/verify.md");
+    await guide.follow("docs/README.md");
+    await guide.follow("docs/doctor.md");
+    await guide.follow("docs/troubleshoot.md");
+    await guide.follow("docs/migrate.md");
+    expect(await see.inAgent(cluster, "ip-masq-agent", "diff")).toContain("no difference");
+    const explained = await see.inAgent(
+      cluster,
+      "ip-masq-agent",
+      "explain",
+      "--live",
+      `--source=${stage.pod}`,
+      INTERNET,
+      CORPORATE,
+    );
+    expect(explained).toContain(`${INTERNET}: masqueraded`);
+    expect(explained).toContain(`${CORPORATE}: keeps the pod's address`);
+  });
+
+  test("an edited ConfigMap changes rules and the verdict of packets", async () => {
+    const edits = [
+      ...Array.from({ length: Number(E2E_EDITS) }, () => true),
+      ...Array.from({ length: Number(E2E_PLAIN_EDITS) }, () => false),
+    ];
+    for (const [index, soon] of edits.entries()) {
+      const isAdded = index % 2 === 0;
+      const edited = await see.nodeTime(cluster);
+      await configure(listOf(isAdded ? LISTS.withPartner : LISTS.default), { soon });
+      const condition = `[ "$(${COUNT_RULES})" = ${isAdded ? 1 : 0} ]`;
+      const changed = await see.whenOnNode(cluster, condition, "198.51.100.0/24");
+      const brought = await see.volumeTime(cluster);
+      const how = soon ? "ConfigMap edited, pod annotated" : "ConfigMap edited";
+      journal.figure(`${how}, to the kubelet's having brought it`, brought - edited);
+      journal.figure("the kubelet's having brought it to rules on the node", changed - brought);
+      await expectVerdicts({ [INTERNET]: "masqueraded", [PARTNER]: isAdded ? "keeps" : "masqueraded" });
+    }
+  });
+
+  test("a bad ConfigMap changes nothing but what is said; what others delete comes back all the same", async () => {
+    await configure("nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n");
+    await eventually(
+      async () => expect(await see.agentLog(cluster)).toMatch(/ip-masq-agent:2:5: nonMasqueradeCIDRs\[0\]:/),
+      180_000,
+    );
+    await expect(see.inAgent(cluster, "ip-masq-agent", "status")).rejects.toThrow();
+    await expectVerdicts({ [INTERNET]: "masqueraded", [CORPORATE]: "keeps" });
+    await see.rolledOut(cluster);
+
+    await cluster.onNode("iptables", "-t", "nat", "-F", "IP-MASQ-AGENT");
+    const flushed = await see.nodeTime(cluster);
+    const healed = await see.whenOnNode(cluster, `[ "$(${COUNT_RULES})" = 1 ]`, "192.168.0.0/16");
+    journal.figure("chain flushed to rules on the node (as seen from outside)", healed - flushed);
+    expect(await see.agentLog(cluster)).toMatch(/healed: .*changed by iptables/);
+    await expectVerdicts({ [INTERNET]: "masqueraded", [CORPORATE]: "keeps" });
+
+    await configure(listOf(LISTS.default));
+    await eventually(
+      async () => expect(await see.agentLog(cluster)).toContain("the configuration is good again"),
+      180_000,
+    );
+  });
+
+  test("the largest ConfigMap is programmed within the manifest's memory limit", async () => {
+    const size = 1024 * 1024 - 4096;
+    const entries = Array.from(
+      { length: 60_000 },
+      (_, i) => `100.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}/32`,
+    );
+    const text = `cidrLimit: 100000\n${listOf([...LISTS.withPartner, ...entries])}`.slice(0, size);
+    const before = await see.nodeTime(cluster);
+    await configure(text.slice(0, text.lastIndexOf("\n") + 1));
+    await eventually(async () => expect(await stage.ask("tcp", PARTNER)).toBe(stage.pod), 240_000);
+    const brought = await see.volumeTime(cluster);
+    const now = await see.nodeTime(cluster);
+    journal.figure("ConfigMap of 1 MiB: brought to verdict", now - brought);
+    journal.note(`ConfigMap of 1 MiB: ${((now - before) / 1000).toFixed(1)} s in all`);
+    await expectVerdicts({ [INTERNET]: "masqueraded", [CORPORATE]: "keeps" });
+    expect(await see.restarts(cluster)).toBe(0);
+    const peak = `for (const f of ["memory/memory.max_usage_in_bytes", "memory.peak"])
+      try { console.log(fs.readFileSync("/sys/fs/cgroup/" + f, "utf8")) } catch {}`;
+    const bytes = Number(await see.inAgent(cluster, "node", "--eval", peak));
+    if (bytes > 0)
+      journal.note(`ConfigMap of 1 MiB: memory peak of the container ${(bytes / 2 ** 20).toFixed(0)} MiB`);
+    await configure(listOf(LISTS.default));
+    await see.whenOnNode(cluster, `[ "$(${COUNT_RULES})" = 1 ]`, "192.168.0.0/16");
+    await expectVerdicts({ [PARTNER]: "masqueraded" });
+  });
+
+  test("a pod that is deleted, and a process that is killed, are replaced without a packet treated wrongly", async () => {
+    await undisturbed("pod deleted and replaced", async () => {
+      await cluster.kubectl("delete", SYSTEM, "pod", await see.agentPod(cluster));
+      await see.rolledOut(cluster);
+    });
+    expect(await see.agentLog(cluster)).toContain("is in force already");
+    await undisturbed("process killed and started again", async () => {
+      await cluster.onNode("pkill", "-KILL", "-f", "bin/ip-masq-agent$");
+      await eventually(async () => expect(await see.restarts(cluster)).toBe(1), 60_000);
+      await see.rolledOut(cluster);
+    });
+    expect(await see.agentLog(cluster)).toContain("is in force already");
+  });
+
+  test("the next version, and another backend, take over without a packet treated wrongly; and back", async () => {
+    await undisturbed("next version", () => guide.follow("docs/upgrade.md", "Another version"));
+    expect(await see.inAgent(cluster, "ip-masq-agent", "version")).toContain(images.next.split(":").at(-1));
+    expect(await see.agentLog(cluster)).toContain("is in force already");
+
+    const args = [
+      { op: "add", path: "/spec/template/spec/containers/0/args", value: ["--backend=nftables"] },
+    ];
+    await undisturbed("backend nftables", async () => {
+      await cluster.kubectl(
+        "patch",
+        SYSTEM,
+        "daemonset",
+        "ip-masq-agent",
+        "--type=json",
+        `--patch=${JSON.stringify(args)}`,
+      );
+      await see.rolledOut(cluster);
+    });
+    await eventually(
+      async () => expect(await see.leftOnNode(cluster)).toBe("table inet ip-masq-agent"),
+      30_000,
+    );
+    expect(await see.inAgent(cluster, "ip-masq-agent", "status")).toContain("nftables");
+
+    await undisturbed("backend iptables again, by rollout undo", async () => {
+      await guide.follow("docs/upgrade.md", "Back");
+      await see.rolledOut(cluster);
+    });
+    await eventually(async () => expect(await see.leftOnNode(cluster)).not.toContain("table inet"), 30_000);
+  });
+
+  test("what kustomize and the chart make works as well, and the rules stay meanwhile", async () => {
+    const removeAgents = async () => {
+      await cluster.kubectl("delete", SYSTEM, "daemonset", "ip-masq-agent");
+      await see.agentGone(cluster);
+    };
+    await undisturbed("overlay nftables instead", async () => {
+      await removeAgents();
+      await guide.follow("README.md", "With kustomize");
+      await see.rolledOut(cluster);
+    });
+    expect(await see.leftOnNode(cluster)).toBe("table inet ip-masq-agent");
+    await undisturbed("overlay monitoring instead, its DaemonSet alone", async () => {
+      await cluster.send("apply", await daemonSetOf("deploy/kustomize/overlays/monitoring"));
+      await see.rolledOut(cluster);
+    });
+    await guide.follow("docs/monitoring.md");
+    const unable = buildRenderer();
+    if (unable !== undefined) journal.note(`the chart is not tried: ${unable}`);
+    else
+      await undisturbed("chart instead", async () => {
+        await removeAgents();
+        const [repository = "", tag = ""] = images.next.split(/:(?=[^:/]*$)/);
+        const { documents, notes } = await render({ image: { repository, tag } });
+        await cluster.send("create", ...Object.values(documents).map((document) => document as object));
+        const lines = notes.split("\n").map((line) => line.trim());
+        for (const line of lines.filter((line) => line.startsWith("kubectl "))) await guide.type(line);
+      });
+    // The last one: its rules for IPv6 stay whatever comes after it, until the clean-up.
+    await undisturbed("overlay ipv6 instead", async () => {
+      await removeAgents();
+      await guide.type("kubectl apply -k deploy/kustomize/overlays/ipv6");
+      await see.rolledOut(cluster);
+    });
+  });
+
+  test("kubectl delete leaves the rules; the documented clean-up removes them", async () => {
+    await undisturbed("agent deleted", async () => {
+      await guide.follow("docs/remove.md", "The agents");
+      await see.agentGone(cluster);
+    });
+    expect(await see.leftOnNode(cluster)).toContain("IP-MASQ-AGENT");
+    await guide.follow("docs/remove.md", "The rules");
+    expect(await see.leftOnNode(cluster)).toBe("");
+    await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
+    await guide.follow("docs/remove.md", "The rest");
+  });
+
+  test("no line of kubectl in the documents was left out", () => {
+    expect(guide.remaining()).toEqual([]);
+  });
+});
+
+/** A test that has failed leaves what the removal would have removed. */
+async function tidy(): Promise<void> {
+  const ours = "daemonset/ip-masq-agent daemonset/ip-masq-agent-cleanup configmap/ip-masq-agent".split(" ");
+  await cluster.kubectl("delete", SYSTEM, "--ignore-not-found", ...ours);
+  if ((await see.leftOnNode(cluster)) !== "")
+    await guide.follow("docs/remove.md", "The rules").catch(console.error);
+}
+
+/** An overlay's DaemonSet: what else there is may be of kinds that the cluster does not have. */
+async function daemonSetOf(overlay: string): Promise<object> {
+  const [tool = "", ...words] = kustomizeTool() ?? [];
+  const text = await command(tool, [...words, join(guide.directory, overlay)]);
+  const documents = text.split(/^---$/m).map((one) => parseManifest(Buffer.from(one), overlay));
+  const found = documents.find((one) => at(one, "kind") === "DaemonSet");
+  if (found === undefined) throw new Error(`${overlay} makes no DaemonSet`);
+  return found as object;
+}

@@ -1,0 +1,92 @@
+/** What the documents tell an operator to type: each line that begins with kubectl, run as it stands. */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attempt } from "../netns/command.ts";
+import { blockLines, documents } from "../support/documents.ts";
+import { kustomizeTool } from "../support/tool.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** What stands in the documents for what the operator fills in. */
+type Blanks = Readonly<Record<"POD" | "NODE" | "REGISTRY/ip-masq-agent:VERSION", string>>;
+
+export interface Guide {
+  /** A copy of the files that lines name, with an image in place of the manifests' placeholder. */
+  readonly directory: string;
+  /** Runs the lines of a page, or of the part under one of its headings, in their order; each must succeed. */
+  readonly follow: (page: string, heading?: string) => Promise<readonly string[]>;
+  /** Lines that nobody has followed yet, with their page. */
+  readonly remaining: () => readonly { readonly page: string; readonly line: string }[];
+  /** Follows one line. */
+  readonly type: (line: string) => Promise<string>;
+  readonly close: () => void;
+}
+
+const PLACEHOLDER = /(?<=image: )ip-masq-agent:\S+/g;
+const FILES = ["ip-masq-agent.yaml", "agent-config", "deploy"];
+
+/** `fill` is asked for each line anew: pods come and go. */
+export function openGuide(cluster: Cluster, image: string, fill: () => Promise<Blanks>): Guide {
+  const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-guide-"));
+  for (const name of FILES) cpSync(name, join(directory, name), { recursive: true });
+  for (const path of filesIn(directory).filter((path) => path.endsWith(".yaml")))
+    writeFileSync(path, readFileSync(path, "utf8").replaceAll(PLACEHOLDER, image));
+  const followed = new Set<string>();
+  const type: Guide["type"] = async (line) => {
+    followed.add(line);
+    const blanks = Object.entries(await fill());
+    const filled = blanks.reduce(
+      (text, [blank, value]) => text.replaceAll(new RegExp(`\\b${blank}\\b`, "g"), value),
+      line,
+    );
+    const script = `${shellFunction(cluster)}\ncd '${directory}' && ${filled}`;
+    const { code, stdout, stderr } = await attempt("bash", ["-c", script]);
+    if (code !== 0) throw new Error(`${filled}: ${code}: ${stderr}${stdout}`);
+    return stdout;
+  };
+  return {
+    directory,
+    type,
+    follow: async (page, heading) => {
+      const printed: string[] = [];
+      for (const line of linesOf(page, heading)) printed.push(await type(line));
+      return printed;
+    },
+    remaining: () =>
+      documents()
+        .flatMap(({ path }) => linesOf(path).map((line) => ({ page: path, line })))
+        .filter(({ line }) => !followed.has(line)),
+    close: () => rmSync(directory, { recursive: true }),
+  };
+}
+
+function filesIn(directory: string): readonly string[] {
+  const paths = readdirSync(directory, { recursive: true, encoding: "utf8" });
+  return paths.map((path) => join(directory, path)).filter((path) => statSync(path).isFile());
+}
+
+/** kubectl of the cluster. Overlays are built by this machine's: a cluster's own may be too old for components. */
+function shellFunction({ prefix }: Cluster): string {
+  const kubectl = prefix.join(" ");
+  const kustomize = (kustomizeTool() ?? [kubectl, "kustomize"])
+    .join(" ")
+    .replace(/^kubectl/, "command kubectl");
+  const apply = `if [ "$1 $2" = "apply -k" ]; then ${kustomize} "$3" | kubectl apply --filename=-; return; fi`;
+  return `set -o pipefail\nkubectl() { ${apply}; command ${kubectl} "$@"; }`;
+}
+
+/** The lines of a page's blocks that begin with kubectl. */
+function linesOf(page: string, heading?: string): readonly string[] {
+  const text = readFileSync(page, "utf8");
+  const lines = blockLines(heading === undefined ? text : partUnder(text, heading), "sh");
+  const kubectl = lines.filter((line) => line.startsWith("kubectl "));
+  if (heading !== undefined && kubectl.length === 0) throw new Error(`${page}: no kubectl under ${heading}`);
+  return kubectl;
+}
+
+/** From a heading to the next of its level or above. */
+function partUnder(text: string, heading: string): string {
+  const [, marks = "", rest = ""] = new RegExp(`^(#+) ${heading}\n(.*)`, "ms").exec(text) ?? [];
+  const next = new RegExp(`^#{1,${marks.length}} `, "m").exec(rest);
+  return rest.slice(0, next?.index);
+}
