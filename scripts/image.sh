@@ -18,7 +18,8 @@ done
 [ -n "$tool" ] || { echo "neither buildah nor podman nor docker is installed (e.g. apt-get install buildah runc)" >&2; exit 1; }
 
 # Debian's crun refuses machines with both versions of control groups; runc takes all.
-[ -n "${BUILDAH_RUNTIME:-}" ] || ! command -v runc >/dev/null 2>&1 || export BUILDAH_RUNTIME=runc
+runtime=${BUILDAH_RUNTIME:-$(command -v runc || true)}
+[ -z "$runtime" ] || export BUILDAH_RUNTIME="$runtime"
 
 # Files have one time for all commits, so that layers that are the same inside are the same for every version; when the
 # commit was made, a label says.
@@ -43,7 +44,7 @@ build() {
   case "$tool" in
     # Without the host's network buildah and podman make a bridge and rules of their own, on the machine.
     buildah) buildah bud --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
-    podman) podman build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
+    podman) podman ${runtime:+--runtime="$runtime"} build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     *) "$tool" build "$@" . ;;
   esac
 }
