@@ -49,12 +49,12 @@ export function openGuide(cluster: Cluster, image: string, fill: () => Promise<B
     type,
     follow: async (page, heading) => {
       const printed: string[] = [];
-      for (const line of linesOf(page, heading)) printed.push(await type(line));
+      for (const line of kubectlLines(page, heading)) printed.push(await type(line));
       return printed;
     },
     remaining: () =>
       documents()
-        .flatMap(({ path }) => linesOf(path).map((line) => ({ page: path, line })))
+        .flatMap(({ path }) => kubectlLines(path).map((line) => ({ page: path, line })))
         .filter(({ line }) => !followed.has(line)),
     close: () => rmSync(directory, { recursive: true }),
   };
@@ -75,8 +75,8 @@ function shellFunction({ prefix }: Cluster): string {
   return `set -o pipefail\nkubectl() { ${apply}; command ${kubectl} "$@"; }`;
 }
 
-/** The lines of a page's blocks that begin with kubectl. */
-function linesOf(page: string, heading?: string): readonly string[] {
+/** The lines that begin with kubectl in the blocks of a page, or of the part under one of its headings. */
+export function kubectlLines(page: string, heading?: string): readonly string[] {
   const text = readFileSync(page, "utf8");
   const lines = blockLines(heading === undefined ? text : partUnder(text, heading), "sh");
   const kubectl = lines.filter((line) => line.startsWith("kubectl "));
@@ -86,7 +86,7 @@ function linesOf(page: string, heading?: string): readonly string[] {
 
 /** From a heading to the next of its level or above. */
 function partUnder(text: string, heading: string): string {
-  const [, marks = "", rest = ""] = new RegExp(`^(#+) ${heading}\n(.*)`, "ms").exec(text) ?? [];
-  const next = new RegExp(`^#{1,${marks.length}} `, "m").exec(rest);
+  const [, marks, rest = ""] = new RegExp(`^(#+) ${heading}\n(.*)`, "ms").exec(text) ?? [];
+  const next = marks === undefined ? undefined : new RegExp(`^#{1,${marks.length}} `, "m").exec(rest);
   return rest.slice(0, next?.index);
 }

@@ -1,0 +1,26 @@
+/** What can be said of the documents' kubectl lines without a cluster. */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { documents } from "../support/documents.ts";
+import { kubectlLines } from "./guide.ts";
+
+const story = readFileSync("test/e2e/e2e.test.ts", "utf8");
+
+test("every page with lines of kubectl has a part in the test on a cluster", () => {
+  const pages = documents().filter(({ path }) => kubectlLines(path).length > 0);
+  expect(pages.length).toBeGreaterThan(5);
+  expect(pages.filter(({ path }) => !story.includes(`"${path}"`)).map(({ path }) => path)).toEqual([]);
+});
+
+test("the parts of pages that it names have such lines", () => {
+  const parts = [...story.matchAll(/(?:follow|kubectlLines)\("([^"]+)", "([^"]+)"\)/g)];
+  expect(parts.length).toBeGreaterThan(5);
+  for (const [, page = "", heading = ""] of parts) expect(kubectlLines(page, heading)).not.toEqual([]);
+});
+
+test("a part ends where the next of its level begins, and an unknown one is an error", () => {
+  expect(kubectlLines("docs/remove.md", "The agents")).toEqual([
+    "kubectl --namespace=kube-system delete daemonset ip-masq-agent",
+  ]);
+  expect(() => kubectlLines("docs/remove.md", "Nothing")).toThrow("docs/remove.md: no kubectl under Nothing");
+});
