@@ -259,6 +259,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       await cluster.kubectl("delete", SYSTEM, "daemonset", "ip-masq-agent");
       await see.agentGone(cluster);
     };
+    guide.useImage(images.next);
     await undisturbed("overlay nftables instead", async () => {
       await removeAgents();
       await guide.follow("README.md", "With kustomize");

@@ -13,6 +13,8 @@ type Blanks = Readonly<Record<"POD" | "NODE" | "REGISTRY/ip-masq-agent:VERSION",
 export interface Guide {
   /** A copy of the files that lines name, with an image in place of the manifests' placeholder. */
   readonly directory: string;
+  /** Puts another image there. */
+  readonly useImage: (image: string) => void;
   /** Runs the lines of a page, or of the part under one of its headings, in their order; each must succeed. */
   readonly follow: (page: string, heading?: string) => Promise<readonly string[]>;
   /** Lines that nobody has followed yet, with their page. */
@@ -22,15 +24,19 @@ export interface Guide {
   readonly close: () => void;
 }
 
-const PLACEHOLDER = /(?<=image: )ip-masq-agent:\S+/g;
+/** The placeholder, or what stands in its place already. */
+const IMAGE = /(?<=image: )\S*ip-masq-agent:\S+/g;
 const FILES = ["ip-masq-agent.yaml", "agent-config", "deploy"];
 
 /** `fill` is asked for each line anew: pods come and go. */
 export function openGuide(cluster: Cluster, image: string, fill: () => Promise<Blanks>): Guide {
   const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-guide-"));
   for (const name of FILES) cpSync(name, join(directory, name), { recursive: true });
-  for (const path of filesIn(directory).filter((path) => path.endsWith(".yaml")))
-    writeFileSync(path, readFileSync(path, "utf8").replaceAll(PLACEHOLDER, image));
+  const useImage = (name: string) => {
+    for (const path of filesIn(directory).filter((path) => path.endsWith(".yaml")))
+      writeFileSync(path, readFileSync(path, "utf8").replaceAll(IMAGE, name));
+  };
+  useImage(image);
   const followed = new Set<string>();
   const type: Guide["type"] = async (line) => {
     followed.add(line);
@@ -46,6 +52,7 @@ export function openGuide(cluster: Cluster, image: string, fill: () => Promise<B
   };
   return {
     directory,
+    useImage,
     type,
     follow: async (page, heading) => {
       const printed: string[] = [];

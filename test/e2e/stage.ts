@@ -22,6 +22,15 @@ const NODE_END = "198.18.255.1";
 const WORLD_END = "198.18.255.2";
 const LINK = "e2e-world";
 
+/**
+ * Source ports come round again after 50,000 flows, and a flow that connection tracking still knows would keep the verdict of
+ * the one before. Seconds by which a UDP flow is forgotten sooner; the flows that go on never pause for so long.
+ */
+const FORGET = {
+  "net.netfilter.nf_conntrack_udp_timeout": 5,
+  "net.netfilter.nf_conntrack_udp_timeout_stream": 5,
+};
+
 export interface Stage {
   /** The addresses by which the receiver may know the pod. */
   readonly pod: string;
@@ -36,8 +45,10 @@ export interface Stage {
 /** Makes the pods of an image that has node. */
 export async function openStage(cluster: Cluster, image: string): Promise<Stage> {
   const processes = createProcesses();
+  const restore = await setSysctls(cluster, FORGET);
   const close = async () => {
     await processes.end();
+    await restore();
     await cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found");
   };
   try {
@@ -62,6 +73,19 @@ export async function openStage(cluster: Cluster, image: string): Promise<Stage>
     await close();
     throw error;
   }
+}
+
+/** Sets what the node's network namespace has of these; returns what puts it back. */
+async function setSysctls(
+  cluster: Cluster,
+  settings: Readonly<Record<string, number>>,
+): Promise<() => Promise<string>> {
+  const names = Object.keys(settings);
+  const before = (await cluster.onNode("sysctl", "--values", ...names)).trim().split("\n");
+  const write = (values: readonly unknown[]) =>
+    cluster.onNode("sysctl", "--quiet", "--write", ...names.map((name, i) => `${name}=${values[i]}`));
+  await write(Object.values(settings));
+  return () => write(before);
 }
 
 async function furnish(cluster: Cluster, image: string): Promise<void> {
