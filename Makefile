@@ -61,7 +61,7 @@ image-test: build ## build the image from this tree and try it in containers (ne
 sbom: container ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of what is in the image
 	@mkdir -p build dist
 	@$(IMAGE) packages >build/packages.txt
-	@$(RUN_TS) scripts/sbom.ts <build/packages.txt >dist/ip-masq-agent.cdx.json
+	@$(RUN_TS) scripts/sbom.ts "$$(node scripts/version.mjs)" <build/packages.txt >dist/ip-masq-agent.cdx.json
 
 version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty
 	@node scripts/version.mjs

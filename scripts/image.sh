@@ -64,20 +64,31 @@ push_list() {
   esac
 }
 
-# What is in an image's /var/lib/dpkg/status.d, an empty line after each, and a record for node, which no package brings.
+# records ROOT: what is in its /var/lib/dpkg/status.d, with the licences where Debian's file of them is for programs to
+# read, an empty line after each.
+records() {
+  for record in "$1"/var/lib/dpkg/status.d/*; do
+    cat "$record"
+    licences=$1/usr/share/doc/$(basename "$record")/copyright
+    ! head -n 1 "$licences" | grep -q '^Format:' || sed -n 's/^License: */License: /p' "$licences" | sort -u
+    echo
+  done
+}
+
+# The records of an image, and one for node, which no package brings.
 packages() {
   case "$tool" in
     buildah)
       container=$(buildah from --pull-never "$1")
       root=$(buildah mount "$container")
-      for record in "$root"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      records "$root"
       node=$("$root/usr/local/bin/node" --version)
       buildah rm "$container" >/dev/null ;;
     *)
       container=$("$tool" create "$1")
       directory=$(mktemp -d)
-      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d
-      for record in "$directory"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d usr/share/doc
+      records "$directory"
       rm -r "$directory"
       "$tool" rm "$container" >/dev/null
       node=$("$tool" run --rm --entrypoint /usr/local/bin/node "$1" --version) ;;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../netns/lab.ts";
 import { createNamespace, make, missingTools, type NodeNamespace, sh } from "./container.ts";
+import { faultsOfBill } from "./cyclonedx.ts";
 import { layersOf, lookInto, startRegistry } from "./registry.ts";
 
 const { IMAGE_TEST } = process.env;
@@ -94,6 +95,21 @@ able("without a capability the log names it and where to add it", LONG, async ()
     for (const name of without) expect(error).toContain(name);
     expect(error).toMatch(/capabilities/);
   }
+});
+
+able("the bill of materials names node and each of Debian's packages that is in the image", LONG, () => {
+  expect(sh("sh", "-c", "make sbom 2>&1")).not.toContain("[WARNING]");
+  const bill = JSON.parse(readFileSync("dist/ip-masq-agent.cdx.json", "utf8"));
+  expect(faultsOfBill(bill)).toEqual([]);
+  const of = (kind: string) =>
+    bill.components.filter(({ purl }: { purl: string }) => purl.startsWith(`pkg:${kind}/`));
+  lookInto(image, (root) => {
+    const packages = readdirSync(join(root, "var/lib/dpkg/status.d"));
+    expect(of("deb").map(({ name }: { name: string }) => name)).toEqual(packages.sort());
+    expect(readFileSync(join(root, "etc/os-release"), "utf8")).toMatch(/^VERSION_ID="12"$/m);
+    expect(of("deb")[0].purl).toContain("distro=debian-12");
+    expect(`v${of("generic")[0].version}`).toBe(sh(join(root, "usr/local/bin/node"), "--version").trim());
+  });
 });
 
 able("the same commit makes the same layers, and they get through a registry", LONG, async () => {
