@@ -11,7 +11,9 @@ BASE_DIGEST ?=
 # More for the tool, as in BUILD_FLAGS=--no-cache PUSH_FLAGS=--tls-verify=false
 BUILD_FLAGS ?=
 PUSH_FLAGS ?=
-IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
+# How layers are compressed, as in COMPRESS_FLAGS="--compression-format=zstd --compression-level=11" (README, Image)
+COMPRESS_FLAGS ?=
+IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
 .PHONY: help setup build all-build check test prove bench run container all-container push all-push image-test sbom version clean
 

@@ -2,7 +2,7 @@
 # Builds and pushes images with whichever of buildah, podman and docker is here.
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
 #        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
-#   REGISTRY BUILD_FLAGS PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
+#   REGISTRY BUILD_FLAGS PUSH_FLAGS COMPRESS_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
 cd "$(dirname "$0")/.."
 action=$1
@@ -44,8 +44,8 @@ build() {
   esac
 }
 
-# shellcheck disable=SC2086 # PUSH_FLAGS is a list
-push() { "$tool" push ${PUSH_FLAGS:-} "$1"; }
+# shellcheck disable=SC2086 # lists of flags
+push() { "$tool" push ${PUSH_FLAGS:-} ${COMPRESS_FLAGS:-} "$1"; }
 
 # A list of the images of several platforms, under the name that every node can pull.
 # shellcheck disable=SC2086
@@ -59,7 +59,8 @@ push_list() {
       shift
       "$tool" manifest rm "$list" >/dev/null 2>&1 || true
       "$tool" manifest create "$list" >/dev/null
-      for image in "$@"; do "$tool" manifest add "$list" "$image" >/dev/null; done
+      # As they are in the registry: buildah 1.28 and podman 4.3 would compress what is here anew, with their default.
+      for image in "$@"; do "$tool" manifest add ${PUSH_FLAGS:-} "$list" "docker://$image" >/dev/null; done
       "$tool" manifest push --all ${PUSH_FLAGS:-} "$list" "docker://$list" ;;
   esac
 }

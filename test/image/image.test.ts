@@ -123,19 +123,27 @@ able("the same commit makes the same layers, and they get through a registry", L
   });
   expect(built[0]).toHaveLength(3);
   expect(built[1]).toEqual(built[0]);
-  const registry = await startRegistry();
-  try {
-    const name = `${registry.address}/network`;
-    make("all-push", `REGISTRY=${name}`, "PUSH_FLAGS=--tls-verify=false");
-    const version = make("version").trim();
-    const list = JSON.parse(
-      sh("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${name}/ip-masq-agent:${version}`),
-    );
-    const platforms = list.manifests.map(
-      ({ platform }: { platform: { architecture: string } }) => platform.architecture,
-    );
-    expect(platforms.sort()).toEqual(["amd64", "arm64"]);
-  } finally {
-    registry.close();
+  for (const [flags, layer] of [
+    ["", "application/vnd.oci.image.layer.v1.tar+gzip"],
+    ["--compression-format=zstd", "application/vnd.oci.image.layer.v1.tar+zstd"],
+  ]) {
+    const registry = await startRegistry();
+    try {
+      const name = `${registry.address}/network`;
+      make("all-push", `REGISTRY=${name}`, "PUSH_FLAGS=--tls-verify=false", `COMPRESS_FLAGS=${flags}`);
+      const manifest = (reference: string) =>
+        JSON.parse(sh("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${name}/${reference}`));
+      const { manifests } = manifest(`ip-masq-agent:${make("version").trim()}`);
+      const platforms: string[] = [];
+      for (const { platform, digest } of manifests) {
+        platforms.push(platform.architecture);
+        // As everyone pulls it: by the list's name.
+        const { layers } = manifest(`ip-masq-agent@${digest}`);
+        expect(layers.map(({ mediaType }: { mediaType: string }) => mediaType)).toEqual(Array(3).fill(layer));
+      }
+      expect(platforms.sort()).toEqual(["amd64", "arm64"]);
+    } finally {
+      registry.close();
+    }
   }
 });
