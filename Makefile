@@ -11,7 +11,9 @@ BASE_DIGEST ?=
 # More for the tool, as in BUILD_FLAGS=--no-cache PUSH_FLAGS=--tls-verify=false
 BUILD_FLAGS ?=
 PUSH_FLAGS ?=
-IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" ./scripts/image.sh
+# How layers are compressed, as in COMPRESS_FLAGS="--compression-format=zstd --compression-level=11" (README, Image)
+COMPRESS_FLAGS ?=
+IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
 .PHONY: help setup build all-build check test prove bench e2e run container all-container push all-push image-test sbom version clean
 
@@ -24,7 +26,7 @@ setup: ## install what build and tests need (Debian packages if root, npm packag
 build: setup ## write dist/ip-masq-agent.cjs
 	@node build.mjs
 
-all-build: setup ## the same with the addons of both platforms, linux-x64 and linux-arm64 (needs gcc for both)
+all-build: setup ## the same with the addons of both platforms, linux-x64 and linux-arm64 (needs gcc for both; why no others: README, Image)
 	@PLATFORMS="linux-x64 linux-arm64" node build.mjs
 
 check: setup ## types, format, lint, dead exports
@@ -64,7 +66,7 @@ image-test: build ## build the image from this tree and try it in containers (ne
 sbom: container ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of what is in the image
 	@mkdir -p build dist
 	@$(IMAGE) packages >build/packages.txt
-	@$(RUN_TS) scripts/sbom.ts <build/packages.txt >dist/ip-masq-agent.cdx.json
+	@$(RUN_TS) scripts/sbom.ts "$$(node scripts/version.mjs)" <build/packages.txt >dist/ip-masq-agent.cdx.json
 
 version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty
 	@node scripts/version.mjs

@@ -88,7 +88,7 @@ add_libraries() {
 # Its complaints about files that are no programs are not shown; that it is missing must be.
 command -v "$triplet-readelf" >/dev/null || { echo "no $triplet-readelf: scripts/image-compiler.sh installs it" >&2; exit 1; }
 
-download coreutils libstdc++6 iptables ipset nftables conntrack
+download base-files coreutils libstdc++6 iptables ipset nftables conntrack
 
 layer node
 cp "$node/node" "$root/usr/local/bin/node"
@@ -97,6 +97,9 @@ mkdir -p "$root/usr/share/doc/node" "$root/etc/config" "$root/run" "$root/tmp"
 cp "$node/LICENSE" "$root/usr/share/doc/node/copyright"
 # The bundle's first line asks for it.
 add bin env
+# Scanners look here for the release that the packages' records are of.
+add lib os-release
+ln -s ../usr/lib/os-release "$root/etc/os-release"
 add_libraries
 [ -e "$root/usr/lib/$triplet/libc.so.6" ] || { echo "node's libraries were not found" >&2; exit 1; }
 case "$loader" in lib64/*) ln -s usr/lib64 "$root/lib64" && mkdir "$root/usr/lib64" ;; esac

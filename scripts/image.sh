@@ -3,7 +3,7 @@
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
 #        image.sh save FILE; writes the image for this machine as a docker archive
 #        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
-#   REGISTRY BUILD_FLAGS PUSH_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
+#   REGISTRY BUILD_FLAGS PUSH_FLAGS COMPRESS_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
 cd "$(dirname "$0")/.."
 action=$1
@@ -49,8 +49,8 @@ build() {
   esac
 }
 
-# shellcheck disable=SC2086 # PUSH_FLAGS is a list
-push() { "$tool" push ${PUSH_FLAGS:-} "$1"; }
+# shellcheck disable=SC2086 # lists of flags
+push() { "$tool" push ${PUSH_FLAGS:-} ${COMPRESS_FLAGS:-} "$1"; }
 
 # A list of the images of several platforms, under the name that every node can pull.
 # shellcheck disable=SC2086
@@ -64,25 +64,37 @@ push_list() {
       shift
       "$tool" manifest rm "$list" >/dev/null 2>&1 || true
       "$tool" manifest create "$list" >/dev/null
-      for image in "$@"; do "$tool" manifest add "$list" "$image" >/dev/null; done
+      # As they are in the registry: buildah 1.28 and podman 4.3 would compress what is here anew, with their default.
+      for image in "$@"; do "$tool" manifest add ${PUSH_FLAGS:-} "$list" "docker://$image" >/dev/null; done
       "$tool" manifest push --all ${PUSH_FLAGS:-} "$list" "docker://$list" ;;
   esac
 }
 
-# What is in an image's /var/lib/dpkg/status.d, an empty line after each, and a record for node, which no package brings.
+# records ROOT: what is in its /var/lib/dpkg/status.d, with the licences where Debian's file of them is for programs to
+# read, an empty line after each.
+records() {
+  for record in "$1"/var/lib/dpkg/status.d/*; do
+    cat "$record"
+    licences=$1/usr/share/doc/$(basename "$record")/copyright
+    ! head -n 1 "$licences" | grep -q '^Format:' || sed -n 's/^License: */License: /p' "$licences" | sort -u
+    echo
+  done
+}
+
+# The records of an image, and one for node, which no package brings.
 packages() {
   case "$tool" in
     buildah)
       container=$(buildah from --pull-never "$1")
       root=$(buildah mount "$container")
-      for record in "$root"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      records "$root"
       node=$("$root/usr/local/bin/node" --version)
       buildah rm "$container" >/dev/null ;;
     *)
       container=$("$tool" create "$1")
       directory=$(mktemp -d)
-      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d
-      for record in "$directory"/var/lib/dpkg/status.d/*; do cat "$record" && echo; done
+      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d usr/share/doc
+      records "$directory"
       rm -r "$directory"
       "$tool" rm "$container" >/dev/null
       node=$("$tool" run --rm --entrypoint /usr/local/bin/node "$1" --version) ;;

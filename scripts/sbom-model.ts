@@ -5,7 +5,14 @@ export interface Component {
   readonly name: string;
   readonly version: string;
   readonly purl: string;
-  readonly licenses?: readonly { readonly license: { readonly id: string } }[];
+  /** How vulnerability databases call what has no packages of its own. */
+  readonly cpe?: string;
+  readonly licenses?: readonly Licence[];
+}
+
+/** By SPDX's identifier, or by a name that is none. */
+interface Licence {
+  readonly license: { readonly id: string } | { readonly name: string };
 }
 
 export interface Bill {
@@ -55,13 +62,53 @@ function npmComponents({ packages }: Lock): readonly Component[] {
 
 /** Records as in dpkg's status, apart by empty lines; one without an architecture is not Debian's: node. */
 function imageComponents(records: string): readonly Component[] {
-  return records.split(/\n{2,}/).flatMap((record): readonly Component[] => {
-    const field = (name: string) => new RegExp(`^${name}: *(.+)$`, "m").exec(record)?.[1];
-    const [name, version, architecture] = [field("Package"), field("Version"), field("Architecture")];
-    if (name === undefined || version === undefined) return [];
-    if (architecture === undefined)
-      return [{ type: "application", name, version, purl: `pkg:generic/${name}@${version}` }];
-    const purl = `pkg:deb/debian/${name}@${encodeURIComponent(version)}?arch=${architecture}`;
-    return [{ type: "library", name, version, purl: purl.replace("++", "%2B%2B") }];
-  });
+  const all = records.split(/\n{2,}/).flatMap((text) => parseRecord(text) ?? []);
+  // Debian's release, as scanners want it, is the first number of this package's version.
+  const release = /^\d+/.exec(all.find(({ name }) => name === "base-files")?.version ?? "")?.[0];
+  return all.map((one) =>
+    one.architecture === undefined ? nodeComponent(one) : debianComponent(one, release),
+  );
+}
+
+interface DebianRecord {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string | undefined;
+  /** The source package, by which Debian's security tracker knows it. */
+  readonly source: string | undefined;
+  readonly licences: readonly string[];
+}
+
+function parseRecord(text: string): DebianRecord | undefined {
+  const fields = (name: string) =>
+    [...text.matchAll(new RegExp(`^${name}: *(.+)$`, "gm"))].map(([, value = ""]) => value);
+  const [name, version] = [fields("Package")[0], fields("Version")[0]];
+  if (name === undefined || version === undefined) return undefined;
+  // A source of another version has that behind it, in parentheses.
+  const source = fields("Source")[0]?.split(" ")[0];
+  return { name, version, architecture: fields("Architecture")[0], source, licences: fields("License") };
+}
+
+function nodeComponent({ name, version }: DebianRecord): Component {
+  return {
+    type: "application",
+    name,
+    version,
+    purl: `pkg:generic/${name}@${version}`,
+    cpe: `cpe:2.3:a:nodejs:node.js:${version}:*:*:*:*:*:*:*`,
+    licenses: [{ license: { id: "MIT" } }],
+  };
+}
+
+function debianComponent(record: DebianRecord, release: string | undefined): Component {
+  const { name, version, architecture, source, licences } = record;
+  const qualifiers = Object.entries({
+    arch: architecture,
+    distro: release && `debian-${release}`,
+    upstream: source,
+  }).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${encodeURIComponent(value)}`]));
+  const purl = `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(version)}?${qualifiers.join("&")}`;
+  // Debian's names are not SPDX's, and they are those of the whole source package.
+  const licenses = licences.map((licence) => ({ license: { name: licence } }));
+  return { type: "library", name, version, purl, ...(licenses.length > 0 ? { licenses } : {}) };
 }

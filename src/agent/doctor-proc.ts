@@ -1,5 +1,5 @@
 /** What /proc tells `doctor` of the kernel and of this process. */
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseConntrackCounters } from "../core/conntrack-stats.ts";
 import {
@@ -13,14 +13,6 @@ import {
 import { derive, learn, readText } from "./doctor-read.ts";
 
 type Sysctls = Facts["sysctls"];
-
-/** The process' effective capabilities. */
-export function readCapabilities(): Fact<bigint> {
-  const read = learn("capabilities", () => readFileSync("/proc/self/status", "utf8"));
-  const line = isKnown(read) ? /^CapEff:\s*([0-9a-f]+)$/m.exec(read.value ?? "")?.[1] : undefined;
-  if (line === undefined) return { unknown: "capabilities", why: "/proc/self/status does not tell" };
-  return { value: BigInt(`0x${line}`) };
-}
 
 /** The kernel's settings. Some are not shown in every namespace, or not by every kernel. */
 export function readSysctls(proc: string): Sysctls {

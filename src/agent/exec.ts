@@ -7,6 +7,18 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Answer, Script } from "../backend/backend.ts";
+import { type Privileges, renderNeed } from "../core/capabilities.ts";
+import { readPrivileges } from "./capabilities.ts";
+
+interface Failure {
+  readonly why: string;
+  readonly code?: string;
+  readonly exitCode?: number;
+  readonly stderr?: string;
+  readonly cause?: unknown;
+  /** What the process may do whose tool failed. */
+  readonly privileges?: Privileges;
+}
 
 /** A tool that could not be started, was ended by a signal, or exited with a code that is no answer. */
 export class CommandError extends Error {
@@ -16,10 +28,7 @@ export class CommandError extends Error {
   readonly exitCode: number | undefined;
   readonly stderr: string;
 
-  constructor(
-    script: Script,
-    failure: { why: string; code?: string; exitCode?: number; stderr?: string; cause?: unknown },
-  ) {
+  constructor(script: Script, failure: Failure) {
     super(`error ${script.purpose}: ${failure.why}${remedy(script, failure)}`, { cause: failure.cause });
     this.name = "CommandError";
     this.purpose = script.purpose;
@@ -44,7 +53,8 @@ export async function run(script: Script, signal: AbortSignal): Promise<Answer> 
   if (answer.exitCode === 1 && script.otherwise !== undefined) return run(script.otherwise, signal);
   if (answer.exitCode === 0 || script.accept?.includes(answer.exitCode) === true) return answer;
   const { exitCode, stderr } = answer;
-  throw new CommandError(script, { why: `exit status ${exitCode}: ${oneLine(stderr)}`, exitCode, stderr });
+  const why = `exit status ${exitCode}: ${oneLine(stderr)}`;
+  throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges() });
 }
 
 function execute(script: Script, signal: AbortSignal): Promise<Answer> {
@@ -146,15 +156,17 @@ const PACKAGES: Readonly<Record<string, string>> = {
   conntrack: "conntrack",
 };
 
+const UNKNOWN: Privileges = { root: false, effective: undefined };
+
 /** What an operator has to do about the failures that are not the rules' fault. */
-function remedy(script: Script, { code, stderr = "" }: { code?: string; stderr?: string }): string {
+function remedy(script: Script, { code, stderr = "", privileges = UNKNOWN }: Failure): string {
   if (code === "ENOENT") {
     const name = PACKAGES[script.file];
     const instead = name === undefined ? ", or see --iptables-mode" : "";
     return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
   }
   if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
-    return " (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)";
+    return ` (${renderNeed(privileges)})`;
   }
   if (/xtables lock|xtables\.lock/.test(stderr)) {
     return " (another process holds the lock; in a container, mount the host's /run/xtables.lock)";

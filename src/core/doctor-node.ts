@@ -1,11 +1,8 @@
 /** Checks of `doctor`: the kernel's settings and limits, and what this process may do. */
+import { missingCapabilities } from "./capabilities.ts";
 import { type Fact, type Facts, isKnown, known, type Sysctl } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
 import { formatRange, type PortRange } from "./ports.ts";
-
-/** Numbers of linux/capability.h. */
-const CAP_NET_ADMIN = 12n;
-const CAP_NET_RAW = 13n;
 
 /** The API server's default for --service-node-port-range. */
 const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
@@ -45,11 +42,12 @@ function isUnknown(one: unknown): one is Exclude<Fact<never>, { readonly value: 
 
 export function capabilities({ capabilities: fact, settings }: Facts): readonly Said[] {
   if (!isKnown(fact)) return [];
-  const has = (bit: bigint) => ((fact.value >> bit) & 1n) === 1n;
+  const missing = missingCapabilities(fact.value);
   const remedy = "run it as root, or with the capability (in Kubernetes, securityContext.capabilities.add)";
   const without = "what the kernel's packet filter holds cannot be checked";
-  if (!has(CAP_NET_ADMIN)) return [error(`the capability NET_ADMIN is missing: ${without}`, remedy)];
-  if (settings.variant === "legacy" && !has(CAP_NET_RAW))
+  if (missing.includes("NET_ADMIN"))
+    return [error(`the capability NET_ADMIN is missing: ${without}`, remedy)];
+  if (settings.variant === "legacy" && missing.includes("NET_RAW"))
     return [error("the capability NET_RAW is missing, which iptables-legacy needs", remedy)];
   return [];
 }

@@ -5,6 +5,10 @@
 # usage: base.sh
 set -eu
 name=docker.io/library/node:24-bookworm-slim
+# Two files of tests ask for it at the same time.
+mkdir -p build
+exec 9>build/base.lock
+flock 9
 ! buildah inspect --type image "$name" >/dev/null 2>&1 && ! buildah manifest inspect "$name" >/dev/null 2>&1 || exit 0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -9,9 +9,10 @@ import { at, readManifest } from "../support/manifest.ts";
 const ENV = { ...process.env, BUILDAH_RUNTIME: "runc", REGISTRY: "localhost", CONTAINER_TOOL: "buildah" };
 const PODMAN = ["--runtime", "runc", "--cgroup-manager", "cgroupfs"];
 
-/** Which of the tools are missing that these tests need. */
-export function missingTools(): readonly string[] {
-  const needed = ["buildah", "podman", "runc", "skopeo", "mmdebstrap", "docker-registry", "ip", "nft"];
+/** Which of the tools are missing that these tests need, and of those that only some need. */
+export function missingTools(more: readonly string[] = []): readonly string[] {
+  const all = ["buildah", "podman", "runc", "skopeo", "mmdebstrap", "docker-registry", "ip", "nft"];
+  const needed = [...all, ...more];
   const missing = needed.filter((name) => !succeeds("sh", ["-c", `command -v ${name}`]));
   return process.getuid?.() === 0 ? missing : [...missing, "root"];
 }

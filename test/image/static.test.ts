@@ -1,5 +1,5 @@
 /** What can be said of the image without building it: the Dockerfile's text, and that a build repeats itself. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,21 +32,43 @@ test("what the Dockerfile copies is not kept from it by .dockerignore", () => {
 });
 
 test("two builds of one tree, in different directories, are the same byte for byte", () => {
-  const first = buildCopy();
+  const first = buildCopy({}, digest);
   expect(Object.keys(first)).toHaveLength(3);
-  expect(buildCopy()).toEqual(first);
+  expect(buildCopy({}, digest)).toEqual(first);
 });
 
-/** The digests of what a copy of this tree is built to, by name. */
-function buildCopy(): Record<string, string> {
+/** The compilers that build.mjs takes for the platform that this machine is not. */
+const CROSS = { x64: "aarch64-linux-gnu-gcc", arm64: "x86_64-linux-gnu-gcc" } as Record<string, string>;
+const compiler = CROSS[process.arch] ?? "a compiler for another platform";
+const cross = spawnSync(compiler, ["--version"]).status === 0;
+if (!cross) console.warn(`SKIPPED: a build for both platforms is not tried without ${compiler}`);
+
+test.skipIf(!cross)(
+  "`make all-build` has both addons of both platforms, each for its machine, and repeats itself",
+  () => {
+    const PLATFORMS = readFileSync("Makefile", "utf8").match(/PLATFORMS="(.+)" node build\.mjs/)?.[1];
+    expect(buildCopy({ PLATFORMS }, machine)).toEqual({
+      "ip-masq-agent.cjs": undefined,
+      "netlink-filter-linux-arm64.node": "arm64",
+      "netlink-filter-linux-x64.node": "x64",
+      "netlink-linux-arm64.node": "arm64",
+      "netlink-linux-x64.node": "x64",
+    });
+    expect(buildCopy({ PLATFORMS }, digest)).toEqual(buildCopy({ PLATFORMS }, digest));
+  },
+);
+
+/** What `look` says of each file that a copy of this tree is built to, by name. */
+function buildCopy<T>(env: NodeJS.ProcessEnv, look: (file: string) => T): Record<string, T> {
   const copy = mkdtempSync(join(tmpdir(), "ip-masq-agent-build-"));
   try {
     for (const name of ["src", "scripts", "build.mjs", "package.json", "tsconfig.json"])
       cpSync(name, join(copy, name), { recursive: true });
     symlinkSync(resolve("node_modules"), join(copy, "node_modules"));
-    execFileSync(process.execPath, ["build.mjs"], { cwd: copy, env: { ...process.env, VERSION: "v1.2.3" } });
+    const all = { ...process.env, VERSION: "v1.2.3", ...env };
+    execFileSync(process.execPath, ["build.mjs"], { cwd: copy, env: all });
     const dist = join(copy, "dist");
-    return Object.fromEntries(readdirSync(dist).map((name) => [name, digest(join(dist, name))]));
+    return Object.fromEntries(readdirSync(dist).map((name) => [name, look(join(dist, name))]));
   } finally {
     rmSync(copy, { recursive: true });
   }
@@ -54,4 +76,11 @@ function buildCopy(): Record<string, string> {
 
 function digest(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+/** The machine that an ELF file is for, by the numbers of elf.h. */
+function machine(file: string): string | undefined {
+  const bytes = readFileSync(file);
+  const names: Record<number, string> = { 62: "x64", 183: "arm64" };
+  return bytes.readUInt32BE(0) === 0x7f454c46 ? names[bytes.readUInt16LE(18)] : undefined;
 }

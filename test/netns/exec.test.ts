@@ -1,8 +1,10 @@
 /** How child processes are run and ended; real ones, since it is the kernel's behaviour that counts. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readPrivileges } from "../../src/agent/capabilities.ts";
 import { CommandError, run } from "../../src/agent/exec.ts";
 import type { Script } from "../../src/backend/backend.ts";
+import { renderNeed } from "../../src/core/capabilities.ts";
 import { eventually } from "./lab.ts";
 
 const never = new AbortController().signal;
@@ -82,10 +84,11 @@ describe("failures that an operator can do something about", () => {
     );
   });
 
-  test("a tool that may not", async () => {
+  test("a tool that may not: what this very process lacks", async () => {
     const { message } = await failure(shell("echo 'Permission denied (you must be root)' >&2; exit 4"));
-    expect(message).toMatch(/needs root, or the capabilities NET_ADMIN and NET_RAW/);
-    expect(message).not.toContain("\n");
+    const need = renderNeed(readPrivileges());
+    expect(need).toMatch(/NET_ADMIN|NET_RAW/);
+    expect(message).toBe(`error testing: exit status 4: Permission denied (you must be root) (${need})`);
   });
 
   test("a lock that somebody else holds", async () => {

@@ -1,0 +1,20 @@
+/** What this process may do; the tools that it runs may do no more. */
+import { readFileSync } from "node:fs";
+import { type Privileges, parseEffective } from "../core/capabilities.ts";
+import { type Fact, known } from "../core/doctor-facts.ts";
+
+/** The process' effective capabilities. */
+export function readCapabilities(): Fact<bigint> {
+  const what = "capabilities";
+  try {
+    const effective = parseEffective(readFileSync("/proc/self/status", "utf8"));
+    if (effective !== undefined) return { value: effective };
+    return { unknown: what, why: "/proc/self/status does not tell" };
+  } catch (error) {
+    return { unknown: what, why: (error as Error).message };
+  }
+}
+
+export function readPrivileges(): Privileges {
+  return { root: process.geteuid?.() === 0, effective: known(readCapabilities()) };
+}
