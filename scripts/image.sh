@@ -42,8 +42,9 @@ build() {
     buildah | podman) set -- "$@" --build-arg "BUILDPLATFORM=linux/$(host_arch)" ;;
   esac
   case "$tool" in
-    # Without the host's network buildah and podman make a bridge and rules of their own, on the machine.
-    buildah) buildah bud --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
+    # Without the host's network buildah and podman make a bridge and rules of their own, on the machine. buildah leaves the
+    # container of a stage without instructions behind, unless it is told not to.
+    buildah) buildah bud --network=host --layers --force-rm --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     podman) podman ${runtime:+--runtime="$runtime"} build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     *) "$tool" build "$@" . ;;
   esac
