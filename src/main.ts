@@ -10,8 +10,11 @@ import { COMMANDS, runNamed } from "./cli/commands.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */
 const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGTERM"];
-/** Signals upon which a Go program dumps its stacks and exits with 2. */
-const ABORTING: readonly NodeJS.Signals[] = ["SIGQUIT", "SIGABRT"];
+/**
+ * Signals upon which a Go program dumps its stacks and exits with 2. SEGV, BUS, FPE and ILL would belong here, but a handler in
+ * JavaScript would make a true fault an endless loop.
+ */
+const ABORTING: readonly NodeJS.Signals[] = ["SIGQUIT", "SIGABRT", "SIGTRAP", "SIGSYS", "SIGSTKFLT"];
 /** Signals that a Go program ignores, but whose default would end a process. */
 const IGNORED: readonly NodeJS.Signals[] = [
   "SIGUSR1",

@@ -14,6 +14,7 @@ interface Failure {
   readonly why: string;
   readonly code?: string;
   readonly exitCode?: number;
+  readonly killedBy?: string | undefined;
   readonly stderr?: string;
   readonly cause?: unknown;
   /** What the process may do whose tool failed. */
@@ -26,6 +27,8 @@ export class CommandError extends Error {
   /** The system's code if the tool could not be started, such as `ENOENT`. */
   readonly code: string | undefined;
   readonly exitCode: number | undefined;
+  /** The signal by which somebody else, not we at the deadline, has ended it. */
+  readonly killedBy: string | undefined;
   readonly stderr: string;
 
   constructor(script: Script, failure: Failure) {
@@ -34,6 +37,7 @@ export class CommandError extends Error {
     this.purpose = script.purpose;
     this.code = failure.code;
     this.exitCode = failure.exitCode;
+    this.killedBy = failure.killedBy;
     this.stderr = failure.stderr ?? "";
   }
 }
@@ -76,8 +80,14 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
       if (exitCode !== null) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
       // An agent that is told to end has no failure to report.
       if (signal.aborted) return reject(signal.reason);
-      const why = end.reason() ?? `signal: ${killedBy}`;
-      reject(new CommandError(script, { why: `${why}: ${oneLine(stderr())}`, stderr: stderr() }));
+      const ours = end.reason();
+      const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
+      const failure = {
+        why,
+        stderr: stderr(),
+        ...(ours === undefined ? { killedBy: String(killedBy) } : {}),
+      };
+      reject(new CommandError(script, failure));
     });
     // A tool that exits without reading its input breaks the pipe; its exit code says the rest.
     child.stdin?.on("error", () => {});

@@ -113,6 +113,19 @@ test.each([
   expect((await probed(says(`${line}\n`))).capabilities.variant).toBe(variant);
 });
 
+test("a version on the other stream counts too", async () => {
+  const { capabilities } = await probed({ exitCode: 0, stdout: "", stderr: "iptables v1.8.9 (nf_tables)\n" });
+  expect(capabilities).toMatchObject({ version: "1.8.9", variant: "nf_tables", randomFully: true });
+});
+
+test("a tool that is killed is taken for the first with -C; one that hangs is an error", async () => {
+  const fails = (failure: { why: string; killedBy?: string }) => (script: Script) =>
+    Promise.reject(new CommandError(script, failure));
+  const killed = probe(TOOLS, fails({ why: "signal: SIGKILL", killedBy: "SIGKILL" }));
+  expect(await killed).toMatchObject({ version: "1.4.11", check: true, restoreWait: [], randomFully: false });
+  await expect(probe(TOOLS, fails({ why: "no end after 10000 ms, killed" }))).rejects.toThrow("no end");
+});
+
 test("a tool that is not there is an error", async () => {
   const run = (script: Script) =>
     Promise.reject(new CommandError(script, { why: "cannot start", code: "ENOENT" }));

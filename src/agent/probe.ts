@@ -3,6 +3,7 @@
  * (k8s.io/kubernetes/pkg/util/iptables), which the Go program uses; they are recorded in the area `tools`.
  */
 import type { Answer, Capabilities, Script, Tools } from "../backend/backend.ts";
+import { CommandError } from "./exec.ts";
 
 type Run = (script: Script) => Promise<Answer>;
 
@@ -20,14 +21,14 @@ const DEADLINE_MS = 10_000;
 /** Any exit code will do: it is the output that counts. */
 const ANY_EXIT = Array.from({ length: 256 }, (_, code) => code);
 
-/** Asks the tools of one family for their version. Throws only if the command cannot be started. */
+/** Asks the tools of one family for their version. Throws only if the command cannot be started, or the agent is to end. */
 export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
-  const answer = await run(versionScript(tools.command));
+  const answer = await ask(tools.command, run);
   const version = parseVersion(answer) ?? ASSUMED;
   const atLeast = (floor: readonly number[]) => compareVersions(version.split(".").map(Number), floor) >= 0;
   return {
     version,
-    variant: answer.stdout.includes("(nf_tables)") ? "nf_tables" : "legacy",
+    variant: (answer.stdout + answer.stderr).includes("(nf_tables)") ? "nf_tables" : "legacy",
     check: atLeast(CHECK),
     wait: atLeast(WAIT_SECONDS) ? ["-w", "5"] : atLeast(WAIT) ? ["-w"] : [],
     restoreWait: atLeast(RESTORE_WAIT) ? ["-w", "5"] : await probeRestoreWait(tools, run),
@@ -37,8 +38,18 @@ export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
 
 /** Some distributions gave earlier restore tools both `--version` and `--wait`; the others know neither. */
 async function probeRestoreWait(tools: Tools, run: Run): Promise<readonly string[]> {
-  const answer = await run(versionScript(tools.restore));
+  const answer = await ask(tools.restore, run);
   return parseVersion(answer) !== undefined ? ["-w"] : [];
+}
+
+/** A tool that somebody has killed has told nothing, as one that fails. One that hangs is asked again in the next pass. */
+async function ask(file: string, run: Run): Promise<Answer> {
+  try {
+    return await run(versionScript(file));
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.killedBy === undefined) throw error;
+    return { exitCode: -1, stdout: "", stderr: error.stderr };
+  }
 }
 
 function versionScript(file: string): Script {
@@ -51,9 +62,9 @@ function versionScript(file: string): Script {
   };
 }
 
-/** `1.8.9` of `iptables v1.8.9 (nf_tables)`; at least two numbers, as the Go program wants them. */
-function parseVersion({ exitCode, stdout }: Answer): string | undefined {
-  return exitCode === 0 ? /v([0-9]+(?:\.[0-9]+)+)/.exec(stdout)?.[1] : undefined;
+/** `1.8.9` of `iptables v1.8.9 (nf_tables)`; at least two numbers, on either stream, as the Go program wants them. */
+function parseVersion({ exitCode, stdout, stderr }: Answer): string | undefined {
+  return exitCode === 0 ? /v([0-9]+(?:\.[0-9]+)+)/.exec(stdout + stderr)?.[1] : undefined;
 }
 
 function compareVersions(a: readonly number[], b: readonly number[]): number {
