@@ -221,8 +221,8 @@ describe("a plan", () => {
         "refusal": undefined,
         "text": "# programming rules
       flush chain inet ip-masq-agent theirs
-      delete chain inet ip-masq-agent theirs
       delete set inet ip-masq-agent more
+      delete chain inet ip-masq-agent theirs
       ",
       }
     `);

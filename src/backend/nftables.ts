@@ -237,8 +237,9 @@ function removeUnused(
   return {
     flush: chains.map((chain) => ({ op: "flush chain", ...TABLE, chain })),
     remove: [
-      ...chains.map((chain): Operation => ({ op: "delete chain", ...TABLE, chain })),
+      // Sets first: the elements of a verdict map hold the chains that they jump to.
       ...extra.map((set): Operation => ({ op: "delete set", ...TABLE, set })),
+      ...chains.map((chain): Operation => ({ op: "delete chain", ...TABLE, chain })),
     ],
     drift: [
       ...chains.map((chain): Drift => ({ kind: "extra", where: `chain ${chain}` })),

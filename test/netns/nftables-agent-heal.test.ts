@@ -65,6 +65,16 @@ const TAMPERINGS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknow
       ),
     /healed: .*chain postrouting/,
   ],
+  "a verdict map that holds a chain of their own": [
+    (lab) =>
+      nft(
+        lab,
+        `add chain ${T} theirs`,
+        `add map ${T} vm { type ipv4_addr : verdict; elements = { 1.1.1.1 : jump theirs } }`,
+        `flush chain ${T} postrouting`,
+      ),
+    /healed: .*set vm/,
+  ],
   "a rule that leads to a chain of their own": [
     (lab) =>
       nft(
