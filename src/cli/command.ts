@@ -22,6 +22,8 @@ export interface Manual<Table extends FlagTable = FlagTable> {
   readonly flags: Table;
   /** Command lines behind `ip-masq-agent`, as they would be typed; a test runs them. */
   readonly examples: readonly { readonly args: string; readonly what: string }[];
+  /** Its output is for a program to run or read, to the byte. */
+  readonly writesScript?: boolean;
 }
 
 /** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */

@@ -25,7 +25,8 @@ export async function runNamed(name: string, args: readonly string[], signal: Ab
   const load = COMMANDS[name];
   if (load === undefined) throw new Error(`no command ${name}`);
   const [{ runCommand }, { processIo }] = await Promise.all([import("./command.ts"), import("./io.ts")]);
-  const code = await runCommand(await load(), args, processIo(signal));
+  const command = await load();
+  const code = await runCommand(command, args, processIo(signal, command.writesScript === true));
   await flush();
   return code;
 }

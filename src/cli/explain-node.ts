@@ -1,5 +1,5 @@
 /** The node that `explain` asks about: this one, or one whose rules were saved. */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { constants, createReadStream } from "node:fs";
 import { localAddresses, ownAddresses } from "../agent/addresses.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { readNftHooks } from "../agent/live-nft.ts";
@@ -15,6 +15,7 @@ import { SourceError } from "../source/file.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { STDIN } from "./desired.ts";
 import { readAddress, readAddresses } from "./destination.ts";
+import { readAll } from "./io.ts";
 
 /** The flags that say which node, and what is known of the packet. */
 export interface NodeValues {
@@ -80,7 +81,7 @@ export async function readNode(
   if (values.rules === "") return undefined;
   const path = values.rules === STDIN ? "standard input" : values.rules;
   const dump = parseDump(
-    new TextDecoder().decode(values.rules === STDIN ? await io.stdin() : readDump(path)),
+    new TextDecoder().decode(values.rules === STDIN ? await io.stdin() : await readDump(path, io.signal)),
   );
   if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
   say(dump.warnings.map((warning) => `${path}: ${warning}`));
@@ -104,20 +105,9 @@ function readMark(text: string): number {
   return Number(parsed.value);
 }
 
-/** Non-blocking, since a path may lead to a FIFO that nobody writes to. */
-function readDump(path: string): Uint8Array {
-  let fd: number | undefined;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const { size } = fstatSync(fd);
-    if (size > SIZE_LIMIT)
-      throw new Error(
-        `${size} bytes are no dump of rules: save the nat table alone, with "iptables-save -t nat"`,
-      );
-    return readFileSync(fd);
-  } catch (error) {
-    throw new SourceError(path, error);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
+/** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */
+function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  const stream = createReadStream(path, { flags: constants.O_RDONLY | constants.O_NONBLOCK } as never);
+  const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
+  return readAll(stream, signal, { name: path, bytes: SIZE_LIMIT, what });
 }

@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { SourceError } from "../source/file.ts";
@@ -35,4 +36,11 @@ test("waiting ends with the signal", async () => {
   const reading = readAll(new Readable({ read() {} }), controller.signal);
   controller.abort(new Error("told to end"));
   await expect(reading).rejects.toThrow("told to end");
+});
+
+test("a device without an end, named as the file that it is", async () => {
+  const limits = { name: "/dev/zero", bytes: 1024 * 1024, what: "dump" };
+  await expect(readAll(createReadStream("/dev/zero"), never, limits)).rejects.toThrow(
+    "/dev/zero: more than 1 MiB are no dump",
+  );
 });

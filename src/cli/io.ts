@@ -1,5 +1,6 @@
 /** A command's world: this process' own streams. */
 import { once } from "node:events";
+import { printable } from "../core/printable.ts";
 import { SourceError } from "../source/file.ts";
 import { createColours, wantsColours } from "./colours.ts";
 import type { CommandIo } from "./command.ts";
@@ -7,25 +8,39 @@ import type { CommandIo } from "./command.ts";
 /** As much as is read of a file, too. */
 const STDIN_LIMIT = 16 * 1024 * 1024;
 
-/** The streams of this process. Output that nobody reads any more (`| head`) ends it quietly. */
-export function processIo(signal: AbortSignal): CommandIo {
+/**
+ * The streams of this process. Output that nobody reads any more (`| head`) ends it quietly. `exact` is for scripts, whose text
+ * has to stay what it is; all other answers repeat words of others, which must not steer the reader's terminal.
+ */
+export function processIo(signal: AbortSignal, exact: boolean): CommandIo {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     process.exit(error.code === "EPIPE" ? 0 : 1);
   });
   process.stderr.on("error", () => {});
   return {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: (text) => void process.stdout.write(exact ? text : printable(text)),
+    err: (text) => void process.stderr.write(printable(text)),
     colours: createColours(wantsColours(process.stdout.isTTY === true, process.env)),
     signal,
     stdin: () => readAll(process.stdin, signal),
   };
 }
 
+interface Limits {
+  /** What it is called in an error. */
+  readonly name: string;
+  readonly bytes: number;
+  /** What more than that cannot be. */
+  readonly what: string;
+}
+
+const STDIN: Limits = { name: "standard input", bytes: STDIN_LIMIT, what: "configuration" };
+
 /** Everything from a stream. Throws a `SourceError` if it fails or does not end early enough. */
 export async function readAll(
   stream: AsyncIterable<Uint8Array> & NodeJS.EventEmitter,
   signal: AbortSignal,
+  { name, bytes, what }: Limits = STDIN,
 ): Promise<Uint8Array> {
   const read = async () => {
     const chunks: Uint8Array[] = [];
@@ -33,8 +48,7 @@ export async function readAll(
     for await (const chunk of stream) {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > STDIN_LIMIT)
-        throw new Error(`more than ${STDIN_LIMIT / 1024 / 1024} MiB are no configuration`);
+      if (size > bytes) throw new Error(`more than ${bytes / 1024 / 1024} MiB are no ${what}`);
     }
     return Buffer.concat(chunks, size);
   };
@@ -43,6 +57,6 @@ export async function readAll(
     return await Promise.race([read(), once(signal, "abort").then(() => Promise.reject(signal.reason))]);
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new SourceError("standard input", error);
+    throw new SourceError(name, error);
   }
 }

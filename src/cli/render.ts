@@ -35,6 +35,7 @@ const BATCH_BYTES = 425_952;
 
 export const renderCommand: Command<typeof flags> = {
   name: "render",
+  writesScript: true,
   summary: "Prints what run would program, as a shell script",
   operands: "",
   details: `Needs neither root nor the tools: nothing is looked at but the configuration (--config; - is standard

@@ -92,12 +92,12 @@ describe("klog's lines", () => {
     expect(world.stderr).toMatch(/ agent\/reconcile\.ts:0\] x\n$/);
   });
 
-  test("keep a message's own newlines and end with one", () => {
+  test("are one for each message, whatever is in it, and end with a newline", () => {
     const { world, log } = logged({ skipHeaders: true });
     log.info("two\nlines");
     log.info("ended\n");
     log.info("");
-    expect(world.stderr).toBe("two\nlines\nended\n\n");
+    expect(world.stderr).toBe("two\\nlines\nended\n\n");
   });
 });
 

@@ -10,6 +10,7 @@
  */
 
 import { basename } from "node:path";
+import { printableLine } from "../core/printable.ts";
 import type { LogSettings, ModuleLevel, SeverityNumber } from "./logtypes.ts";
 
 const LETTERS = "IWEF";
@@ -71,9 +72,10 @@ function microseconds(now: number): string {
   return `.${String(fraction).padStart(6, "0")}`;
 }
 
-/** klog writes a message as it is, in as many lines as it has, and ends it with one newline. */
+/** One line, ended with a newline. klog writes a message as it is; ours have words of others in them, who could forge lines. */
 function ended(message: string): string {
-  return message.endsWith("\n") ? message : `${message}\n`;
+  const line = printableLine(message);
+  return line.endsWith("\n") ? line : `${line}\n`;
 }
 
 /** Errors have `err` and no `v`, as zapr writes them; there are no other levels in this format. */
