@@ -16,11 +16,14 @@ export interface Adopted<Values> {
   readonly pid: number | undefined;
 }
 
+/** Flags that two agents in one network namespace cannot have in common. */
+const IDENTITY = ["masq-chain", "http-address"] as const;
+
 type Given<Values> = { readonly values: Values; readonly given: CommandInput["given"] };
 
 /**
  * Takes those flags of `table` that were not given from the first agent in this network namespace whose process is seen in
- * `proc`. The path of its configuration is as this process has to write it: an agent in a container has files of its own.
+ * `proc`, and which has what was given. The path of its configuration is as this process has to write it: an agent in a container has files of its own.
  */
 export function adoptFlags<Values extends Partial<AgentValues>>(
   { values, given }: Given<Values>,
@@ -28,10 +31,15 @@ export function adoptFlags<Values extends Partial<AgentValues>>(
   processes: Fact<Processes> = readProcesses("/proc"),
   proc = "/proc",
 ): Adopted<Values> {
-  const [agent] = known(processes)?.agents ?? [];
-  const found = agent === undefined ? undefined : flagsOf(agent.args);
-  if (agent === undefined || found === undefined) return { values, pid: undefined };
-  const seen = { ...found, config: pathSeenBy(agent.pid, found.config, proc) };
+  const agents = (known(processes)?.agents ?? []).flatMap(({ pid, args }) => {
+    const flags = flagsOf(args);
+    return flags === undefined ? [] : [{ pid, flags }];
+  });
+  // What is given says which of several is meant: nothing is taken from one that has it otherwise.
+  const meant = IDENTITY.filter((name) => given.has(name));
+  const agent = agents.find(({ flags }) => meant.every((name) => flags[name] === values[name]));
+  if (agent === undefined) return { values, pid: undefined };
+  const seen = { ...agent.flags, config: pathSeenBy(agent.pid, agent.flags.config, proc) };
   const taken = namesOf(table).filter((name) => !given.has(name));
   return {
     values: { ...values, ...Object.fromEntries(taken.map((name) => [name, seen[name]])) },
@@ -65,9 +73,9 @@ export function flagsOf(args: readonly string[]): AgentValues | undefined {
   return parsed.kind === "flags" ? parsed.values : undefined;
 }
 
-/** A path as another process means it; a relative one is left as it is. */
+/** A path as another process means it: from its own directory, and among its own files. */
 function pathSeenBy(pid: number, path: string, proc: string): string {
-  if (!path.startsWith("/")) return path;
+  if (!path.startsWith("/")) return `${proc}/${pid}/cwd/${path}`;
   const mounts = (who: string) => known(learn("mounts", () => readlinkSync(`${proc}/${who}/ns/mnt`)));
   const theirs = mounts(String(pid));
   return theirs === undefined || theirs === mounts("self") ? path : `${proc}/${pid}/root${path}`;

@@ -1,6 +1,6 @@
 /** The command `status`: what the agent that runs on this node says of itself. */
 import { get } from "node:http";
-import { hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
+import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
 import { adoptFlags } from "./adopt.ts";
 import { type Command, UsageError } from "./command.ts";
@@ -30,15 +30,13 @@ give the same here, if it is not the default.`,
   async run(input, { out, err, colours, signal }) {
     const { values, pid } = adoptFlags(input, flags);
     const text = values["http-address"];
-    if (text === "" && pid !== undefined) {
-      err(`ip-masq-agent status: the agent with pid ${pid} serves nothing: its --http-address is empty\n`);
+    const address = parseHttpAddress(text);
+    const odd = address === undefined ? noAddress(text) : unaskable(address);
+    if (odd !== undefined && pid !== undefined) {
+      err(`ip-masq-agent status: the agent with pid ${pid} cannot be asked: its ${odd}\n`);
       return 1;
     }
-    const address = parseHttpAddress(text);
-    if (address === undefined)
-      throw new UsageError(
-        `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`,
-      );
+    if (address === undefined || odd !== undefined) throw new UsageError(odd ?? noAddress(text));
     const url = `http://${hostPort(reachable(address))}/status`;
     const answer = await ask(url, signal);
     const status = answer.ok ? parseStatus(answer.body) : undefined;
@@ -51,6 +49,17 @@ give the same here, if it is not the default.`,
     return isWell(status) ? 0 : 1;
   },
 };
+
+function noAddress(text: string): string {
+  if (text === "") return "--http-address is empty, so nothing is served";
+  return `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`;
+}
+
+/** What can be listened at, but not be put into a URL. */
+function unaskable({ host, port }: HttpAddress): string | undefined {
+  if (port === 0) return "--http-address has port 0, and only its log says which one the system chose";
+  return host.includes("%") ? `--http-address has a zone (${host}), which no URL can have` : undefined;
+}
 
 function isWell({ config, rules, lastPass }: Status): boolean {
   const isInForce = Object.values(rules).every(({ inForce }) => inForce);

@@ -1,6 +1,6 @@
 /** `--http-address`: `HOST:PORT`, `:PORT` for every address of the machine, `[::1]:PORT`. */
 
-interface HttpAddress {
+export interface HttpAddress {
   /** Without brackets; `::` listens on every address. */
   readonly host: string;
   readonly port: number;

@@ -37,7 +37,19 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
 
   labTest("say that an agent which serves nothing cannot be asked", async ({ lab }) => {
     const agent = lab.startAgent({ flags: ["--http-address="] });
-    const why = `the agent with pid ${agent.pid} serves nothing: its --http-address is empty`;
+    const why = `the agent with pid ${agent.pid} cannot be asked: its --http-address is empty`;
     await eventually(async () => expect((await run(lab, "status")).stderr).toContain(why));
+  });
+
+  labTest("take them from the agent that is meant", async ({ lab }) => {
+    lab.volume.write("nonMasqueradeCIDRs: [10.0.0.0/8]\n");
+    lab.startAgent({ flags: ["--http-address=127.0.0.1:9125"] });
+    await eventually(async () => expect(await run(lab, "status")).toMatchObject({ code: 0 }));
+    await lab.inNode("sh", ["-c", `printf 'nonMasqueradeCIDRs: [11.0.0.0/8]\\n' >'${lab.directory}/b.yaml'`]);
+    const flags = ["--masq-chain=BBB", "--http-address=127.0.0.1:9126", `--config=${lab.directory}/b.yaml`];
+    lab.startAgent({ flags });
+    const asked = () => run(lab, "diff", "--masq-chain=BBB");
+    await eventually(async () => expect(await asked()).toMatchObject({ code: 0 }));
+    expect((await asked()).stdout).toContain("b.yaml");
   });
 });
