@@ -17,8 +17,8 @@ interface Failure {
   readonly killedBy?: string | undefined;
   readonly stderr?: string;
   readonly cause?: unknown;
-  /** What the process may do whose tool failed. */
-  readonly privileges?: Privileges;
+  /** What the process may do whose tool failed; asked for only where that is the remedy. */
+  readonly privileges?: () => Privileges;
 }
 
 /** A tool that could not be started, was ended by a signal, or exited with a code that is no answer. */
@@ -58,7 +58,7 @@ export async function run(script: Script, signal: AbortSignal): Promise<Answer> 
   if (answer.exitCode === 0 || script.accept?.includes(answer.exitCode) === true) return answer;
   const { exitCode, stderr } = answer;
   const why = `exit status ${exitCode}: ${oneLine(stderr)}`;
-  throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges() });
+  throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges });
 }
 
 function execute(script: Script, signal: AbortSignal): Promise<Answer> {
@@ -82,12 +82,8 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
       if (signal.aborted) return reject(signal.reason);
       const ours = end.reason();
       const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
-      const failure = {
-        why,
-        stderr: stderr(),
-        ...(ours === undefined ? { killedBy: String(killedBy) } : {}),
-      };
-      reject(new CommandError(script, failure));
+      const byOther = ours === undefined ? String(killedBy) : undefined;
+      reject(new CommandError(script, { why, killedBy: byOther, stderr: stderr() }));
     });
     // A tool that exits without reading its input breaks the pipe; its exit code says the rest.
     child.stdin?.on("error", () => {});
@@ -169,14 +165,14 @@ const PACKAGES: Readonly<Record<string, string>> = {
 const UNKNOWN: Privileges = { root: false, effective: undefined };
 
 /** What an operator has to do about the failures that are not the rules' fault. */
-function remedy(script: Script, { code, stderr = "", privileges = UNKNOWN }: Failure): string {
+function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN }: Failure): string {
   if (code === "ENOENT") {
     const name = PACKAGES[script.file];
     const instead = name === undefined ? ", or see --iptables-mode" : "";
     return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
   }
   if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
-    return ` (${renderNeed(privileges)})`;
+    return ` (${renderNeed(privileges())})`;
   }
   if (/xtables lock|xtables\.lock/.test(stderr)) {
     return " (another process holds the lock; in a container, mount the host's /run/xtables.lock)";

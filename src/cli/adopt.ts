@@ -23,7 +23,8 @@ type Given<Values> = { readonly values: Values; readonly given: CommandInput["gi
 
 /**
  * Takes those flags of `table` that were not given from the first agent in this network namespace whose process is seen in
- * `proc`, and which has what was given. The path of its configuration is as this process has to write it: an agent in a container has files of its own.
+ * `proc`, and which has what was given. The path of its configuration is as this process has to write it: an agent in a
+ * container has files of its own.
  */
 export function adoptFlags<Values extends Partial<AgentValues>>(
   { values, given }: Given<Values>,

@@ -1,5 +1,6 @@
 /** The node that `explain` asks about: this one, or one whose rules were saved. */
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { localAddresses, ownAddresses } from "../agent/addresses.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { readNftHooks } from "../agent/live-nft.ts";
@@ -81,7 +82,7 @@ export async function readNode(
   if (values.rules === "") return undefined;
   const path = values.rules === STDIN ? "standard input" : values.rules;
   const dump = parseDump(
-    new TextDecoder().decode(values.rules === STDIN ? await io.stdin() : await readDump(path, io.signal)),
+    new TextDecoder().decode(await (values.rules === STDIN ? io.stdin() : readDump(path, io.signal))),
   );
   if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
   say(dump.warnings.map((warning) => `${path}: ${warning}`));
@@ -106,8 +107,13 @@ function readMark(text: string): number {
 }
 
 /** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */
-function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
-  const stream = createReadStream(path, { flags: constants.O_RDONLY | constants.O_NONBLOCK } as never);
+async function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    throw new SourceError(path, error);
+  }
   const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
-  return readAll(stream, signal, { name: path, bytes: SIZE_LIMIT, what });
+  return readAll(file.createReadStream(), signal, { name: path, bytes: SIZE_LIMIT, what });
 }

@@ -29,14 +29,12 @@ give the same here, if it is not the default.`,
   ],
   async run(input, { out, err, colours, signal }) {
     const { values, pid } = adoptFlags(input, flags);
-    const text = values["http-address"];
-    const address = parseHttpAddress(text);
-    const odd = address === undefined ? noAddress(text) : unaskable(address);
-    if (odd !== undefined && pid !== undefined) {
-      err(`ip-masq-agent status: the agent with pid ${pid} cannot be asked: its ${odd}\n`);
+    const address = askable(values["http-address"]);
+    if (typeof address === "string") {
+      if (pid === undefined) throw new UsageError(address);
+      err(`ip-masq-agent status: the agent with pid ${pid} cannot be asked: its ${address}\n`);
       return 1;
     }
-    if (address === undefined || odd !== undefined) throw new UsageError(odd ?? noAddress(text));
     const url = `http://${hostPort(reachable(address))}/status`;
     const answer = await ask(url, signal);
     const status = answer.ok ? parseStatus(answer.body) : undefined;
@@ -50,15 +48,16 @@ give the same here, if it is not the default.`,
   },
 };
 
-function noAddress(text: string): string {
+/** The address, or what is wrong with the flag: not all that can be listened at can be put into a URL. */
+function askable(text: string): HttpAddress | string {
   if (text === "") return "--http-address is empty, so nothing is served";
-  return `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`;
-}
-
-/** What can be listened at, but not be put into a URL. */
-function unaskable({ host, port }: HttpAddress): string | undefined {
-  if (port === 0) return "--http-address has port 0, and only its log says which one the system chose";
-  return host.includes("%") ? `--http-address has a zone (${host}), which no URL can have` : undefined;
+  const address = parseHttpAddress(text);
+  if (address === undefined)
+    return `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`;
+  if (address.port === 0)
+    return "--http-address has port 0, and only its log says which one the system chose";
+  if (address.host.includes("%")) return `--http-address has a zone (${address.host}), which no URL can have`;
+  return address;
 }
 
 function isWell({ config, rules, lastPass }: Status): boolean {
