@@ -2,7 +2,7 @@
  * The cluster that the test is given. What made it is none of its business: it needs kubectl, a way to load an image, and a
  * way to run a command on the node, each a command line in the environment.
  */
-import { attempt, type CommandResult, command } from "../netns/command.ts";
+import { command } from "../netns/command.ts";
 
 /** What the environment says of the cluster; words are separated by spaces. */
 interface Access {
@@ -26,8 +26,6 @@ export interface Cluster {
   readonly loadImage: (archive: string) => Promise<string>;
   /** Runs a command on the node, which must succeed. */
   readonly onNode: (...argv: readonly string[]) => Promise<string>;
-  /** The same; its exit code is part of the answer. */
-  readonly tryOnNode: (...argv: readonly string[]) => Promise<CommandResult>;
 }
 
 /** The names of the variables that are missing. */
@@ -72,9 +70,5 @@ export async function openCluster(env: NodeJS.ProcessEnv = process.env): Promise
     },
     loadImage: (archive) => run(access.loadImage, [archive]),
     onNode,
-    tryOnNode: (...argv) => {
-      const [file = "", ...rest] = [...access.onNode, ...argv];
-      return attempt(file, rest);
-    },
   };
 }

@@ -23,10 +23,9 @@ const { E2E, E2E_EDITS = "8", E2E_PLAIN_EDITS = "2" } = process.env;
 const SYSTEM = "--namespace=kube-system";
 const CHAIN_STANDS = "iptables -t nat -S IP-MASQ-AGENT >/dev/null 2>&1";
 const COUNT_RULES = 'iptables -t nat -S IP-MASQ-AGENT 2>/dev/null | grep -cF -- "$1"';
-const LISTS = {
-  default: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
-  withPartner: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.51.100.0/24"],
-};
+const USUAL = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+/** Where the partner is. */
+const ADDED = "198.51.100.0/24";
 
 if (E2E !== "1") console.warn("SKIPPED: the agent is tried on a cluster by `make e2e` (E2E=1)");
 
@@ -147,9 +146,9 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     for (const [index, soon] of edits.entries()) {
       const isAdded = index % 2 === 0;
       const edited = await see.nodeTime(cluster);
-      await configure(listOf(isAdded ? LISTS.withPartner : LISTS.default), { soon });
+      await configure(listOf(isAdded ? [...USUAL, ADDED] : USUAL), { soon });
       const condition = `[ "$(${COUNT_RULES})" = ${isAdded ? 1 : 0} ]`;
-      const changed = await see.whenOnNode(cluster, condition, "198.51.100.0/24");
+      const changed = await see.whenOnNode(cluster, condition, ADDED);
       const brought = await see.volumeTime(cluster);
       const how = soon ? "ConfigMap edited, pod annotated" : "ConfigMap edited";
       journal.figure(`${how}, to the kubelet's having brought it`, brought - edited);
@@ -175,7 +174,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     expect(await see.agentLog(cluster)).toMatch(/healed: .*changed by iptables/);
     await expectVerdicts({ [INTERNET]: "masqueraded", [CORPORATE]: "keeps" });
 
-    await configure(listOf(LISTS.default));
+    await configure(listOf(USUAL));
     await eventually(
       async () => expect(await see.agentLog(cluster)).toContain("the configuration is good again"),
       180_000,
@@ -188,7 +187,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       { length: 60_000 },
       (_, i) => `100.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}/32`,
     );
-    const text = `cidrLimit: 100000\n${listOf([...LISTS.withPartner, ...entries])}`.slice(0, size);
+    const text = `cidrLimit: 100000\n${listOf([...USUAL, ADDED, ...entries])}`.slice(0, size);
     const before = await see.nodeTime(cluster);
     await configure(text.slice(0, text.lastIndexOf("\n") + 1));
     await eventually(async () => expect(await stage.ask("tcp", PARTNER)).toBe(stage.pod), 240_000);
@@ -203,7 +202,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     const bytes = Number(await see.inAgent(cluster, "node", "--eval", peak));
     if (bytes > 0)
       journal.note(`ConfigMap of 1 MiB: memory peak of the container ${(bytes / 2 ** 20).toFixed(0)} MiB`);
-    await configure(listOf(LISTS.default));
+    await configure(listOf(USUAL));
     await see.whenOnNode(cluster, `[ "$(${COUNT_RULES})" = 1 ]`, "192.168.0.0/16");
     await expectVerdicts({ [PARTNER]: "masqueraded" });
   });

@@ -16,7 +16,7 @@ export interface Guide {
   /** Puts another image there. */
   readonly useImage: (image: string) => void;
   /** Runs the lines of a page, or of the part under one of its headings, in their order; each must succeed. */
-  readonly follow: (page: string, heading?: string) => Promise<readonly string[]>;
+  readonly follow: (page: string, heading?: string) => Promise<void>;
   /** Lines that nobody has followed yet, with their page. */
   readonly remaining: () => readonly { readonly page: string; readonly line: string }[];
   /** Follows one line. */
@@ -55,9 +55,7 @@ export function openGuide(cluster: Cluster, image: string, fill: () => Promise<B
     useImage,
     type,
     follow: async (page, heading) => {
-      const printed: string[] = [];
-      for (const line of kubectlLines(page, heading)) printed.push(await type(line));
-      return printed;
+      for (const line of kubectlLines(page, heading)) await type(line);
     },
     remaining: () =>
       documents()

@@ -20,25 +20,25 @@ export async function provideImages(cluster: Cluster): Promise<Images> {
   try {
     const { E2E_FROM: from = "" } = process.env;
     const tree = from === "" ? "." : checkOut(from, join(directory, "tree"));
-    const old = build(tree, "v0.0.0-e2e.1");
-    const next = build(".", "v0.0.0-e2e.2");
-    for (const [index, { version }] of [old, next].entries()) {
-      const archive = join(directory, `${index}.tar`);
-      sh(".", { VERSION: version }, "scripts/image.sh", "save", archive);
-      await cluster.loadImage(archive);
-      rmSync(archive);
-    }
-    return { old: old.image, next: next.image };
+    const archive = join(directory, "image.tar");
+    return {
+      old: await provide(cluster, tree, "v0.0.0-e2e.1", archive),
+      next: await provide(cluster, ".", "v0.0.0-e2e.2", archive),
+    };
   } finally {
     rmSync(directory, { recursive: true });
   }
 }
 
-function build(tree: string, version: string): { readonly image: string; readonly version: string } {
-  // The target's own variable would be an argument in every make within.
-  sh(tree, { VERSION: version }, "make", "--silent", "--no-print-directory", "container");
+/** Builds a tree as this version, and loads it by way of an archive; returns its full name. */
+async function provide(cluster: Cluster, tree: string, version: string, archive: string): Promise<string> {
+  const env = { VERSION: version };
+  sh(tree, env, "make", "--silent", "--no-print-directory", "container");
+  sh(".", env, "scripts/image.sh", "save", archive);
+  await cluster.loadImage(archive);
+  rmSync(archive);
   const { REGISTRY = "localhost" } = process.env;
-  return { image: `${REGISTRY}/ip-masq-agent:${version}`, version };
+  return `${REGISTRY}/ip-masq-agent:${version}`;
 }
 
 /** The files of a commit, with its history, which the version and the labels are read from. */

@@ -47,14 +47,17 @@ test.skipIf(!cross)(
   "`make all-build` has both addons of both platforms, each for its machine, and repeats itself",
   () => {
     const PLATFORMS = readFileSync("Makefile", "utf8").match(/PLATFORMS="(.+)" node build\.mjs/)?.[1];
-    expect(buildCopy({ PLATFORMS }, machine)).toEqual({
+    const built = () =>
+      buildCopy({ PLATFORMS }, (file) => ({ machine: machine(file), digest: digest(file) }));
+    const first = built();
+    expect(Object.fromEntries(Object.entries(first).map(([name, file]) => [name, file.machine]))).toEqual({
       "ip-masq-agent.cjs": undefined,
       "netlink-filter-linux-arm64.node": "arm64",
       "netlink-filter-linux-x64.node": "x64",
       "netlink-linux-arm64.node": "arm64",
       "netlink-linux-x64.node": "x64",
     });
-    expect(buildCopy({ PLATFORMS }, digest)).toEqual(buildCopy({ PLATFORMS }, digest));
+    expect(built()).toEqual(first);
   },
 );
 
