@@ -3,6 +3,7 @@
  * legacy table only if it exists, for the look would make it.
  */
 import type { Answer, Script } from "../backend/backend.ts";
+import { isIncompatible } from "../backend/incompatible.ts";
 import { readSet } from "../backend/ipset-read.ts";
 import type { Sets } from "../backend/iptables-match.ts";
 import type { DumpResult } from "../backend/iptables-save.ts";
@@ -96,9 +97,14 @@ async function readNft(run: Run): Promise<readonly Hook[]> {
 
 async function readIptables(run: Run, family: Family, variant: "nft" | "legacy"): Promise<readonly Hook[]> {
   const script = await saveScript(run, COMMANDS[family], variant);
-  const { stdout } = await run(script);
+  const { stdout, stderr } = await run(script);
+  if (isIncompatible(`${stdout}\n${stderr}`)) throw new CommandError(script, { why: INCOMPATIBLE });
   return hooksOf(parseIptablesSave(stdout, await readSets(run, stdout)), script);
 }
+
+/** iptables-nft then shows nothing of the table; what nft shows of it stays. */
+const INCOMPATIBLE =
+  "rules made with nft are in its table, and so it cannot list it; nft's listing is used, which does not show all conditions of iptables";
 
 /** Without a tool for the variant by its name, `iptables-save` may be of that variant. */
 async function saveScript(run: Run, command: string, variant: "nft" | "legacy"): Promise<Script> {
