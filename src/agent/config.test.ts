@@ -49,7 +49,7 @@ test("a text is announced when it changes, and not otherwise", () => {
   const { refreshed, holder } = held();
   expect(refreshed("resyncInterval: 90s\nmasqueradeCIDRs: [10.1.0.0/16]").log).toMatchInlineSnapshot(`
     [
-      "I using /c: 3 nonMasqueradeCIDRs, 1 masqueradeCIDRs, resyncInterval 90s",
+      "I using /c: 3 nonMasqueradeCIDRs, 1 masqueradeCIDR, resyncInterval 90s",
     ]
   `);
   const before = holder.current();

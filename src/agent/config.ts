@@ -1,4 +1,5 @@
 /** Holds the last good configuration, and re-reads it for each pass. */
+
 import {
   type ConfigOptions,
   type ConfigText,
@@ -7,6 +8,7 @@ import {
   type MasqConfig,
 } from "../core/config.ts";
 import { digest } from "../core/digest.ts";
+import { counted } from "../core/plural.ts";
 import { type Result, renderProblem } from "../core/problem.ts";
 import type { Logger } from "../observe/log.ts";
 import { SourceError } from "../source/file.ts";
@@ -108,9 +110,10 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   for (const line of abridge(warnings, renderProblem)) log.warning(line);
   const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
-  const exceptions = masqueradeCIDRs.length === 0 ? "" : `, ${masqueradeCIDRs.length} masqueradeCIDRs`;
+  const exceptions =
+    masqueradeCIDRs.length === 0 ? "" : `, ${counted(masqueradeCIDRs.length, "masqueradeCIDR")}`;
   log.info(
-    `using ${source}: ${nonMasqueradeCIDRs.length} nonMasqueradeCIDRs${exceptions}, resyncInterval ${resyncIntervalMs / 1000}s`,
+    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${exceptions}, resyncInterval ${resyncIntervalMs / 1000}s`,
   );
   if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
 }

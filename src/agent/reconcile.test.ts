@@ -54,7 +54,7 @@ test("the first pass programs a fresh node", async () => {
   `);
   expect(log).toMatchInlineSnapshot(`
     [
-      "I using /c: 1 nonMasqueradeCIDRs, resyncInterval 60s",
+      "I using /c: 1 nonMasqueradeCIDR, resyncInterval 60s",
       "I IPv4: using iptables 1.8.9 (nf_tables)",
       "I IPv4: programmed chain IP-MASQ-AGENT with 2 CIDRs (2 differences) in 1 ms",
     ]
@@ -384,7 +384,7 @@ describe("tools", () => {
     const old = agent({}, "v1.6.1");
     expect((await old.pass()).log).toMatchInlineSnapshot(`
       [
-        "I using /c: 1 nonMasqueradeCIDRs, resyncInterval 60s",
+        "I using /c: 1 nonMasqueradeCIDR, resyncInterval 60s",
         "I IPv4: using iptables 1.6.1 (legacy)",
         "W IPv4: iptables 1.6.1 does not know --random-fully (1.6.2 does): masquerading without it",
         "I IPv4: programmed chain IP-MASQ-AGENT with 2 CIDRs (2 differences) in 1 ms",

@@ -6,9 +6,11 @@
  * error is logged when it changes. Without it, everything is as in the Go program: a bad configuration ends the
  * pass, and every failing pass says so. In both, a family that fails does not keep the other from its turn.
  */
+
 import type { Plan } from "../backend/backend.ts";
 import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig, MIN_RESYNC_MS } from "../core/config.ts";
 import { type Drift, renderDrift } from "../core/diff.ts";
+import { counted } from "../core/plural.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import { renderCulprits, type Span, type Testimony } from "../source/witness.ts";
@@ -208,16 +210,12 @@ function describe(
   testimony: Testimony | undefined,
 ): readonly string[] {
   const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);
-  const rules = `${place} with ${count(cidrs, "CIDR")}`;
+  const rules = `${place} with ${counted(cidrs, "CIDR")}`;
   if (steps.length === 0) return inForce === undefined ? [`${label}: ${rules} is in force already`] : [];
   const culprits = testimony === undefined ? undefined : renderCulprits(testimony);
   const by = culprits === undefined ? "" : `, changed by ${culprits}`;
   if (inForce === rulesets) return abridge(drift.map((one) => `${label}: healed: ${renderDrift(one)}${by}`));
   return [
-    `${label}: programmed ${rules} (${count(drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
+    `${label}: programmed ${rules} (${counted(drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
   ];
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }

@@ -1,5 +1,7 @@
 /** The ipset tool's part of the iptables backend, as scripts. */
+
 import type { Drift } from "../core/diff.ts";
+import { counted } from "../core/plural.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Script } from "./backend.ts";
 import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
@@ -40,7 +42,7 @@ export function planSet(
         ? {
             kind: "changed",
             where,
-            expected: `${set.elements.length} elements`,
+            expected: counted(set.elements.length, "element"),
             actual: `${observed.length}`,
           }
         : { kind: "missing", where },

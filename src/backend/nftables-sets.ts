@@ -2,6 +2,7 @@
  * The sets of the nftables backend: how one gets the elements that it must have without a packet seeing it half
  * done. See nftables.ts for what is atomic.
  */
+
 import type { Family } from "../core/cidr.ts";
 import type { Drift } from "../core/diff.ts";
 import {
@@ -11,6 +12,7 @@ import {
   independentChanges,
   longestPrefixIntervals,
 } from "../core/intervals.ts";
+import { counted } from "../core/plural.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { intervalsWithin } from "../nftables/elements.ts";
 import type {
@@ -90,7 +92,7 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
     return { ...target, name, create: [], changes: [], drift: [] };
   const changes = packChange(family, name, change, maxBytes);
   if (changes === undefined) {
-    const actual = `${count(present.elements.length)}, not the same`;
+    const actual = `${counted(present.elements.length, "interval")}, not the same`;
     return replaceSet(family, otherSet(family, name), wanted, state, actual);
   }
   return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
@@ -130,7 +132,7 @@ function replaceSet(
   const create: Operation[] = [{ op: "add set", ...TABLE, set, key }];
   if (state.sets.some((one) => one.set.set === set)) create.unshift({ op: "delete set", ...TABLE, set });
   if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
-  const expected = count(elements.length);
+  const expected = counted(elements.length, "interval");
   const drift: Drift =
     actual === undefined
       ? { kind: "missing", where: `set ${set}`, expected }
@@ -180,14 +182,10 @@ function addElements(family: Family, set: string, elements: readonly Interval[])
   return { op: "add elements", ...TABLE, set, key: KEYS[family], elements };
 }
 
-function count(intervals: number): string {
-  return `${intervals} interval${intervals === 1 ? "" : "s"}`;
-}
-
 function describeChange(set: string, { removed, added }: IntervalChange): Drift {
   return {
     kind: "changed",
     where: `set ${set}`,
-    actual: `${count(removed.length)} too many and ${added.length} too few`,
+    actual: `${counted(removed.length, "interval")} too many and ${added.length} too few`,
   };
 }

@@ -1,4 +1,5 @@
 /** The answer of `diff` for people. */
+import { counted, groupedDigits } from "../core/plural.ts";
 import type { Colours } from "./colours.ts";
 import type { AddressesView, ConnectionsView, DiffView, FamilyView } from "./diff-view.ts";
 
@@ -71,7 +72,5 @@ function list(indent: string, lines: readonly string[]): string[] {
 
 /** `1 address`, `65,536 addresses`. */
 function count(digits: string, noun: string): string {
-  const grouped = digits.replace(/\B(?=(\d{3})+$)/g, ",");
-  if (digits === "1") return `1 ${noun}`;
-  return `${grouped} ${noun}${noun.endsWith("s") ? "es" : "s"}`;
+  return counted(groupedDigits(digits), noun);
 }

@@ -1,7 +1,9 @@
 /** What doctor found, as text for a screen and as JSON. */
+
 import { countOf } from "../core/doctor.ts";
 import type { Settings } from "../core/doctor-facts.ts";
 import { type Finding, SEVERITIES, type Severity } from "../core/doctor-finding.ts";
+import { counted } from "../core/plural.ts";
 import type { Colours } from "./colours.ts";
 
 /** What was looked at, and what was found there. */
@@ -46,10 +48,6 @@ function summary(findings: readonly Finding[], verbose: boolean, { green, bold }
   const more = verbose || notes === 0 ? "" : ` (--verbose shows ${counted(notes, "note")})`;
   if (problems.length === 0) return `${green("No problems found")}${more}`;
   return `${bold(problems.map(([count, severity]) => counted(count, severity)).join(", "))}${more}`;
-}
-
-function counted(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 /** One object; colours and `--verbose` mean nothing to it. */

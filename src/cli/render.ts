@@ -1,8 +1,10 @@
 /** The command `render`: what `run` would program, without a look at the machine. */
+
 import type { Capabilities, Plan, Step } from "../backend/backend.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import { planTable, tooManyRules } from "../backend/nftables.ts";
 import { comment, renderStep } from "../backend/shell.ts";
+import { counted } from "../core/plural.ts";
 import { renderScript } from "../nftables/text.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
@@ -102,7 +104,7 @@ function renderText(parts: readonly Part[], { source, rulesets }: Desired, value
   ];
   return [
     "#!/bin/sh",
-    `# ip-masq-agent ${VERSION}, ${comment(source)}: ${cidrs} CIDRs with link-local`,
+    `# ip-masq-agent ${VERSION}, ${comment(source)}: ${counted(cidrs, "CIDR")} with link-local`,
     ...assumed.map((line) => `# ${line}`),
     "set -e",
     ...parts.map(({ label, steps }) => `\n# --- ${label}\n${steps.map(renderStep).join("").trimEnd()}`),

@@ -19,6 +19,7 @@ import { chooseVariant } from "../agent/variant.ts";
 import type { Answer, Script } from "../backend/backend.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { effectiveFlags } from "../core/flags.ts";
+import { counted } from "../core/plural.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
@@ -139,8 +140,12 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
 const PASSES = 4;
 
 function describePass({ drift, applied, errors, durationMs }: Outcome, reason: Reason): string {
-  const counts = `${drift.length} differences, ${applied} steps, ${errors.length} errors`;
-  return `pass (${reason}): ${counts}, ${durationMs.toFixed(1)} ms`;
+  const counts = [
+    counted(drift.length, "difference"),
+    counted(applied, "step"),
+    counted(errors.length, "error"),
+  ];
+  return `pass (${reason}): ${counts.join(", ")}, ${durationMs.toFixed(1)} ms`;
 }
 
 async function variantFor(

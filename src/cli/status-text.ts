@@ -1,4 +1,5 @@
 /** A status as lines for people. */
+import { counted } from "../core/plural.ts";
 import type { PassStatus, Status } from "../observe/status.ts";
 import type { Colours } from "./colours.ts";
 
@@ -29,12 +30,16 @@ export function renderStatus(status: Status, colours: Colours): string {
 
 function renderRules({ inForce, cidrs, lastChangeAt }: Status["rules"][string], colours: Colours): string {
   const state = inForce ? colours.green("in force") : colours.red("not in force");
-  return `${cidrs} CIDRs, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
+  return `${counted(cidrs, "CIDR")}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
 }
 
 function renderPass({ at, durationMs, reason, drift, applied, errors }: PassStatus): string {
   const what =
-    errors.length > 0 ? "failed" : applied === 0 ? "nothing to do" : `${drift} differences put right`;
+    errors.length > 0
+      ? "failed"
+      : applied === 0
+        ? "nothing to do"
+        : `${counted(drift, "difference")} put right`;
   return `${at} (${reason}), ${Number(durationMs).toFixed(1)} ms: ${what}`;
 }
 

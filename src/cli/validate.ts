@@ -1,10 +1,12 @@
 /** The command `validate`: everything that is wrong with configurations, before an agent sees them. */
+
 import { type ConfigText, inspectConfig } from "../core/config.ts";
 import type { Position } from "../core/document.ts";
 import { flag } from "../core/flags.ts";
 import { boolType } from "../core/flagtypes.ts";
 import { readManifest } from "../core/manifest.ts";
 import { overlapWarnings } from "../core/overlaps.ts";
+import { counted } from "../core/plural.ts";
 import type { Problem } from "../core/problem.ts";
 import type { Options } from "../core/ruleset.ts";
 import { readConfig, SourceError } from "../source/file.ts";
@@ -159,17 +161,13 @@ function renderReport({ path, text, findings, cidrs }: Report, { colours }: Comm
   const warnings = findings.length - errors;
   const verdict =
     errors > 0
-      ? `${colours.red("not accepted")}: ${count(errors, "problem")}`
-      : `${colours.green("accepted")}: ${count(cidrs, "CIDR")}`;
-  return `${shown.join("")}${path}: ${verdict}${warnings === 0 ? "" : `, ${count(warnings, "warning")}`}\n`;
+      ? `${colours.red("not accepted")}: ${counted(errors, "problem")}`
+      : `${colours.green("accepted")}: ${counted(cidrs, "CIDR")}`;
+  return `${shown.join("")}${path}: ${verdict}${warnings === 0 ? "" : `, ${counted(warnings, "warning")}`}\n`;
 }
 
 function decodeText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 function renderJson(reports: readonly Report[], isBad: (report: Report) => boolean): string {

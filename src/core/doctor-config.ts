@@ -1,6 +1,8 @@
 /** Checks of `doctor`: the agent's configuration. */
+
 import { type Facts, known } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
+import { counted } from "./plural.ts";
 
 /** As many problems as fit a screen; `validate` has them all. */
 const SHOWN = 5;
@@ -19,10 +21,10 @@ export function config(facts: Facts): readonly Said[] {
     ...problems
       .slice(0, SHOWN)
       .map((problem) => error(problem, `${remedy}; the last good one stays in force`)),
-    ...(more > 0 ? [error(`${path}: ${more} more problems`, remedy)] : []),
+    ...(more > 0 ? [error(`${path}: ${counted(more, "more problem")}`, remedy)] : []),
     ...warnings.slice(0, SHOWN).map((problem) => warning(problem, remedy)),
     ...(warnings.length > SHOWN
-      ? [warning(`${path}: ${warnings.length - SHOWN} more warnings`, remedy)]
+      ? [warning(`${path}: ${counted(warnings.length - SHOWN, "more warning")}`, remedy)]
       : []),
     ...(resyncMs === undefined ? [] : resync(path, resyncMs)),
   ];

@@ -152,7 +152,7 @@ test("the config", () => {
   );
   expect(of({ warnings: ["covers every address"] })).toEqual(["warning config: covers every address"]);
   expect(of({ warnings: Array.from({ length: 6 }, (_, i) => `p${i}`) }).at(-1)).toBe(
-    "warning config: /c: 1 more warnings",
+    "warning config: /c: 1 more warning",
   );
   expect(of({ resyncMs: 999 })).toEqual([
     "warning config: /c: resyncInterval 0.999s keeps the node busy with looking",

@@ -1,7 +1,9 @@
 /** Checks of `doctor`: the kernel's settings and limits, and what this process may do. */
+
 import { missingCapabilities } from "./capabilities.ts";
 import { type Fact, type Facts, isKnown, known, type Sysctl } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
+import { counted } from "./plural.ts";
 import { formatRange, type PortRange } from "./ports.ts";
 
 /** The API server's default for --service-node-port-range. */
@@ -195,7 +197,7 @@ export function buffers({ settings, sysctls, config }: Facts): readonly Said[] {
     const holds = Number(bytes) / BYTES_PER_INTERVAL;
     if (entries <= holds) return [];
     return info(
-      `${name} is ${bytes}: a change of the whole list (${entries} CIDRs) does not fit one transaction, and takes a second set`,
+      `${name} is ${bytes}: a change of the whole list (${counted(entries, "CIDR")}) does not fit one transaction, and takes a second set`,
       `sysctl -w ${name}=${Math.ceil(entries / 10_000) * 262_144}`,
     );
   });

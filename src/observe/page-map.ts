@@ -3,12 +3,14 @@
  * from below by the share that keeps the pod's address. Row by row and not along a Hilbert curve: whoever looks for 172
  * finds it. IPv6 is too large to be a picture of anything.
  */
+
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
+import { counted, groupedDigits } from "../core/plural.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import type { PageView } from "./page.ts";
 import { intervalName, intervalText, spaceShares } from "./page-space.ts";
-import { groupedDigits, percentText } from "./page-text.ts";
+import { percentText } from "./page-text.ts";
 
 const RANGES_AT_MOST = 64;
 const COLUMNS = 16;
@@ -54,6 +56,6 @@ function renderRanges(family: Family, intervals: readonly Interval[]): Html {
     intervals,
     RANGES_AT_MOST,
     row,
-    (more) => html`<li class="more">and ${groupedDigits(more)} more ranges</li>`,
+    (more) => html`<li class="more">and ${counted(groupedDigits(more), "more range")}</li>`,
   )}</ul><p class="note">${percentText(spaceShares(family, intervals).whole)} of all ${family} addresses; the others are masqueraded.</p>`;
 }

@@ -1,7 +1,9 @@
 /** The page's tables: rules and their counters, connections, passes, drift. */
+
+import { groupedDigits } from "../core/plural.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import type { Counter, Healed, PageView, Pressure } from "./page.ts";
-import { badge, bytesText, groupedDigits, percentText, renderTime } from "./page-text.ts";
+import { badge, bytesText, percentText, renderTime } from "./page-text.ts";
 import type { PassStatus, Status } from "./status.ts";
 
 const COUNTERS_AT_MOST = 40;

@@ -3,11 +3,6 @@ import { type Html, html } from "./html.ts";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** 1234567 as `1,234,567`. */
-export function groupedDigits(count: number | bigint): string {
-  return String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
-}
-
 /** 1536 as `1.5 KiB`. */
 export function bytesText(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);

@@ -9,7 +9,7 @@ import {
   JUST_STARTED,
 } from "../../test/http/page-views.ts";
 import { type PageView, renderPage } from "./page.ts";
-import { bytesText, groupedDigits, percentText, renderTime } from "./page-text.ts";
+import { bytesText, percentText, renderTime } from "./page-text.ts";
 
 /** What a reader sees of a section, or of the header. */
 function textOf(page: string, id?: string): string {
@@ -110,7 +110,6 @@ test("long lists are cut, with how much there is more, so that the page stays sm
 });
 
 test("numbers", () => {
-  expect([0, 999, 1_000, 1_234_567].map(groupedDigits)).toEqual(["0", "999", "1,000", "1,234,567"]);
   expect([0, 1_023, 1_024, 1_536, 2 ** 30, 2 ** 60].map(bytesText)).toEqual([
     "0 B",
     "1023 B",
