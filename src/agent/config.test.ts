@@ -22,7 +22,7 @@ function held(options: { repeat?: boolean; verbosity?: number } = {}) {
   const refreshed = (text: string | Error | undefined) => {
     world.text = text;
     const { problems } = holder.refresh();
-    return { problems, log: taken(), interval: holder.current()?.resyncIntervalMs };
+    return { problems, log: taken(), interval: holder.current()?.config.resyncIntervalMs };
   };
   return { holder, refreshed, world };
 }

@@ -32,7 +32,14 @@ export interface ConfigHolder {
   /** Reads again. */
   refresh(): ConfigReading;
   /** The last good configuration; undefined before the first. */
-  current(): MasqConfig | undefined;
+  current(): CurrentConfig | undefined;
+}
+
+/** A good configuration, where it was read, for people, and the digest of its text. */
+export interface CurrentConfig {
+  readonly config: MasqConfig;
+  readonly source: string;
+  readonly hash: string;
 }
 
 interface HolderWorld {
@@ -49,10 +56,10 @@ export function createConfigHolder(
 ): ConfigHolder {
   const { log } = world;
   let text: ConfigText | undefined;
-  let hash: string | null = null;
+  let hash = "";
   let decoded: Result<DecodedConfig> | undefined;
   let problemLines: readonly string[] = [];
-  let current: MasqConfig | undefined;
+  let current: CurrentConfig | undefined;
 
   // Text that has not changed is not decoded again: that is every pass but a few.
   const decode = (): Result<DecodedConfig> => {
@@ -67,7 +74,7 @@ export function createConfigHolder(
     decoded = result;
     // Once, and not all of them: a long list may have as many problems as entries, and they are kept.
     problemLines = result.ok ? [] : abridge(result.problems, renderProblem);
-    if (result.ok) announce(log, path, fresh, result.value);
+    if (result.ok) announce(log.with({ config: hash }), path, fresh, result.value);
     return result;
   };
   return {
@@ -77,17 +84,16 @@ export function createConfigHolder(
       const { problems, failed } = problemsOf(decode, () => problemLines);
       // What is beyond the lines that are shown counts, too.
       const details = failed ? null : hash;
-      if (problems.length > 0) report.error("config", "Error syncing configuration", problems, { details });
-      else if (report.clear("config")) log.info("the configuration is good again");
-      if (decoded?.ok === true && problems.length === 0) current = decoded.value.config;
+      const about = failed ? { kind: "source" } : { kind: "config", config: hash };
+      if (problems.length > 0)
+        report.error("config", "Error syncing configuration", problems, { details, about });
+      else if (report.clear("config")) log.with({ config: hash }).info("the configuration is good again");
       const read = failed ? undefined : text;
-      return {
-        problems,
-        failed,
-        isNew: text !== before,
-        source: read === undefined ? path : describeSource(read, path),
-        hash: read === undefined ? null : hash,
-      };
+      const source = read === undefined ? path : describeSource(read, path);
+      // One that is read again unchanged is the same object, so that nothing is compiled for it.
+      if (decoded?.ok === true && problems.length === 0 && decoded.value.config !== current?.config)
+        current = { config: decoded.value.config, source, hash };
+      return { problems, failed, isNew: text !== before, source, hash: read === undefined ? null : hash };
     },
   };
 }

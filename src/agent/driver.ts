@@ -16,6 +16,8 @@ export interface Look extends Plan {
 }
 
 export interface Driver {
+  /** The backend, as `--backend` names it. */
+  readonly name: "iptables" | "nftables";
   /** The rulesets that are looked at and changed together; if one group fails, the others go on. */
   readonly groups: (rulesets: readonly Ruleset[]) => readonly (readonly Ruleset[])[];
   /** Where a group's rules stand, as an operator would look for them. */

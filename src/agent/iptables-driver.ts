@@ -95,6 +95,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   };
 
   return {
+    name: "iptables",
     groups: (rulesets) => rulesets.map((ruleset) => [ruleset]),
     place: () => `chain ${chain}`,
     async look([ruleset], thorough): Promise<Look> {
@@ -162,9 +163,10 @@ async function describeTools(
 ): Promise<Capabilities> {
   const { command } = backend.tools(family);
   const capabilities = await probe(backend.tools(family), run);
-  log.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
+  const about = log.with({ family, backend: "iptables" });
+  about.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
   if (masquerade.randomFully && !capabilities.randomFully) {
-    log.warning(
+    about.warning(
       `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
     );
   }
@@ -232,9 +234,11 @@ async function removal(
   } catch (error) {
     if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
     const { command } = backend.tools(family);
-    log.warning(
-      `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
-    );
+    log
+      .with({ family, backend: "iptables" })
+      .warning(
+        `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
+      );
     return [];
   }
 }
@@ -247,7 +251,9 @@ async function removeStaleSet(
 ): Promise<void> {
   if ((await leftSet(backend, target, run)) === undefined) return;
   for (const script of backend.discardSet(target)) await run(script);
-  log.info(`${target.family}: removed the set of a list that is short by now`);
+  log
+    .with({ family: target.family, backend: "iptables" })
+    .info(`${target.family}: removed the set of a list that is short by now`);
 }
 
 /** Without the tool, there is no set that could be removed. */

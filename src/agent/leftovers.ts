@@ -16,9 +16,11 @@ export async function warnOfLeftovers(backend: Backend, options: Options, world:
     const own = enabled.includes(family) ? options.masqChain : undefined;
     for (const chain of await leftoverChains(backend, family, own, world)) {
       const why = own === undefined ? "--enable-ipv6 is off" : `--masq-chain is ${own}`;
-      world.log.warning(
-        `${family}: chain ${chain} and a jump to it still stand from an earlier agent, though ${why}: they go on deciding until they are removed`,
-      );
+      world.log
+        .with({ family, backend: "iptables" })
+        .warning(
+          `${family}: chain ${chain} and a jump to it still stand from an earlier agent, though ${why}: they go on deciding until they are removed`,
+        );
     }
   }
 }

@@ -81,7 +81,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
     const current = outcome?.current;
     const { source, hash } = status.config;
     if (shown === undefined || shown.current !== current) {
-      const config = current === undefined ? null : JSON.parse(renderConfig(current));
+      const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
       shown = { current, reply: jsonReply({ flags: Object.fromEntries(world.flags), source, hash, config }) };
     }
     return shown.reply;

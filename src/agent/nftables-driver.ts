@@ -44,6 +44,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
   };
 
   return {
+    name: "nftables",
     // One table holds both families, so they stand and fall together.
     groups: (rulesets) => [rulesets],
     place: () => `table inet ${TABLE.table}`,

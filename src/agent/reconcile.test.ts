@@ -5,6 +5,8 @@ import { createNode, DENIED } from "../../test/support/node.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import type { ConfigText } from "../core/config.ts";
 import { SourceError } from "../source/file.ts";
+import type { Testimony } from "../source/witness.ts";
+import type { Driver } from "./driver.ts";
 import { iptablesDriver } from "./iptables-driver.ts";
 import { probe } from "./probe.ts";
 import { createReconciler, type ReconcileOptions } from "./reconcile.ts";
@@ -12,18 +14,34 @@ import { createReconciler, type ReconcileOptions } from "./reconcile.ts";
 const CHAIN = "IP-MASQ-AGENT";
 
 /** An agent on a fresh node; `pass` runs one pass and gives its outcome, its commands and its log. */
-function agent(options: Partial<ReconcileOptions> = {}, version?: string) {
+function agent(
+  options: Partial<ReconcileOptions> = {},
+  version?: string,
+  more: { readonly format?: "json"; readonly testimony?: Testimony } = {},
+) {
   const node = createNode(version);
-  const { log, taken } = recordedLog();
+  const { log, taken } = recordedLog(0, more.format);
   const file = { text: "nonMasqueradeCIDRs: [10.0.0.0/8]" as string | Error };
   let time = 0;
   const readConfig = (): ConfigText => {
     if (file.text instanceof Error) throw file.text;
     return { kind: "file", files: [{ path: "/c", bytes: Buffer.from(file.text) }] };
   };
-  const world = { readConfig, now: () => time++, log };
+  const { testimony } = more;
+  const world = {
+    readConfig,
+    now: () => time++,
+    log,
+    ...(testimony && { between: async () => testimony }),
+  };
+  const driver = iptablesDriver(iptablesBackend("path"), CHAIN, { run: node.run, probe, log });
+  const span = { from: 1, to: 2 };
+  const look: Driver["look"] = async (...of) => ({
+    ...(await driver.look(...of)),
+    ...(testimony && { span }),
+  });
   const reconcile = createReconciler(
-    iptablesDriver(iptablesBackend("path"), CHAIN, { run: node.run, probe, log }),
+    { ...driver, look },
     { ...OPTIONS, configPath: "/c", watch: true, ...options },
     world,
   );
@@ -70,20 +88,24 @@ test("the first pass programs a fresh node", async () => {
         "source": "/c",
       },
       "current": {
-        "cidrLimit": 64,
-        "masqLinkLocal": false,
-        "masqLinkLocalIPv6": false,
-        "masqueradeCIDRs": [],
-        "nonMasqueradeCIDRs": [
-          {
-            "base": 167772160n,
-            "bits": 8,
-            "family": "IPv4",
-            "text": "10.0.0.0/8",
-          },
-        ],
-        "nonMasqueradeDefaults": false,
-        "resyncIntervalMs": 60000,
+        "config": {
+          "cidrLimit": 64,
+          "masqLinkLocal": false,
+          "masqLinkLocalIPv6": false,
+          "masqueradeCIDRs": [],
+          "nonMasqueradeCIDRs": [
+            {
+              "base": 167772160n,
+              "bits": 8,
+              "family": "IPv4",
+              "text": "10.0.0.0/8",
+            },
+          ],
+          "nonMasqueradeDefaults": false,
+          "resyncIntervalMs": 60000,
+        },
+        "hash": "5024382fb417fe1f",
+        "source": "/c",
       },
       "drift": [
         {
@@ -192,8 +214,8 @@ test("tampering is healed, and said", async () => {
   const { log, applied } = await pass();
   expect(log).toMatchInlineSnapshot(`
     [
-      "I IPv4: healed: the jump from POSTROUTING to IP-MASQ-AGENT was missing",
-      "I IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
+      "W IPv4: healed: the jump from POSTROUTING to IP-MASQ-AGENT was missing",
+      "W IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
     ]
   `);
   expect(applied).toBe(2);
@@ -201,11 +223,103 @@ test("tampering is healed, and said", async () => {
   expect((await pass()).applied).toBe(0);
 });
 
+/** What JSON says beside the time and the caller; of the text only its beginning. */
+function fieldsOf(lines: readonly string[]): unknown[] {
+  return lines.map((line) => {
+    const { ts: _, caller: __, v: ___, err: ____, msg, ...fields } = JSON.parse(line);
+    return [msg.slice(0, 40), Object.values(fields).join(" ")];
+  });
+}
+
+test("JSON says of each line what it is about: severity, family, backend, kind, process, pid, digest", async () => {
+  const commits = [{ generation: 2, process: "nft", pid: 4711, touched: true }];
+  const testimony = { commits, complete: true };
+  const { pass, node } = agent({ enableIPv6: true }, undefined, { format: "json", testimony });
+  const started = fieldsOf((await pass()).log);
+  node.IPv4.chains.get(CHAIN)?.unshift("-j ACCEPT");
+  node.IPv6.chains.set(CHAIN, []);
+  const healed = fieldsOf((await pass()).log);
+  const bad = fieldsOf((await pass("nonMasqueradeCIDRs: [10.0.0.1/8]")).log);
+  node.interfere = ({ file }) => (file === "ip6tables-restore" ? DENIED : undefined);
+  const failed = fieldsOf((await pass("nonMasqueradeCIDRs: ['fd00::/8']")).log);
+  const unreadable = fieldsOf((await pass(new SourceError("/c", new Error("away")))).log);
+  expect({ started, healed, bad, failed, unreadable }).toMatchInlineSnapshot(`
+    {
+      "bad": [
+        [
+          "Error syncing configuration: /c:1:22: no",
+          "ERROR config 49a3b084af307624",
+        ],
+      ],
+      "failed": [
+        [
+          "using /c: 1 nonMasqueradeCIDR, resyncInt",
+          "INFO ae83997d16c1906e",
+        ],
+        [
+          "the configuration is good again",
+          "INFO ae83997d16c1906e",
+        ],
+        [
+          "IPv4: programmed chain IP-MASQ-AGENT wit",
+          "INFO IPv4 iptables ae83997d16c1906e",
+        ],
+        [
+          "Error syncing masquerade rules for IPv6:",
+          "ERROR IPv6 iptables ae83997d16c1906e tool",
+        ],
+      ],
+      "healed": [
+        [
+          "IPv4: healed: rule 1 of IP-MASQ-AGENT wa",
+          "WARNING IPv4 iptables 5024382fb417fe1f extra nft 4711",
+        ],
+        [
+          "IPv6: healed: rule 1 of IP-MASQ-AGENT wa",
+          "WARNING IPv6 iptables 5024382fb417fe1f missing nft 4711",
+        ],
+        [
+          "IPv6: healed: rule 2 of IP-MASQ-AGENT wa",
+          "WARNING IPv6 iptables 5024382fb417fe1f missing nft 4711",
+        ],
+      ],
+      "started": [
+        [
+          "using /c: 1 nonMasqueradeCIDR, resyncInt",
+          "INFO 5024382fb417fe1f",
+        ],
+        [
+          "IPv4: using iptables 1.8.9 (nf_tables)",
+          "INFO IPv4 iptables",
+        ],
+        [
+          "IPv4: programmed chain IP-MASQ-AGENT wit",
+          "INFO IPv4 iptables 5024382fb417fe1f",
+        ],
+        [
+          "IPv6: using ip6tables 1.8.9 (nf_tables)",
+          "INFO IPv6 iptables",
+        ],
+        [
+          "IPv6: programmed chain IP-MASQ-AGENT wit",
+          "INFO IPv6 iptables 5024382fb417fe1f",
+        ],
+      ],
+      "unreadable": [
+        [
+          "Error syncing configuration: /c: away",
+          "ERROR source",
+        ],
+      ],
+    }
+  `);
+});
+
 test("at most twenty healed rules are listed", async () => {
   const { pass, node } = agent();
   await pass();
   node.IPv4.chains.get(CHAIN)?.push(...Array.from({ length: 25 }, () => "-j ACCEPT"));
-  expect((await pass()).log.slice(-1)).toEqual(["I and 5 more"]);
+  expect((await pass()).log.slice(-1)).toEqual(["W and 5 more"]);
 });
 
 test("a changed configuration is programmed; one that means the same is not", async () => {

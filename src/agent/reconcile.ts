@@ -14,9 +14,9 @@ import { counted } from "../core/plural.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import { renderCulprits, type Span, type Testimony } from "../source/witness.ts";
-import { type ConfigReading, createConfigHolder } from "./config.ts";
+import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config.ts";
 import { type Driver, type FailureReason, isFailure, reasonOf } from "./driver.ts";
-import { abridge, createReporter } from "./report.ts";
+import { abridge, createReporter, LINES_AT_MOST } from "./report.ts";
 
 /** What others had changed of a ruleset that was in force, and was put right. */
 export interface Healing {
@@ -52,8 +52,8 @@ export interface Outcome {
   /** Whether trying again may help, without a change of the configuration. */
   readonly failed: boolean;
   readonly config: ConfigReading;
-  /** The configuration in force; undefined before the first good one. */
-  readonly current: MasqConfig | undefined;
+  /** The last good configuration, for which `groups` are; undefined before the first. */
+  readonly current: CurrentConfig | undefined;
   readonly groups: readonly GroupOutcome[];
   readonly resyncIntervalMs: number;
   /** Milliseconds until the next pass is due at the latest: everything is looked at once per resync interval. */
@@ -96,14 +96,17 @@ export function createReconciler(
   let thoroughAt = Number.NEGATIVE_INFINITY;
 
   const tryGroup = async (group: Group, thorough: boolean): Promise<Result> => {
+    const fields = { family: group.label, backend: driver.name, config: config.current()?.hash };
+    const about = log.with(fields);
     try {
-      const result = await reconcileGroup(driver, group, thorough, world);
-      if (report.clear(group.label)) log.info(`${group.label}: the masquerade rules are in force again`);
+      const result = await reconcileGroup(driver, group, thorough, { ...world, log: about });
+      if (report.clear(group.label)) about.info(`${group.label}: the masquerade rules are in force again`);
       return result;
     } catch (error) {
       if (!isFailure(error)) throw error;
       const what = `Error syncing masquerade rules${group.label === "IPv6" ? " for IPv6" : ""}`;
-      report.error(group.label, what, [error.message], { cause: error });
+      const about = { ...fields, kind: reasonOf(error) };
+      report.error(group.label, what, [error.message], { cause: error, about });
       return { group, drift: [], applied: 0, error };
     }
   };
@@ -113,12 +116,12 @@ export function createReconciler(
     const reading = config.refresh();
     const { problems } = reading;
     const current = config.current();
-    const resyncIntervalMs = current?.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
+    const resyncIntervalMs = current?.config.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
     // Timers may fire a little early.
     const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
     const results: Result[] = [];
     if (current !== undefined && (problems.length === 0 || options.watch)) {
-      for (const group of groupsOf(current)) results.push(await tryGroup(group, thorough));
+      for (const group of groupsOf(current.config)) results.push(await tryGroup(group, thorough));
     }
     const errors = results.flatMap(({ error }) => error ?? []);
     // What failed has not been looked at.
@@ -194,27 +197,40 @@ async function reconcileGroup(
   await driver.apply(plan, rulesets);
   const isHealing = group.inForce === rulesets && steps.length > 0;
   const testimony = isHealing && plan.span !== undefined ? await between?.(plan.span) : undefined;
-  for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt, testimony))
-    log.info(line);
+  if (isHealing) warnOfHealing(log, group.label, drift, testimony);
+  else for (const line of describe(driver.place(rulesets), group, plan, now() - startedAt)) log.info(line);
   group.inForce = rulesets;
   const done = { group, drift, applied: steps.length };
   return isHealing ? { ...done, healing: { drift, ...(testimony && { testimony }) } } : done;
 }
 
-/** What there is to say about a pass that succeeded: nothing, if nothing changed. */
+/** What others had changed is a warning, although it was put right: while it was so, packets went the wrong way. */
+function warnOfHealing(
+  log: Logger,
+  label: string,
+  drift: readonly Drift[],
+  testimony: Testimony | undefined,
+): void {
+  const culprits = testimony && renderCulprits(testimony);
+  const by = culprits === undefined ? "" : `, changed by ${culprits}`;
+  const { process, pid } = testimony?.commits.at(-1) ?? {};
+  const lines = abridge(drift, (one) => `${label}: healed: ${renderDrift(one)}${by}`);
+  for (const [i, line] of lines.entries()) {
+    const kind = i < LINES_AT_MOST ? drift[i]?.kind : undefined;
+    log.with({ kind, process, pid }).warning(line);
+  }
+}
+
+/** What there is to say about a pass that succeeded and healed nothing: nothing, if nothing changed. */
 function describe(
   place: string,
   { label, rulesets, inForce }: Group,
   { steps, drift }: Plan,
   durationMs: number,
-  testimony: Testimony | undefined,
 ): readonly string[] {
   const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);
   const rules = `${place} with ${counted(cidrs, "CIDR")}`;
   if (steps.length === 0) return inForce === undefined ? [`${label}: ${rules} is in force already`] : [];
-  const culprits = testimony === undefined ? undefined : renderCulprits(testimony);
-  const by = culprits === undefined ? "" : `, changed by ${culprits}`;
-  if (inForce === rulesets) return abridge(drift.map((one) => `${label}: healed: ${renderDrift(one)}${by}`));
   return [
     `${label}: programmed ${rules} (${counted(drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
   ];

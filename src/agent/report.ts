@@ -7,23 +7,29 @@ export interface Reporter {
     key: string,
     prefix: string,
     lines: readonly string[],
-    more?: { readonly cause?: unknown; readonly details?: string | null },
+    more?: {
+      readonly cause?: unknown;
+      readonly details?: string | null;
+      /** The fields of the lines. */
+      readonly about?: Parameters<Logger["with"]>[0];
+    },
   ): void;
   /** Forgets what failed under the key; says whether anything had. */
   clear(key: string): boolean;
 }
 
-const LINES_AT_MOST = 20;
+/** As many lines are said of one thing. */
+export const LINES_AT_MOST = 20;
 
 /** With `repeat`, a failure is said as often as it is met. */
 export function createReporter(log: Logger, repeat: boolean): Reporter {
   const said = new Map<string, string>();
   return {
-    error(key, prefix, lines, { cause, details } = {}) {
+    error(key, prefix, lines, { cause, details, about = {} } = {}) {
       const text = [...lines, details].join("\n");
       if (!repeat && said.get(key) === text) return;
       said.set(key, text);
-      for (const line of lines) log.error(`${prefix}: ${line}`, cause);
+      for (const line of lines) log.with(about).error(`${prefix}: ${line}`, cause);
     },
     clear: (key) => said.delete(key),
   };

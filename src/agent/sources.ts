@@ -71,7 +71,8 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
       // The pace remembers the last healing's delay; only a healing is news.
       if (fightMs > 0 && outcome.healed.length > 0 && outcome.startedAt - saidAt > SAY_FIGHT_MS) {
         saidAt = outcome.startedAt;
-        log.warning(describeFight(outcome, fightMs));
+        const { process, pid } = outcome.healed.at(-1)?.testimony?.commits.at(-1) ?? {};
+        log.with({ process, pid }).warning(describeFight(outcome, fightMs));
       }
     },
   };

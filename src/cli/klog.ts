@@ -9,9 +9,8 @@ import { type FlagValues, flag } from "../core/flags.ts";
 import { boolType, type FlagType, type Parsed, stringType, uintType } from "../core/flagtypes.ts";
 import { parseGoInt } from "../core/integer.ts";
 import { goQuote } from "../core/quote.ts";
-import type { LogSettings, ModuleLevel } from "../observe/logtypes.ts";
+import { type LogSettings, type ModuleLevel, SEVERITIES } from "../observe/logtypes.ts";
 
-const SEVERITIES = ["INFO", "WARNING", "ERROR", "FATAL"];
 const MODULE_SYNTAX = "syntax error: expect comma-separated list of filename=N";
 const TRACE_SYNTAX = "syntax error: expect file.go:234";
 

@@ -83,7 +83,7 @@ async function start(parsed: Parsed, signal: AbortSignal): Promise<number | unde
     log.fatal(`No backend works: ${choice.lacks.join("; ")}`);
     return 1;
   }
-  log.info(`backend: ${choice.name} (${choice.why})`);
+  log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
   const usesNftables = choice.name === "nftables";
   const rules = {
     ...options,

@@ -101,7 +101,32 @@ describe("klog's lines", () => {
   });
 });
 
-test("JSON lines are component-base's", () => {
+test("what a line is about is in JSON alone, and never in the place of a field of the line's own", () => {
+  const about = { family: "IPv4", kind: "missing", process: "nft", pid: 7, backend: undefined };
+  const json = logged({ format: "json" });
+  json.log.with(about).warning("w");
+  json.log.with({ family: "IPv6" }).named("x.ts").with(about).error("e");
+  json.log.info("after");
+  const [warning, error, after] = json.world.stderr.split("\n").map((line) => JSON.parse(line || "{}"));
+  const fields = { family: "IPv4", kind: "missing", process: "nft", pid: 7 };
+  const ts = json.world.time;
+  expect(warning).toEqual({
+    ts,
+    severity: "WARNING",
+    caller: "agent/reconcile.ts:0",
+    v: 0,
+    msg: "w",
+    ...fields,
+  });
+  expect(error).toEqual({ ts, severity: "ERROR", caller: "x.ts:0", msg: "e", err: "e", ...fields });
+  expect(after).toEqual({ ts, severity: "INFO", caller: "agent/reconcile.ts:0", v: 0, msg: "after" });
+  const [plain, text] = [logged({}), logged({})];
+  plain.log.warning("w");
+  text.log.with(about).warning("w");
+  expect(text.world.stderr).toBe(plain.world.stderr);
+});
+
+test("JSON lines are component-base's, with a severity", () => {
   const { world, log } = logged({ format: "json", skipHeaders: true });
   log.info('say "hi"\n');
   log.info("detail", 4);
@@ -110,11 +135,11 @@ test("JSON lines are component-base's", () => {
   log.fatal("no cause");
   const lines = world.stderr.replaceAll(String(world.time), "1767323045678.9");
   expect(lines).toMatchInlineSnapshot(`
-    "{"ts":1767323045678.9,"caller":"agent/reconcile.ts:0","v":0,"msg":"say \\"hi\\""}
-    {"ts":1767323045678.9,"caller":"agent/reconcile.ts:0","v":4,"msg":"detail"}
-    {"ts":1767323045678.9,"caller":"agent/reconcile.ts:0","v":0,"msg":"odd"}
-    {"ts":1767323045678.9,"caller":"agent/reconcile.ts:0","msg":"bad config","err":"line 3"}
-    {"ts":1767323045678.9,"caller":"agent/reconcile.ts:0","msg":"no cause","err":"no cause"}
+    "{"ts":1767323045678.9,"severity":"INFO","caller":"agent/reconcile.ts:0","v":0,"msg":"say \\"hi\\""}
+    {"ts":1767323045678.9,"severity":"INFO","caller":"agent/reconcile.ts:0","v":4,"msg":"detail"}
+    {"ts":1767323045678.9,"severity":"WARNING","caller":"agent/reconcile.ts:0","v":0,"msg":"odd"}
+    {"ts":1767323045678.9,"severity":"ERROR","caller":"agent/reconcile.ts:0","msg":"bad config","err":"line 3"}
+    {"ts":1767323045678.9,"severity":"FATAL","caller":"agent/reconcile.ts:0","msg":"no cause","err":"no cause"}
     "
   `);
 });

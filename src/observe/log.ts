@@ -12,10 +12,13 @@
 
 import { createLogFiles, type LogFiles } from "./logfile.ts";
 import { createLineRenderer, createStamp, type LogRecord, verbosityOf } from "./logline.ts";
-import type { LogSettings, LogWorld, SeverityNumber } from "./logtypes.ts";
+import type { LogFields, LogSettings, LogWorld, SeverityNumber } from "./logtypes.ts";
 import { processWorld } from "./logworld.ts";
 
 const NUMBERS = { info: 0, warning: 1, error: 2, fatal: 3 } as const;
+
+/** Fields as they come at hand: JSON leaves out what is undefined. */
+type LogFieldsOrNone = { readonly [Name in keyof LogFields]: LogFields[Name] | undefined };
 
 /** Writes lines for one source; all loggers made from one another share their destinations. */
 export interface Logger {
@@ -30,6 +33,8 @@ export interface Logger {
   v(level: number): boolean;
   /** A logger for another source, such as `agent/reconcile.ts`. */
   named(source: string): Logger;
+  /** A logger whose lines are about this as well; an absent value is no field. */
+  with(fields: LogFieldsOrNone): Logger;
 }
 
 /**
@@ -43,9 +48,9 @@ export function createLogger(
 ): Logger {
   const files = settings.toStderr ? undefined : createLogFiles(settings, world);
   const stamp = createStamp();
-  return named(source);
+  return named(source, {});
 
-  function named(source: string): Logger {
+  function named(source: string, fields: LogFields): Logger {
     const render = createLineRenderer(settings, source, world.pid, stamp);
     const verbosity = verbosityOf(source, settings.verbosity, settings.modules);
     const write = (record: LogRecord): void => {
@@ -53,14 +58,15 @@ export function createLogger(
       deliver(settings, world, files, record.severity, render(record, now), now);
     };
     const log = (severity: SeverityNumber, message: string, cause?: unknown): void =>
-      write({ severity, message, level: 0, cause });
+      write({ severity, message, level: 0, cause, fields });
     return {
-      info: (message, level = 0) => write({ severity: NUMBERS.info, message, level }),
+      info: (message, level = 0) => write({ severity: NUMBERS.info, message, level, fields }),
       warning: (message) => log(NUMBERS.warning, message),
       error: (message, cause) => log(NUMBERS.error, message, cause),
       fatal: (message, cause) => log(NUMBERS.fatal, message, cause),
       v: (level) => level <= verbosity,
-      named,
+      named: (other) => named(other, fields),
+      with: (more) => named(source, { ...fields, ...more } as LogFields),
     };
   }
 }

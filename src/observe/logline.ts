@@ -11,7 +11,13 @@
 
 import { basename } from "node:path";
 import { printableLine } from "../core/printable.ts";
-import type { LogSettings, ModuleLevel, SeverityNumber } from "./logtypes.ts";
+import {
+  type LogFields,
+  type LogSettings,
+  type ModuleLevel,
+  SEVERITIES,
+  type SeverityNumber,
+} from "./logtypes.ts";
 
 const LETTERS = "IWEF";
 const ERROR = 2;
@@ -23,6 +29,8 @@ export interface LogRecord {
   /** Of info lines; only JSON shows it. */
   readonly level: number;
   readonly cause?: unknown;
+  /** Only JSON shows them. */
+  readonly fields?: LogFields;
 }
 
 /** Turns a record into its line, the newline included. */
@@ -78,14 +86,16 @@ function ended(message: string): string {
   return line.endsWith("\n") ? line : `${line}\n`;
 }
 
-/** Errors have `err` and no `v`, as zapr writes them; there are no other levels in this format. */
-function renderJson({ severity, message, level, cause }: LogRecord, caller: string, now: number): string {
+/** Errors have `err` and no `v`, as zapr writes them. It knows no other levels, so the severity has a field besides. */
+function renderJson(record: LogRecord, caller: string, now: number): string {
+  const { message, level, cause, fields } = record;
   const msg = message.endsWith("\n") ? message.slice(0, -1) : message;
-  const fields =
-    severity < ERROR
-      ? { ts: now, caller, v: level, msg }
-      : { ts: now, caller, msg, err: cause === undefined ? msg : causeText(cause) };
-  return `${JSON.stringify(fields)}\n`;
+  const severity = SEVERITIES[record.severity];
+  const line =
+    record.severity < ERROR
+      ? { ts: now, severity, caller, v: level, msg }
+      : { ts: now, severity, caller, msg, err: cause === undefined ? msg : causeText(cause) };
+  return `${JSON.stringify({ ...line, ...fields })}\n`;
 }
 
 function causeText(cause: unknown): string {

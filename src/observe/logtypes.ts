@@ -31,6 +31,23 @@ export interface ModuleLevel {
   readonly level: number;
 }
 
+/** What a line is about, for programs that read JSON lines: each is a field there. Lines of text have none. */
+export interface LogFields {
+  /** What is programmed together, as `status` names it: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
+  readonly family?: string;
+  readonly backend?: string;
+  /** Of a difference `missing`, `extra` or `changed`; of a failure its kind, as `sync_failures_total` counts it. */
+  readonly kind?: string;
+  /** Who has changed rules, and its process id on the host. */
+  readonly process?: string;
+  readonly pid?: number;
+  /** The digest of the configuration that the line is about. */
+  readonly config?: string;
+}
+
+/** klog's names of severities, by number. */
+export const SEVERITIES = ["INFO", "WARNING", "ERROR", "FATAL"];
+
 /** Their numbers, as thresholds count them. */
 export type SeverityNumber = 0 | 1 | 2 | 3;
 

@@ -21,10 +21,13 @@ export const SETTINGS: LogSettings = {
   oneOutput: false,
 };
 
-/** `taken()` gives the lines since it was last asked. */
-export function recordedLog(verbosity = 0): { readonly log: Logger; readonly taken: () => string[] } {
+/** `taken()` gives the lines since it was last asked; JSON comes as it is. */
+export function recordedLog(
+  verbosity = 0,
+  format: LogSettings["format"] = "text",
+): { readonly log: Logger; readonly taken: () => string[] } {
   const lines: string[] = [];
-  const log = createLogger({ ...SETTINGS, verbosity }, "agent/x.ts", {
+  const log = createLogger({ ...SETTINGS, verbosity, format }, "agent/x.ts", {
     now: () => 0,
     pid: 1,
     writeStderr: (text) => lines.push(text.trimEnd().replace(/^(.).*?\] /, "$1 ")),
