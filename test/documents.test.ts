@@ -1,5 +1,5 @@
 /** What holds for every document: links lead somewhere, and commands that are shown exist. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
 import { allFlags } from "../src/cli/command.ts";
@@ -7,7 +7,7 @@ import { COMMANDS } from "../src/cli/commands.ts";
 import { allManuals } from "../src/cli/help.ts";
 import { parseAgentFlags } from "../src/cli/options.ts";
 import { parseFlags } from "../src/core/flags.ts";
-import { anchors, calls, documents, links, runnableCalls } from "./support/documents.ts";
+import { anchors, calls, documents, links, passages, runnableCalls } from "./support/documents.ts";
 
 const pages = documents();
 const manuals = await allManuals(COMMANDS);
@@ -49,6 +49,30 @@ test.each(pages.map(({ path, text }) => [path, text]))(
     expect(wrong).toEqual([]);
   },
 );
+
+/** What else an operator reads: manifests with their comments, and what the chart prints. */
+function notes(): readonly string[] {
+  const deployed = readdirSync("deploy", { recursive: true, encoding: "utf8" })
+    .filter((path) => /\.(ya?ml|tpl|txt|json)$/.test(path))
+    .map((path) => join("deploy", path));
+  return ["ip-masq-agent.yaml", "agent-config/config", ...deployed].map((path) => readFileSync(path, "utf8"));
+}
+
+/** Passages that name the kubelet's flag, but not the versions: from 1.24 on a kubelet with it does not start. */
+function timeless(text: string): readonly string[] {
+  return passages(text).filter((one) => one.includes("non-masquerade-cidr") && !/1\.2[34]/.test(one));
+}
+
+test("every mention of the kubelet's flag names the versions that have it", () => {
+  const texts = [...pages.map(({ text }) => text), ...notes()];
+  expect(texts.filter((text) => text.includes("non-masquerade-cidr")).length).toBeGreaterThan(3);
+  expect(texts.flatMap(timeless)).toEqual([]);
+  const page = "Set `--non-masquerade-cidr`.\n\nUp to 1.23.\n- 1.24\n- `--non-masquerade-cidr`\n\n";
+  expect(timeless(`${page}| 1.23: \`--non-masquerade-cidr\` |\n`)).toEqual([
+    "Set `--non-masquerade-cidr`.",
+    "- `--non-masquerade-cidr`",
+  ]);
+});
 
 test("what would be found is found", () => {
   const page = [

@@ -46,6 +46,13 @@ export function prose(text: string): string {
   return text.replaceAll(BLOCK, "");
 }
 
+/** What is read in one go outside of blocks: paragraphs, items of lists, rows of tables. */
+export function passages(text: string): readonly string[] {
+  return prose(text)
+    .split(/\n\s*\n|\n(?=\s*(?:[-*] |\||\d+\. ))/)
+    .map((one) => one.trim());
+}
+
 /** Targets of links, without those in code. */
 export function links(text: string): readonly string[] {
   const plain = prose(text).replaceAll(/`[^`\n]*`/g, "code");
