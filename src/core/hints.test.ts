@@ -1,6 +1,5 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
-import { editDistance, hintFor } from "./hints.ts";
+import { hintFor } from "./hints.ts";
 import type { ProblemCode } from "./problem.ts";
 
 function hint(code: ProblemCode, more: { key?: string; text?: string }): string {
@@ -45,16 +44,4 @@ test.each([
 test("what is nearly a number of seconds", () => {
   expect(hint("duration", { text: "60" })).toBe('did you mean "60s"?');
   expect(hint("duration", { text: "1 minute" })).toContain("with a unit");
-});
-
-test("edit distance is a metric", () => {
-  const word = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 6 });
-  fc.assert(
-    fc.property(word, word, word, (a, b, c) => {
-      expect(editDistance(a, b) === 0).toBe(a === b);
-      expect(editDistance(a, b)).toBe(editDistance(b, a));
-      expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
-    }),
-  );
-  expect(editDistance("kitten", "sitting")).toBe(3);
 });

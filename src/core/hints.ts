@@ -1,6 +1,7 @@
 /** What an operator could write instead: hints to the problems of a configuration. */
 import { type Cidr, type CidrFailure, formatCidr, isCidr, parseAddress, parseCidr } from "./cidr.ts";
 import { CONFIG_KEYS } from "./config-fields.ts";
+import { nearest } from "./near.ts";
 import type { Problem } from "./problem.ts";
 
 const TYPE_HINTS = {
@@ -16,7 +17,7 @@ const TYPE_HINTS = {
 export function hintFor({ code, key = "", text }: Problem): string | undefined {
   switch (code) {
     case "unknown-key":
-      return suggest(nearestKey(key));
+      return suggest(nearest(key, CONFIG_KEYS));
     case "cidr":
       return text === undefined ? undefined : cidrHint(text);
     case "duration":
@@ -92,28 +93,4 @@ function maskCidr(text: string): string | undefined {
   return /^1*0*$/.test(bits) && bits.length === 32
     ? `${address}/${bits.indexOf("0") < 0 ? 32 : bits.indexOf("0")}`
     : undefined;
-}
-
-/** The key that differs least, if by little. */
-function nearestKey(key: string): string | undefined {
-  const ranked = CONFIG_KEYS.map((known) => ({
-    known,
-    distance: editDistance(key.slice(0, 64).toLowerCase(), known.toLowerCase()),
-  })).sort((a, b) => a.distance - b.distance);
-  const [best] = ranked;
-  return best !== undefined && best.distance <= Math.ceil(best.known.length / 3) ? best.known : undefined;
-}
-
-/** Levenshtein's: how many characters to insert, remove or replace. */
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
