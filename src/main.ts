@@ -5,7 +5,9 @@
  * of ours SIGUSR1 would make Node open its debugger, on a host-network pod that of the node.
  */
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 import { keepHeapSmall } from "./agent/heap.ts";
+import type { CommandLine } from "./cli/command-line.ts";
 import { COMMANDS, runNamed } from "./cli/commands.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */
@@ -47,16 +49,25 @@ for (const name of ABORTING) process.on(name, () => process.exit(2));
 // A command that answers and ends is to be quick; only the agent stays, and has to be small.
 if (!Object.hasOwn(COMMANDS, process.argv[2] ?? "")) keepHeapSmall();
 
-async function run(command: string, args: readonly string[]): Promise<number | undefined> {
-  if (command === "run") return (await import("./cli/run.ts")).runAgent(args, controller.signal);
-  return runNamed(command, args, controller.signal);
+async function run(asked: CommandLine): Promise<number | undefined> {
+  if (asked.kind === "agent") return (await import("./cli/run.ts")).runAgent(asked, controller.signal);
+  if (asked.kind === "command") return runNamed(asked.name, asked.args, controller.signal);
+  return (await import("./cli/front.ts")).showFront(asked, COMMANDS, isatty(2));
+}
+
+/**
+ * Whether somebody types the command line. A DaemonSet with `tty: true` has a terminal too, and must run: there the agent is the
+ * container's first process, which nothing is that a shell or `kubectl exec` starts. (With `hostPID` too it is not the first one:
+ * then the command `run` says what is wanted.)
+ */
+function isTyped(): boolean {
+  return process.pid !== 1 && isatty(0) && isatty(2);
 }
 
 async function main(): Promise<void> {
-  const { parseCommandLine } = await import("./core/flags.ts");
-  const names = ["run", ...Object.keys(COMMANDS)];
-  const { command, args } = parseCommandLine(process.argv.slice(2), names);
-  const code = await run(command, args).catch((error: unknown) => {
+  const { readCommandLine } = await import("./cli/command-line.ts");
+  const asked = readCommandLine(process.argv.slice(2), Object.keys(COMMANDS), isTyped);
+  const code = await run(asked).catch((error: unknown) => {
     // What is still under way when the agent is told to end is cut short by its signal.
     if (!controller.signal.aborted) throw error;
   });

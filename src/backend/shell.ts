@@ -29,6 +29,6 @@ export function comment(text: string): string {
 }
 
 /** A word that a shell reads as it is. */
-function quote(word: string): string {
+export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -8,6 +8,7 @@ import { wordType } from "../core/flagtypes.ts";
 import { SourceError } from "../source/file.ts";
 import type { Colours } from "./colours.ts";
 import { renderHelp } from "./usage.ts";
+import { versionLine } from "./version.ts";
 
 /** What can be said of a command without running it. */
 export interface Manual<Table extends FlagTable = FlagTable> {
@@ -76,8 +77,13 @@ export async function runCommand(command: Command, args: readonly string[], io: 
     io.out(renderHelp(command, table));
     return 0;
   }
+  if (parsed.kind === "version") {
+    io.out(versionLine());
+    return 0;
+  }
   try {
-    if (parsed.kind === "error") throw new UsageError(parsed.message);
+    if (parsed.kind === "error")
+      throw new UsageError([parsed.message, parsed.hint].filter(Boolean).join(": "));
     const { values, given, words } = parsed;
     if (command.operands === "" && words.length > 0) throw new UsageError(`unexpected argument: ${words[0]}`);
     return await command.run({ values, given, words, output: values.o }, io);

@@ -32,7 +32,7 @@ export async function runNamed(name: string, args: readonly string[], signal: Ab
 }
 
 /** A pipe takes 64 KiB at a time, and what it has not taken when the process exits is lost. */
-async function flush(): Promise<void> {
+export async function flush(): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     await new Promise((resolve) => stream.write("", resolve));
 }

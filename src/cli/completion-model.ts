@@ -1,5 +1,5 @@
 /** What there is to complete, from the same manuals as the help, for scripts in several shells. */
-import { describeFlag } from "../core/flags.ts";
+import { dashed, describeFlag } from "../core/flags.ts";
 import { allFlags, type Manual } from "./command.ts";
 import { runManual } from "./run-manual.ts";
 
@@ -47,7 +47,7 @@ function completedFlags(manual: Manual): CompletedFlag[] {
     .map(([name, flag]) => {
       const { argument, help } = describeFlag(flag);
       return {
-        name: `${name.length === 1 ? "-" : "--"}${name}`,
+        name: dashed(name),
         help: firstSentence(help),
         values: argument === "" ? undefined : valuesOf(argument),
       };

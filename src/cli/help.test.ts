@@ -53,7 +53,7 @@ test("a command that does not exist", async () => {
   expect(await say(few, ["versoin"])).toMatchInlineSnapshot(`
     {
       "code": 2,
-      "err": "ip-masq-agent help: no command "versoin"; there are run, version
+      "err": "ip-masq-agent help: no command "versoin": did you mean version?
     See "ip-masq-agent help --help"
     ",
       "out": "",

@@ -1,4 +1,5 @@
 /** The command `help`. */
+import { nearest } from "../core/near.ts";
 import { allFlags, type Command, type Manual, UsageError } from "./command.ts";
 import type { CommandLoaders } from "./commands.ts";
 import { agentUsage } from "./options.ts";
@@ -41,7 +42,8 @@ function helpOf(manual: Manual): string {
   return manual === runManual ? agentUsage() : renderHelp(manual, allFlags(manual));
 }
 
-function overview(manuals: readonly Manual[]): string {
+/** What the program is, and its commands. */
+export function overview(manuals: readonly Manual[]): string {
   return [
     "Keeps a node's masquerade rules equal to a configuration.\n",
     "Usage: ip-masq-agent [command] [flags]\n",
@@ -61,5 +63,7 @@ function renderJson(manuals: readonly Manual[]): string {
 }
 
 function unknown(name: string, manuals: readonly Manual[]): string {
-  return `no command ${JSON.stringify(name)}; there are ${manuals.map((manual) => manual.name).join(", ")}`;
+  const names = manuals.map((manual) => manual.name);
+  const meant = nearest(name, names);
+  return `no command ${JSON.stringify(name)}${meant === undefined ? `; there are ${names.join(", ")}` : `: did you mean ${meant}?`}`;
 }

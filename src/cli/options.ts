@@ -67,6 +67,9 @@ export function pickFlags<const Name extends keyof typeof agentFlags>(
 /** The command line of `run`, read. */
 export type AgentFlagsResult = FlagsResult<typeof agentFlags>;
 
+/** The same, if it is good. */
+export type AgentFlags = Extract<AgentFlagsResult, { kind: "flags" }>;
+
 type AgentFlagValues = FlagValues<typeof agentFlags>;
 
 /** What the flags ask for, in the program's own words. */

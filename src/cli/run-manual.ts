@@ -7,7 +7,7 @@ export const runManual: Manual<typeof agentFlags> = {
   summary: "Runs the agent (the default)",
   operands: "",
   details: `Reads the configuration, and keeps the node's rules equal to it until a signal ends it; the rules stay then.
-Flags have Go's syntax: the first word that is no flag ends them.`,
+Flags have Go's syntax: the first word ends them, and what follows is ignored, with a warning.`,
   flags: agentFlags,
   examples: [],
 };

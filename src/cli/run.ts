@@ -28,19 +28,18 @@ import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { readConfig } from "../source/file.ts";
 import { createWitness, type Span } from "../source/witness.ts";
+import type { CommandLine } from "./command-line.ts";
 import { createMonitoring } from "./monitoring.ts";
-import { type AgentOptions, agentFlags, agentOptions, agentUsage, parseAgentFlags } from "./options.ts";
+import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
 import { VERSION } from "./version.ts";
 
+/** The agent that a command line asks for. */
+type Asked = Extract<CommandLine, { kind: "agent" }>;
+
 /** Runs until `signal` is aborted. Returns an exit code if it could not start, undefined once it was aborted. */
-export async function runAgent(args: readonly string[], signal: AbortSignal): Promise<number | undefined> {
-  const parsed = parseAgentFlags(args);
-  if (parsed.kind !== "flags") {
-    process.stderr.write(parsed.kind === "help" ? agentUsage() : `${parsed.message}\n${agentUsage()}`);
-    return parsed.kind === "help" ? 0 : 2;
-  }
+export async function runAgent(asked: Asked, signal: AbortSignal): Promise<number | undefined> {
   try {
-    return await start(parsed, signal);
+    return await start(asked, signal);
   } catch (error) {
     if (!(error instanceof LogFileError)) throw error;
     process.stderr.write(`log: exiting because of error: ${error.message}\n`);
@@ -48,14 +47,16 @@ export async function runAgent(args: readonly string[], signal: AbortSignal): Pr
   }
 }
 
-type Parsed = Extract<ReturnType<typeof parseAgentFlags>, { kind: "flags" }>;
-
-async function start(parsed: Parsed, signal: AbortSignal): Promise<number | undefined> {
-  const options = agentOptions(parsed.values);
+async function start(
+  { flags: { values }, ignored }: Asked,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const options = agentOptions(values);
   const log = createLogger(options.log, "cli/run.ts");
   log.info(`ip-masq-agent version: ${VERSION}`);
-  const flags = effectiveFlags(agentFlags, parsed.values);
+  const flags = effectiveFlags(agentFlags, values);
   for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
+  if (ignored !== undefined) log.warning(ignored);
   const toPorts = parsePorts(options.toPorts);
   if (!toPorts.ok) {
     log.fatal(`Invalid --to-ports flag ${goQuote(options.toPorts)}: ${toPorts.message}`);

@@ -1,5 +1,5 @@
 /** The help of a command as text, from the same table that parses its flags. */
-import { describeFlag, type FlagTable } from "../core/flags.ts";
+import { dashed, describeFlag, type FlagTable } from "../core/flags.ts";
 import type { Manual } from "./command.ts";
 
 const EXIT_CODES = "0 fine, 1 a negative answer or a failure, 2 a wrong command line.";
@@ -33,7 +33,7 @@ function renderFlags(flags: FlagTable): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, flag]) => {
       const { argument, help, initial } = describeFlag(flag);
-      const head = `${name.length === 1 ? "-" : "--"}${name}${argument === "" ? "" : ` ${argument}`}`;
+      const head = `${dashed(name)}${argument === "" ? "" : ` ${argument}`}`;
       return `  ${head}\n${wrap(help + (initial === "" ? "" : ` (default ${initial})`), "      ")}\n`;
     })
     .join("");

@@ -5,6 +5,12 @@ declare const __VERSION__: string | undefined;
 
 export const VERSION: string = typeof __VERSION__ === "string" ? __VERSION__ : "dev";
 
+/** What people are shown. */
+export function versionLine(): string {
+  const { version: node, platform, arch } = process;
+  return `ip-masq-agent ${VERSION} (node ${node}, ${platform}/${arch})\n`;
+}
+
 export const versionCommand: Command = {
   name: "version",
   summary: "Prints the version",
@@ -15,8 +21,7 @@ export const versionCommand: Command = {
   async run({ output }, { out }) {
     const { version: node, platform, arch } = process;
     const answer = { version: VERSION, node, platform: `${platform}/${arch}` };
-    const text = `ip-masq-agent ${VERSION} (node ${node}, ${answer.platform})`;
-    out(`${output === "json" ? JSON.stringify(answer) : text}\n`);
+    out(output === "json" ? `${JSON.stringify(answer)}\n` : versionLine());
     return 0;
   },
 };

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { effectiveFlags, flag, parseCommandLine, parseFlags, renderUsage } from "./flags.ts";
+import { effectiveFlags, flag, parseFlags, renderUsage, unitsOf } from "./flags.ts";
 import { boolType, countType, stringType, uintType, wordType } from "./flagtypes.ts";
 
 const table = {
@@ -17,7 +17,7 @@ const table = {
 function read(...argv: string[]): unknown {
   const parsed = parseFlags(table, argv);
   if (parsed.kind === "error") return parsed.message;
-  if (parsed.kind === "help") return "help";
+  if (parsed.kind !== "flags") return parsed.kind;
   const given = [...parsed.given].map((name) => [name, parsed.values[name as keyof typeof table]]);
   return [Object.fromEntries(given), ...parsed.words];
 }
@@ -100,6 +100,24 @@ describe("Go's flag syntax", () => {
     expect(read("--six", arg, "--bogus")).toBe("help");
   });
 
+  test.each([["-version"], ["--version"], ["--version=true"], ["--version=false"]])(
+    "%s asks for the version",
+    (arg) => {
+      expect(parseFlags(table, ["--six", arg, "--bogus"])).toEqual({ kind: "version" });
+    },
+  );
+
+  test.each<[string, string | undefined]>([
+    ["--chian=A", "did you mean --chain?"],
+    ["--Chain", "did you mean --chain?"],
+    ["-radnom=0", "did you mean --random?"],
+    ["--B", "did you mean -b?"],
+    ["--something", undefined],
+  ])("%s is not defined, and what may have been meant is said", (arg, hint) => {
+    const parsed = parseFlags(table, [arg]);
+    expect(parsed.kind === "error" ? parsed.hint : parsed).toBe(hint);
+  });
+
   test("help may be a flag like any other", () => {
     expect(parseFlags({ h: flag(boolType, false, "") }, ["-h"])).toMatchObject({ values: { h: true } });
   });
@@ -177,17 +195,20 @@ test("a backquoted name, with $ in it, names even a boolean's argument", () => {
   `);
 });
 
-describe("parseCommandLine", () => {
-  const commands = ["run", "explain"];
-  test.each<[string[], string, string[]]>([
-    [[], "run", []],
-    [["run", "--six"], "run", ["--six"]],
-    [["explain", "8.8.8.8"], "explain", ["8.8.8.8"]],
-    [["--six", "explain"], "run", ["--six", "explain"]],
-    [["Explain"], "run", ["Explain"]],
-    [["toString"], "run", ["toString"]],
-    [["", "explain"], "run", ["", "explain"]],
-  ])("%j", (argv, command, args) => {
-    expect(parseCommandLine(argv, commands)).toEqual({ command, args });
-  });
+test.each<[string[], string[][]]>([
+  [[], []],
+  [
+    ["--six", "true", "--chain", "A", "-chain=B", "x"],
+    [["--six"], ["true"], ["--chain", "A"], ["-chain=B"], ["x"]],
+  ],
+  [
+    ["--bogus", "x", "--chain"],
+    [["--bogus"], ["x"], ["--chain"]],
+  ],
+  [
+    ["", "-", "--", "---", "--=", "--constructor", "x"],
+    [[""], ["-"], ["--"], ["---"], ["--="], ["--constructor"], ["x"]],
+  ],
+])("the units of %j", (args, units) => {
+  expect(unitsOf(table, args).map(({ texts }) => texts)).toEqual(units);
 });

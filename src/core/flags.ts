@@ -8,6 +8,7 @@
  */
 
 import type { FlagType } from "./flagtypes.ts";
+import { nearest } from "./near.ts";
 import { goQuote } from "./quote.ts";
 
 /** One row of a table of flags; a name in backquotes in `usage` names the argument. */
@@ -32,9 +33,19 @@ export type FlagsResult<Table extends FlagTable> =
       readonly values: FlagValues<Table>;
       readonly given: ReadonlySet<string>;
       readonly words: readonly string[];
+      /** All from the argument on that ended the flags, which may be `--`. */
+      readonly rest: readonly string[];
     }
   | { readonly kind: "help" }
-  | { readonly kind: "error"; readonly message: string };
+  | { readonly kind: "version" }
+  | FlagError;
+
+interface FlagError {
+  readonly kind: "error";
+  readonly message: string;
+  /** What may have been meant. */
+  readonly hint?: string;
+}
 
 /** The row of a table, with the type of its value inferred. */
 export function flag<T>(type: FlagType<T>, initial: NoInfer<T>, usage: string): Flag<T> {
@@ -68,14 +79,35 @@ export function parseFlags<Table extends FlagTable>(
     given.add(read.name);
     if (read.tookNext) at++;
   }
-  words.push(...argv.slice(argv[at] === "--" ? at + 1 : at));
-  return { kind: "flags", values: values as FlagValues<Table>, given, words };
+  const rest = argv.slice(at);
+  words.push(...rest.slice(rest[0] === "--" ? 1 : 0));
+  return { kind: "flags", values: values as FlagValues<Table>, given, words, rest };
 }
 
 type Read =
   | { readonly kind: "value"; readonly name: string; readonly value: unknown; readonly tookNext: boolean }
   | { readonly kind: "help" }
-  | { readonly kind: "error"; readonly message: string };
+  | { readonly kind: "version" }
+  | FlagError;
+
+/** An argument and, behind a flag that takes its value from there, the next one; `flag` is undefined for a word. */
+export interface Unit {
+  readonly flag: string | undefined;
+  readonly texts: readonly string[];
+}
+
+/** Arguments as people mean them, wherever flags end. Flags that the table does not have are taken for switches. */
+export function unitsOf(table: FlagTable, args: readonly string[]): readonly Unit[] {
+  const units: Unit[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const [, name, equals] = /^--?([^-=][^=]*)(=?)/s.exec(args[at] ?? "") ?? [];
+    const type = name !== undefined && Object.hasOwn(table, name) ? table[name]?.type.name : "bool";
+    const texts = args.slice(at, at + (equals === "" && type !== "bool" ? 2 : 1));
+    units.push({ flag: name, texts });
+    at += texts.length - 1;
+  }
+  return units;
+}
 
 /** One step of Go's `FlagSet.parseOne`. */
 function readFlag(table: FlagTable, arg: string, next: string | undefined): Read {
@@ -85,7 +117,7 @@ function readFlag(table: FlagTable, arg: string, next: string | undefined): Read
   const name = equals < 0 ? body : body.slice(0, equals);
   const text = equals < 0 ? undefined : body.slice(equals + 1);
   const flag = Object.hasOwn(table, name) ? table[name] : undefined;
-  if (flag === undefined) return undefinedFlag(name);
+  if (flag === undefined) return undefinedFlag(table, name);
   if (flag.type.name === "bool") return readBool(flag, name, text ?? "true");
   const value = text ?? next;
   if (value === undefined) return failure(`flag needs an argument: -${name}`);
@@ -100,12 +132,21 @@ function readBool(flag: Flag<unknown>, name: string, text: string): Read {
   return { kind: "value", name, value: parsed.value, tookNext: false };
 }
 
-function undefinedFlag(name: string): Read {
+/** Go's package answers `-help` and `-h`; `-version` is ours. */
+function undefinedFlag(table: FlagTable, name: string): Read {
   if (name === "help" || name === "h") return { kind: "help" };
-  return failure(`flag provided but not defined: -${name}`);
+  if (name === "version") return { kind: "version" };
+  const meant = nearest(name, Object.keys(table));
+  const error = failure(`flag provided but not defined: -${name}`);
+  return meant === undefined ? error : { ...error, hint: `did you mean ${dashed(meant)}?` };
 }
 
-function failure(message: string): Read {
+/** A flag's name as people write it. */
+export function dashed(name: string): string {
+  return `${name.length === 1 ? "-" : "--"}${name}`;
+}
+
+function failure(message: string): FlagError {
   return { kind: "error", message };
 }
 
@@ -162,14 +203,4 @@ function unquoteUsage(typeName: string, usage: string): { argument: string; help
 
 function byName(table: FlagTable): [string, Flag<unknown>][] {
   return Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-/** The command that the first argument names, if it is one of `commands`, else `run`; the rest are its arguments. */
-export function parseCommandLine(
-  argv: readonly string[],
-  commands: readonly string[],
-): { readonly command: string; readonly args: readonly string[] } {
-  const [first, ...rest] = argv;
-  if (first === undefined || !commands.includes(first)) return { command: "run", args: argv };
-  return { command: first, args: rest };
 }

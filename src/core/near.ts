@@ -10,7 +10,9 @@ export function nearest(written: string, names: readonly string[]): string | und
     .map((name) => ({ name, distance: editDistance(text, name.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
   const [best] = ranked;
-  return best !== undefined && best.distance <= Math.ceil(best.name.length / 3) ? best.name : undefined;
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.name.length / 3))
+    ? best.name
+    : undefined;
 }
 
 /**

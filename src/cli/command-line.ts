@@ -1,0 +1,109 @@
+/**
+ * What a command line asks for. The first argument alone names a command; without one the agent runs, with Go's syntax of flags,
+ * which ends them at the first word and ignores the rest. An agent that nobody wanted takes the rules from the one that runs, so a
+ * command's name in the wrong place, and a first word that is none, is refused. All else behind the flags is ignored as the Go
+ * program does, for manifests that work must go on working; but it is said.
+ */
+import { unitsOf } from "../core/flags.ts";
+import { boolType } from "../core/flagtypes.ts";
+import { nearest } from "../core/near.ts";
+import { goQuote } from "../core/quote.ts";
+import { type AgentFlags, agentFlags, parseAgentFlags } from "./options.ts";
+
+export type CommandLine =
+  | { readonly kind: "command"; readonly name: string; readonly args: readonly string[] }
+  /** `ignored` is a warning about what stands behind the flags. */
+  | { readonly kind: "agent"; readonly flags: AgentFlags; readonly ignored: string | undefined }
+  /** `overview`: somebody at a terminal typed the program's name alone. */
+  | { readonly kind: "help" | "version" | "overview" }
+  | Refused
+  /** A command's name behind something else; `args` are the others. */
+  | { readonly kind: "misplaced"; readonly name: string; readonly args: readonly string[] };
+
+interface Refused {
+  readonly kind: "unknown command" | "wrong flag";
+  readonly message: string;
+  readonly hint: string | undefined;
+}
+
+/** Reads it. `commands` are the names of all but `run`; `isTyped` tells whether somebody types it at a terminal. */
+export function readCommandLine(
+  argv: readonly string[],
+  commands: readonly string[],
+  isTyped: () => boolean,
+): CommandLine {
+  const [first, ...rest] = argv;
+  const names = ["run", ...commands];
+  if (first === undefined) return isTyped() ? { kind: "overview" } : readAgent([], names, isTyped);
+  if (first === "run") return readAgent(rest, names, isTyped);
+  if (commands.includes(first)) return { kind: "command", name: first, args: rest };
+  return isWord(first) ? unknownCommand(first, names) : readAgent(argv, names, isTyped);
+}
+
+/** An empty argument is what a variable without a value leaves in a manifest, and nothing that somebody meant as a name. */
+function isWord(argument: string): boolean {
+  return argument !== "" && !argument.startsWith("-");
+}
+
+function unknownCommand(word: string, names: readonly string[]): Refused {
+  const meant = nearest(word, names);
+  return {
+    kind: "unknown command",
+    message: `unknown command ${goQuote(word)}`,
+    hint: meant === undefined ? "without a command there are only flags" : `did you mean ${meant}?`,
+  };
+}
+
+function readAgent(args: readonly string[], names: readonly string[], isTyped: () => boolean): CommandLine {
+  const parsed = parseAgentFlags(args);
+  if (parsed.kind === "help" || parsed.kind === "version") return parsed;
+  const words = wordsOf(parsed.kind === "flags" ? parsed.rest : args);
+  const name = words.find((word) => names.includes(word));
+  if (name !== undefined) return { kind: "misplaced", name, args: args.toSpliced(args.lastIndexOf(name), 1) };
+  if (parsed.kind === "error") return { kind: "wrong flag", message: parsed.message, hint: parsed.hint };
+  const misspelt = words.find((word) => nearest(word, names) !== undefined);
+  if (misspelt !== undefined && isTyped()) return unknownCommand(misspelt, names);
+  return {
+    kind: "agent",
+    flags: parsed,
+    ignored: ignoredBy(args, parsed, misspelt && nearest(misspelt, names)),
+  };
+}
+
+function wordsOf(args: readonly string[]): readonly string[] {
+  return unitsOf(agentFlags, args).flatMap(({ flag, texts }) => (flag === undefined ? texts : []));
+}
+
+/** A warning about what stands behind the flags, for the log; `-- ` alone hides nothing. */
+function ignoredBy(
+  args: readonly string[],
+  { rest, words, given }: AgentFlags,
+  meant: string | undefined,
+): string | undefined {
+  if (words.length === 0) return undefined;
+  const [end = ""] = rest;
+  const texts = unitsOf(agentFlags, words).map(({ flag, texts }) =>
+    flag === undefined ? goQuote(texts[0] ?? "") : texts.map(plain).join(" "),
+  );
+  const advice = [
+    ...(meant === undefined ? [] : [`Did you mean the command ${meant}? It goes first`]),
+    ...switchAdvice(args[args.length - rest.length - 1] ?? "", end, given),
+  ];
+  const why = `${goQuote(end)} ends the flags, as in the Go program`;
+  return [`ignored: ${texts.join(" ")}: ${why}`, ...advice].join(". ");
+}
+
+/** What to write for a switch with its value behind it, such as `--enable-ipv6 true`. */
+function switchAdvice(flag: string, value: string, given: ReadonlySet<string>): readonly string[] {
+  const name = flag.replace(/^--?/, "");
+  const isSwitch = given.has(name) && agentFlags[name as keyof typeof agentFlags].type.name === "bool";
+  const meant = boolType.parse(SWITCHES[value.toLowerCase()] ?? value);
+  return isSwitch && meant.ok ? [`Write --${name}=${meant.value}`] : [];
+}
+
+/** What people write for true and false that Go does not read. */
+const SWITCHES: Readonly<Record<string, string>> = { yes: "true", on: "true", no: "false", off: "false" };
+
+function plain(text: string): string {
+  return /^[\x21-\x7e]+$/.test(text) ? text : goQuote(text);
+}
