@@ -17,7 +17,7 @@ WORKDIR /src
 COPY scripts/image-compiler.sh scripts/
 RUN scripts/image-compiler.sh $TARGETARCH
 COPY package.json package-lock.json .npmrc ./
-# No package's script is needed: esbuild and netlink come with their binaries.
+# No package's script is needed: esbuild comes with its binary.
 RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY scripts/image-root.sh scripts/
 COPY --from=target-node /usr/local/bin/node /target/node

@@ -26,7 +26,7 @@ setup: ## install what build and tests need (Debian packages if root, npm packag
 build: setup ## write dist/ip-masq-agent.cjs
 	@node build.mjs
 
-all-build: setup ## the same with the addons of both platforms, linux-x64 and linux-arm64 (needs gcc for both; why no others: README, Image)
+all-build: setup ## the same with the addon for both platforms, linux-x64 and linux-arm64 (needs gcc for both; why no others: README, Image)
 	@PLATFORMS="linux-x64 linux-arm64" node build.mjs
 
 check: setup ## types, format, lint, dead exports

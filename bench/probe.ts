@@ -150,7 +150,7 @@ async function hearCommits(): Promise<Commits> {
     hear();
   };
   // What is heard keeps the process alive only as long as its stdin does.
-  await listenToCommits(TABLE, { commit, lost });
+  await listenToCommits(TABLE, { commit, missed: () => lost(new Error("commits were missed")), lost });
   const after = (moment: number, ms: number) =>
     new Promise<number>((resolve) => {
       if (newest > moment) return resolve(newest);

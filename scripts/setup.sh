@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# command=package; cc compiles netlink-filter.c
+# command=package; cc compiles netlink.c
 wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft=nftables ipset=ipset conntrack=conntrack
 python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git cc=gcc cc=libc6-dev
 promtool=prometheus prometheus=prometheus"

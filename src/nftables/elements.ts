@@ -19,10 +19,7 @@ import { headerOf } from "./messages.ts";
 import type { ChangeElements, Interval, SetKey } from "./operations.ts";
 import { OPEN_INTERVAL } from "./userdata.ts";
 
-/**
- * Of a message of elements, at most. A list is one attribute, whose length has 16 bits, so that 64 KB would be
- * possible; half of that is refused at nearly no more cost than its own size (see budget.ts).
- */
+/** Of a message of elements, at most. A list is one attribute, whose length has 16 bits: 64 KB would be possible, and no faster. */
 const MESSAGE_BYTES = 32_256;
 /** The headers of an element, of its key and of the key's value. */
 const ELEMENT_BYTES = 12;

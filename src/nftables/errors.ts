@@ -28,31 +28,18 @@ export class NftablesError extends Error {
   }
 }
 
-/** What each addon is for, and where one gets it. */
-const ADDONS = {
-  netlink: {
-    lacks: "no netlink sockets",
-    what: 'the native part of the npm package "netlink"',
-    remedy:
-      'It is prebuilt for glibc Linux on x64, arm64, arm and ia32; elsewhere "npm rebuild netlink" compiles it, ' +
-      "and a bundle needs it as a file beside itself",
-  },
-  "netlink-filter": {
-    lacks: "no events of nf_tables",
-    what: "the addon netlink-filter",
-    remedy: "The build compiles it if there is a C compiler, and a bundle needs it as a file beside itself",
-  },
-} as const;
-
-/** An addon can't be loaded, so nf_tables can't be reached, or not be listened to, from this process. */
+/** The addon can't be loaded, so nf_tables can't be reached from this process. */
 export class NetlinkUnavailable extends Error {
   override readonly name = "NetlinkUnavailable";
   readonly platform: string;
 
-  constructor(platform: string, cause: unknown, addon: keyof typeof ADDONS = "netlink") {
+  constructor(platform: string, cause: unknown) {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
-    const { lacks, what, remedy } = ADDONS[addon];
-    super(`${lacks} on ${platform}: ${what} can't be loaded (${reason}). ${remedy}`, { cause });
+    super(
+      `no netlink sockets on ${platform}: the addon netlink can't be loaded (${reason}). ` +
+        "The build compiles it if there is a C compiler, and a bundle needs it as a file beside itself",
+      { cause },
+    );
     this.platform = platform;
   }
 }

@@ -22,6 +22,8 @@ export interface Commit {
 
 export interface CommitEvents {
   readonly commit: (commit: Commit) => void;
+  /** Some commits were not heard: there were too many at once. */
+  readonly missed: () => void;
   /** The socket has failed and hears nothing more. */
   readonly lost: (error: unknown) => void;
 }
@@ -39,14 +41,14 @@ const GROUP = 7;
  * without CAP_NET_ADMIN.
  */
 export async function listenToCommits(table: TableName, events: CommitEvents): Promise<Listening> {
-  const open = await loadEvents();
+  const open = loadEvents();
   const read = createCommitReader();
   return open(commitFilter(table), GROUP, {
     message: (bytes) => {
       const commit = read(bytes);
       if (commit !== undefined) events.commit(commit);
     },
-    lost: events.lost,
+    lost: (error) => (error.code === "ENOBUFS" ? events.missed() : events.lost(error)),
   });
 }
 

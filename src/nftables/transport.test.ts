@@ -10,6 +10,7 @@ import {
   written,
 } from "./attributes.ts";
 import { NFNL, NFT_MSG, NFTA, NLM_F, NLMSG } from "./constants.ts";
+import { kernelFailure } from "./errors.ts";
 import type { Operation } from "./operations.ts";
 import { generation, tables } from "./query.ts";
 import { createNftables } from "./transport.ts";
@@ -23,6 +24,7 @@ const OPERATIONS: readonly Operation[] = [
 const ENOENT = -2;
 const EPERM = -1;
 const ENOBUFS = -105;
+const OVERFLOW = kernelFailure(ENOBUFS, "receiving");
 
 /** What a kernel does with the messages of one request. */
 type Behaviour = (messages: readonly Message[], events: SocketEvents) => void;
@@ -35,13 +37,11 @@ function kernel(...behaviours: readonly Behaviour[]) {
     return {
       sendBufferBytes: 212_992,
       receiveBufferBytes: 212_992,
-      send: (bytes, done) => {
+      send: (bytes) => {
         const messages = parseMessages(bytes);
         const act = behaviours[seen.sent.push(messages) - 1];
-        queueMicrotask(() => {
-          done(0);
-          act?.(messages, events);
-        });
+        queueMicrotask(() => act?.(messages, events));
+        return 0;
       },
       hold: (held) => {
         seen.held = held;
@@ -95,12 +95,12 @@ const list =
     events.message(answer(sequence, NFNL.SUBSYS_NFTABLES << 8, { flags }));
     events.message(answer(sequence, NLMSG.DONE));
   };
-const lose: Behaviour = (_, events) => events.lost(new Error("poll"));
+const lose: Behaviour = (_, events) => events.lost(OVERFLOW);
 const silence: Behaviour = () => {};
 
 test("a batch is done when its last operation is acknowledged", async () => {
   const { nft, seen } = kernel(ack);
-  expect(nft.maxBatchBytes).toBe(212_960);
+  expect(nft.maxBatchBytes).toBe(212_920);
   await nft.batch(OPERATIONS);
   const flags = seen.sent[0]?.map((message) => message.flags & NLM_F.ACK);
   expect(flags).toEqual([0, 0, 0, NLM_F.ACK, 0]);
@@ -140,7 +140,7 @@ test("a batch whose refusals would overflow the buffer is not sent", async () =>
   const { nft, seen } = kernel(ack);
   const big = Array<Operation>(170).fill({ op: "add table", ...t });
   await expect(nft.batch(big)).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[NftablesError: nf_tables transaction: EMSGSIZE: it counts 217600 bytes, and the socket's buffers allow 212960: split it]`,
+    `[NftablesError: nf_tables transaction: EMSGSIZE: it counts 217600 bytes, and 212920 are allowed: split it]`,
   );
   expect(seen.sent).toEqual([]);
   await nft.batch(big.slice(0, 166));
@@ -150,7 +150,7 @@ test("what the system call refuses is an error of the batch", async () => {
   const open: OpenSocket = () => ({
     sendBufferBytes: 1e6,
     receiveBufferBytes: 1e6,
-    send: (_, done) => queueMicrotask(() => done(ENOBUFS)),
+    send: () => ENOBUFS,
     hold: () => {},
     close: () => {},
   });
@@ -197,14 +197,14 @@ test("the generation", async () => {
 
 test("an answer that is lost is an error of the batch", async () => {
   const { nft } = kernel(lose, ack);
-  await expect(nft.batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOBUFS", cause: new Error("poll") });
+  await expect(nft.batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOBUFS", cause: OVERFLOW });
   await nft.batch(OPERATIONS);
 });
 
 test("a refusal that came before something was lost is what is told", async () => {
   const { nft } = kernel((messages, events) => {
     events.message(answer(messages[1]?.sequence ?? 0, NLMSG.ERROR, { errno: ENOENT }));
-    events.lost(new Error("poll"));
+    events.lost(OVERFLOW);
   });
   await expect(nft.batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOENT", operation: OPERATIONS[0] });
 });

@@ -40,7 +40,7 @@ const LIST_ATTEMPTS = 10;
 
 /** Opens a socket. Throws `NetlinkUnavailable` without the addon, `NftablesError` if the kernel has no netfilter. */
 export async function openNftables(options: Options = {}): Promise<Nftables> {
-  return createNftables(await loadNetlink(options.bufferBytes ?? BUFFER_BYTES), options);
+  return createNftables(loadNetlink(options.bufferBytes ?? BUFFER_BYTES), options);
 }
 
 /** The same over sockets from elsewhere. */
@@ -80,7 +80,7 @@ async function apply(
 }
 
 function tooBig(budget: number, maxBatchBytes: number): NftablesError {
-  const why = `it counts ${budget} bytes, and the socket's buffers allow ${maxBatchBytes}: split it`;
+  const why = `it counts ${budget} bytes, and ${maxBatchBytes} are allowed: split it`;
   return new NftablesError({ code: "EMSGSIZE", what: TRANSACTION, why });
 }
 

@@ -93,6 +93,7 @@ async function hearEvents(
           commit(one);
           if (isStorm()) resolve(STORM);
         },
+        missed,
         lost: resolve,
       };
       stop = () => resolve(signal.reason);

@@ -142,9 +142,9 @@ able.each(AGENTS)(
     expect(rules).toMatch(/fe80::\/10|IP-MASQ-AGENT-6/);
     expect(rules.match(/masquerade/gi)?.length).toBeGreaterThanOrEqual(2);
     const log = section(`${args}: log`).text;
-    // Neither addon is missing, and nothing fails.
+    // The addon is not missing, and nothing fails.
     expect(log).not.toMatch(/^[EW]\d{4}/m);
-    // Only the addon of our own hears of a commit and who made it; the next resync is a minute away.
+    // Only the addon hears of a commit and who made it; the next resync is a minute away.
     if (spoil !== undefined) expect(log).toMatch(/IPv6: healed: .*, changed by nft \(host pid \d+\)/);
     expect(section(`${args}: left`).text).not.toMatch(/masq-agent/i);
   },

@@ -53,18 +53,8 @@ const { dlopen } = process;
 const atMost = (size) => Math.min(size, 106_496);
 process.dlopen = (module, ...rest) => {
   dlopen.call(process, module, ...rest);
-  const { NativeNetlink } = module.exports;
-  module.exports = {
-    ...module.exports,
-    NativeNetlink: class extends NativeNetlink {
-      setSendBufferSize(size) {
-        return super.setSendBufferSize(atMost(size));
-      }
-      setRecvBufferSize(size) {
-        return super.setRecvBufferSize(atMost(size));
-      }
-    },
-  };
+  const { open } = module.exports;
+  module.exports.open = (protocol, bytes, ...rest) => open(protocol, atMost(bytes), ...rest);
 };
 `;
 
