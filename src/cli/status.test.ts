@@ -38,9 +38,17 @@ const WELL = statusAfter(initialStatus("v1", { name: "iptables", why: "--backend
   drift: 3,
   applied: 2,
   errors: [],
-  config: { source: "/etc/config/ip-masq-agent", hash: "abcdef", valid: true, problems: [], isNew: true },
+  backend: { name: "iptables", why: "--backend" },
+  config: {
+    source: "/etc/config/ip-masq-agent",
+    hash: "abcdef",
+    state: "accepted",
+    problems: [],
+    isNew: true,
+  },
+  current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
   failures: [],
-  families: [],
+  families: ["IPv4", "IPv6"].map((family) => ({ family, inForce: true, cidrs: 5, intervals: 5 })),
   rules: ["IPv4", "IPv6"].map((label) => ({ label, inForce: true, cidrs: 5, changed: label === "IPv4" })),
   healed: [{ kind: "missing", process: "iptables-restore", count: 2 }],
 });
@@ -51,8 +59,9 @@ test("an agent that is well", async () => {
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
-    config     /etc/config/ip-masq-agent: accepted at 2026-01-01T00:00:01.000Z
-    hash       abcdef
+    config     /etc/config/ip-masq-agent
+    in force   abcdef (IPv4, IPv6)
+    read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
     rules      IPv4: 5 CIDRs, in force, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, in force
     last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
@@ -67,7 +76,9 @@ test("one that is not, with something that a terminal must not see", async () =>
     ...pass,
     at: START + 2_000,
     errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
-    config: { source: "/c", hash: "ab", valid: false, problems: ["/c:1:1: bad"], isNew: true },
+    backend: WELL.backend,
+    config: { source: "/c", hash: "ab", state: "refused", problems: ["/c:1:1: bad"], isNew: true },
+    current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
     failures: ["tool", "config"],
     families: [],
     rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
@@ -78,14 +89,64 @@ test("one that is not, with something that a terminal must not see", async () =>
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
-    config     /c: not accepted at 2026-01-01T00:00:02.000Z
-    hash       ab
+    config     /c
+    in force   nothing
+    read last  ab (refused) at 2026-01-01T00:00:02.000Z
     rules      IPv4: 5 CIDRs, not in force, changed at 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
     healed     2 (iptables-restore 2)
     problem    /c:1:1: bad
     problem    error programming chain: exit status 4
     problem    bad?[2J
+    "
+  `);
+});
+
+test("rules that the last pass has not looked at are not told as in force", async () => {
+  const { at: _, ...pass } = WELL.lastPass as NonNullable<Status["lastPass"]>;
+  const unseen = statusAfter(WELL, {
+    ...pass,
+    at: START + 2_000,
+    errors: ["/c: away"],
+    backend: WELL.backend,
+    config: { source: "/c", hash: null, state: "unreadable", problems: ["/c: away"], isNew: false },
+    current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
+    failures: ["source"],
+    families: [],
+    rules: [],
+    healed: [],
+  });
+  const { code, out } = await ask(answering(unseen));
+  expect(code).toBe(1);
+  expect(out).toMatchInlineSnapshot(`
+    "agent      v1, since 2026-01-01T00:00:00.000Z
+    backend    iptables (--backend)
+    config     /c
+    in force   nothing
+    read last  nothing (unreadable) at 2026-01-01T00:00:01.000Z
+    rules      IPv4: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z, changed at 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
+    last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
+    healed     2 (iptables-restore 2)
+    problem    /c: away
+    "
+  `);
+});
+
+test("an agent of an older version is understood", async () => {
+  const { state: _, inForce: __, ...config } = WELL.config;
+  const rules = { IPv4: { inForce: true, cidrs: 5, lastChangeAt: null } };
+  const { code, out } = await ask(answering({ ...WELL, config, rules }));
+  expect(code).toBe(0);
+  expect(out).toMatchInlineSnapshot(`
+    "agent      v1, since 2026-01-01T00:00:00.000Z
+    backend    iptables (--backend)
+    config     /etc/config/ip-masq-agent
+    read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
+    rules      IPv4: 5 CIDRs, in force
+    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
+    healed     2 (iptables-restore 2)
     "
   `);
 });
