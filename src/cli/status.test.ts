@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { say } from "../../test/support/io.ts";
+import type { SeenAgent } from "../agent/doctor-processes.ts";
 import { initialStatus, type Status, statusAfter } from "../observe/status.ts";
 import { statusCommand } from "./status.ts";
 
@@ -199,6 +200,25 @@ test("no answer ends after some seconds", async () => {
   const { code, err } = await ask(() => {});
   expect(code).toBe(1);
   expect(err).toBe("ip-masq-agent status: http://ADDRESS/status: no answer within 5 s\n");
+});
+
+test("an agent that serves nothing, and one that is not there, cannot be asked", async () => {
+  const go = { pid: 7, args: [], isOurs: false };
+  const ours = { pid: 8, args: ["--masq-chain=A", "--http-address="], isOurs: true };
+  const said = async (agents: readonly SeenAgent[], ...args: string[]) => {
+    const { code, out, err } = await say(statusCommand, args, { agents });
+    expect([code, out]).toEqual([1, ""]);
+    return err.trimEnd().split("\n").at(-1);
+  };
+  expect(await said([go])).toMatchInlineSnapshot(
+    `"ip-masq-agent status: the Go program with pid 7 cannot be asked: its --http-address is empty, so nothing is served"`,
+  );
+  expect(await said([go, ours])).toMatchInlineSnapshot(
+    `"ip-masq-agent status: the agent with pid 8 cannot be asked: its --http-address is empty, so nothing is served"`,
+  );
+  expect(await said([ours], "--masq-chain=B")).toMatchInlineSnapshot(
+    `"ip-masq-agent status: no agent with --masq-chain=B is seen: give its --http-address"`,
+  );
 });
 
 test("a bad address is a usage error", async () => {
