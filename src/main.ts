@@ -6,6 +6,7 @@
  */
 import { constants } from "node:os";
 import { isatty } from "node:tty";
+import { EXIT_GRACE_MS } from "./agent/grace.ts";
 import { keepHeapSmall } from "./agent/heap.ts";
 import type { CommandLine } from "./cli/command-line.ts";
 import { COMMANDS, runNamed } from "./cli/commands.ts";
@@ -30,9 +31,6 @@ const IGNORED: readonly NodeJS.Signals[] = [
   "SIGXCPU",
   "SIGXFSZ",
 ];
-
-/** How long a tool that is being ended may keep the agent from exiting. */
-const EXIT_GRACE_MS = 3_000;
 
 const controller = new AbortController();
 let exitCode: number | undefined;

@@ -13,6 +13,19 @@ import { CommandError } from "./exec.ts";
 export interface Look extends Plan {
   /** The generations of nf_tables' ruleset in which what differs has come about, where that can be told. */
   readonly span?: Span;
+  /**
+   * Whether others have committed in the midst of it: then what was seen may not hold any more. Of a look after a write also
+   * false, if nobody else has, so that what still differs is not their doing. Absent where it cannot be told.
+   */
+  readonly disturbed?: boolean;
+}
+
+/** A look that found nothing to do. */
+export const IN_SYNC: Look = { drift: [], steps: [] };
+
+/** Whether a look has seen that everything is as it should be. */
+export function isInForce({ steps, disturbed }: Look): boolean {
+  return steps.length === 0 && disturbed !== true;
 }
 
 export interface Driver {
@@ -29,8 +42,13 @@ export interface Driver {
   readonly look: (group: readonly Ruleset[], thorough: boolean) => Promise<Look>;
   /** Whether it has been seen that everything is in force as of this generation of nf_tables' ruleset, or that does not matter. */
   readonly knows: (generation: number) => boolean;
-  /** Carries out a plan for a group, step by step. Throws a failure, and leaves the rest undone. */
-  readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<void>;
+  /** Takes note that the commit of this generation is over: what is looked at from now on shows it. */
+  readonly heard: (generation: number) => void;
+  /**
+   * Carries out a plan for a group, step by step, and looks again: what is seen after a write decides. Throws a failure,
+   * and leaves the rest undone.
+   */
+  readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<Look>;
   /** What our rules have counted, where that can be asked without a child process. */
   readonly counters?: () => Promise<readonly VerdictCount[]>;
   /** Removes all that is ours, in every family; says what was there. */
@@ -46,12 +64,17 @@ export class Refusal extends Error {
   override readonly name = "Refusal";
 }
 
+/** What was written does not show, and nobody else can be the reason: a tool or the kernel says what is not so. */
+export class Contradiction extends Error {
+  override readonly name = "Contradiction";
+}
+
 /** What kinds of failure are told apart. */
 export type FailureReason = "config" | "source" | "tool" | "nftables" | "netlink" | "refused";
 
 /** The kind of a failure that `isFailure` knows. */
 export function reasonOf(error: Error): FailureReason {
-  if (error instanceof CommandError) return "tool";
+  if (error instanceof CommandError || error instanceof Contradiction) return "tool";
   if (error instanceof NftablesError) return "nftables";
   return error instanceof Refusal ? "refused" : "netlink";
 }
@@ -62,6 +85,7 @@ export function isFailure(error: unknown): error is Error {
     error instanceof CommandError ||
     error instanceof NftablesError ||
     error instanceof NetlinkUnavailable ||
-    error instanceof Refusal
+    error instanceof Refusal ||
+    error instanceof Contradiction
   );
 }

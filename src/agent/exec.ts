@@ -61,6 +61,20 @@ export async function run(script: Script, signal: AbortSignal): Promise<Answer> 
   throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges });
 }
 
+/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
+export async function runUntilNo(
+  scripts: readonly Script[],
+  run: (script: Script) => Promise<Answer>,
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const script of scripts) {
+    const answer = await run(script);
+    answers.push(answer);
+    if (answer.exitCode !== 0) break;
+  }
+  return answers;
+}
+
 function execute(script: Script, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
@@ -72,11 +86,13 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
     const end = endingOf(child, script.deadlineMs, signal);
     child.on("error", (cause: NodeJS.ErrnoException) => {
       end.clear();
+      forget(child);
       const code = cause.code ?? "";
       reject(new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause }));
     });
     child.on("close", (exitCode, killedBy) => {
       end.clear();
+      forget(child);
       if (exitCode !== null) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
       // An agent that is told to end has no failure to report.
       if (signal.aborted) return reject(signal.reason);
@@ -91,9 +107,15 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
   });
 }
 
+/** Tools that run. None outlives the agent: a process group of its own would. */
+const running = new Set<ChildProcess>();
+
 function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
   try {
-    return spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+    const child = spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+    if (running.size === 0) process.once("exit", killRunning);
+    running.add(child);
+    return child;
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause });
@@ -137,6 +159,15 @@ function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) 
       signal.removeEventListener("abort", onAbort);
     },
   };
+}
+
+function forget(child: ChildProcess): void {
+  running.delete(child);
+  if (running.size === 0) process.off("exit", killRunning);
+}
+
+function killRunning(): void {
+  for (const child of running) killGroup(child, "SIGKILL");
 }
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {

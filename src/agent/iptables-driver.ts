@@ -1,17 +1,19 @@
 /** The iptables backend at work: tools are run, one family after the other. */
 import type { Answer, Backend, Capabilities, Observed, Script, Tools } from "../backend/backend.ts";
-import { FAMILIES, type Family } from "../core/cidr.ts";
+import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import type { Span } from "../source/witness.ts";
-import { type Driver, type Look, Refusal } from "./driver.ts";
-import { CommandError } from "./exec.ts";
-import { legacyTables } from "./legacy.ts";
+import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
+import { CommandError, runUntilNo } from "./exec.ts";
+import { removeAll, removeStaleSet } from "./iptables-removal.ts";
 import type { Sight, Sighting } from "./nat-sight.ts";
 
 /** What the driver needs of the world. */
 export interface ToolWorld {
   readonly run: (script: Script) => Promise<Answer>;
+  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
+  readonly finish?: (script: Script) => Promise<Answer>;
   readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
   readonly log: Logger;
   /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
@@ -20,24 +22,35 @@ export interface ToolWorld {
   readonly claim?: (span: Span) => void;
 }
 
-/** What a family was last found to hold, or was brought to. */
+/** What a family was last found to hold. */
 interface InForce {
   readonly ruleset: Ruleset;
-  /** As the tools listed them; undefined if they were not asked since. */
+  /** As the tools listed them. */
   readonly rules: Observed["rules"];
   /** How it looked then; absent where that cannot be seen. */
   readonly sighting?: Sighting;
+  /** Whether all commits up to that generation were over when it was looked at. */
+  readonly isSettled?: boolean;
 }
 
-const IN_SYNC: Look = { drift: [], steps: [] };
+/** The tool that commits to no ruleset of nf_tables. */
+const IPSET = "ipset";
+
+/** How often it is looked with the tools at most, while what is seen changes or they say what is not so. */
+const ATTEMPTS = 3;
 
 /** A driver for an agent whose chain has this name. */
 export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
+  const { run, sight, finish = run } = world;
   const known = new Map<Family, Capabilities>();
   /** Families whose set may be there although the list is short by now. */
   const withSet = new Set<Family>();
   let ipset: boolean | undefined;
+  /** The families that are to be in force, and those that were seen to be. */
+  let wanted: readonly Family[] = [];
   const inForce = new Map<Family, InForce>();
+  /** All commits up to this generation are over. */
+  let over = -1;
 
   const capabilitiesOf = async (ruleset: Ruleset): Promise<Capabilities> => {
     const { family } = ruleset;
@@ -49,38 +62,65 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     return { ...found, ipset };
   };
 
-  const observe = async (ruleset: Ruleset, capabilities: Capabilities): Promise<Observed> => {
-    const answers = await runUntilNo(backend.inspect(ruleset, capabilities), world.run);
-    return observeSet(ruleset, backend.parse(ruleset, capabilities, answers));
+  /** A family's rules can be seen where the tools are of the nf_tables variant. */
+  const sightOf = (family: Family) => (known.get(family)?.variant === "nf_tables" ? sight : undefined);
+
+  const see = async ({ family }: Ruleset, expected?: string): Promise<Sighting | undefined> =>
+    sightOf(family)?.see(family, expected);
+
+  /**
+   * Whether our jump stands. What is seen over netlink counts for more than what `-C` says, and where it cannot be seen, or
+   * they disagree, a listing decides: some versions of the tool do not find the rule, and two jumps are never taken back.
+   */
+  const jumpStands = async (ruleset: Ruleset, isFound: boolean, seen: Sighting["jump"] | undefined) => {
+    if (seen === "ours" || (isFound && seen !== "none")) return true;
+    if (!isFound && seen === "none") return false;
+    const capabilities = await capabilitiesOf(ruleset);
+    if (!capabilities.check) return isFound;
+    const listing = await finish(backend.inspectLeftovers(ruleset.family, capabilities));
+    return backend.countJumps(chain, listing) > 0;
+  };
+
+  /** What the tools list, and the jump as far as it can be seen. */
+  const observe = async (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
+    const answers = await runUntilNo(backend.inspect(ruleset, capabilities), run);
+    const observed = backend.parse(ruleset, capabilities, answers);
+    // A chain that does not exist, by the only word there is, has no jump to it.
+    const isAsked = observed.rules !== undefined || seen !== undefined;
+    const jump = isAsked && (await jumpStands(ruleset, observed.jump, seen?.jump));
+    return observeSet(ruleset, { ...observed, jump });
   };
 
   const observeSet = async (ruleset: Ruleset, observed: Observed): Promise<Observed> => {
     if (ipset !== true || !withSet.has(ruleset.family)) return observed;
-    const set = backend.parseSet(await world.run(backend.inspectSet(ruleset)));
+    const set = backend.parseSet(await run(backend.inspectSet(ruleset)));
     // Once it is gone and not wanted, there is nothing more to look for.
     if (set === undefined && !backend.wantsSet(ruleset)) withSet.delete(ruleset.family);
     return { ...observed, set };
   };
 
-  /** A family's rules can be seen where the tools are of the nf_tables variant. */
-  const sightOf = (family: Family) => (known.get(family)?.variant === "nf_tables" ? world.sight : undefined);
-
-  const see = async ({ family }: Ruleset, expected?: string): Promise<Sighting | undefined> =>
-    sightOf(family)?.see(family, expected);
-
-  /** The tools' word on a ruleset; if it is in force, what was seen of it is remembered. */
+  /** The tools' word on a ruleset, as long as what is seen bears it out; if it is in force, both are remembered. */
   const ask = async (ruleset: Ruleset, sighting: Sighting | undefined): Promise<Look> => {
     const capabilities = await capabilitiesOf(ruleset);
-    const observed = await observe(ruleset, capabilities);
-    const plan = backend.plan(ruleset, capabilities, observed);
-    if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
-    // What the tools looked at is what was seen, if that still looks the same.
-    const after = sighting === undefined ? undefined : await see(ruleset, sighting.image);
-    // And a tool that says yes to everything is not believed.
-    const isTrue = after?.rules === observed.rules?.length && after?.jump === observed.jump;
-    const seen = isTrue && after?.image === sighting?.image ? after : undefined;
-    inForce.set(ruleset.family, { ruleset, rules: observed.rules, ...(seen && { sighting: seen }) });
-    return plan;
+    let before = sighting;
+    for (let attempt = 1; ; attempt++) {
+      const observed = await observe(ruleset, capabilities, before);
+      const newest = over;
+      const after = before === undefined ? undefined : await see(ruleset, before.image);
+      const isStill = after?.image === before?.image;
+      const isTrue = after === undefined || after.rules === (observed.rules?.length ?? 0);
+      if ((isStill && isTrue) || attempt === ATTEMPTS) {
+        // A tool that lists rules which are not there is not believed: they are written again.
+        const rules = isTrue ? observed.rules : observed.rules && [];
+        const plan = backend.plan(ruleset, capabilities, { ...observed, rules });
+        if (!isStill) return { ...plan, disturbed: true };
+        if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
+        const seen = after && { sighting: after, isSettled: after.generation <= newest };
+        inForce.set(ruleset.family, { ruleset, rules, ...seen });
+        return plan;
+      }
+      before = after ?? (await see(ruleset));
+    }
   };
 
   /** Looks with the tools, and says in which generations came about what differs. */
@@ -94,27 +134,41 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     return isSeen ? { ...sure, span: { from: old.generation, to: sighting.generation } } : sure;
   };
 
+  /** Runs a step, and says whether it has committed; of a check that says no, it is doubted first. */
+  const carryOut = async ({ otherwise, ...script }: Script, ruleset: Ruleset): Promise<boolean> => {
+    if (otherwise === undefined) return (await finish(script)).exitCode === 0 && script.file !== IPSET;
+    const { exitCode } = await finish({ ...script, accept: [1] });
+    if (await jumpStands(ruleset, exitCode === 0, (await see(ruleset))?.jump)) return false;
+    return (await finish(otherwise)).exitCode === 0;
+  };
+
   return {
     name: "iptables",
-    groups: (rulesets) => rulesets.map((ruleset) => [ruleset]),
+    groups: (rulesets) => {
+      wanted = rulesets.map(({ family }) => family);
+      return rulesets.map((ruleset) => [ruleset]);
+    },
     place: () => `chain ${chain}`,
     async look([ruleset], thorough): Promise<Look> {
       if (ruleset === undefined) return IN_SYNC;
-      const before = inForce.get(ruleset.family);
+      const { family } = ruleset;
+      const before = inForce.get(family);
       if (before?.ruleset !== ruleset) {
         await capabilitiesOf(ruleset);
         return ask(ruleset, await see(ruleset));
       }
-      const isSeeable = sightOf(ruleset.family) !== undefined;
+      const isSeeable = sightOf(family) !== undefined;
       // As long as the generation stands still, nothing else is asked.
-      const isNewest = isSeeable && before.sighting?.generation === (await world.sight?.generation());
+      const isNewest =
+        isSeeable && before.isSettled && before.sighting?.generation === (await sight?.generation());
+      const newest = over;
       const sighting = isNewest ? before.sighting : await see(ruleset, before.sighting?.image);
       // Without netlink only a thorough look is worth the tools.
       if (sighting === undefined && !isSeeable && !thorough) return IN_SYNC;
       if (sighting === undefined || sighting.image !== before.sighting?.image)
         return lookAgain(before, sighting);
-      inForce.set(ruleset.family, { ...before, sighting });
-      if (!thorough || !withSet.has(ruleset.family)) return IN_SYNC;
+      inForce.set(family, { ...before, sighting, isSettled: sighting.generation <= newest });
+      if (!thorough || !withSet.has(family)) return IN_SYNC;
       // Nothing tells of changes of a set, so it is looked at.
       const capabilities = await capabilitiesOf(ruleset);
       return backend.plan(
@@ -124,22 +178,32 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       );
     },
     knows: (generation) =>
-      [...inForce].every(
-        ([family, { sighting }]) =>
-          sightOf(family) === undefined || (sighting?.generation ?? -1) >= generation,
-      ),
-    async apply({ steps, refusal }, [ruleset]) {
+      wanted.every((family) => {
+        if (known.get(family)?.variant === "legacy") return true;
+        const { sighting, isSettled } = inForce.get(family) ?? {};
+        return sighting !== undefined && sighting.generation >= generation + (isSettled === true ? 0 : 1);
+      }),
+    heard(generation) {
+      over = Math.max(over, generation);
+    },
+    async apply({ steps, refusal }, [ruleset]): Promise<Look> {
       if (refusal !== undefined) throw new Refusal(refusal);
-      if (ruleset === undefined || steps.length === 0) return;
+      if (ruleset === undefined || steps.length === 0) return IN_SYNC;
       inForce.delete(ruleset.family);
       const from = await sightOf(ruleset.family)?.generation();
-      for (const step of steps) if ("file" in step) await world.run(step);
-      inForce.set(ruleset.family, { ruleset, rules: undefined });
+      let commits = 0;
+      for (const step of steps) if ("file" in step && (await carryOut(step, ruleset))) commits++;
       const sighting = await see(ruleset);
-      if (from === undefined || sighting === undefined) return;
-      // Each step commits once at most: if there were no more, they were ours.
-      if (sighting.generation - from <= steps.length) world.claim?.({ from, to: sighting.generation });
-      await ask(ruleset, sighting);
+      if (from === undefined || sighting === undefined) return ask(ruleset, sighting);
+      const to = sighting.generation;
+      const isAlone = to - from <= commits;
+      if (isAlone) {
+        world.claim?.({ from, to });
+        over = Math.max(over, to);
+      }
+      const left = await ask(ruleset, sighting);
+      if (left.steps.length === 0) return left;
+      return { ...left, disturbed: !isAlone || to !== (await sight?.generation()) };
     },
     async counters() {
       const counts = [];
@@ -152,7 +216,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
         if (!withSet.has(family)) await removeStaleSet(backend, { chain, family }, world);
       }
     },
-    close: () => world.sight?.close(),
+    close: () => sight?.close(),
   };
 }
 
@@ -187,85 +251,5 @@ async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
     if (!(error instanceof CommandError)) throw error;
     log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
     return false;
-  }
-}
-
-/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
-export async function runUntilNo(scripts: readonly Script[], run: ToolWorld["run"]): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  for (const script of scripts) {
-    const answer = await run(script);
-    answers.push(answer);
-    if (answer.exitCode !== 0) break;
-  }
-  return answers;
-}
-
-/** A family whose legacy table does not exist has nothing of ours; nor, as far as we can see, one without tools. */
-async function removeAll(backend: Backend, chain: string, world: ToolWorld): Promise<string[]> {
-  const removed: string[] = [];
-  for (const family of FAMILIES) {
-    const scripts = await removal(backend, { chain, family }, world);
-    for (const script of scripts) await world.run(script);
-    if (scripts.length > 0) removed.push(`${family}: chain ${chain} (${backend.tools(family).command})`);
-  }
-  return removed;
-}
-
-async function removal(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
-  { probe, run, log }: ToolWorld,
-): Promise<readonly Script[]> {
-  const { chain, family } = target;
-  try {
-    const capabilities = await probe(backend.tools(family), run);
-    if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
-    const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
-    const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
-    const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
-    const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
-    return backend.remove(
-      target,
-      capabilities,
-      { ...observed, set: await leftSet(backend, target, run) },
-      jumps,
-    );
-  } catch (error) {
-    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
-    const { command } = backend.tools(family);
-    log
-      .with({ family, backend: "iptables" })
-      .warning(
-        `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
-      );
-    return [];
-  }
-}
-
-/** A set that an agent with a longer list, or a lower threshold, has left. */
-async function removeStaleSet(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
-  { run, log }: ToolWorld,
-): Promise<void> {
-  if ((await leftSet(backend, target, run)) === undefined) return;
-  for (const script of backend.discardSet(target)) await run(script);
-  log
-    .with({ family: target.family, backend: "iptables" })
-    .info(`${target.family}: removed the set of a list that is short by now`);
-}
-
-/** Without the tool, there is no set that could be removed. */
-async function leftSet(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
-  run: ToolWorld["run"],
-): Promise<readonly string[] | undefined> {
-  try {
-    return backend.parseSet(await run(backend.inspectSet(target)));
-  } catch (error) {
-    if (error instanceof CommandError) return undefined;
-    throw error;
   }
 }

@@ -43,7 +43,9 @@ function setUp(version?: string) {
             generation: kernel.generation,
             image: own(),
             rules: rules().length,
-            jump: (node.IPv4.chains.get("POSTROUTING") ?? []).some((rule) => rule.includes(CHAIN)),
+            jump: (node.IPv4.chains.get("POSTROUTING") ?? []).some((rule) => rule.includes(CHAIN))
+              ? ("ours" as const)
+              : ("none" as const),
           };
     },
     count: async () => [],
@@ -54,14 +56,15 @@ function setUp(version?: string) {
   const driver = iptablesDriver(iptablesBackend("path", 3), CHAIN, world);
   const pass = async (wanted = ruleset, thorough = false) => {
     node.taken();
+    driver.groups([wanted]);
     const plan = await driver.look([wanted], thorough);
-    await driver.apply(plan, [wanted]);
-    return { plan, calls: node.taken() };
+    const left = await driver.apply(plan, [wanted]);
+    return { plan, left, calls: node.taken() };
   };
-  /** What somebody else does. */
+  /** What somebody else does, of which the agent hears. */
   const foreign = (change: () => void) => {
     change();
-    kernel.generation++;
+    driver.heard(++kernel.generation);
   };
   return { node, ipset, kernel, driver, pass, foreign, claims, rules };
 }
@@ -116,8 +119,24 @@ describe("a ruleset in force", () => {
     await pass();
     expect(claims).toEqual([]);
     node.interfere = real;
+    driver.heard(kernel.generation);
     expect((await pass()).plan.steps).toEqual([]);
     expect(driver.knows(kernel.generation)).toBe(true);
+  });
+
+  test("as of a commit that is not over is looked at again once it is", async () => {
+    const { pass, kernel, driver, rules } = setUp();
+    await pass();
+    // The kernel counts the generation up before the commit shows.
+    kernel.generation++;
+    await pass();
+    expect(driver.knows(kernel.generation)).toBe(false);
+    rules().shift();
+    driver.heard(kernel.generation);
+    expect((await pass()).plan.drift).toHaveLength(1);
+    driver.heard(kernel.generation);
+    expect(driver.knows(kernel.generation)).toBe(true);
+    expect(rules()).toHaveLength(3);
   });
 });
 
@@ -151,16 +170,77 @@ test("nothing tells of a set's changes: a thorough look asks for the set, and fo
   expect((await pass(long, true)).plan.steps).toEqual([]);
 });
 
-test("a tool that says yes to everything is not believed: what was seen tells otherwise", async () => {
-  const { node, pass, foreign, driver, kernel } = setUp();
-  await pass();
-  const real = node.interfere;
-  foreign(() => node.IPv4.chains.set("POSTROUTING", []));
-  node.interfere = (script) =>
-    script.args.includes("-C") ? { exitCode: 0, stdout: "nonsense", stderr: "" } : real(script);
-  await pass();
-  expect(driver.knows(kernel.generation)).toBe(false);
-  node.interfere = real;
-  expect((await pass()).plan.drift).toMatchObject([{ kind: "missing" }]);
-  expect(driver.knows(kernel.generation)).toBe(true);
+describe("a tool that is wrong", () => {
+  const NO = { exitCode: 1, stdout: "", stderr: "no" };
+  const YES = { exitCode: 0, stdout: "nonsense", stderr: "" };
+  const postrouting = (node: ReturnType<typeof createNode>) => node.IPv4.chains.get("POSTROUTING") ?? [];
+
+  test.each([
+    ["-C that always says no", "-C", NO],
+    ["-C that always says yes", "-C", YES],
+    ["-N that always says that the chain exists", "-N", NO],
+    ["a listing of POSTROUTING that shows nothing", "-S POSTROUTING", YES],
+  ] as const)("%s: the jump is made once, and again only when it is gone", async (_name, which, answer) => {
+    const { node, pass, foreign, driver, kernel } = setUp();
+    if (which === "-N") node.IPv4.chains.set(CHAIN, []);
+    const real = node.interfere;
+    node.interfere = (script) => (script.args.join(" ").includes(which) ? answer : real(script));
+    for (let i = 0; i < 5; i++) {
+      await pass();
+      expect(postrouting(node)).toHaveLength(1);
+      foreign(() => {});
+    }
+    foreign(() => node.IPv4.chains.set("POSTROUTING", []));
+    const { plan, left } = await pass();
+    expect(plan.drift).toMatchObject([{ kind: "missing" }]);
+    expect(left.steps).toEqual([]);
+    expect(postrouting(node)).toHaveLength(1);
+    expect(driver.knows(kernel.generation)).toBe(true);
+  });
+
+  test("-C that says no where nothing can be seen: the listing counts", async () => {
+    for (const version of ["v1.8.9 (legacy)", undefined]) {
+      const { node, pass, kernel } = setUp(version);
+      kernel.blind = true;
+      node.interfere = ({ args }) => (args.includes("-C") ? NO : undefined);
+      for (let i = 0; i < 5; i++) await pass(ruleset, true);
+      expect(postrouting(node)).toHaveLength(1);
+      expect((await pass(ruleset, true)).plan.steps).toEqual([]);
+    }
+  });
+
+  test("a listing of the chain that lacks what is seen, or has more, is not believed", async () => {
+    const { node, pass, foreign, rules, driver, kernel } = setUp();
+    await pass();
+    const real = node.interfere;
+    const good = rules().map((rule) => `-A ${CHAIN} ${rule}`);
+    foreign(() => rules().splice(1, 1));
+    node.interfere = (script) =>
+      script.args.includes("-S") ? { ...YES, stdout: [`-N ${CHAIN}`, ...good, ""].join("\n") } : real(script);
+    expect((await pass()).left.steps).toEqual([]);
+    expect(rules()).toHaveLength(3);
+    expect(driver.knows(kernel.generation)).toBe(true);
+    node.interfere = (script) => (script.args.includes("-S") ? YES : real(script));
+    foreign(() => rules().pop());
+    const { left } = await pass();
+    expect(rules()).toHaveLength(3);
+    // What was written does not show, and nobody else has committed: that is no success.
+    expect(left.disturbed).toBe(false);
+    expect(driver.knows(kernel.generation)).toBe(false);
+  });
+
+  test("what somebody commits in the midst of a look is not taken for what was looked at", async () => {
+    const { node, pass, foreign, rules, driver, kernel } = setUp();
+    await pass();
+    foreign(() => rules().shift());
+    const real = node.interfere;
+    let left = 20;
+    node.interfere = (script) => {
+      if (script.args.includes("-S") && left-- > 0) foreign(() => rules().push("-j ACCEPT"));
+      return real(script);
+    };
+    const look = await driver.look([ruleset], false);
+    expect(look.disturbed).toBe(true);
+    expect(driver.knows(kernel.generation)).toBe(false);
+  });
 });

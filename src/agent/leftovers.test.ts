@@ -17,7 +17,7 @@ async function agentWas(node: FakeNode, options: Partial<Options>): Promise<void
   const readConfig = () => ({ kind: "file", files: [] }) as const;
   const all = { ...OPTIONS, ...options };
   const driver = iptablesDriver(backend, all.masqChain, { run: node.run, probe, log });
-  const world = { readConfig, now: () => 0, log };
+  const world = { readConfig, now: () => 0, log, random: () => 0 };
   await createReconciler(driver, { ...OPTIONS, configPath: "/c", watch: true, ...options }, world)();
 }
 

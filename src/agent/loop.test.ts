@@ -1,7 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Clock } from "./clock.ts";
 import { createInbox } from "./inbox.ts";
-import { retryDelay, runLoop } from "./loop.ts";
+import { runLoop } from "./loop.ts";
 import type { Outcome } from "./reconcile.ts";
 
 const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome => ({
@@ -13,6 +13,7 @@ const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome 
   errors,
   failures: errors.map(() => "tool"),
   failed: errors.length > 0,
+  again: false,
   config: { problems: [], failed: false, isNew: false, source: "/c", hash: null },
   current: undefined,
   groups: [],
@@ -25,7 +26,7 @@ const GOOD = outcome([]);
 const BAD = outcome(["no"]);
 
 /** Runs the loop through these outcomes and then ends it; gives what it slept in between. */
-async function slept(outcomes: readonly Outcome[], watch: boolean, random = 0): Promise<number[]> {
+async function slept(outcomes: readonly Outcome[], watch: boolean): Promise<number[]> {
   const controller = new AbortController();
   const delays: number[] = [];
   const clock: Clock = {
@@ -37,36 +38,23 @@ async function slept(outcomes: readonly Outcome[], watch: boolean, random = 0): 
   };
   let passes = 0;
   const reconcile = async () => outcomes[passes++] ?? GOOD;
-  const loop = { watch, random: () => random, inbox: createInbox(clock) };
+  const loop = { watch, inbox: createInbox(clock) };
   await runLoop(reconcile, loop, clock, controller.signal);
   expect(passes).toBe(outcomes.length);
   return delays;
 }
 
-test.each<[string, readonly Outcome[], readonly number[], readonly number[]]>([
-  ["good passes", [GOOD, GOOD], [60_000, 60_000], [60_000, 60_000]],
-  ["the interval of the newest pass", [GOOD, outcome([], 5_000)], [60_000, 5_000], [60_000, 5_000]],
-  ["failures", [BAD, BAD, BAD, BAD], [100, 200, 400, 800], [60_000, 60_000, 60_000, 60_000]],
-  ["a success in between", [BAD, BAD, GOOD, BAD], [100, 200, 60_000, 100], [60_000, 60_000, 60_000, 60_000]],
-  ["a short interval", [outcome(["no"], 150), outcome(["no"], 150)], [100, 150], [150, 150]],
-])("%s", async (_name, outcomes, watching, plain) => {
-  expect(await slept(outcomes, true)).toEqual(watching);
-  expect(await slept(outcomes, false)).toEqual(plain);
+test.each<[string, readonly Outcome[], readonly number[]]>([
+  ["good passes", [GOOD, GOOD], [60_000, 60_000]],
+  ["the interval of the newest pass", [GOOD, outcome([], 5_000)], [60_000, 5_000]],
+  ["a retry that is due", [BAD, { ...BAD, dueInMs: 100 }, GOOD], [60_000, 100, 60_000]],
+])("a pass follows when the one before says: %s", async (_name, outcomes, delays) => {
+  for (const watch of [true, false]) expect(await slept(outcomes, watch)).toEqual(delays);
 });
 
-describe("retryDelay", () => {
-  test.each([
-    [1, 60_000, 0, 100],
-    [1, 60_000, 1, 100],
-    [2, 60_000, 0.5, 175],
-    [10, 60_000, 0, 51_200],
-    [11, 60_000, 0, 60_000],
-    [1_000_000, 60_000, 0, 60_000],
-    [1_000_000, 2 ** 63 / 1e6, 0, 2 ** 63 / 1e6],
-    [1, 100, 0, 100],
-  ])("failure %d, interval %d, random %d: %d ms", (failures, interval, random, expected) => {
-    expect(retryDelay(failures, interval, random)).toBe(expected);
-  });
+test("a pass whose work was undone is followed by another at once", async () => {
+  const delays = await slept([{ ...GOOD, again: true }, GOOD], true);
+  expect(delays).toEqual([0, 60_000]);
 });
 
 test("an end during a pass is no failure, and one during a sleep ends the loop", async () => {
@@ -79,7 +67,7 @@ test("an end during a pass is no failure, and one during a sleep ends the loop",
       queueMicrotask(() => controller.abort());
       return new Promise<Outcome>((resolve, reject) => setImmediate(() => reconcile().then(resolve, reject)));
     };
-    const loop = { watch: true, random: () => 0, inbox: createInbox(clock) };
+    const loop = { watch: true, inbox: createInbox(clock) };
     await runLoop(pass, loop, clock, controller.signal);
     expect(passes).toBe(1);
   }
@@ -89,9 +77,7 @@ test("a broken invariant ends the loop with its error", async () => {
   const { signal } = new AbortController();
   const clock: Clock = { now: () => 0, sleep: async () => {} };
   const broken = () => Promise.reject(new Error("broken"));
-  await expect(runLoop(broken, { watch: true, random: () => 0, inbox }, clock, signal)).rejects.toThrow(
-    "broken",
-  );
+  await expect(runLoop(broken, { watch: true, inbox }, clock, signal)).rejects.toThrow("broken");
 });
 
 test("nothing runs when it is over before it begins", async () => {
@@ -101,6 +87,6 @@ test("nothing runs when it is over before it begins", async () => {
     passes++;
     return GOOD;
   };
-  await runLoop(pass, { watch: true, random: () => 0, inbox }, clock, AbortSignal.abort());
+  await runLoop(pass, { watch: true, inbox }, clock, AbortSignal.abort());
   expect(passes).toBe(0);
 });

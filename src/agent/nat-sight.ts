@@ -7,19 +7,26 @@ import { jumpComment } from "../backend/iptables.ts";
 import type { Family } from "../core/cidr.ts";
 import { digest } from "../core/digest.ts";
 import { ruleImages } from "../nftables/query.ts";
+import { imageParts, imageText, type RuleImage } from "../nftables/rule-image.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import type { VerdictCount } from "../observe/verdict-counters.ts";
 import { isFailure } from "./driver.ts";
 import { countChain } from "./verdict-count.ts";
+
+/**
+ * A jump with our comment. `ours`: it matches what we write and nothing else. `alike`: there is something with our comment,
+ * but what it does only a tool can tell.
+ */
+export type SeenJump = "none" | "alike" | "ours";
 
 /** What was seen of a family's rules, as of one generation of the ruleset. */
 export interface Sighting {
   readonly generation: number;
   /** The same as long as our chain and our jump are. Where in POSTROUTING the jump stands is not part of it. */
   readonly image: string;
-  /** How many rules our chain has, and whether there is a jump: what a tool says of them must agree. */
+  /** How many rules our chain has: what a tool lists must agree. */
   readonly rules: number;
-  readonly jump: boolean;
+  readonly jump: SeenJump;
 }
 
 /** What cannot be seen is undefined: without netlink, or if others commit so fast that it is of no one generation. */
@@ -85,9 +92,29 @@ async function look(
   const nat = { family: family === "IPv4" ? "ip" : "ip6", table: "nat" } as const;
   const own = await nftables.read(ruleImages({ ...nat, chain }), signal);
   const jumps = await nftables.read(ruleImages({ ...nat, chain: "POSTROUTING" }), signal);
-  const ours = jumps.filter((image) => image.includes(jumpComment(chain)));
-  const image = shortened([String(own.length), ...own, ...ours].join("\n"));
-  return { image, rules: own.length, jump: ours.length > 0 };
+  const comment = imageText(jumpComment(chain));
+  const alike = jumps.filter((image) => image.includes(comment));
+  const jump = alike.some((image) => isJump(image, chain)) ? "ours" : alike.length > 0 ? "alike" : "none";
+  const image = shortened([String(own.length), ...own, ...alike].join("\n"));
+  return { image, rules: own.length, jump };
+}
+
+/** `xt_addrtype_info_v1` for `! --dst-type LOCAL`, as a little-endian machine keeps it. */
+const NOT_LOCAL = "\0\0\x04\0\x02\0\0\0";
+/** NFT_JUMP, before the attribute with the chain's name. */
+const JUMP = "\xff\xff\xff\xfd";
+
+/** Whether a rule with our comment is the jump that iptables-nft makes of ours: every part of it is known. */
+export function isJump(image: RuleImage, chain: string): boolean {
+  const comment = imageText(jumpComment(chain));
+  const target = `${imageText(chain)}\0`;
+  const kinds: readonly string[] = imageParts(image).map((part) => {
+    if (part.includes(comment)) return "comment";
+    if (part.startsWith("counter")) return "counter";
+    if (part.includes("addrtype\0") && part.includes(NOT_LOCAL)) return "addrtype";
+    return part.includes("immediate\0") && part.includes(JUMP) && part.includes(target) ? "jump" : "other";
+  });
+  return !kinds.includes("other") && ["comment", "addrtype", "jump"].every((kind) => kinds.includes(kind));
 }
 
 /** Images of so many rules are worth the time that a digest takes, and no more memory. */

@@ -76,6 +76,15 @@ function setUp(start?: Model) {
 
 const EPERM = new NftablesError({ code: "EPERM", what: "table", why: "may not" });
 
+/** What is asked to read our table with a list of IPv4. */
+const READ = [
+  "table inet ip-masq-agent",
+  "sets of inet ip-masq-agent",
+  "elements of inet ip-masq-agent keep-ipv4",
+  "chains of inet ip-masq-agent",
+  "rules of inet ip-masq-agent postrouting",
+];
+
 test("both families are one group, in one table", () => {
   const { driver } = setUp();
   const group = [ipv4(), ipv6];
@@ -91,6 +100,12 @@ test("a fresh kernel is asked for the table only, and gets all of it", async () 
       "add table inet ip-masq-agent; add set inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4; add set inet ip-masq-agent keep-ipv6; add element inet ip-masq-agent keep-ipv6",
       "add chain inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting; add rule inet ip-masq-agent postrouting",
       "sets of inet ip-masq-agent",
+      "table inet ip-masq-agent",
+      "sets of inet ip-masq-agent",
+      "elements of inet ip-masq-agent keep-ipv4",
+      "elements of inet ip-masq-agent keep-ipv6",
+      "chains of inet ip-masq-agent",
+      "rules of inet ip-masq-agent postrouting",
     ]
   `);
 });
@@ -108,6 +123,11 @@ test("an earlier agent's table is read, and one element changed", async () => {
       "rules of inet ip-masq-agent postrouting",
       "add element inet ip-masq-agent keep-ipv4",
       "sets of inet ip-masq-agent",
+      "table inet ip-masq-agent",
+      "sets of inet ip-masq-agent",
+      "elements of inet ip-masq-agent keep-ipv4",
+      "chains of inet ip-masq-agent",
+      "rules of inet ip-masq-agent postrouting",
     ]
   `);
 });
@@ -130,6 +150,7 @@ describe("a plan that was carried out", () => {
     expect((await pass(ipv4("11.0.0.0/8"))).calls).toEqual([
       "delete element inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4",
       "sets of inet ip-masq-agent",
+      ...READ,
     ]);
   });
 
@@ -260,8 +281,7 @@ test("of a set whose keys are no addresses only its name is asked for", async ()
     sets: { ...sets, theirs: { key: "type 13", flags: [], elements: [] } },
   });
   const { calls } = await pass(ipv4("10.0.0.0/8"));
-  expect(calls.filter((call) => call.startsWith("elements"))).toEqual([
-    "elements of inet ip-masq-agent keep-ipv4",
-  ]);
+  const [keep] = READ.filter((call) => call.startsWith("elements"));
+  expect(calls.filter((call) => call.startsWith("elements"))).toEqual([keep, keep]);
   expect(Object.keys(kernel.model?.sets ?? {})).toEqual(["keep-ipv4"]);
 });

@@ -4,8 +4,8 @@ import { TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { type Nftables, openNftables } from "../nftables/transport.ts";
 import type { Span, Testimony } from "../source/witness.ts";
-import { type Driver, type Look, Refusal } from "./driver.ts";
-import { createTableReader, readOwnTable } from "./table-reader.ts";
+import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
+import { createTableReader, type Reading, readOwnTable } from "./table-reader.ts";
 import { countTable } from "./verdict-count.ts";
 
 /** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
@@ -14,6 +14,8 @@ interface Known {
   readonly state: TableState;
   /** The group that the state is in sync with. */
   readonly group: readonly Ruleset[];
+  /** Whether all commits up to that generation were over when it was read. */
+  readonly isSettled: boolean;
 }
 
 /** What the driver needs of the world; without a witness, every change of the ruleset may be one of ours. */
@@ -23,16 +25,20 @@ export interface NftablesWorld {
   /** Who has committed, as far as it was heard; and what the driver itself has committed. */
   readonly between?: (span: Span) => Promise<Testimony>;
   readonly claim?: (span: Span) => void;
+  /** Cuts transactions short; those that have begun to change something go on although the agent is told to end. */
+  readonly cut?: AbortSignal;
 }
 
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
 export function nftablesDriver(chain: string, signal: AbortSignal, world: NftablesWorld = {}): Driver {
-  const { open = openNftables, now = () => 0, claim, between } = world;
+  const { open = openNftables, now = () => 0, claim, between, cut = signal } = world;
   const reader = createTableReader(now, between ?? (async () => ({ commits: [], complete: false })));
   let connection: Promise<Nftables> | undefined;
   let known: Known | undefined;
   /** What the table holds once the plan of the last look is carried out. */
-  let next: Known | undefined;
+  let next: Reading | undefined;
+  /** All commits up to this generation are over. */
+  let over = -1;
 
   /** Opened when first needed, and anew after a failure. */
   const connect = (): Promise<Nftables> => {
@@ -43,6 +49,45 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     return connection;
   };
 
+  /** What a reading of the table leaves to do; if nothing, it is what is known. */
+  const weigh = (
+    reading: Reading,
+    group: readonly Ruleset[],
+    newest: number,
+    maxBatchBytes: number,
+  ): Look => {
+    const plan = planTable(group, reading.state, maxBatchBytes);
+    next = { generation: reading.generation, state: plan.after };
+    const refusal = plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
+    if (refusal !== undefined) return { drift: [], steps: [], refusal };
+    const isSettled = reading.generation <= newest;
+    if (plan.steps.length === 0) known = { ...reading, group, isSettled };
+    return plan;
+  };
+
+  /** Looks after `commits` transactions that should have made `planned` of what was read. */
+  const check = async (
+    nftables: Nftables,
+    planned: Reading | undefined,
+    commits: number,
+    group: readonly Ruleset[],
+  ): Promise<Look> => {
+    // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
+    const from = planned?.generation ?? 0;
+    const to = from + commits;
+    const isAlone = planned !== undefined && to === (await nftables.generation(signal));
+    if (isAlone) {
+      claim?.({ from, to });
+      over = Math.max(over, to);
+    }
+    const state = isAlone ? await reader.settle(nftables, planned.state, signal) : undefined;
+    const newest = over;
+    const own = state && { generation: to, state, isWritten: true };
+    const reading = await reader.read(nftables, own, false, signal);
+    const left = weigh(reading, group, newest, nftables.maxBatchBytes);
+    return left.steps.length === 0 ? left : { ...left, disturbed: !isAlone || reading.generation !== to };
+  };
+
   return {
     name: "nftables",
     // One table holds both families, so they stand and fall together.
@@ -51,34 +96,29 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     async look(group, thorough): Promise<Look> {
       const nftables = await connect();
       const before = known;
-      const isNewest = before !== undefined && before.generation === (await nftables.generation(signal));
+      const newest = over;
+      const isNewest =
+        before?.isSettled === true && before.generation === (await nftables.generation(signal));
       next = isNewest ? before : undefined;
       const isRead = isNewest && !(thorough && reader.isDue());
-      if (isRead && before.group === group) return { drift: [], steps: [] };
-      const { generation, state } = isRead ? before : await reader.read(nftables, before, thorough, signal);
-      const plan = planTable(group, state, nftables.maxBatchBytes);
-      next = { generation, state: plan.after, group };
-      const span = before?.group === group ? { from: before.generation, to: generation } : undefined;
-      const refusal = plan.refusal ?? tooManyRules(plan, group, nftables.maxBatchBytes);
-      if (refusal !== undefined) return { drift: [], steps: [], refusal };
-      if (plan.steps.length === 0) known = { generation, state, group };
-      return span === undefined ? plan : { ...plan, span };
+      if (isRead && before.group === group) return IN_SYNC;
+      const reading = isRead ? before : await reader.read(nftables, before, thorough, signal);
+      const look = weigh(reading, group, newest, nftables.maxBatchBytes);
+      if (before?.group !== group || look.refusal !== undefined) return look;
+      return { ...look, span: { from: before.generation, to: reading.generation } };
     },
-    knows: (generation) => known !== undefined && known.generation >= generation,
-    async apply({ steps, refusal }) {
+    knows: (generation) => known !== undefined && known.generation >= generation + (known.isSettled ? 0 : 1),
+    heard(generation) {
+      over = Math.max(over, generation);
+    },
+    async apply({ steps, refusal }, group): Promise<Look> {
       if (refusal !== undefined) throw new Refusal(refusal);
-      if (steps.length === 0) return;
+      if (steps.length === 0) return IN_SYNC;
       const planned = next;
       known = undefined;
       const nftables = await connect();
-      for (const step of steps) if ("operations" in step) await nftables.batch(step.operations, signal);
-      if (planned === undefined) return;
-      // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
-      const generation = planned.generation + steps.length;
-      const state = await reader.settle(nftables, planned.state, signal);
-      if (generation !== (await nftables.generation(signal))) return;
-      claim?.({ from: planned.generation, to: generation });
-      known = { ...planned, state, generation };
+      for (const step of steps) if ("operations" in step) await nftables.batch(step.operations, cut);
+      return check(nftables, planned, steps.length, group);
     },
     counters: async () => countTable(await connect(), signal),
     async remove() {

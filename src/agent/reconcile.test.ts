@@ -31,6 +31,7 @@ function agent(
   const world = {
     readConfig,
     now: () => time++,
+    random: () => 0,
     log,
     ...(testimony && { between: async () => testimony }),
   };
@@ -66,8 +67,11 @@ test("the first pass programs a fresh node", async () => {
       "iptables -w 5 -S IP-MASQ-AGENT -t nat",
       "iptables -w 5 -N IP-MASQ-AGENT -t nat",
       "iptables -w 5 -C POSTROUTING -t nat ...",
+      "iptables -w 5 -S POSTROUTING -t nat",
       "iptables -w 5 -A POSTROUTING -t nat ...",
       "iptables-restore -w 5 --noflush",
+      "iptables -w 5 -S IP-MASQ-AGENT -t nat",
+      "iptables -w 5 -C POSTROUTING -t nat ...",
     ]
   `);
   expect(log).toMatchInlineSnapshot(`
@@ -79,6 +83,7 @@ test("the first pass programs a fresh node", async () => {
   `);
   expect(outcome).toMatchInlineSnapshot(`
     {
+      "again": false,
       "applied": 3,
       "config": {
         "failed": false,

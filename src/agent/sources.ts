@@ -7,7 +7,7 @@ import { TABLE } from "../backend/nftables-sets.ts";
 import { listenToCommits } from "../nftables/events.ts";
 import { openNftables } from "../nftables/transport.ts";
 import type { Logger } from "../observe/log.ts";
-import { watchRuleset } from "../source/ruleset.ts";
+import { type RulesetWorld, watchRuleset } from "../source/ruleset.ts";
 import { watchConfig } from "../source/watch.ts";
 import { renderCulprits, type Witness } from "../source/witness.ts";
 import { systemClock } from "./clock.ts";
@@ -22,26 +22,41 @@ export interface Sources {
 
 interface SourcesWorld {
   readonly configPath: string;
-  readonly driver: Pick<Driver, "knows">;
+  readonly driver: Pick<Driver, "knows" | "heard">;
   readonly inbox: Inbox;
   readonly witness: Witness;
   readonly log: Logger;
+  readonly watchConfig?: typeof watchConfig;
+  /** How the ruleset's commits are heard; without it, over netlink. */
+  readonly ruleset?: Omit<RulesetWorld, "say">;
 }
+
+const NETLINK: Omit<RulesetWorld, "say"> = {
+  listen: (events) => listenToCommits(TABLE, events),
+  open: openNftables,
+  sleep: systemClock.sleep,
+  now: systemClock.now,
+};
 
 /** How often it is said that somebody fights. */
 const SAY_FIGHT_MS = 60_000;
 
 /** Opens the sources once the first pass is over, until `signal` is aborted. */
 export function createSources(world: SourcesWorld, signal: AbortSignal): Sources {
-  const { driver, inbox, log } = world;
+  const { driver, inbox, log, ruleset = NETLINK } = world;
   let config: ReturnType<typeof watchConfig> | undefined;
   let saidAt = Number.NEGATIVE_INFINITY;
   const begin = () => {
     const say = (line: string) => log.warning(line);
-    config = watchConfig(world.configPath, { changed: () => inbox.request("config"), say });
+    config = (world.watchConfig ?? watchConfig)(world.configPath, {
+      changed: () => inbox.request("config"),
+      say,
+    });
     signal.addEventListener("abort", () => config?.close(), { once: true });
-    const moved = (generation: number) =>
-      driver.knows(generation) || inbox.request("ruleset", () => !driver.knows(generation));
+    const moved = (generation: number) => {
+      driver.heard(generation);
+      if (!driver.knows(generation)) inbox.request("ruleset", () => !driver.knows(generation));
+    };
     const listener = {
       commit: (commit: Parameters<Witness["hear"]>[0]) => {
         world.witness.hear(commit);
@@ -50,14 +65,7 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
       moved,
       missed: () => inbox.request("ruleset"),
     };
-    const ruleset = {
-      listen: (events: Parameters<typeof listenToCommits>[1]) => listenToCommits(TABLE, events),
-      open: openNftables,
-      sleep: systemClock.sleep,
-      now: systemClock.now,
-      say,
-    };
-    watchRuleset(listener, ruleset, signal).catch((error: unknown) => {
+    watchRuleset(listener, { ...ruleset, say }, signal).catch((error: unknown) => {
       // A broken invariant ends the process, wherever it is found.
       queueMicrotask(() => {
         throw error;

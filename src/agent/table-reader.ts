@@ -18,6 +18,8 @@ import type { Span, Testimony } from "../source/witness.ts";
 export interface Reading {
   readonly generation: number;
   readonly state: TableState;
+  /** Whether it is not a reading but what the agent itself has just written, undisturbed. */
+  readonly isWritten?: boolean;
 }
 
 export interface TableReader {
@@ -60,10 +62,7 @@ export function createTableReader(
     before: FilledSet | undefined,
     signal: AbortSignal,
   ): Promise<FilledSet> => {
-    if (before !== undefined) {
-      assumed = true;
-      return { set, elements: before.elements };
-    }
+    if (before !== undefined) return { set, elements: before.elements };
     // Of a set with other keys than addresses, only that it is there.
     if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
     const name = { ...TABLE, set: set.set, key: set.key as SetKey };
@@ -75,14 +74,15 @@ export function createTableReader(
 
   const readTable = async (
     nftables: Nftables,
-    before: TableState | undefined,
+    before: Reading | undefined,
     signal: AbortSignal,
   ): Promise<TableState> => {
     const found = await readOwnTable(nftables, signal);
     if (found === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
     const filled: FilledSet[] = [];
     for (const set of await nftables.read(sets(TABLE), signal)) {
-      const same = before?.sets.find((old) => isUnchanged(old, set));
+      const same = before?.state.sets.find((old) => isUnchanged(old, set));
+      if (same !== undefined && before?.isWritten !== true) assumed = true;
       filled.push(await readSet(nftables, set, same, signal));
     }
     return {
@@ -104,7 +104,7 @@ export function createTableReader(
       // look read anew.
       for (let attempt = 1; ; attempt++) {
         const generation = await nftables.generation(signal);
-        const trusted = isFull || (await isTouched(generation)) ? undefined : before?.state;
+        const trusted = isFull || (await isTouched(generation)) ? undefined : before;
         try {
           const state = await readTable(nftables, trusted, signal);
           if (isFull) assumed = false;

@@ -4,6 +4,7 @@ import { type BackendName, type Choice, chooseBackend } from "../agent/choose.ts
 import { systemClock } from "../agent/clock.ts";
 import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
+import { cutAfter } from "../agent/grace.ts";
 import { createHeapRelief } from "../agent/heap.ts";
 import { createInbox, type Reason } from "../agent/inbox.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
@@ -62,12 +63,15 @@ async function start(
     log.fatal(`Invalid --to-ports flag ${goQuote(options.toPorts)}: ${toPorts.message}`);
     return 1;
   }
+  const cut = cutAfter(signal);
   const run = (script: Script) => runScript(script, signal);
+  const finish = (script: Script) => runScript(script, cut);
   const variant = await variantFor(options, run);
   const witness = createWitness(systemClock.sleep);
-  const sight = options.watch ? createSight(options.masqChain, openNftables, signal) : undefined;
+  const sight = options.watch ? createSight(options.masqChain, openNftables, cut) : undefined;
   const tools = {
     run,
+    finish,
     probe,
     log: log.named("agent/iptables-driver.ts"),
     claim: witness.claim,
@@ -77,7 +81,7 @@ async function start(
     iptablesDriver(iptablesBackend(which, options.ipsetThreshold), options.masqChain, tools);
   const between = (span: Span) => witness.between(span, signal);
   const nftables = () =>
-    nftablesDriver(options.masqChain, signal, { now: systemClock.now, between, claim: witness.claim });
+    nftablesDriver(options.masqChain, signal, { now: systemClock.now, between, claim: witness.claim, cut });
 
   const choice = await choose(options.backend, iptablesBackend(variant).tools("IPv4").command, run);
   if (!choice.ok) {
@@ -96,6 +100,8 @@ async function start(
     readConfig: () => readConfig(options.configPath, directoryAllowed),
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
+    random: Math.random,
+    signal,
     between,
     beforeChange: async () => monitoring?.sample(),
   };
@@ -105,7 +111,7 @@ async function start(
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
-      backend: () => ({ name: choice.name, why: choice.why }),
+      choice,
       driver,
       toPorts: toPorts.ranges,
       families: enabledFamilies(options),
@@ -132,7 +138,7 @@ async function start(
     monitoring?.report(outcome, reason);
   };
   const begin = () => monitoring?.queued();
-  const loop = { watch: options.watch, random: Math.random, inbox, begin, report };
+  const loop = { watch: options.watch, inbox, begin, report };
   await runLoop(reconcile, loop, systemClock, signal);
   return undefined;
 }

@@ -22,6 +22,23 @@ export function readRuleImage({ attributes }: Message): RuleImage {
   return parts.map((part) => `${part.length}:${textOf(part)}`).join();
 }
 
+/** The parts that an image was made of: expressions in their order, then what userland has noted. */
+export function imageParts(image: RuleImage): string[] {
+  const parts: string[] = [];
+  for (let at = 0; at < image.length; ) {
+    const colon = image.indexOf(":", at);
+    const end = colon + 1 + Number(image.slice(at, colon));
+    parts.push(image.slice(colon + 1, end));
+    at = end + 1;
+  }
+  return parts;
+}
+
+/** A text as an image shows it. */
+export function imageText(text: string): string {
+  return Buffer.from(text).toString("latin1");
+}
+
 function expressionsIn(list: Uint8Array | undefined): Uint8Array[] {
   if (list === undefined) return [];
   const expressions: Uint8Array[] = [];

@@ -1,6 +1,5 @@
 /** A command's world that remembers what was said. */
 
-import type { SeenAgent } from "../../src/agent/doctor-processes.ts";
 import { createColours } from "../../src/cli/colours.ts";
 import { type Command, type CommandIo, runCommand } from "../../src/cli/command.ts";
 
@@ -10,21 +9,11 @@ export interface Said {
   readonly err: string;
 }
 
-/** Runs a command with these arguments; `stdin` is what it can read there, `agents` run beside it. */
+/** Runs a command with these arguments; `stdin` is what it can read there. */
 export async function say(
   command: Command,
   args: readonly string[],
-  {
-    stdin = "",
-    colours = false,
-    signal = new AbortController().signal,
-    agents = [],
-  }: {
-    readonly stdin?: string;
-    readonly colours?: boolean;
-    readonly signal?: AbortSignal;
-    readonly agents?: readonly SeenAgent[];
-  } = {},
+  { stdin = "", colours = false, signal = new AbortController().signal } = {},
 ): Promise<Said> {
   let out = "";
   let err = "";
@@ -38,8 +27,6 @@ export async function say(
     colours: createColours(colours),
     signal,
     stdin: async () => Buffer.from(stdin),
-    // Never those that happen to run on this machine.
-    processes: () => ({ value: { kubelets: [], agents, hidden: [] } }),
   };
   const code = await runCommand(command, args, io);
   return { code, out, err };

@@ -1,0 +1,77 @@
+/** Removes what the iptables backend has made: chain, jumps and set, in every family. */
+import type { Backend, Script } from "../backend/backend.ts";
+import { FAMILIES } from "../core/cidr.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { CommandError, runUntilNo } from "./exec.ts";
+import type { ToolWorld } from "./iptables-driver.ts";
+import { legacyTables } from "./legacy.ts";
+
+/** A family whose legacy table does not exist has nothing of ours; nor, as far as we can see, one without tools. */
+export async function removeAll(backend: Backend, chain: string, world: ToolWorld): Promise<string[]> {
+  const { run, finish = run } = world;
+  const removed: string[] = [];
+  for (const family of FAMILIES) {
+    const scripts = await removal(backend, { chain, family }, world);
+    for (const script of scripts) await finish(script);
+    if (scripts.length > 0) removed.push(`${family}: chain ${chain} (${backend.tools(family).command})`);
+  }
+  return removed;
+}
+
+async function removal(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  { probe, run, log }: ToolWorld,
+): Promise<readonly Script[]> {
+  const { chain, family } = target;
+  try {
+    const capabilities = await probe(backend.tools(family), run);
+    if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+    const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
+    const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
+    const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
+    const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
+    return backend.remove(
+      target,
+      capabilities,
+      { ...observed, set: await leftSet(backend, target, run) },
+      jumps,
+    );
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
+    const { command } = backend.tools(family);
+    log
+      .with({ family, backend: "iptables" })
+      .warning(
+        `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
+      );
+    return [];
+  }
+}
+
+/** A set that an agent with a longer list, or a lower threshold, has left. */
+export async function removeStaleSet(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  { run, log }: ToolWorld,
+): Promise<void> {
+  if ((await leftSet(backend, target, run)) === undefined) return;
+  for (const script of backend.discardSet(target)) await run(script);
+  log
+    .with({ family: target.family, backend: "iptables" })
+    .info(`${target.family}: removed the set of a list that is short by now`);
+}
+
+/** Without the tool, there is no set that could be removed. */
+async function leftSet(
+  backend: Backend,
+  target: Pick<Ruleset, "chain" | "family">,
+  run: ToolWorld["run"],
+): Promise<readonly string[] | undefined> {
+  try {
+    return backend.parseSet(await run(backend.inspectSet(target)));
+  } catch (error) {
+    if (error instanceof CommandError) return undefined;
+    throw error;
+  }
+}

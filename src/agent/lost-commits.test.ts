@@ -1,0 +1,115 @@
+/**
+ * Whatever others commit, at whatever moment of whatever pass, is undone within a second, and no pass says "in force" of what was not.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Damaged, iptablesKernel, nftablesKernel } from "../../test/support/kernels.ts";
+import { type Simulation, simulate } from "../../test/support/simulation.ts";
+
+/** How many disturbances are tried: at each step every so-manieth kind of all, and so many at random. `make prove` tries all. */
+const { DISTURBANCES: disturbances } = process.env;
+const [EACH, RUNS] = disturbances === "all" ? [1, 5_000] : [11, 200];
+
+const SHORT = "nonMasqueradeCIDRs: [10.0.0.0/8, 'fd00::/8']\nresyncInterval: 60s";
+const LONG = `nonMasqueradeCIDRs: [${Array.from({ length: 20 }, (_, i) => `10.${i}.0.0/16`).join()}, 'fd00::/8', 'fd01::/16']\nresyncInterval: 60s`;
+
+interface Setting {
+  /** What is done before others are let loose, on an agent that rests; without it, the agent has not begun. */
+  readonly before?: (agent: Simulation) => Promise<void>;
+  /** What sets off the pass. */
+  readonly trigger?: (agent: Simulation, kernel: Damaged) => void;
+  /** Whether others do that. */
+  readonly isDamaged?: true;
+}
+
+const rest = (agent: Simulation) => agent.pass(5_000);
+
+const PASSES: Readonly<Record<string, Setting>> = {
+  start: {},
+  "a start that fails at first": { trigger: (_agent, kernel) => kernel.failOnce() },
+  "a change of the configuration": { before: rest, trigger: (agent) => agent.configure(LONG) },
+  "a list that becomes short": {
+    async before(agent) {
+      await rest(agent);
+      agent.configure(LONG);
+      await rest(agent);
+    },
+    trigger: (agent) => agent.configure(SHORT),
+  },
+  healing: { before: rest, isDamaged: true },
+  "a healing that fails at first": {
+    before: rest,
+    trigger: (_agent, kernel) => kernel.failOnce(),
+    isDamaged: true,
+  },
+  "a retry": {
+    before: rest,
+    trigger(agent, kernel) {
+      kernel.failOnce();
+      agent.configure(LONG);
+    },
+  },
+  "a resync": { before: (agent) => agent.pass(59_500) },
+};
+
+const KERNELS = { iptables: iptablesKernel, nftables: nftablesKernel };
+type Name = keyof typeof KERNELS;
+
+interface Disturbance {
+  readonly at: number;
+  readonly lag: number;
+  readonly damage: string;
+}
+
+/** Lets others disturb a pass; returns how many steps there were, and what the rules came to. */
+async function disturbed(name: Name, pass: string, disturbances: readonly Disturbance[]) {
+  const { before, trigger, isDamaged } = PASSES[pass] ?? {};
+  const kernel = KERNELS[name]();
+  const agent = simulate(kernel, SHORT);
+  await before?.(agent);
+  const change = (damage: string) => kernel.damages[damage] ?? expect.fail(damage);
+  const [first = ""] = Object.keys(kernel.damages);
+  agent.disturb([
+    ...(isDamaged ? [{ at: 0, lag: 0, change: change(first) }] : []),
+    ...disturbances.map(({ at, lag, damage }) => ({ at, lag, change: change(damage) })),
+  ]);
+  trigger?.(agent, kernel);
+  await agent.pass(1_000);
+  while (agent.quietMs() === undefined) await agent.pass(100);
+  await agent.pass(Math.max(0, 1_000 - (agent.quietMs() ?? 0)));
+  const found = { wrong: agent.wrong(), jumps: kernel.jumps(), lies: agent.lies };
+  await agent.end();
+  return { found, steps: agent.stepsSinceDisturbed(), log: agent.log() };
+}
+
+const GOOD = (name: Name) => ({ wrong: [], jumps: name === "iptables" ? 1 : 0, lies: [] });
+
+describe.each(Object.keys(KERNELS) as Name[])("%s", { timeout: 120_000 }, (name) => {
+  test.each(Object.keys(PASSES))("%s: one commit of others, before each step", async (pass) => {
+    const { steps, found } = await disturbed(name, pass, []);
+    expect(found).toEqual(GOOD(name));
+    const damages = Object.keys(KERNELS[name]().damages);
+    const all = damages.flatMap((damage) => [0, 1, 3].map((lag) => ({ damage, lag })));
+    for (let at = 0; at <= steps; at++)
+      for (const [i, { damage, lag }] of all.entries()) {
+        if ((i + at) % EACH !== 0) continue;
+        const { found, log } = await disturbed(name, pass, [{ at, lag, damage }]);
+        expect(found, `${damage} at ${at} of ${steps}, lag ${lag}:\n${log.join("\n")}`).toEqual(GOOD(name));
+      }
+  });
+
+  test("several commits, at any steps of any pass", async () => {
+    const disturbance = fc.record({
+      at: fc.nat(60),
+      lag: fc.nat(4),
+      damage: fc.constantFrom(...Object.keys(KERNELS[name]().damages)),
+    });
+    const disturbances = fc.array(disturbance, { minLength: 2, maxLength: 4 });
+    const pass = fc.constantFrom(...Object.keys(PASSES));
+    const property = fc.asyncProperty(pass, disturbances, async (pass, list) => {
+      const { found, log } = await disturbed(name, pass, list);
+      expect(found, log.join("\n")).toEqual(GOOD(name));
+    });
+    await fc.assert(property, { numRuns: RUNS });
+  });
+});
