@@ -17,7 +17,15 @@ const stages = [
   {
     name: "units and kernel",
     argv: [...VITEST, "--outputFile.json=build/vitest.json"],
-    env: prove ? { KILLS: "200", CHANGES: "200" } : {},
+    env: prove
+      ? {
+          KILLS: "200",
+          CHANGES: "200",
+          FLOOD_MS: "30000",
+          HTTP_FLOOD_MS: "30000",
+          HTTP_FLOOD_RATES: "150,1000,5000",
+        }
+      : {},
     counts: () => vitestCounts("build/vitest.json"),
   },
   {

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { afterEach, expect, test, vi } from "vitest";
+import { networkInterfaces } from "node:os";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Gate, type GateLimits, gate } from "./gate.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -11,11 +12,14 @@ let open: Gate | undefined;
 afterEach(() => open?.close());
 
 /** A server that answers everything with `ok`, and what it was asked. */
-async function start(limits: Partial<GateLimits>) {
+async function start(
+  limits: Partial<GateLimits>,
+  reply = (response: ServerResponse): unknown => response.setHeader("connection", "close").end("ok"),
+) {
   const asked: string[] = [];
   const http = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
-    response.setHeader("connection", "close").end("ok");
+    reply(response);
   });
   open = gate(http, { ...LIMITS, ...limits });
   open.server.listen(0, "127.0.0.1");
@@ -23,8 +27,8 @@ async function start(limits: Partial<GateLimits>) {
   return { port: (open.server.address() as AddressInfo).port, asked };
 }
 
-function client(port: number, text = "") {
-  const socket = connect(port, "127.0.0.1").on("error", () => {});
+function client(port: number, text = "", localAddress = "127.0.0.1") {
+  const socket = connect({ port, host: "127.0.0.1", localAddress }).on("error", () => {});
   let received = "";
   socket.setEncoding("utf8").on("data", (chunk: string) => {
     received += chunk;
@@ -61,8 +65,8 @@ test("a head without an end is an error as soon as it is too long", async () => 
   expect(asked).toEqual([]);
 });
 
-test("who has had the time to ask makes room, oldest first", async () => {
-  const { port } = await start({ graceMs: 0 });
+test("a connection that has not asked makes room for a newcomer, oldest first", async () => {
+  const { port } = await start({});
   const first = client(port);
   await once(first.socket, "connect");
   const second = client(port);
@@ -72,12 +76,37 @@ test("who has had the time to ask makes room, oldest first", async () => {
   expect(second.isOpen()).toBe(true);
 });
 
-test("who has just come stays, and the newcomer goes", async () => {
+describe("connections that are being answered", () => {
+  /** As many as the limit allows, whose answers do not come. */
+  async function startBusy(graceMs: number) {
+    const { port, asked } = await start({ graceMs }, () => {});
+    const clients = [client(port, GET), client(port, GET)];
+    await vi.waitFor(() => expect(asked).toHaveLength(2));
+    return { port, clients };
+  }
+
+  test("stay for a while, and the newcomer goes", async () => {
+    const { port, clients } = await startBusy(60_000);
+    expect(await client(port, GET).closed).toBe("");
+    expect(clients.map(({ isOpen }) => isOpen())).toEqual([true, true]);
+  });
+
+  test("then make room, oldest first", async () => {
+    const { port, clients } = await startBusy(0);
+    const newcomer = client(port, GET);
+    await clients[0]?.closed;
+    expect([clients[1]?.isOpen(), newcomer.isOpen()]).toEqual([true, true]);
+  });
+});
+
+const [OTHER] = Object.values(networkInterfaces()).flatMap((all = []) =>
+  all.filter(({ internal, family }) => !internal && family === "IPv4"),
+);
+
+test.skipIf(OTHER === undefined)("a loopback address is not reached from another", async () => {
   const { port } = await start({});
-  const first = [client(port), client(port)];
-  await Promise.all(first.map(({ socket }) => once(socket, "connect")));
-  expect(await client(port, GET).closed).toBe("");
-  expect(first.map(({ isOpen }) => isOpen())).toEqual([true, true]);
+  expect(await client(port, GET, OTHER?.address).closed).toBe("");
+  expect(await client(port, GET).closed).toMatch(/ok$/);
 });
 
 test("a connection ends after its time, also one that keeps sending", async () => {

@@ -8,10 +8,11 @@
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { isLoopback } from "./http-address.ts";
 
 export interface GateLimits {
   readonly connections: number;
-  /** A connection is left alone for as long, to ask and be answered; a newcomer that finds no older one is turned away. */
+  /** A connection that has asked is left alone for as long, to be answered. */
   readonly graceMs: number;
   /** However busy, a connection ends after as long. */
   readonly lifetimeMs: number;
@@ -30,37 +31,53 @@ export interface Gate {
 
 /** Lets the HTTP server see no more than the limits allow. */
 export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headBytes }: GateLimits): Gate {
-  // A map keeps the order in which they came.
-  const arrivals = new Map<Socket, number>();
+  // Both keep the order in which they came: those that have not asked yet, and when the others came.
+  const silent = new Set<Socket>();
+  const asked = new Map<Socket, number>();
+  const forget = (socket: Socket) => silent.delete(socket) || asked.delete(socket);
   const makeRoom = (now: number): boolean => {
-    if (arrivals.size < connections) return true;
-    const [oldest] = arrivals;
-    if (oldest === undefined || now - oldest[1] < graceMs) return false;
-    arrivals.delete(oldest[0]);
-    oldest[0].destroy();
+    if (silent.size + asked.size < connections) return true;
+    // An honest client asks at once: the oldest that has not is the one that can be spared, however many come.
+    const [quiet] = silent;
+    const [oldest] = asked;
+    const spared = quiet ?? (oldest !== undefined && now - oldest[1] >= graceMs ? oldest[0] : undefined);
+    if (spared === undefined) return false;
+    forget(spared);
+    spared.destroy();
     return true;
   };
   const server = createServer((socket) => {
     // A client that goes away is no error of ours.
     socket.on("error", () => {});
     const now = performance.now();
-    if (!makeRoom(now)) {
+    if (!isFromWhereItSeems(socket) || !makeRoom(now)) {
       socket.destroy();
       return;
     }
-    arrivals.set(socket, now);
+    silent.add(socket);
     const timer = setTimeout(() => socket.destroy(), lifetimeMs);
     socket.once("close", () => {
       clearTimeout(timer);
-      arrivals.delete(socket);
+      forget(socket);
     });
-    onceHead(socket, headBytes, (head) => http.emit("connection", streamOf(head, socket)));
+    onceHead(socket, headBytes, (head) => {
+      if (silent.delete(socket)) asked.set(socket, now);
+      http.emit("connection", streamOf(head, socket));
+    });
   });
   const close = () => {
     server.close();
-    for (const socket of arrivals.keys()) socket.destroy();
+    for (const socket of [...silent, ...asked.keys()]) socket.destroy();
   };
   return { server, close };
+}
+
+/**
+ * Behind `net.ipv4.conf.*.route_localnet`, which kube-proxy may set, pods and neighbours reach a loopback address, but not from
+ * one. Who listens there does not mean to be reached from elsewhere.
+ */
+function isFromWhereItSeems({ localAddress = "", remoteAddress = "" }: Socket): boolean {
+  return !isLoopback(localAddress) || isLoopback(remoteAddress);
 }
 
 /** Reads up to the end of the first head, or to the limit, and no further. */

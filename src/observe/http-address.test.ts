@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hostPort, parseHttpAddress, reachable } from "./http-address.ts";
+import { hostPort, isLoopback, isOwnName, parseHttpAddress, reachable } from "./http-address.ts";
 
 test.each([
   ["127.0.0.1:10279", "127.0.0.1", 10_279, "127.0.0.1:10279", "127.0.0.1:10279"],
@@ -28,4 +28,38 @@ test.each([
   "a:1\n",
 ])("%j is none", (text) => {
   expect(parseHttpAddress(text)).toBeUndefined();
+});
+
+test.each([
+  ["127.0.0.1", true],
+  ["127.9.9.9", true],
+  ["::ffff:127.0.0.1", true],
+  ["::1", true],
+  ["localhost", true],
+  ["::", false],
+  ["0.0.0.0", false],
+  ["10.0.0.1", false],
+  ["127.0.0.1.example", false],
+  ["", false],
+])("%j is a loopback address: %s", (host, expected) => {
+  expect(isLoopback(host)).toBe(expected);
+});
+
+test.each([
+  ["127.0.0.1:10279", true],
+  ["127.0.0.1", true],
+  ["192.0.2.1:1", true],
+  ["[::1]:10279", true],
+  ["[::1]", true],
+  ["localhost:10279", true],
+  ["LocalHost", true],
+  ["attacker.example:10279", false],
+  ["127.0.0.1.attacker.example", false],
+  ["localhost.attacker.example", false],
+  ["[attacker]", false],
+  ["::1", false],
+  ["127.1", false],
+  ["", false],
+])("a request for %j is meant for this machine: %s", (header, expected) => {
+  expect(isOwnName(header)).toBe(expected);
 });

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+
 /** `--http-address`: `HOST:PORT`, `:PORT` for every address of the machine, `[::1]:PORT`. */
 
 export interface HttpAddress {
@@ -22,4 +24,20 @@ export function hostPort({ host, port }: HttpAddress): string {
 /** Where a client on the same machine reaches a server that listens at this address. */
 export function reachable({ host, port }: HttpAddress): HttpAddress {
   return { host: host === "::" || host === "0.0.0.0" ? "localhost" : host, port };
+}
+
+/** Whether it is an address, or the name, that a machine has for itself alone. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/**
+ * Whether a request's `Host` names the machine by an address, or as `localhost`. A web page whose own name was made to lead here
+ * (DNS rebinding) sends that name.
+ */
+export function isOwnName(header: string): boolean {
+  const [, bracketed, plain = ""] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/.exec(header) ?? [];
+  return bracketed === undefined
+    ? isIP(plain) === 4 || plain.toLowerCase() === "localhost"
+    : isIP(bracketed) === 6;
 }

@@ -84,12 +84,15 @@ test("what is served, and the end", async () => {
 
 test("a body is not read, and ends the connection", async () => {
   const { port } = await start();
-  const post = await send(port, "POST /status HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nabc");
+  const post = await send(
+    port,
+    "POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nabc",
+  );
   expect(post).toMatch(/^HTTP\/1.1 405 Method Not Allowed\r\n/);
   expect(post).toMatch(/\r\nallow: GET, HEAD\r\n/);
   const get = await send(
     port,
-    "GET /status HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    "GET /status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
   );
   expect(get).toMatch(/^HTTP\/1.1 200 OK\r\n(?:.*\r\n)*connection: close\r\n/i);
 });
@@ -105,7 +108,7 @@ test("garbage, and headers without end, are cut off", async () => {
 
 test("more connections than a few are closed", async () => {
   const { port } = await start();
-  const sockets = Array.from({ length: 40 }, () => open(port));
+  const sockets = Array.from({ length: 136 }, () => open(port));
   let closed = 0;
   for (const one of sockets) void one.closed.then(() => closed++);
   await vi.waitFor(() => expect(closed).toBeGreaterThanOrEqual(8));
@@ -142,11 +145,25 @@ test("an address that this machine does not have, and one that is none", async (
 
 test("a route that waits, and a client that does, do not outlive the end", async () => {
   const { port, ended } = await start("127.0.0.1:0", { "/slow": () => new Promise(() => {}) });
-  const asked = send(port, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+  const asked = send(port, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const { socket, closed } = open(port);
   await once(socket, "connect");
   controller.abort();
   await ended;
   expect(await asked).toBe("");
   await closed;
+});
+
+test("on a loopback address, a request for another name is misdirected, whatever it asks for", async () => {
+  const { port } = await start();
+  const ask = (host: string) => send(port, `GET /status HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  expect(await ask("rebound.example")).toMatch(/^HTTP\/1\.1 421 (?![\s\S]*"a":1)/);
+  expect(await ask(`127.0.0.1:${port}`)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+test("elsewhere any name is good", async () => {
+  const { port } = await start("0.0.0.0:0");
+  expect(await send(port, "GET /status HTTP/1.1\r\nHost: node-1.example\r\n\r\n")).toMatch(
+    /^HTTP\/1\.1 200 /,
+  );
 });

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type Gate, type GateLimits, gate } from "./gate.ts";
-import { hostPort, parseHttpAddress } from "./http-address.ts";
+import { type HttpAddress, hostPort, isLoopback, isOwnName, parseHttpAddress } from "./http-address.ts";
 import { shareReplies } from "./share-replies.ts";
 
 export interface Reply {
@@ -26,9 +26,14 @@ export interface ServerWorld {
 /** Between attempts to listen where something else does. */
 const RETRY_MS = 5_000;
 const HEADER_BYTES = 8 * 1024;
-const LIMITS: GateLimits = { connections: 32, graceMs: 250, lifetimeMs: 10_000, headBytes: 2 * HEADER_BYTES };
+const LIMITS: GateLimits = {
+  connections: 128,
+  graceMs: 250,
+  lifetimeMs: 10_000,
+  headBytes: 2 * HEADER_BYTES,
+};
 /** All that wait are accepted in one go, while the loop waits; Node's own number is 511. */
-const BACKLOG = 64;
+const BACKLOG = 256;
 /** A browser shows what we sent as what we said it is, runs nothing, loads nothing, and puts it into no other page. */
 const SECURITY_HEADERS = {
   "content-security-policy":
@@ -64,12 +69,12 @@ export async function serve(
 
 /** Resolves to undefined at the end, or to why it could not listen. */
 function listenUntilEnd(
-  place: { readonly host: string; readonly port: number },
+  place: HttpAddress,
   routes: Routes,
   log: ServerWorld["log"],
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { server, close } = boundedServer(shareReplies(routes));
+  const { server, close } = boundedServer(shareReplies(routes), isLoopback(place.host));
   return new Promise((resolve) => {
     const end = () => {
       close();
@@ -99,9 +104,12 @@ function describe({ code, message }: NodeJS.ErrnoException): string {
   return message;
 }
 
-function boundedServer(routes: Routes): Gate {
-  const listener = (request: IncomingMessage, response: ServerResponse) =>
-    void respond(routes, request, response);
+function boundedServer(routes: Routes, isLocalOnly: boolean): Gate {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    const { host } = request.headers;
+    const isMisdirected = isLocalOnly && host !== undefined && !isOwnName(host);
+    void respond(request, response, isMisdirected ? MISDIRECTED : answerTo(routes, request));
+  };
   const http = createServer({ maxHeaderSize: HEADER_BYTES }, listener);
   // Otherwise Node invites the client to send its body.
   http.on("checkContinue", listener);
@@ -112,9 +120,19 @@ function boundedServer(routes: Routes): Gate {
   return gate(http, LIMITS);
 }
 
-async function respond(routes: Routes, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { method = "", url = "" } = request;
-  const { code, type, body } = await answer(routes, method, url);
+/** RFC 9110, 15.5.20. Only what listens on a loopback address looks at the header: elsewhere, names of the machine are good. */
+const MISDIRECTED = plainReply(421, "ask for this machine by an address, or as localhost\n");
+
+function answerTo(routes: Routes, { method = "", url = "" }: IncomingMessage): Promise<Reply> {
+  return answer(routes, method, url);
+}
+
+async function respond(
+  { method }: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply | Promise<Reply>,
+): Promise<void> {
+  const { code, type, body } = await reply;
   response.writeHead(code, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),

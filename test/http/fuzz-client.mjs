@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 
 const [target, ms = "1000", ...chosen] = process.argv.slice(2);
-const HOST = "Host: a\r\n";
+const HOST = "Host: localhost\r\n";
 const HELLO = Buffer.from("160301020001000101fc0303", "hex");
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 const PATHS = ["/", "/metrics", "/healthz", "/nothing"];
