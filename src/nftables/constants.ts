@@ -63,7 +63,7 @@ export const NFTA = {
     COUNT: 20,
   },
   SET_DESC: { SIZE: 1 },
-  SET_ELEM: { KEY: 1, FLAGS: 3, USERDATA: 6 },
+  SET_ELEM: { KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6, KEY_END: 10 },
   SET_ELEM_LIST: { TABLE: 1, SET: 2, ELEMENTS: 3 },
   RULE: { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, COMPAT: 5, USERDATA: 7 },
   EXPR: { NAME: 1, DATA: 2 },
@@ -74,10 +74,18 @@ export const NFTA = {
 
 /** The attributes of expressions, by the expression's name in the kernel. */
 export const EXPRESSION = {
-  meta: { DREG: 1, KEY: 2 },
+  meta: { DREG: 1, KEY: 2, SREG: 3 },
   cmp: { SREG: 1, OP: 2, DATA: 3 },
-  payload: { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 },
-  lookup: { SET: 1, SREG: 2, FLAGS: 5 },
+  range: { SREG: 1, OP: 2, FROM: 3, TO: 4 },
+  bitwise: { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 },
+  ct: { DREG: 1, KEY: 2, DIRECTION: 3, SREG: 4 },
+  payload: { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4, SREG: 5 },
+  lookup: { SET: 1, SREG: 2, DREG: 3, FLAGS: 5 },
+  nat: { TYPE: 1, FAMILY: 2 },
+  objref: { TYPE: 1 },
+  /** Modules of xtables. */
+  match: { NAME: 1 },
+  target: { NAME: 1 },
   fib: { DREG: 1, RESULT: 2, FLAGS: 3 },
   numgen: { DREG: 1, MODULUS: 2, TYPE: 3, OFFSET: 4 },
   byteorder: { SREG: 1, DREG: 2, OP: 3, LEN: 4, SIZE: 5 },
@@ -89,10 +97,10 @@ export const EXPRESSION = {
 /** Values of expressions' attributes. */
 export const REGISTER = { VERDICT: 0, FIRST: 1, SECOND: 2 } as const;
 export const META = { NFPROTO: 15, L4PROTO: 16 } as const;
-export const CMP = { EQ: 0, LT: 2 } as const;
+export const CMP = { EQ: 0, NEQ: 1, LT: 2, LTE: 3, GT: 4, GTE: 5 } as const;
 export const PAYLOAD_NETWORK_HEADER = 1;
 export const LOOKUP_F_INV = 1;
-export const FIB = { RESULT_ADDRTYPE: 3, F_DADDR: 2 } as const;
+export const FIB = { RESULT_ADDRTYPE: 3, F_SADDR: 1, F_DADDR: 2 } as const;
 export const NG_RANDOM = 1;
 export const BYTEORDER_HTON = 1;
 
@@ -112,6 +120,7 @@ export const SET_FLAGS = {
   expressions: 0x100,
 } as const;
 export const SET_ELEM_INTERVAL_END = 1;
+export const SET_ELEM_CATCHALL = 2;
 
 /** enum nf_nat_masquerade flags: NF_NAT_RANGE_* of linux/netfilter/nf_nat.h, in the order in which nft prints them. */
 export const NAT_PROTO_SPECIFIED = 0x2;
@@ -122,6 +131,8 @@ export const FAMILIES = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 
 
 /** enum nf_inet_hooks: linux/netfilter.h, position by position. */
 export const HOOKS = ["prerouting", "input", "forward", "output", "postrouting", "ingress"] as const;
+/** enum nf_dev_hooks: linux/netfilter.h. */
+export const DEVICE_HOOKS = ["ingress", "egress"] as const;
 
 /** Protocol numbers: IPPROTO_* of linux/in.h. */
 export const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 } as const;

@@ -33,7 +33,8 @@ import {
 } from "./constants.ts";
 import type { MasqueradeFlag, ObservedStatement, Statement } from "./operations.ts";
 
-interface Expression {
+/** One of the kernel's own small steps, of which statements are made. */
+export interface Expression {
   readonly name: string;
   readonly attributes: Attributes;
 }
@@ -61,7 +62,8 @@ export function readStatements(list: Uint8Array | undefined, family: number): Ob
   return statements;
 }
 
-function readExpressions(list: Uint8Array | undefined): Expression[] {
+/** A rule's expressions, whatever they are. */
+export function readExpressions(list: Uint8Array | undefined): Expression[] {
   const expressions: Expression[] = [];
   if (list === undefined) return expressions;
   eachAttribute(list, (_, element) => {

@@ -8,7 +8,7 @@ import {
   readU32,
   readU64,
 } from "./attributes.ts";
-import { FAMILIES, HOOKS, KEYS, NFTA, SET_FLAGS, VERDICTS } from "./constants.ts";
+import { DEVICE_HOOKS, FAMILIES, HOOKS, KEYS, NFTA, SET_FLAGS, VERDICTS } from "./constants.ts";
 import { readStatements } from "./decode-rule.ts";
 import type { ObservedChain, ObservedRule, ObservedSet, ObservedTable } from "./operations.ts";
 import { commentOf, setCommentOf } from "./userdata.ts";
@@ -34,17 +34,20 @@ export function readChain({ family, attributes }: Message): ObservedChain {
     table: nameIn(read, NFTA.CHAIN.TABLE),
     chain: nameIn(read, NFTA.CHAIN.NAME),
     handle: handleIn(read, NFTA.CHAIN.HANDLE),
-    ...maybe("base", readBase(read)),
+    ...maybe("base", readBase(read, DEVICE_FAMILIES.includes(family) ? DEVICE_HOOKS : HOOKS)),
   };
 }
 
-function readBase(read: Attributes): ObservedChain["base"] {
+/** Hooks have other numbers where they are a device's. */
+const DEVICE_FAMILIES: readonly number[] = [FAMILIES.netdev];
+
+function readBase(read: Attributes, hooks: readonly string[]): ObservedChain["base"] {
   if (!read.has(NFTA.CHAIN.HOOK)) return undefined;
   const hook = readAttributes(read.get(NFTA.CHAIN.HOOK));
   const number = readU32(hook.get(NFTA.HOOK.HOOKNUM)) ?? -1;
   return {
     type: nameIn(read, NFTA.CHAIN.TYPE),
-    hook: HOOKS[number] ?? `hook ${number}`,
+    hook: hooks[number] ?? `hook ${number}`,
     priority: readI32(hook.get(NFTA.HOOK.PRIORITY)) ?? 0,
     policy: readU32(read.get(NFTA.CHAIN.POLICY)) === VERDICTS.drop ? "drop" : "accept",
   };

@@ -1,0 +1,90 @@
+/** Expressions of nf_tables that load, change, or write back what a packet has. */
+import type { Attributes } from "../nftables/attributes.ts";
+import { EXPRESSION, FIB } from "../nftables/constants.ts";
+import { valueIn } from "../nftables/raw.ts";
+import { sourceText } from "./nft-question.ts";
+import { act, numberIn, put, type Reader, slotOf } from "./nft-raw-reader.ts";
+import { addressIn, type Loaded, littleEndian, META_KEYS, type Source } from "./nft-register.ts";
+import { type Action, unknownMark } from "./trace-model.ts";
+
+export function payload(reader: Reader, attributes: Attributes): void {
+  const { BASE, OFFSET, LEN, DREG, SREG } = EXPRESSION.payload;
+  const [base, offset, length] = [BASE, OFFSET, LEN].map((type) => numberIn(attributes, type)) as [
+    number,
+    number,
+    number,
+  ];
+  if (!attributes.has(SREG)) {
+    put(reader, slotOf(attributes, DREG), { kind: "payload", base, offset, family: reader.family }, length);
+    return;
+  }
+  const sides = (["IPv4", "IPv6"] as const)
+    .filter((family) => (reader.family ?? family) === family)
+    .map((family) => addressIn(base, offset, length, family));
+  if (sides.includes("destination")) act(reader, { kind: "redirect" });
+  else if (sides.includes("source")) act(reader, { kind: "rewrite" });
+}
+
+/** How long values are that are not of 4 bytes, by NFT_META_*. */
+const META_BYTES: Readonly<Record<number, number>> = { 1: 2, 6: 16, 7: 16, 8: 2, 9: 2, 15: 1, 16: 1 };
+
+export function meta(reader: Reader, attributes: Attributes): void {
+  const { KEY, DREG, SREG } = EXPRESSION.meta;
+  const key = numberIn(attributes, KEY);
+  if (!attributes.has(SREG))
+    put(reader, slotOf(attributes, DREG), { kind: "meta", key }, META_BYTES[key] ?? 4);
+  else if (key === META_KEYS.MARK)
+    act(reader, { kind: "mark", change: markChange(reader.registers.get(slotOf(attributes, SREG))) });
+}
+
+function markChange(loaded: Loaded | undefined): Extract<Action, { kind: "mark" }>["change"] {
+  if (loaded === undefined) return unknownMark();
+  const { source, mask, xor } = loaded;
+  const number = (bytes: Uint8Array | undefined, otherwise: number) =>
+    bytes === undefined ? otherwise : littleEndian(bytes);
+  if (source.kind === "meta" && source.key === META_KEYS.MARK)
+    return { and: number(mask, 0xffffffff) | 0, xor: number(xor, 0) };
+  if (source.kind === "value") {
+    const value = littleEndian(source.bytes);
+    return { and: 0, xor: (value & number(mask, 0xffffffff)) ^ number(xor, 0) };
+  }
+  return unknownMark();
+}
+
+export function ct(reader: Reader, attributes: Attributes): void {
+  const { KEY, DIRECTION, DREG, SREG } = EXPRESSION.ct;
+  if (attributes.has(SREG)) return;
+  const source: Source = attributes.has(DIRECTION)
+    ? { kind: "other", name: "ct of a direction" }
+    : { kind: "ct", key: numberIn(attributes, KEY) };
+  put(reader, slotOf(attributes, DREG), source, 4);
+}
+
+export function fib(reader: Reader, attributes: Attributes): void {
+  const { RESULT, FLAGS, DREG } = EXPRESSION.fib;
+  const flags = numberIn(attributes, FLAGS);
+  const side = flags === FIB.F_DADDR ? "destination" : flags === FIB.F_SADDR ? "source" : undefined;
+  const isType = numberIn(attributes, RESULT) === FIB.RESULT_ADDRTYPE;
+  const source: Source =
+    isType && side !== undefined ? { kind: "fib", side } : { kind: "other", name: "fib" };
+  put(reader, slotOf(attributes, DREG), source, 4);
+}
+
+export function bitwise(reader: Reader, attributes: Attributes): void {
+  const { SREG, DREG, LEN, MASK, XOR, OP } = EXPRESSION.bitwise;
+  const loaded = reader.registers.get(slotOf(attributes, SREG));
+  const mask = valueIn(attributes.get(MASK));
+  const xor = valueIn(attributes.get(XOR));
+  const isPlain = numberIn(attributes, OP) === 0 && mask !== undefined && xor !== undefined;
+  const slot = slotOf(attributes, DREG);
+  if (loaded !== undefined && isPlain && loaded.mask === undefined)
+    reader.registers.set(slot, { ...loaded, mask, xor });
+  else put(reader, slot, { kind: "other", name: "bitwise" }, numberIn(attributes, LEN));
+}
+
+export function byteorder(reader: Reader, attributes: Attributes): void {
+  const { SREG, DREG, LEN } = EXPRESSION.byteorder;
+  const loaded = reader.registers.get(slotOf(attributes, SREG));
+  const name = loaded === undefined ? "byteorder" : sourceText(loaded);
+  put(reader, slotOf(attributes, DREG), { kind: "other", name }, numberIn(attributes, LEN));
+}

@@ -1,0 +1,133 @@
+/**
+ * What others have made, as the kernel keeps it: rules as lists of expressions that nothing is left out of, and the elements of
+ * sets and maps of any type. For readers who must see everything; this library's own rules are read as statements
+ * (decode-rule.ts).
+ */
+import {
+  type Attributes,
+  eachAttribute,
+  type Message,
+  readAttributes,
+  readI32,
+  readString,
+  readU32,
+} from "./attributes.ts";
+import { type FAMILIES, NFT_MSG, NFTA } from "./constants.ts";
+import { readChain } from "./decode.ts";
+import { type Expression, readExpressions } from "./decode-rule.ts";
+import type { ObservedChain } from "./operations.ts";
+import type { Query } from "./query.ts";
+import { commentOf } from "./userdata.ts";
+
+/** A table of any family. */
+export interface RawTableName {
+  readonly family: keyof typeof FAMILIES;
+  readonly table: string;
+}
+
+export interface RawRule {
+  readonly chain: string;
+  readonly expressions: readonly Expression[];
+  readonly comment?: string | undefined;
+}
+
+export interface RawSet {
+  readonly name: string;
+  readonly flags: number;
+}
+
+/** Where a packet goes on; `code` is one of VERDICTS, or another of the kernel's. */
+export interface RawVerdict {
+  readonly code: number;
+  readonly chain?: string | undefined;
+}
+
+/** An element. Without `keyEnd`, an interval is two: its first key, and, with the flag for it, the one behind its last. */
+export interface RawElement {
+  readonly key: Uint8Array;
+  readonly keyEnd?: Uint8Array | undefined;
+  readonly flags: number;
+  readonly verdict?: RawVerdict | undefined;
+}
+
+/** The chains of a table. */
+export function rawChains({ family, table }: RawTableName): Query<ObservedChain[]> {
+  const read = (messages: readonly Message[]) =>
+    messages.map(readChain).filter((chain) => chain.table === table && chain.family === family);
+  return list(`chains of ${family} ${table}`, NFT_MSG.GETCHAIN, family, {}, read);
+}
+
+/** All rules of a table, those of a chain in their order. */
+export function rawRules({ family, table }: RawTableName): Query<RawRule[]> {
+  const names = { [NFTA.RULE.TABLE]: table };
+  const read = (messages: readonly Message[]) => messages.map(readRule);
+  return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, read);
+}
+
+export function rawSets({ family, table }: RawTableName): Query<RawSet[]> {
+  const names = { [NFTA.SET.TABLE]: table };
+  const read = (messages: readonly Message[]) => messages.map(readSet);
+  return list(`sets of ${family} ${table}`, NFT_MSG.GETSET, family, names, read);
+}
+
+export function rawElements({ family, table }: RawTableName, set: string): Query<RawElement[]> {
+  const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
+  const read = (messages: readonly Message[]) => messages.flatMap(readElements);
+  return list(`elements of ${family} ${table} ${set}`, NFT_MSG.GETSETELEM, family, names, read);
+}
+
+function list<T>(
+  what: string,
+  type: number,
+  family: RawTableName["family"],
+  names: Query<T>["names"],
+  read: Query<T>["read"],
+): Query<T> {
+  return { what, type, isList: true, family, names, read };
+}
+
+function readRule({ attributes }: Message): RawRule {
+  const read = readAttributes(attributes);
+  return {
+    chain: readString(read.get(NFTA.RULE.CHAIN)) ?? "",
+    expressions: readExpressions(read.get(NFTA.RULE.EXPRESSIONS)),
+    comment: commentOf(read.get(NFTA.RULE.USERDATA)),
+  };
+}
+
+function readSet({ attributes }: Message): RawSet {
+  const read = readAttributes(attributes);
+  return {
+    name: readString(read.get(NFTA.SET.NAME)) ?? "",
+    flags: readU32(read.get(NFTA.SET.FLAGS)) ?? 0,
+  };
+}
+
+function readElements({ attributes }: Message): RawElement[] {
+  const elements: RawElement[] = [];
+  const all = readAttributes(attributes).get(NFTA.SET_ELEM_LIST.ELEMENTS);
+  if (all !== undefined) eachAttribute(all, (_, bytes) => elements.push(readElement(readAttributes(bytes))));
+  return elements;
+}
+
+function readElement(read: Attributes): RawElement {
+  const data = readAttributes(read.get(NFTA.SET_ELEM.DATA));
+  return {
+    key: valueIn(read.get(NFTA.SET_ELEM.KEY)) ?? new Uint8Array(),
+    keyEnd: valueIn(read.get(NFTA.SET_ELEM.KEY_END)),
+    flags: readU32(read.get(NFTA.SET_ELEM.FLAGS)) ?? 0,
+    verdict: readVerdict(data.get(NFTA.DATA.VERDICT)),
+  };
+}
+
+/** The bytes in an attribute of data, such as what is compared with. */
+export function valueIn(data: Uint8Array | undefined): Uint8Array | undefined {
+  return readAttributes(data).get(NFTA.DATA.VALUE);
+}
+
+/** A verdict's own attributes as a value; undefined if there are none. */
+export function readVerdict(bytes: Uint8Array | undefined): RawVerdict | undefined {
+  const read = readAttributes(bytes);
+  const code = readI32(read.get(NFTA.VERDICT.CODE));
+  return code === undefined ? undefined : { code, chain: readString(read.get(NFTA.VERDICT.CHAIN)) };
+}
