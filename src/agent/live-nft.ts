@@ -1,11 +1,13 @@
 /** Reads tables of nf_tables over netlink, whoever made them. */
 
-import { observedHooks } from "../backend/nft-observed.ts";
+import { type RawTable, rawHooks } from "../backend/nft-raw-table.ts";
 import type { TableState } from "../backend/nftables-sets.ts";
-import type { Hook } from "../backend/trace-model.ts";
-import { ifFound } from "../nftables/errors.ts";
+import { type Hook, TABLE_FAMILIES } from "../backend/trace-model.ts";
+import { FAMILIES } from "../nftables/constants.ts";
+import { ifFound, isNotFound, NftablesError } from "../nftables/errors.ts";
 import type { SetKey, TableName } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table, tables } from "../nftables/query.ts";
+import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../nftables/raw.ts";
 import type { Nftables } from "../nftables/transport.ts";
 
 /** Everything in a table. Of a set with other keys than addresses, only that it is there. */
@@ -28,12 +30,52 @@ export async function readTableState(
   return { table: found, chains: all, sets: filled, rules: each };
 }
 
-/** The base chains of every table that can translate what leaves the node, in the order of the tables. */
-export async function readNftHooks(nftables: Nftables, signal: AbortSignal): Promise<Hook[]> {
-  const hooks: Hook[] = [];
-  for (const { family, table } of await nftables.read(tables(), signal)) {
-    if (family !== "ip" && family !== "ip6" && family !== "inet") continue;
-    hooks.push(...observedHooks(await readTableState(nftables, { family, table }, signal)));
+/** What the tables of nf_tables say to packets of pods, and which tables there are, as `inet filter`, dormant ones left out. */
+export interface NftTables {
+  readonly tables: readonly string[];
+  readonly hooks: readonly Hook[];
+}
+
+/** How often it is read at most until nobody has made a commit meanwhile. */
+const ATTEMPTS = 5;
+
+/** Reads every table, in their order. Throws a failure, also where others commit all the time. */
+export async function readNftTables(nftables: Nftables, signal: AbortSignal): Promise<NftTables> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const before = await nftables.generation(signal);
+    try {
+      const names = await listTables(nftables, signal);
+      const hooks: Hook[] = [];
+      for (const name of names) hooks.push(...rawHooks(await readRawTable(nftables, name, signal)));
+      if (before === (await nftables.generation(signal)))
+        return { tables: names.map(({ family, table }) => `${family} ${table}`), hooks };
+    } catch (error) {
+      // What was there a moment ago is gone.
+      if (!isNotFound(error)) throw error;
+    }
   }
-  return hooks;
+  throw new NftablesError({
+    code: "EINTR",
+    what: "nf_tables",
+    why: `others commit so fast that the ruleset changed each of the ${ATTEMPTS} times it was read`,
+  });
+}
+
+/** The tables that can matter to packets of pods. */
+export async function listTables(nftables: Nftables, signal: AbortSignal): Promise<RawTableName[]> {
+  return (await nftables.read(tables(), signal)).flatMap(({ family, table, dormant }) =>
+    isFamily(family) && family in TABLE_FAMILIES && !dormant ? [{ family, table }] : [],
+  );
+}
+
+function isFamily(name: string): name is RawTableName["family"] {
+  return name in FAMILIES;
+}
+
+async function readRawTable(nftables: Nftables, name: RawTableName, signal: AbortSignal): Promise<RawTable> {
+  const sets = [];
+  for (const set of await nftables.read(rawSets(name), signal))
+    sets.push({ set, elements: await nftables.read(rawElements(name, set.name), signal) });
+  const chains = await nftables.read(rawChains(name), signal);
+  return { ...name, sets, chains, rules: await nftables.read(rawRules(name), signal) };
 }

@@ -1,90 +1,129 @@
 /**
  * Reads the rules of this node that can decide about a source address, whoever made them, and changes nothing: of a
- * legacy table only if it exists, for the look would make it.
+ * legacy table only if it exists, for the look would make it. Where a tool fails, netlink is asked; what cannot be read in
+ * any way is said, for an answer without it is none.
  */
 import type { Answer, Script } from "../backend/backend.ts";
 import { isIncompatible } from "../backend/incompatible.ts";
-import { readSet } from "../backend/ipset-read.ts";
+import { readSet, splitSets } from "../backend/ipset-read.ts";
 import type { Sets } from "../backend/iptables-match.ts";
-import type { DumpResult } from "../backend/iptables-save.ts";
-import { parseIptablesSave } from "../backend/iptables-save.ts";
+import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "../backend/iptables-save.ts";
 import { parseNftJson } from "../backend/nft-json.ts";
 import type { Hook } from "../backend/trace-model.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
+import { isUnsupported, NetlinkUnavailable } from "../nftables/errors.ts";
 import { isFailure } from "./driver.ts";
 import { CommandError } from "./exec.ts";
 import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
+import type { NftTables } from "./live-nft.ts";
 
 type Run = (script: Script) => Promise<Answer>;
 
-/** What was found, and what could not be looked at. */
+/** What was found, and what could not be read. */
 export interface LiveRules {
   readonly hooks: readonly Hook[];
+  readonly notRead: readonly string[];
+  /** What was read in another way, and why. */
   readonly warnings: readonly string[];
+}
+
+/** The other ways to look, besides tools. */
+export interface Sight {
+  /** Everything in nf_tables, over netlink. */
+  readonly readTables: () => Promise<NftTables>;
+  /** Only which tables there are. */
+  readonly listTables: () => Promise<readonly string[]>;
+  /** The legacy tables that exist, and whether that can be seen. */
+  readonly legacyTables?: (family: Family) => readonly string[];
+  readonly canSeeLegacyTables?: (family: Family) => boolean;
+}
+
+interface Reader {
+  readonly run: Run;
+  readonly notRead: string[];
+  readonly warnings: string[];
+  readonly failures: Error[];
 }
 
 const DEADLINE_MS = 60_000;
 const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
-/** How nft calls the tables that iptables-nft makes. */
-const NFT_NAT: Readonly<Record<Family, string>> = { IPv4: "table ip nat", IPv6: "table ip6 nat" };
+/** What nf_tables calls the families of iptables. */
+const NFT_FAMILIES: Readonly<Record<Family, string>> = { IPv4: "ip", IPv6: "ip6" };
+/** More sets than these are read at once, with all others. */
+const FEW_SETS = 8;
 
-/** Reads everything; `tables` names the legacy tables that exist. Throws a `CommandError` if nothing could be read at all. */
-export async function readLiveRules(
-  run: Run,
-  readNetlink: () => Promise<readonly Hook[]>,
-  tables: (family: Family) => readonly string[] = legacyTables,
-): Promise<LiveRules> {
-  const warnings: string[] = [];
-  const failures: Error[] = [];
-  const attempt = async (
-    what: string,
-    read: () => Promise<readonly Hook[]>,
-  ): Promise<readonly Hook[] | undefined> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      failures.push(error);
-      warnings.push(`${what}: not looked at: ${error.message}`);
-      return undefined;
-    }
-  };
-  const nft = await attempt("tables of nftables", () => readNft(run).catch(orElse(readNetlink)));
-  const hooks: Hook[] = [...(nft ?? [])];
+/** Reads everything. Throws a failure if nothing could be read at all. */
+export async function readLiveRules(run: Run, sight: Sight): Promise<LiveRules> {
+  const reader: Reader = { run, notRead: [], warnings: [], failures: [] };
+  const nft = await attempt(reader, "tables of nftables", () => readNft(reader, sight));
+  const hooks: Hook[] = [...(nft?.hooks ?? [])];
   for (const family of FAMILIES) {
-    const isThere = nft === undefined || hooks.some(({ place }) => place === NFT_NAT[family]);
-    const found = isThere
-      ? await attempt(`${COMMANDS[family]}-nft`, () => readIptables(run, family, "nft"))
-      : undefined;
-    if (found !== undefined) replaceHooks(hooks, NFT_NAT[family], found);
-    if (!canSeeLegacyTables(family))
-      warnings.push(
-        `${COMMANDS[family]}-legacy: not looked at: only root may see whether it has a nat table`,
-      );
-    if (!tables(family).includes("nat")) continue;
-    const legacy = await attempt(`${COMMANDS[family]}-legacy`, () => readIptables(run, family, "legacy"));
-    hooks.push(...(legacy ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
+    await readNftVariant(reader, family, nft, hooks);
+    hooks.push(...(await readLegacyVariant(reader, family, sight)));
   }
+  const { notRead, warnings, failures } = reader;
   if (nft === undefined && hooks.length === 0 && failures[0] !== undefined) throw failures[0];
-  return { hooks, warnings };
+  return { hooks, notRead, warnings };
 }
 
-/** Puts what iptables says of its table in place of what nft shows of it, for the order of tables is the kernel's. */
-function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
-  const at = hooks.findIndex((hook) => hook.place === place);
-  if (at >= 0) hooks.splice(at, 1, ...found);
-  else hooks.push(...found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)));
+async function attempt<T>(
+  { notRead, failures }: Reader,
+  what: string,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    failures.push(error);
+    notRead.push(`${what}: not read: ${error.message}`);
+    return undefined;
+  }
 }
 
-/** Without the tool, the kernel can be asked itself, which tells less of what others have made. */
-function orElse<T>(read: () => Promise<T>): (error: unknown) => Promise<T> {
-  return (error) => {
-    if (error instanceof CommandError && error.code === "ENOENT") return read();
+/** By nft, and where that fails, or leaves tables out, over netlink. */
+async function readNft(reader: Reader, sight: Sight): Promise<NftTables> {
+  try {
+    const found = await askNft(reader.run);
+    const lost = (await listed(sight)).filter((name) => !found.tables.includes(name));
+    if (lost.length === 0) return found;
+    reader.warnings.push(
+      `nft does not list ${lost.map((name) => `table ${name}`).join(", ")}: read over netlink`,
+    );
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    const kernel = await readOverNetlink(error, sight);
+    // Without the tool it is no surprise.
+    if (!(error instanceof CommandError && error.code === "ENOENT"))
+      reader.warnings.push(`${error.message.replace(/[:\s]+$/, "")}: read over netlink instead`);
+    return kernel;
+  }
+  return sight.readTables();
+}
+
+/** The tables that netlink shows; none where it cannot be asked, for then nft is believed. */
+async function listed(sight: Sight): Promise<readonly string[]> {
+  try {
+    return await sight.listTables();
+  } catch (error) {
+    if (isUnsupported(error)) return [];
     throw error;
-  };
+  }
 }
 
-async function readNft(run: Run): Promise<readonly Hook[]> {
+/** What netlink says in the place of a tool that failed. A kernel without nf_tables has no tables. */
+async function readOverNetlink(failure: Error, sight: Sight): Promise<NftTables> {
+  try {
+    return await sight.readTables();
+  } catch (error) {
+    // Without netlink, the tool's failure is what can be mended.
+    if (error instanceof NetlinkUnavailable) throw failure;
+    if (isUnsupported(error)) return { tables: [], hooks: [] };
+    throw error;
+  }
+}
+
+async function askNft(run: Run): Promise<NftTables> {
   const script: Script = {
     file: "nft",
     args: ["-j", "list", "ruleset"],
@@ -92,64 +131,121 @@ async function readNft(run: Run): Promise<readonly Hook[]> {
     deadlineMs: DEADLINE_MS,
   };
   const { stdout } = await run(script);
-  return hooksOf(parseNftJson(stdout), script);
+  const dump = parseNftJson(stdout);
+  return dump.ok ? dump : refuse(script, dump);
 }
 
-async function readIptables(run: Run, family: Family, variant: "nft" | "legacy"): Promise<readonly Hook[]> {
-  const script = await saveScript(run, COMMANDS[family], variant);
-  const { stdout, stderr } = await run(script);
+/** What iptables says of its tables takes the place of what nft shows of them, for that hides what modules ask. */
+async function readNftVariant(
+  reader: Reader,
+  family: Family,
+  nft: NftTables | undefined,
+  hooks: Hook[],
+): Promise<void> {
+  for (const table of IPTABLES_TABLES) {
+    const name = `${NFT_FAMILIES[family]} ${table}`;
+    // Where nf_tables cannot be read, the tool is asked for the table that always matters.
+    if (nft === undefined ? table !== "nat" : !nft.tables.includes(name)) continue;
+    const place = `table ${name}`;
+    const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
+    const what = `${COMMANDS[family]}-nft, table ${table}`;
+    // Where nft shows all that the table asks, iptables only says it in other words.
+    const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
+    const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
+    if (found !== undefined) replaceHooks(hooks, place, found);
+  }
+}
+
+async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): Promise<Hook[]> {
+  const hooks: Hook[] = [];
+  if (!(sight.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
+    const why = "only root may see whether it has tables";
+    reader.notRead.push(`${COMMANDS[family]}-legacy: not read: ${why}`);
+  }
+  const names = (sight.legacyTables ?? legacyTables)(family);
+  for (const table of IPTABLES_TABLES.filter((name) => names.includes(name))) {
+    const what = `${COMMANDS[family]}-legacy, table ${table}`;
+    const found = await attempt(reader, what, () => readIptables(reader, family, "legacy", table));
+    hooks.push(...(found ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
+  }
+  return hooks;
+}
+
+/** Puts hooks in the place of those that a table had, for the order of tables is the kernel's. */
+function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
+  const at = hooks.findIndex((hook) => hook.place === place);
+  if (at < 0) {
+    hooks.push(...found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)));
+    return;
+  }
+  const others = hooks.filter((hook) => hook.place !== place);
+  others.splice(at, 0, ...found);
+  hooks.splice(0, hooks.length, ...others);
+}
+
+async function readIptables(
+  reader: Reader,
+  family: Family,
+  variant: "nft" | "legacy",
+  table: string,
+): Promise<readonly Hook[]> {
+  const script = await saveScript(reader.run, COMMANDS[family], variant, table);
+  const { stdout, stderr } = await reader.run(script);
   if (isIncompatible(`${stdout}\n${stderr}`)) throw new CommandError(script, { why: INCOMPATIBLE });
-  return hooksOf(parseIptablesSave(stdout, await readSets(run, stdout)), script);
+  const result = parseIptablesSave(stdout, await readSets(reader, stdout), table);
+  return result.ok ? result.hooks : refuse(script, result);
 }
 
 /** iptables-nft then shows nothing of the table; what nft shows of it stays. */
 const INCOMPATIBLE =
-  "rules made with nft are in its table, and so it cannot list it; nft's listing is used, which does not show all conditions of iptables";
+  "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used, which does not show all conditions of iptables";
 
 /** Without a tool for the variant by its name, `iptables-save` may be of that variant. */
-async function saveScript(run: Run, command: string, variant: "nft" | "legacy"): Promise<Script> {
+async function saveScript(
+  run: Run,
+  command: string,
+  variant: "nft" | "legacy",
+  table: string,
+): Promise<Script> {
   const script = (file: string, args: readonly string[]): Script => ({
     file,
     args,
-    purpose: "saving the nat table",
+    purpose: `saving the ${table} table`,
     deadlineMs: DEADLINE_MS,
   });
   const named = `${command}-${variant}-save`;
   try {
     await run(script(named, ["--version"]));
-    return script(named, ["-t", "nat"]);
+    return script(named, ["-t", table]);
   } catch (error) {
     if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
     const { stdout } = await run(script(`${command}-save`, ["--version"]));
     if (stdout.includes("nf_tables") !== (variant === "nft")) throw error;
-    return script(`${command}-save`, ["-t", "nat"]);
+    return script(`${command}-save`, ["-t", table]);
   }
 }
 
-/** The ipsets that a dump asks for, as far as they can be read. */
-async function readSets(run: Run, dump: string): Promise<Sets> {
+/** The ipsets that a dump asks for. */
+async function readSets(reader: Reader, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
+  const asked = names.size > FEW_SETS ? [[]] : [...names].map((name) => [name]);
   const sets = new Map();
-  for (const name of names) {
-    try {
-      const { stdout } = await run({
-        file: "ipset",
-        args: ["save", name],
-        purpose: `reading the set ${name}`,
-        deadlineMs: DEADLINE_MS,
-      });
-      const set = readSet(stdout);
+  for (const args of asked) {
+    const purpose = args[0] === undefined ? "reading all sets" : `reading the set ${args[0]}`;
+    const script: Script = { file: "ipset", args: ["save", ...args], purpose, deadlineMs: DEADLINE_MS };
+    const saved = await attempt(reader, args[0] === undefined ? "ipsets" : `ipset ${args[0]}`, () =>
+      reader.run(script),
+    );
+    // A rule that asks for a set of another type depends on it, and says so.
+    for (const [name, text] of splitSets(saved?.stdout ?? "")) {
+      const set = readSet(text);
       if (set !== undefined) sets.set(name, set);
-    } catch (error) {
-      // A rule that asks for it then depends on it, and says so.
-      if (!(error instanceof CommandError)) throw error;
     }
   }
   return sets;
 }
 
 /** A listing by iptables-nft can end early without a word while somebody commits. */
-function hooksOf(result: DumpResult, script: Script): readonly Hook[] {
-  if (result.ok) return result.hooks;
-  throw new CommandError(script, { why: `its output, line ${result.line}: ${result.message}` });
+function refuse(script: Script, { line, message }: Extract<DumpResult, { ok: false }>): never {
+  throw new CommandError(script, { why: `its output, line ${line}: ${message}` });
 }

@@ -57,7 +57,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
           enableIPv6: true,
           toPorts: hasPorts && ports.ok ? ports.ranges : [],
         });
-        const node: Node = { hooks: programmed(ruleset), local: LOCAL, packet: {} };
+        const node: Node = { hooks: programmed(ruleset), local: LOCAL, packet: {}, notRead: [] };
         const all = { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
         const parts = answerParts({ family, interval: all, ruleset, hasConfig: true, node }) ?? [];
         const sets = keptIntervals(ruleset);
@@ -83,6 +83,7 @@ test("the node's own addresses are a part of their own, and keep", () => {
     hooks: programmed(ruleset),
     local: { IPv4: [{ first: own, last: own }], IPv6: [] },
     packet: {},
+    notRead: [],
   };
   const interval = { first: block.base, last: lastAddress(block) };
   const parts = answerParts({ family: "IPv4", interval, ruleset, hasConfig: true, node });
@@ -114,7 +115,7 @@ test("a CIDR that falls into too many parts is not answered for hours", () => {
   );
   const dump = parseIptablesSave(["*nat", ":POSTROUTING ACCEPT [0:0]", ...chain, "COMMIT"].join("\n"));
   if (!dump.ok) throw new Error(dump.message);
-  const node: Node = { hooks: dump.hooks, local: LOCAL, packet: {} };
+  const node: Node = { hooks: dump.hooks, local: LOCAL, packet: {}, notRead: [] };
   const ask = (text: string) => {
     const cidr = parseCidr(text) as Cidr;
     return answerParts({

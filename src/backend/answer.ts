@@ -8,7 +8,7 @@ import type { Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { type Outcome, outcomeKey, type Trace, tracePacket } from "./trace.ts";
 import { includes, type LocalAddresses } from "./trace-match.ts";
-import type { Hook, Packet } from "./trace-model.ts";
+import type { Condition, Hook, Packet } from "./trace-model.ts";
 
 /** The rules of a node, and what is known of packets to it. */
 export interface Node {
@@ -16,6 +16,8 @@ export interface Node {
   readonly local: LocalAddresses;
   /** What is known of the packets besides their destination. */
   readonly packet: Omit<Packet, "family" | "destination">;
+  /** What could not be read of its rules, so that nothing that they do is certain. */
+  readonly notRead: readonly string[];
 }
 
 /** What the node's rules do. */
@@ -24,8 +26,11 @@ export interface LiveAnswer extends Trace {
   readonly marked: readonly Outcome[];
 }
 
-/** Whether rules do what the configuration says; `depends`: on what is not known of the packet. */
-export type Agreement = "yes" | "no" | "depends";
+/**
+ * Whether rules do what the configuration says. `depends`: on what is not known of the packet. `unknown`: the packet may be
+ * translated or exempted from NAT before our rules see it, or not all rules could be read.
+ */
+export type Agreement = "yes" | "no" | "depends" | "unknown";
 
 /** Addresses with one answer. */
 export interface Part {
@@ -88,11 +93,17 @@ export function answerParts(question: Question): Part[] | undefined {
 
 /** Whether rules do what is wanted, as far as is known. */
 export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly Outcome[]): Agreement {
+  if (outcomes.some(isDecidedBefore)) return "unknown";
   const isAsWanted = ({ verdict }: Outcome) =>
     wanted === "keep" ? verdict === "keep" : verdict === "masquerade" || verdict === "translate";
   const right = outcomes.filter(isAsWanted).length;
   if (right === outcomes.length) return "yes";
   return right > 0 || outcomes.some(({ verdict }) => verdict === "unknown") ? "depends" : "no";
+}
+
+/** Whether another rule decides before ours, and we do not follow where the packet goes then. */
+export function isDecidedBefore({ verdict }: Pick<Outcome, "verdict">): boolean {
+  return verdict === "redirect" || verdict === "untracked";
 }
 
 function configAnswer(explanation: Explanation | undefined): NonNullable<Part["config"]> {
@@ -112,7 +123,9 @@ function answerPart(
   const isLocal = ruleset !== undefined && includes(local, interval.first);
   const config = isLocal ? ({ verdict: "keep", explanation: "local" } as const) : configAnswer(explanation);
   if (live === undefined) return { ...found, config };
-  return { ...found, config, agrees: compareOutcomes(config.verdict, [...live.possible, live.otherwise]) };
+  const isKnown = node?.notRead.length === 0;
+  const agrees = isKnown ? compareOutcomes(config.verdict, [...live.possible, live.otherwise]) : "unknown";
+  return { ...found, config, agrees };
 }
 
 /** A pod's own packet has no mark; what happens to others is told beside. */
@@ -135,7 +148,8 @@ function keyOf({ config, live, agrees }: Part): string {
 }
 
 function countRules(hooks: readonly Hook[]): number {
-  return hooks.flatMap(({ chains }) => [...chains.values()]).reduce((sum, rules) => sum + rules.length, 1);
+  const tables = new Set(hooks.map(({ chains }) => chains));
+  return [...tables].flatMap((chains) => [...chains.values()]).reduce((sum, rules) => sum + rules.length, 1);
 }
 
 /** Where the rules may answer otherwise than for the address before. */
@@ -152,12 +166,14 @@ function cutPoints(
       if (one.last >= first && one.last < last) cuts.push(one.last + 1n);
     }
   };
-  cut(local);
-  for (const { chains } of hooks) {
-    for (const { conditions } of [...chains.values()].flat()) {
-      for (const one of conditions)
-        if (one.kind === "address" && one.side === "destination" && one.family === family) cut(one.intervals);
+  const cutAt = (conditions: readonly Condition[]) => {
+    for (const one of conditions) {
+      if (one.kind === "either") one.lists.forEach(cutAt);
+      if (one.kind === "address" && one.side === "destination" && one.family === family) cut(one.intervals);
     }
-  }
+  };
+  cut(local);
+  for (const { chains } of new Map(hooks.map((hook) => [hook.chains, hook])).values())
+    for (const { conditions } of [...chains.values()].flat()) cutAt(conditions);
   return cuts;
 }

@@ -20,3 +20,16 @@ export function readSet(
   }
   return { family, intervals: longestPrefixIntervals(choices) };
 }
+
+/** The parts of a listing of several sets, by the sets' names. */
+export function splitSets(listing: string): ReadonlyMap<string, string> {
+  const lines = new Map<string, string[]>();
+  for (const line of listing.split("\n")) {
+    const name = line.split(" ")[1];
+    if (name === undefined) continue;
+    const own = lines.get(name) ?? [];
+    own.push(line);
+    lines.set(name, own);
+  }
+  return new Map([...lines].map(([name, own]) => [name, own.join("\n")]));
+}

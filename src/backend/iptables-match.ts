@@ -9,7 +9,7 @@ import {
   parseCidr,
 } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
-import type { Action, Condition, Side } from "./trace-model.ts";
+import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "./trace-model.ts";
 
 /** The elements of ipsets by name; a set that is not there is not known. */
 export type Sets = ReadonlyMap<string, { readonly family: Family; readonly intervals: readonly Interval[] }>;
@@ -53,11 +53,15 @@ const PROTOCOL_NUMBERS: Readonly<Record<string, string>> = {
 };
 
 /** Targets after which the next rule is asked. */
-const CONTINUING =
-  "LOG NFLOG ULOG TRACE AUDIT CLASSIFY TOS DSCP SET SECMARK CONNSECMARK NOTRACK CT TCPMSS TTL HL".split(" ");
+const CONTINUING = "LOG NFLOG ULOG TRACE AUDIT CLASSIFY TOS DSCP SET SECMARK CONNSECMARK TCPMSS TTL HL".split(
+  " ",
+);
 
 const TARGETS: Readonly<
-  Record<string, Action["kind"] & ("accept" | "drop" | "return" | "masquerade" | "translate")>
+  Record<
+    string,
+    Action["kind"] & ("accept" | "drop" | "return" | "masquerade" | "translate" | "redirect" | "untrack")
+  >
 > = {
   ACCEPT: "accept",
   DROP: "drop",
@@ -67,6 +71,10 @@ const TARGETS: Readonly<
   SNAT: "translate",
   NETMAP: "translate",
   SAME: "translate",
+  DNAT: "redirect",
+  REDIRECT: "redirect",
+  TPROXY: "redirect",
+  NOTRACK: "untrack",
 };
 
 /** The conditions and the action that the words behind `-A CHAIN` say. */
@@ -216,24 +224,28 @@ function readTarget(
   const verdict = TARGETS[target];
   if (verdict !== undefined) return { kind: verdict };
   if (target === "MARK") return { kind: "mark", change: markChange(options) };
-  // Restoring gives the packet a mark of another packet; saving does not.
-  if (target === "CONNMARK")
-    return options.includes("--restore-mark") ? { kind: "mark", change: "unknown" } : { kind: "continue" };
+  if (target === "CONNMARK") return readConnmark(options);
+  if (target === "CT") return { kind: options.includes("--notrack") ? "untrack" : "continue" };
   if (CONTINUING.includes(target)) return { kind: "continue" };
   // An extension that we do not know may decide, or not.
   return isChain(target) ? { kind: "jump", chain: target } : { kind: "unknown" };
 }
 
-function markChange([option = "", text = ""]: readonly string[]): Extract<
-  Action,
-  { kind: "mark" }
->["change"] {
+/** Restoring gives the packet a mark of another packet; saving does not. */
+function readConnmark(options: readonly string[]): Action {
+  if (!options.includes("--restore-mark")) return { kind: "continue" };
+  const mask = Number(options[options.indexOf("--nfmask") + 1]);
+  const isMasked = options.includes("--nfmask") && Number.isInteger(mask);
+  return { kind: "mark", change: unknownMark(isMasked ? mask : undefined) };
+}
+
+function markChange([option = "", text = ""]: readonly string[]): MarkChange {
   const numbers = masked(text);
-  if (numbers === undefined) return "unknown";
+  if (numbers === undefined) return unknownMark();
   const { value, mask } = numbers;
   if (option === "--set-xmark") return { and: ~mask, xor: value };
   if (option === "--set-mark") return { and: ~(mask | value), xor: value };
   if (option === "--xor-mark") return { and: -1, xor: value };
   if (option === "--and-mark") return { and: value, xor: 0 };
-  return option === "--or-mark" ? { and: ~value, xor: value } : "unknown";
+  return option === "--or-mark" ? { and: ~value, xor: value } : unknownMark();
 }

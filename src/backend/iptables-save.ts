@@ -1,15 +1,22 @@
 /**
  * Reads what `iptables-save` and `ip6tables-save` print, of one or several tables, one dump or several behind each
- * other. Only nat is kept; whatever else stands there is checked for its form alone.
+ * other.
  */
 import type { Family } from "../core/cidr.ts";
 import { readRule, type Sets } from "./iptables-match.ts";
 import { tokenize } from "./iptables-rule.ts";
-import { type Hook, SRCNAT, type TraceRule } from "./trace-model.ts";
+import type { Hook, TraceRule } from "./trace-model.ts";
 
 /** What a dump says, or the line with which something is wrong. */
 export type DumpResult =
-  | { readonly ok: true; readonly hooks: readonly Hook[]; readonly warnings: readonly string[] }
+  | {
+      readonly ok: true;
+      readonly hooks: readonly Hook[];
+      /** What the tool that made it did not show. */
+      readonly notRead: readonly string[];
+      /** What it was not asked for. */
+      readonly leftOut: readonly string[];
+    }
   | { readonly ok: false; readonly line: number; readonly message: string };
 
 /** A table that is being read. */
@@ -34,8 +41,19 @@ interface Reader {
   table: Table | undefined;
 }
 
-/** Reads a dump; `sets` holds the elements of those ipsets that are known. */
-export function parseIptablesSave(text: string, sets: Sets = new Map()): DumpResult {
+/** The base chains of each table on the way of packets from pods, with their priorities (enum nf_ip_hook_priorities). */
+const BASE_CHAINS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  raw: { PREROUTING: -300 },
+  mangle: { PREROUTING: -150, INPUT: -150, FORWARD: -150, POSTROUTING: -150 },
+  filter: { INPUT: 0, FORWARD: 0 },
+  nat: { PREROUTING: -100, POSTROUTING: 100 },
+};
+
+/** The tables that can matter to where a packet comes from and goes to. */
+export const IPTABLES_TABLES = Object.keys(BASE_CHAINS);
+
+/** Reads a dump that must have a table; `sets` holds the elements of those ipsets that are known. */
+export function parseIptablesSave(text: string, sets: Sets = new Map(), wanted = "nat"): DumpResult {
   const reader: Reader = { hooks: [], sets, tables: [], tool: undefined, table: undefined };
   const lines = text.split("\n");
   for (const [i, line] of lines.entries()) {
@@ -49,15 +67,21 @@ export function parseIptablesSave(text: string, sets: Sets = new Map()): DumpRes
       line: lines.length,
       message: `table ${table.name} has no COMMIT: the dump is cut short; save it again`,
     };
-  if (hooks.length === 0) {
+  if (!tables.includes(wanted)) {
     const found = tables.length === 0 ? "no table at all" : `only ${tables.join(", ")}`;
     return {
       ok: false,
       line: 1,
-      message: `there is no nat table in it, ${found}: save it with "iptables-save -t nat"`,
+      message: `there is no ${wanted} table in it, ${found}: save it with "iptables-save -t ${wanted}"`,
     };
   }
-  return { ok: true, hooks, warnings: [] };
+  const isAlone = tables.every((name) => name === "nat");
+  const leftOut = isAlone
+    ? [
+        `only the nat table is in it, so whether rules of others drop packets, mark them or exempt them from NAT is not known: "iptables-save" saves all tables`,
+      ]
+    : [];
+  return { ok: true, hooks, notRead: [], leftOut };
 }
 
 /** Takes a line; says what is wrong with it, if anything. */
@@ -77,7 +101,7 @@ function readLine(reader: Reader, line: string): string | undefined {
     return `${quote(line)} stands outside of a table: this is no output of iptables-save`;
   if (line === "COMMIT") {
     reader.table = undefined;
-    if (table.name === "nat") finish(reader, table);
+    finish(reader, table);
     return undefined;
   }
   const chain = /^:(\S+) (\S+)(?: \[\d+:\d+\])?$/.exec(line);
@@ -90,11 +114,11 @@ function readLine(reader: Reader, line: string): string | undefined {
   if (rule === null) return `${quote(line)} is no line of iptables-save`;
   const rules = table.chains.get(rule[1] ?? "");
   if (rules === undefined) return `chain ${rule[1]} is not declared above: the dump is not whole`;
-  if (table.name === "nat") rules.push({ text: rule[2] ?? "", words: tokenize(rule[2] ?? "") });
+  if (table.name in BASE_CHAINS) rules.push({ text: rule[2] ?? "", words: tokenize(rule[2] ?? "") });
   return undefined;
 }
 
-/** The nat table as a hook. */
+/** A table as hooks. */
 function finish({ hooks, sets }: Reader, table: Table): void {
   const family = familyOf(table);
   const isChain = (name: string) => table.chains.has(name);
@@ -106,13 +130,18 @@ function finish({ hooks, sets }: Reader, table: Table): void {
     chains.set(name, read);
   }
   const place = placeOf(table, family);
-  const policy = table.policies.get("POSTROUTING") === "DROP" ? "drop" : "accept";
-  hooks.push({ place, families: [family], priority: SRCNAT, policy, chain: "POSTROUTING", chains });
+  for (const [chain, priority] of Object.entries(BASE_CHAINS[table.name] ?? {})) {
+    if (!chains.has(chain)) continue;
+    const hook = chain.toLowerCase() as Hook["hook"];
+    const policy = table.policies.get(chain) === "DROP" ? "drop" : "accept";
+    const isNat = table.name === "nat";
+    hooks.push({ hook, isNat, place, families: [family], priority, policy, chain, chains });
+  }
 }
 
-function placeOf({ tool }: Table, family: Family): string {
+function placeOf({ name, tool }: Table, family: Family): string {
   const command = tool?.replace(/-save$/, "") ?? (family === "IPv4" ? "iptables" : "ip6tables");
-  return `${command} -t nat`;
+  return `${command} -t ${name}`;
 }
 
 /** As the tool's name says, or else the first address. */

@@ -1,5 +1,6 @@
 /** What a rule of `nft -j` asks and does, from its expressions: the model of trace-model.ts. */
 import type { Family } from "../core/cidr.ts";
+import { addBranches, type Branch, isHiddenXt, readXtMatch, readXtTarget } from "./nft-branch.ts";
 import {
   abridge,
   addressIntervals,
@@ -13,13 +14,7 @@ import {
   unwrap,
   words,
 } from "./nft-values.ts";
-import type { Action, Condition, Side } from "./trace-model.ts";
-
-/** One way through a rule: a verdict map makes several of one rule. */
-export interface Branch {
-  readonly conditions: readonly Condition[];
-  readonly action: Action;
-}
+import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "./trace-model.ts";
 
 /** Expressions that neither ask nor decide. */
 const QUIET = [
@@ -27,7 +22,7 @@ const QUIET = [
   "log",
   "comment",
   "set",
-  "notrack",
+  "dup",
   "ct helper",
   "flow",
   "ct timeout",
@@ -43,8 +38,7 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
   for (const expression of expressions) {
     const [kind = "", value] = onlyMember(expression);
     if (QUIET.includes(kind)) continue;
-    const read =
-      kind === "match" ? readMatch(value, elements) : kind === "xt" ? readXtMatch(value) : undefined;
+    const read = kind === "match" ? readMatch(value, elements) : kind === "xt" ? xtMatch(value) : undefined;
     if (read !== undefined) {
       conditions.push(...read);
       continue;
@@ -56,45 +50,57 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
     const made =
       kind === "vmap"
         ? readVmap(value, conditions, elements)
-        : [{ conditions: [...conditions, ...familyOf(kind, value)], action: readAction(kind, value) }];
-    const hasMark = branches.some(({ action }) => action.kind === "mark");
-    branches.push(...(hasMark ? made.map(forgetMark) : made));
+        : [
+            {
+              conditions: [...conditions, ...familyOf(kind, value), ...keysOf(value, elements)],
+              action: readAction(kind, value),
+            },
+          ];
+    addBranches(branches, made);
   }
   return branches;
 }
 
+/** Whether nft does not show what some of a rule asks or does. */
+export function isHidden(expressions: readonly Json[]): boolean {
+  return expressions.some((expression) => {
+    const [kind, value] = onlyMember(expression);
+    if (kind !== "xt") return false;
+    const { type, name }: Fields = isObject(value) ? value : {};
+    return (type !== "match" && type !== "target") || isHiddenXt(type, String(name));
+  });
+}
+
 /** In an inet table, what translates to an address of one family is not for packets of the other. */
 function familyOf(kind: string, value: Json): Condition[] {
-  const family = kind === "snat" && isObject(value) ? IP_FAMILIES[String(value.family)] : undefined;
+  const isNat = kind === "snat" || kind === "dnat";
+  const family = isNat && isObject(value) ? IP_FAMILIES[String(value.family)] : undefined;
   return family === undefined
     ? []
     : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];
 }
 
-/** The rule was met before it changed the mark; what it asked of the mark is not asked again. */
-function forgetMark({ conditions, action }: Branch): Branch {
-  const rest = conditions.map(
-    (one): Condition => (one.kind === "mark" ? { ...one, negated: false, kind: "unknown" } : one),
-  );
-  return { conditions: rest, action };
+/** What takes an address or a port from a map is only for packets that the map has. */
+function keysOf(value: Json, elements: Elements): Condition[] {
+  if (!isObject(value)) return [];
+  return [value.addr, value.port, value.value].flatMap((from) => {
+    const [kind, map] = onlyMember(from);
+    if (kind !== "map" || !isObject(map)) return [];
+    const head = { negated: false, text: `${textOf(map.key)} in ${textOf(map.data)}` };
+    const pairs = members(map.data, elements);
+    const lists = pairs?.map((pair) =>
+      Array.isArray(pair) ? testElement(head, map.key, unwrap(pair[0]), elements) : [unknown(pair)],
+    );
+    return [lists === undefined ? { ...head, kind: "unknown" } : { ...head, kind: "either", lists }];
+  });
 }
 
 function unknown(json: Json): Condition {
   return { kind: "unknown", text: abridge(json), negated: false };
 }
 
-/** nft does not show what matches of iptables ask, but for that a comment asks nothing. */
-function readXtMatch(value: Json): Condition[] | undefined {
-  if (!isObject(value) || value.type !== "match") return undefined;
-  return value.name === "comment"
-    ? []
-    : [
-        {
-          kind: "unknown",
-          text: `-m ${String(value.name)} (of iptables, not shown by nft)`,
-          negated: false,
-        },
-      ];
+function xtMatch(value: Json): Condition[] | undefined {
+  return isObject(value) && value.type === "match" ? readXtMatch(String(value.name)) : undefined;
 }
 
 function readMatch(match: Json, elements: Elements): Condition[] {
@@ -110,12 +116,14 @@ type Head = Pick<Condition, "text" | "negated">;
 /** What `left` must be. */
 function readTest(head: Head, left: Json, right: Json, elements: Elements): Condition[] | undefined {
   const [kind, key] = onlyMember(left);
+  if (kind === "concat") return readConcat(head, left, right, elements);
   if (kind === "payload" && isObject(key)) return readPayload(head, key, right, elements);
   if (kind === "meta" && isObject(key)) return readMeta(head, key.key, right, elements);
   if (kind === "fib" && isObject(key)) return readFib(head, key, right);
-  if (kind === "ct" && isObject(key) && key.key === "state" && key.dir === undefined) {
+  if (kind === "ct" && isObject(key) && key.dir === undefined) {
     const states = words(right, elements);
-    return states === undefined ? undefined : [{ ...head, kind: "state", states }];
+    const isKnown = key.key === "state" || (key.key === "status" && isTranslation(states));
+    return states === undefined || !isKnown ? undefined : [{ ...head, kind: "state", states }];
   }
   if (kind === "&" && Array.isArray(key)) {
     const [meta, mask] = key;
@@ -123,6 +131,34 @@ function readTest(head: Head, left: Json, right: Json, elements: Elements): Cond
     return isMark && typeof mask === "number" ? readMark(head, right, mask) : undefined;
   }
   return undefined;
+}
+
+/** Of conntrack's status, only what NAT is done. */
+function isTranslation(states: readonly string[] | undefined): boolean {
+  return states?.every((state) => state === "snat" || state === "dnat") === true;
+}
+
+/** Several things at once: one of the elements, each part of it. */
+function readConcat(head: Head, left: Json, right: Json, elements: Elements): Condition[] | undefined {
+  const lists = members(right, elements)?.map((element) => testElement(head, left, element, elements));
+  return lists === undefined ? undefined : [{ ...head, kind: "either", lists }];
+}
+
+/** What an element of a set or map asks: that the key is it. */
+function testElement(head: Head, key: Json, element: Json, elements: Elements): Condition[] {
+  const parts = concatenated(key);
+  const values = concatenated(element);
+  if (parts === undefined || values === undefined)
+    return readTest({ ...head, negated: false }, key, element, elements) ?? [{ ...head, kind: "unknown" }];
+  return parts.flatMap((part, i) => {
+    const one = { negated: false, text: `${textOf(part)} ${textOf(values[i])}` };
+    return readTest(one, part, values[i], elements) ?? [{ ...one, kind: "unknown" } as const];
+  });
+}
+
+function concatenated(json: Json): readonly Json[] | undefined {
+  const [kind, parts] = onlyMember(json);
+  return kind === "concat" && Array.isArray(parts) ? parts : undefined;
 }
 
 function readPayload(
@@ -194,39 +230,63 @@ function readVmap(vmap: Json, conditions: readonly Condition[], elements: Elemen
     const [element, verdict] = pair as readonly Json[];
     const value = unwrap(element);
     const head = { negated: false, text: `${textOf(key)} ${textOf(value)}` };
-    const test: Condition[] =
-      value === "*" ? [] : (readTest(head, key, value, elements) ?? [{ ...head, kind: "unknown" }]);
+    const test = value === "*" ? [] : testElement(head, key, value, elements);
     const [kind = "", target] = onlyMember(verdict);
     return { conditions: [...conditions, ...test], action: readAction(kind, target) };
   });
 }
 
+/** Statements that do one thing, whatever stands behind them. */
+const ACTIONS: Readonly<Record<string, Action>> = {
+  accept: { kind: "accept" },
+  drop: { kind: "drop" },
+  reject: { kind: "drop" },
+  return: { kind: "return" },
+  continue: { kind: "continue" },
+  masquerade: { kind: "masquerade" },
+  snat: { kind: "translate" },
+  dnat: { kind: "redirect" },
+  redirect: { kind: "redirect" },
+  tproxy: { kind: "redirect" },
+  notrack: { kind: "untrack" },
+  fwd: { kind: "rewrite" },
+};
+
 function readAction(kind: string, value: Json): Action {
-  if (kind === "accept" || kind === "drop" || kind === "return" || kind === "continue") return { kind };
-  if (kind === "masquerade") return { kind };
-  if (kind === "snat") return { kind: "translate" };
-  if (kind === "reject") return { kind: "drop" };
+  const action = ACTIONS[kind];
+  if (action !== undefined) return action;
   if ((kind === "jump" || kind === "goto") && isObject(value)) return { kind, chain: String(value.target) };
   if (kind === "mangle" && isObject(value)) return readMangle(value);
-  if (kind === "xt" && isObject(value)) return readXtTarget(value.name);
+  if (kind === "xt" && isObject(value)) return readXtTarget(String(value.name));
   return { kind: "unknown" };
 }
 
 function readMangle({ key, value }: Fields): Action {
-  if (abridge(key) !== '{"meta":{"key":"mark"}}') return { kind: "continue" };
-  if (typeof value === "number") return { kind: "mark", change: { and: 0, xor: value } };
-  const [operator, operands] = onlyMember(value);
-  const [meta, number] = Array.isArray(operands) ? operands : [];
-  if (abridge(meta) !== '{"meta":{"key":"mark"}}' || typeof number !== "number")
-    return { kind: "mark", change: "unknown" };
-  if (operator === "&") return { kind: "mark", change: { and: number, xor: 0 } };
-  if (operator === "^") return { kind: "mark", change: { and: -1, xor: number } };
-  return { kind: "mark", change: operator === "|" ? { and: ~number, xor: number } : "unknown" };
+  const [what, field] = onlyMember(key);
+  if (what === "payload" && isObject(field)) return readRewrite(field);
+  if (!isMark(key)) return { kind: "continue" };
+  return { kind: "mark", change: readMarkChange(value) };
 }
 
-function readXtTarget(name: Json): Action {
-  if (name === "MASQUERADE") return { kind: "masquerade" };
-  if (name === "SNAT" || name === "NETMAP") return { kind: "translate" };
-  if (name === "MARK") return { kind: "mark", change: "unknown" };
-  return { kind: name === "LOG" || name === "NFLOG" ? "continue" : "unknown" };
+/** Without NAT, by writing into the packet; raw bytes may be an address. */
+function readRewrite({ field, base }: Fields): Action {
+  if (field === "daddr") return { kind: "redirect" };
+  return { kind: field === "saddr" || base === "nh" ? "rewrite" : "continue" };
+}
+
+function isMark(json: Json): boolean {
+  return abridge(json) === '{"meta":{"key":"mark"}}';
+}
+
+function readMarkChange(value: Json): MarkChange {
+  if (typeof value === "number") return { and: 0, xor: value };
+  const [operator, operands] = onlyMember(value);
+  const [left, right] = Array.isArray(operands) ? operands : [];
+  if (typeof right !== "number") return unknownMark();
+  // Of several operations, as nft writes them: (mark & a) | b.
+  const before = isMark(left) ? { and: -1, xor: 0 } : readMarkChange(left);
+  if (before.unknown !== undefined || (!isMark(left) && typeof left !== "object")) return unknownMark();
+  if (operator === "&") return { and: before.and & right, xor: before.xor & right };
+  if (operator === "^") return { and: before.and, xor: before.xor ^ right };
+  return operator === "|" ? { and: before.and & ~right, xor: before.xor | right } : unknownMark();
 }

@@ -1,54 +1,75 @@
 /** Reads what `nft -j list ruleset` prints, as far as it concerns what leaves the node. */
-import type { Family } from "../core/cidr.ts";
 import { positionAt } from "../core/document.ts";
 import { parseJson } from "../core/json.ts";
 import type { DumpResult } from "./iptables-save.ts";
-import { readExpressions } from "./nft-expression.ts";
+import { isHidden, readExpressions } from "./nft-expression.ts";
 import { type Elements, type Fields, isObject, type Json, ruleText } from "./nft-values.ts";
-import type { Hook, TraceRule } from "./trace-model.ts";
-
-const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
-  ip: ["IPv4"],
-  ip6: ["IPv6"],
-  inet: ["IPv4", "IPv6"],
-};
+import { type Hook, hookNamed, TABLE_FAMILIES, type TraceRule } from "./trace-model.ts";
 
 /** What stands in one table. */
 interface Table {
   readonly family: string;
   readonly name: string;
+  isDormant: boolean;
   readonly elements: Map<string, readonly Json[]>;
-  readonly bases: Fields[];
+  /** How many sets could have elements, and have none in the dump. */
+  emptySets: number;
+  readonly chains: Map<string, Fields>;
   readonly rules: Map<string, Fields[]>;
 }
 
-/** Reads a dump. Tables for which `isWanted` says no are left out. */
-export function parseNftJson(
-  text: string,
-  isWanted: (table: { readonly family: string; readonly name: string }) => boolean = () => true,
-): DumpResult {
+/** What a dump of nft says. */
+export type NftDump =
+  | (Extract<DumpResult, { ok: true }> & { readonly tables: readonly string[] })
+  | Extract<DumpResult, { ok: false }>;
+
+/** Reads a dump; `tables` are those that it has, such as `inet filter`. */
+export function parseNftJson(text: string): NftDump {
   const json = parse(text);
   if (!("value" in json)) return { ok: false, ...json };
   const objects = isObject(json.value) ? json.value.nftables : undefined;
-  if (!Array.isArray(objects) || !objects.every(isObject))
-    return {
-      ok: false,
-      line: 1,
-      message: `this is JSON, but not that of "nft -j list ruleset": it has no list "nftables"`,
-    };
-  const tables = gather(objects).filter(isWanted);
-  const isShown = ({ family, name }: Table) =>
-    !/^ip6?$/.test(family) || name !== "nat" || !text.includes('"xt"');
+  if (!Array.isArray(objects) || !objects.every(isObject)) return refuse(`it has no list "nftables"`);
+  const tables = gather(objects);
+  const odd = tables.flatMap(oddThing)[0];
+  if (odd !== undefined) return refuse(odd);
+  const hooks = tables.map(hooksOf);
   return {
     ok: true,
-    hooks: tables.flatMap(hooksOf),
-    warnings: tables
-      .filter((table) => !isShown(table))
+    tables: tables.map(({ family, name }) => `${family} ${name}`),
+    hooks: hooks.flat(),
+    notRead: isTerse(tables) ? ["the sets: none has an element in it: save it without --terse"] : [],
+    leftOut: tables
+      .filter((_, i) => hooks[i]?.some(({ isHidden }) => isHidden === true) === true)
       .map(
         ({ family, name }) =>
-          `table ${family} ${name}: nft does not show what rules of iptables ask: "iptables-save -t nat" tells more`,
+          `table ${family} ${name}: nft does not show what rules of iptables ask: "iptables-save" tells more`,
       ),
   };
+}
+
+function refuse(why: string): Extract<DumpResult, { ok: false }> {
+  return { ok: false, line: 1, message: `this is JSON, but not that of "nft -j list ruleset": ${why}` };
+}
+
+/** Why a table cannot be what nft prints: a part of it is missing. */
+function oddThing({ family, name, chains, rules }: Table): string[] {
+  const where = `table ${family} ${name}`;
+  const lost = [...rules.keys()].filter((chain) => !chains.has(chain));
+  const odd = [...rules.values()].flat().filter(({ expr }) => !Array.isArray(expr));
+  const bases = [...chains.values()].filter(
+    ({ hook, prio }) => hook !== undefined && typeof prio !== "number",
+  );
+  return [
+    ...(/^\w+$/.test(family) && name !== "undefined" ? [] : ["an object does not name its table"]),
+    ...lost.map((chain) => `${where} has rules of chain ${chain}, but not the chain`),
+    ...odd.map(({ chain }) => `a rule of chain ${String(chain)} in ${where} has no list "expr"`),
+    ...bases.map((chain) => `chain ${String(chain.name)} in ${where} has no number "prio"`),
+  ];
+}
+
+function isTerse(tables: readonly Table[]): boolean {
+  const sets = tables.flatMap(({ elements }) => [...elements.values()]);
+  return tables.some(({ emptySets }) => emptySets > 0) && sets.every(({ length }) => length === 0);
 }
 
 function parse(text: string): { value: Json } | { line: number; message: string } {
@@ -70,8 +91,10 @@ function gather(objects: readonly Fields[]): Table[] {
     const table = tables.get(key) ?? {
       family: String(family),
       name: String(name),
+      isDormant: false,
       elements: new Map(),
-      bases: [],
+      emptySets: 0,
+      chains: new Map(),
       rules: new Map(),
     };
     tables.set(key, table);
@@ -80,7 +103,7 @@ function gather(objects: readonly Fields[]): Table[] {
   for (const object of objects) {
     for (const [kind, value] of Object.entries(object)) {
       if (!isObject(value)) continue;
-      if (kind === "table") tableOf(value.family, value.name);
+      if (kind === "table") tableOf(value.family, value.name).isDormant = isDormant(value);
       if (kind === "chain") addChain(tableOf(value.family, value.table), value);
       if (kind === "rule") addRule(tableOf(value.family, value.table), value);
       if (kind === "set" || kind === "map") addSet(tableOf(value.family, value.table), value);
@@ -89,9 +112,13 @@ function gather(objects: readonly Fields[]): Table[] {
   return [...tables.values()];
 }
 
-function addChain({ bases, rules }: Table, chain: Fields): void {
-  rules.set(String(chain.name), rules.get(String(chain.name)) ?? []);
-  if (chain.type === "nat" && chain.hook === "postrouting") bases.push(chain);
+/** nft 1.0.6 shows the first letters of flags only. */
+function isDormant({ flags }: Fields): boolean {
+  return [flags].flat().some((flag) => typeof flag === "string" && flag.startsWith("d"));
+}
+
+function addChain({ chains }: Table, chain: Fields): void {
+  chains.set(String(chain.name), chain);
 }
 
 function addRule({ rules }: Table, rule: Fields): void {
@@ -101,21 +128,33 @@ function addRule({ rules }: Table, rule: Fields): void {
   rules.set(chain, list);
 }
 
-function addSet({ elements }: Table, set: Fields): void {
-  elements.set(String(set.name), Array.isArray(set.elem) ? set.elem : []);
+function addSet(table: Table, set: Fields): void {
+  const isFilledByRules = [set.flags].flat().some((flag) => flag === "dynamic" || flag === "timeout");
+  if (!Array.isArray(set.elem) && !isFilledByRules) table.emptySets++;
+  table.elements.set(String(set.name), Array.isArray(set.elem) ? set.elem : []);
 }
 
-function hooksOf({ family, name, bases, rules, elements }: Table): Hook[] {
-  const families = FAMILIES[family];
-  if (families === undefined || bases.length === 0) return [];
-  const chains = new Map([...rules].map(([chain, list]) => [chain, readRules(list, elements)]));
-  return bases.map((base) => ({
+function hooksOf({ family, name, isDormant, chains, rules, elements }: Table): Hook[] {
+  const families = TABLE_FAMILIES[family];
+  const bases = [...chains.values()].flatMap((base) => {
+    const hook = hookNamed(base.hook);
+    return hook === undefined ? [] : [{ base, hook }];
+  });
+  if (families === undefined || isDormant || bases.length === 0) return [];
+  const read = new Map(
+    [...chains.keys()].map((chain) => [chain, readRules(rules.get(chain) ?? [], elements)]),
+  );
+  const hidden = [...rules.values()].flat().some(({ expr }) => Array.isArray(expr) && isHidden(expr));
+  return bases.map(({ base, hook }) => ({
+    hook,
+    isNat: base.type === "nat",
     place: `table ${family} ${name}`,
     families,
-    priority: Number(base.prio ?? 0),
+    priority: Number(base.prio),
     policy: base.policy === "drop" ? "drop" : "accept",
     chain: String(base.name),
-    chains,
+    chains: read,
+    ...(hidden ? { isHidden: true } : {}),
   }));
 }
 

@@ -1,38 +1,11 @@
-/** A table as read over netlink, as the tracer's model: without the nft tool, and with what our library does not know left open. */
+/** Our own table's rules as the tracer's model; what our library does not know, since others have put it there, is left open. */
 import type { Family } from "../core/cidr.ts";
 import type { ObservedStatement } from "../nftables/operations.ts";
 import { renderStatement } from "../nftables/text.ts";
 import type { TableState } from "./nftables-sets.ts";
-import type { Action, Condition, Hook, TraceRule } from "./trace-model.ts";
+import type { Action, Condition, TraceRule } from "./trace-model.ts";
 
-const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
-  ip: ["IPv4"],
-  ip6: ["IPv6"],
-  inet: ["IPv4", "IPv6"],
-};
 const IP_FAMILIES: Readonly<Record<string, Family>> = { ip: "IPv4", ip6: "IPv6", ipv4: "IPv4", ipv6: "IPv6" };
-
-/** The base chains of a table that can translate what leaves the node. */
-export function observedHooks(state: TableState): Hook[] {
-  const { table, chains } = state;
-  const families = table === undefined || table.dormant ? undefined : FAMILIES[table.family];
-  if (families === undefined) return [];
-  const rules = new Map(chains.map(({ chain }) => [chain, observedRules(state, chain)]));
-  return chains.flatMap(({ chain, base }) =>
-    base?.type === "nat" && base.hook === "postrouting"
-      ? [
-          {
-            place: `table ${table?.family} ${table?.table}`,
-            families,
-            priority: base.priority,
-            policy: base.policy === "drop" ? "drop" : "accept",
-            chain,
-            chains: rules,
-          },
-        ]
-      : [],
-  );
-}
 
 /** The rules of one chain. */
 export function observedRules({ rules, sets }: TableState, chain: string): TraceRule[] {

@@ -36,7 +36,9 @@ type Field =
   | "len"
   | "target"
   | "data"
-  | "value";
+  | "value"
+  | "port"
+  | "base";
 
 /** Elements of a table's sets and maps by name, as the dump has them. */
 export type Elements = ReadonlyMap<string, readonly Json[]>;
@@ -134,6 +136,7 @@ export function textOf(json: Json): string {
   if (kind === "prefix" && isObject(value)) return `${String(value.addr)}/${String(value.len)}`;
   if (kind === "range" && Array.isArray(value)) return value.map(textOf).join("-");
   if (/^[&|^]$/.test(kind) && Array.isArray(value)) return value.map(textOf).join(` ${kind} `);
+  if (kind === "concat" && Array.isArray(value)) return value.map(textOf).join(" . ");
   if (kind === "set" && Array.isArray(value))
     return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
   return abridge(json);

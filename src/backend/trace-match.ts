@@ -64,9 +64,11 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
         ? undefined
         : condition.names.some((name) => isNamed(name, packet.out ?? ""));
     case "mark":
-      return matchMark(condition, packet.mark);
+      return matchMark(condition, packet);
     case "state":
       return matchState(condition.states);
+    case "either":
+      return matchEither(condition.lists, packet, local);
     case "unknown":
       return undefined;
   }
@@ -82,18 +84,50 @@ function isNamed(pattern: string, name: string): boolean {
 
 function matchMark(
   { value, mask }: { value: number; mask: number },
-  mark: number | undefined,
+  { mark, unknownMark = 0 }: Packet,
 ): boolean | undefined {
   // No mark can have bits that the mask does not.
   if ((value & ~mask) !== 0) return false;
   if (mask === 0) return true;
-  return mark === undefined ? undefined : (mark & mask) >>> 0 === value >>> 0;
+  if (mark === undefined) return undefined;
+  if (((mark ^ value) & mask & ~unknownMark) !== 0) return false;
+  return (mask & unknownMark) === 0 ? true : undefined;
 }
 
-/** A nat chain is asked about the first packet of a flow, which is new, or related to another flow. */
+/** The first packet of a flow, before anything is translated, is new, or related to another flow. */
 function matchState(states: readonly string[]): boolean | undefined {
   if (states.includes("new")) return true;
-  return states.some((state) => state !== "established" && state !== "invalid" && state !== "untracked")
-    ? undefined
-    : false;
+  return states.some((state) => !UNLIKE_NEW.includes(state)) ? undefined : false;
+}
+
+/** States, and what conntrack calls `status`, that such a packet does not have. */
+const UNLIKE_NEW = ["established", "invalid", "untracked", "snat", "dnat"];
+
+function matchEither(
+  lists: readonly (readonly Condition[])[],
+  packet: Packet,
+  local: LocalAddresses,
+): boolean | undefined {
+  let answer: boolean | undefined = false;
+  for (const list of lists) {
+    const one = matchAll(list, packet, local).answer;
+    if (one === "yes") return true;
+    if (one === "maybe") answer = undefined;
+  }
+  return answer;
+}
+
+/** Whether a rule with these conditions is about certain destinations, so that it says something of them alone. */
+export function namesDestination(conditions: readonly Condition[]): boolean {
+  return conditions.some(
+    (one) =>
+      !one.negated &&
+      ((one.kind === "address" && one.side === "destination" && !isEverything(one.intervals)) ||
+        (one.kind === "local" && one.side === "destination") ||
+        (one.kind === "either" && one.lists.some(namesDestination))),
+  );
+}
+
+function isEverything([first, ...more]: readonly Interval[]): boolean {
+  return first?.first === 0n && first.last >= 0xffffffffn && more.length === 0;
 }

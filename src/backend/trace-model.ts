@@ -13,6 +13,8 @@ export interface Packet {
   /** `tcp`, `udp`, ... */
   readonly protocol?: string;
   readonly mark?: number;
+  /** The bits of `mark` of which it is not known whether a rule has changed them. */
+  readonly unknownMark?: number;
   /** The interface that it leaves through. */
   readonly out?: string;
 }
@@ -34,8 +36,10 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
   /** `*` at the end stands for anything. */
   | { readonly kind: "out"; readonly names: readonly string[] }
   | { readonly kind: "mark"; readonly value: number; readonly mask: number }
-  /** Of conntrack, in small letters; nat chains see the first packet of a flow only. */
+  /** Of conntrack, in small letters; the packet is the first of its flow, and its destination has not been translated. */
   | { readonly kind: "state"; readonly states: readonly string[] }
+  /** Any of these matches: all conditions of one of the lists hold. */
+  | { readonly kind: "either"; readonly lists: readonly (readonly Condition[])[] }
   | { readonly kind: "unknown" }
 );
 
@@ -44,21 +48,44 @@ export type Action =
   | { readonly kind: "jump" | "goto"; readonly chain: string }
   /** `masquerade` and whatever else gives the packet another source. */
   | { readonly kind: "masquerade" | "translate" }
-  /** `mark = (mark & and) ^ xor`; nothing is known of the mark after `unknown`. */
-  | { readonly kind: "mark"; readonly change: { readonly and: number; readonly xor: number } | "unknown" }
-  /** May decide, may not. */
-  | { readonly kind: "unknown" };
+  /** Gives the packet another destination. */
+  | { readonly kind: "redirect" }
+  /** Keeps conntrack, and so all NAT, away from the packet. */
+  | { readonly kind: "untrack" }
+  | { readonly kind: "mark"; readonly change: MarkChange }
+  /** May decide, may not. `rewrite` changes an address by itself, without NAT. */
+  | { readonly kind: "unknown" | "rewrite" };
+
+/** `mark = (mark & and) ^ xor`; nothing is known of its bits in `unknown` afterwards. */
+export interface MarkChange {
+  readonly and: number;
+  readonly xor: number;
+  readonly unknown?: number;
+}
+
+/** A change of which nothing is known, in these bits. */
+export function unknownMark(bits = 0xffffffff): MarkChange {
+  return { and: ~bits, xor: 0, unknown: bits };
+}
 
 export interface TraceRule {
   /** From 1, as it stands in its chain. */
   readonly number: number;
   readonly text: string;
   readonly conditions: readonly Condition[];
+  /** What becomes of the mark before the action is taken. */
+  readonly marks?: readonly MarkChange[];
   readonly action: Action;
 }
 
-/** A base chain at hook postrouting that can translate, with the chains that it may lead to. */
+/** Where a packet that leaves the node, or that is for the node itself, comes by; `egress` and `ingress` are a device's. */
+export const HOOKS = ["ingress", "prerouting", "input", "forward", "postrouting", "egress"] as const;
+
+/** A base chain on a packet's way, with the chains that it may lead to. */
 export interface Hook {
+  readonly hook: (typeof HOOKS)[number];
+  /** Only chains of type nat translate, and only the first packet of a flow passes them. */
+  readonly isNat: boolean;
   /** Where it stands, as an operator would look for it: `iptables nat`, `table inet filter`. */
   readonly place: string;
   readonly families: readonly Family[];
@@ -70,7 +97,20 @@ export interface Hook {
   /** The name of the base chain among `chains`. */
   readonly chain: string;
   readonly chains: ReadonlyMap<string, readonly TraceRule[]>;
+  /** Whether some of what its rules ask was not shown by the tool. */
+  readonly isHidden?: boolean;
 }
 
-/** The priority at which iptables' nat table stands (NF_IP_PRI_NAT_SRC). */
-export const SRCNAT = 100;
+/** The hook's name if it is one that packets of pods come by. */
+export function hookNamed(name: unknown): Hook["hook"] | undefined {
+  return HOOKS.find((hook) => hook === name);
+}
+
+/** Which families a table of nf_tables sees; undefined: none that matters. */
+export const TABLE_FAMILIES: Readonly<Record<string, readonly Family[]>> = {
+  ip: ["IPv4"],
+  ip6: ["IPv6"],
+  inet: ["IPv4", "IPv6"],
+  netdev: ["IPv4", "IPv6"],
+  bridge: ["IPv4", "IPv6"],
+};

@@ -1,13 +1,24 @@
 /**
- * Follows a packet through the base chains that can give it another source address.
+ * Follows a packet through the base chains that can give it another source address, and, as far as that matters to them,
+ * through those in front of them: rules that translate its destination, that exempt it from NAT, that drop it by its
+ * destination, or that change its mark. Where a translated packet goes from there is not followed.
  *
  * The first chain that translates wins; what a chain accepts, or lets fall through, goes on to the next (as measured,
  * for chains of one table of iptables and for those of nf_tables alike). A rule of which it is not known whether it
  * matches is followed both ways: what it would decide is noted as possible, and the walk goes on without it.
  */
 
-import { type LocalAddresses, matchAll } from "./trace-match.ts";
-import type { Action, Condition, Hook, Packet, TraceRule } from "./trace-model.ts";
+import { markPacket } from "./trace-mark.ts";
+import { includes, type LocalAddresses, matchAll, namesDestination } from "./trace-match.ts";
+import {
+  type Action,
+  type Condition,
+  HOOKS,
+  type Hook,
+  type Packet,
+  type TraceRule,
+  unknownMark,
+} from "./trace-model.ts";
 
 /** A rule and where it stands. */
 export interface RuleReference {
@@ -17,9 +28,12 @@ export interface RuleReference {
   readonly text: string;
 }
 
-/** What becomes of the packet. `keep`: no chain translates it. `unknown`: a rule of a kind that we do not know may decide. */
+/**
+ * What becomes of the packet. `keep`: no chain translates it. `redirect`: its destination is translated first; `untracked`: it
+ * is exempted from NAT. `unknown`: a rule of a kind that we do not know may decide.
+ */
 export interface Outcome {
-  readonly verdict: "masquerade" | "translate" | "keep" | "drop" | "unknown";
+  readonly verdict: "masquerade" | "translate" | "keep" | "drop" | "redirect" | "untracked" | "unknown";
   /** Undefined for `keep`, and for a chain's policy. */
   readonly by?: RuleReference;
   /** What it depends on, as the rules say it. */
@@ -52,6 +66,7 @@ interface Walk {
 interface Frame {
   readonly chain: string;
   readonly depth: number;
+  readonly origin?: RuleReference | undefined;
   /** What must be so for the walk to come to the next rule; nothing means that it certainly does. */
   conditions: readonly string[];
   /** The packet may have left the chain for the one that it came from, ... */
@@ -62,11 +77,53 @@ interface Frame {
   outcome?: Outcome;
 }
 
-/**
- * Follows one packet. Hooks of its family are walked in order of priority; of equal ones the last in the list comes
- * first, as the kernel puts what is registered later in front.
- */
+/** Follows one packet. */
 export function tracePacket(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
+  const own = hooks.filter(({ families }) => families.includes(packet.family));
+  const isLast = ({ hook, isNat }: Hook) => isNat && hook === "postrouting";
+  const before = traceBefore(
+    own.filter((hook) => !isLast(hook)),
+    packet,
+    local,
+  );
+  if (before.outcome !== undefined)
+    return { possible: distinct(before.possible), otherwise: before.outcome, passed: [] };
+  const trace = traceSourceNat(own.filter(isLast), before.packet, local);
+  return { ...trace, possible: distinct([...before.possible, ...trace.possible]) };
+}
+
+/** Conntrack sees the packet at this priority of prerouting (NF_IP_PRI_CONNTRACK). */
+const CONNTRACK = -200;
+
+/** What happens before source NAT, if that is certain, and else what may happen, and how the packet comes there. */
+function traceBefore(
+  hooks: readonly Hook[],
+  packet: Packet,
+  local: LocalAddresses,
+): { readonly outcome?: Outcome; readonly possible: readonly Outcome[]; readonly packet: Packet } {
+  const unused = includes(local[packet.family], packet.destination) ? "forward" : "input";
+  const possible: Outcome[] = [];
+  let current = packet;
+  for (const hook of inOrder(hooks)) {
+    if (hook.hook === unused) continue;
+    const walk: Walk = { hook, local, possible, passed: [], packet: current, steps: 0 };
+    const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
+    current = walk.packet;
+    if (outcome === undefined) continue;
+    if (!returns && !accepts) return { outcome, possible, packet: current };
+    possible.push(outcome);
+  }
+  return { possible, packet: current };
+}
+
+/** By hook and priority; of equal ones the last in the list comes first, as the kernel puts what is registered later in front. */
+function inOrder(hooks: readonly Hook[]): Hook[] {
+  return [...hooks]
+    .reverse()
+    .sort((a, b) => HOOKS.indexOf(a.hook) - HOOKS.indexOf(b.hook) || a.priority - b.priority);
+}
+
+function traceSourceNat(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
   const loose = hooks.filter(({ isOrderUnknown }) => isOrderUnknown === true);
   const others = hooks.filter((hook) => !loose.includes(hook));
   const trace = traceInOrder([...loose, ...others], packet, local);
@@ -80,11 +137,10 @@ export function tracePacket(hooks: readonly Hook[], packet: Packet, local: Local
 function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
   const possible: Outcome[] = [];
   const passed: RuleReference[] = [];
-  const ordered = [...hooks].reverse().sort((a, b) => a.priority - b.priority);
   let current = packet;
-  for (const hook of ordered.filter(({ families }) => families.includes(packet.family))) {
+  for (const hook of inOrder(hooks)) {
     const walk: Walk = { hook, local, possible, passed, packet: current, steps: 0 };
-    const { outcome, returns, accepts } = walkChain(walk, hook.chain, [], 0);
+    const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
     current = walk.packet;
     const last = outcome ?? (returns && hook.policy === "drop" ? DROPPED : undefined);
     if (last === undefined) continue;
@@ -111,10 +167,22 @@ function distinct(outcomes: readonly Outcome[]): Outcome[] {
   return outcomes.filter((_, i) => keys.indexOf(keys[i] ?? "") === i);
 }
 
-/** Walks a chain that is entered under `conditions`. */
-function walkChain(walk: Walk, chain: string, conditions: readonly string[], depth: number): Frame {
-  const frame: Frame = { chain, depth, conditions, returns: false, accepts: false };
-  for (const rule of walk.hook.chains.get(chain) ?? []) {
+/** How a chain is entered. */
+interface Entrance {
+  readonly conditions: readonly string[];
+  readonly depth: number;
+  /** The first rule on the way that names destinations, as kube-proxy's for a Service does. */
+  readonly origin?: RuleReference | undefined;
+}
+
+/** Walks a chain. */
+function walkChain(walk: Walk, chain: string, entrance: Entrance): Frame {
+  const frame: Frame = { chain, ...entrance, returns: false, accepts: false };
+  const { conditions, depth } = entrance;
+  const rules = walk.hook.chains.get(chain);
+  // A chain that is not there may do anything.
+  if (rules === undefined && walk.hook.isNat) walk.possible.push({ verdict: "unknown", conditions });
+  for (const rule of rules ?? []) {
     if (++walk.steps > STEP_LIMIT || depth > DEPTH_LIMIT)
       return { ...frame, outcome: { verdict: "unknown", by: referTo(walk, chain, rule), conditions } };
     if (takeRule(walk, frame, rule)) return frame;
@@ -131,13 +199,14 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule): boolean {
   const conditions = [...frame.conditions, ...depends.map(({ text }) => text)];
   const by = referTo(walk, frame.chain, rule);
   const { action } = rule;
+  for (const change of rule.marks ?? [])
+    walk.packet = markPacket(walk.packet, change, conditions.length === 0);
   if (action.kind === "continue") return false;
+  const origin = frame.origin ?? (namesDestination(rule.conditions) ? by : undefined);
   if (action.kind === "jump" || action.kind === "goto")
-    return takeJump(walk, frame, action, { isSure, conditions, depends });
-  if (action.kind === "mark" || action.kind === "unknown") {
-    const change = action.kind === "unknown" || conditions.length > 0 ? "unknown" : action.change;
-    walk.packet = markPacket(walk.packet, change);
-    if (action.kind === "unknown") walk.possible.push({ verdict: "unknown", by, conditions });
+    return takeJump(walk, frame, action, { isSure, conditions, depends, origin });
+  if (action.kind === "mark") {
+    walk.packet = markPacket(walk.packet, action.change, conditions.length === 0);
     return false;
   }
   if (action.kind === "return" || action.kind === "accept") {
@@ -146,25 +215,60 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule): boolean {
     frame.conditions = [...frame.conditions, otherwise(depends)];
     return isSure;
   }
-  const outcome: Outcome = { verdict: action.kind, by, conditions };
-  if (isSure) frame.outcome = outcome;
+  const verdict = verdictOf(action.kind, walk.hook, origin !== undefined);
+  const isLast = action.kind !== "unknown" && action.kind !== "untrack" && action.kind !== "rewrite";
+  if (verdict === undefined) return isLast && isSure;
+  // In front of source NAT, the rule that names the destination tells more than a chain that many lead to.
+  const isBefore = !walk.hook.isNat || walk.hook.hook !== "postrouting";
+  const outcome: Outcome = { verdict, by: (isBefore ? origin : undefined) ?? by, conditions };
+  if (isSure && verdict !== "unknown") frame.outcome = outcome;
   else walk.possible.push(outcome);
-  return isSure;
+  if (verdict === "unknown" && walk.hook.isNat) walk.packet = markPacket(walk.packet, unknownMark(), false);
+  return isSure && verdict !== "unknown";
+}
+
+/**
+ * What a rule at this hook comes to; undefined where it does not matter. In front of source NAT rules of filter tables that drop count
+ * only if they name the destination: what else they let pass is not ours to answer.
+ */
+function verdictOf(
+  kind: Exclude<Action["kind"], "accept" | "return" | "continue" | "jump" | "goto" | "mark">,
+  { hook, isNat, priority }: Hook,
+  namesDestination: boolean,
+): Outcome["verdict"] | undefined {
+  const isSourceNat = isNat && hook === "postrouting";
+  switch (kind) {
+    case "masquerade":
+    case "translate":
+      // NETMAP translates what its hook is about.
+      return isSourceNat ? kind : isNat && hook === "prerouting" ? "redirect" : undefined;
+    case "drop":
+      return isSourceNat || namesDestination ? "drop" : undefined;
+    case "untrack":
+      return hook === "ingress" || (hook === "prerouting" && priority < CONNTRACK) ? "untracked" : undefined;
+    case "unknown":
+      return isNat ? "unknown" : undefined;
+    case "rewrite":
+      return "unknown";
+    case "redirect":
+      return kind;
+  }
 }
 
 interface Entry {
   readonly isSure: boolean;
   readonly conditions: readonly string[];
   readonly depends: readonly Condition[];
+  readonly origin: RuleReference | undefined;
 }
 
 function takeJump(
   walk: Walk,
   frame: Frame,
   { kind, chain }: Extract<Action, { chain: string }>,
-  { isSure, conditions, depends }: Entry,
+  { isSure, conditions, depends, origin }: Entry,
 ): boolean {
-  const sub = walkChain(walk, chain, conditions, frame.depth + 1);
+  const sub = walkChain(walk, chain, { conditions, depth: frame.depth + 1, origin });
   frame.accepts ||= sub.accepts;
   // The packet comes back from a jump; from a goto it goes on where this chain was come from.
   const comesBack = !isSure || (kind === "jump" && sub.returns);
@@ -188,11 +292,4 @@ function referTo({ hook }: Walk, chain: string, { number, text }: TraceRule): Ru
 
 function otherwise(depends: readonly Condition[]): string {
   return `not (${depends.map(({ text }) => text).join(" ")})`;
-}
-
-function markPacket(packet: Packet, change: Extract<Action, { kind: "mark" }>["change"]): Packet {
-  const { mark, ...rest } = packet;
-  if (change === "unknown") return rest;
-  if (change.and === 0) return { ...rest, mark: change.xor >>> 0 };
-  return mark === undefined ? rest : { ...rest, mark: ((mark & change.and) ^ change.xor) >>> 0 };
 }

@@ -3,15 +3,14 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { localAddresses, ownAddresses } from "../agent/addresses.ts";
 import { run as runScript } from "../agent/exec.ts";
-import { readNftHooks } from "../agent/live-nft.ts";
+import { listTables, readNftTables } from "../agent/live-nft.ts";
 import { readLiveRules } from "../agent/live-rules.ts";
 import type { Node } from "../backend/answer.ts";
 import { parseDump } from "../backend/dump.ts";
-import type { Hook } from "../backend/trace-model.ts";
 import type { Family } from "../core/cidr.ts";
 import { parseGoUint } from "../core/integer.ts";
 import { goQuote } from "../core/quote.ts";
-import { openNftables } from "../nftables/transport.ts";
+import { type Nftables, openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { STDIN } from "./desired.ts";
@@ -72,12 +71,12 @@ export async function readNode(
     for (const warning of warnings) io.err(`warning: ${warning}\n`);
   };
   if (values.live) {
-    const { hooks, warnings } = await readLiveRules(
-      (script) => runScript(script, io.signal),
-      () => readNetlink(io.signal),
-    );
-    say(warnings);
-    return { hooks, local: ownAddresses(), ...packet };
+    const { hooks, notRead, warnings } = await readLiveRules((script) => runScript(script, io.signal), {
+      readTables: () => overNetlink((nftables) => readNftTables(nftables, io.signal)),
+      listTables: () => overNetlink((nftables) => tableNames(nftables, io.signal)),
+    });
+    say([...warnings, ...notRead]);
+    return { hooks, notRead, local: ownAddresses(), ...packet };
   }
   if (values.rules === "") return undefined;
   const path = values.rules === STDIN ? "standard input" : values.rules;
@@ -85,19 +84,24 @@ export async function readNode(
     new TextDecoder().decode(await (values.rules === STDIN ? io.stdin() : readDump(path, io.signal))),
   );
   if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
-  say(dump.warnings.map((warning) => `${path}: ${warning}`));
+  const notRead = dump.notRead.map((one) => `${path}: ${one}`);
+  say([...notRead, ...dump.leftOut.map((one) => `${path}: ${one}`)]);
   if (nodeAddresses.length === 0)
     say(["no --node-address: destinations are taken for addresses of other machines"]);
-  return { hooks: dump.hooks, local: localAddresses(nodeAddresses), ...packet };
+  return { hooks: dump.hooks, notRead, local: localAddresses(nodeAddresses), ...packet };
 }
 
-async function readNetlink(signal: AbortSignal): Promise<readonly Hook[]> {
+async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {
   const nftables = await openNftables();
   try {
-    return await readNftHooks(nftables, signal);
+    return await look(nftables);
   } finally {
     nftables.close();
   }
+}
+
+async function tableNames(nftables: Nftables, signal: AbortSignal): Promise<readonly string[]> {
+  return (await listTables(nftables, signal)).map(({ family, table }) => `${family} ${table}`);
 }
 
 function readMark(text: string): number {

@@ -1,33 +1,58 @@
 /** The answers of `explain` for people. */
 import type { RuleReference } from "../backend/trace.ts";
 import type { Colours } from "./colours.ts";
-import type { DestinationView, EntryView, OutcomeView, PartView } from "./explain-view.ts";
+import type { DestinationView, EntryView, ExplainView, OutcomeView, PartView } from "./explain-view.ts";
 
 /** As many of a list are shown; JSON has all. */
 const SHOWN = 8;
 const PARTS_SHOWN = 100;
 
-/** Lines about one destination. */
-export function renderDestination({ destination, parts }: DestinationView, colours: Colours): string {
+/** Lines about all destinations. */
+export function renderExplanation({ destinations, notRead = [] }: ExplainView, colours: Colours): string {
+  return destinations.map((view) => renderDestination(view, notRead, colours)).join("\n");
+}
+
+function renderDestination(
+  { destination, parts }: DestinationView,
+  notRead: readonly string[],
+  colours: Colours,
+): string {
   const shown = parts
     .slice(0, PARTS_SHOWN)
-    .map((part) => renderPart(destination, part, parts.length === 1, colours));
+    .map((part) => renderPart(destination, part, { isWhole: parts.length === 1, notRead }, colours));
   return shown.join("") + rest(parts.length, PARTS_SHOWN, "parts");
 }
 
-function renderPart(destination: string, part: PartView, isWhole: boolean, colours: Colours): string {
+interface Context {
+  readonly isWhole: boolean;
+  readonly notRead: readonly string[];
+}
+
+function renderPart(
+  destination: string,
+  part: PartView,
+  { isWhole, notRead }: Context,
+  colours: Colours,
+): string {
   const { cidrs, verdict, live, agrees } = part;
   const blocks = `${cidrs.slice(0, SHOWN).join(" ")}${cidrs.length > SHOWN ? ` and ${cidrs.length - SHOWN} more` : ""}`;
   const what = isWhole ? destination : `${blocks} of ${destination}`;
   // What happens, rather than what should.
   const head = live?.verdict ?? verdict ?? "unknown";
-  const unless = live !== undefined && live.possible.length > 0 ? ", unless a rule below decides first" : "";
+  const unless = live === undefined ? "" : renderUnless(live.possible);
+  const asFar = live !== undefined && notRead.length > 0 ? ", as far as the rules could be read" : "";
   return [
-    `${colours.bold(what)}: ${paint(head, colours)}${unless}\n`,
+    `${colours.bold(what)}: ${paint(head, colours)}${unless}${asFar}\n`,
     ...(verdict === undefined ? [] : renderConfig(part, colours)),
     ...(live === undefined ? [] : renderLive(live)),
-    ...(agrees === undefined ? [] : [renderAgreement(agrees, colours)]),
+    ...(agrees === undefined ? [] : [renderAgreement(agrees, notRead, colours)]),
   ].join("");
+}
+
+function renderUnless(possible: readonly OutcomeView[]): string {
+  if (possible.some(({ verdict }) => verdict === "redirect"))
+    return ", unless it is translated first: ask for the endpoint";
+  return possible.length > 0 ? ", unless a rule below decides first" : "";
 }
 
 const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
@@ -35,7 +60,19 @@ const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
   masquerade: "masqueraded",
   translate: "gets another source address",
   drop: "dropped",
+  redirect: "translated first: ask for the endpoint",
+  untracked: "exempted from NAT",
   unknown: "decided by a rule that this program does not understand",
+};
+
+const MAY: Readonly<Record<OutcomeView["verdict"], string>> = {
+  keep: "may keep the pod's address",
+  masquerade: "may be masqueraded",
+  translate: "may get another source address",
+  drop: "may be dropped",
+  redirect: "may be translated first",
+  untracked: "may be exempted from NAT",
+  unknown: "may be decided by a rule that this program does not understand",
 };
 
 function paint(verdict: OutcomeView["verdict"], { green, yellow }: Colours): string {
@@ -60,35 +97,38 @@ function renderLive(live: NonNullable<PartView["live"]>): string[] {
   const last = passed.at(-1);
   const why = live.by ?? (live.verdict === "keep" ? last : undefined);
   const main = why === undefined ? "" : ` by ${renderRule(why)}`;
+  const end = live.verdict === "redirect" ? `is translated first${main}: ask for the endpoint` : undefined;
   const nothing = live.verdict === "keep" && why === undefined ? ": no rule gives it another" : "";
   return [
     ...possible.slice(0, SHOWN).map((one) => `  rules: ${may(one)}\n`),
     rest(possible.length, SHOWN, "rules that may decide"),
-    `  rules: ${possible.length > 0 ? "otherwise " : ""}${WORDS[live.verdict]}${main}${nothing}\n`,
+    `  rules: ${possible.length > 0 ? "otherwise " : ""}${end ?? `${WORDS[live.verdict]}${main}${nothing}`}\n`,
     ...marked.slice(0, SHOWN).map((one) => `  rules: a packet with a mark ${may(one)}\n`),
     rest(marked.length, SHOWN, "rules for packets with a mark"),
   ];
 }
 
 function may({ verdict, by, conditions }: OutcomeView): string {
-  const verb =
-    verdict === "unknown"
-      ? `may be ${WORDS.unknown}`
-      : verdict === "keep"
-        ? "may keep the pod's address"
-        : verdict === "translate"
-          ? "may get another source address"
-          : `may be ${WORDS[verdict]}`;
-  return `${verb}${by === undefined ? "" : ` by ${renderRule(by)}`}${conditions.length === 0 ? "" : `; it depends on: ${conditions.slice(0, SHOWN).join(" and ")}`}`;
+  const rule = by === undefined ? "" : ` by ${renderRule(by)}`;
+  const depends = [...new Set(conditions)].slice(0, SHOWN).join(" and ");
+  const end = conditions.length === 0 ? "" : `; it depends on: ${depends}`;
+  const advice = verdict === "redirect" ? ": ask for the endpoint" : "";
+  return `${MAY[verdict]}${rule}${advice}${end}`;
 }
 
 function renderRule({ place, chain, number, text }: RuleReference): string {
   return `rule ${number} of ${chain} (${place}): ${text.length > 200 ? `${text.slice(0, 200)}…` : text}`;
 }
 
-function renderAgreement(agrees: NonNullable<PartView["agrees"]>, { red, yellow }: Colours): string {
+function renderAgreement(
+  agrees: NonNullable<PartView["agrees"]>,
+  notRead: readonly string[],
+  { red, yellow }: Colours,
+): string {
   if (agrees === "yes") return "  the rules do what the configuration says\n";
   if (agrees === "no") return `  ${red("the rules do NOT do what the configuration says")}\n`;
+  if (agrees === "unknown")
+    return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "another rule may decide before the agent's see the packet"}\n`;
   return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try --source, --protocol or --out-interface\n`;
 }
 

@@ -43,6 +43,13 @@ export interface PartView {
   readonly agrees?: Agreement;
 }
 
+/** All that is answered. */
+export interface ExplainView {
+  /** What could not be read of the node's rules; there if they were asked. */
+  readonly notRead?: readonly string[];
+  readonly destinations: readonly DestinationView[];
+}
+
 export interface DestinationView {
   readonly destination: string;
   readonly parts: readonly PartView[];

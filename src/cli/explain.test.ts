@@ -173,7 +173,8 @@ describe("by saved rules", () => {
     expect(await explain(["--rules", rules, "10.1.2.3", "10.200.0.1"])).toMatchInlineSnapshot(`
       {
         "code": 0,
-        "err": "warning: no --node-address: destinations are taken for addresses of other machines
+        "err": "warning: rules: only the nat table is in it, so whether rules of others drop packets, mark them or exempt them from NAT is not known: "iptables-save" saves all tables
+      warning: no --node-address: destinations are taken for addresses of other machines
       ",
         "out": "10.1.2.3: keeps the pod's address
         rules: keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
@@ -198,7 +199,8 @@ describe("by saved rules", () => {
     expect(answer).toMatchInlineSnapshot(`
       {
         "code": 1,
-        "err": "",
+        "err": "warning: rules: only the nat table is in it, so whether rules of others drop packets, mark them or exempt them from NAT is not known: "iptables-save" saves all tables
+      ",
         "out": "10.1.2.3: keeps the pod's address
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
         not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides

@@ -1,5 +1,5 @@
 /** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
-import { answerParts } from "../backend/answer.ts";
+import { answerParts, isDecidedBefore } from "../backend/answer.ts";
 import { flag } from "../core/flags.ts";
 import { boolType, stringType } from "../core/flagtypes.ts";
 import { adoptForNode } from "./adopt.ts";
@@ -7,8 +7,8 @@ import { type Command, type CommandInput, type CommandIo, UsageError } from "./c
 import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
 import { type Destination, resolveDestination } from "./destination.ts";
 import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
-import { renderDestination } from "./explain-text.ts";
-import { type DestinationView, viewDestination } from "./explain-view.ts";
+import { renderExplanation } from "./explain-text.ts";
+import { type DestinationView, type ExplainView, type PartView, viewDestination } from "./explain-view.ts";
 
 const flags = {
   ...desiredFlags,
@@ -48,8 +48,10 @@ destination and lost.
 With --live the rules of this node are followed as well, whoever made them, and flags that are not given are those of the agent
 that runs in this network namespace, if one is seen. Followed are iptables' POSTROUTING and the chains that it leads to,
 and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
-packet is told as possible. Exit code 1 means that a destination could not be answered, or that the rules do not do what the
-configuration says.`,
+packet is told as possible. Rules that translate the destination first, as those of a Service do, or exempt the packet from NAT
+are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
+Exit code 1 means that the rules do not do what the configuration says, or that a destination could not be answered: also since
+it may be translated first, or since not all rules could be read.`,
   flags,
   examples: [
     { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
@@ -75,13 +77,8 @@ configuration says.`,
     for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
     const destinations = resolved.flatMap((one) => (one.ok ? one.destinations : []));
     const answers = destinations.map((destination) => answer(destination, desired, node));
-    return write(
-      destinations,
-      answers,
-      resolved.every(({ ok }) => ok),
-      input,
-      io,
-    );
+    const isWhole = write(answers, node, input, io);
+    return isWhole && destinations.length > 0 && resolved.every(({ ok }) => ok) ? 0 : 1;
   },
 };
 
@@ -100,18 +97,25 @@ function answer(
     : viewDestination(destination, parts, desired);
 }
 
+/** Says the answers; whether all of them are, and none is that the rules do something else. */
 function write(
-  destinations: readonly Destination[],
   answers: readonly (DestinationView | string)[],
-  allResolved: boolean,
+  node: AskedNode | undefined,
   { output }: CommandInput<typeof flags>,
   { out, err, colours }: CommandIo,
-): number {
-  const views = answers.filter((one) => typeof one !== "string");
+): boolean {
+  const destinations = answers.filter((one) => typeof one !== "string");
   const failures = answers.filter((one) => typeof one === "string");
   for (const failure of failures) err(`ip-masq-agent explain: ${failure}\n`);
-  if (output === "json") out(`${JSON.stringify({ destinations: views }, undefined, 2)}\n`);
-  else out(views.map((view) => renderDestination(view, colours)).join("\n"));
-  const disagrees = views.some(({ parts }) => parts.some(({ agrees }) => agrees === "no"));
-  return !allResolved || failures.length > 0 || disagrees || destinations.length === 0 ? 1 : 0;
+  const { notRead } = node ?? {};
+  const view: ExplainView = { ...(notRead === undefined ? {} : { notRead }), destinations };
+  if (output === "json") out(`${JSON.stringify(view, undefined, 2)}\n`);
+  else out(renderExplanation(view, colours));
+  const isOpen = destinations.some(({ parts }) => parts.some(isUnanswered));
+  return failures.length === 0 && !isOpen && (notRead ?? []).length === 0;
+}
+
+function isUnanswered({ agrees, live }: PartView): boolean {
+  const outcomes = live === undefined ? [] : [...live.possible, live];
+  return agrees === "no" || agrees === "unknown" || outcomes.some(isDecidedBefore);
 }

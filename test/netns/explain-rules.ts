@@ -2,6 +2,7 @@
  * Random rules of others in front of ours and behind them, of which everything that they ask is known of the prober's
  * packets: so what a real packet shows must be exactly what `explain --live` says.
  */
+import type { PartView } from "../../src/cli/explain-view.ts";
 import type { Random } from "./equivalence-configs.ts";
 import type { Family } from "./iptables.ts";
 import { POD } from "./topology.ts";
@@ -157,4 +158,12 @@ function truncate(family: Family, address: string, bits: number): string {
 
 function pick<T>(all: readonly T[], random: Random): T {
   return all[Math.floor(random() * all.length)] as T;
+}
+
+/** What is said, without the words in which the tool and the kernel tell of rules. */
+export function essence(part: PartView | undefined): unknown {
+  if (part === undefined) return undefined;
+  const { verdict, agrees, live } = part;
+  const outcomes = live === undefined ? [] : [live, ...live.possible, ...live.marked];
+  return [verdict, agrees, ...outcomes.map((one) => [one.verdict, one.by?.chain, one.by?.number].join(" "))];
 }

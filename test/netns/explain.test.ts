@@ -5,9 +5,10 @@
  */
 import { expect } from "vitest";
 import type { DestinationView, PartView } from "../../src/cli/explain-view.ts";
+import { toolThat } from "./broken-tools.ts";
 import { createCase, createRandom } from "./equivalence-configs.ts";
 import { openProber } from "./equivalence-prober.ts";
-import { ENTRANCES, foreignChains, foreignTable, OTHER } from "./explain-rules.ts";
+import { ENTRANCES, essence, foreignChains, foreignTable, OTHER } from "./explain-rules.ts";
 import { config, describeKernel, FAMILIES, labTest } from "./fixture.ts";
 import { agentBundle, eventually, familyOf, type Lab } from "./lab.ts";
 import { NODE, POD } from "./topology.ts";
@@ -28,11 +29,12 @@ const BACKENDS = {
 
 const SEEN = { keep: "pod", masquerade: "node", translate: "other" } as const;
 
-/** What `explain` says in the node about each destination; one part each. */
+/** What `explain` says in the node about each destination; one part each. `path` has the tools that come before all others. */
 async function explain(
   lab: Lab,
   destinations: readonly string[],
   flags: readonly string[],
+  path = "/nonexistent",
 ): Promise<{ code: number | string; parts: PartView[] }> {
   const args = [
     agentBundle(),
@@ -44,7 +46,9 @@ async function explain(
     ...flags,
     ...destinations,
   ];
-  const { code, stdout, stderr } = await lab.inNode(process.execPath, args);
+  const { PATH } = process.env;
+  const command = [`PATH=${path}:${PATH}`, process.execPath, ...args];
+  const { code, stdout, stderr } = await lab.inNode("env", command);
   if (stdout === "") throw new Error(`explain: ${code}: ${stderr}`);
   const { destinations: views } = JSON.parse(stdout) as { destinations: DestinationView[] };
   expect(views.map(({ destination }) => destination)).toEqual(destinations);
@@ -68,6 +72,7 @@ describeKernel("explain and real packets", { timeout: 60_000 + nodes * 4_000 }, 
   for (const [backend, { flags, lines }] of Object.entries(BACKENDS)) {
     labTest(`${backend}: ${nodes} random nodes, seed ${seed}`, { concurrent: true }, async ({ lab }) => {
       const prober = await openProber(lab);
+      const dying = toolThat(lab, "nft", "kill -SEGV $$");
       const random = createRandom(seed);
       const counts = { probes: 0, differing: 0, seen: {} as Record<string, number> };
       const variant = backend === "iptables-legacy" ? "legacy" : "nft";
@@ -91,6 +96,9 @@ describeKernel("explain and real packets", { timeout: 60_000 + nodes * 4_000 }, 
           const probes = asked.map((at) => one.probes[at] ?? "");
           const known = ["--live", `--source=${POD[family]}`, "--protocol=udp", "--out-interface=eth0"];
           const { parts } = await explain(lab, probes, known);
+          // Where the tool nft dies, the kernel says the same.
+          const kernel = await explain(lab, probes, known, dying);
+          expect(kernel.parts.map(essence), `node ${i} of seed ${seed}`).toEqual(parts.map(essence));
           for (const [at, { live, verdict, agrees }] of parts.entries()) {
             const probe = probes[at] ?? "";
             const actual = whoIs(probe, seen[asked[at] ?? -1]?.address ?? "nothing");
