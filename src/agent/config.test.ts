@@ -89,10 +89,10 @@ test("a bad text leaves the last good one in force, and is said once", () => {
     {
       "interval": 1000,
       "log": [
-        "E Error syncing configuration: /c:1:17: resyncInterval: time: invalid duration "x"",
+        "E Error syncing configuration: /c:1:17: resyncInterval: time: invalid duration "x"; write a number with a unit, such as "60s" or "1m30s"",
       ],
       "problems": [
-        "/c:1:17: resyncInterval: time: invalid duration "x"",
+        "/c:1:17: resyncInterval: time: invalid duration "x"; write a number with a unit, such as "60s" or "1m30s"",
       ],
     }
   `);
@@ -148,4 +148,19 @@ test("a mistake beyond the twentieth is news, though only twenty are said", () =
   expect(first.log).toHaveLength(21);
   expect(refreshed(list("x")).log).toEqual([]);
   expect(refreshed(list("y")).log).toHaveLength(21);
+});
+
+test("what the decoder swallows is warned of once for each text, with what to do", () => {
+  const { refreshed } = held();
+  const text = "nonMasqueradeCIDRs:\n-\nforceMasqueradeCIDRs: []\n---\nmasqLinkLocal: true\n";
+  expect(refreshed(text).log).toMatchInlineSnapshot(`
+    [
+      "W /c:2:2: nonMasqueradeCIDRs[0]: is empty, and read as 10.0.0.0/8, the built-in default at its place; was a variable not set? Remove the entry, or write a CIDR",
+      "W /c:3:1: forceMasqueradeCIDRs: unknown key, ignored; did you mean masqueradeCIDRs?",
+      "W /c:5:1: only the first document of a file is read: what stands from here on is ignored; keep one document in the file, with all keys indented alike",
+      "I using /c: 1 nonMasqueradeCIDR, resyncInterval 60s",
+    ]
+  `);
+  expect(refreshed(text).log).toEqual([]);
+  expect(refreshed(`${text} `).log).toHaveLength(4);
 });

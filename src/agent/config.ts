@@ -8,8 +8,9 @@ import {
   type MasqConfig,
 } from "../core/config.ts";
 import { digest } from "../core/digest.ts";
+import { renderAdvice } from "../core/hints.ts";
 import { counted } from "../core/plural.ts";
-import { type Result, renderProblem } from "../core/problem.ts";
+import type { Result } from "../core/problem.ts";
 import type { Logger } from "../observe/log.ts";
 import { SourceError } from "../source/file.ts";
 import { prepareFor } from "./heap.ts";
@@ -73,7 +74,7 @@ export function createConfigHolder(
     const result = decodeConfig(fresh, options);
     decoded = result;
     // Once, and not all of them: a long list may have as many problems as entries, and they are kept.
-    problemLines = result.ok ? [] : abridge(result.problems, renderProblem);
+    problemLines = result.ok ? [] : abridge(result.problems, renderAdvice);
     if (result.ok) announce(log.with({ config: hash }), path, fresh, result.value);
     return result;
   };
@@ -113,7 +114,7 @@ function problemsOf(
 }
 
 function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
-  for (const line of abridge(warnings, renderProblem)) log.warning(line);
+  for (const line of abridge(warnings, renderAdvice)) log.warning(line);
   const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
   const exceptions =

@@ -352,7 +352,7 @@ describe("a bad configuration", () => {
     expect(bad.errors).toHaveLength(1);
     expect(bad.log).toMatchInlineSnapshot(`
       [
-        "E Error syncing configuration: /c:1:22: nonMasqueradeCIDRs[0]: CIDR "10.0.0.1/8" is not aligned to a CIDR block, ip: "10.0.0.1" network: "10.0.0.0/8": did you mean 10.0.0.0/8?",
+        "E Error syncing configuration: /c:1:22: nonMasqueradeCIDRs[0]: CIDR "10.0.0.1/8" is not aligned to a CIDR block, ip: "10.0.0.1" network: "10.0.0.0/8"; 10.0.0.1/8 has host bits: did you mean 10.0.0.0/8?",
       ]
     `);
     expect(bad.resyncIntervalMs).toBe(7_000);

@@ -3,8 +3,9 @@ import type { Cidr } from "../core/cidr.ts";
 import { type ConfigText, inspectConfig, type MasqConfig } from "../core/config.ts";
 import { type Item, locate } from "../core/config-fields.ts";
 import type { FlagValues } from "../core/flags.ts";
+import { renderAdvice } from "../core/hints.ts";
 import { parsePorts } from "../core/ports.ts";
-import { type Problem, type ProblemPlace, renderProblem } from "../core/problem.ts";
+import type { Problem, ProblemPlace } from "../core/problem.ts";
 import { goQuote } from "../core/quote.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import { readConfig } from "../source/file.ts";
@@ -88,8 +89,8 @@ export function sayProblems(
   { problems, warnings }: Pick<Desired, "problems" | "warnings">,
   io: Pick<CommandIo, "err">,
 ): void {
-  for (const problem of problems) io.err(`${renderProblem(problem)}\n`);
-  for (const warning of warnings) io.err(`warning: ${renderProblem(warning)}\n`);
+  for (const problem of problems) io.err(`${renderAdvice(problem)}\n`);
+  for (const warning of warnings) io.err(`warning: ${renderAdvice(warning)}\n`);
 }
 
 async function readText(path: string, { stdin }: Pick<CommandIo, "stdin">): Promise<ConfigText> {

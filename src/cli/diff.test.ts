@@ -179,7 +179,7 @@ test("a bad configuration, and a wrong command line", async () => {
   expect(bad).toMatchInlineSnapshot(`
     {
       "code": 1,
-      "err": "CONFIG:1:24: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8": did you mean 10.0.0.0/8?
+      "err": "CONFIG:1:24: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8"; 10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?
     ip-masq-agent diff: CONFIG is not good, so there is nothing to compare: correct it first
     ",
       "out": "",

@@ -10,7 +10,7 @@ import { type Facts, known } from "../core/doctor-facts.ts";
 import { parseDuration, toMilliseconds } from "../core/duration.ts";
 import { type FlagValues, flag } from "../core/flags.ts";
 import { boolType, stringType } from "../core/flagtypes.ts";
-import { renderProblem } from "../core/problem.ts";
+import { renderAdvice } from "../core/hints.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
@@ -124,8 +124,8 @@ async function readConfiguration(values: DesiredValues, io: CommandIo): Promise<
       value: {
         path: values.config,
         exists: text.files.length > 0,
-        problems: problems.map(renderProblem),
-        warnings: warnings.map(renderProblem),
+        problems: problems.map(renderAdvice),
+        warnings: warnings.map(renderAdvice),
         resyncMs: isGood ? config.resyncIntervalMs : undefined,
         entries: config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length,
       },

@@ -158,7 +158,7 @@ describe("by the configuration", () => {
     ).toMatchInlineSnapshot(`
       {
         "code": 1,
-        "err": "config:1:22: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8": did you mean 10.0.0.0/8?
+        "err": "config:1:22: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8"; 10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?
       ip-masq-agent explain: config is not good, so there is nothing to explain: correct it first
       ",
         "out": "",

@@ -1,6 +1,6 @@
 /** Problems and warnings as people and programs read them: with the line that they are about, and a hint. */
 import { hintFor } from "../core/hints.ts";
-import { type Problem, renderPlace } from "../core/problem.ts";
+import { messageOf, type Problem, renderPlace } from "../core/problem.ts";
 import type { Colours } from "./colours.ts";
 
 export interface Finding extends Problem {
@@ -16,9 +16,8 @@ const LEAD = 40;
 /** A finding of a problem, with a hint if there is one. */
 export function findingOf(problem: Problem, severity: Finding["severity"]): Finding {
   const hint = hintFor(problem);
-  if (hint === undefined) return { ...problem, severity };
-  // The message may carry the same advice, for the log, which has no hints.
-  return { ...problem, severity, message: problem.message.replace(/: did you mean \S+\?$/, ""), hint };
+  const finding = { ...problem, severity, message: messageOf(problem) };
+  return hint === undefined ? finding : { ...finding, hint };
 }
 
 /** In the order of the text; what has no place comes first. Findings are of one file or of files in their order. */

@@ -33,7 +33,7 @@ test("a bad configuration has no rules", async () => {
   expect(await render("", "nonMasqueradeCIDRs: [10.1.0.0/8]\n")).toMatchInlineSnapshot(`
     {
       "code": 1,
-      "err": "standard input:1:22: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8": did you mean 10.0.0.0/8?
+      "err": "standard input:1:22: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8"; 10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?
     ",
       "out": "",
     }

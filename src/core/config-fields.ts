@@ -4,9 +4,10 @@
  * repeated key is applied again, and a null in a list keeps what the decoder's slice held at that index, which at
  * first is the default list.
  */
+import type { Cidr } from "./cidr.ts";
 import type { Position } from "./document.ts";
 import { parseDuration, toMilliseconds } from "./duration.ts";
-import type { Node } from "./node.ts";
+import type { Member, Node } from "./node.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 
 /** What the command line says about the defaults. */
@@ -46,6 +47,12 @@ export interface Item extends Place {
   readonly text: string;
 }
 
+/** CIDRs and the entries that they stand in, index by index; entries that are none are reported and left out. */
+export interface Entries {
+  readonly items: readonly Item[];
+  readonly cidrs: readonly Cidr[];
+}
+
 /** A parsed file, for naming places in it. */
 export interface Source {
   readonly path: string;
@@ -60,7 +67,13 @@ export const DEFAULTS: Source = { path: "built-in defaults" };
 export interface Slice {
   backing: Item[];
   length: number;
-  present: boolean;
+  /** Where its key stands, and whether a list stands there or null; absent where no file has it. */
+  given?: Place & { readonly isNull: boolean };
+}
+
+/** A boolean and where it stands. */
+export interface Switch extends Place {
+  readonly value: boolean;
 }
 
 /** A number of entries and where it stands. */
@@ -79,9 +92,18 @@ export interface Fields {
   readonly nonMasqueradeCIDRs: Slice;
   readonly masqueradeCIDRs: Slice;
   cidrLimit?: Limit;
-  masqLinkLocal?: boolean;
-  masqLinkLocalIPv6?: boolean;
+  masqLinkLocal?: Switch;
+  masqLinkLocalIPv6?: Switch;
   resyncInterval?: Interval;
+}
+
+/** A file that is read, and where to say what is wrong with it or odd. */
+export interface Reading {
+  readonly file: Source;
+  /** One of a directory starts from empty lists, as Azure's agent does, so that nothing can stand behind an empty entry. */
+  readonly kind: "file" | "directory";
+  readonly report: Report;
+  readonly warn: Report;
 }
 
 /** Takes note of a problem. */
@@ -108,27 +130,27 @@ export function locate({ file, at, key, index }: Place): ProblemPlace {
   return { path: file.path, ...position, ...(path === undefined ? {} : { key: path }) };
 }
 
-type Decoder = (node: Node, fields: Fields, file: Source, report: Report) => void;
+type Decoder = (member: Member, fields: Fields, reading: Reading) => void;
 
 const DECODERS: Readonly<Record<string, Decoder>> = {
-  nonMasqueradeCIDRs: (node, fields, file, report) =>
-    decodeList("nonMasqueradeCIDRs", fields.nonMasqueradeCIDRs, node, file, report),
-  masqueradeCIDRs: (node, fields, file, report) =>
-    decodeList("masqueradeCIDRs", fields.masqueradeCIDRs, node, file, report),
-  cidrLimit: (node, fields, file, report) => {
-    const limit = decodeLimit(node, file, report);
+  nonMasqueradeCIDRs: (member, fields, reading) =>
+    decodeList("nonMasqueradeCIDRs", fields.nonMasqueradeCIDRs, member, reading),
+  masqueradeCIDRs: (member, fields, reading) =>
+    decodeList("masqueradeCIDRs", fields.masqueradeCIDRs, member, reading),
+  cidrLimit: ({ value }, fields, reading) => {
+    const limit = decodeLimit(value, reading);
     if (limit !== undefined) fields.cidrLimit = limit;
   },
-  masqLinkLocal: (node, fields, file, report) => {
-    const value = decodeBoolean("masqLinkLocal", node, file, report);
-    if (value !== undefined) fields.masqLinkLocal = value;
+  masqLinkLocal: ({ value }, fields, reading) => {
+    const found = decodeBoolean("masqLinkLocal", value, reading);
+    if (found !== undefined) fields.masqLinkLocal = found;
   },
-  masqLinkLocalIPv6: (node, fields, file, report) => {
-    const value = decodeBoolean("masqLinkLocalIPv6", node, file, report);
-    if (value !== undefined) fields.masqLinkLocalIPv6 = value;
+  masqLinkLocalIPv6: ({ value }, fields, reading) => {
+    const found = decodeBoolean("masqLinkLocalIPv6", value, reading);
+    if (found !== undefined) fields.masqLinkLocalIPv6 = found;
   },
-  resyncInterval: (node, fields, file, report) => {
-    const interval = decodeInterval(node, file, report);
+  resyncInterval: ({ value }, fields, reading) => {
+    const interval = decodeInterval(value, reading);
     if (interval !== undefined) fields.resyncInterval = interval;
   },
 };
@@ -136,61 +158,104 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
 /** The file's keys, as they are documented. */
 export const CONFIG_KEYS: readonly string[] = Object.keys(DECODERS);
 
-const KEYS: ReadonlyMap<string, Decoder> = new Map(
-  Object.entries(DECODERS).map(([key, decoder]) => [foldKey(key), decoder]),
-);
+const KEYS: ReadonlyMap<string, string> = new Map(CONFIG_KEYS.map((key) => [foldKey(key), key]));
 
 /** Go compares names by simple case folding, under which U+017F is an s and U+212A a k. */
 function foldKey(key: string): string {
   return key.replaceAll("\u017f", "s").replaceAll("\u212a", "k").toLowerCase();
 }
 
-/** Applies the members of a document in their order, as Go's decoder does. */
-export function decodeFields(
-  file: Source,
-  root: Node,
-  options: DefaultsOptions,
-  report: Report,
-  warn: Report,
-): Fields {
-  const defaults = defaultItems(options, file);
+/** The key as it is documented, if Go's decoder takes this one for it. */
+export function knownKey(key: string): string | undefined {
+  return KEYS.get(foldKey(key));
+}
+
+/** Applies the members of a document in their order, as Go's decoder does; other keys are passed over. */
+export function decodeFields(root: Node, options: DefaultsOptions, reading: Reading): Fields {
+  const { file, report } = reading;
+  const defaults = reading.kind === "file" ? defaultItems(options, file) : [];
   const fields: Fields = {
     file,
-    nonMasqueradeCIDRs: { backing: defaults, length: defaults.length, present: false },
-    masqueradeCIDRs: { backing: [], length: 0, present: false },
+    nonMasqueradeCIDRs: { backing: defaults, length: defaults.length },
+    masqueradeCIDRs: { backing: [], length: 0 },
   };
   if (root.kind === "null") return fields;
   if (root.kind !== "object") {
-    report("type", { file, at: root.at }, `the document must be a map of keys, not ${article(root.kind)}`);
+    const text = root.kind === "string" ? { text: root.value } : {};
+    report(
+      "type",
+      { file, at: root.at, ...text },
+      `the document must be a map of keys, not ${article(root.kind)}`,
+    );
     return fields;
   }
-  for (const { key, at, value } of root.members) {
-    const decode = KEYS.get(foldKey(key));
-    if (decode === undefined) warn("unknown-key", { file, at, key }, "unknown key, ignored");
-    else decode(value, fields, file, report);
+  const applied = new Map<string, Member>();
+  for (const member of root.members) {
+    const key = knownKey(member.key);
+    if (key === undefined) continue;
+    if (keepsEarlier(key, member.value)) {
+      warnOfNull(key, member, reading);
+    } else {
+      warnOfReplaced(applied.get(key), member, reading);
+      applied.set(key, member);
+    }
+    DECODERS[key]?.(member, fields, reading);
   }
   return fields;
 }
 
-function decodeList(key: string, slice: Slice, node: Node, file: Source, report: Report): void {
+/** Go's decoder passes over a null, but where the type has a decoder of its own (the interval) or can be empty (lists). */
+function keepsEarlier(key: string, { kind }: Node): boolean {
+  return kind === "null" && (key === "cidrLimit" || key.startsWith("masqLinkLocal"));
+}
+
+function warnOfNull(key: string, { at }: Member, { file, warn }: Reading): void {
+  warn("empty", { file, at, key }, "has no value, and is ignored as if the key were not there");
+}
+
+function warnOfReplaced(earlier: Member | undefined, { key }: Member, { file, warn }: Reading): void {
+  if (earlier === undefined) return;
+  const twin = earlier.key === key ? "the same key stands below" : `${key} is the same key but for case`;
+  warn("ignored", { file, at: earlier.at, key: earlier.key }, `is ignored: ${twin}, and replaces it`);
+}
+
+function decodeList(key: string, slice: Slice, { at: keyAt, value: node }: Member, reading: Reading): void {
+  const { file, report } = reading;
   if (node.kind !== "array" && node.kind !== "null") {
-    report("type", { file, at: node.at, key }, `must be a list of CIDRs, not ${article(node.kind)}`);
+    const text = node.kind === "string" ? { text: node.value } : {};
+    report("type", { file, at: node.at, key, ...text }, `must be a list of CIDRs, not ${article(node.kind)}`);
     return;
   }
   const items = node.kind === "null" ? [] : node.items;
-  slice.present = true;
+  slice.given = { file, at: keyAt, key, isNull: node.kind === "null" };
   slice.length = items.length;
   if (items.length === 0) slice.backing = [];
   for (const [index, item] of items.entries()) {
-    const { at } = item;
-    if (item.kind === "string") slice.backing[index] = { text: item.value, file, at, key, index };
-    else if (item.kind === "null")
-      slice.backing[index] = { text: slice.backing[index]?.text ?? "", file, at, key, index };
-    else report("type", { file, at, key, index }, `must be a CIDR in text form, not ${article(item.kind)}`);
+    const place = { file, at: item.at, key, index };
+    if (item.kind === "string") slice.backing[index] = { text: item.value, ...place };
+    else if (item.kind === "null") decodeEmptyItem(slice, place, reading);
+    else report("type", place, `must be a CIDR in text form, not ${article(item.kind)}`);
   }
 }
 
-function decodeLimit(node: Node, file: Source, report: Report): Limit | undefined {
+/** A null keeps what the slice held there; where that is nothing, Go sees an empty text, which is no CIDR. */
+function decodeEmptyItem(
+  { backing }: Slice,
+  place: Place & { readonly index: number },
+  { kind, report, warn }: Reading,
+): void {
+  const earlier = backing[place.index];
+  if (kind === "directory") {
+    report("empty", place, "is empty, which in a directory of files is refused");
+    return;
+  }
+  backing[place.index] = { text: earlier?.text ?? "", ...place };
+  if (earlier === undefined || earlier.text === "") return;
+  const whose = earlier.at === undefined ? "the built-in default" : "what an earlier list has";
+  warn("empty", place, `is empty, and read as ${earlier.text}, ${whose} at its place`);
+}
+
+function decodeLimit(node: Node, { file, report }: Reading): Limit | undefined {
   if (node.kind === "null") return undefined;
   const literal = node.kind === "number" ? node.literal : "";
   if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal))
@@ -200,19 +265,21 @@ function decodeLimit(node: Node, file: Source, report: Report): Limit | undefine
   return undefined;
 }
 
-function decodeBoolean(key: string, node: Node, file: Source, report: Report): boolean | undefined {
-  if (node.kind === "boolean") return node.value;
+function decodeBoolean(key: string, node: Node, { file, report }: Reading): Switch | undefined {
+  if (node.kind === "boolean") return { value: node.value, file, at: node.at, key };
+  const text = node.kind === "string" ? { text: node.value } : {};
   if (node.kind !== "null")
-    report("type", { file, at: node.at, key }, `must be true or false, not ${article(node.kind)}`);
+    report("type", { file, at: node.at, key, ...text }, `must be true or false, not ${article(node.kind)}`);
   return undefined;
 }
 
-function decodeInterval(node: Node, file: Source, report: Report): Interval | undefined {
+function decodeInterval(node: Node, { file, report }: Reading): Interval | undefined {
   const key = "resyncInterval";
   if (node.kind !== "string" && node.kind !== "null") {
+    const text = node.kind === "number" ? { text: node.literal } : {};
     report(
       "type",
-      { file, at: node.at, key },
+      { file, at: node.at, key, ...text },
       `must be a duration in text form such as "60s", not ${article(node.kind)}`,
     );
     return undefined;

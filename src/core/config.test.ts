@@ -164,7 +164,7 @@ resyncInterval: 60
         "f:5:5: nonMasqueradeCIDRs[3]: must be a CIDR in text form, not a number",
         "f:6:5: nonMasqueradeCIDRs[4]: must be a CIDR in text form, not an object",
         "f:11:17: resyncInterval: must be a duration in text form such as "60s", not a number",
-        "f:2:5: nonMasqueradeCIDRs[0]: CIDR "10.0.0.1/8" is not aligned to a CIDR block, ip: "10.0.0.1" network: "10.0.0.0/8": did you mean 10.0.0.0/8?",
+        "f:2:5: nonMasqueradeCIDRs[0]: CIDR "10.0.0.1/8" is not aligned to a CIDR block, ip: "10.0.0.1" network: "10.0.0.0/8"",
         "f:3:5: nonMasqueradeCIDRs[1]: CIDR "10.0.0/8" could not be parsed, invalid CIDR address",
         "f:4:5: nonMasqueradeCIDRs[2]: ipv6 is not enabled, but ipv6 cidr fd00::/8 provided. Enable ipv6 using --enable-ipv6 agent flag",
       ]

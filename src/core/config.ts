@@ -8,6 +8,7 @@ import {
   DEFAULTS,
   decodeFields,
   defaultItems,
+  type Entries,
   type Fields,
   type Interval,
   type Item,
@@ -16,6 +17,8 @@ import {
   reportInto,
   type Slice,
 } from "./config-fields.ts";
+import { warnOfSwallowed } from "./config-swallowed.ts";
+import { warnOfLists } from "./config-warnings.ts";
 import { locator, parseDocument } from "./document.ts";
 import type { Problem, Result } from "./problem.ts";
 import { goQuote } from "./quote.ts";
@@ -90,6 +93,7 @@ export function inspectConfig(text: ConfigText, options: ConfigOptions): Inspect
   const warnings: Problem[] = [];
   const fields: Fields[] = [];
   const report = reportInto(problems);
+  const warn = reportInto(warnings);
   for (const { path, bytes } of text.files) {
     const parsed = parseDocument(bytes, path);
     if (!parsed.ok) {
@@ -97,9 +101,10 @@ export function inspectConfig(text: ConfigText, options: ConfigOptions): Inspect
       continue;
     }
     const file = { path, locate: locator(parsed.value.text) };
-    fields.push(decodeFields(file, parsed.value.root, options, report, reportInto(warnings)));
+    fields.push(decodeFields(parsed.value.root, options, { file, kind: text.kind, report, warn }));
+    warnOfSwallowed(parsed.value, file, warn);
   }
-  return { ...uniteFields(fields, text.kind, options, report, reportInto(warnings)), problems, warnings };
+  return { ...uniteFields(fields, text.kind, options, report, warn), problems, warnings };
 }
 
 function uniteFields(
@@ -125,22 +130,22 @@ function uniteFields(
   const exceptions = parseItems(exceptionItems, options, report);
   if (exceptions.cidrs.length > 0) checkPrefixes(exempt, exceptions, report);
   checkReading(exempt, exceptions, options, report);
-  warnOfEverything(exempt, warn);
   const config = {
     nonMasqueradeCIDRs: exempt.cidrs,
     nonMasqueradeDefaults: given === undefined,
     masqueradeCIDRs: exceptions.cidrs,
     cidrLimit: limit.entries,
-    masqLinkLocal: fields.some((file) => file.masqLinkLocal === true),
-    masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6 === true),
+    masqLinkLocal: fields.some((file) => file.masqLinkLocal?.value === true),
+    masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6?.value === true),
     resyncIntervalMs: smallestInterval(fields, warn),
   };
+  warnOfLists(fields, exempt, exceptions, warn);
   return { config, lists: [exempt, exceptions] };
 }
 
 /** The entries of all files that have the key; in a directory the same text counts once. */
 function uniteLists(slices: readonly Slice[], kind: ConfigText["kind"]): readonly Item[] | undefined {
-  const lists = slices.filter((slice) => slice.present);
+  const lists = slices.filter((slice) => slice.given !== undefined);
   if (lists.length === 0) return undefined;
   // An element of the wrong type has left a hole, and a problem; flat() passes over holes.
   const items = lists.flatMap(({ backing, length }) => backing.slice(0, length));
@@ -164,12 +169,6 @@ function checkLimit(count: number, limit: Limit, report: Report): void {
   );
 }
 
-/** CIDRs and the entries that they stand in, index by index; entries that are none are reported and left out. */
-export interface Entries {
-  readonly items: readonly Item[];
-  readonly cidrs: readonly Cidr[];
-}
-
 function parseItems(candidates: readonly Item[], options: ConfigOptions, report: Report): Entries {
   const items: Item[] = [];
   const cidrs: Cidr[] = [];
@@ -191,11 +190,11 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
   return { items, cidrs };
 }
 
-/** The Go program's words about a text that is no CIDR, and a hint. */
+/** The Go program's words about a text that is no CIDR. */
 function explainCidr(text: string, failure: CidrFailure): string {
   if (failure.reason === "syntax") return `CIDR ${goQuote(text)} could not be parsed, invalid CIDR address`;
   const { address, network } = failure;
-  return `CIDR ${goQuote(text)} is not aligned to a CIDR block, ip: "${address}" network: "${network}": did you mean ${network}?`;
+  return `CIDR ${goQuote(text)} is not aligned to a CIDR block, ip: "${address}" network: "${network}"`;
 }
 
 function rewriteHint(cidr: Cidr): string {
@@ -233,17 +232,6 @@ function checkReading(
       const matters = exceptions.cidrs.length > 0 || counts[cidr.family] > setsAbove;
       if (matters && isPassedOn(cidr)) report("cidr", items[i], rewriteHint(cidr));
     }
-  }
-}
-
-function warnOfEverything({ items, cidrs }: Entries, warn: Report): void {
-  for (const [i, cidr] of cidrs.entries()) {
-    if (cidr.bits === 0)
-      warn(
-        "suspicious",
-        items[i],
-        `${cidr.text} covers every ${cidr.family} address: nothing but masqueradeCIDRs is masqueraded`,
-      );
   }
 }
 

@@ -70,7 +70,14 @@ describe("JSON or YAML", () => {
     expect(parseDocument(encode("{"), "/etc/x")).toEqual({
       ok: false,
       problems: [
-        { code: "syntax", path: "/etc/x", line: 1, column: 2, message: "unexpected end of JSON input" },
+        {
+          code: "syntax",
+          path: "/etc/x",
+          line: 1,
+          column: 2,
+          message: "unexpected end of JSON input",
+          hint: "the text ends before each quote, bracket and brace is closed",
+        },
       ],
     });
   });

@@ -6,19 +6,33 @@
  * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either. What
  * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
+import { syntaxHint } from "./hints-text.ts";
 import { parseJson } from "./json.ts";
 import type { Node } from "./node.ts";
 import type { Problem, ProblemCode, Result } from "./problem.ts";
 import { decodeBytes, replaceLoneBytes } from "./yaml-bytes.ts";
-import { decodeYaml } from "./yaml-decode.ts";
+import { decodeYaml, type ReplacedKey } from "./yaml-decode.ts";
 import { parseYaml } from "./yaml-parse.ts";
-import { readYaml } from "./yaml-read.ts";
+import { readYaml, type Source as YamlSource } from "./yaml-read.ts";
+import type { Token } from "./yaml-tokens.ts";
 
 export interface Document {
   readonly format: "json" | "yaml";
   /** The decoded text, which `at` counts in. */
   readonly text: string;
   readonly root: Node;
+  /** What was read over without a word, as Go does. */
+  readonly swallowed: Swallowed;
+}
+
+/** What a document holds beside its tree. */
+export interface Swallowed {
+  /** Where text begins that is not read, and whether a mark ends the document there, or nothing but the indentation. */
+  readonly unread?: { readonly at: number; readonly isMarked: boolean };
+  /** Outermost keys of YAML that gave way to others; JSON's are all in the tree. */
+  readonly replaced: readonly ReplacedKey[];
+  /** Where the nodes begin that aliases mean. */
+  readonly aliased: ReadonlySet<number>;
 }
 
 export interface Position {
@@ -80,8 +94,9 @@ function refuse(
   text: string,
   at: number,
 ): Result<Document> {
+  const hint = code === "syntax" ? syntaxHint(message, text, at) : undefined;
   const problem: Problem = { code, path, ...positionAt(text, at), message };
-  return { ok: false, problems: [problem] };
+  return { ok: false, problems: [hint === undefined ? problem : { ...problem, hint }] };
 }
 
 function parseJsonDocument(bytes: Uint8Array, path: string): Result<Document> {
@@ -89,7 +104,8 @@ function parseJsonDocument(bytes: Uint8Array, path: string): Result<Document> {
   const parsed = parseJson(raw);
   const text = replaceLoneBytes(raw);
   if (!parsed.ok) return refuse(path, "syntax", parsed.message, text, parsed.at);
-  return { ok: true, value: { format: "json", text, root: parsed.root } };
+  const swallowed = { replaced: [], aliased: new Set<number>() };
+  return { ok: true, value: { format: "json", text, root: parsed.root, swallowed } };
 }
 
 function parseYamlDocument(bytes: Uint8Array, path: string): Result<Document> {
@@ -101,7 +117,27 @@ function parseYamlDocument(bytes: Uint8Array, path: string): Result<Document> {
   if (failure !== undefined) return refuse(path, failure.code, failure.message, text, failure.at);
   // No document at all is null to Go.
   const root: Node = decoded?.ok ? decoded.root : { kind: "null", at: 0 };
-  return { ok: true, value: { format: "yaml", text, root } };
+  const swallowed = {
+    ...(parsed.ok && parsed.behind !== undefined ? unreadFrom(source, parsed.behind) : {}),
+    replaced: decoded?.ok ? decoded.replaced : [],
+    aliased: parsed.ok ? parsed.aliased : new Set<number>(),
+  };
+  return { ok: true, value: { format: "yaml", text, root, swallowed } };
+}
+
+/** A line with nothing to read: blank, a comment, or a mark between documents. */
+const EMPTY_LINE = /(?:(?:---|\.\.\.)(?=\s|$))?[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n|$)/y;
+
+/** What begins behind the document; a mark that nothing follows is no loss. */
+function unreadFrom({ text, failure }: YamlSource, behind: Token): Pick<Swallowed, "unread"> {
+  const isMarked = ["---", "...", "%YAML", "%TAG"].includes(behind.type);
+  let { at } = behind;
+  while (at < text.length) {
+    EMPTY_LINE.lastIndex = at;
+    if (!EMPTY_LINE.test(text)) return { unread: { at, isMarked } };
+    at = EMPTY_LINE.lastIndex;
+  }
+  return failure === undefined ? {} : { unread: { at, isMarked } };
 }
 
 /**

@@ -1,8 +1,10 @@
 /** What an operator could write instead: hints to the problems of a configuration. */
-import { type Cidr, type CidrFailure, formatCidr, isCidr, parseAddress, parseCidr } from "./cidr.ts";
-import { CONFIG_KEYS } from "./config-fields.ts";
-import { nearest } from "./near.ts";
-import type { Problem } from "./problem.ts";
+import { knownKey } from "./config-fields.ts";
+import { parseDuration } from "./duration.ts";
+import { cidrHint } from "./hints-cidr.ts";
+import { keyHint } from "./hints-key.ts";
+import { lookalikeHint, templateHint } from "./hints-text.ts";
+import { type Problem, renderProblem } from "./problem.ts";
 
 const TYPE_HINTS = {
   nonMasqueradeCIDRs: 'write a list: "- 10.0.0.0/8" on a line of its own for each entry, or [] for none',
@@ -14,22 +16,29 @@ const TYPE_HINTS = {
 } as const;
 
 /** What to do about a problem, unless its message says it. */
-export function hintFor({ code, key = "", text }: Problem): string | undefined {
+export function hintFor({ code, key = "", text, hint }: Problem): string | undefined {
+  if (hint !== undefined) return hint;
   switch (code) {
     case "unknown-key":
-      return suggest(nearest(key, CONFIG_KEYS));
+      return keyHint(key);
     case "cidr":
-      return text === undefined ? undefined : cidrHint(text);
+      return text === undefined ? undefined : cidrHint(text, key);
     case "duration":
-      return /^\d+$/.test(text ?? "") ? suggest(`"${text}s"`) : TYPE_HINTS.resyncInterval;
+      return durationHint(text ?? "");
     case "type":
-      return key === ""
-        ? 'write keys with values: "nonMasqueradeCIDRs:" and its entries below'
-        : TYPE_HINTS[key as keyof typeof TYPE_HINTS];
+      return (text === undefined ? undefined : textHint(text, key)) ?? typeHint(key);
     case "limit":
       return "raise cidrLimit, or unite entries";
     case "conflict":
       return "remove it from one of the two lists";
+    case "empty":
+      return emptyHint(key);
+    case "ignored":
+      return key === "" ? "keep one document in the file, with all keys indented alike" : "keep one of them";
+    case "manifest":
+      return "give the agent the text below its data.config, as a mounted ConfigMap does";
+    case "nested":
+      return `write the keys below "${key}" at the top level, without it`;
     case "encoding":
       return "is this a text file, and in UTF-8?";
     default:
@@ -37,60 +46,63 @@ export function hintFor({ code, key = "", text }: Problem): string | undefined {
   }
 }
 
-function suggest(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : `did you mean ${text}?`;
+/** A problem on one line, with the hint: for logs and answers that show no hints below. */
+export function renderAdvice(problem: Problem): string {
+  const hint = hintFor(problem);
+  return hint === undefined ? renderProblem(problem) : `${renderProblem(problem)}; ${hint}`;
 }
 
-function cidrHint(text: string): string | undefined {
-  const parsed = parseCidr(text);
-  if (isCidr(parsed)) return undefined;
-  if (parsed.reason === "unaligned") return `${text} has host bits: did you mean ${parsed.network}?`;
-  for (const repair of REPAIRS) {
-    const repaired = repair(text);
-    const result = repaired === undefined ? undefined : networkOf(parseCidr(repaired));
-    if (result !== undefined) return suggest(result);
-  }
-  return /[,;\s]/.test(text.trim()) ? "write each CIDR as an entry of its own" : undefined;
+function emptyHint(key: string): string | undefined {
+  if (key.endsWith("]")) return "was a variable not set? Remove the entry, or write a CIDR";
+  return key === "nonMasqueradeCIDRs"
+    ? "remove the key for the defaults, or list what keeps the pods' address"
+    : undefined;
 }
 
-function networkOf(parsed: Cidr | CidrFailure): string | undefined {
-  if (isCidr(parsed)) return parsed.text;
-  return parsed.reason === "unaligned" ? parsed.network : undefined;
+function typeHint(key: string): string | undefined {
+  if (key === "") return 'write keys with values: "nonMasqueradeCIDRs:" and its entries below';
+  if (key.endsWith("]"))
+    return 'write the CIDR alone, as in "- 10.0.0.0/8", and in quotes if it ends with a colon';
+  return TYPE_HINTS[key as keyof typeof TYPE_HINTS];
 }
 
-/** Usual ways of writing a CIDR that Go does not read; one that fits yields text that should be read. */
-const REPAIRS: readonly ((text: string) => string | undefined)[] = [
-  (text) => (text === text.trim() ? undefined : text.trim()),
-  (text) => addressCidr(text),
-  (text) => shortCidr(text),
-  (text) => text.replace(/(^|\.)0+(?=\d)/g, "$1"),
-  (text) => maskCidr(text),
+/** About a text (or a number) that stands where something else should. */
+function textHint(text: string, key: string): string | undefined {
+  if (key === "resyncInterval") return durationHint(text);
+  const seen = templateHint(text) ?? lookalikeHint(text);
+  if (seen !== undefined) return seen;
+  if (key === "") return documentHint(text);
+  if (!key.endsWith("CIDRs")) return undefined;
+  if (/^\s*[[{]/.test(text)) return "quotes make text of the list: remove them";
+  if (/^-\S/.test(text)) return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
+  if (/^!|,\s*!/.test(text)) return "write a list, and what stands behind ! as an entry of masqueradeCIDRs";
+  return undefined;
+}
+
+function documentHint(text: string): string | undefined {
+  if (text.startsWith("map[")) return "this is how Go prints a map: write YAML or JSON";
+  if (/^\w{1,64}:\S/.test(text)) return 'a key needs a space behind its colon, as in "cidrLimit: 64"';
+  const [word = ""] = /^\w{1,64}/.exec(text) ?? [];
+  return knownKey(word) === undefined ? undefined : `a colon belongs behind the key: "${word}:"`;
+}
+
+const UNITS: readonly (readonly [RegExp, string, number])[] = [
+  [/^(?:s|secs?|seconds?)$/i, "s", 1],
+  [/^(?:m|mins?|minutes?)$/i, "m", 1],
+  [/^(?:h|hrs?|hours?)$/i, "h", 1],
+  [/^(?:d|days?)$/i, "h", 24],
 ];
 
-/** A single address. */
-function addressCidr(text: string): string | undefined {
-  const address = parseAddress(text.trim());
-  if (address === undefined) return undefined;
-  return formatCidr({
-    family: address.family,
-    base: address.value,
-    bits: address.family === "IPv4" ? 32 : 128,
+/** A number, and a word or a unit behind it. */
+const AMOUNT = /(\d{1,9}(?:\.\d{1,9})?)\s{0,2}([a-z]{0,8})/gi;
+
+function durationHint(text: string): string {
+  if (text === "") return "remove the key for the default of 60s, or write a duration";
+  const parts = [...text.slice(0, 64).matchAll(AMOUNT)].map(([, digits = "", name = ""]) => {
+    const [, unit = "?", factor = 1] = UNITS.find(([names]) => names.test(name || "s")) ?? [];
+    return `${Number(digits) * factor}${unit}`;
   });
-}
-
-/** `10/8`, `172.16/12`. */
-function shortCidr(text: string): string | undefined {
-  const match = /^(\d+(?:\.\d+){0,2})\.?(\/\d+)$/.exec(text);
-  if (match === null) return undefined;
-  const octets = (match[1] ?? "").split(".");
-  return `${[...octets, "0", "0", "0"].slice(0, 4).join(".")}${match[2]}`;
-}
-
-/** `10.0.0.0/255.0.0.0`. */
-function maskCidr(text: string): string | undefined {
-  const [address, mask = ""] = text.split("/");
-  const bits = parseAddress(mask)?.value.toString(2).padStart(32, "0") ?? "";
-  return /^1*0*$/.test(bits) && bits.length === 32
-    ? `${address}/${bits.indexOf("0") < 0 ? 32 : bits.indexOf("0")}`
-    : undefined;
+  const meant = parts.join("");
+  const isAll = text.length <= 64 && /^[\s,]*$/.test(text.replace(AMOUNT, ""));
+  return isAll && parseDuration(meant).ok ? `did you mean "${meant}"?` : TYPE_HINTS.resyncInterval;
 }

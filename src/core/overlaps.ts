@@ -1,7 +1,7 @@
 /** Entries that change nothing: no error, but mostly not what somebody meant. */
 import { type Cidr, lastAddress } from "./cidr.ts";
-import type { Entries, InspectedConfig } from "./config.ts";
-import { type Item, reportInto } from "./config-fields.ts";
+import type { InspectedConfig } from "./config.ts";
+import { type Entries, type Item, reportInto } from "./config-fields.ts";
 import type { Problem } from "./problem.ts";
 import { compileRuleset, type Entry, enabledFamilies, type Options } from "./ruleset.ts";
 
@@ -53,12 +53,16 @@ export function overlapWarnings({ config, lists }: InspectedConfig, options: Opt
   for (const { items, cidrs } of lists) {
     for (const [i, cidr] of cidrs.entries()) {
       const overlap = overlaps.get(cidr);
-      // The defaults are nobody's mistake.
-      if (overlap !== undefined && items[i]?.at !== undefined)
+      // The defaults are nobody's mistake, and who writes link-local down says what the default is.
+      if (overlap !== undefined && items[i]?.at !== undefined && !isLinkLocal(overlap))
         warn("redundant", items[i], explain(overlap, names(items[i]?.file.path)));
     }
   }
   return warnings;
+}
+
+function isLinkLocal({ entry, by }: Overlap): boolean {
+  return by?.reason === "link-local" && by.cidr.bits === entry.cidr.bits;
 }
 
 function explain({ entry, by }: Overlap, nameOf: (entry: Entry) => string): string {

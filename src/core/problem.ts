@@ -15,8 +15,11 @@ export type ProblemCode =
   | "conflict" // the same prefix in both lists
   | "unknown-key" // ignored, with a warning
   | "suspicious" // allowed, with a warning
+  | "ignored" // text that is not read, with a warning
+  | "nested" // a configuration one level too deep, with a warning
+  | "empty" // an entry or a list without a value
   | "redundant" // changes nothing, with a warning
-  | "manifest" // a manifest that holds no configuration
+  | "manifest" // a manifest that holds no configuration, or stands where its content should
   | "unreadable"; // a file that cannot be read
 
 /** Where something stands. */
@@ -37,6 +40,8 @@ export interface Problem extends ProblemPlace {
   readonly message: string;
   /** What stands there, where it is one value. */
   readonly text?: string;
+  /** What to do about it, where only the text around it tells. */
+  readonly hint?: string;
 }
 
 /** A value, or every reason why there is none. */
@@ -47,7 +52,12 @@ export type Result<T> =
 /** `path:line:column: key: message`, as compilers print it. */
 export function renderProblem(problem: Problem): string {
   const key = problem.key === undefined ? "" : `${problem.key}: `;
-  return `${renderPlace(problem)}: ${key}${problem.message}`;
+  return `${renderPlace(problem)}: ${key}${messageOf(problem)}`;
+}
+
+/** The message without Go's own line number, which counts otherwise than ours, where ours is there. */
+export function messageOf({ message, line }: Problem): string {
+  return line === undefined ? message : message.replace(/^yaml: line \d+: /, "yaml: ");
 }
 
 /** `path:line:column`, as far as it is known. */

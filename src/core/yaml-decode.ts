@@ -15,8 +15,15 @@ import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./yaml-par
 import { resolveScalar } from "./yaml-resolve.ts";
 
 export type YamlDecoded =
-  | { readonly ok: true; readonly root: Node }
+  | { readonly ok: true; readonly root: Node; readonly replaced: readonly ReplacedKey[] }
   | { readonly ok: false; readonly failure: YamlFailure };
+
+/** A key of the outermost mapping that is written once more below, or replaced by a merge, and what replaces it. */
+export interface ReplacedKey {
+  readonly key: string;
+  readonly at: number;
+  readonly byMerge: boolean;
+}
 
 const MERGE_TAG = "tag:yaml.org,2002:merge";
 
@@ -47,6 +54,7 @@ interface Decoder {
   readonly badKeys: Map<Node, YamlFailure>;
   /** Whether anything was seen that the finished tree must be searched for. */
   suspect: boolean;
+  readonly replaced: ReplacedKey[];
   failure: YamlFailure | undefined;
 }
 
@@ -60,6 +68,7 @@ export function decodeYaml(root: YamlNode): YamlDecoded {
     aliasDepth: 0,
     badKeys: new Map(),
     suspect: false,
+    replaced: [],
     failure: undefined,
   };
   let outcome = enter(decoder, root);
@@ -71,7 +80,8 @@ export function decodeYaml(root: YamlNode): YamlDecoded {
   if (decoder.failure !== undefined) return { ok: false, failure: decoder.failure };
   if (typeof outcome !== "object") throw new Error("the decoder lost its value");
   const failure = decoder.suspect ? inspect(outcome, decoder.badKeys) : undefined;
-  return failure === undefined ? { ok: true, root: outcome } : { ok: false, failure };
+  if (failure !== undefined) return { ok: false, failure };
+  return { ok: true, root: outcome, replaced: decoder.replaced };
 }
 
 function fail(decoder: Decoder, message: string, at: number): undefined {
@@ -165,15 +175,29 @@ function deliver(decoder: Decoder, frame: Frame, outcome: Node | "merged"): Outc
         frame.key = keyOf(decoder, frame.node.children[frame.next - 1], outcome);
       } else {
         const { id, key, at } = frame.key;
+        noteReplaced(decoder, frame, id);
         // Anew, so that the entries are in the order in which they were written last.
         frame.entries.delete(id);
-        frame.entries.set(id, { key, at, value: outcome });
+        frame.entries.set(id, { key, at, value: outcome, merged: frame.merged });
         frame.key = undefined;
       }
       break;
     default:
   }
   return advance(decoder, frame);
+}
+
+/** Takes note of a written key that gives way, if it is one of the document's own. */
+function noteReplaced(
+  { frames, replaced }: Decoder,
+  frame: Extract<Frame, { kind: "mapping" }>,
+  id: string,
+): void {
+  const old = frame.entries.get(id);
+  const [outermost] = frames;
+  if (old?.key === undefined || old.merged) return;
+  if (outermost?.kind === "mapping" && outermost.entries === frame.entries)
+    replaced.push({ key: replaceLoneBytes(old.key), at: old.at, byMerge: frame.merged });
 }
 
 /** The next child of a collection, or the collection if there is none. */

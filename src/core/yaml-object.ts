@@ -10,12 +10,14 @@ interface Entry {
   readonly key: string | undefined;
   readonly at: number;
   readonly value: Node;
+  /** Whether a merge brought it, so that a key that is written may replace it. */
+  readonly merged: boolean;
 }
 
 /** A Go map under way, by keys as `identify` tells them apart. */
 export type Entries = Map<string, Entry>;
 
-export interface Key extends Omit<Entry, "value"> {
+export interface Key extends Omit<Entry, "value" | "merged"> {
   readonly id: string;
 }
 
@@ -65,7 +67,7 @@ export function makeObject(
   return bad === undefined ? { object } : { object, bad };
 }
 
-function hasKey(entry: Entry): entry is Member {
+function hasKey(entry: Entry): entry is Entry & Member {
   return entry.key !== undefined;
 }
 

@@ -38,7 +38,15 @@ export interface YamlAlias {
 export type YamlNode = YamlScalar | YamlCollection | YamlAlias;
 
 export type YamlParsed =
-  | { readonly ok: true /** None if there is no document. */; readonly root: YamlNode | undefined }
+  | {
+      readonly ok: true;
+      /** None if there is no document. */
+      readonly root: YamlNode | undefined;
+      /** The token behind the document, which nobody reads on from; none at the end of the text. */
+      readonly behind?: Token;
+      /** Where the nodes begin that aliases mean. */
+      readonly aliased: ReadonlySet<number>;
+    }
   | { readonly ok: false; readonly failure: YamlFailure };
 
 /** What a collection that is open expects next. */
@@ -67,14 +75,19 @@ interface Parser {
   readonly frames: Frame[];
   readonly anchors: Map<string, YamlScalar | YamlCollection>;
   readonly handles: Map<string, string>;
+  readonly aliased: Set<number>;
 }
 
 export function parseYaml(source: Source): YamlParsed {
   const scanner = scannerOver(source);
-  const parser: Parser = { scanner, frames: [], anchors: new Map(), handles: new Map() };
+  const aliased = new Set<number>();
+  const parser: Parser = { scanner, frames: [], anchors: new Map(), handles: new Map(), aliased };
   const root = parseDocumentNode(parser);
   if (scanner.failure !== undefined) return { ok: false, failure: scanner.failure };
-  return { ok: true, root };
+  const behind = peekToken(scanner);
+  return behind === undefined || behind.type === "stream end"
+    ? { ok: true, root, aliased }
+    : { ok: true, root, behind, aliased };
 }
 
 /** What libyaml calls a parser error: Go counts its lines from zero, and doesn't name line zero. */
@@ -226,6 +239,7 @@ function parseAlias(parser: Parser, { at, value: name }: Token): YamlNode | unde
     return undefined;
   }
   takeToken(parser.scanner);
+  parser.aliased.add(target.at);
   return { kind: "alias", at, name, target };
 }
 

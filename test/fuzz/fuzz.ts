@@ -12,8 +12,9 @@ import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { formatCidr, isCidr, lastAddress, parseCidr } from "../../src/core/cidr.ts";
 import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
 import { parseDuration } from "../../src/core/duration.ts";
+import { renderAdvice } from "../../src/core/hints.ts";
 import { parsePorts } from "../../src/core/ports.ts";
-import { type Problem, renderProblem } from "../../src/core/problem.ts";
+import type { Problem } from "../../src/core/problem.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
 import { type Chance, createChance, mutate, readCorpus } from "./inputs.ts";
 
@@ -93,7 +94,7 @@ function checkProblems(problems: readonly Problem[], some: boolean): void {
   for (const problem of problems) {
     const { path, message, line, column, code } = problem;
     must(message !== "" && path.startsWith("/c/"), `no path or message: ${plain(problem)}`);
-    must(renderProblem(problem).startsWith(`${path}:`), renderProblem(problem));
+    must(renderAdvice(problem).startsWith(`${path}:`), renderAdvice(problem));
     const placed = line !== undefined && column !== undefined && line >= 1 && column >= 1;
     must(placed || code === "limit", `no place: ${plain(problem)}`);
   }
