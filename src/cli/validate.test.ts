@@ -12,8 +12,20 @@ const FILES = {
   tab: "nonMasqueradeCIDRs:\n\t- 10.0.0.0/8\n",
   odd: "nonMasqueradeCIDR: []\nnonMasqueradeCIDRs: [10.0.0.0/8, 10.2.0.0/16]\n",
   mapped: "nonMasqueradeCIDRs: ['::ffff:10.0.0.0/104']\n",
-  manifest:
+  "manifest.yaml":
     'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ip-masq-agent}\ndata:\n  config: |\n    nonMasqueradeCIDRs:\n    - 10.1.0.0/8\n    masqLinkLocal: "yes"\n',
+  mounted: "apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n    nonMasqueradeCIDRs: [10.0.0.0/8]\n",
+  "nested.yaml":
+    "apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n    apiVersion: v1\n    kind: ConfigMap\n    data:\n      config: |\n        nonMasqueradeCIDRs: [10.0.0.0/8]\n",
+  "binary.json": JSON.stringify({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    binaryData: { config: btoa("nonMasqueradeCIDRs:\n- 10.0.0.1/8\n"), "ip-masq-x": "!" },
+  }),
+  "good.yaml": "apiVersion: v1\nkind: ConfigMap\ndata: {config: 'cidrLimit: 3'}\n",
+  "beside.yaml": "apiVersion: v1\nkind: ConfigMap\ndata:\nconfig: |\n  nonMasqueradeCIDRs: [10.0.0.0/8]\n",
+  "misnamed.yaml":
+    "kind: Pod\napiVersion: v1\n---\napiVersion: v1\nkind: ConfigMap\ndata:\n  masq.yml: |\n    nonMasqueradeCIDRs: []\n  cidrLimit: '3'\n",
   binary: "\u007fELF\0\0",
   truncated: '{"nonMasqueradeCIDRs": ["10.0.0.0/8", "10.',
 };
@@ -41,7 +53,13 @@ describe("as text", () => {
     "--enable-ipv6 @/bad",
     "@/odd",
     "@/tab",
-    "@/manifest",
+    "@/manifest.yaml",
+    "@/mounted",
+    "@/nested.yaml",
+    "@/binary.json",
+    "@/good.yaml",
+    "@/beside.yaml",
+    "@/misnamed.yaml",
     "@/binary",
     "@/truncated",
     "@/config.d",
@@ -70,8 +88,14 @@ test("--strict counts warnings", async () => {
   expect((await validate("--strict @/good")).code).toBe(0);
 });
 
+test("a manifest is taken for one from standard input, too", async () => {
+  expect((await validate("-", FILES["good.yaml"])).out).toBe(
+    "standard input: accepted: 3 CIDRs in data.config\n",
+  );
+});
+
 test("as JSON", async () => {
-  const { code, out } = await validate("-o json @/good @/odd @/manifest");
+  const { code, out } = await validate("-o json @/good @/odd @/manifest.yaml");
   expect(code).toBe(1);
   expect(JSON.parse(out)).toMatchSnapshot();
   expect(JSON.parse((await validate("-o json --strict @/odd")).out).files[0].ok).toBe(false);

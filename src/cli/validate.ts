@@ -20,6 +20,9 @@ const flags = {
   strict: flag(boolType, false, "Whether warnings count as problems."),
 };
 
+/** Files that hold manifests; others are taken for what a volume shows to an agent. */
+const MANIFEST_NAME = /\.(?:ya?ml|json)$|^-$|^\/dev\//i;
+
 /** As many findings of a file as anybody will read. */
 const SHOWN = 1_000;
 
@@ -28,8 +31,9 @@ interface Report {
   readonly path: string;
   readonly text: ConfigText;
   readonly findings: readonly Finding[];
-  /** How many entries there are. */
+  /** How many entries there are, and what else is to be said of where they come from. */
   readonly cidrs: number;
+  readonly where: string;
 }
 
 export const validateCommand: Command<typeof flags> = {
@@ -38,10 +42,11 @@ export const validateCommand: Command<typeof flags> = {
   operands: "FILE...",
   details: `FILE is a configuration, a manifest with a ConfigMap (YAML or JSON, several documents or a List),
 a directory that would be given as --config, or - for standard input. In a ConfigMap the keys config
-and ip-masq* are read.
+and ip-masq* are read. A manifest's name ends with .yaml, .yml or .json, or is -: under any other
+name it is judged as the agent's file, of which it is none.
 
 Warnings are what the agent would accept, but hardly anybody means: unknown keys, entries that
-change nothing. The exit code is 1 if there is a problem in any file; with --strict, if there is a
+change nothing or are empty, text that is not read. The exit code is 1 if there is a problem in any file; with --strict, if there is a
 warning too.
 
 Give the flags that the agent is given: they decide what is accepted.`,
@@ -87,10 +92,12 @@ async function examine(path: string, options: Options, { stdin }: CommandIo): Pr
     const nothing = "no file in it has a name that begins with ip-masq: the agent would use its defaults";
     return failed(path, text.kind === "file" ? "no such file" : nothing);
   }
-  const manifest = text.kind === "file" ? readManifest(file.bytes, file.path) : undefined;
+  const manifest =
+    text.kind === "file" && MANIFEST_NAME.test(path) ? readManifest(file.bytes, file.path) : undefined;
   if (manifest === undefined) {
-    const { findings, cidrs } = inspect(text, options);
-    return { path: path === STDIN ? file.path : path, text, findings, cidrs };
+    const { findings, cidrs, isDefault } = inspect(text, options);
+    const where = isDefault ? ", the built-in defaults" : "";
+    return { path: path === STDIN ? file.path : path, text, findings, cidrs, where };
   }
   const found = manifest.configs.map(({ bytes, positionOf, key }) =>
     inspect({ kind: "file", files: [{ path: file.path, bytes }] }, options, positionOf, key),
@@ -101,8 +108,9 @@ async function examine(path: string, options: Options, { stdin }: CommandIo): Pr
     findings: [
       ...manifest.problems.map((one) => findingOf(one, "error")),
       ...found.flatMap(({ findings }) => findings),
-    ],
+    ].sort(byPlace),
     cidrs: found.reduce((sum, { cidrs }) => sum + cidrs, 0),
+    where: ` in ${manifest.configs.map(({ key }) => key).join(", ")}`,
   };
 }
 
@@ -110,7 +118,8 @@ function failed(path: string, message: string): Report {
   // A message of the system names the path already.
   const text = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
   const problem: Problem = { code: "unreadable", path, message: text };
-  return { path, text: { kind: "file", files: [] }, findings: [findingOf(problem, "error")], cidrs: 0 };
+  const findings = [findingOf(problem, "error")];
+  return { path, text: { kind: "file", files: [] }, findings, cidrs: 0, where: "" };
 }
 
 /** Inspects one configuration; `positionOf` leads from its text to the file that it stands in, `within` is its key there. */
@@ -119,12 +128,13 @@ function inspect(
   options: Options,
   positionOf?: (inner: Position) => Position,
   within?: string,
-): { readonly findings: Finding[]; readonly cidrs: number } {
+): { readonly findings: Finding[]; readonly cidrs: number; readonly isDefault: boolean } {
   const inspected = inspectConfig(text, options);
   const warnings = [...inspected.warnings, ...overlapWarnings(inspected, options)];
   const findings = [
     ...inspected.problems.map((problem) => findingOf(problem, "error")),
-    ...warnings.map((warning) => findingOf(warning, "warning")),
+    // The agent goes on with its defaults; but nobody who asks wants to hear "accepted".
+    ...warnings.map((warning) => findingOf(warning, warning.code === "manifest" ? "error" : "warning")),
   ];
   const order = new Map(text.files.map(({ path }, i) => [path, i]));
   const sorted = findings.sort(
@@ -133,6 +143,7 @@ function inspect(
   return {
     findings: positionOf === undefined ? sorted : sorted.map((one) => moved(one, positionOf, within)),
     cidrs: inspected.lists.reduce((sum, { items }) => sum + items.length, 0),
+    isDefault: inspected.config.nonMasqueradeDefaults,
   };
 }
 
@@ -145,7 +156,7 @@ function moved(finding: Finding, positionOf: (inner: Position) => Position, with
   };
 }
 
-function renderReport({ path, text, findings, cidrs }: Report, { colours }: CommandIo): string {
+function renderReport({ path, text, findings, cidrs, where }: Report, { colours }: CommandIo): string {
   const lines = new Map<string, readonly string[]>();
   const linesOf = (name: string): readonly string[] => {
     const bytes = text.files.find((file) => file.path === name)?.bytes;
@@ -162,7 +173,7 @@ function renderReport({ path, text, findings, cidrs }: Report, { colours }: Comm
   const verdict =
     errors > 0
       ? `${colours.red("not accepted")}: ${counted(errors, "problem")}`
-      : `${colours.green("accepted")}: ${counted(cidrs, "CIDR")}`;
+      : `${colours.green("accepted")}: ${counted(cidrs, "CIDR")}${where}`;
   return `${shown.join("")}${path}: ${verdict}${warnings === 0 ? "" : `, ${counted(warnings, "warning")}`}\n`;
 }
 

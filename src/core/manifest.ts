@@ -2,7 +2,9 @@
  * Configurations inside Kubernetes manifests: the texts of a ConfigMap that the agent would be shown as files, and
  * where each of their lines stands in the manifest.
  */
-import { type Document, type Position, parseDocument } from "./document.ts";
+import { knownKey } from "./config-fields.ts";
+import { holdsConfig, isManifest } from "./config-swallowed.ts";
+import { type Document, locator, type Position, parseDocument } from "./document.ts";
 import { positionMap } from "./manifest-position.ts";
 import type { Member, Node } from "./node.ts";
 import type { Problem } from "./problem.ts";
@@ -26,6 +28,8 @@ export interface Manifest {
 const CONFIG_KEY = /^(?:config|ip-masq.*)$/;
 const OWN_NAME = /ip-masq/;
 
+const ADVICE = 'write "config: |" below data:, and the keys of the configuration below that';
+
 /** A document of a manifest's file, and how many lines stand before it. */
 interface Part {
   readonly document: Document;
@@ -45,18 +49,19 @@ export function readManifest(bytes: Uint8Array, path: string): Manifest | undefi
     else
       problems.push(...parsed.problems.map((problem) => ({ ...problem, line: (problem.line ?? 1) + line })));
   }
-  if (!parts.some(({ document: { root } }) => isResource(root))) return undefined;
+  if (!parts.some(({ document: { root } }) => isManifest(membersOf(root)))) return undefined;
   const maps = parts.flatMap((part) => configMaps(part.document.root).map((map) => ({ part, map })));
   const own = maps.filter(({ map }) => OWN_NAME.test(textOf(member(member(map, "metadata"), "name")) ?? ""));
   const found = (own.length > 0 ? own : maps).flatMap(({ part, map }) => embedded(part, map, path));
   const configs = found.flatMap((one) => ("bytes" in one ? one : []));
   problems.push(...found.flatMap((one) => ("bytes" in one ? [] : one)));
-  if (configs.length === 0 && problems.length === 0)
-    problems.push({
-      code: "manifest",
-      path,
-      message: "a manifest without a configuration: no ConfigMap in it has a key config or ip-masq*",
-    });
+  if (configs.length === 0 && problems.length === 0) {
+    const misplaced = maps.flatMap(({ part, map }) => findMisplaced(part, map, path));
+    const message = "a manifest without a configuration: no ConfigMap in it has a key config or ip-masq*";
+    problems.push(
+      ...(misplaced.length > 0 ? misplaced : [{ code: "manifest", path, message, hint: ADVICE } as const]),
+    );
+  }
   return { configs, problems };
 }
 
@@ -78,10 +83,6 @@ function splitDocuments(text: string): { readonly source: string; readonly line:
   });
 }
 
-function isResource(root: Node): boolean {
-  return textOf(member(root, "apiVersion")) !== undefined && textOf(member(root, "kind")) !== undefined;
-}
-
 /** The ConfigMaps of a document, which may be a List of them. */
 function configMaps(root: Node): Node[] {
   const kind = textOf(member(root, "kind"));
@@ -90,20 +91,69 @@ function configMaps(root: Node): Node[] {
   return items?.kind === "array" ? items.items.flatMap(configMaps) : [];
 }
 
-function embedded({ document, line }: Part, map: Node, path: string): (EmbeddedConfig | Problem)[] {
-  const data = member(map, "data");
-  const members = data?.kind === "object" ? data.members : [];
-  return members
-    .filter(({ key }) => CONFIG_KEY.test(key))
-    .sort((a, b) => a.at - b.at)
-    .map(({ key, value }) => {
-      const place = positionMap(document.text, value);
-      const positionOf = (inner: Position) => shift(place(inner), line);
-      if (value.kind === "string")
-        return { key: `data.${key}`, bytes: new TextEncoder().encode(value.value), positionOf };
-      const message = `must be text: put "|" behind "${key}:", so that the lines below are one`;
-      return { code: "type", path, ...positionOf({ line: 1, column: 1 }), key: `data.${key}`, message };
-    });
+function embedded(part: Part, map: Node, path: string): (EmbeddedConfig | Problem)[] {
+  return ["data", "binaryData"].flatMap((field) =>
+    membersOf(member(map, field))
+      .filter(({ key }) => CONFIG_KEY.test(key))
+      .sort((a, b) => a.at - b.at)
+      .map((one) => embeddedIn(part, field, one, path)),
+  );
+}
+
+function embeddedIn(
+  { document, line }: Part,
+  field: string,
+  { key, value }: Member,
+  path: string,
+): EmbeddedConfig | Problem {
+  const place = positionMap(document.text, value);
+  const positionOf = (inner: Position) => shift(place(inner), line);
+  const start = positionOf({ line: 1, column: 1 });
+  const bytes = value.kind === "string" ? bytesOf(value.value, field) : undefined;
+  // Places in what was encoded lead nowhere.
+  if (bytes !== undefined)
+    return { key: `${field}.${key}`, bytes, positionOf: field === "data" ? positionOf : () => start };
+  const message =
+    field === "data"
+      ? `must be text: put "|" behind "${key}:", so that the lines below are one`
+      : "must be text in base64";
+  return { code: "type", path, ...start, key: `${field}.${key}`, message };
+}
+
+/** What the kubelet writes to the file; undefined for what is not base64, where it has to be. */
+function bytesOf(text: string, field: string): Uint8Array | undefined {
+  if (field === "data") return new TextEncoder().encode(text);
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Configurations in a ConfigMap that stand where no agent is shown them. */
+function findMisplaced({ document, line }: Part, map: Node, path: string): Problem[] {
+  const locate = locator(document.text);
+  const found = (key: string, at: number, message: string, hint: string): Problem => {
+    const place = { path, ...shift(locate(at), line), key };
+    return { code: "manifest", ...place, message, hint };
+  };
+  const outer = membersOf(map).filter(({ key, value }) => CONFIG_KEY.test(key) && holdsConfig(value));
+  const inner = membersOf(member(map, "data"));
+  return [
+    ...outer.map(({ key, at }) =>
+      found(key, at, "this stands beside data:, not below it", "indent it and its text"),
+    ),
+    ...inner.flatMap(({ key, at, value }) => {
+      if (knownKey(key) !== undefined)
+        return found(`data.${key}`, at, "this belongs into the text of a configuration", ADVICE);
+      const message = "a configuration under a key that the agent's manifest does not mount";
+      return holdsConfig(value) ? found(`data.${key}`, at, message, 'name the key "config"') : [];
+    }),
+  ];
+}
+
+function membersOf(node: Node | undefined): readonly Member[] {
+  return node?.kind === "object" ? node.members : [];
 }
 
 function shift({ line, column }: Position, lines: number): Position {
