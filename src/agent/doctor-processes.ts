@@ -1,14 +1,25 @@
 /** Other processes of the node, as far as they are seen: kubelets, agents, and who uses inotify. */
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { type Fact, type InotifyFacts, isKnown } from "../core/doctor-facts.ts";
+import { type Fact, type InotifyFacts, isKnown, known } from "../core/doctor-facts.ts";
 import { learn, readText } from "./doctor-read.ts";
 
 /** What is running, by command lines. */
 export interface Processes {
   readonly kubelets: readonly (readonly string[])[];
-  /** Agents in our network namespace; `args` is what stands behind the program's name. */
-  readonly agents: readonly { readonly pid: number; readonly args: readonly string[] }[];
+  /** Agents in our network namespace. */
+  readonly agents: readonly SeenAgent[];
+  /** Agents of which this user may not see in which network namespace they run. */
+  readonly hidden: readonly number[];
+}
+
+/** An agent that runs. */
+export interface SeenAgent {
+  readonly pid: number;
+  /** Behind the program's name. */
+  readonly args: readonly string[];
+  /** Whether it is this program, of any version, and not the Go program. */
+  readonly isOurs: boolean;
 }
 
 /** Program names under which an agent runs, the Go program's among them. */
@@ -23,12 +34,22 @@ export function readProcesses(proc: string): Fact<Processes> {
   // A kubelet of another namespace is another node's (kind has many on one machine).
   const isHere = (pid: number) => [undefined, netns].includes(namespaceOf(proc, pid));
   const kubelets = all.filter(({ pid, words }) => isKubelet(words) && isHere(pid));
-  const agents = all.flatMap(({ pid, words }) => {
-    const args = agentArguments(words);
-    if (args === undefined || pid === process.pid || namespaceOf(proc, pid) !== netns) return [];
-    return [{ pid, args }];
-  });
-  return { value: { kubelets: kubelets.map(({ words }) => words), agents } };
+  const anywhere = all.flatMap(({ pid, words }) => (pid === process.pid ? [] : agentOf(proc, pid, words)));
+  const agents = anywhere.filter(({ pid }) => namespaceOf(proc, pid) === netns);
+  const hidden = anywhere.filter(({ pid }) => !isKnown(namespace(proc, pid))).map(({ pid }) => pid);
+  return { value: { kubelets: kubelets.map(({ words }) => words), agents, hidden } };
+}
+
+/** Ours is a script that node runs; the Go program is a file of its own, for which every first word ends the flags. */
+function agentOf(proc: string, pid: number, words: readonly string[]): readonly SeenAgent[] {
+  if (!words.some((word) => AGENT.test(basename(word)))) return [];
+  const file = known(learn("a program", () => readlinkSync(`${proc}/${pid}/exe`)));
+  const name = basename((file ?? words[0] ?? "").replace(/ \(deleted\)$/, ""));
+  // It hands on a command line that is an agent's, and is none.
+  if (name === "tini") return [];
+  const isOurs = /^node(js)?$/.test(name);
+  const args = isOurs || !AGENT.test(basename(words[0] ?? "")) ? agentArguments(words) : words.slice(1);
+  return args === undefined ? [] : [{ pid, args, isOurs }];
 }
 
 function pidsIn(proc: string, what: string): Fact<readonly number[]> {
@@ -59,7 +80,7 @@ export function agentArguments(words: readonly string[]): readonly string[] | un
   );
   if (at < 0) return undefined;
   const [first, ...rest] = words.slice(at + 1);
-  if (first === undefined || first.startsWith("-")) return words.slice(at + 1);
+  if (first === undefined || first === "" || first.startsWith("-")) return words.slice(at + 1);
   return first === "run" ? rest : undefined;
 }
 
@@ -67,13 +88,13 @@ function isInterpreter(word: string): boolean {
   return word.startsWith("-") || /^node(js)?$|^tini$/.test(basename(word));
 }
 
+function namespace(proc: string, pid: number | "self"): Fact<string | undefined> {
+  return learn("a network namespace", () => readlinkSync(`${proc}/${pid}/ns/net`));
+}
+
+/** Undefined if it is not for us to see, or gone. Compared with our own, which can always be seen. */
 function namespaceOf(proc: string, pid: number | "self"): string | undefined {
-  try {
-    return readlinkSync(`${proc}/${pid}/ns/net`);
-  } catch {
-    // Not for us to see, or gone. Compared with our own, which can always be seen.
-    return undefined;
-  }
+  return known(namespace(proc, pid));
 }
 
 const INOTIFY = "anon_inode:inotify";

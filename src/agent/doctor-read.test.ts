@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -86,13 +86,36 @@ describe("/proc", () => {
           ["hyperkube", "kubelet"],
         ],
         agents: [],
+        hidden: [],
       },
     });
     expect(readProcesses(join(directory, "missing"))).toMatchObject({ unknown: "other processes" });
   });
 
+  test("agents, ours and the Go program's; a program that only starts one is none", () => {
+    const proc = tree("agents", {
+      "21/cmdline": "tini\0--\0node\0/app/ip-masq-agent.cjs\0--v=2\0",
+      "22/cmdline": "node\0/app/ip-masq-agent.cjs\0--v=2\0",
+      "23/cmdline": "/ip-masq-agent\0foo\0--v=2\0",
+      "24/cmdline": "node\0/app/ip-masq-agent.cjs\0status\0",
+      "25/cmdline": "/app/ip-masq-agent\0--v=3\0",
+    });
+    // What runs a script that is named like the Go program.
+    symlinkSync("/usr/bin/node (deleted)", join(proc, "25/exe"));
+    expect(readProcesses(proc)).toMatchObject({
+      value: {
+        agents: [
+          { pid: 22, args: ["--v=2"], isOurs: true },
+          { pid: 23, args: ["foo", "--v=2"], isOurs: false },
+          { pid: 25, args: ["--v=3"], isOurs: true },
+        ],
+      },
+    });
+  });
+
   test.each<[string, readonly string[] | undefined]>([
     ["node /app/ip-masq-agent.cjs", []],
+    ["node /app/ip-masq-agent.cjs  --v=2", ["", "--v=2"]],
     ["node --max-old-space-size=64 dist/ip-masq-agent.cjs run --enable-ipv6", ["--enable-ipv6"]],
     ["/ip-masq-agent --masq-chain=X", ["--masq-chain=X"]],
     ["/usr/bin/node /app/ip-masq-agent.cjs doctor --verbose", undefined],

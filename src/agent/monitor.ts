@@ -5,6 +5,7 @@
 import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { keptIntervals } from "../backend/nftables-sets.ts";
+import type { Family } from "../core/cidr.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Metrics, Readings } from "../observe/metrics.ts";
@@ -28,7 +29,9 @@ import type { Outcome } from "./reconcile.ts";
 
 export interface MonitorWorld {
   readonly build: { readonly version: string; readonly node: string };
-  readonly backend: Status["backend"];
+  /** The backend of this moment: with `--backend=auto` it may change. */
+  readonly backend: () => Status["backend"];
+  readonly families: readonly Family[];
   readonly driver: Pick<Driver, "counters">;
   readonly metrics: Metrics;
   readonly toPorts: readonly PortRange[];
@@ -60,7 +63,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
   const { build, driver, metrics, startedAt, epoch, now } = world;
   const verdicts = createVerdictCounters();
   const pressure = createPressureReader(world.toPorts, now);
-  let status = initialStatus(build.version, world.backend, startedAt);
+  let status = initialStatus(build.version, world.backend(), startedAt);
   let last: Outcome | undefined;
   let passes: readonly PassStatus[] = [];
   let healed: readonly Healed[] = [];
@@ -77,13 +80,15 @@ export function createMonitor(world: MonitorWorld): Monitor {
   };
 
   // A long list takes tens of milliseconds to write, and is the same until the configuration changes.
-  let shown: { readonly current: Outcome["current"]; readonly reply: Reply } | undefined;
-  const configz = (outcome: Outcome | undefined): Reply => {
-    const current = outcome?.current;
-    const { source, hash } = status.config;
-    if (shown === undefined || shown.current !== current) {
+  let shown: { current: Outcome["current"]; families: string; reply: Reply } | undefined;
+  const configz = (current: Outcome["current"]): Reply => {
+    const inForce = status.config.inForce?.families ?? [];
+    const families = inForce.join();
+    if (shown === undefined || shown.current !== current || shown.families !== families) {
       const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
-      shown = { current, reply: jsonReply({ flags: Object.fromEntries(world.flags), source, hash, config }) };
+      const { source = null, hash = null } = current ?? {};
+      const flags = Object.fromEntries(world.flags);
+      shown = { current, families, reply: jsonReply({ flags, source, hash, inForce, config }) };
     }
     return shown.reply;
   };
@@ -115,11 +120,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
         host: hostname(),
         nodeVersion: build.node,
         counters: verdicts.totals(),
-        kept: Object.fromEntries(
-          (last?.groups ?? []).flatMap(({ rulesets }) =>
-            rulesets.map((ruleset) => [ruleset.family, keptIntervals(ruleset)]),
-          ),
-        ),
+        kept: keptByFamily(world.families, last?.groups ?? []),
         passes,
         healed,
         pressure: pressure(),
@@ -127,13 +128,13 @@ export function createMonitor(world: MonitorWorld): Monitor {
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },
     "/status": () => jsonReply(status),
-    "/configz": () => configz(last),
+    "/configz": () => configz(last?.current),
     "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
     "/flagz": () => plainReply(200, renderFlagz(world.flags)),
   };
   return {
     report(outcome, reason) {
-      const pass = describePass(outcome, reason, epoch() - outcome.durationMs);
+      const pass = describePass(outcome, reason, epoch() - outcome.durationMs, world.backend());
       beat = now();
       last = outcome;
       isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
@@ -156,8 +157,19 @@ function alive(silentMs: number, last: Outcome | undefined): Reply {
   return plainReply(500, `the loop stands still: no pass for ${Math.round(silentMs / 1000)} s\n`);
 }
 
-function describePass(outcome: Outcome, reason: Reason, at: number): PassReport {
-  const { config, groups, durationMs, drift, applied, errors, failures, healed } = outcome;
+/** Only of what was seen in force: what the configuration says of other families is not so. */
+function keptByFamily(families: readonly Family[], groups: Outcome["groups"]): PageView["kept"] {
+  const rulesets = groups.flatMap((group) => (group.inForce ? group.rulesets : []));
+  return Object.fromEntries(
+    families.map((family) => {
+      const ruleset = rulesets.find((one) => one.family === family);
+      return [family, ruleset === undefined ? null : keptIntervals(ruleset)];
+    }),
+  );
+}
+
+function describePass(outcome: Outcome, reason: Reason, at: number, backend: Status["backend"]): PassReport {
+  const { config, current, groups, durationMs, drift, applied, errors, failures, healed } = outcome;
   return {
     at,
     durationMs,
@@ -166,13 +178,9 @@ function describePass(outcome: Outcome, reason: Reason, at: number): PassReport 
     applied,
     errors,
     failures,
-    config: {
-      source: config.source,
-      hash: config.hash,
-      valid: config.problems.length === 0,
-      problems: config.problems,
-      isNew: config.isNew,
-    },
+    backend,
+    config: { ...config, state: readState(config) },
+    current: current === undefined ? null : { source: current.source, hash: current.hash },
     rules: groups.map(({ label, rulesets, inForce, changed }) => ({
       label,
       inForce,
@@ -184,6 +192,11 @@ function describePass(outcome: Outcome, reason: Reason, at: number): PassReport 
     ),
     healed: healed.flatMap(describeHealing),
   };
+}
+
+function readState({ failed, problems }: Outcome["config"]): PassReport["config"]["state"] {
+  if (failed) return "unreadable";
+  return problems.length === 0 ? "accepted" : "refused";
 }
 
 interface Size {

@@ -1,8 +1,16 @@
 /** What SNAT does to this node's connections, read when somebody asks, within bounds. */
 import { readFileSync } from "node:fs";
-import { type Busiest, findBusiest, parseConntrackCounters } from "../core/conntrack-stats.ts";
-import type { PortRange } from "../core/ports.ts";
+import { includes } from "../backend/trace-match.ts";
+import { parseAddress } from "../core/cidr.ts";
+import {
+  type Busiest,
+  findBusiest,
+  type PortOwner,
+  parseConntrackCounters,
+} from "../core/conntrack-stats.ts";
+import { countPorts, type PortRange } from "../core/ports.ts";
 import type { Readings } from "../observe/metrics.ts";
+import { ownAddresses } from "./addresses.ts";
 import { sampleList } from "./connections.ts";
 
 export type Pressure = Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> & {
@@ -15,11 +23,13 @@ const SAMPLE_BYTES = 256 * 1024;
 const SAMPLE_EVERY_MS = 30_000;
 
 /** The ports that the kernel chooses from for a source port of 1024 and above (net/netfilter/nf_nat_core.c). */
-const KERNEL_PORTS = 65_535 - 1_024 + 1;
+const KERNEL_PORTS: readonly PortRange[] = [{ first: 1_024n, last: 65_535n }];
 
 /** What reads the pressure; `toPorts` are the source ports that may be used, none meaning that the kernel chooses. */
 export function createPressureReader(toPorts: readonly PortRange[], now: () => number): () => Pressure {
-  const ports = toPorts.reduce((sum, { first, last }) => sum + Number(last - first) + 1, 0) || KERNEL_PORTS;
+  const ranges = toPorts.length === 0 ? KERNEL_PORTS : toPorts;
+  const ports = countPorts(ranges);
+  const isCounted = (port: number) => ranges.some(({ first, last }) => first <= port && port <= last);
   let sampledAt = Number.NEGATIVE_INFINITY;
   let busiest: Busiest | "none" | undefined;
   return () => {
@@ -27,7 +37,7 @@ export function createPressureReader(toPorts: readonly PortRange[], now: () => n
     const counters = readText("/proc/net/stat/nf_conntrack");
     if (conntrack !== undefined && now() - sampledAt >= SAMPLE_EVERY_MS) {
       sampledAt = now();
-      busiest = sample(conntrack.entries);
+      busiest = sample(conntrack.entries, isCounted);
     }
     const used = busiest === "none" ? 0 : busiest?.connections;
     return {
@@ -54,11 +64,16 @@ function readTable(): Pressure["conntrack"] {
 }
 
 /** Undefined where there can be no sample: a kernel without the list, or one that may not be read. */
-function sample(entries: number): Busiest | "none" | undefined {
+function sample(entries: number, isCounted: PortOwner["isCounted"]): Busiest | "none" | undefined {
   try {
     const { lines, isWhole } = sampleList(SAMPLE_BYTES);
     const share = isWhole ? 1 : Math.min(1, lines.length / Math.max(entries, lines.length));
-    return findBusiest(lines, share) ?? "none";
+    const own = ownAddresses();
+    const isOwnAddress = (text: string) => {
+      const address = parseAddress(text);
+      return address !== undefined && includes(own[address.family], address.value);
+    };
+    return findBusiest(lines, share, { isOwnAddress, isCounted }) ?? "none";
   } catch {
     return undefined;
   }

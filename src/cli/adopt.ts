@@ -1,71 +1,151 @@
-/** Flags of the agent that runs beside a command, so that an operator does not have to repeat them. */
+/**
+ * Flags of the agent that runs beside a command, so that an operator does not have to repeat them, and no answer is about an agent
+ * that does not exist. `runCommand` does it for every command; what was taken, or could not be, is said in a line.
+ */
 import { readlinkSync } from "node:fs";
-import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
+import type { Processes, SeenAgent } from "../agent/doctor-processes.ts";
 import { learn } from "../agent/doctor-read.ts";
-import { type Fact, known } from "../core/doctor-facts.ts";
-import { type FlagValues, parseFlags } from "../core/flags.ts";
-import type { CommandInput, CommandIo } from "./command.ts";
+import { type Fact, isKnown, known } from "../core/doctor-facts.ts";
+import { type FlagTable, type FlagValues, parseFlags } from "../core/flags.ts";
 import { agentFlags } from "./options.ts";
 
 type AgentValues = FlagValues<typeof agentFlags>;
+type Name = keyof typeof agentFlags;
 
-/** What a command works with, and the agent that a part of it is from. */
-export interface Adopted<Values> {
-  readonly values: Values;
-  /** Undefined if no agent is seen, or its command line is no good. */
-  readonly pid: number | undefined;
+/** The agent that a command answers about. */
+export interface RunningAgent extends Pick<SeenAgent, "pid" | "isOurs"> {
+  /** All its flags; the path of its configuration is as this process has to write it. */
+  readonly flags: AgentValues;
 }
 
-/** Flags that two agents in one network namespace cannot have in common. */
+/** What a command works with. */
+export interface Adopted {
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Undefined if none is seen that could be meant, or nothing is left to be taken from it. */
+  readonly agent: RunningAgent | undefined;
+  /** Lines for people about what was taken, and what was not. */
+  readonly said: readonly string[];
+}
+
+/** Flags that two agents in one network namespace cannot have in common: given, they say which one is meant. */
 const IDENTITY = ["masq-chain", "http-address"] as const;
 
-type Given<Values> = { readonly values: Values; readonly given: CommandInput["given"] };
+/** What a command line gives. */
+interface Given {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly given: ReadonlySet<string>;
+}
 
 /**
- * Takes those flags of `table` that were not given from the first agent in this network namespace whose process is seen in
- * `proc`, and which has what was given. The path of its configuration is as this process has to write it: an agent in a
- * container has files of its own.
+ * Takes the flags of `table` that `run` has too, and that were not given, from an agent in this network namespace whose process is
+ * seen in `proc`. Of several it is ours before the Go program, which is what migrations leave behind.
  */
-export function adoptFlags<Values extends Partial<AgentValues>>(
-  { values, given }: Given<Values>,
-  table: Partial<typeof agentFlags>,
-  processes: Fact<Processes> = readProcesses("/proc"),
-  proc = "/proc",
-): Adopted<Values> {
-  const agents = (known(processes)?.agents ?? []).flatMap(({ pid, args }) => {
-    const flags = flagsOf(args);
-    return flags === undefined ? [] : [{ pid, flags }];
-  });
-  // What is given says which of several is meant: nothing is taken from one that has it otherwise.
-  const meant = IDENTITY.filter((name) => given.has(name));
-  const agent = agents.find(({ flags }) => meant.every((name) => flags[name] === values[name]));
-  if (agent === undefined) return { values, pid: undefined };
-  const seen = { ...agent.flags, config: pathSeenBy(agent.pid, agent.flags.config, proc) };
-  const taken = namesOf(table).filter((name) => !given.has(name));
+export function adoptFlags(
+  input: Given,
+  table: FlagTable,
+  processes: Fact<Processes>,
+  proc: string,
+): Adopted {
+  const wanted = namesOf(table).filter((name) => !input.given.has(name));
+  if (wanted.length === 0) return { values: input.values, agent: undefined, said: [] };
+  if (!isKnown(processes))
+    return {
+      ...input,
+      agent: undefined,
+      said: [`whether an agent runs here is not known: ${processes.why}`],
+    };
+  const { agents, hidden } = processes.value;
+  const { running, unread } = readAgents(agents, proc);
+  const meant = running.filter((one) => isMeant(one, input)).sort(oursFirst);
+  const [agent, ...others] = meant;
+  const taken = Object.fromEntries(wanted.map((name) => [name, agent?.flags[name] ?? input.values[name]]));
+  const notTaken = [
+    ...unread,
+    ...(agent === undefined ? running.map((one) => notMeant(one, input)) : []),
+    ...hiddenAgents(hidden),
+  ];
+  if (agent === undefined) return { ...input, agent, said: notTaken };
+  const values = { ...input.values, ...taken };
+  const isChoice = others.some(({ flags }) =>
+    wanted.some((name) => String(flags[name]) !== String(taken[name])),
+  );
   return {
-    values: { ...values, ...Object.fromEntries(taken.map((name) => [name, seen[name]])) },
-    pid: agent.pid,
+    values,
+    agent,
+    said: [
+      ...changes(wanted, input.values, values, agent),
+      ...(isChoice ? [choice(agent, others)] : []),
+      ...notTaken,
+    ],
   };
 }
 
-/** The same for a command about the rules of this node; it says what it has taken over. */
-export function adoptForNode<Values extends Partial<AgentValues>>(
-  command: string,
-  input: Given<Values>,
-  table: Partial<typeof agentFlags>,
-  { err }: Pick<CommandIo, "err">,
-): Values {
-  const { values, pid } = adoptFlags(input, table);
-  const flags = namesOf(table)
-    .filter((name) => values[name] !== input.values[name])
-    .map((name) => `--${name}=${values[name]}`);
-  if (flags.length > 0)
-    err(`ip-masq-agent ${command}: ${flags.join(" ")}, as of the agent with pid ${pid}\n`);
-  return values;
+function hiddenAgents(pids: readonly number[]): readonly string[] {
+  if (pids.length === 0) return [];
+  return [
+    `only root may see whether an agent runs here, as pid ${pids.join(" or ")} may be: nothing is taken from it`,
+  ];
 }
 
-function namesOf(table: Partial<typeof agentFlags>): readonly (keyof typeof agentFlags)[] {
-  return Object.keys(table) as (keyof typeof agentFlags)[];
+function readAgents(agents: readonly SeenAgent[], proc: string) {
+  const running: RunningAgent[] = [];
+  const unread: string[] = [];
+  for (const { pid, args, isOurs } of agents) {
+    const parsed = parseFlags(agentFlags, args);
+    if (parsed.kind === "flags") {
+      const config = pathSeenBy(pid, parsed.values.config, proc);
+      // The Go program serves nothing that could be asked.
+      const address = isOurs ? parsed.values["http-address"] : "";
+      running.push({ pid, isOurs, flags: { ...parsed.values, config, "http-address": address } });
+    } else {
+      const why = parsed.kind === "error" ? parsed.message : `it was asked for its ${parsed.kind}`;
+      unread.push(
+        `nothing is taken from the agent with pid ${pid}, whose flags this version does not know: ${why}`,
+      );
+    }
+  }
+  return { running, unread };
+}
+
+function isMeant({ flags }: RunningAgent, { values, given }: Given): boolean {
+  return IDENTITY.every((name) => !given.has(name) || flags[name] === values[name]);
+}
+
+function notMeant(agent: RunningAgent, { values, given }: Given): string {
+  const differs = IDENTITY.filter((name) => given.has(name) && agent.flags[name] !== values[name]);
+  const flags = differs.map((name) => `--${name}=${agent.flags[name]}`).join(" ");
+  return `nothing is taken from ${nameOf(agent)}, which has ${flags}`;
+}
+
+function oursFirst(a: RunningAgent, b: RunningAgent): number {
+  return Number(b.isOurs) - Number(a.isOurs);
+}
+
+function changes(
+  names: readonly Name[],
+  before: Adopted["values"],
+  after: Adopted["values"],
+  agent: RunningAgent,
+): readonly string[] {
+  const flags = names
+    .filter((name) => after[name] !== before[name])
+    .map((name) => `--${name}=${after[name]}`);
+  return flags.length === 0 ? [] : [`${flags.join(" ")}, as of ${nameOf(agent)}`];
+}
+
+function choice(agent: RunningAgent, others: readonly RunningAgent[]): string {
+  const names = others.map(nameOf).join(", ");
+  return `${others.length + 1} agents run here: this is about ${nameOf(agent)}, not ${names}; give the flags of the one that you mean`;
+}
+
+/** An agent, for people. */
+export function nameOf({ pid, isOurs }: Pick<RunningAgent, "pid" | "isOurs">): string {
+  return `${isOurs ? "the agent" : "the Go program"} with pid ${pid}`;
+}
+
+/** The flags of a command that are the agent's own. */
+function namesOf(table: FlagTable): readonly Name[] {
+  return (Object.keys(agentFlags) as Name[]).filter((name) => table[name] === agentFlags[name]);
 }
 
 /** The flags of an agent's command line; undefined if it would not have started with them. */

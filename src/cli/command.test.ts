@@ -6,6 +6,7 @@ import { boolType, countType } from "../core/flagtypes.ts";
 import { SourceError } from "../source/file.ts";
 import { type Command, UsageError } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { pickFlags } from "./options.ts";
 
 const flags = {
   "to-count": flag(countType, 3, "How `many` to count."),
@@ -124,5 +125,95 @@ describe("the table of commands", async () => {
     const { code, out } = await say(command, ["--help"]);
     expect(code).toBe(0);
     expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThan(110);
+  });
+});
+
+describe("flags of the agent beside", () => {
+  const agents = [{ pid: 7, args: ["--enable-ipv6", "--masq-chain=A"], isOurs: true }];
+  const shared = pickFlags("enable-ipv6", "masq-chain");
+  const asking: Command<typeof shared> = {
+    ...echo,
+    flags: shared,
+    adopts: () => "/proc",
+    async run({ values, given, agent }, { out }) {
+      out(JSON.stringify({ ...values, given: [...given], pid: agent?.pid }));
+      return 0;
+    },
+  };
+  const chain = "IP-MASQ-AGENT";
+
+  test("are taken for those that were not given, in a line on stderr", async () => {
+    const { out, err } = await say(asking, ["--masq-chain=A"], { agents });
+    expect(JSON.parse(out)).toMatchObject({
+      "enable-ipv6": true,
+      "masq-chain": "A",
+      given: ["masq-chain"],
+      pid: 7,
+    });
+    expect(err).toBe("ip-masq-agent echo: --enable-ipv6=true, as of the agent with pid 7\n");
+  });
+
+  test("are not taken with --no-adopt, nor by a command that is about something else", async () => {
+    const defaults = { "enable-ipv6": false, "masq-chain": chain };
+    for (const args of [["--no-adopt"], ["--no-adopt=true"]]) {
+      const { out, err } = await say(asking, args, { agents });
+      expect([JSON.parse(out), err]).toMatchObject([defaults, ""]);
+    }
+    const { adopts: _, ...other } = asking;
+    expect(JSON.parse((await say(other, [], { agents })).out)).toMatchObject(defaults);
+    expect((await say(other, ["--no-adopt"], { agents })).code).toBe(2);
+    const elsewhere = { ...asking, adopts: () => undefined };
+    expect(JSON.parse((await say(elsewhere, [], { agents })).out)).toMatchObject(defaults);
+  });
+});
+
+test("standard input is read once: a second reader would take the rest for an empty file", async () => {
+  const greedy: Command = {
+    ...echo,
+    flags: {},
+    async run(_, { stdin, out }) {
+      for (let i = 0; i < 2; i++) out(Buffer.from(await stdin()).toString());
+      return 0;
+    },
+  };
+  expect(await say(greedy, [], { stdin: "x" })).toMatchObject({ code: 2, out: "x" });
+});
+
+describe("every command that answers for an agent", async () => {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const about = commands.filter(
+    ({ flags }) => "config" in flags || "enable-ipv6" in flags || "http-address" in flags,
+  );
+
+  test("takes its flags, but for cleanup, which removes what it is told to", () => {
+    expect(about.filter(({ adopts }) => adopts !== undefined).map(({ name }) => name)).toEqual(
+      about.map(({ name }) => name),
+    );
+    expect(
+      commands.filter(({ adopts }) => adopts !== undefined).map(({ name }) => name),
+    ).toMatchInlineSnapshot(`
+      [
+        "explain",
+        "diff",
+        "validate",
+        "render",
+        "doctor",
+        "status",
+      ]
+    `);
+  });
+
+  test.each(
+    about
+      .filter(({ flags, name }) => "config" in flags && name !== "doctor")
+      .map((one) => [one.name, one] as const),
+  )("%s fails if the --config that it was given does not exist", async (_, command) => {
+    const words = command.name === "explain" ? ["10.1.2.3"] : [];
+    const { code, out, err } = await say(command, ["--config=/no/such/file", ...words]);
+    expect([code, out, err.split("\n").slice(0, -1).at(-1)]).toEqual([
+      command.exitCodes?.failure ?? 1,
+      "",
+      `ip-masq-agent ${command.name}: /no/such/file: no such file`,
+    ]);
   });
 });

@@ -2,10 +2,13 @@
  * Commands as plain data, and the one way in which they are run: what parses flags, prints help and turns errors
  * into exit codes is here, so that no command does it in a way of its own.
  */
+import type { Processes } from "../agent/doctor-processes.ts";
 import { isFailure } from "../agent/driver.ts";
+import type { Fact } from "../core/doctor-facts.ts";
 import { type FlagTable, type FlagValues, flag, parseFlags } from "../core/flags.ts";
-import { wordType } from "../core/flagtypes.ts";
+import { boolType, wordType } from "../core/flagtypes.ts";
 import { SourceError } from "../source/file.ts";
+import { adoptFlags, type RunningAgent } from "./adopt.ts";
 import type { Colours } from "./colours.ts";
 import { renderHelp } from "./usage.ts";
 import { versionLine } from "./version.ts";
@@ -25,12 +28,19 @@ export interface Manual<Table extends FlagTable = FlagTable> {
   readonly examples: readonly { readonly args: string; readonly what: string }[];
   /** Its output is for a program to run or read, to the byte. */
   readonly writesScript?: boolean;
+  /** What its exit codes mean and which one a failure has, where they are not those of most commands. */
+  readonly exitCodes?: { readonly meaning: string; readonly failure: number };
+  /**
+   * Present if flags of `run` that are not given are to be taken from the agent that runs beside the command: where the node's proc
+   * is mounted, or undefined if these flags are about another node.
+   */
+  adopts?(values: FlagValues<Table>): string | undefined;
 }
 
 /** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */
 export interface Command<Table extends FlagTable = FlagTable> extends Manual<Table> {
   /**
-   * Returns the exit code: 0 fine, 1 a negative answer or a failure. Throws `UsageError`, `SourceError` and what
+   * Returns the exit code: 0 fine, 1 a negative answer or a failure, unless `exitCodes` says otherwise. Throws `UsageError`, `SourceError` and what
    * `isFailure` knows. A method, so that a command with a table of its own is a `Command` too.
    */
   run(input: CommandInput<Table>, io: CommandIo): Promise<number>;
@@ -43,6 +53,8 @@ export interface CommandInput<Table extends FlagTable = FlagTable> {
   readonly given: ReadonlySet<string>;
   readonly words: readonly string[];
   readonly output: "text" | "json";
+  /** The agent that flags were taken from. */
+  readonly agent: RunningAgent | undefined;
 }
 
 /** What a command may touch without asking; text is written as it is, without a line end added. */
@@ -51,8 +63,10 @@ export interface CommandIo {
   readonly err: (text: string) => void;
   readonly colours: Colours;
   readonly signal: AbortSignal;
-  /** All of standard input. Throws a `SourceError`. */
+  /** All of standard input, once. Throws a `SourceError`. */
   readonly stdin: () => Promise<Uint8Array>;
+  /** Other processes of the node whose proc is mounted there. */
+  readonly processes: (proc: string) => Fact<Processes>;
 }
 
 /** The command line asks for something that does not exist; ends with exit code 2. */
@@ -62,11 +76,18 @@ export class UsageError extends Error {
 
 const OUTPUT = flag(wordType("text", "json"), "text", "How the answer is written: `text|json`.");
 
-/** A command's flags, with the one that all have. */
+const NO_ADOPT = flag(
+  boolType,
+  false,
+  "Whether to leave flags that are not given at their defaults, and not to take them from the agent that runs in this network namespace.",
+);
+
+/** A command's flags, with those that all have. */
 export function allFlags<Table extends FlagTable>({
   flags,
-}: Manual<Table>): Table & { readonly o: typeof OUTPUT } {
-  return { ...flags, o: OUTPUT };
+  adopts,
+}: Manual<Table>): Table & { readonly o: typeof OUTPUT; readonly "no-adopt"?: typeof NO_ADOPT } {
+  return { ...flags, ...(adopts === undefined ? {} : { "no-adopt": NO_ADOPT }), o: OUTPUT };
 }
 
 /** Runs a command to its exit code. Only a broken invariant is thrown. */
@@ -86,13 +107,30 @@ export async function runCommand(command: Command, args: readonly string[], io: 
       throw new UsageError([parsed.message, parsed.hint].filter(Boolean).join(": "));
     const { values, given, words } = parsed;
     if (command.operands === "" && words.length > 0) throw new UsageError(`unexpected argument: ${words[0]}`);
-    return await command.run({ values, given, words, output: values.o }, io);
+    const proc = "no-adopt" in values && values["no-adopt"] === true ? undefined : command.adopts?.(values);
+    const adopted =
+      proc === undefined
+        ? { values, agent: undefined, said: [] }
+        : adoptFlags({ values, given }, command.flags, io.processes(proc), proc);
+    for (const line of adopted.said) io.err(`ip-masq-agent ${command.name}: ${line}\n`);
+    const input = { values: adopted.values, given, words, output: values.o, agent: adopted.agent };
+    return await command.run(input, { ...io, stdin: once(io.stdin) });
   } catch (error) {
     return explain(error, command, io);
   }
 }
 
-function explain(error: unknown, { name }: Command, { err, signal }: CommandIo): number {
+/** Nothing is left of it for a second reader, who would take that for an empty file. */
+function once(stdin: CommandIo["stdin"]): CommandIo["stdin"] {
+  let isRead = false;
+  return () => {
+    if (isRead) throw new UsageError("only one file can be standard input");
+    isRead = true;
+    return stdin();
+  };
+}
+
+function explain(error: unknown, { name, exitCodes }: Command, { err, signal }: CommandIo): number {
   if (error instanceof UsageError) {
     err(`ip-masq-agent ${name}: ${error.message}\nSee "ip-masq-agent ${name} --help"\n`);
     return 2;
@@ -101,5 +139,5 @@ function explain(error: unknown, { name }: Command, { err, signal }: CommandIo):
   // What is under way when the process is told to end fails in many ways, and none of them is news.
   if (!isKnown || signal.aborted) throw error;
   err(`ip-masq-agent ${name}: ${error.message}\n`);
-  return 1;
+  return exitCodes?.failure ?? 1;
 }

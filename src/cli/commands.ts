@@ -26,7 +26,7 @@ export async function runNamed(name: string, args: readonly string[], signal: Ab
   if (load === undefined) throw new Error(`no command ${name}`);
   const [{ runCommand }, { processIo }] = await Promise.all([import("./command.ts"), import("./io.ts")]);
   const command = await load();
-  const code = await runCommand(command, args, processIo(signal, command.writesScript === true));
+  const code = await runCommand(command, args, processIo(signal, command));
   await flush();
   return code;
 }

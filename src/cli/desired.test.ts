@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -11,9 +11,13 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 /** What the command line and a configuration (on standard input) ask for. */
 async function desired(stdin: string, ...args: string[]) {
-  const parsed = parseFlags(desiredFlags, ["--config=-", ...args], "anywhere");
-  if (parsed.kind !== "flags") throw new Error(JSON.stringify(parsed));
-  return readDesired(parsed.values, { stdin: async () => Buffer.from(stdin) });
+  return readDesired(parsed(...args), { stdin: async () => Buffer.from(stdin) });
+}
+
+function parsed(...args: readonly string[]) {
+  const found = parseFlags(desiredFlags, ["--config=-", ...args], "anywhere");
+  if (found.kind !== "flags") throw new Error(JSON.stringify(found));
+  return found;
 }
 
 const LISTS =
@@ -71,10 +75,10 @@ describe("rulesets", () => {
   });
 
   test("none of a bad configuration, but its problems and warnings", async () => {
-    const { rulesets, problems, warnings } = await desired(`cidrs: []\n${LISTS}`);
+    const { rulesets, problems, warnings, text, source } = await desired(`cidrs: []\n${LISTS}`);
     expect(rulesets).toEqual([]);
     const said: string[] = [];
-    sayProblems({ problems, warnings }, { err: (text) => said.push(text) });
+    sayProblems({ problems, warnings, text, source }, { err: (text) => said.push(text) });
     expect(said.join("")).toMatchInlineSnapshot(`
       "standard input:4:5: nonMasqueradeCIDRs[1]: ipv6 is not enabled, but ipv6 cidr fd00::/8 provided. Enable ipv6 using --enable-ipv6 agent flag
       warning: standard input:1:1: cidrs: unknown key, ignored; nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs exceptions that see the node's
@@ -184,10 +188,22 @@ describe("where entries stand", () => {
 });
 
 test("no file means the defaults, and says so", async () => {
-  const { source, rulesets, text } = await desired("", "--config=/no/such/file");
+  const values = { ...parsed().values, config: "/no/such/file" };
+  const read = await readDesired({ values, given: new Set() }, { stdin: async () => Buffer.from("") });
+  const { source, rulesets, text } = read;
+  const said: string[] = [];
+  sayProblems(read, { err: (line) => said.push(line) });
+  expect(said).toEqual(["warning: no configuration at /no/such/file, the defaults\n"]);
   expect(source).toBe("no configuration at /no/such/file, the defaults");
   expect(text.files).toEqual([]);
   expect(rulesets[0]?.entries).toHaveLength(4);
+});
+
+test("but not where it was named: that is an error", async () => {
+  await expect(desired("", "--config=/no/such/file")).rejects.toThrow("/no/such/file: no such file");
+  // A directory that is there may get its files later, and the agent goes on with the defaults until then.
+  mkdirSync(join(directory, "empty"));
+  expect((await desired("", `--config=${directory}/empty`)).text.files).toEqual([]);
 });
 
 test("bad ports are a usage error", async () => {

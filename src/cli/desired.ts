@@ -8,8 +8,8 @@ import { parsePorts } from "../core/ports.ts";
 import type { Problem, ProblemPlace } from "../core/problem.ts";
 import { goQuote } from "../core/quote.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
-import { readConfig } from "../source/file.ts";
-import { type CommandIo, UsageError } from "./command.ts";
+import { readConfig, SourceError } from "../source/file.ts";
+import { type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { agentFlags, pickFlags } from "./options.ts";
 
 /** The flags of `run` that have a part in the rules. */
@@ -49,9 +49,15 @@ export interface Desired {
 export const STDIN = "-";
 
 /** Reads the configuration that the flags name, as `run` would. Throws a `UsageError` or a `SourceError`. */
-export async function readDesired(values: DesiredValues, io: Pick<CommandIo, "stdin">): Promise<Desired> {
+export async function readDesired(
+  { values, given }: Pick<CommandInput, "given"> & { readonly values: DesiredValues },
+  io: Pick<CommandIo, "stdin">,
+): Promise<Desired> {
   const options = optionsOf(values);
   const text = await readText(values.config, io);
+  // Only the agent goes on with the defaults: its file may come later. Anybody else has mistyped the name.
+  if (given.has("config") && text.kind === "file" && text.files.length === 0)
+    throw new SourceError(values.config, new Error("no such file"));
   const { config, problems, warnings, lists } = inspectConfig(text, options);
   const isGood = problems.length === 0;
   return {
@@ -84,11 +90,12 @@ export function optionsOf(values: Omit<DesiredValues, "config">): Options & { re
   };
 }
 
-/** Says what is wrong and what is odd, one line each, on stderr. */
+/** Says what is wrong and what is odd, one line each, on stderr; that there is no configuration, too. */
 export function sayProblems(
-  { problems, warnings }: Pick<Desired, "problems" | "warnings">,
+  { problems, warnings, text, source }: Pick<Desired, "problems" | "warnings" | "text" | "source">,
   io: Pick<CommandIo, "err">,
 ): void {
+  if (text.files.length === 0) io.err(`warning: ${source}\n`);
   for (const problem of problems) io.err(`${renderAdvice(problem)}\n`);
   for (const warning of warnings) io.err(`warning: ${renderAdvice(warning)}\n`);
 }

@@ -174,11 +174,49 @@ test("standard input is a configuration too", async () => {
   expect([code, JSON.parse(out).to]).toEqual([1, "standard input"]);
 });
 
+test("exit codes as of diff(1): 0 the same, 1 a difference, 2 a failure or a wrong command line", async () => {
+  const codes = async (...args: readonly string[]) =>
+    (await say(diffCommand, ["--connections=false", ...args])).code;
+  const old = file(OLD);
+  const more = file({ nonMasqueradeCIDRs: [...OLD.nonMasqueradeCIDRs, "203.0.113.0/24"] });
+  const dangerous = file({ nonMasqueradeCIDRs: ["0.0.0.0/0"] });
+  expect(await codes(`--config=${old}`, old)).toBe(0);
+  expect(await codes(`--config=${old}`, more)).toBe(1);
+  expect(await codes(`--config=${old}`, "--fail-on=any", dangerous)).toBe(1);
+  expect(await codes(`--config=${old}`, "--fail-on=dangerous", more)).toBe(0);
+  expect(await codes(`--config=${old}`, "--fail-on=dangerous", dangerous)).toBe(1);
+  const failures = [
+    ["--config=/no/such/file", more],
+    [`--config=${old}`, "/no/such/file"],
+    [`--config=${old}`, directory.repeat(20)],
+    [`--config=${old}`, file({ cidrLimit: "x" })],
+    [`--config=${file({ cidrLimit: "x" })}`, more],
+    ["--fail-on=none", more],
+    ["--nonsense"],
+  ];
+  for (const args of failures) expect([args, await codes(...args)]).toEqual([args, 2]);
+});
+
+test("what is not in force, as far as that is known, is said", async () => {
+  const [old, next] = [file(OLD), file({ ...OLD, masqLinkLocal: true })];
+  const go = { pid: 7, args: [], isOurs: false };
+  const ours = { pid: 8, args: [`--config=${old}`, "--http-address="], isOurs: true };
+  const { code, out, err } = await say(diffCommand, [next, "--connections=false"], { agents: [go, ours] });
+  expect(code).toBe(1);
+  expect(err).toContain(`--config=${old}, as of the agent with pid 8`);
+  expect(out).toContain(
+    `from ${old} (the agent with pid 8 does not say whether it is in force: --http-address is empty`,
+  );
+  // A file that is named is the one to compare with, whatever runs beside.
+  const named = await say(diffCommand, [`--config=${old}`, next, "--connections=false"], { agents: [ours] });
+  expect(named.out).toContain(`from ${old}\n`);
+});
+
 test("a bad configuration, and a wrong command line", async () => {
   const bad = await diff(OLD, { nonMasqueradeCIDRs: ["10.1.0.0/8"] });
   expect(bad).toMatchInlineSnapshot(`
     {
-      "code": 1,
+      "code": 2,
       "err": "CONFIG:1:24: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned to a CIDR block, ip: "10.1.0.0" network: "10.0.0.0/8"; 10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?
     ip-masq-agent diff: CONFIG is not good, so there is nothing to compare: correct it first
     ",
@@ -188,7 +226,6 @@ test("a bad configuration, and a wrong command line", async () => {
   const good = file(OLD);
   const wrong = [
     [good, good],
-    [join(directory, "none")],
     ["--config=-", "-"],
     ["--max-share=101", good],
     ["--max-share=1e1", good],
@@ -204,8 +241,7 @@ test("a bad configuration, and a wrong command line", async () => {
   expect(answers).toMatchInlineSnapshot(`
     [
       "ip-masq-agent diff: one NEW_CONFIG at a time, not 2",
-      "ip-masq-agent diff: DIR/none does not exist: name the new configuration's file, or none for the live rules",
-      "ip-masq-agent diff: only one of --config and NEW_CONFIG can be standard input",
+      "ip-masq-agent diff: only one file can be standard input",
       "ip-masq-agent diff: --max-share="101" is no percentage: a number from 0 to 100",
       "ip-masq-agent diff: --max-share="1e1" is no percentage: a number from 0 to 100",
       "ip-masq-agent diff: --cluster-cidr="10.1.0.0/8" is no CIDR: did you mean 10.0.0.0/8?",

@@ -18,7 +18,7 @@ import {
 } from "../backend/rule-changes.ts";
 import { type Cidr, isCidr, parseCidr } from "../core/cidr.ts";
 import { flag } from "../core/flags.ts";
-import { boolType, stringType } from "../core/flagtypes.ts";
+import { boolType, stringType, wordType } from "../core/flagtypes.ts";
 import type { Interval } from "../core/intervals.ts";
 import { goQuote } from "../core/quote.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -30,18 +30,17 @@ import {
   type Zone,
 } from "../core/verdicts.ts";
 import { openNftables } from "../nftables/transport.ts";
-import { adoptForNode } from "./adopt.ts";
+import { SourceError } from "../source/file.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
-import { type Desired, desiredFlags, readDesired, STDIN, sayProblems } from "./desired.ts";
+import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
 import { renderDiff } from "./diff-text.ts";
 import { type ConnectionsView, type Difference, viewDifference } from "./diff-view.ts";
+import { inForce } from "./in-force.ts";
 import { pickFlags } from "./options.ts";
 
-/** What says which rules this node should have, and where they are. */
-const NODE_FLAGS = { ...desiredFlags, ...pickFlags("iptables-mode") };
-
 const flags = {
-  ...NODE_FLAGS,
+  ...desiredFlags,
+  ...pickFlags("iptables-mode"),
   "cluster-cidr": flag(
     stringType,
     "",
@@ -62,6 +61,11 @@ const flags = {
     true,
     "Whether to look which live connections of this node keep their old decision.",
   ),
+  "fail-on": flag(
+    wordType("any", "dangerous"),
+    "any",
+    "Which differences make the exit code 1: `any|dangerous`. What cannot be weighed is taken for dangerous.",
+  ),
 };
 
 type Input = CommandInput<typeof flags>;
@@ -70,60 +74,81 @@ export const diffCommand: Command<typeof flags> = {
   name: "diff",
   summary: "Says what a new configuration would change, or what drifted",
   operands: "[NEW_CONFIG]",
-  details: `With NEW_CONFIG, compares it with the configuration in force (--config): which destinations change their verdict, as CIDRs and
+  details: `With NEW_CONFIG, compares it with the configuration in force: which destinations change their verdict, as CIDRs and
 numbers of addresses, which rules and set elements come and go, and whether that is dangerous: whether it reaches into link-local
 addresses, the cloud's metadata service, this node's own networks, or pods and services (--cluster-cidr, --service-cidr), or
-concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration; flags
-that are not given are those of the agent that runs in this network namespace, if one is seen. Nothing is changed.
+concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration.
+Nothing is changed. - is standard input.
+
+Flags that are not given are those of the agent that runs in this network namespace, if one is seen. That agent is asked whether the
+file is in force that its --config names. If it is not, since it was refused or has just changed, NEW_CONFIG is compared with the
+live rules instead. With --config given, that file is taken for the one in force. The first lines say what was compared.
 
 Connections keep the decision of their first packet; those that a change would leave with the old one are told from
-a sample of this node's. Exit code 1 means that there is a difference.`,
+a sample of this node's.`,
+  exitCodes: {
+    meaning:
+      "0 no difference, or none that --fail-on names; 1 a difference; 2 a failure, or a wrong command line.",
+    failure: 2,
+  },
   flags,
   examples: [
     { args: "diff --config old.yaml new.yaml", what: "what a new file would change" },
+    { args: "diff --config=old.yaml --fail-on=dangerous new.yaml", what: "in a pipeline" },
     { args: "diff --backend=nftables", what: "whether the rules of this node are as they should be" },
   ],
-  async run(asked, io) {
-    const { words } = asked;
+  adopts: () => "/proc",
+  async run(input, io) {
+    const { values, words } = input;
     const [path, ...more] = words;
     if (more.length > 0) throw new UsageError(`one NEW_CONFIG at a time, not ${words.length}`);
-    if (path === STDIN && asked.values.config === STDIN)
-      throw new UsageError("only one of --config and NEW_CONFIG can be standard input");
-    const input =
-      path === undefined ? { ...asked, values: adoptForNode("diff", asked, NODE_FLAGS, io) } : asked;
-    const { values } = input;
     const zones = readZones(values);
     const maxPercent = readShare(values["max-share"]);
-    const current = await readGood(values.config, input, io);
-    const next = path === undefined ? undefined : await readGood(path, input, io);
-    if (current === undefined || (path !== undefined && next === undefined)) return 1;
-    if (next !== undefined && next.text.kind === "file" && next.text.files.length === 0)
-      throw new UsageError(
-        `${path} does not exist: name the new configuration's file, or none for the live rules`,
-      );
     const found =
-      next === undefined ? await compareLive(current, input, io) : compareFiles(current, next, input);
+      path === undefined
+        ? await compareLive(await readGood(input, io), input, io)
+        : await compareNew(await readGood(named(path, input), io), input, io);
     const dangers = found.changes.flatMap((change) => findDangers(change, zones, maxPercent));
     const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
     const view = viewDifference({ ...found, dangers, connections });
     io.out(
       input.output === "json" ? `${JSON.stringify(view, undefined, 2)}\n` : renderDiff(view, io.colours),
     );
-    return view.differs ? 1 : 0;
+    const matters = values["fail-on"] === "any" || view.dangers.length + view.unclear.length > 0;
+    return view.differs && matters ? 1 : 0;
   },
 };
 
 type Found = Omit<Difference, "dangers" | "connections">;
 
-/** A configuration without problems, or undefined after they have been said. */
-async function readGood(path: string, { values }: Input, io: CommandIo): Promise<Desired | undefined> {
-  const desired = await readDesired({ ...values, config: path }, io);
+/** The same flags for a configuration that the command line names, and that has to be there. */
+function named(config: string, { values, given }: Input): Pick<Input, "values" | "given"> {
+  return { values: { ...values, config }, given: new Set([...given, "config"]) };
+}
+
+/** A configuration without problems. Throws a failure after they have been said. */
+async function readGood(input: Pick<Input, "values" | "given">, io: CommandIo): Promise<Desired> {
+  const desired = await readDesired(input, io);
   sayProblems(desired, io);
   if (desired.problems.length === 0) return desired;
-  io.err(
-    `ip-masq-agent diff: ${desired.source} is not good, so there is nothing to compare: correct it first\n`,
-  );
-  return undefined;
+  throw new Refusal(`${desired.source} is not good, so there is nothing to compare: correct it first`);
+}
+
+/** What is in force is the file, unless the agent beside says otherwise or it is no good; then it is what the rules do. */
+async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<Found> {
+  const agent = input.given.has("config") ? undefined : input.agent;
+  if (agent === undefined) return compareFiles(await readGood(input, io), next, input);
+  const current = await readDesired(input, io).catch((error: unknown) => {
+    if (!(error instanceof SourceError)) throw error;
+    return error;
+  });
+  const { file, note } = await inForce(current, agent, io.signal);
+  // Between them and what is to come everything differs that is to come: that is no drift.
+  const found =
+    file === undefined
+      ? { ...(await compareLive(next, input, io)), drift: [] }
+      : compareFiles(file, next, input);
+  return { ...found, from: `${found.from} (${note})` };
 }
 
 function compareFiles(current: Desired, next: Desired, { values }: Input): Found {

@@ -1,30 +1,27 @@
 /** The command `doctor`. */
 import { statSync } from "node:fs";
 import { gatherFacts, type Subject } from "../agent/doctor.ts";
-import { readProcesses } from "../agent/doctor-processes.ts";
 import { derive, learn } from "../agent/doctor-read.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Script } from "../backend/backend.ts";
 import { countOf, diagnose } from "../core/doctor.ts";
 import { type Facts, known } from "../core/doctor-facts.ts";
 import { parseDuration, toMilliseconds } from "../core/duration.ts";
-import { type FlagValues, flag } from "../core/flags.ts";
+import { flag } from "../core/flags.ts";
 import { boolType, stringType } from "../core/flagtypes.ts";
 import { renderAdvice } from "../core/hints.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
-import { adoptFlags, flagsOf } from "./adopt.ts";
-import { type Command, type CommandIo, UsageError } from "./command.ts";
-import { type DesiredValues, desiredFlags, optionsOf, readDesired } from "./desired.ts";
+import { flagsOf, nameOf } from "./adopt.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
+import { desiredFlags, optionsOf, readDesired } from "./desired.ts";
 import { diagnosisJson, renderDiagnosis } from "./doctor-text.ts";
 import { pickFlags } from "./options.ts";
 
-/** What doctor shares with `run`, and takes over from an agent that runs. */
-const SHARED = { ...desiredFlags, ...pickFlags("iptables-mode") };
-
 const FLAGS = {
-  ...SHARED,
+  ...desiredFlags,
+  ...pickFlags("iptables-mode"),
   proc: flag(stringType, "/proc", "`directory` where the node's proc is mounted."),
   "cni-dir": flag(stringType, "/etc/cni/net.d", "`directory` of the node's CNI configuration."),
   interval: flag(stringType, "1s", "`duration` between two readings of the conntrack counters."),
@@ -56,8 +53,10 @@ export const doctorCommand: Command<Flags> = {
     { args: "doctor --verbose --backend=nftables", what: "with what is fine, for an agent on nftables" },
     { args: "doctor -o json", what: "for a machine to read" },
   ],
-  async run({ values, given, output }, io) {
-    const subject = await subjectOf(values, given, io);
+  adopts: ({ proc }) => proc,
+  async run(input, io) {
+    const { values, output } = input;
+    const subject = await subjectOf(input, io);
     const { signal } = io;
     const run = (script: Script) => runScript(script, signal);
     const facts = await gatherFacts(subject, { run, open: openNftables, env: process.env, signal });
@@ -72,24 +71,22 @@ export const doctorCommand: Command<Flags> = {
 
 /** What to look at: what the command line says and, where it does not, the agent that runs. */
 async function subjectOf(
-  values: FlagValues<Flags>,
-  given: ReadonlySet<string>,
+  { values, given, agent }: CommandInput<Flags>,
   io: CommandIo,
 ): Promise<Subject & { readonly source: string | undefined }> {
   const { proc, "cni-dir": cniDirectory } = values;
   const intervalMs = readInterval(values.interval);
   if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
   if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
-  const processes = readProcesses(proc);
-  const adopted = adoptFlags({ values, given }, SHARED, processes, proc);
-  const options = optionsOf(adopted.values);
+  const processes = io.processes(proc);
+  const options = optionsOf(values);
   return {
     chain: options.masqChain,
     families: enabledFamilies(options),
-    backend: adopted.values.backend,
-    iptablesMode: adopted.values["iptables-mode"],
+    backend: values.backend,
+    iptablesMode: values["iptables-mode"],
     toPorts: options.toPorts,
-    config: await readConfiguration(adopted.values, io),
+    config: await readConfiguration({ values, given }, io),
     processes: derive(processes, ({ kubelets, agents }) => ({
       kubelets,
       agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
@@ -97,7 +94,7 @@ async function subjectOf(
     proc,
     cniDirectory,
     intervalMs,
-    source: adopted.pid === undefined ? undefined : `flags as of the agent with pid ${adopted.pid}`,
+    source: agent && `flags as of ${nameOf(agent)}`,
   };
 }
 
@@ -116,9 +113,13 @@ function requireDirectory(flag: string, path: string): void {
 }
 
 /** A configuration that cannot be read is a finding like any other. */
-async function readConfiguration(values: DesiredValues, io: CommandIo): Promise<Facts["config"]> {
+async function readConfiguration(
+  input: Parameters<typeof readDesired>[0],
+  io: CommandIo,
+): Promise<Facts["config"]> {
+  const { values } = input;
   try {
-    const { text, config, problems, warnings } = await readDesired(values, io);
+    const { text, config, problems, warnings } = await readDesired(input, io);
     const isGood = problems.length === 0;
     return {
       value: {

@@ -2,7 +2,6 @@
 import { answerParts, isDecidedBefore } from "../backend/answer.ts";
 import { flag } from "../core/flags.ts";
 import { boolType, stringType } from "../core/flagtypes.ts";
-import { adoptForNode } from "./adopt.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
 import { type Destination, resolveDestination } from "./destination.ts";
@@ -45,8 +44,9 @@ export const explainCommand: Command<typeof flags> = {
 --live and --rules only the configuration is asked: which entry decides, where it is written, and which others contain the
 destination and lost.
 
-With --live the rules of this node are followed as well, whoever made them, and flags that are not given are those of the agent
-that runs in this network namespace, if one is seen. Followed are iptables' POSTROUTING and the chains that it leads to,
+Flags that are not given are those of the agent that runs in this network namespace, if one is seen.
+
+With --live the rules of this node are followed as well, whoever made them. Followed are iptables' POSTROUTING and the chains that it leads to,
 and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
 packet is told as possible. Rules that translate the destination first, as those of a Service do, or exempt the packet from NAT
 are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
@@ -57,15 +57,15 @@ it may be translated first, or since not all rules could be read.`,
     { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
     { args: "explain 10.0.0.0/7 -o json", what: "each part of a CIDR, for a program" },
   ],
+  adopts: ({ rules }) => (rules === "" ? "/proc" : undefined),
   async run(input, io) {
-    const { words, given } = input;
-    const values = input.values.live ? adoptForNode("explain", input, desiredFlags, io) : input.values;
+    const { words, given, values } = input;
     if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs or host names");
     if (values.live && values.rules !== "")
       throw new UsageError("--live and --rules exclude each other: one node at a time");
     const packet = readPacket(values);
     const resolved = await Promise.all(words.map(resolveDestination));
-    const desired = values.rules === "" || given.has("config") ? await readDesired(values, io) : undefined;
+    const desired = values.rules === "" || given.has("config") ? await readDesired(input, io) : undefined;
     if (desired !== undefined) sayProblems(desired, io);
     if (desired !== undefined && desired.problems.length > 0) {
       io.err(

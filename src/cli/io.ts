@@ -1,28 +1,39 @@
 /** A command's world: this process' own streams. */
 import { once } from "node:events";
+import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
+import type { Fact } from "../core/doctor-facts.ts";
 import { printable } from "../core/printable.ts";
 import { SourceError } from "../source/file.ts";
 import { createColours, wantsColours } from "./colours.ts";
-import type { CommandIo } from "./command.ts";
+import type { CommandIo, Manual } from "./command.ts";
 
 /** As much as is read of a file, too. */
 const STDIN_LIMIT = 16 * 1024 * 1024;
 
 /**
- * The streams of this process. Output that nobody reads any more (`| head`) ends it quietly. `exact` is for scripts, whose text
- * has to stay what it is; all other answers repeat words of others, which must not steer the reader's terminal.
+ * The streams of this process. Output that nobody reads any more (`| head`) is dropped, and the exit code is the answer's all the
+ * same. A script's text has to stay what it is; all other answers repeat words of others, which must not steer the reader's terminal.
  */
-export function processIo(signal: AbortSignal, exact: boolean): CommandIo {
+export function processIo(
+  signal: AbortSignal,
+  { writesScript: exact = false, exitCodes }: Pick<Manual, "writesScript" | "exitCodes">,
+): CommandIo {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === "EPIPE" ? 0 : 1);
+    if (error.code !== "EPIPE") process.exit(exitCodes?.failure ?? 1);
   });
   process.stderr.on("error", () => {});
+  const seen = new Map<string, Fact<Processes>>();
   return {
     out: (text) => void process.stdout.write(exact ? text : printable(text)),
     err: (text) => void process.stderr.write(printable(text)),
     colours: createColours(wantsColours(process.stdout.isTTY === true, process.env)),
     signal,
     stdin: () => readAll(process.stdin, signal),
+    processes: (proc) => {
+      const read = seen.get(proc) ?? readProcesses(proc);
+      seen.set(proc, read);
+      return read;
+    },
   };
 }
 

@@ -42,6 +42,9 @@ export function renderMan(manuals: readonly Manual[], version: string): string {
     paragraphs(
       "Of run: 128 and the signal's number once a signal ends it, 1 if it could not start, 2 for a wrong command line. Of the other commands: 0 fine, 1 a negative answer or a failure, 2 for a wrong command line.",
     ),
+    ...manuals.flatMap(({ name, exitCodes }) =>
+      exitCodes === undefined ? [] : [`.PP\n${paragraphs(`Of ${name}: ${exitCodes.meaning}`)}`],
+    ),
     ".SH FILES\n.TP\n.I /etc/config/ip\\-masq\\-agent\nThe configuration, YAML or JSON; a missing file means the defaults.\n",
     ".SH EXAMPLES\n",
     ...manuals.flatMap(({ examples }) => examples.map(renderExample)),

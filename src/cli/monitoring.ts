@@ -2,17 +2,14 @@
  * The monitor of a running agent and its HTTP server, as `run` uses them. Loaded when the first pass is over, so that rules
  * are in force no later for it; switched off, they cost nothing.
  */
-import type { Choice } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
 import type { Monitor, MonitorWorld } from "../agent/monitor.ts";
 import type { Logger } from "../observe/log.ts";
 import { VERSION } from "./version.ts";
 
-interface Monitored extends Pick<MonitorWorld, "driver" | "toPorts" | "flags"> {
+interface Monitored extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "flags"> {
   /** Where it is served; empty: nowhere. */
   readonly address: string;
-  readonly choice: Extract<Choice, { ok: true }>;
-  readonly families: readonly string[];
   readonly log: Logger;
 }
 
@@ -35,10 +32,7 @@ export function createMonitoring(
   };
 }
 
-async function load(
-  { address, choice, families, log, ...world }: Monitored,
-  signal: AbortSignal,
-): Promise<Monitor> {
+async function load({ address, log, ...world }: Monitored, signal: AbortSignal): Promise<Monitor> {
   const { createMonitor } = await import("../agent/monitor.ts");
   const { createMetrics } = await import("../observe/metrics.ts");
   const { serve } = await import("../observe/server.ts");
@@ -46,8 +40,10 @@ async function load(
   const monitor = createMonitor({
     ...world,
     build,
-    backend: { name: choice.name, why: choice.why },
-    metrics: createMetrics({ ...build, backend: choice.name }, families),
+    metrics: createMetrics(
+      { version: VERSION, node_version: process.version, backend: world.backend().name },
+      world.families,
+    ),
     startedAt: performance.timeOrigin,
     // The wall clock: it may be set after a start at boot, and what is compared with it must follow.
     epoch: Date.now,

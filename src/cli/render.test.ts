@@ -53,10 +53,13 @@ test("what is odd is said beside it", async () => {
 });
 
 test("no configuration means the defaults, and says so", async () => {
-  const { code, out, err } = await say(renderCommand, ["--config=/no/such/file"]);
+  const agents = [{ pid: 7, args: ["--config=/no/such/file"], isOurs: true }];
+  const { code, out, err } = await say(renderCommand, [], { agents });
   expect({ code, err }).toEqual({
     code: 0,
-    err: "warning: no configuration at /no/such/file, the defaults\n",
+    err: `ip-masq-agent render: --config=/no/such/file, as of the agent with pid 7
+warning: no configuration at /no/such/file, the defaults
+`,
   });
   expect(out.match(/-j RETURN/g)).toHaveLength(4);
 });

@@ -41,7 +41,7 @@ export const renderCommand: Command<typeof flags> = {
   summary: "Prints what run would program, as a shell script",
   operands: "",
   details: `Needs neither root nor the tools: nothing is looked at but the configuration (--config; - is standard
-input). The script is what run does on a node where nothing of ours stands; applied there with sh, it
+input) and, for flags that are not given, the agent that runs in this network namespace. The script is what run does on a node where nothing of ours stands; applied there with sh, it
 leaves the same rules. With nftables each part is one transaction.
 
 What run finds out on the node is assumed: tools that know --random-fully and ipset, and with
@@ -56,11 +56,12 @@ lists make more or fewer transactions where the kernel has other limits for a so
     },
     { args: "render --config=agent-config/config --ipset-threshold=2", what: "with a set for the list" },
   ],
-  async run({ values, output }, io) {
-    const desired = await readDesired(values, io);
+  adopts: () => "/proc",
+  async run(input, io) {
+    const { values, output } = input;
+    const desired = await readDesired(input, io);
     sayProblems(desired, io);
     if (desired.problems.length > 0) return 1;
-    if (desired.text.files.length === 0) io.err(`warning: ${desired.source}\n`);
     const parts = values.backend === "nftables" ? renderTable(desired) : renderChains(desired, values);
     const refused = parts.find(({ refusal }) => refusal !== undefined);
     if (refused !== undefined) return refuse(refused.refusal ?? "", io);

@@ -111,7 +111,7 @@ async function start(
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
-      choice,
+      backend: () => ({ name: choice.name, why: choice.why }),
       driver,
       toPorts: toPorts.ranges,
       families: enabledFamilies(options),

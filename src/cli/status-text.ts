@@ -1,6 +1,6 @@
 /** A status as lines for people. */
 import { counted } from "../core/plural.ts";
-import type { PassStatus, Status } from "../observe/status.ts";
+import { type PassStatus, type RulesStatus, rulesState, type Status } from "../observe/status.ts";
 import type { Colours } from "./colours.ts";
 
 /** A name and what there is to say, line by line. */
@@ -9,17 +9,19 @@ export function renderStatus(status: Status, colours: Colours): string {
   const problems = [...config.problems, ...(lastPass?.errors ?? [])].filter(
     (one, i, all) => all.indexOf(one) === i,
   );
-  const configState = config.valid ? colours.green("accepted") : colours.red("not accepted");
+  const state = config.state ?? (config.valid ? "accepted" : "refused");
+  const configState = config.valid ? colours.green(state) : colours.red(state);
   const rows: (readonly [string, string])[] = [
     ["agent", `${version}, since ${startedAt}`],
     ["backend", `${backend.name} (${backend.why})`],
+    ["config", config.source],
+    ...(config.inForce === undefined ? [] : [["in force", renderInForce(config, colours)] as const]),
     [
-      "config",
-      `${config.source}: ${config.loadedAt === null ? "not read yet" : `${configState} at ${config.loadedAt}`}`,
+      "read last",
+      [config.hash ?? "nothing", `(${configState})`, config.loadedAt && `at ${config.loadedAt}`].join(" "),
     ],
-    ...(config.hash === null ? [] : [["hash", config.hash] as const]),
     ...Object.entries(rules).map(
-      ([label, one]) => ["rules", `${label}: ${renderRules(one, colours)}`] as const,
+      ([label, one]) => ["rules", `${label}: ${renderRules(one, lastPass, colours)}`] as const,
     ),
     ["last pass", lastPass === null ? "none yet" : renderPass(lastPass)],
     ["healed", renderHealed(healed)],
@@ -28,8 +30,16 @@ export function renderStatus(status: Status, colours: Colours): string {
   return rows.map(([name, text]) => `${colours.bold(name.padEnd(10))} ${text}\n`).join("");
 }
 
-function renderRules({ inForce, cidrs, lastChangeAt }: Status["rules"][string], colours: Colours): string {
-  const state = inForce ? colours.green("in force") : colours.red("not in force");
+function renderInForce({ source, inForce }: Status["config"], colours: Colours): string {
+  if (!inForce) return colours.red("nothing");
+  const from = inForce.source === source ? "" : ` of ${inForce.source}`;
+  return `${inForce.hash}${from} (${inForce.families.join(", ")})`;
+}
+
+function renderRules(one: RulesStatus, lastPass: PassStatus | null, colours: Colours): string {
+  const { inForce, cidrs, lastChangeAt } = one;
+  const words = rulesState(one, lastPass);
+  const state = inForce ? colours.green(words) : colours.red(words);
   return `${counted(cidrs, "CIDR")}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
 }
 

@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { say } from "../../test/support/io.ts";
+import type { SeenAgent } from "../agent/doctor-processes.ts";
 import { initialStatus, type Status, statusAfter } from "../observe/status.ts";
 import { statusCommand } from "./status.ts";
 
@@ -38,9 +39,17 @@ const WELL = statusAfter(initialStatus("v1", { name: "iptables", why: "--backend
   drift: 3,
   applied: 2,
   errors: [],
-  config: { source: "/etc/config/ip-masq-agent", hash: "abcdef", valid: true, problems: [], isNew: true },
+  backend: { name: "iptables", why: "--backend" },
+  config: {
+    source: "/etc/config/ip-masq-agent",
+    hash: "abcdef",
+    state: "accepted",
+    problems: [],
+    isNew: true,
+  },
+  current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
   failures: [],
-  families: [],
+  families: ["IPv4", "IPv6"].map((family) => ({ family, inForce: true, cidrs: 5, intervals: 5 })),
   rules: ["IPv4", "IPv6"].map((label) => ({ label, inForce: true, cidrs: 5, changed: label === "IPv4" })),
   healed: [{ kind: "missing", process: "iptables-restore", count: 2 }],
 });
@@ -51,8 +60,9 @@ test("an agent that is well", async () => {
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
-    config     /etc/config/ip-masq-agent: accepted at 2026-01-01T00:00:01.000Z
-    hash       abcdef
+    config     /etc/config/ip-masq-agent
+    in force   abcdef (IPv4, IPv6)
+    read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
     rules      IPv4: 5 CIDRs, in force, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, in force
     last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
@@ -67,7 +77,9 @@ test("one that is not, with something that a terminal must not see", async () =>
     ...pass,
     at: START + 2_000,
     errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
-    config: { source: "/c", hash: "ab", valid: false, problems: ["/c:1:1: bad"], isNew: true },
+    backend: WELL.backend,
+    config: { source: "/c", hash: "ab", state: "refused", problems: ["/c:1:1: bad"], isNew: true },
+    current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
     failures: ["tool", "config"],
     families: [],
     rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
@@ -78,14 +90,64 @@ test("one that is not, with something that a terminal must not see", async () =>
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
-    config     /c: not accepted at 2026-01-01T00:00:02.000Z
-    hash       ab
+    config     /c
+    in force   nothing
+    read last  ab (refused) at 2026-01-01T00:00:02.000Z
     rules      IPv4: 5 CIDRs, not in force, changed at 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
     healed     2 (iptables-restore 2)
     problem    /c:1:1: bad
     problem    error programming chain: exit status 4
     problem    bad?[2J
+    "
+  `);
+});
+
+test("rules that the last pass has not looked at are not told as in force", async () => {
+  const { at: _, ...pass } = WELL.lastPass as NonNullable<Status["lastPass"]>;
+  const unseen = statusAfter(WELL, {
+    ...pass,
+    at: START + 2_000,
+    errors: ["/c: away"],
+    backend: WELL.backend,
+    config: { source: "/c", hash: null, state: "unreadable", problems: ["/c: away"], isNew: false },
+    current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
+    failures: ["source"],
+    families: [],
+    rules: [],
+    healed: [],
+  });
+  const { code, out } = await ask(answering(unseen));
+  expect(code).toBe(1);
+  expect(out).toMatchInlineSnapshot(`
+    "agent      v1, since 2026-01-01T00:00:00.000Z
+    backend    iptables (--backend)
+    config     /c
+    in force   nothing
+    read last  nothing (unreadable) at 2026-01-01T00:00:01.000Z
+    rules      IPv4: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z, changed at 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
+    last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
+    healed     2 (iptables-restore 2)
+    problem    /c: away
+    "
+  `);
+});
+
+test("an agent of an older version is understood", async () => {
+  const { state: _, inForce: __, ...config } = WELL.config;
+  const rules = { IPv4: { inForce: true, cidrs: 5, lastChangeAt: null } };
+  const { code, out } = await ask(answering({ ...WELL, config, rules }));
+  expect(code).toBe(0);
+  expect(out).toMatchInlineSnapshot(`
+    "agent      v1, since 2026-01-01T00:00:00.000Z
+    backend    iptables (--backend)
+    config     /etc/config/ip-masq-agent
+    read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
+    rules      IPv4: 5 CIDRs, in force
+    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
+    healed     2 (iptables-restore 2)
     "
   `);
 });
@@ -138,6 +200,25 @@ test("no answer ends after some seconds", async () => {
   const { code, err } = await ask(() => {});
   expect(code).toBe(1);
   expect(err).toBe("ip-masq-agent status: http://ADDRESS/status: no answer within 5 s\n");
+});
+
+test("an agent that serves nothing, and one that is not there, cannot be asked", async () => {
+  const go = { pid: 7, args: [], isOurs: false };
+  const ours = { pid: 8, args: ["--masq-chain=A", "--http-address="], isOurs: true };
+  const said = async (agents: readonly SeenAgent[], ...args: string[]) => {
+    const { code, out, err } = await say(statusCommand, args, { agents });
+    expect([code, out]).toEqual([1, ""]);
+    return err.trimEnd().split("\n").at(-1);
+  };
+  expect(await said([go])).toMatchInlineSnapshot(
+    `"ip-masq-agent status: the Go program with pid 7 cannot be asked: its --http-address is empty, so nothing is served"`,
+  );
+  expect(await said([go, ours])).toMatchInlineSnapshot(
+    `"ip-masq-agent status: the agent with pid 8 cannot be asked: its --http-address is empty, so nothing is served"`,
+  );
+  expect(await said([ours], "--masq-chain=B")).toMatchInlineSnapshot(
+    `"ip-masq-agent status: no agent with --masq-chain=B is seen: give its --http-address"`,
+  );
 });
 
 test("a bad address is a usage error", async () => {

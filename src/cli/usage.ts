@@ -9,14 +9,14 @@ const LINE = /\S(?:.{0,95}(?=\s|$)|\S*)/g;
 
 /** What `--help` prints; `flags` are all that the command takes. */
 export function renderHelp(manual: Manual, flags: FlagTable): string {
-  const { name, summary, operands, details, examples } = manual;
+  const { name, summary, operands, details, examples, exitCodes } = manual;
   const usage = ["ip-masq-agent", name, "[flags]", ...(operands === "" ? [] : [operands])].join(" ");
   const sections = [
     `${summary}\n`,
     `Usage: ${usage}\n`,
     ...(details === "" ? [] : [`${wrap(details, "")}\n`]),
     `Flags:\n${renderFlags(flags)}`,
-    `Exit codes: ${EXIT_CODES}\n`,
+    `${wrap(`Exit codes: ${exitCodes?.meaning ?? EXIT_CODES}`, "")}\n`,
     ...(examples.length === 0 ? [] : [`Examples:\n${examples.map(renderExample).join("")}`]),
   ];
   return sections.join("\n");

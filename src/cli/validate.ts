@@ -49,13 +49,15 @@ Warnings are what the agent would accept, but hardly anybody means: unknown keys
 change nothing or are empty, text that is not read. The exit code is 1 if there is a problem in any file; with --strict, if there is a
 warning too.
 
-Give the flags that the agent is given: they decide what is accepted.`,
+The flags decide what is accepted. Those that are not given are taken from the agent that runs in this network namespace, if one
+is seen: elsewhere, give the flags that the agent is given.`,
   flags,
   examples: [
     { args: "validate agent-config/config", what: "the file that a ConfigMap is made from" },
     { args: "validate --strict --enable-ipv6 agent-config/config", what: "in a pre-commit hook" },
     { args: "validate -o json agent-config/config", what: "for a program to read" },
   ],
+  adopts: () => "/proc",
   async run({ values, words, output }, io) {
     if (words.length === 0) throw new UsageError("name a file, a directory, or - for standard input");
     const rules = pickFlags("masq-chain", "random-fully", "to-ports");

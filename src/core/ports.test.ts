@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatRange, parsePorts, rangeProbabilities } from "./ports.ts";
+import { countPorts, formatRange, parsePorts, rangeProbabilities } from "./ports.ts";
 
 test.each([
   ["", []],
@@ -15,6 +15,19 @@ test.each([
 ])("%j is %j", (text, ranges) => {
   const parsed = parsePorts(text);
   expect(parsed.ok && parsed.ranges.map(formatRange)).toEqual(ranges);
+});
+
+test.each([
+  ["", 0],
+  ["1024", 1],
+  ["1024-65535", 64_512],
+  ["1-10,5-20", 20],
+  ["5-20,1-10,7", 20],
+  ["1-10,1-10", 10],
+  ["1-2,9-10", 4],
+])("%j has %i ports", (text, count) => {
+  const parsed = parsePorts(text);
+  expect(parsed.ok && countPorts(parsed.ranges)).toBe(count);
 });
 
 test.each([

@@ -52,6 +52,19 @@ export function rangeProbabilities(ranges: readonly PortRange[]): readonly numbe
     .map(({ size, left }) => size / left);
 }
 
+/** How many ports the ranges have; those that several have count once. */
+export function countPorts(ranges: readonly PortRange[]): number {
+  let count = 0n;
+  let next = 0n;
+  for (const { first, last } of ranges.toSorted((a, b) => Number(a.first - b.first))) {
+    const from = first > next ? first : next;
+    if (last < from) continue;
+    count += last - from + 1n;
+    next = last + 1n;
+  }
+  return Number(count);
+}
+
 /** `1000-1999`, or `1000` for a single port. */
 export function formatRange({ first, last }: PortRange): string {
   return first === last ? `${first}` : `${first}-${last}`;

@@ -10,7 +10,9 @@ const PASS: PassReport = {
   applied: 1,
   errors: [],
   failures: [],
-  config: { source: "/c", hash: "ab", valid: true, problems: [], isNew: true },
+  backend: { name: "nftables", why: "--backend" },
+  config: { source: "/c", hash: "ab", state: "accepted", problems: [], isNew: true },
+  current: { source: "/c", hash: "ab" },
   rules: [],
   families: [{ family: "IPv4", inForce: true, cidrs: 4, intervals: 3 }],
   healed: [],
@@ -27,7 +29,7 @@ const READINGS: Readings = {
   process: PROCESS,
 };
 
-const metrics = () => createMetrics({ version: "v1", node: "v24", backend: "nftables" }, ["IPv4"]);
+const metrics = () => createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, ["IPv4"]);
 
 /** The samples that are exposed, without comments. */
 async function samples(of: ReturnType<typeof metrics>, readings: Readings = READINGS): Promise<string[]> {
@@ -50,13 +52,14 @@ test("a pass and what is read, but for the histogram", async () => {
       "ip_masq_agent_sync_failures_total{reason="netlink"} 0",
       "ip_masq_agent_sync_failures_total{reason="refused"} 0",
       "ip_masq_agent_config_valid 1",
-      "ip_masq_agent_config_info{hash="ab",source="/c"} 1",
+      "ip_masq_agent_config_info{ip_family="IPv4",source="/c",hash="ab"} 1",
+      "ip_masq_agent_config_read_last_info{hash="ab",source="/c",state="accepted"} 1",
       "ip_masq_agent_config_reloads_total{result="success"} 1",
       "ip_masq_agent_config_reloads_total{result="failure"} 0",
       "ip_masq_agent_rules_in_force{ip_family="IPv4"} 1",
       "ip_masq_agent_exempt_cidrs{ip_family="IPv4"} 4",
       "ip_masq_agent_cidr_set_intervals{ip_family="IPv4"} 3",
-      "ip_masq_agent_build_info{version="v1",node="v24",backend="nftables"} 1",
+      "ip_masq_agent_build_info{version="v1",node_version="v24",backend="nftables"} 1",
       "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="keep"} 5",
       "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="masquerade"} 2",
       "ip_masq_agent_verdict_bytes_total{ip_family="IPv4",verdict="keep"} 300",
@@ -110,11 +113,12 @@ describe("the configuration", () => {
       ...PASS,
       errors: ["bad"],
       failures: ["config"],
-      config: { source: "/c", hash: "cd", valid: false, problems: ["bad"], isNew: true },
+      config: { source: "/c", hash: "cd", state: "refused", problems: ["bad"], isNew: true },
     });
     const lines = await samples(of);
     expect(lines).toContain("ip_masq_agent_config_valid 0");
-    expect(lines).toContain('ip_masq_agent_config_info{hash="ab",source="/c"} 1');
+    expect(lines).toContain('ip_masq_agent_config_info{ip_family="IPv4",source="/c",hash="ab"} 1');
+    expect(lines).toContain('ip_masq_agent_config_read_last_info{hash="cd",source="/c",state="refused"} 1');
     expect(lines).toContain('ip_masq_agent_config_reloads_total{result="success"} 1');
     expect(lines).toContain('ip_masq_agent_config_reloads_total{result="failure"} 1');
     expect(lines).toContain('ip_masq_agent_sync_failures_total{reason="config"} 1');
@@ -123,11 +127,25 @@ describe("the configuration", () => {
   test("another one has one sample only", async () => {
     const of = metrics();
     of.observe(PASS);
-    of.observe({ ...PASS, config: { ...PASS.config, hash: "cd" } });
-    expect((await samples(of)).filter((line) => line.includes("config_info"))).toEqual([
-      'ip_masq_agent_config_info{hash="cd",source="/c"} 1',
+    of.observe({
+      ...PASS,
+      config: { ...PASS.config, hash: "cd" },
+      current: { source: "/c", hash: "cd" },
+    });
+    expect((await samples(of)).filter((line) => line.includes("_info{"))).toEqual([
+      'ip_masq_agent_config_info{ip_family="IPv4",source="/c",hash="cd"} 1',
+      'ip_masq_agent_config_read_last_info{hash="cd",source="/c",state="accepted"} 1',
+      'ip_masq_agent_build_info{version="v1",node_version="v24",backend="nftables"} 1',
     ]);
   });
+});
+
+test("a backend that changes has one sample, too", async () => {
+  const of = metrics();
+  of.observe({ ...PASS, backend: { name: "iptables", why: "" } });
+  expect((await samples(of)).filter((line) => line.includes("build_info"))).toEqual([
+    'ip_masq_agent_build_info{version="v1",node_version="v24",backend="iptables"} 1',
+  ]);
 });
 
 test("there are never more than so many processes", async () => {

@@ -56,12 +56,14 @@ export const SERIES = {
   sync_rules_last_queued_timestamp_seconds: "When the last pass began.",
   sync_failures_total: "Failures of passes by reason: config, source, tool, nftables, netlink, refused.",
   config_valid:
-    "Whether the configuration that was read last is good (1), or the one before is in force (0).",
-  config_info: "The configuration in force: a digest of its text, and where it was read.",
+    "Whether the configuration read last is accepted (1), or the one before stays in force, if there was one (0).",
+  config_info: "The configuration in force, by family: the digest of its text, and where it was read.",
+  config_read_last_info:
+    "The configuration read last, and its state: accepted, refused, or unreadable (then without a digest).",
   config_reloads_total: "How often a new text was read, by result: success or failure.",
-  rules_in_force: "Whether the rules of a family were found in force, or brought in force, by the last pass.",
+  rules_in_force: "Whether the last pass has seen the rules of a family in force.",
   drift_healed_total: "Differences that others had made and the agent put right, by kind and process.",
-  exempt_cidrs: "Entries whose destinations keep the pod's address, link-local included.",
+  exempt_cidrs: "Entries in force whose destinations keep the pod's address, link-local included.",
   cidr_set_intervals: "Intervals of addresses that those entries come to.",
   verdict_packets_total: "First packets of connections by what was decided: keep or masquerade.",
   verdict_bytes_total: "Bytes of the first packets of connections by what was decided: keep or masquerade.",
@@ -69,11 +71,11 @@ export const SERIES = {
   conntrack_entries: "Connections in the kernel's table.",
   conntrack_limit: "How many it can hold.",
   conntrack_insert_failed_total:
-    "Connections that failed since no unique source was left for them, or two packets raced.",
-  conntrack_drop_total: "Packets dropped since the table was full.",
-  conntrack_early_drop_total: "Connections dropped to make room for new ones.",
+    "First packets whose connection could not be entered: no free source port in 240 tries, two packets of one flow that raced, or a full bucket.",
+  conntrack_drop_total: "Packets dropped since the table was full, memory short, or no source port free.",
+  conntrack_early_drop_total: "Connections forgotten before their time, to make room in a full table.",
   snat_port_share:
-    "Share of the source ports that are in use towards the busiest destination, from a sample.",
+    "Share of the source ports of one address of the node that are in use towards the busiest destination behind any Service, from a sample.",
 } as const;
 
 type Name = keyof typeof SERIES;
@@ -82,7 +84,7 @@ const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
 /** The series of an agent with this build, which looks after these families. */
 export function createMetrics(
-  build: { version: string; node: string; backend: string },
+  build: { version: string; node_version: string; backend: string },
   families: readonly string[],
 ): Metrics {
   const registry = new Registry();
@@ -101,13 +103,15 @@ export function createMetrics(
   const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
   const failures = counter("sync_failures_total", "reason");
   const configValid = gauge("config_valid");
-  const configInfo = gauge("config_info", "hash", "source");
+  const configInfo = gauge("config_info", "ip_family", "hash", "source");
+  const readLastInfo = gauge("config_read_last_info", "hash", "source", "state");
   const reloads = counter("config_reloads_total", "result");
   const inForce = gauge("rules_in_force", "ip_family");
   const healed = counter("drift_healed_total", "kind", "process");
   const cidrs = gauge("exempt_cidrs", "ip_family");
   const intervals = gauge("cidr_set_intervals", "ip_family");
-  gauge("build_info", "version", "node", "backend").set(build, 1);
+  const buildInfo = gauge("build_info", "version", "node_version", "backend");
+  buildInfo.set(build, 1);
   // What may happen is shown before it does: rate() does not see a series' first sample.
   for (const reason of REASONS) failures.inc({ reason }, 0);
   for (const result of ["success", "failure"]) reloads.inc({ result }, 0);
@@ -119,20 +123,21 @@ export function createMetrics(
       duration.observe(pass.durationMs / 1000);
       if (pass.errors.length === 0) last.set((pass.at + pass.durationMs) / 1000);
       for (const reason of pass.failures) failures.inc({ reason });
-      if (pass.config !== undefined) {
-        const { valid, hash, source, isNew } = pass.config;
-        configValid.set(valid ? 1 : 0);
-        if (isNew) reloads.inc({ result: valid ? "success" : "failure" });
-        if (valid && hash !== null) {
-          configInfo.reset();
-          configInfo.set({ hash, source }, 1);
-        }
-      }
-      for (const family of pass.families) {
-        const labels = { ip_family: family.family };
-        inForce.set(labels, family.inForce ? 1 : 0);
-        cidrs.set(labels, family.cidrs);
-        intervals.set(labels, family.intervals);
+      buildInfo.reset();
+      buildInfo.set({ ...build, backend: pass.backend.name }, 1);
+      const { state, hash, source, isNew } = pass.config;
+      configValid.set(state === "accepted" ? 1 : 0);
+      readLastInfo.reset();
+      readLastInfo.set({ hash: hash ?? "", source, state }, 1);
+      if (isNew) reloads.inc({ result: state === "accepted" ? "success" : "failure" });
+      configInfo.reset();
+      for (const family of families) {
+        const labels = { ip_family: family };
+        const found = pass.families.find((one) => one.family === family && one.inForce);
+        inForce.set(labels, found === undefined ? 0 : 1);
+        show(cidrs, found?.cidrs, labels);
+        show(intervals, found?.intervals, labels);
+        if (found !== undefined && pass.current !== null) configInfo.set({ ...labels, ...pass.current }, 1);
       }
       for (const { kind, process, count } of pass.healed)
         healed.inc({ kind, process: bounded(process) }, count);
@@ -219,7 +224,7 @@ function raise(
   else counter.inc(labels, total);
 }
 
-function show(gauge: Gauge<string>, value: number | undefined): void {
-  if (value === undefined) gauge.remove();
-  else gauge.set(value);
+function show(gauge: Gauge<string>, value: number | undefined, labels: Record<string, string> = {}): void {
+  if (value === undefined) gauge.remove(labels);
+  else gauge.set(labels, value);
 }

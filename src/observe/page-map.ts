@@ -10,7 +10,7 @@ import { counted, groupedDigits } from "../core/plural.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import type { PageView } from "./page.ts";
 import { intervalName, intervalText, spaceShares } from "./page-space.ts";
-import { percentText } from "./page-text.ts";
+import { badge, percentText } from "./page-text.ts";
 
 const RANGES_AT_MOST = 64;
 const COLUMNS = 16;
@@ -23,9 +23,8 @@ const LEVEL_AT_LEAST = 2.5;
 
 export function renderSpace(kept: PageView["kept"]): Html {
   const families = FAMILIES.filter((family) => kept[family] !== undefined);
-  if (families.length === 0) return html`<p>No rules yet.</p>`;
-  const lists = families.map((family) => renderRanges(family, kept[family] ?? []));
-  return html`<div class="space">${kept.IPv4 === undefined ? nothing : renderMap(kept.IPv4)}<div>${lists}</div></div>`;
+  const lists = families.map((family) => renderRanges(family, kept[family]));
+  return html`<div class="space">${kept.IPv4 ? renderMap(kept.IPv4) : nothing}<div>${lists}</div></div>`;
 }
 
 function renderMap(intervals: readonly Interval[]): Html {
@@ -47,7 +46,9 @@ function renderCell(share: number, octet: number): Html {
   return html`<g><title>${octet}.0.0.0/8: ${percentText(share)} keeps the pod’s address</title>${cell}<rect class="kept" x="${x}" y="${y + INNER - level}" width="${INNER}" height="${level}"/>${label(share === 1 ? "all" : "some")}</g>`;
 }
 
-function renderRanges(family: Family, intervals: readonly Interval[]): Html {
+function renderRanges(family: Family, intervals: readonly Interval[] | null | undefined): Html {
+  if (!intervals)
+    return html`<h3>${family}</h3><p>${badge(false, "not seen in force")} It is not known here what happens to packets.</p>`;
   if (intervals.length === 0)
     return html`<h3>${family}</h3><p>Nothing is kept: every destination is masqueraded.</p>`;
   const row = (interval: Interval) =>

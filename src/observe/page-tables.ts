@@ -4,7 +4,7 @@ import { groupedDigits } from "../core/plural.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import type { Counter, Healed, PageView, Pressure } from "./page.ts";
 import { badge, bytesText, percentText, renderTime } from "./page-text.ts";
-import type { PassStatus, Status } from "./status.ts";
+import { type PassStatus, rulesState, type Status } from "./status.ts";
 
 const COUNTERS_AT_MOST = 40;
 const PASSES_AT_MOST = 20;
@@ -12,12 +12,12 @@ const HEALED_AT_MOST = 20;
 const CULPRITS_AT_MOST = 21;
 const ERRORS_AT_MOST = 3;
 
-export function renderRules(rules: Status["rules"]): Html {
+export function renderRules({ rules, lastPass }: Status): Html {
   const labels = Object.entries(rules);
   if (labels.length === 0) return html`<p>None yet.</p>`;
   const rows = labels.map(
-    ([label, { inForce, cidrs, lastChangeAt }]) =>
-      html`<tr><th scope="row">${label}<span class="note">${lastChangeAt === null ? "never changed" : html`changed ${renderTime(lastChangeAt)}`}</span></th><td>${badge(inForce, inForce ? "in force" : "not in force")}</td><td class="number">${groupedDigits(cidrs)}</td></tr>`,
+    ([label, one]) =>
+      html`<tr><th scope="row">${label}<span class="note">${one.lastChangeAt === null ? "never changed" : html`changed ${renderTime(one.lastChangeAt)}`}</span></th><td>${badge(one.inForce, rulesState(one, lastPass))}</td><td class="number">${groupedDigits(one.cidrs)}</td></tr>`,
   );
   return html`<table><thead><tr><th scope="col">Family</th><th scope="col">State</th><th scope="col" class="number">CIDRs</th></tr></thead><tbody>${rows}</tbody></table>`;
 }
@@ -45,7 +45,7 @@ export function renderPressure(pressure: Pressure | undefined): Html {
 <dt>Busiest destination</dt><dd>${
     busiest === undefined || snatPortShare === undefined
       ? "none in the sample"
-      : html`${meter("Source ports in use towards the busiest destination", snatPortShare)}<code>${endpointText(busiest)}</code> takes ${percentText(snatPortShare)} of the source ports`
+      : html`${meter("Source ports in use towards the busiest destination", snatPortShare, 0.8)}<code>${endpointText(busiest)}</code> takes ${percentText(snatPortShare)} of the source ports of <code>${busiest.nodeAddress}</code>`
   }</dd>
 <dt>Connections lost</dt><dd>${conntrackCounters === undefined ? "not known" : renderLost(conntrackCounters)}</dd>
 </dl>`;
@@ -54,7 +54,7 @@ export function renderPressure(pressure: Pressure | undefined): Html {
 function renderTracked({ entries, limit }: NonNullable<Pressure["conntrack"]>): Html {
   if (limit === 0) return html`${groupedDigits(entries)}, without a limit`;
   const share = entries / limit;
-  return html`${meter("Connections tracked, of the limit", share)}${groupedDigits(entries)} of ${groupedDigits(limit)} (${percentText(share)})`;
+  return html`${meter("Connections tracked, of the limit", share, 0.75)}${groupedDigits(entries)} of ${groupedDigits(limit)} (${percentText(share)})`;
 }
 
 function renderLost({ insertFailed, drop, earlyDrop }: NonNullable<Pressure["conntrackCounters"]>): Html {
@@ -70,9 +70,10 @@ function endpointText({ address, port, protocol }: NonNullable<Pressure["busiest
   return `${address.includes(":") ? `[${address}]` : address}:${port}/${protocol}`;
 }
 
-function meter(label: string, share: number): Html {
+/** `low` and 0.9 are the thresholds of the alerts. */
+function meter(label: string, share: number, low: number): Html {
   const value = Math.min(Math.max(share, 0), 1).toFixed(4);
-  return html`<meter aria-label="${label}" min="0" max="1" low="0.7" high="0.9" optimum="0" value="${value}">${percentText(share)}</meter>`;
+  return html`<meter aria-label="${label}" min="0" max="1" low="${low}" high="0.9" optimum="0" value="${value}">${percentText(share)}</meter>`;
 }
 
 export function renderPasses(passes: readonly PassStatus[]): Html {

@@ -39,11 +39,18 @@ test("the whole document of one that has just started", () => {
 test.each<[string, Partial<PageView["status"]>, string]>([
   ["no pass yet", { lastPass: null }, "✗ starting: nothing has been programmed yet"],
   ["no rules", { rules: {} }, "✗ no rules are in force"],
-  ["one family's rules missing", { rules: IN_TROUBLE.status.rules }, "✗ rules are not in force: IPv6"],
+  ["one family's rules missing", { rules: IN_TROUBLE.status.rules }, "✗ rules of IPv6: not in force"],
+  [
+    "rules that the last pass has not looked at",
+    {
+      rules: { IPv4: { inForce: false, cidrs: 6, lastChangeAt: null, lookedAt: "2026-11-25T01:50:00.000Z" } },
+    },
+    "✗ rules of IPv4: not looked at since 2026-11-25T01:50:00.000Z",
+  ],
   [
     "a bad config",
     { config: IN_TROUBLE.status.config },
-    "✗ rules are in force, but the configuration is not accepted: the one before stays",
+    "✗ rules are in force, but the configuration read last is refused: the one before stays",
   ],
   [
     "a failed pass",
@@ -62,6 +69,15 @@ test("trouble is said with its texts", () => {
   expect(textOf(page, "agent")).toContain("Device or resource busy");
   expect(textOf(page, "passes")).toContain("Device or resource busy");
   expect(textOf(page, "pressure")).toContain("18,220 not inserted");
+});
+
+test("a family that is not in force is not drawn", () => {
+  const page = renderPage({ ...HEALTHY, kept: { IPv4: null, IPv6: [] } });
+  expect(page).not.toContain("<figure>");
+  expect(textOf(page, "space")).toMatchInlineSnapshot(
+    `"Address space IPv4 ✗ not seen in force It is not known here what happens to packets. IPv6 Nothing is kept: every destination is masqueraded."`,
+  );
+  expect(textOf(renderPage(IN_TROUBLE), "space")).toContain("IPv6 ✗ not seen in force");
 });
 
 test("one family alone, and one that keeps nothing", () => {

@@ -7,7 +7,7 @@ import { renderSpace } from "./page-map.ts";
 import { STYLE } from "./page-style.ts";
 import { renderCounters, renderHealed, renderPasses, renderPressure, renderRules } from "./page-tables.ts";
 import { badge, renderTime } from "./page-text.ts";
-import type { PassStatus, Status } from "./status.ts";
+import { type PassStatus, rulesState, type Status } from "./status.ts";
 
 /** All that the page shows. Lists may be of any length: the page cuts them, and says by how much. */
 export interface PageView {
@@ -20,8 +20,11 @@ export interface PageView {
   readonly nodeVersion: string;
   /** Absent where nobody has counted. */
   readonly counters?: readonly Counter[];
-  /** The addresses that keep the pod's address, sorted and disjoint; a family that the agent leaves alone is absent. */
-  readonly kept: Readonly<Partial<Record<Family, readonly Interval[]>>>;
+  /**
+   * The addresses that keep the pod's address, sorted and disjoint; null where the last pass has not seen the rules in force.
+   * A family that the agent leaves alone is absent.
+   */
+  readonly kept: Readonly<Partial<Record<Family, readonly Interval[] | null>>>;
   /** Newest first. */
   readonly passes: readonly PassStatus[];
   /** Newest first. */
@@ -52,8 +55,13 @@ export interface Healed {
 
 /** What SNAT does to the node, as far as the kernel tells. */
 export interface Pressure extends Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> {
-  /** The destination that most source ports are in use towards. */
-  readonly busiest?: { readonly address: string; readonly port: number; readonly protocol: string };
+  /** The destination that most source ports of one address of the node are in use towards. */
+  readonly busiest?: {
+    readonly address: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly nodeAddress: string;
+  };
 }
 
 const PROBLEMS_AT_MOST = 20;
@@ -83,7 +91,7 @@ export function renderPage(view: PageView): string {
 <main>
 ${renderAgent(status, nodeVersion)}
 ${renderConfig(status.config)}
-${section("rules", "Rules", html`${renderRules(status.rules)}${renderCounters(view.counters)}`)}
+${section("rules", "Rules", html`${renderRules(status)}${renderCounters(view.counters)}`)}
 ${section("pressure", "Connections and SNAT ports", renderPressure(view.pressure))}
 ${section("space", "Address space", renderSpace(view.kept), true)}
 ${section("passes", "Last passes", renderPasses(view.passes), true)}
@@ -98,13 +106,16 @@ ${section("drift", "Drift put right", renderHealed(view.healed, status.healed), 
 
 /** What comes first for whoever is called at night. */
 function summarize({ rules, config, lastPass }: Status): { readonly isGood: boolean; readonly text: string } {
-  const missing = Object.keys(rules).filter((label) => rules[label]?.inForce !== true);
+  const missing = Object.entries(rules).filter(([, one]) => !one.inForce);
   const bad = (text: string) => ({ isGood: false, text });
   if (lastPass === null) return bad("starting: nothing has been programmed yet");
-  if (missing.length > 0) return bad(`rules are not in force: ${missing.join(", ")}`);
+  if (missing.length > 0)
+    return bad(missing.map(([label, one]) => `rules of ${label}: ${rulesState(one, lastPass)}`).join("; "));
   if (Object.keys(rules).length === 0) return bad("no rules are in force");
   if (!config.valid)
-    return bad("rules are in force, but the configuration is not accepted: the one before stays");
+    return bad(
+      `rules are in force, but the configuration read last is ${config.state}: the one before stays`,
+    );
   if (lastPass.errors.length > 0) return bad("rules are in force, but the last pass failed");
   return { isGood: true, text: "rules are in force" };
 }
@@ -123,18 +134,18 @@ function renderAgent({ version, startedAt, backend, lastPass }: Status, nodeVers
   );
 }
 
-function renderConfig({ source, hash, valid, problems, loadedAt }: Status["config"]): Html {
-  const state =
-    loadedAt === null
-      ? html`not read yet`
-      : html`${badge(valid, valid ? "accepted" : "not accepted")} ${renderTime(loadedAt)}`;
+function renderConfig({ source, hash, state, valid, problems, loadedAt, inForce }: Status["config"]): Html {
+  const read = state === "not read yet" ? html`${state}` : badge(valid, state ?? "unknown");
+  const since = loadedAt === null ? nothing : html` ${renderTime(loadedAt)}`;
+  const digest = hash === null ? nothing : html`<span class="note"><code>${hash}</code></span>`;
+  const from = inForce && inForce.source !== source ? html` of <code>${inForce.source}</code>` : nothing;
   return section(
     "config",
     "Configuration",
     html`<dl>
 <dt>Source</dt><dd><code>${source}</code></dd>
-<dt>State</dt><dd>${state}</dd>
-<dt>Digest</dt><dd>${hash === null ? "none" : html`<code>${hash}</code>`}</dd>
+<dt>Read last</dt><dd>${read}${since}${digest}</dd>
+<dt>In force</dt><dd>${inForce ? html`${inForce.families.join(", ")}${from}<span class="note"><code>${inForce.hash}</code></span>` : "nothing"}</dd>
 </dl>${renderTexts("Problems", problems)}`,
   );
 }

@@ -11,7 +11,15 @@ const PASS: PassReport = {
   applied: 2,
   errors: [],
   failures: [],
-  config: { source: "/etc/config/ip-masq-agent", hash: "ab", valid: true, problems: [], isNew: true },
+  backend: { name: "nftables", why: "--backend" },
+  config: {
+    source: "/etc/config/ip-masq-agent",
+    hash: "ab",
+    state: "accepted",
+    problems: [],
+    isNew: true,
+  },
+  current: { source: "/etc/config/ip-masq-agent", hash: "ab" },
   rules: [{ label: "IPv4 and IPv6", inForce: true, cidrs: 5, changed: true }],
   families: [{ family: "IPv4", inForce: true, cidrs: 3, intervals: 3 }],
   healed: [],
@@ -26,9 +34,11 @@ test("an agent that has just started", () => {
       },
       "config": {
         "hash": null,
+        "inForce": null,
         "loadedAt": null,
         "problems": [],
         "source": "not read yet",
+        "state": "not read yet",
         "valid": false,
       },
       "healed": {
@@ -52,9 +62,17 @@ test("after the first pass", () => {
       },
       "config": {
         "hash": "ab",
+        "inForce": {
+          "families": [
+            "IPv4",
+          ],
+          "hash": "ab",
+          "source": "/etc/config/ip-masq-agent",
+        },
         "loadedAt": "2026-01-01T00:00:01.000Z",
         "problems": [],
         "source": "/etc/config/ip-masq-agent",
+        "state": "accepted",
         "valid": true,
       },
       "healed": {
@@ -74,6 +92,7 @@ test("after the first pass", () => {
           "cidrs": 5,
           "inForce": true,
           "lastChangeAt": "2026-01-01T00:00:01.000Z",
+          "lookedAt": "2026-01-01T00:00:01.000Z",
         },
       },
       "startedAt": "2026-01-01T00:00:00.000Z",
@@ -120,11 +139,20 @@ describe("reading what an agent said", () => {
     expect(parseStatus(JSON.stringify({ ...status, more: 1 }))).toMatchObject(status);
   });
 
+  test("is understood without what older agents do not say", () => {
+    const { state: _, inForce: __, ...config } = status.config;
+    const old = { ...status, config, rules: { IPv4: { inForce: true, cidrs: 1, lastChangeAt: null } } };
+    expect(parseStatus(JSON.stringify(old))).toEqual(old);
+  });
+
   test.each([
     ["", "{", "null", "[]", "1", "{}"],
     [{ ...status, version: 1 }],
     [{ ...status, config: { ...status.config, problems: [1] } }],
     [{ ...status, config: { ...status.config, valid: "yes" } }],
+    [{ ...status, config: { ...status.config, state: 1 } }],
+    [{ ...status, config: { ...status.config, inForce: { hash: "ab" } } }],
+    [{ ...status, rules: { IPv4: { inForce: true, cidrs: 1, lastChangeAt: null, lookedAt: 7 } } }],
     [{ ...status, rules: { IPv4: null } }],
     [{ ...status, lastPass: {} }],
     [{ ...status, healed: { total: 1, byProcess: { a: "b" } } }],

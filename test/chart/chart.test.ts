@@ -58,6 +58,19 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     expect(notes).toContain("kubectl -n kube-system rollout status daemonset/ip-masq-agent\n");
   });
 
+  test.each([
+    [{}, undefined],
+    [
+      { runbookUrl: "https://git.example.com/x/" },
+      "https://git.example.com/x/docs/monitoring.md#ipmasqagentdown",
+    ],
+  ])("alerts with %j have the runbook_url %s", async (more, url) => {
+    const prometheusRule = { enabled: true, ...more };
+    const { documents } = await render({ ...REACHABLE, monitoring: { prometheusRule } });
+    const rule = at(documents["prometheusrule.yaml"] ?? null, "spec.groups.0.rules.0.annotations");
+    expect((rule as { runbook_url?: string }).runbook_url).toBe(url);
+  });
+
   test("hands flags to the agent", async () => {
     const values = {
       backend: "nftables",

@@ -79,7 +79,7 @@ describeKernel("answers on the pages", { timeout: 60_000 }, () => {
 
     lab.volume.write("nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n");
     await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("Error syncing configuration");
-    await expectShown(lab, "docs/troubleshoot.md", "not accepted", "status");
+    await expectShown(lab, "docs/troubleshoot.md", "(refused)", "status");
 
     await agent.end();
     await expectShown(lab, "docs/troubleshoot.md", "nothing listens there", "status");

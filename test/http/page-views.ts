@@ -5,6 +5,7 @@ import type { PageView } from "../../src/observe/page.ts";
 import { initialStatus, type PassStatus } from "../../src/observe/status.ts";
 
 const NFTABLES = { name: "nftables", why: "kube-proxy uses nftables, and its table stands" };
+const REFUSED_HASH = "49a3b084af307624";
 const HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 /** The addresses of some CIDRs, as the agent's own rules have them. */
@@ -41,9 +42,11 @@ export const HEALTHY: PageView = {
     config: {
       source: "/etc/config/ip-masq-agent",
       hash: HASH,
+      state: "accepted",
       valid: true,
       problems: [],
       loadedAt: "2026-11-25T01:56:07.103Z",
+      inForce: { source: "/etc/config/ip-masq-agent", hash: HASH, families: ["IPv4", "IPv6"] },
     },
     rules: { "IPv4 and IPv6": { inForce: true, cidrs: 9, lastChangeAt: "2026-11-25T01:58:07.101Z" } },
     lastPass: PASSES[0] ?? null,
@@ -89,7 +92,7 @@ export const HEALTHY: PageView = {
     conntrack: { entries: 41_230, limit: 262_144 },
     conntrackCounters: { insertFailed: 0, drop: 0, earlyDrop: 0 },
     snatPortShare: 0.1834,
-    busiest: { address: "203.0.113.7", port: 443, protocol: "tcp" },
+    busiest: { address: "203.0.113.7", port: 443, protocol: "tcp", nodeAddress: "192.0.2.17" },
   },
 };
 
@@ -103,10 +106,13 @@ export const IN_TROUBLE: PageView = {
     backend: { name: "iptables", why: "iptables v1.8.9 (nf_tables) works" },
     config: {
       ...HEALTHY.status.config,
+      hash: REFUSED_HASH,
+      state: "refused",
       valid: false,
       problems: [
         '/etc/config/ip-masq-agent:3:5: nonMasqueradeCIDRs[1]: "10.1.2.3/8" is not aligned (did you mean 10.0.0.0/8?)',
       ],
+      inForce: { source: "/etc/config/ip-masq-agent", hash: HASH, families: ["IPv4"] },
     },
     rules: {
       IPv4: { inForce: true, cidrs: 6, lastChangeAt: "2026-11-25T01:58:07.101Z" },
@@ -114,12 +120,13 @@ export const IN_TROUBLE: PageView = {
     },
     lastPass: { ...pass(0), errors: [REFUSED] },
   },
+  kept: { ...HEALTHY.kept, IPv6: null },
   passes: [pass(0, { errors: [REFUSED], reason: "retry" }), ...PASSES.slice(1)],
   pressure: {
     conntrack: { entries: 257_100, limit: 262_144 },
     conntrackCounters: { insertFailed: 18_220, drop: 3, earlyDrop: 91 },
     snatPortShare: 0.961,
-    busiest: { address: "2001:db8::1428:57ab", port: 443, protocol: "tcp" },
+    busiest: { address: "2001:db8::1428:57ab", port: 443, protocol: "tcp", nodeAddress: "192.0.2.17" },
   },
 };
 
@@ -128,7 +135,7 @@ export const JUST_STARTED: PageView = {
   host: "node-1",
   nodeVersion: "v20.19.0",
   status: initialStatus("0.1.0", NFTABLES, Date.UTC(2026, 10, 25, 2)),
-  kept: {},
+  kept: { IPv4: null },
   passes: [],
   healed: [],
 };
@@ -154,6 +161,8 @@ export function hostile(length: number): PageView {
       config: {
         source: HOSTILE + LONG,
         hash: HOSTILE,
+        state: "refused",
+        inForce: { source: HOSTILE, hash: HOSTILE, families: [HOSTILE] },
         valid: false,
         problems: errors,
         loadedAt: HOSTILE,
@@ -184,7 +193,7 @@ export function hostile(length: number): PageView {
       conntrack: { entries: 1e9, limit: 1e9 },
       conntrackCounters: { insertFailed: 1e12, drop: 1e12, earlyDrop: 1e12 },
       snatPortShare: 1.5,
-      busiest: { address: HOSTILE, port: 65_535, protocol: HOSTILE },
+      busiest: { address: HOSTILE, port: 65_535, protocol: HOSTILE, nodeAddress: HOSTILE },
     },
   };
 }

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { SERIES } from "../../src/observe/metrics.ts";
+import { attempt } from "../netns/command.ts";
 import { at, parseManifest, readManifest } from "../support/manifest.ts";
+import { panelQueries, readDashboard } from "./dashboard.ts";
 import { deployed, documentedSeries, readAlerts, seriesIn } from "./deploy.ts";
 import { describePrometheus, promtool } from "./prometheus.ts";
 
@@ -43,7 +45,37 @@ test.each(alerts)("$alert ($labels.severity) says how bad it is, what is wrong a
   const command =
     alert.alert === "IpMasqAgentAbsent" ? /`kubectl / : /`ip-masq-agent (diff|doctor|explain|status)\b/;
   expect(description).toMatch(command);
-  expect(runbook).toBe(`docs/monitoring.md#${alert.alert.toLowerCase()}`);
+  // Nobody knows yet where these documents are read.
+  expect(runbook).toBeUndefined();
+});
+
+test("the documented command gives each alert its runbook_url", async () => {
+  const text = readFileSync(deployed("alerts.yaml"), "utf8");
+  const command = /^# {3}(sed '.*') alerts\.yaml$/m.exec(text)?.[1] ?? "";
+  const { code, stdout } = await attempt("sh", ["-c", command], { stdin: text });
+  expect(code).toBe(0);
+  const withUrls = at(
+    parseManifest(Buffer.from(stdout), "stdout"),
+    "groups.0.rules",
+  ) as unknown as typeof alerts;
+  const base = "https://git.example.com/network/ip-masq-agent/blob/main/";
+  expect(withUrls.map(({ annotations }) => annotations.runbook_url)).toEqual(
+    alerts.map(({ alert }) => `${base}docs/monitoring.md#${alert.toLowerCase()}`),
+  );
+});
+
+/** What is wrong with an expression's aggregations and joins: they have to keep agents of other clusters apart. */
+function mixing(expr: string): readonly string[] {
+  const lists = [...expr.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].map(([list]) => list);
+  const bare = expr.match(/\b(?:sum|count|min|max|avg) ?\((?!cluster)/g) ?? [];
+  return [...bare, ...lists.filter((list) => !/\(cluster, namespace, job\b/.test(list))];
+}
+
+test("alerts and dashboard keep clusters, namespaces and jobs apart", () => {
+  expect(alerts.flatMap(({ expr }) => mixing(expr))).toEqual([]);
+  // One picture of all that is selected.
+  const panels = panelQueries(readDashboard()).filter(({ panel }) => panel !== "Duration of passes");
+  expect(panels.flatMap(({ panel, expr }) => mixing(expr).map((what) => `${panel}: ${what}`))).toEqual([]);
 });
 
 test("each alert has a section of the documentation, and none is left over", () => {

@@ -12,7 +12,7 @@ const BAD = config({ nonMasqueradeCIDRs: ["10.0.0.1/8"] });
 const DESTINATIONS = ["10.10.0.1", "8.8.8.8", "fd00:10::1", "2001:4860:4860::8888"];
 
 /** What Grafana puts in for the dashboard's variables. */
-const VARIABLES: Readonly<Record<string, string>> = { $__rate_interval: "15s", $node: ".*" };
+const VARIABLES: Readonly<Record<string, string>> = { $__rate_interval: "15s", $cluster: ".*", $node: ".*" };
 
 const dashboard = readDashboard();
 const queries = panelQueries(dashboard);
@@ -22,7 +22,7 @@ function substituted(expression: string): string {
 }
 
 test("the dashboard asks for a data source and a node, and each panel says what it shows", () => {
-  expect(dashboard.templating.list.map(({ name }) => name)).toEqual(["datasource", "node"]);
+  expect(dashboard.templating.list.map(({ name }) => name)).toEqual(["datasource", "cluster", "node"]);
   expect(queries.length).toBeGreaterThan(25);
   for (const { expr } of queries) expect(substituted(expr)).not.toContain("$");
   for (const { title, description, targets } of dashboard.panels)

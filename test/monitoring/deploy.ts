@@ -13,7 +13,7 @@ export interface Alert {
   readonly annotations: {
     readonly summary: string;
     readonly description: string;
-    readonly runbook_url: string;
+    readonly runbook_url?: string;
   };
 }
 

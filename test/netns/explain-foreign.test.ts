@@ -166,11 +166,12 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
   }
 
   labTest("an untouched node stays untouched: no table is made by looking", async ({ lab }) => {
+    lab.volume.write("");
     const { code, stdout } = await lab.inNode(process.execPath, [
       agentBundle(),
       "explain",
       "--live",
-      "--config=/nonexistent",
+      `--config=${lab.volume.path}`,
       OUTSIDE,
     ]);
     expect(code).toBe(1);
@@ -182,7 +183,10 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
   });
 
   labTest("without root: one line, and exit code 1", async ({ lab }) => {
-    const command = [process.execPath, agentBundle(), "explain", "--live", "--config=/nonexistent", OUTSIDE];
+    lab.volume.write("");
+    // Without root it could not tell agents of other tests from one beside it.
+    const flags = ["--live", "--no-adopt", `--config=${lab.volume.path}`];
+    const command = [process.execPath, agentBundle(), "explain", ...flags, OUTSIDE];
     const { code, stdout, stderr } = await lab.inNode("setpriv", [
       "--reuid=65534",
       "--clear-groups",

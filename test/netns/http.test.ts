@@ -122,7 +122,12 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
     const agent = lab.startAgent({ flags: [...backend.flags, "--to-ports=40000-40019"] });
     await backend.ready(lab, agent);
     // Each flow has a source port of its own towards the same address and port; UDP flows stay in the table for a while.
-    for (let i = 0; i < 10; i++) expect(await lab.ask("udp", "8.8.8.8")).not.toBe("");
+    // Half of them ask a Service, behind which the destination is the same: both kinds need their ports of the same ones.
+    const service =
+      "table ip service { chain c { type nat hook prerouting priority dstnat; ip daddr 10.96.0.10 dnat to 8.8.8.8; }; }";
+    expect(await lab.inNode("nft", [service])).toMatchObject({ code: 0 });
+    for (let i = 0; i < 5; i++)
+      for (const address of ["8.8.8.8", "10.96.0.10"]) expect(await lab.ask("udp", address)).not.toBe("");
     await eventually(async () => {
       const all = await samples(lab);
       expect(all.get("conntrack_entries")).toBeGreaterThanOrEqual(10);

@@ -1,5 +1,6 @@
 /** A command's world that remembers what was said. */
 
+import type { SeenAgent } from "../../src/agent/doctor-processes.ts";
 import { createColours } from "../../src/cli/colours.ts";
 import { type Command, type CommandIo, runCommand } from "../../src/cli/command.ts";
 
@@ -9,11 +10,21 @@ export interface Said {
   readonly err: string;
 }
 
-/** Runs a command with these arguments; `stdin` is what it can read there. */
+/** Runs a command with these arguments; `stdin` is what it can read there, `agents` run beside it. */
 export async function say(
   command: Command,
   args: readonly string[],
-  { stdin = "", colours = false, signal = new AbortController().signal } = {},
+  {
+    stdin = "",
+    colours = false,
+    signal = new AbortController().signal,
+    agents = [],
+  }: {
+    readonly stdin?: string;
+    readonly colours?: boolean;
+    readonly signal?: AbortSignal;
+    readonly agents?: readonly SeenAgent[];
+  } = {},
 ): Promise<Said> {
   let out = "";
   let err = "";
@@ -27,6 +38,8 @@ export async function say(
     colours: createColours(colours),
     signal,
     stdin: async () => Buffer.from(stdin),
+    // Never those that happen to run on this machine.
+    processes: () => ({ value: { kubelets: [], agents, hidden: [] } }),
   };
   const code = await runCommand(command, args, io);
   return { code, out, err };

@@ -1,0 +1,78 @@
+/** Asks a running agent for its status. */
+import { get } from "node:http";
+import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
+import { parseStatus, type Status } from "../observe/status.ts";
+import { agentFlags } from "./options.ts";
+
+/** For the agent to answer; it does so from memory. */
+const PATIENCE_MS = 5_000;
+const BODY_BYTES = 1024 * 1024;
+
+/** What the agent said, or why it is not known. */
+export type StatusAnswer =
+  | { readonly ok: true; readonly status: Status }
+  | { readonly ok: false; readonly why: string };
+
+/** Asks the agent at an address. Rejects only when `signal` is aborted. */
+export async function askStatus(address: HttpAddress, signal: AbortSignal): Promise<StatusAnswer> {
+  const url = `http://${hostPort(reachable(address))}/status`;
+  const answer = await ask(url, signal);
+  const status = answer.ok ? parseStatus(answer.body) : undefined;
+  if (status !== undefined) return { ok: true, status };
+  const why = answer.ok ? "what answers is no ip-masq-agent: is --http-address right?" : answer.why;
+  return { ok: false, why: `${url}: ${why}` };
+}
+
+/** The address, or what is wrong with the flag: not all that can be listened at can be put into a URL. */
+export function askable(text: string): HttpAddress | string {
+  if (text === "") return "--http-address is empty, so nothing is served";
+  const address = parseHttpAddress(text);
+  if (address === undefined)
+    return `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`;
+  if (address.port === 0)
+    return "--http-address has port 0, and only its log says which one the system chose";
+  if (address.host.includes("%")) return `--http-address has a zone (${address.host}), which no URL can have`;
+  return address;
+}
+
+type Answer = { readonly ok: true; readonly body: string } | { readonly ok: false; readonly why: string };
+
+/** One GET, bounded in time and size. */
+function ask(url: string, signal: AbortSignal): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    const fail = (error: NodeJS.ErrnoException) => {
+      if (signal.aborted) reject(error);
+      else
+        resolve({
+          ok: false,
+          why: deadline.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : describe(error),
+        });
+    };
+    const request = get(url, { signal: AbortSignal.any([signal, deadline]), agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on("error", fail);
+      response.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > BODY_BYTES) response.destroy(new Error("the answer is too long for a status"));
+      });
+      response.on("end", () => {
+        const body = Buffer.concat(chunks).toString("utf8");
+        if (response.statusCode === 200) resolve({ ok: true, body });
+        else resolve({ ok: false, why: `HTTP status ${response.statusCode}: is --http-address right?` });
+      });
+    });
+    request.on("error", fail);
+  });
+}
+
+function describe({ code, message }: NodeJS.ErrnoException): string {
+  if (code === "ECONNREFUSED")
+    return "nothing listens there: is the agent running, in this network namespace, and with this --http-address?";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "this host name cannot be resolved";
+  if (code?.startsWith("HPE_") === true)
+    return "what answers there does not speak HTTP: is --http-address right?";
+  return message || code || "the connection failed";
+}
