@@ -1,13 +1,18 @@
 /**
- * Text that others have written (comments of rules, keys of a file, command lines) on its way to a terminal or a log. Control
- * characters (Unicode's Cc) would steer the terminal, and a line feed would begin a line that looks like ours.
+ * Text that others have written (comments of rules, keys of a file, command lines, names of processes) on its way to a terminal
+ * or a log. Control characters (Unicode's Cc) would steer the terminal, a line feed would begin a line that looks like ours, and
+ * marks that turn the reading direction or cannot be seen would make a text look like another.
  */
 
-/** Cc but tab and line feed; a colour as `cli/colours.ts` switches it is none of it. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-const STEERING = /(?!\u001b\[\d{1,2}m)[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+/** Cc but tab and line feed, invisible marks and separators; a colour as `cli/colours.ts` switches it is none of them. */
+const STEERING =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  /(?!\u001b\[\d{1,2}m)[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
-/** Steering characters as `\x1b`; line feeds, tabs and our colours stay. */
+/**
+ * Steering characters as `\x1b`, those that JSON has unescaped as `\u009b`, so that a line of JSON means the same afterwards. Line
+ * feeds, tabs and our colours stay.
+ */
 export function printable(text: string): string {
   return text.replace(STEERING, escaped);
 }
@@ -21,5 +26,10 @@ export function printableLine(text: string): string {
 }
 
 function escaped(character: string): string {
-  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  const code = character.charCodeAt(0);
+  return code < 0x20 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, "0");
 }

@@ -10,7 +10,7 @@
  */
 
 import { basename } from "node:path";
-import { printableLine } from "../core/printable.ts";
+import { printable, printableLine } from "../core/printable.ts";
 import {
   type LogFields,
   type LogSettings,
@@ -95,7 +95,7 @@ function renderJson(record: LogRecord, caller: string, now: number): string {
     record.severity < ERROR
       ? { ts: now, severity, caller, v: level, msg }
       : { ts: now, severity, caller, msg, err: cause === undefined ? msg : causeText(cause) };
-  return `${JSON.stringify({ ...line, ...fields })}\n`;
+  return `${printable(JSON.stringify({ ...line, ...fields }))}\n`;
 }
 
 function causeText(cause: unknown): string {

@@ -3,6 +3,7 @@
  * connection is bounded, no body is ever read, and nothing that goes wrong here ends the agent.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { printable } from "../core/printable.ts";
 import { type Gate, type GateLimits, gate } from "./gate.ts";
 import { type HttpAddress, hostPort, isLoopback, isOwnName, parseHttpAddress } from "./http-address.ts";
 import { shareReplies } from "./share-replies.ts";
@@ -132,7 +133,9 @@ async function respond(
   response: ServerResponse,
   reply: Reply | Promise<Reply>,
 ): Promise<void> {
-  const { code, type, body } = await reply;
+  const { code, type, body: text } = await reply;
+  // Who asks by curl has it on a terminal, names of others' processes included.
+  const body = printable(text);
   response.writeHead(code, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
