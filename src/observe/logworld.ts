@@ -1,6 +1,6 @@
 /** The world as the logger sees it: descriptor 2, files, the clock. */
 
-import { closeSync, fstatSync, openSync, rmSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import type { LogFile, LogPlace, LogWorld } from "./logtypes.ts";
 
@@ -10,10 +10,15 @@ const PATIENCE_MS = 100;
 
 /** The process' own world. */
 export function processWorld(): LogWorld {
+  let stderr: number | undefined;
+  const write = (bytes: Uint8Array, from: number) => {
+    stderr ??= withoutWaiting(STDERR);
+    return writeSync(stderr, bytes, from);
+  };
   return {
     now: Date.now,
     pid: process.pid,
-    writeStderr: createPatientWriter((bytes, from) => writeSync(STDERR, bytes, from), sleepOneMs),
+    writeStderr: createPatientWriter(write, sleepOneMs),
     openFile,
     link: replaceLink,
     place,
@@ -21,11 +26,23 @@ export function processWorld(): LogWorld {
 }
 
 /**
- * A writer that never throws. Descriptor 2 may be a pipe that somebody made
- * non-blocking: while it is full (EAGAIN), it is tried again for a while, but after
- * a wait in vain the next lines are tried only once, so that a stuck reader costs the
- * agent one wait and not one for each line. Any other failure (EPIPE, EIO, EBADF)
- * drops the line: there is nobody to tell.
+ * A descriptor for the same pipe whose writes do not wait for a reader: one that is stuck must not keep the agent from its rules. It
+ * is opened again, since the flag on the old one would be that of every process that writes there. The old one if that fails, and
+ * for all that is no pipe: a second descriptor of a file has a place of its own in it.
+ */
+function withoutWaiting(descriptor: number): number {
+  try {
+    if (!fstatSync(descriptor).isFIFO()) return descriptor;
+    return openSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return descriptor;
+  }
+}
+
+/**
+ * A writer that never throws. While a pipe is full (EAGAIN), it is tried again for a while, but after a wait in vain the next
+ * lines are tried only once, so that a stuck reader costs the agent one wait and not one for each line. Any other failure (EPIPE,
+ * EIO, EBADF) drops the line: there is nobody to tell.
  */
 export function createPatientWriter(
   write: (bytes: Uint8Array, from: number) => number,

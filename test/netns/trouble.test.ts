@@ -92,3 +92,17 @@ describeKernel.each(VARIANTS)("trouble, iptables-%s", { timeout: 60_000 }, (vari
     await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
   });
 });
+
+describeKernel("a log that nobody reads", { timeout: 60_000 }, () => {
+  labTest("costs lines, not rules", async ({ lab }) => {
+    const fifo = join(lab.directory, "stderr");
+    // A pipe that is full to the brim, and whose only reader is the agent itself.
+    const fill = 'mkfifo "$0" && exec 3<>"$0" && head -c 65536 /dev/zero >&3 && exec "$@" 2>&3';
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: flags("nft"), wrapper: [findTool("sh"), "-c", fill, fifo] });
+    await programmed(lab, "nft");
+    expect(await lab.inNode("nft", ["flush", "ruleset"])).toMatchObject({ code: 0 });
+    await programmed(lab, "nft");
+    expect(await agent.end()).toBe(143);
+  });
+});
