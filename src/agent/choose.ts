@@ -1,12 +1,14 @@
 /**
- * `--backend=auto`, decided once at start: the packet filter that kube-proxy uses, or else the first that works.
+ * `--backend=auto`: the packet filter that kube-proxy uses, or else the first that works.
  */
 import type { Answer, Script } from "../backend/backend.ts";
+import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { ifFound } from "../nftables/errors.ts";
 import { chain, tables } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import { isFailure } from "./driver.ts";
 import { legacyTables } from "./legacy.ts";
+import { chooseVariant, seenHints } from "./variant.ts";
 
 export type BackendName = "iptables" | "nftables";
 
@@ -15,12 +17,41 @@ export type Choice =
   | { readonly ok: true; readonly name: BackendName; readonly why: string }
   | { readonly ok: false; readonly lacks: readonly string[] };
 
+/** The choice with the variant of iptables, which matters where that is chosen. */
+export type Chosen = Extract<Choice, { ok: true }> & { readonly variant: IptablesVariant };
+export type Decision = Chosen | Extract<Choice, { ok: false }>;
+
+interface Wanted {
+  readonly backend: BackendName | "auto";
+  readonly iptablesMode: IptablesVariant | "auto";
+}
+
 interface ChooseWorld {
   readonly run: (script: Script) => Promise<Answer>;
   readonly open: () => Promise<Nftables>;
 }
 
 const DEADLINE_MS = 10_000;
+
+/** What these flags come to on this node, now. */
+export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
+  const variant = iptablesMode === "auto" ? await variantFor(backend, world) : iptablesMode;
+  if (backend !== "auto") return { ok: true, name: backend, why: "--backend", variant };
+  const choice = await chooseBackend(iptablesBackend(variant).tools("IPv4").command, world);
+  return choice.ok ? { ...choice, variant } : choice;
+}
+
+async function variantFor(backend: Wanted["backend"], { run }: ChooseWorld): Promise<IptablesVariant> {
+  return backend === "nftables" ? "path" : chooseVariant(run);
+}
+
+/** What can be seen without a tool of that on which the answer depends; nothing where it is the flags' alone. */
+export function signsOf({ backend, iptablesMode }: Wanted) {
+  return [
+    ...(backend === "auto" ? [usesNftables] : []),
+    ...(iptablesMode === "auto" && backend !== "nftables" ? [seenHints] : []),
+  ];
+}
 
 /** `iptables` is the tool that `--iptables-mode` says. */
 export async function chooseBackend(iptables: string, world: ChooseWorld): Promise<Choice> {
@@ -40,14 +71,9 @@ export async function chooseBackend(iptables: string, world: ChooseWorld): Promi
   return { ok: false, lacks: [`iptables: ${tool.failure}`, `nftables: ${netlink.failure}`] };
 }
 
-/** kube-proxy's own table stands, and no chain of its iptables mode: that mode's chains outlive it, the table does not. */
+/** As `usesNftables`, and no chain of its iptables mode in legacy tables either, for which a tool is needed. */
 async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): Promise<boolean> {
-  const all = await nftables.read(tables());
-  if (!all.some(({ table }) => table === "kube-proxy")) return false;
-  for (const family of ["ip", "ip6"] as const) {
-    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
-    if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
-  }
+  if (!(await usesNftables(nftables))) return false;
   if (!legacyTables("IPv4").includes("nat")) return true;
   const args = ["-t", "nat", "-S", "KUBE-SERVICES"];
   const script = {
@@ -59,6 +85,17 @@ async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): 
   };
   const legacy = await attempt(() => run(script));
   return legacy.value?.exitCode !== 0;
+}
+
+/** kube-proxy's own table stands, and no chain of its iptables mode: that mode's chains outlive it, the table does not. */
+export async function usesNftables(nftables: Nftables): Promise<boolean> {
+  const all = await nftables.read(tables());
+  if (!all.some(({ table }) => table === "kube-proxy")) return false;
+  for (const family of ["ip", "ip6"] as const) {
+    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
+    if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
+  }
+  return true;
 }
 
 async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?: string }> {

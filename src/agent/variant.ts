@@ -6,6 +6,9 @@
 import type { Answer, Script } from "../backend/backend.ts";
 import type { IptablesVariant } from "../backend/iptables.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
+import { ifFound } from "../nftables/errors.ts";
+import { chain as chainQuery } from "../nftables/query.ts";
+import type { Nftables } from "../nftables/transport.ts";
 import { CommandError } from "./exec.ts";
 import { legacyTables } from "./legacy.ts";
 
@@ -23,6 +26,17 @@ export async function chooseVariant(
   if (await hasHint("nft", FAMILIES, run)) return "nft";
   const looked = FAMILIES.filter((family) => tables(family).includes("mangle"));
   return (await hasHint("legacy", looked, run)) ? "legacy" : "nft";
+}
+
+/** The hints that are seen without a tool: chains of the nft variant, and whether the legacy one may have any. */
+export async function seenHints(nftables: Nftables): Promise<string> {
+  const found: string[] = [];
+  for (const family of ["ip", "ip6"] as const)
+    for (const name of HINT_CHAINS) {
+      const hint = await ifFound(nftables.read(chainQuery({ family, table: "mangle", chain: name })));
+      if (hint !== undefined) found.push(`${family} ${name}`);
+    }
+  return [...found, ...FAMILIES.filter((family) => legacyTables(family).includes("mangle"))].join();
 }
 
 async function hasHint(variant: IptablesVariant, families: readonly Family[], run: Run): Promise<boolean> {

@@ -11,6 +11,7 @@ import { openProber } from "./equivalence-prober.ts";
 import { config, describeKernel, expectVerdicts, labTest, logged } from "./fixture.ts";
 import { agentBundle, eventually, type Lab } from "./lab.ts";
 import { iptablesState, nftablesState } from "./move-state.ts";
+import type { Agent } from "./processes.ts";
 
 const { MOVES = "4", MOVE_KILLS = "6" } = process.env;
 const moves = Number(MOVES);
@@ -187,5 +188,211 @@ describeKernel("--backend=auto", { timeout: 60_000 }, () => {
     const [line = "", ...more] = logged(agent, "F");
     expect(more).toEqual([]);
     expect(line).toMatch(/No backend works: iptables: .*not in PATH.*; nftables: .*netlink/);
+  });
+});
+
+const AUTO = ["--backend=auto", "--enable-ipv6"];
+
+/** Something that others do in the node, as `nft` or a tool is told. */
+type Deed = readonly [file: string, ...args: readonly string[]];
+
+const TABLE_COMES: Deed = ["nft", "add table ip kube-proxy; add chain ip kube-proxy services"];
+const TABLE_GOES: Deed = ["nft", "delete table ip kube-proxy"];
+const SERVICES_COME: Deed = ["iptables-nft", "-t", "nat", "-N", "KUBE-SERVICES"];
+const SERVICES_GO: Deed = ["iptables-nft", "-t", "nat", "-X", "KUBE-SERVICES"];
+const HINT: Deed = ["iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT"];
+
+async function act(lab: Lab, [file, ...args]: Deed): Promise<void> {
+  expect(await lab.inNode(file, args)).toMatchObject({ code: 0 });
+}
+
+/** The rules of one variant alone, of both families. The look itself would make a legacy table. */
+async function variantState(lab: Lab, variant: "nft" | "legacy"): Promise<readonly string[]> {
+  const saves = ["ip", "ip6"].map((family) => {
+    const save = `${family}tables-${variant}-save -t nat`;
+    return variant === "nft" ? save : `! grep -qx nat /proc/net/${family}_tables_names || ${save}`;
+  });
+  const { stdout } = await lab.inNode("sh", ["-c", saves.join("; ")]);
+  return stdout.split("\n").filter((line) => line.includes("IP-MASQ-AGENT"));
+}
+
+interface Scene {
+  readonly flags: readonly string[];
+  /** What is there before the agent starts, and where its rules are then. */
+  readonly before: readonly Deed[];
+  readonly begins: (lab: Lab) => Promise<readonly string[]>;
+  /** What happens, where its rules are then, and what is said if that is elsewhere. */
+  readonly changes: readonly (readonly [Deed, (lab: Lab) => Promise<readonly string[]>, string?])[];
+}
+
+const inNft = (lab: Lab) => variantState(lab, "nft");
+const inLegacy = (lab: Lab) => variantState(lab, "legacy");
+const TO_NFTABLES = "nftables (kube-proxy uses nftables) instead of iptables (iptables works)";
+const TO_IPTABLES = "iptables (iptables works) instead of nftables (kube-proxy uses nftables)";
+const LEGACY = "iptables-legacy (iptables-legacy works)";
+
+const SCENES: Readonly<Record<string, Scene>> = {
+  "kube-proxy's first table comes late, goes, and comes again": {
+    flags: AUTO,
+    before: [],
+    begins: inNft,
+    changes: [
+      [TABLE_COMES, nftablesState, TO_NFTABLES],
+      [TABLE_GOES, inNft, TO_IPTABLES],
+      [TABLE_COMES, nftablesState, TO_NFTABLES],
+    ],
+  },
+  "the table goes, of which the agent knew when it started": {
+    flags: AUTO,
+    before: [TABLE_COMES],
+    begins: nftablesState,
+    changes: [[TABLE_GOES, inNft, TO_IPTABLES]],
+  },
+  "the chains of the other mode stay for a while, and come back": {
+    flags: AUTO,
+    before: [SERVICES_COME],
+    begins: inNft,
+    changes: [
+      [TABLE_COMES, inNft],
+      [SERVICES_GO, nftablesState, TO_NFTABLES],
+      [SERVICES_COME, inNft, TO_IPTABLES],
+    ],
+  },
+  "from iptables-legacy": {
+    flags: [...AUTO, "--iptables-mode=legacy"],
+    before: [],
+    begins: inLegacy,
+    changes: [
+      [TABLE_COMES, nftablesState, `nftables (kube-proxy uses nftables) instead of ${LEGACY}`],
+      [TABLE_GOES, inLegacy, `${LEGACY} instead of nftables (kube-proxy uses nftables)`],
+    ],
+  },
+  "at the resync interval only": {
+    flags: [...AUTO, "--watch=false"],
+    before: [],
+    begins: inNft,
+    changes: [
+      [TABLE_COMES, nftablesState, TO_NFTABLES],
+      [TABLE_GOES, inNft, TO_IPTABLES],
+    ],
+  },
+  "the variant of a kubelet that starts later": {
+    flags: ["--iptables-mode=auto", "--enable-ipv6"],
+    before: [],
+    begins: inNft,
+    changes: [[HINT, inLegacy, "iptables-legacy (--backend) instead of iptables-nft (--backend)"]],
+  },
+};
+
+/** What of our rules is in the node, but in one place. */
+async function elsewhere(lab: Lab, place: Scene["begins"]): Promise<readonly string[]> {
+  const others = [inNft, inLegacy, nftablesState].filter((other) => other !== place);
+  return (await Promise.all(others.map((look) => look(lab)))).flat();
+}
+
+/** Waits until all of the rules are in one place, and nothing elsewhere. */
+async function restsIn(lab: Lab, place: Scene["begins"]): Promise<void> {
+  const last = place === nftablesState ? 1 : 2;
+  await eventually(async () => {
+    const masquerades = (await place(lab)).filter((line) =>
+      /-j MASQUERADE|masquerade fully-random/.test(line),
+    );
+    expect(masquerades.length).toBeGreaterThanOrEqual(last);
+    expect(await elsewhere(lab, place)).toEqual([]);
+  });
+}
+
+/** What the agent has said of moves while it ran. */
+function movesOf(agent: Agent): readonly string[] {
+  return [...agent.log().matchAll(/backend: (.* instead of .*)/g)].map(([, said = ""]) => said);
+}
+
+function listFor(resyncInterval: string): string {
+  return JSON.stringify({ ...LIST, resyncInterval });
+}
+
+describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () => {
+  labTest.for(Object.entries(SCENES))("%s: no flow wrong, nothing left", async ([, scene], { lab }) => {
+    const prober = await openProber(lab);
+    lab.volume.write(listFor(scene.flags.includes("--watch=false") ? "1s" : "10s"));
+    for (const deed of scene.before) await act(lab, deed);
+    const agent = lab.startAgent({ flags: scene.flags });
+    await restsIn(lab, scene.begins);
+    const stop = await prober.stream(certainDestinations(SIZES));
+    for (const [deed, place] of scene.changes) {
+      await act(lab, deed);
+      await restsIn(lab, place);
+    }
+    const { received, wrong, samples } = await stop();
+    console.log(`${received} new flows, ${wrong} treated wrongly`);
+    expect(samples).toEqual([]);
+    expect(received).toBeGreaterThan(scene.changes.length * 100);
+    expect(movesOf(agent)).toEqual(scene.changes.flatMap(([, , said]) => said ?? []));
+    expect([...logged(agent, "E"), ...logged(agent, "W")]).toEqual([]);
+  });
+
+  labTest("kube-proxy starts again and again: it stays", async ({ lab }) => {
+    await act(lab, TABLE_COMES);
+    lab.volume.write(listFor("1h"));
+    const agent = lab.startAgent({ flags: AUTO });
+    await restsIn(lab, nftablesState);
+    for (let i = 0; i < 12; i++) {
+      await act(lab, TABLE_GOES);
+      await pause((i % 4) * 500);
+      await act(lab, TABLE_COMES);
+    }
+    // A true change is the first that it acts on.
+    await act(lab, TABLE_GOES);
+    await restsIn(lab, inNft);
+    expect(movesOf(agent)).toEqual([TO_IPTABLES]);
+  });
+
+  labTest(
+    "a bad configuration, or a table of others, keeps the old rules whole until it is gone",
+    async ({ lab }) => {
+      const good = { nonMasqueradeCIDRs: ["10.0.0.0/8"], resyncInterval: "1s" };
+      lab.volume.write(config(good));
+      const agent = lab.startAgent({ flags: AUTO });
+      await restsIn(lab, inNft);
+      await act(lab, ["nft", "add table inet ip-masq-agent"]);
+      await act(lab, TABLE_COMES);
+      await eventually(() => expect(logged(agent, "E").join()).toContain("table inet ip-masq-agent"));
+      lab.volume.write("nonMasqueradeCIDRs: [bad]");
+      await eventually(() => expect(logged(agent, "E").join()).toContain("Error syncing configuration"));
+      await act(lab, ["nft", "delete table inet ip-masq-agent"]);
+      // It heals what it has.
+      await act(lab, ["iptables-nft", "-t", "nat", "-F", "IP-MASQ-AGENT"]);
+      await eventually(async () => expect((await inNft(lab)).length).toBeGreaterThan(3));
+      await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
+      lab.volume.write(config(good));
+      await restsIn(lab, nftablesState);
+      await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
+    },
+  );
+
+  labTest("status and metrics follow", async ({ lab }) => {
+    lab.volume.write(listFor("1h"));
+    lab.startAgent({ flags: AUTO });
+    await restsIn(lab, inNft);
+    for (const [deed, place, name] of [
+      [TABLE_COMES, nftablesState, "nftables"],
+      [TABLE_GOES, inNft, "iptables"],
+    ] as const) {
+      await act(lab, deed);
+      await restsIn(lab, place);
+      const status = await eventually(async () => {
+        const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "status", "-o", "json"]);
+        return JSON.parse(stdout) as {
+          backend: { name: string };
+          rules: Record<string, { inForce: boolean }>;
+        };
+      });
+      expect(status.backend.name).toBe(name);
+      expect(Object.values(status.rules).every(({ inForce }) => inForce)).toBe(true);
+      const script = 'fetch("http://127.0.0.1:10279/metrics").then((r) => r.text()).then(console.log)';
+      const { stdout } = await lab.inNode(process.execPath, ["-e", script]);
+      expect(stdout.match(/build_info\{.*/g)).toHaveLength(1);
+      expect(stdout).toMatch(new RegExp(`build_info\\{.*backend="${name}".*\\} 1`));
+    }
   });
 });

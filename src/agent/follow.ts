@@ -1,0 +1,157 @@
+/**
+ * `auto` while the agent runs: kube-proxy's first table, or the kubelet's first chain, may come after the agent has chosen, and
+ * kube-proxy may be given another mode. A move is a pass like any other: the backend at work has its turn, then the new one
+ * programs its rules, and only if they are in force it takes over, so that the old ones can be removed.
+ */
+import type { Logger } from "../observe/log.ts";
+import type { Chosen, Decision } from "./choose.ts";
+import type { Driver } from "./driver.ts";
+import type { Outcome } from "./reconcile.ts";
+
+/** A chosen backend at work. */
+export interface Engine {
+  readonly choice: Chosen;
+  readonly driver: Driver;
+  readonly reconcile: () => Promise<Outcome>;
+}
+
+/** What can wait until the rules are in force. */
+export type Task = () => Promise<void>;
+
+interface FollowWorld {
+  /** Undefined where it cannot be seen whether anything has come or gone. */
+  readonly look: () => Promise<string | undefined>;
+  readonly choose: () => Promise<Decision>;
+  readonly build: (choice: Chosen) => Engine;
+  readonly tasks: (engine: Engine) => Task[];
+  /** Called when a new backend's rules are in force. */
+  readonly moved: () => void;
+  readonly now: () => number;
+  readonly log: Logger;
+  /** Whether there may be a pass sooner than at the next resync. */
+  readonly watch: boolean;
+}
+
+export interface Followed {
+  /** The engine at work now. */
+  readonly engine: () => Engine;
+  readonly reconcile: () => Promise<Outcome>;
+  /** What is still to be done for it, in order. */
+  readonly tasks: () => Task[];
+  /** Whether everything that it depends on has been seen as of this generation. */
+  readonly knows: Driver["knows"];
+  readonly heard: Driver["heard"];
+}
+
+/**
+ * What has come or gone must stay so for as long before anything is done about it. kube-proxy is restarted within a second or two,
+ * and a new mode removes the old one's rules before it makes its own; nothing is lost meanwhile, since both backends
+ * treat each packet alike.
+ */
+export const SETTLE_MS = 3_000;
+
+/** Follows the choice that was made by `signs`. */
+export function followChoice(first: Engine, signs: string | undefined, world: FollowWorld): Followed {
+  const { log, now } = world;
+  let engine = first;
+  let tasks = world.tasks(engine);
+  let decidedBy = signs;
+  /** All commits up to this generation are over, and of those up to the other one it has been seen what they brought. */
+  let over = -1;
+  let seenUpTo = signs === undefined ? Number.POSITIVE_INFINITY : -1;
+  let fresh: { readonly seen: string; dueAt: number } | undefined;
+  /** What is to take over once its rules are in force, and the pause after a failure. */
+  let candidate: Engine | undefined;
+  let pauseMs = SETTLE_MS;
+
+  const within = (outcome: Outcome, ms: number): Outcome =>
+    world.watch ? { ...outcome, dueInMs: Math.min(outcome.dueInMs, ms) } : outcome;
+
+  const settle = (seen: string | undefined) => {
+    if (seen !== undefined) decidedBy = seen;
+    fresh = undefined;
+    pauseMs = SETTLE_MS;
+    candidate?.driver.close();
+    candidate = undefined;
+  };
+
+  /** Milliseconds until it is time to choose again; undefined if nothing has come or gone. */
+  const dueInMs = async (): Promise<number | undefined> => {
+    const newest = over;
+    const seen = await world.look();
+    seenUpTo = Math.max(seenUpTo, newest);
+    if (seen === undefined) return undefined;
+    if (seen === decidedBy) settle(seen);
+    else if (seen !== fresh?.seen) fresh = { seen, dueAt: now() + SETTLE_MS };
+    return fresh && Math.max(0, fresh.dueAt - now());
+  };
+
+  const move = async (choice: Chosen, outcome: Outcome): Promise<Outcome> => {
+    if (candidate === undefined || !isSame(candidate.choice, choice)) {
+      candidate?.driver.close();
+      candidate = world.build(choice);
+    }
+    const after = await candidate.reconcile();
+    if (!isInForce(after)) {
+      // If it is not wanted any more by then, what it has programmed is removed.
+      tasks = world.tasks(engine);
+      if (fresh !== undefined) fresh.dueAt = now() + pauseMs;
+      const again = within(outcome, pauseMs);
+      pauseMs = Math.min(pauseMs * 2, outcome.resyncIntervalMs);
+      const why = after.errors.length === 0 ? ["others undo what it programs"] : after.errors;
+      const errors = why.map((error) => `moving to ${describe(choice)}: ${error}`);
+      return {
+        ...again,
+        errors: [...outcome.errors, ...errors],
+        failures: [...outcome.failures, ...after.failures],
+      };
+    }
+    const before = engine;
+    engine = candidate;
+    candidate = undefined;
+    tasks = world.tasks(engine);
+    settle(fresh?.seen);
+    before.driver.close();
+    log
+      .with({ backend: choice.name })
+      .info(`backend: ${describe(choice)} instead of ${describe(before.choice)}`);
+    world.moved();
+    return { ...after, config: { ...after.config, isNew: outcome.config.isNew } };
+  };
+
+  return {
+    engine: () => engine,
+    tasks: () => tasks,
+    knows: (generation) => seenUpTo >= generation && engine.driver.knows(generation),
+    heard(generation) {
+      over = Math.max(over, generation);
+      for (const one of [engine, candidate]) one?.driver.heard(generation);
+    },
+    async reconcile() {
+      const outcome = await engine.reconcile();
+      const wait = await dueInMs();
+      if (wait === undefined) return outcome;
+      if (wait > 0) return within(outcome, wait);
+      // Its rules would not be those of the last good configuration.
+      if (outcome.config.problems.length > 0) return outcome;
+      const choice = await world.choose();
+      if (choice.ok && !isSame(choice, engine.choice)) return move(choice, outcome);
+      if (!choice.ok) log.warning(`the backend stays ${engine.choice.name}: ${choice.lacks.join("; ")}`);
+      settle(fresh?.seen);
+      return outcome;
+    },
+  };
+}
+
+function isInForce({ errors, groups }: Outcome): boolean {
+  return errors.length === 0 && groups.every(({ inForce }) => inForce);
+}
+
+function isSame(a: Chosen, b: Chosen): boolean {
+  return a.name === b.name && (a.name === "nftables" || a.variant === b.variant);
+}
+
+function describe({ name, why, variant }: Chosen): string {
+  const which = name === "nftables" || variant === "path" ? "" : `-${variant}`;
+  return `${name}${which} (${why})`;
+}

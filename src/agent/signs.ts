@@ -1,0 +1,34 @@
+/**
+ * Whether `auto` may have another answer by now: what kube-proxy and the kubelet show of themselves in nf_tables. Asked over
+ * netlink in some hundred microseconds, so that the tools that decide are run only if something has come or gone.
+ */
+import type { Nftables } from "../nftables/transport.ts";
+import { isFailure } from "./driver.ts";
+
+type Look = (nftables: Nftables) => Promise<unknown>;
+
+/**
+ * What is seen, which is the same as long as nothing has come or gone. Looks on a socket that is opened when first needed, and again after a failure. Undefined where it cannot look, or where
+ * there is nothing to look for.
+ */
+export function createSigns(
+  looks: readonly Look[],
+  open: () => Promise<Nftables>,
+): () => Promise<string | undefined> {
+  let connection: Promise<Nftables> | undefined;
+  return async () => {
+    if (looks.length === 0) return undefined;
+    try {
+      connection ??= open();
+      const nftables = await connection;
+      const seen: unknown[] = [];
+      for (const look of looks) seen.push(await look(nftables));
+      return seen.join();
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      connection?.then((nftables) => nftables.close()).catch(() => {});
+      connection = undefined;
+      return undefined;
+    }
+  };
+}
