@@ -52,18 +52,19 @@ function agentOf(proc: string, pid: number, words: readonly string[]): readonly 
   return args === undefined ? [] : [{ pid, args, isOurs }];
 }
 
-function pidsIn(proc: string, what: string): Fact<readonly number[]> {
+/** The processes that are there now. */
+export function pidsIn(proc: string, what: string): Fact<readonly number[]> {
   const names = learn(what, () => readdirSync(proc));
   if (!isKnown(names)) return names;
   if (names.value === undefined) return { unknown: what, why: `there is no ${proc}` };
   return { value: names.value.filter((name) => /^\d+$/.test(name)).map(Number) };
 }
 
-function commandLine(proc: string, pid: number): readonly string[] {
+/** What a process was started with; nothing if it has ended, or is hidden from us. */
+export function commandLine(proc: string, pid: number): readonly string[] {
   try {
     return readFileSync(`${proc}/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
   } catch {
-    // It has ended, or is hidden from us: the same as if it were not there.
     return [];
   }
 }

@@ -1,12 +1,19 @@
 /** The command `cleanup`: nothing of ours stays, and nothing of others goes. */
-import { type CleanupWorld, type Find, lookForOurs } from "../agent/cleanup.ts";
+import { type CleanupOptions, type CleanupWorld, type Find, lookForOurs } from "../agent/cleanup.ts";
 import { systemClock } from "../agent/clock.ts";
+import { readProcesses } from "../agent/doctor-processes.ts";
+import { derive } from "../agent/doctor-read.ts";
 import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
+import { findHolders, type Holder, readHeldNames } from "../agent/holders.ts";
 import { legacyTables } from "../agent/legacy.ts";
+import { lookForAgent } from "../agent/presence.ts";
+import { type Fact, known } from "../core/doctor-facts.ts";
 import { flag } from "../core/flags.ts";
 import { boolType } from "../core/flagtypes.ts";
+import { holdToken } from "../core/hold.ts";
 import { openNftables } from "../nftables/transport.ts";
+import { flagsOf } from "./adopt.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { pickFlags } from "./options.ts";
 
@@ -18,6 +25,7 @@ const flags = {
     "Whether to remove every chain that a jump of an agent leads to, and the nftables table of an agent with any chain name.",
   ),
   "dry-run": flag(boolType, false, "Whether to say only what would be removed."),
+  force: flag(boolType, false, "Whether to go on although an agent runs, or seems to."),
 };
 
 /** A running agent puts its rules back sooner than this. */
@@ -25,11 +33,13 @@ const LOOK_AGAIN_MS = 1_000;
 
 /** What happened; each is a list of places or messages. */
 interface Outcome {
-  readonly removed: string[];
-  readonly failed: string[];
+  readonly removed: readonly string[];
+  readonly failed: readonly string[];
   /** What is there once more. */
-  readonly back: string[];
+  readonly back: readonly string[];
   readonly warnings: readonly string[];
+  /** Why nothing was removed, although something may be there. */
+  readonly refused: string | null;
 }
 
 export const cleanupCommand: Command<typeof flags> = {
@@ -40,8 +50,10 @@ export const cleanupCommand: Command<typeof flags> = {
 and removes the chain of the name that --masq-chain gives, the jumps to it, its sets, and the table
 inet ip-masq-agent. Rules of others stay as they are. Connections keep the address that they have.
 
-Stop the agent first. The command looks again after a second: if rules are back, it says that an agent
-is running, and the exit code is 1. It is needed on each node, as root or with the capabilities
+Stop the agent first: as long as one runs, nothing is removed, and the exit code is 1. Where its process cannot
+be seen, as from a pod, it has ten seconds to end. --force goes on all the same. The Go program, and
+agents before this version, may not be noticed, so the command looks again after a second: if rules are
+back, it says so, and the exit code is 1. It is needed on each node, as root or with the capabilities
 NET_ADMIN and NET_RAW in the node's network namespace.`,
   flags,
   examples: [
@@ -56,22 +68,64 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
       open: () => openNftables(),
       legacyTables,
     };
-    const { finds, warnings } = await lookForOurs(options, world);
+    const goesOn = values["dry-run"] || values.force;
+    const look = () => agentsOf(options);
+    const { agent, ...said } = await lookForAgent(look, systemClock, goesOn ? 0 : LEAVE_MS, io.signal);
+    if (agent !== undefined && !goesOn) {
+      const refused = `${agent}. Nothing was removed: delete the DaemonSet first, or use --force (${DELETE})`;
+      say({ ...NOTHING, ...said, refused }, output, false, io);
+      return 1;
+    }
+    const { finds, warnings: more } = await lookForOurs(options, world);
+    const warnings = [...said.warnings, ...(agent === undefined ? [] : [`${agent}: ${STAYS}`]), ...more];
+    const removed = finds.map(({ place }) => place);
     if (values["dry-run"]) {
-      say({ removed: finds.map(({ place }) => place), failed: [], back: [], warnings }, output, true, io);
+      say({ ...NOTHING, removed, warnings }, output, true, io);
       return 0;
     }
-    const { removed, failed } = await removeAll(finds);
-    let back: string[] = [];
-    if (removed.length > 0) {
-      await systemClock.sleep(LOOK_AGAIN_MS, io.signal);
-      io.signal.throwIfAborted();
-      back = (await lookForOurs(options, world)).finds.map(({ place }) => place);
-    }
-    say({ removed, failed, back, warnings }, output, false, io);
-    return failed.length > 0 || back.length > 0 ? 1 : 0;
+    const outcome = { ...NOTHING, warnings, ...(await removeAndLookAgain(finds, options, world, io.signal)) };
+    say(outcome, output, false, io);
+    return outcome.failed.length > 0 || outcome.back.length > 0 ? 1 : 0;
   },
 };
+
+/** A pod that was told to end may take as long; nobody waits longer at a screen. */
+const LEAVE_MS = 10_000;
+const STAYS = "without --force nothing is removed, and with it the agent puts its rules back";
+const DELETE = "kubectl --namespace=kube-system delete daemonset ip-masq-agent";
+const NOTHING: Outcome = { removed: [], failed: [], back: [], warnings: [], refused: null };
+
+/** Those that are seen to run have their say even if they hold no socket, as the Go program and earlier versions. */
+function agentsOf({ masqChain, allChains }: CleanupOptions): Fact<readonly Holder[]> {
+  const isMeant = (token: string) => allChains || token === holdToken(masqChain);
+  const seen = known(readProcesses("/proc"))?.agents ?? [];
+  const agents = seen.flatMap(({ pid, args }): Holder[] => {
+    const token = holdToken(flagsOf(args)?.["masq-chain"] ?? "");
+    const process = { pid, words: ["ip-masq-agent", ...args], isAgent: true };
+    return isMeant(token) ? [{ kind: "held", token, inode: 0, process }] : [];
+  });
+  return derive(readHeldNames("/proc"), (names) => [
+    ...agents,
+    ...findHolders(
+      "/proc",
+      names.filter(({ token }) => isMeant(token)),
+    ),
+  ]);
+}
+
+async function removeAndLookAgain(
+  finds: readonly Find[],
+  options: CleanupOptions,
+  world: CleanupWorld,
+  signal: AbortSignal,
+): Promise<Pick<Outcome, "removed" | "failed" | "back">> {
+  const { removed, failed } = await removeAll(finds);
+  if (removed.length === 0) return { removed, failed, back: [] };
+  await systemClock.sleep(LOOK_AGAIN_MS, signal);
+  signal.throwIfAborted();
+  const { finds: back } = await lookForOurs(options, world);
+  return { removed, failed, back: back.map(({ place }) => place) };
+}
 
 /** What cannot be removed is no reason to leave the rest. */
 async function removeAll(finds: readonly Find[]): Promise<Pick<Outcome, "removed" | "failed">> {
@@ -95,10 +149,14 @@ function say(
   dryRun: boolean,
   { out, err, colours }: CommandIo,
 ): void {
-  const { removed, failed, back, warnings } = outcome;
+  const { removed, failed, back, warnings, refused } = outcome;
   for (const warning of warnings) err(`${colours.yellow("warning")}: ${warning}\n`);
   if (output === "json") {
     out(`${JSON.stringify({ dryRun, ...outcome })}\n`);
+    return;
+  }
+  if (refused !== null) {
+    err(`ip-masq-agent cleanup: ${refused}\n`);
     return;
   }
   for (const place of removed) out(`${dryRun ? "would remove" : "removed"} ${place}\n`);
@@ -114,5 +172,5 @@ function remaining(back: readonly string[]): string {
   const places = back.join("; ");
   if (back.every((place) => place.includes(": set ")))
     return `still there: ${places}. A rule of somebody else looks it up: remove that rule first`;
-  return `there again: ${places}. An agent is running on this node: stop it first (kubectl --namespace=kube-system delete daemonset ip-masq-agent)`;
+  return `there again: ${places}. An agent is running on this node: stop it first (${DELETE})`;
 }

@@ -6,6 +6,7 @@ import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
 import { type Followed, followChoice } from "../agent/follow.ts";
 import { createHeapRelief } from "../agent/heap.ts";
+import { type Hold, holdChain } from "../agent/hold.ts";
 import { createInbox, type Reason } from "../agent/inbox.ts";
 import { runLoop } from "../agent/loop.ts";
 import type { Outcome } from "../agent/reconcile.ts";
@@ -68,6 +69,9 @@ async function start(
   }
   log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
   const inbox = createInbox(systemClock);
+  const succeeded = () => options.watch && inbox.request("ruleset");
+  const holdWorld = { ...systemClock, log: log.named("agent/hold.ts"), succeeded };
+  const hold = holdChain(options.masqChain, holdWorld, signal);
   const witness = createWitness(systemClock.sleep);
   const beforeChange = async () => monitoring?.sample();
   const engines = createEngines(options, toPorts.ranges, { witness, beforeChange, log }, signal);
@@ -93,7 +97,7 @@ async function start(
         signal,
       )
     : undefined;
-  const reconcile = afterwards(followed, log);
+  const reconcile = afterwards(followed, hold, log);
   const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     sources?.report(outcome, reason, fightMs);
@@ -119,9 +123,10 @@ function describePass({ drift, applied, errors, durationMs }: Outcome, reason: R
 
 /**
  * A pass, and after one without an error what can wait until rules are in force: each task once, the next when the one
- * before has succeeded. What fails is tried again a resync interval later, however many passes there are.
+ * before has succeeded. What fails is tried again a resync interval later, however many passes there are. As long as another
+ * agent lives, what was not made by this one may be its own, and stays.
  */
-function afterwards({ reconcile, tasks }: Followed, log: Logger): () => Promise<Outcome> {
+function afterwards({ reconcile, tasks }: Followed, hold: Hold, log: Logger): () => Promise<Outcome> {
   const relieveHeap = createHeapRelief();
   let notBefore = Number.NEGATIVE_INFINITY;
   let said: string | undefined;
@@ -131,6 +136,7 @@ function afterwards({ reconcile, tasks }: Followed, log: Logger): () => Promise<
     const left = tasks();
     const isInForce = outcome.errors.length === 0 && outcome.groups.every((group) => group.inForce);
     if (left.length === 0 || !isInForce || systemClock.now() < notBefore) return outcome;
+    if (!(await hold.isAlone())) return outcome;
     try {
       for (; left[0] !== undefined; left.shift()) await left[0]();
     } catch (error) {

@@ -1,7 +1,9 @@
 /** `cleanup` beside rules of others: nothing of ours stays, and theirs stay to the byte. */
-import { mkdirSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { expect } from "vitest";
+import { holdAddress } from "../../src/core/hold.ts";
+import { command } from "./command.ts";
 import { config, describeKernel, FAMILIES, labTest } from "./fixture.ts";
 import { CHAIN } from "./iptables.ts";
 import { agentBundle, eventually, findTool, type Lab } from "./lab.ts";
@@ -109,13 +111,6 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     expect(await lab.iptables("nft").listing("EMPTY")).toBeDefined();
   });
 
-  labTest("a running agent puts its rules back, and that is said", async ({ lab }) => {
-    await runAgent(lab, "--backend=nftables");
-    const { code, stdout, stderr } = await cleanup(lab);
-    expect({ code, stdout }).toEqual({ code: 1, stdout: "removed table inet ip-masq-agent\n" });
-    expect(stderr).toContain("there again: table inet ip-masq-agent. An agent is running on this node");
-  });
-
   labTest("another chain name's rules stay and are mentioned, but for --all-chains", async ({ lab }) => {
     for (const flags of [["--iptables-mode=nft", "--ipset-threshold=1"], ["--backend=nftables"]]) {
       const agent = await runAgent(lab, "--masq-chain=OTHER", ...flags);
@@ -174,6 +169,131 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     }
     const plain = await lab.inNode(findTool("env"), [`PATH=${bare}`, "node", agentBundle(), "cleanup"]);
     expect(plain).toMatchObject({ code: 0, stderr: "" });
+    expect(await ours(lab)).toEqual([]);
+  });
+});
+
+const NODE24 = resolve((await command("sh", ["scripts/node24.sh"])).trim());
+const ADDRESS = JSON.stringify(holdAddress("held", CHAIN));
+const HELD = `an agent seems to run on this node: a process that is not visible from here holds the socket of chain ${CHAIN}`;
+
+/** A process in the node that is started from a file of this name with this script, and says when it is ready. */
+async function startScript(lab: Lab, name: string, script: string) {
+  const bundle = join(lab.directory, name);
+  writeFileSync(bundle, script);
+  const process = lab.startAgent({ bundle });
+  await eventually(() => expect(process.log()).toContain("ready"));
+  return process;
+}
+
+/** `cleanup` where no process of the node is seen, as in a pod. */
+function cleanupInPod(lab: Lab, ...args: string[]) {
+  const words = ["--pid", "--fork", "--mount-proc", process.execPath, agentBundle(), "cleanup", ...args];
+  return lab.inNode("unshare", words);
+}
+
+describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
+  labTest.for([
+    ["nftables", process.execPath],
+    ["nftables", NODE24],
+    ["iptables-nft", NODE24],
+    ["iptables-legacy", process.execPath],
+  ] as const)("%s on %s: nothing is removed, but with --force", async ([name, node], { lab }) => {
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: BACKENDS[name] ?? [], node });
+    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    const before = await everything(lab);
+
+    for (const args of [[], ["--all-chains"], [`--masq-chain=${CHAIN}`]]) {
+      const { code, stdout, stderr } = await cleanup(lab, ...args);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain(`an agent runs on this node: pid ${agent.pid} (`);
+      expect(stderr).toMatch(/Nothing was removed: delete the DaemonSet first, or use --force .*\n$/);
+      expect(stderr.split("\n")).toHaveLength(2);
+    }
+    const json = JSON.parse((await cleanup(lab, "-o", "json")).stdout) as Record<string, unknown>;
+    expect(json).toMatchObject({ removed: [], refused: expect.stringContaining(`pid ${agent.pid}`) });
+    const dry = await cleanup(lab, "--dry-run");
+    expect(dry).toMatchObject({ code: 0, stdout: expect.stringContaining("would remove") });
+    expect(dry.stderr).toContain(`an agent runs on this node: pid ${agent.pid} (`);
+    // Another chain's agent would be another one.
+    expect(await cleanup(lab, "--masq-chain=OTHER")).toMatchObject({ code: 0 });
+    expect(await everything(lab)).toBe(before);
+
+    const forced = await cleanup(lab, "--force");
+    expect(forced.stdout).toContain("removed ");
+    // A legacy rule's going is noticed at the resync interval, which is as short.
+    expect(forced).toMatchObject({ code: 1, stderr: expect.stringContaining("there again: ") });
+  });
+
+  labTest("an agent of another chain keeps its own from --all-chains", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: ["--backend=nftables", "--masq-chain=OTHER"] });
+    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    expect(await cleanup(lab)).toMatchObject({ code: 0 });
+    const all = await cleanup(lab, "--all-chains");
+    expect(all).toMatchObject({ code: 1, stderr: expect.stringContaining(`pid ${agent.pid} (`) });
+    expect(await nftablesState(lab)).not.toEqual([]);
+  });
+
+  labTest("one that is stopped runs", async ({ lab }) => {
+    const agent = await runAgent(lab, "--backend=nftables");
+    process.kill(agent.pid, "SIGSTOP");
+    expect(await cleanup(lab)).toMatchObject({ code: 1, stdout: "" });
+    expect(await nftablesState(lab)).not.toEqual([]);
+  });
+
+  labTest("one that holds no socket, but is seen", async ({ lab }) => {
+    await (await runAgent(lab, "--backend=nftables")).end("SIGKILL");
+    const old = await startScript(
+      lab,
+      "ip-masq-agent.cjs",
+      'console.log("ready"); setInterval(() => {}, 1e9);',
+    );
+    expect(await cleanup(lab)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`pid ${old.pid} (`),
+    });
+    await old.end("SIGKILL");
+    expect(await cleanup(lab)).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  labTest("one that holds no socket and is not seen: its rules are there again", async ({ lab }) => {
+    await (await runAgent(lab, "--backend=nftables")).end("SIGKILL");
+    const script = `console.log("ready"); const add = "add table inet ip-masq-agent { comment \\"ip-masq-agent chain=${CHAIN}\\"; }";
+      setInterval(() => require("node:child_process").execFile("nft", [add], () => {}), 100);`;
+    await startScript(lab, "old.cjs", script);
+    const { code, stderr } = await cleanup(lab);
+    expect(code).toBe(1);
+    expect(stderr).toContain("there again: table inet ip-masq-agent. An agent is running on this node");
+  });
+
+  labTest("who holds the socket and is not an agent keeps nobody from it", async ({ lab }) => {
+    await (await runAgent(lab, "--backend=nftables")).end("SIGKILL");
+    const other = await startScript(
+      lab,
+      "other.cjs",
+      `require("node:net").createServer().listen(${ADDRESS}, () => console.log("ready"));`,
+    );
+    const { code, stdout, stderr } = await cleanup(lab);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "removed table inet ip-masq-agent\n" });
+    expect(stderr).toMatch(new RegExp(`^warning: pid ${other.pid} \\(.*and is not an agent: going on\n$`));
+  });
+
+  labTest("from a pod, an agent has ten seconds to end", async ({ lab }) => {
+    const agent = await runAgent(lab, "--backend=nftables");
+    const startedAt = performance.now();
+    const refused = await cleanupInPod(lab);
+    expect(performance.now() - startedAt).toBeGreaterThan(9_000);
+    expect(refused).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(HELD) });
+    expect(refused.stderr).toContain("delete the DaemonSet first, or use --force");
+    expect(await nftablesState(lab)).not.toEqual([]);
+    const dry = await cleanupInPod(lab, "--dry-run");
+    expect(dry).toMatchObject({ code: 0, stderr: expect.stringContaining(HELD) });
+
+    const waiting = cleanupInPod(lab);
+    setTimeout(() => agent.end("SIGTERM"), 2_000);
+    expect(await waiting).toEqual({ code: 0, stdout: "removed table inet ip-masq-agent\n", stderr: "" });
     expect(await ours(lab)).toEqual([]);
   });
 });

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Put before the agent's command line, such as `setpriv` with its options. */
   readonly wrapper?: readonly string[];
+  /** Another Node than the one that runs the test. */
+  readonly node?: string;
   /** Another bundle than the one under test, such as a copy without what lies beside it. */
   readonly bundle?: string;
 }
@@ -110,8 +112,9 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   return {
     directory,
     volume,
-    startAgent: ({ flags = [], env: more = {}, wrapper = [], bundle = agentBundle() } = {}) => {
-      const agent = [process.execPath, bundle, "run", `--config=${volume.path}`, ...flags];
+    startAgent: (options = {}) => {
+      const { flags = [], env: more = {}, wrapper = [], node = process.execPath } = options;
+      const agent = [node, options.bundle ?? agentBundle(), "run", `--config=${volume.path}`, ...flags];
       return processes.startAgent(inside(namespaces.node, ...wrapper, ...agent), { ...env, ...more });
     },
     flow: (protocol, destination) => pod.flow({ protocol, destination }),
