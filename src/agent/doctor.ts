@@ -8,12 +8,14 @@ import { type Facts, isKnown, known, type Settings } from "../core/doctor-facts.
 import type { PortRange } from "../core/ports.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import { readCapabilities } from "./capabilities.ts";
+import { usesNftables } from "./choose.ts";
 import { readCni } from "./doctor-cni.ts";
 import { type NftRead, readNftables } from "./doctor-nftables.ts";
 import { readConntrack, readGrowth, readLock, readSysctls } from "./doctor-proc.ts";
 import { readInotify } from "./doctor-processes.ts";
 import { attempt, derive } from "./doctor-read.ts";
 import { type Run, readNat, readSets, readTool, type Tool } from "./doctor-rules.ts";
+import { describeHolder, findHolders, readHeldNames } from "./holders.ts";
 import { chooseVariant } from "./variant.ts";
 
 /** What is to be looked at. */
@@ -66,6 +68,8 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     sets,
     ownSets: FAMILIES.map((family) => setName({ chain, family })),
     processes: subject.processes,
+    holders: readHolders(proc),
+    auto: await readAuto(subject, known(tool), world),
     cni: readCni(subject.cniDirectory),
     lock: readLock(proc, world.env),
     sysctls: readSysctls(proc),
@@ -102,6 +106,30 @@ async function readIpset(run: Run): Promise<Facts["versions"][number]> {
   }));
   // Short lists need no sets.
   return isKnown(named) ? named : { ...named, minor: true };
+}
+
+function readHolders(proc: string): Facts["holders"] {
+  return derive(readHeldNames(proc), (names) =>
+    findHolders(proc, names).map((holder) => ({
+      ...holder,
+      who: describeHolder(holder),
+      isAgent: holder.process?.isAgent,
+    })),
+  );
+}
+
+/** The answer as far as it is known without a tool, which might make a table that it only looks at. */
+async function readAuto({ backend }: Subject, tool: Tool | undefined, { open }: DoctorWorld) {
+  if (backend !== "auto") return { value: undefined };
+  const answer = await attempt("what --backend=auto comes to", async () => {
+    const nftables = await open();
+    try {
+      return await usesNftables(nftables);
+    } finally {
+      nftables.close();
+    }
+  });
+  return derive(answer, (uses) => (uses || tool === undefined ? "nftables" : "iptables"));
 }
 
 function chosen(

@@ -5,6 +5,7 @@
 
 import type { Family } from "./cidr.ts";
 import type { ConntrackCounters } from "./conntrack-stats.ts";
+import type { HeldName } from "./hold.ts";
 import type { PortRange } from "./ports.ts";
 
 /** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
@@ -128,6 +129,13 @@ export interface InotifyFacts {
   readonly maxWatches: number;
 }
 
+export interface HolderFacts extends HeldName {
+  /** As a message names the process. */
+  readonly who: string;
+  /** Undefined if the process is not seen. */
+  readonly isAgent: boolean | undefined;
+}
+
 export interface Facts {
   readonly settings: Settings;
   /** Programs and what they say of themselves. */
@@ -142,6 +150,10 @@ export interface Facts {
   /** Names that sets of ours may have. */
   readonly ownSets: readonly string[];
   readonly processes: Fact<ProcessFacts>;
+  /** Who holds the sockets by which agents know of each other. */
+  readonly holders: Fact<readonly HolderFacts[]>;
+  /** What `--backend=auto` comes to now; undefined where the backend is not left to it. */
+  readonly auto: Fact<Settings["backend"] | undefined>;
   /** Undefined if there is no such directory. */
   readonly cni: Fact<readonly CniFile[] | undefined>;
   readonly lock: Fact<LockFacts>;

@@ -1,4 +1,5 @@
 /** The checks of `doctor`: one table, each a pure function from what is known of the node to what is to be said. */
+import { agentSocket, autoBackend } from "./doctor-agents.ts";
 import { config } from "./doctor-config.ts";
 import type { Facts } from "./doctor-facts.ts";
 import { type Finding, type Said, SEVERITIES, type Severity } from "./doctor-finding.ts";
@@ -46,6 +47,8 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   leftovers,
   "both-variants": bothVariants,
   agents,
+  "agent-socket": agentSocket,
+  "auto-backend": autoBackend,
   forwarding,
   ports,
   "conntrack-table": conntrackTable,

@@ -65,6 +65,8 @@ export function facts(changes: Partial<Facts> = {}): Facts {
     sets: { value: [] },
     ownSets: ["IP-MASQ-AGENT-4", "IP-MASQ-AGENT-6"],
     processes: { value: { kubelets: [["kubelet"]], agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] } },
+    holders: { value: [] },
+    auto: { value: undefined },
     cni: { value: [] },
     lock: { value: { path: "/run/xtables.lock", inContainer: true, exists: true, mounted: true } },
     sysctls: {
