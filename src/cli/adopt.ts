@@ -16,6 +16,8 @@ type Name = keyof typeof agentFlags;
 export interface RunningAgent extends Pick<SeenAgent, "pid" | "isOurs"> {
   /** All its flags; the path of its configuration is as this process has to write it. */
   readonly flags: AgentValues;
+  /** Whether it would read a directory there: not at the default path, where the Go program reads none. */
+  readonly readsDirectory: boolean;
 }
 
 /** What a command works with. */
@@ -96,7 +98,12 @@ function readAgents(agents: readonly SeenAgent[], proc: string) {
       const config = pathSeenBy(pid, parsed.values.config, proc);
       // The Go program serves nothing that could be asked.
       const address = isOurs ? parsed.values["http-address"] : "";
-      running.push({ pid, isOurs, flags: { ...parsed.values, config, "http-address": address } });
+      running.push({
+        pid,
+        isOurs,
+        flags: { ...parsed.values, config, "http-address": address },
+        readsDirectory: parsed.values.config !== agentFlags.config.initial,
+      });
     } else {
       const why = parsed.kind === "error" ? parsed.message : `it was asked for its ${parsed.kind}`;
       unread.push(

@@ -206,6 +206,18 @@ test("but not where it was named: that is an error", async () => {
   expect((await desired("", `--config=${directory}/empty`)).text.files).toEqual([]);
 });
 
+test("a directory where the agent beside reads none is an error for it, and so it is here", async () => {
+  const values = { ...parsed().values, config: directory };
+  const io = { stdin: async () => Buffer.from("") };
+  const agent = { pid: 7, isOurs: true, flags: {} as never };
+  const given = new Set<string>();
+  await expect(
+    readDesired({ values, given, agent: { ...agent, readsDirectory: false } }, io),
+  ).rejects.toThrow("EISDIR");
+  const read = await readDesired({ values, given, agent: { ...agent, readsDirectory: true } }, io);
+  expect(read.text.kind).toBe("directory");
+});
+
 test("bad ports are a usage error", async () => {
   await expect(desired("", "--to-ports=0-5-7")).rejects.toThrow(UsageError);
 });

@@ -45,16 +45,24 @@ export interface Desired {
   readonly placeOf: (cidr: Cidr) => ProblemPlace | undefined;
 }
 
+/** What says which configuration is meant. */
+export interface DesiredInput extends Pick<CommandInput, "given"> {
+  readonly values: DesiredValues;
+  readonly agent?: CommandInput["agent"];
+}
+
 /** Standard input, as an operand or as the value of `--config`. */
 export const STDIN = "-";
 
 /** Reads the configuration that the flags name, as `run` would. Throws a `UsageError` or a `SourceError`. */
 export async function readDesired(
-  { values, given }: Pick<CommandInput, "given"> & { readonly values: DesiredValues },
+  { values, given, agent }: DesiredInput,
   io: Pick<CommandIo, "stdin">,
 ): Promise<Desired> {
   const options = optionsOf(values);
-  const text = await readText(values.config, io);
+  const isNamed = given.has("config") || agent === undefined;
+  const readsDirectory = isNamed ? values.config !== agentFlags.config.initial : agent.readsDirectory;
+  const text = await readText(values.config, readsDirectory, io);
   // Only the agent goes on with the defaults: its file may come later. Anybody else has mistyped the name.
   if (given.has("config") && text.kind === "file" && text.files.length === 0)
     throw new SourceError(values.config, new Error("no such file"));
@@ -100,9 +108,13 @@ export function sayProblems(
   for (const warning of warnings) io.err(`warning: ${renderAdvice(warning)}\n`);
 }
 
-async function readText(path: string, { stdin }: Pick<CommandIo, "stdin">): Promise<ConfigText> {
+async function readText(
+  path: string,
+  readsDirectory: boolean,
+  { stdin }: Pick<CommandIo, "stdin">,
+): Promise<ConfigText> {
   if (path === STDIN) return { kind: "file", files: [{ path: "standard input", bytes: await stdin() }] };
-  return readConfig(path, path !== agentFlags.config.initial);
+  return readConfig(path, readsDirectory);
 }
 
 /** Entries are told apart by identity, for the same prefix may stand twice. */

@@ -32,7 +32,7 @@ import {
 import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
-import { type Desired, desiredFlags, readDesired, sayProblems } from "./desired.ts";
+import { type Desired, type DesiredInput, desiredFlags, readDesired, sayProblems } from "./desired.ts";
 import { renderDiff } from "./diff-text.ts";
 import { type ConnectionsView, type Difference, viewDifference } from "./diff-view.ts";
 import { inForce } from "./in-force.ts";
@@ -122,12 +122,12 @@ a sample of this node's.`,
 type Found = Omit<Difference, "dangers" | "connections">;
 
 /** The same flags for a configuration that the command line names, and that has to be there. */
-function named(config: string, { values, given }: Input): Pick<Input, "values" | "given"> {
+function named(config: string, { values, given }: Input): DesiredInput {
   return { values: { ...values, config }, given: new Set([...given, "config"]) };
 }
 
 /** A configuration without problems. Throws a failure after they have been said. */
-async function readGood(input: Pick<Input, "values" | "given">, io: CommandIo): Promise<Desired> {
+async function readGood(input: DesiredInput, io: CommandIo): Promise<Desired> {
   const desired = await readDesired(input, io);
   sayProblems(desired, io);
   if (desired.problems.length === 0) return desired;

@@ -15,7 +15,7 @@ import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
 import { flagsOf, nameOf } from "./adopt.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
-import { desiredFlags, optionsOf, readDesired } from "./desired.ts";
+import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "./desired.ts";
 import { diagnosisJson, renderDiagnosis } from "./doctor-text.ts";
 import { pickFlags } from "./options.ts";
 
@@ -71,9 +71,10 @@ export const doctorCommand: Command<Flags> = {
 
 /** What to look at: what the command line says and, where it does not, the agent that runs. */
 async function subjectOf(
-  { values, given, agent }: CommandInput<Flags>,
+  input: CommandInput<Flags>,
   io: CommandIo,
 ): Promise<Subject & { readonly source: string | undefined }> {
+  const { values, given, agent } = input;
   const { proc, "cni-dir": cniDirectory } = values;
   const intervalMs = readInterval(values.interval);
   if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
@@ -86,7 +87,7 @@ async function subjectOf(
     backend: values.backend,
     iptablesMode: values["iptables-mode"],
     toPorts: options.toPorts,
-    config: await readConfiguration({ values, given }, io),
+    config: await readConfiguration(input, io),
     processes: derive(processes, ({ kubelets, agents }) => ({
       kubelets,
       agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
@@ -113,10 +114,7 @@ function requireDirectory(flag: string, path: string): void {
 }
 
 /** A configuration that cannot be read is a finding like any other. */
-async function readConfiguration(
-  input: Parameters<typeof readDesired>[0],
-  io: CommandIo,
-): Promise<Facts["config"]> {
+async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
   const { values } = input;
   try {
     const { text, config, problems, warnings } = await readDesired(input, io);
