@@ -4,7 +4,7 @@ import { createServer as createNetServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { say } from "../../test/support/io.ts";
 import type { SeenAgent } from "../agent/doctor-processes.ts";
-import { initialStatus, type Status, statusAfter } from "../observe/status.ts";
+import { initialStatus, type PassReport, type Status, statusAfter } from "../observe/status.ts";
 import { statusCommand } from "./status.ts";
 
 const servers: { close: () => void }[] = [];
@@ -71,19 +71,28 @@ test("an agent that is well", async () => {
   `);
 });
 
-test("one that is not, with something that a terminal must not see", async () => {
+/** The status after another pass of an agent that was well. */
+function afterwards(more: Partial<PassReport>): Status {
   const { at: _, ...pass } = WELL.lastPass as NonNullable<Status["lastPass"]>;
-  const ill = statusAfter(WELL, {
+  return statusAfter(WELL, {
     ...pass,
     at: START + 2_000,
-    errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
     backend: WELL.backend,
     config: { source: "/c", hash: "ab", state: "refused", problems: ["/c:1:1: bad"], isNew: true },
     current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
-    failures: ["tool", "config"],
+    failures: [],
     families: [],
-    rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
+    rules: [],
     healed: [],
+    ...more,
+  });
+}
+
+test("one that is not, with something that a terminal must not see", async () => {
+  const ill = afterwards({
+    errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
+    failures: ["tool", "config"],
+    rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
   });
   const { code, out } = await ask(answering(ill));
   expect(code).toBe(1);
@@ -105,18 +114,10 @@ test("one that is not, with something that a terminal must not see", async () =>
 });
 
 test("rules that the last pass has not looked at are not told as in force", async () => {
-  const { at: _, ...pass } = WELL.lastPass as NonNullable<Status["lastPass"]>;
-  const unseen = statusAfter(WELL, {
-    ...pass,
-    at: START + 2_000,
+  const unseen = afterwards({
     errors: ["/c: away"],
-    backend: WELL.backend,
     config: { source: "/c", hash: null, state: "unreadable", problems: ["/c: away"], isNew: false },
-    current: { source: "/etc/config/ip-masq-agent", hash: "abcdef" },
     failures: ["source"],
-    families: [],
-    rules: [],
-    healed: [],
   });
   const { code, out } = await ask(answering(unseen));
   expect(code).toBe(1);

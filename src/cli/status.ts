@@ -12,8 +12,9 @@ export const statusCommand: Command<typeof flags> = {
   name: "status",
   summary: "Asks the agent that runs on this node what it does",
   operands: "",
-  details: `Shows the backend, the configuration, what is in force, the last pass and what was healed. The exit code
-is 1 if no agent answers, its configuration is bad, or its last pass had an error.
+  details: `Shows the backend, the digests of the configuration in force and of the one read last (accepted, refused or
+unreadable), the rules, the last pass and what was healed. "In force" is what the last pass has seen in the kernel. The exit code is 1
+if no agent answers, the configuration read last is not accepted, rules are not in force, or the last pass had an error.
 
 The agent serves this at its --http-address, which is taken from the agent that runs in this network namespace, if one is seen; else
 give the same here, if it is not the default. Of several agents, --masq-chain says which one is meant.`,

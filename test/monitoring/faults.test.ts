@@ -54,7 +54,7 @@ describePrometheusInLab("a fault meets the condition of its alert", { timeout: 1
     lab.startAgent({ flags: flags("nft", ...more) });
     const prometheus = await scrape(lab, addresses);
     const hashes = async () => (await prometheus.query("count by (hash) (ip_masq_agent_config_info)")).length;
-    const nodes = async () => (await prometheus.query("ip_masq_agent_config_info")).length;
+    const nodes = async () => (await prometheus.query("count by (node) (ip_masq_agent_config_info)")).length;
     await eventually(async () => expect(await nodes()).toBe(2));
     expect(await hashes()).toBe(1);
     await met(prometheus);
