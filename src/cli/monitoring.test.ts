@@ -132,7 +132,7 @@ function claimsOfJson({ config, rules }: Status): Record<string, Claims> {
 function claimsOfText(text: string): Record<string, Claims> {
   const [hash = "", state = ""] = /^read last +(\S+ \(\w+)\)/m.exec(text)?.[1]?.split(" (") ?? [];
   const readLast = `${hash.replace("nothing", "")} ${state}`;
-  const digest = find(/^in force +(?!nothing)(\S+)/m, text);
+  const digest = find(/^in force +(?!nothing|not known)(\S+)/m, text);
   const rules = [...text.matchAll(/^rules +(.*): \d+ CIDRs?, in force/gm)].join();
   return {
     "text, in force": claims(find(/^in force .*\((.*)\)$/m, text), digest, readLast),

@@ -1,11 +1,18 @@
 /** A status as lines for people. */
 import { counted } from "../core/plural.ts";
-import { type PassStatus, type RulesStatus, rulesState, type Status } from "../observe/status.ts";
+import {
+  nothingInForce,
+  type PassStatus,
+  type RulesStatus,
+  rulesState,
+  type Status,
+} from "../observe/status.ts";
 import type { Colours } from "./colours.ts";
 
 /** A name and what there is to say, line by line. */
 export function renderStatus(status: Status, colours: Colours): string {
-  const { version, startedAt, backend, config, rules, lastPass, healed } = plain(status);
+  const said = plain(status);
+  const { version, startedAt, backend, config, rules, lastPass, healed } = said;
   const problems = [...config.problems, ...(lastPass?.errors ?? [])].filter(
     (one, i, all) => all.indexOf(one) === i,
   );
@@ -15,10 +22,12 @@ export function renderStatus(status: Status, colours: Colours): string {
     ["agent", `${version}, since ${startedAt}`],
     ["backend", `${backend.name} (${backend.why})`],
     ["config", config.source],
-    ...(config.inForce === undefined ? [] : [["in force", renderInForce(config, colours)] as const]),
+    ...(config.inForce === undefined ? [] : [["in force", renderInForce(said, colours)] as const]),
     [
       "read last",
-      [config.hash ?? "nothing", `(${configState})`, config.loadedAt && `at ${config.loadedAt}`].join(" "),
+      config.hash === null
+        ? `nothing (${configState})`
+        : `${config.hash} (${configState}) at ${config.loadedAt}`,
     ],
     ...Object.entries(rules).map(
       ([label, one]) => ["rules", `${label}: ${renderRules(one, lastPass, colours)}`] as const,
@@ -30,8 +39,9 @@ export function renderStatus(status: Status, colours: Colours): string {
   return rows.map(([name, text]) => `${colours.bold(name.padEnd(10))} ${text}\n`).join("");
 }
 
-function renderInForce({ source, inForce }: Status["config"], colours: Colours): string {
-  if (!inForce) return colours.red("nothing");
+function renderInForce(status: Status, colours: Colours): string {
+  const { inForce, source } = status.config;
+  if (!inForce) return colours.red(nothingInForce(status));
   const from = inForce.source === source ? "" : ` of ${inForce.source}`;
   return `${inForce.hash}${from} (${inForce.families.join(", ")})`;
 }

@@ -92,15 +92,18 @@ test("one that is not, with something that a terminal must not see", async () =>
   const ill = afterwards({
     errors: ["error programming chain: exit status 4", "bad\u001b[2J"],
     failures: ["tool", "config"],
+    current: { source: "/etc\u001b[2J", hash: "abc\u001b[2Jdef" },
+    families: [{ family: "IPv6\u001b[2J", inForce: true, cidrs: 1, intervals: 1 }],
     rules: [{ label: "IPv4", inForce: false, cidrs: 5, changed: false }],
   });
   const { code, out } = await ask(answering(ill));
   expect(code).toBe(1);
+  expect(out).not.toContain("\u001b");
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
     config     /c
-    in force   nothing
+    in force   abc?[2Jdef of /etc?[2J (IPv6?[2J)
     read last  ab (refused) at 2026-01-01T00:00:02.000Z
     rules      IPv4: 5 CIDRs, not in force, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
@@ -121,12 +124,13 @@ test("rules that the last pass has not looked at are not told as in force", asyn
   });
   const { code, out } = await ask(answering(unseen));
   expect(code).toBe(1);
+  expect(out).not.toContain("\u001b");
   expect(out).toMatchInlineSnapshot(`
     "agent      v1, since 2026-01-01T00:00:00.000Z
     backend    iptables (--backend)
     config     /c
-    in force   nothing
-    read last  nothing (unreadable) at 2026-01-01T00:00:01.000Z
+    in force   not known
+    read last  nothing (unreadable)
     rules      IPv4: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed

@@ -7,7 +7,7 @@ import { renderSpace } from "./page-map.ts";
 import { STYLE } from "./page-style.ts";
 import { renderCounters, renderHealed, renderPasses, renderPressure, renderRules } from "./page-tables.ts";
 import { badge, renderTime } from "./page-text.ts";
-import { type PassStatus, rulesState, type Status } from "./status.ts";
+import { nothingInForce, type PassStatus, rulesState, type Status } from "./status.ts";
 
 /** All that the page shows. Lists may be of any length: the page cuts them, and says by how much. */
 export interface PageView {
@@ -90,7 +90,7 @@ export function renderPage(view: PageView): string {
 </header>
 <main>
 ${renderAgent(status, nodeVersion)}
-${renderConfig(status.config)}
+${renderConfig(status.config, nothingInForce(status))}
 ${section("rules", "Rules", html`${renderRules(status)}${renderCounters(view.counters)}`)}
 ${section("pressure", "Connections and SNAT ports", renderPressure(view.pressure))}
 ${section("space", "Address space", renderSpace(view.kept), true)}
@@ -134,9 +134,10 @@ function renderAgent({ version, startedAt, backend, lastPass }: Status, nodeVers
   );
 }
 
-function renderConfig({ source, hash, state, valid, problems, loadedAt, inForce }: Status["config"]): Html {
+function renderConfig(config: Status["config"], nothingYet: string): Html {
+  const { source, hash, state, valid, problems, loadedAt, inForce } = config;
   const read = state === "not read yet" ? html`${state}` : badge(valid, state ?? "unknown");
-  const since = loadedAt === null ? nothing : html` ${renderTime(loadedAt)}`;
+  const since = loadedAt === null || hash === null ? nothing : html` ${renderTime(loadedAt)}`;
   const digest = hash === null ? nothing : html`<span class="note"><code>${hash}</code></span>`;
   const from = inForce && inForce.source !== source ? html` of <code>${inForce.source}</code>` : nothing;
   return section(
@@ -145,7 +146,7 @@ function renderConfig({ source, hash, state, valid, problems, loadedAt, inForce 
     html`<dl>
 <dt>Source</dt><dd><code>${source}</code></dd>
 <dt>Read last</dt><dd>${read}${since}${digest}</dd>
-<dt>In force</dt><dd>${inForce ? html`${inForce.families.join(", ")}${from}<span class="note"><code>${inForce.hash}</code></span>` : "nothing"}</dd>
+<dt>In force</dt><dd>${inForce ? html`${inForce.families.join(", ")}${from}<span class="note"><code>${inForce.hash}</code></span>` : nothingYet}</dd>
 </dl>${renderTexts("Problems", problems)}`,
   );
 }

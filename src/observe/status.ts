@@ -68,6 +68,14 @@ export function rulesState({ inForce, lookedAt }: RulesStatus, lastPass: PassSta
     : `not looked at since ${lookedAt}`;
 }
 
+/** In the place of a digest, where nothing was seen in force: whether a pass has looked at all. */
+export function nothingInForce({ rules, lastPass }: Status): "nothing" | "not known" {
+  const unseen = Object.values(rules).some(
+    ({ lookedAt }) => lookedAt !== undefined && lookedAt !== lastPass?.at,
+  );
+  return unseen ? "not known" : "nothing";
+}
+
 /** What a pass has to tell; `at` is in milliseconds since 1970. */
 export interface PassReport extends Omit<PassStatus, "at"> {
   readonly at: number;
