@@ -152,7 +152,7 @@ export function nameOf({ pid, isOurs }: Pick<RunningAgent, "pid" | "isOurs">): s
 
 /** The flags of a command that are the agent's own. */
 function namesOf(table: FlagTable): readonly Name[] {
-  return (Object.keys(agentFlags) as Name[]).filter((name) => table[name] === agentFlags[name]);
+  return (Object.keys(table) as Name[]).filter((name) => table[name] === agentFlags[name]);
 }
 
 /** The flags of an agent's command line; undefined if it would not have started with them. */

@@ -88,7 +88,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
     // A file of its own name, which no node runs.
     const go = join(lab.directory, "ip-masq-agent");
     await copyFile("/bin/sleep", go);
-    lab.startAgent({ wrapper: [go, "600", "--"] });
+    lab.startAgent({ wrapper: ["bash", "-c", `exec '${go}' 600`] });
     await eventually(async () =>
       expect((await run(lab, "status")).stderr).toMatch(/the Go program with pid \d+ cannot be asked/),
     );
