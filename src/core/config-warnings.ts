@@ -32,7 +32,7 @@ function warnOfNothing(fields: readonly Fields[], warn: Report): void {
   warn(
     "empty",
     given,
-    `${given.isNull ? "has no entries" : "is empty"}: everything${isAll ? "" : " but link-local"} is masqueraded`,
+    `${given.text === "[]" ? "is empty" : "has no entries"}: everything${isAll ? "" : " but link-local"} is masqueraded`,
   );
 }
 
