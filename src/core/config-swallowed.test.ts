@@ -133,6 +133,14 @@ describe.each<[string, readonly [name: string, text: string][]]>([
   });
 });
 
+test("an empty list of two families, of which one has link-local masqueraded", () => {
+  const text = "nonMasqueradeCIDRs: []\nmasqLinkLocal: true\n";
+  expect(read(text, { enableIPv6: true }).join()).toContain("everything but link-local is masqueraded");
+  expect(read(`${text}masqLinkLocalIPv6: true\n`, { enableIPv6: true }).join()).toContain(
+    ": everything is masqueraded",
+  );
+});
+
 test("IPv6 link-local under ::/0", () => {
   const text = "nonMasqueradeCIDRs: ['::/0']\nmasqLinkLocalIPv6: true\n";
   expect(read(text, { enableIPv6: true }).join("\n")).toContain("list fe80::/10 in masqueradeCIDRs");

@@ -140,7 +140,7 @@ function uniteFields(
     masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6?.value === true),
     resyncIntervalMs: smallestInterval(fields, warn),
   };
-  warnOfLists(fields, exempt, exceptions, warn);
+  warnOfLists(fields, [exempt, exceptions], options, warn);
   return { config, lists: [exempt, exceptions] };
 }
 

@@ -110,9 +110,11 @@ export function syntaxHint(message: string, text: string, at: number): string | 
     return "a comma stands behind the last entry: remove it";
   if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
     return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
+  // What a comment says is not what the parser has stumbled over.
+  const code = message.startsWith("yaml: ") ? line.replace(/(?<=^|\s)#.*$/, "") : line;
   return (
-    templateHint(line) ??
-    lookalikeHint(line) ??
+    templateHint(code) ??
+    lookalikeHint(code) ??
     SYNTAX.find(([pattern]) => pattern.test(`${message} ${text[at] ?? ""}`))?.[1]
   );
 }

@@ -260,6 +260,10 @@ test.each([
     `${LIST}{{ toYaml .Values.cidrs | indent 2 }}\n`,
     "a template was not rendered: {{ toYaml .Values.cidrs | indent 2 }}",
   ],
+  [
+    `${LIST}  - 10.0.0.0/8 # of <team>\n - 11.0.0.0/8 # of <them> \u2013 soon\n`,
+    "this line is indented otherwise than those above it",
+  ],
   [`${LIST}  - @@VAR@@\n`, "a template was not rendered: @@VAR@@"],
   [`${LIST}  - %VAR%\n`, "a template was not rendered: %VAR%"],
   [`${LIST}{% for x in y %}\n`, "a template was not rendered: {% for x in y %}"],
