@@ -6,7 +6,7 @@ import type { Family } from "../core/cidr.ts";
 import { type Explanation, explainInterval } from "../core/explain.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { type Outcome, outcomeKey, type Trace, tracePacket } from "./trace.ts";
+import { type Effort, type Outcome, outcomeKey, type Trace, tracePacket } from "./trace.ts";
 import { includes, type LocalAddresses } from "./trace-match.ts";
 import type { Condition, Hook, Packet } from "./trace-model.ts";
 
@@ -51,8 +51,16 @@ const LOOPBACK: LocalAddresses = {
   IPv6: [{ first: 1n, last: 1n }],
 };
 
-/** More work than this is no answer within seconds. */
+/** More rules than this are not compared: that would be no answer within seconds. */
 const WORK_LIMIT = 50_000_000;
+
+/** Before so many rules were compared, nothing is said of how many it will be. */
+const WORK_SEEN = 1_000_000;
+
+/** Whether it will be too much, if it goes on as so far. */
+function isTooMuch(rules: number, done: number, all: number): boolean {
+  return rules > WORK_SEEN && done < all && (rules / done) * all > WORK_LIMIT;
+}
 
 /** What is asked: addresses of one family; `ruleset` is undefined if the agent does not look after the family. */
 export interface Question {
@@ -75,13 +83,14 @@ export function answerParts(question: Question): Part[] | undefined {
     ...cutPoints(hooks, family, interval, local),
   ]);
   const starts = [...cuts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  if (starts.length * countRules(hooks) > WORK_LIMIT && starts.length > 1) return undefined;
+  const effort = { rules: 0 };
   const parts: (Part & { key: string })[] = [];
   let at = 0;
   for (const [i, first] of starts.entries()) {
     const last = (starts[i + 1] ?? interval.last + 1n) - 1n;
     while ((explanations[at]?.interval.last ?? last) < first) at++;
-    const part = answerPart(question, local, { first, last }, explanations[at]);
+    const part = answerPart(question, local, { first, last }, explanations[at], effort);
+    if (isTooMuch(effort.rules, i + 1, starts.length)) return undefined;
     const previous = parts.at(-1);
     // Pieces with the same answer for the same reason are one.
     const key = keyOf(part);
@@ -116,8 +125,9 @@ function answerPart(
   local: readonly Interval[],
   interval: Interval,
   explanation: Explanation | undefined,
+  effort: Effort,
 ): Part {
-  const live = node === undefined ? undefined : traceAddress(node, family, interval.first);
+  const live = node === undefined ? undefined : traceAddress(node, family, interval.first, effort);
   const found = { interval, ...(live === undefined ? {} : { live }) };
   if (!hasConfig) return found;
   const isLocal = ruleset !== undefined && includes(local, interval.first);
@@ -129,12 +139,17 @@ function answerPart(
 }
 
 /** A pod's own packet has no mark; what happens to others is told beside. */
-function traceAddress({ hooks, local, packet }: Node, family: Family, destination: bigint): LiveAnswer {
+function traceAddress(
+  { hooks, local, packet }: Node,
+  family: Family,
+  destination: bigint,
+  effort: Effort,
+): LiveAnswer {
   const asked = { ...packet, family, destination };
-  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local), marked: [] };
-  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local);
+  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local, effort), marked: [] };
+  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local, effort);
   const keys = new Set([...trace.possible, trace.otherwise].map(outcomeKey));
-  const any = tracePacket(hooks, asked, local);
+  const any = tracePacket(hooks, asked, local, effort);
   return { ...trace, marked: any.possible.filter((outcome) => !keys.has(outcomeKey(outcome))) };
 }
 
@@ -145,11 +160,6 @@ function keyOf({ config, live, agrees }: Part): string {
   const outcomes =
     live === undefined ? [] : [...live.possible, live.otherwise, ...live.marked].map(outcomeKey);
   return [by, agrees, ...passed, ...outcomes].join("\n");
-}
-
-function countRules(hooks: readonly Hook[]): number {
-  const tables = new Set(hooks.map(({ chains }) => chains));
-  return [...tables].flatMap((chains) => [...chains.values()]).reduce((sum, rules) => sum + rules.length, 1);
 }
 
 /** Where the rules may answer otherwise than for the address before. */

@@ -8,6 +8,7 @@
  * matches is followed both ways: what it would decide is noted as possible, and the walk goes on without it.
  */
 
+import { rulesFor } from "./trace-index.ts";
 import { markPacket } from "./trace-mark.ts";
 import { includes, type LocalAddresses, matchAll, namesDestination } from "./trace-match.ts";
 import {
@@ -19,6 +20,7 @@ import {
   type TraceRule,
   unknownMark,
 } from "./trace-model.ts";
+import { type Verdict, verdictOf } from "./trace-verdict.ts";
 
 /** A rule and where it stands. */
 export interface RuleReference {
@@ -28,12 +30,9 @@ export interface RuleReference {
   readonly text: string;
 }
 
-/**
- * What becomes of the packet. `keep`: no chain translates it. `redirect`: its destination is translated first; `untracked`: it
- * is exempted from NAT. `unknown`: a rule of a kind that we do not know may decide.
- */
+/** What becomes of the packet. */
 export interface Outcome {
-  readonly verdict: "masquerade" | "translate" | "keep" | "drop" | "redirect" | "untracked" | "unknown";
+  readonly verdict: Verdict;
   /** Undefined for `keep`, and for a chain's policy. */
   readonly by?: RuleReference;
   /** What it depends on, as the rules say it. */
@@ -59,6 +58,8 @@ interface Walk {
   readonly possible: Outcome[];
   readonly passed: RuleReference[];
   packet: Packet;
+  readonly effort: Effort;
+  /** Of this walk alone. */
   steps: number;
 }
 
@@ -77,36 +78,45 @@ interface Frame {
   outcome?: Outcome;
 }
 
+/** How many rules were compared so far. */
+export interface Effort {
+  rules: number;
+}
+
 /** Follows one packet. */
-export function tracePacket(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
+export function tracePacket(
+  hooks: readonly Hook[],
+  packet: Packet,
+  local: LocalAddresses,
+  effort: Effort = { rules: 0 },
+): Trace {
   const own = hooks.filter(({ families }) => families.includes(packet.family));
   const isLast = ({ hook, isNat }: Hook) => isNat && hook === "postrouting";
   const before = traceBefore(
     own.filter((hook) => !isLast(hook)),
     packet,
     local,
+    effort,
   );
   if (before.outcome !== undefined)
     return { possible: distinct(before.possible), otherwise: before.outcome, passed: [] };
-  const trace = traceSourceNat(own.filter(isLast), before.packet, local);
+  const trace = traceSourceNat(own.filter(isLast), before.packet, local, effort);
   return { ...trace, possible: distinct([...before.possible, ...trace.possible]) };
 }
-
-/** Conntrack sees the packet at this priority of prerouting (NF_IP_PRI_CONNTRACK). */
-const CONNTRACK = -200;
 
 /** What happens before source NAT, if that is certain, and else what may happen, and how the packet comes there. */
 function traceBefore(
   hooks: readonly Hook[],
   packet: Packet,
   local: LocalAddresses,
+  effort: Effort,
 ): { readonly outcome?: Outcome; readonly possible: readonly Outcome[]; readonly packet: Packet } {
   const unused = includes(local[packet.family], packet.destination) ? "forward" : "input";
   const possible: Outcome[] = [];
   let current = packet;
   for (const hook of inOrder(hooks)) {
     if (hook.hook === unused) continue;
-    const walk: Walk = { hook, local, possible, passed: [], packet: current, steps: 0 };
+    const walk: Walk = { hook, local, possible, passed: [], packet: current, effort, steps: 0 };
     const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
     current = walk.packet;
     if (outcome === undefined) continue;
@@ -123,23 +133,28 @@ function inOrder(hooks: readonly Hook[]): Hook[] {
     .sort((a, b) => HOOKS.indexOf(a.hook) - HOOKS.indexOf(b.hook) || a.priority - b.priority);
 }
 
-function traceSourceNat(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
+function traceSourceNat(
+  hooks: readonly Hook[],
+  packet: Packet,
+  local: LocalAddresses,
+  effort: Effort,
+): Trace {
   const loose = hooks.filter(({ isOrderUnknown }) => isOrderUnknown === true);
   const others = hooks.filter((hook) => !loose.includes(hook));
-  const trace = traceInOrder([...loose, ...others], packet, local);
+  const trace = traceInOrder([...loose, ...others], packet, local, effort);
   if (loose.length === 0 || others.length === 0) return trace;
-  const { otherwise } = traceInOrder([...others, ...loose], packet, local);
+  const { otherwise } = traceInOrder([...others, ...loose], packet, local, effort);
   if (outcomeKey(otherwise) === outcomeKey(trace.otherwise)) return trace;
   const conditions = [...otherwise.conditions, "the order of base chains with the same priority"];
   return { ...trace, possible: [...trace.possible, { ...otherwise, conditions }] };
 }
 
-function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses): Trace {
+function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses, effort: Effort): Trace {
   const possible: Outcome[] = [];
   const passed: RuleReference[] = [];
   let current = packet;
   for (const hook of inOrder(hooks)) {
-    const walk: Walk = { hook, local, possible, passed, packet: current, steps: 0 };
+    const walk: Walk = { hook, local, possible, passed, packet: current, effort, steps: 0 };
     const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
     current = walk.packet;
     const last = outcome ?? (returns && hook.policy === "drop" ? DROPPED : undefined);
@@ -182,7 +197,8 @@ function walkChain(walk: Walk, chain: string, entrance: Entrance): Frame {
   const rules = walk.hook.chains.get(chain);
   // A chain that is not there may do anything.
   if (rules === undefined && walk.hook.isNat) walk.possible.push({ verdict: "unknown", conditions });
-  for (const rule of rules ?? []) {
+  for (const rule of rulesFor(rules ?? [], walk.packet.destination)) {
+    walk.effort.rules++;
     if (++walk.steps > STEP_LIMIT || depth > DEPTH_LIMIT)
       return { ...frame, outcome: { verdict: "unknown", by: referTo(walk, chain, rule), conditions } };
     if (takeRule(walk, frame, rule)) return frame;
@@ -225,34 +241,6 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule): boolean {
   else walk.possible.push(outcome);
   if (verdict === "unknown" && walk.hook.isNat) walk.packet = markPacket(walk.packet, unknownMark(), false);
   return isSure && verdict !== "unknown";
-}
-
-/**
- * What a rule at this hook comes to; undefined where it does not matter. In front of source NAT rules of filter tables that drop count
- * only if they name the destination: what else they let pass is not ours to answer.
- */
-function verdictOf(
-  kind: Exclude<Action["kind"], "accept" | "return" | "continue" | "jump" | "goto" | "mark">,
-  { hook, isNat, priority }: Hook,
-  namesDestination: boolean,
-): Outcome["verdict"] | undefined {
-  const isSourceNat = isNat && hook === "postrouting";
-  switch (kind) {
-    case "masquerade":
-    case "translate":
-      // NETMAP translates what its hook is about.
-      return isSourceNat ? kind : isNat && hook === "prerouting" ? "redirect" : undefined;
-    case "drop":
-      return isSourceNat || namesDestination ? "drop" : undefined;
-    case "untrack":
-      return hook === "ingress" || (hook === "prerouting" && priority < CONNTRACK) ? "untracked" : undefined;
-    case "unknown":
-      return isNat ? "unknown" : undefined;
-    case "rewrite":
-      return "unknown";
-    case "redirect":
-      return kind;
-  }
 }
 
 interface Entry {

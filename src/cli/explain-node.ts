@@ -31,6 +31,8 @@ export interface NodeValues {
 export interface AskedNode extends Node {
   /** Of the packet's source, if that is known. */
   readonly sourceFamily?: Family;
+  /** What saved rules were not asked for. */
+  readonly leftOut?: readonly string[];
 }
 
 /** What is known of the packet, or a `UsageError`. */
@@ -84,11 +86,12 @@ export async function readNode(
     new TextDecoder().decode(await (values.rules === STDIN ? io.stdin() : readDump(path, io.signal))),
   );
   if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
+  const { hooks, leftOut } = dump;
   const notRead = dump.notRead.map((one) => `${path}: ${one}`);
-  say([...notRead, ...dump.leftOut.map((one) => `${path}: ${one}`)]);
+  say([...notRead, ...leftOut.map((one) => `${path}: ${one}`)]);
   if (nodeAddresses.length === 0)
     say(["no --node-address: destinations are taken for addresses of other machines"]);
-  return { hooks: dump.hooks, notRead, local: localAddresses(nodeAddresses), ...packet };
+  return { hooks, notRead, leftOut, local: localAddresses(nodeAddresses), ...packet };
 }
 
 async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {

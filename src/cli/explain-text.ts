@@ -8,30 +8,38 @@ const SHOWN = 8;
 const PARTS_SHOWN = 100;
 
 /** Lines about all destinations. */
-export function renderExplanation({ destinations, notRead = [] }: ExplainView, colours: Colours): string {
-  return destinations.map((view) => renderDestination(view, notRead, colours)).join("\n");
+export function renderExplanation(
+  { destinations, notRead = [], leftOut = [] }: ExplainView,
+  colours: Colours,
+): string {
+  return destinations.map((view) => renderDestination(view, { notRead, leftOut }, colours)).join("\n");
+}
+
+/** What is missing of the rules. */
+interface Missing {
+  readonly notRead: readonly string[];
+  readonly leftOut: readonly string[];
 }
 
 function renderDestination(
   { destination, parts }: DestinationView,
-  notRead: readonly string[],
+  missing: Missing,
   colours: Colours,
 ): string {
   const shown = parts
     .slice(0, PARTS_SHOWN)
-    .map((part) => renderPart(destination, part, { isWhole: parts.length === 1, notRead }, colours));
+    .map((part) => renderPart(destination, part, { isWhole: parts.length === 1, ...missing }, colours));
   return shown.join("") + rest(parts.length, PARTS_SHOWN, "parts");
 }
 
-interface Context {
+interface Context extends Missing {
   readonly isWhole: boolean;
-  readonly notRead: readonly string[];
 }
 
 function renderPart(
   destination: string,
   part: PartView,
-  { isWhole, notRead }: Context,
+  { isWhole, ...missing }: Context,
   colours: Colours,
 ): string {
   const { cidrs, verdict, live, agrees } = part;
@@ -40,12 +48,12 @@ function renderPart(
   // What happens, rather than what should.
   const head = live?.verdict ?? verdict ?? "unknown";
   const unless = live === undefined ? "" : renderUnless(live.possible);
-  const asFar = live !== undefined && notRead.length > 0 ? ", as far as the rules could be read" : "";
+  const asFar = live !== undefined && missing.notRead.length > 0 ? ", as far as the rules could be read" : "";
   return [
     `${colours.bold(what)}: ${paint(head, colours)}${unless}${asFar}\n`,
     ...(verdict === undefined ? [] : renderConfig(part, colours)),
     ...(live === undefined ? [] : renderLive(live)),
-    ...(agrees === undefined ? [] : [renderAgreement(agrees, notRead, colours)]),
+    ...(agrees === undefined ? [] : [renderAgreement(agrees, missing, colours)]),
   ].join("");
 }
 
@@ -122,13 +130,14 @@ function renderRule({ place, chain, number, text }: RuleReference): string {
 
 function renderAgreement(
   agrees: NonNullable<PartView["agrees"]>,
-  notRead: readonly string[],
+  { notRead, leftOut }: Missing,
   { red, yellow }: Colours,
 ): string {
-  if (agrees === "yes") return "  the rules do what the configuration says\n";
+  if (agrees === "yes")
+    return `  the rules ${leftOut.length > 0 ? "in the dump " : ""}do what the configuration says\n`;
   if (agrees === "no") return `  ${red("the rules do NOT do what the configuration says")}\n`;
   if (agrees === "unknown")
-    return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "another rule may decide before the agent's see the packet"}\n`;
+    return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "another rule may decide before the agent's rules see the packet"}\n`;
   return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try --source, --protocol or --out-interface\n`;
 }
 

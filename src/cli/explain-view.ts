@@ -47,6 +47,8 @@ export interface PartView {
 export interface ExplainView {
   /** What could not be read of the node's rules; there if they were asked. */
   readonly notRead?: readonly string[];
+  /** What saved rules were not asked for. */
+  readonly leftOut?: readonly string[];
   readonly destinations: readonly DestinationView[];
 }
 

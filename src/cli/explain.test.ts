@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Said, say } from "../../test/support/io.ts";
 import { explainCommand } from "./explain.ts";
+import type { ExplainView } from "./explain-view.ts";
 
 let directory = "";
 beforeAll(() => {
@@ -203,7 +204,7 @@ describe("by saved rules", () => {
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
         not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides
         rules: keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
-        the rules do what the configuration says
+        the rules in the dump do what the configuration says
 
       10.200.0.1: masqueraded
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
@@ -233,6 +234,75 @@ describe("by saved rules", () => {
         "",
       ]
     `);
+  });
+
+  const WHOLE = RULES.replace(" -o eth0", " -p udp")
+    .replace(
+      "*nat\n",
+      "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n",
+    )
+    .replace(
+      "-A POSTROUTING !",
+      "-A PREROUTING -j KUBE-SERVICES\n-A KUBE-SERVICES -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80\n-A KUBE-SERVICES -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9\n-A POSTROUTING !",
+    );
+
+  test("a destination that is translated first is not answered, but by whom it is", async () => {
+    const ask = (...more: readonly string[]) =>
+      explain(["--rules=-", "--config", file("config", CONFIG), "--node-address=192.0.2.1", ...more], WHOLE);
+    const service = await ask("10.96.0.50", "10.96.0.60");
+    expect(service).toMatchInlineSnapshot(`
+      {
+        "code": 1,
+        "err": "",
+        "out": "10.96.0.50: keeps the pod's address, unless it is translated first: ask for the endpoint
+        config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
+        rules: may be translated first by rule 1 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80: ask for the endpoint; it depends on: -p tcp and --dport 80
+        rules: otherwise keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
+        whether the rules do what the configuration says is not known: another rule may decide before the agent's rules see the packet
+
+      10.96.0.60: translated first: ask for the endpoint
+        config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
+        rules: is translated first by rule 2 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9: ask for the endpoint
+        whether the rules do what the configuration says is not known: another rule may decide before the agent's rules see the packet
+      ",
+      }
+    `);
+    expect((await ask("10.1.2.3")).code).toBe(0);
+    const { out, code } = await ask("-o=json", "10.96.0.50");
+    const json = JSON.parse(out) as ExplainView;
+    expect([code, json.notRead, json.destinations[0]?.parts[0]?.agrees]).toEqual([1, [], "unknown"]);
+    // Also where nothing is compared.
+    expect((await explain(["--rules=-", "10.96.0.50"], WHOLE)).code).toBe(1);
+  });
+
+  test("nothing agrees with rules of which something was not read", async () => {
+    const objects = [
+      { table: { family: "ip", name: "t" } },
+      { set: { family: "ip", table: "t", name: "kept", type: "ipv4_addr" } },
+      { chain: { family: "ip", table: "t", name: "p", type: "nat", hook: "postrouting", prio: 100 } },
+    ];
+    const dump = JSON.stringify({ nftables: objects });
+    const ask = (...more: readonly string[]) =>
+      explain(
+        ["--rules=-", "--config", file("config", CONFIG), "--node-address=192.0.2.1", ...more, "10.1.2.3"],
+        dump,
+      );
+    expect(await ask()).toMatchInlineSnapshot(`
+      {
+        "code": 1,
+        "err": "warning: standard input: the sets: none has an element in it: save it without --terse
+      ",
+        "out": "10.1.2.3: keeps the pod's address, as far as the rules could be read
+        config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
+        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides
+        rules: keeps the pod's address: no rule gives it another
+        whether the rules do what the configuration says is not known: not all of them could be read
+      ",
+      }
+    `);
+    const { out, code } = await ask("-o=json");
+    const json = JSON.parse(out) as ExplainView;
+    expect([code, json.notRead?.length, json.destinations[0]?.parts[0]?.agrees]).toEqual([1, 1, "unknown"]);
   });
 
   test("what is no dump is refused with its place", async () => {

@@ -107,8 +107,12 @@ function write(
   const destinations = answers.filter((one) => typeof one !== "string");
   const failures = answers.filter((one) => typeof one === "string");
   for (const failure of failures) err(`ip-masq-agent explain: ${failure}\n`);
-  const { notRead } = node ?? {};
-  const view: ExplainView = { ...(notRead === undefined ? {} : { notRead }), destinations };
+  const { notRead, leftOut } = node ?? {};
+  const view: ExplainView = {
+    ...(notRead === undefined ? {} : { notRead }),
+    ...(leftOut === undefined ? {} : { leftOut }),
+    destinations,
+  };
   if (output === "json") out(`${JSON.stringify(view, undefined, 2)}\n`);
   else out(renderExplanation(view, colours));
   const isOpen = destinations.some(({ parts }) => parts.some(isUnanswered));

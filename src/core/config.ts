@@ -100,8 +100,7 @@ export function inspectConfig(text: ConfigText, options: ConfigOptions): Inspect
       problems.push(...parsed.problems);
       continue;
     }
-    const { text: decoded } = parsed.value;
-    const file = { path, text: decoded, locate: locator(decoded) };
+    const file = { path, locate: locator(parsed.value.text) };
     fields.push(decodeFields(parsed.value.root, options, { file, kind: text.kind, report, warn }));
     warnOfSwallowed(parsed.value, file, warn);
   }
@@ -140,7 +139,7 @@ function uniteFields(
     masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6?.value === true),
     resyncIntervalMs: smallestInterval(fields, warn),
   };
-  warnOfLists(fields, [exempt, exceptions], options, warn);
+  warnOfLists(fields, exempt, exceptions, warn);
   return { config, lists: [exempt, exceptions] };
 }
 
