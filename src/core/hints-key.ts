@@ -24,9 +24,6 @@ export const FLAGS_SOUGHT: readonly string[] = [
 /** Longer ones are no misspelt keys. */
 const LONGEST = 64;
 
-/** The longest key has half as many letters. */
-const LONGEST_STEM = 36;
-
 /** Keys by what they look like, in lower case without separators; the first that fits counts. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [
@@ -124,6 +121,8 @@ function suggest(key: string): string {
 
 /** The key that differs least, if by little, and does not begin otherwise where that would turn it round. */
 function nearestKey(stem: string): string | undefined {
-  const best = stem.length > LONGEST_STEM ? undefined : nearest(stem, CONFIG_KEYS);
+  // A distance is at least the difference of lengths; most keys need not be compared letter by letter.
+  const alike = CONFIG_KEYS.filter((known) => Math.abs(known.length - stem.length) <= known.length / 3);
+  const best = nearest(stem, alike);
   return best?.endsWith("CIDRs") && best[0] !== stem[0] ? undefined : best;
 }
