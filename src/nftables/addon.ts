@@ -32,11 +32,11 @@ export type OpenSocket = (events: SocketEvents) => NetlinkSocket;
  */
 const RECEIVE_BYTES = 32_768;
 
-/** What opens sockets; throws `NetlinkUnavailable` if the addon is missing. */
-export function loadNetlink(bufferBytes: number): OpenSocket {
+/** What opens sockets of a netlink protocol; throws `NetlinkUnavailable` if the addon is missing. */
+export function loadNetlink(bufferBytes: number, protocol = NETLINK_NETFILTER): OpenSocket {
   const addon = loadAddon();
   return (events) => {
-    const socket = open(addon, bufferBytes, RECEIVE_BYTES, events);
+    const socket = open(addon, { protocol, bufferBytes, messageBytes: RECEIVE_BYTES }, events);
     const [sendBufferBytes, receiveBufferBytes] = addon.bufferSizes(socket);
     return {
       send: (bytes) => addon.send(socket, bytes),
@@ -65,7 +65,11 @@ const EVENT_BUFFER_BYTES = 212_992;
 export function loadEvents(): OpenEvents {
   const addon = loadAddon();
   return (program, group, events) => {
-    const socket = open(addon, EVENT_BUFFER_BYTES, EVENT_BYTES, events);
+    const socket = open(
+      addon,
+      { protocol: NETLINK_NETFILTER, bufferBytes: EVENT_BUFFER_BYTES, messageBytes: EVENT_BYTES },
+      events,
+    );
     const errno = addon.join(socket, group, program);
     if (errno !== 0) {
       addon.close(socket);
@@ -93,8 +97,14 @@ interface Addon {
   readonly close: (socket: Handle) => void;
 }
 
-function open(addon: Addon, bufferBytes: number, messageBytes: number, events: SocketEvents): Handle {
-  const socket = addon.open(NETLINK_NETFILTER, bufferBytes, messageBytes, (heard) => {
+interface Kind {
+  readonly protocol: number;
+  readonly bufferBytes: number;
+  readonly messageBytes: number;
+}
+
+function open(addon: Addon, { protocol, bufferBytes, messageBytes }: Kind, events: SocketEvents): Handle {
+  const socket = addon.open(protocol, bufferBytes, messageBytes, (heard) => {
     if (typeof heard !== "number") events.message(heard);
     else events.lost(kernelFailure(heard, "receiving from nf_tables"));
   });

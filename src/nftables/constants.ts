@@ -163,3 +163,21 @@ export const UDATA = {
   SET_ELEM_F_INTERVAL_OPEN: 1,
   COMMENT_MAX_BYTES: 128,
 } as const;
+
+/** linux/rtnetlink.h, if_link.h and if_addr.h: links, addresses and routes. Their numbers are in the machine's byte order. */
+export const NETLINK_ROUTE = 0;
+export const RTM = { GETLINK: 18, GETADDR: 22, GETROUTE: 26 } as const;
+/** The bytes of each kind's own header, in front of its attributes. */
+export const RTM_HEADER_BYTES = { LINK: 16, ADDR: 8, ROUTE: 12 } as const;
+export const IFLA = { IFNAME: 3, MASTER: 10, LINKINFO: 18, INFO_KIND: 1 } as const;
+export const IFA = { ADDRESS: 1, LOCAL: 2 } as const;
+export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, TABLE: 15, VIA: 18 } as const;
+export const ROUTE_TYPES: Readonly<Record<number, "unicast" | "local" | "blackhole">> = {
+  1: "unicast",
+  2: "local",
+  6: "blackhole",
+  7: "blackhole",
+  8: "blackhole",
+};
+export const ROUTE_TABLE_MAIN = 254;
+export const ROUTE_PROTOCOL_KERNEL = 2;
