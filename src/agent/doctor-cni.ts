@@ -1,7 +1,8 @@
-/** Which plugins of the node's CNI configuration masquerade by themselves. */
+/** Which plugins of the node's CNI configuration masquerade by themselves, and which addresses they give to pods. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type CniFile, type Fact, isKnown } from "../core/doctor-facts.ts";
+import { isOthersLink } from "../core/pod-networks.ts";
 import { learn, readText } from "./doctor-read.ts";
 
 /** The names that libcni reads. */
@@ -17,24 +18,50 @@ export function readCni(directory: string): Fact<readonly CniFile[] | undefined>
 
 function readCniFile(path: string): CniFile {
   const text = readText(path, path);
-  if (!isKnown(text)) return { path, masquerading: [], fault: text.why };
-  return text.value === undefined ? { path, masquerading: [] } : parseCni(path, text.value);
+  const nothing = { path, masquerading: [], ranges: [], isMeta: false };
+  if (!isKnown(text)) return { ...nothing, fault: text.why };
+  return text.value === undefined ? nothing : parseCni(path, text.value);
 }
 
 /** A plugin's configuration, or a list of them; `delegate` is what flannel hands on. */
 export function parseCni(path: string, text: string): CniFile {
   try {
     const root: unknown = JSON.parse(text);
-    return { path, masquerading: [...new Set(masqueradingIn(root))] };
+    const plugins = pluginsIn(root);
+    const masquerading = plugins.flatMap(({ type, ipMasq }) =>
+      ipMasq === true ? [typeof type === "string" ? type : "without a type"] : [],
+    );
+    return {
+      path,
+      masquerading: [...new Set(masquerading)],
+      ranges: plugins.flatMap(({ ipam }) => rangesOf(ipam)),
+      isMeta: plugins.some(({ type }) => type === "multus"),
+    };
   } catch (error) {
-    return { path, masquerading: [], fault: (error as Error).message };
+    return { path, masquerading: [], ranges: [], isMeta: false, fault: (error as Error).message };
   }
 }
 
-function masqueradingIn(value: unknown): string[] {
-  if (Array.isArray(value)) return value.flatMap(masqueradingIn);
+type Plugin = Readonly<Record<string, unknown>>;
+
+/** All plugins but those for containers that are no pods, such as Podman's. */
+function pluginsIn(value: unknown): Plugin[] {
+  if (Array.isArray(value)) return value.flatMap(pluginsIn);
   if (typeof value !== "object" || value === null) return [];
-  const { type, ipMasq, plugins, delegate } = value as Record<string, unknown>;
-  const own = ipMasq === true ? [typeof type === "string" ? type : "without a type"] : [];
-  return [...own, ...masqueradingIn(plugins), ...masqueradingIn(delegate)];
+  const plugin = value as Plugin;
+  const { bridge, plugins, delegate, delegates } = plugin as Record<string, unknown>;
+  if (typeof bridge === "string" && isOthersLink(bridge)) return [];
+  return [plugin, ...[plugins, delegate, delegates].flatMap(pluginsIn)];
+}
+
+/** The networks that the plugin host-local gives addresses of: `subnet`, or lists of `ranges` with one each. */
+function rangesOf(ipam: unknown): string[] {
+  if (typeof ipam !== "object" || ipam === null) return [];
+  const { type, subnet, ranges } = ipam as Record<string, unknown>;
+  if (type !== "host-local") return [];
+  const all = [{ subnet }, ...(Array.isArray(ranges) ? ranges.flat() : [])];
+  return all.flatMap((range: unknown) => {
+    const text = typeof range === "object" && range !== null && "subnet" in range ? range.subnet : undefined;
+    return typeof text === "string" ? [text] : [];
+  });
 }

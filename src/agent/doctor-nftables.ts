@@ -1,95 +1,224 @@
-/** nf_tables for `doctor`: chains that set addresses at postrouting, in whatever table. */
+/**
+ * nf_tables for `doctor`: our own table over netlink, and the base chains of others with the nft tool, which shows all that their
+ * rules ask. Nothing of kube-proxy's but single chains is listed: its tables can have 100,000 rules.
+ */
+import type { Script } from "../backend/backend.ts";
+import { parseNftChains } from "../backend/nft-json.ts";
+import { hookChains, ruleOf } from "../backend/nft-rules.ts";
 import { TABLE } from "../backend/nftables-sets.ts";
-import type { Fact, NftAction, NftChain, NftFacts } from "../core/doctor-facts.ts";
-import type { Family, ObservedChain, ObservedStatement, ObservedTable } from "../nftables/operations.ts";
+import type { TraceRule } from "../backend/trace-model.ts";
+import type { Family } from "../core/cidr.ts";
+import type { Fact, HookChain, NftFacts } from "../core/doctor-facts.ts";
+import type { Family as NftFamily, ObservedChain, TableName } from "../nftables/operations.ts";
 import { chains, rules, sets, tables } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import { attempt } from "./doctor-read.ts";
+import type { Run } from "./doctor-rules.ts";
+import { CommandError } from "./exec.ts";
+import { readNftTables } from "./live-nft.ts";
 
-/** What is there, and whether iptables-nft has a nat table of a family. */
+/** What is there. */
 export interface NftRead extends NftFacts {
-  readonly natTables: readonly string[];
+  readonly tables: readonly TableName[];
+  /** Every base chain of a table that packets of IP pass. */
+  readonly bases: readonly Base[];
 }
 
-/** Statements that restrict nothing; `immediate` loads what a masquerade beyond our own kind needs. */
-const UNRESTRICTING = new Set(["counter", "fib daddr type", "nfproto"]);
-const UNRESTRICTING_EXPRESSIONS = new Set(["immediate", "log"]);
+/** A base chain, and where it is. */
+export type Base = TableName &
+  Pick<ObservedChain, "chain"> & { readonly base: NonNullable<ObservedChain["base"]> };
 
-/** Reads it over a connection of its own. */
-export function readNftables(open: () => Promise<Nftables>): Promise<Fact<NftRead>> {
-  return attempt("rules of nftables", async () => {
-    const connection = await open();
-    try {
-      return await read(connection);
-    } finally {
-      connection.close();
-    }
-  });
+const DEADLINE_MS = 30_000;
+
+/** More chains than this are not followed from one base chain. */
+const MAX_CHAINS = 50;
+
+const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
+  ip: ["IPv4"],
+  ip6: ["IPv6"],
+  inet: ["IPv4", "IPv6"],
+};
+
+/** The chains that iptables makes and lists. */
+const IPTABLES = /^ip6? (nat|filter|mangle|raw|security) (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING)$/;
+
+export interface NftWorld {
+  readonly run: Run;
+  readonly open: () => Promise<Nftables>;
+  readonly signal: AbortSignal;
+}
+
+/** Reads our table and the names of all base chains, over a connection of its own. */
+export function readNftables({ open }: Pick<NftWorld, "open">): Promise<Fact<NftRead>> {
+  return attempt("rules of nftables", () => connected(open, read));
+}
+
+async function connected<T>(
+  open: () => Promise<Nftables>,
+  use: (nftables: Nftables) => Promise<T>,
+): Promise<T> {
+  const connection = await open();
+  try {
+    return await use(connection);
+  } finally {
+    connection.close();
+  }
 }
 
 async function read(nftables: Nftables): Promise<NftRead> {
   const all = await nftables.read(tables());
-  const found: NftChain[] = [];
-  for (const table of all.filter(isOfInterest)) found.push(...(await natChains(nftables, table)));
+  const ofIp = all.filter(({ family }) => FAMILIES[family] !== undefined);
+  const named = ofIp.map(({ family, table }) => ({ family: family as NftFamily, table }));
+  const bases: Base[] = [];
+  for (const name of named) {
+    if (ofIp.some((one) => one.dormant && one.family === name.family && one.table === name.table)) continue;
+    for (const { chain, base } of await nftables.read(chains(name))) {
+      if (base !== undefined) bases.push({ ...name, chain, base });
+    }
+  }
   const own = all.find(({ family, table }) => family === TABLE.family && table === TABLE.table);
+  if (own === undefined) return { tables: named, bases, own };
+  const base = bases.find((one) => isOwn(one) && isNat(one));
+  const listed = base === undefined ? [] : await nftables.read(rules(base));
+  const last = listed.at(-1)?.statements ?? [];
   return {
-    chains: found,
-    own:
-      own === undefined
-        ? undefined
-        : { comment: own.comment, dormant: own.dormant, sets: (await nftables.read(sets(TABLE))).length },
-    natTables: all.filter(({ table }) => table === "nat").map(({ family }) => family),
+    tables: named,
+    bases,
+    own: {
+      comment: own.comment,
+      dormant: own.dormant,
+      sets: (await nftables.read(sets(TABLE))).length,
+      rules: listed.length,
+      masquerades: last.some(({ kind }) => kind === "masquerade"),
+    },
   };
 }
 
-/** kube-proxy's table has thousands of chains, and masquerades only what it has marked. */
-function isOfInterest({ family, table }: ObservedTable): boolean {
-  return ["inet", "ip", "ip6"].includes(family) && table !== "kube-proxy";
+function isOwn({ family, table }: TableName): boolean {
+  return family === TABLE.family && table === TABLE.table;
 }
 
-/** The base chains for nat at postrouting, and the chains that these lead to. */
-async function natChains(nftables: Nftables, { family, table }: ObservedTable): Promise<NftChain[]> {
-  const name = { family: family as Family, table };
-  const all = await nftables.read(chains(name));
-  // What iptables lists is read there.
-  const isIptables = ({ chain }: ObservedChain) =>
-    family !== "inet" && table === "nat" && chain === "POSTROUTING";
-  const waiting = all.filter((one) => isNatBase(one) && !isIptables(one));
-  const found: NftChain[] = [];
-  const seen = new Set<string>();
-  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-    const { chain, base } = next;
-    if (seen.has(chain)) continue;
-    seen.add(chain);
-    const listed = await nftables.read(rules({ ...name, chain }));
-    const read = listed.map(({ statements }) => describeRule(statements));
-    found.push({ family, table, chain, priority: base?.priority, rules: read });
-    const targets = new Set(read.flatMap(({ action }) => (action.kind === "jump" ? action.to : [])));
-    waiting.push(...all.filter((one) => targets.has(one.chain)));
+function isNat({ base }: Base): boolean {
+  return base.type === "nat" && base.hook === "postrouting";
+}
+
+function isIptables({ family, table, chain }: Base): boolean {
+  return IPTABLES.test(`${family} ${table} ${chain}`);
+}
+
+/** Whether iptables has a table of that name in nf_tables. */
+export function hasTable(all: readonly TableName[], family: Family, name: string): boolean {
+  const wanted = family === "IPv4" ? "ip" : "ip6";
+  return all.some((one) => one.family === wanted && one.table === name);
+}
+
+/**
+ * The chains of others that can translate at postrouting; of `incompatible` families also that which iptables calls POSTROUTING.
+ * kube-proxy's masquerade what it has marked, and pods' traffic to themselves.
+ */
+export async function readNatHooks(
+  bases: readonly Base[],
+  incompatible: readonly Family[],
+  world: NftWorld,
+): Promise<readonly Fact<HookChain>[]> {
+  const isMeant = (one: Base) =>
+    isNat(one) &&
+    !isOwn(one) &&
+    one.table !== "kube-proxy" &&
+    (!isIptables(one) || incompatible.some((family) => FAMILIES[one.family]?.includes(family)));
+  const read = bases.filter(isMeant).map(async (base) => {
+    const what = `rules of table ${base.family} ${base.table}`;
+    return split(await attempt(what, () => listTable(base, world)), base);
+  });
+  return (await Promise.all(read)).flat();
+}
+
+/** Without the tool, or where it fails, the kernel is asked. */
+async function listTable(
+  base: Base,
+  { run, open, signal }: NftWorld,
+): Promise<ReadonlyMap<string, readonly TraceRule[]>> {
+  try {
+    const { stdout } = await run(listing("table", base));
+    const found = parseNftChains(stdout);
+    if (found !== undefined) return found;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+  }
+  const { hooks } = await connected(open, (nftables) => readNftTables(nftables, signal));
+  return hooks.find(({ place }) => place === `table ${base.family} ${base.table}`)?.chains ?? new Map();
+}
+
+/**
+ * Chains of others past conntrack that what is forwarded passes, and what of them an INVALID packet can come to; also those of
+ * iptables' tables that are `hidden` from it.
+ */
+export async function readForwardHooks(
+  bases: readonly Base[],
+  hidden: readonly string[],
+  world: NftWorld,
+): Promise<readonly Fact<HookChain>[]> {
+  const isMeant = (one: Base) =>
+    (!isIptables(one) || hidden.includes(`${FAMILIES[one.family]?.join()} ${one.table}`)) &&
+    one.base.type !== "nat" &&
+    ["prerouting", "forward", "postrouting"].includes(one.base.hook) &&
+    one.base.priority > CONNTRACK_PRIORITY;
+  const read = bases.filter(isMeant).map(async (base) => {
+    const what = `chain ${base.family} ${base.table} ${base.chain}`;
+    const found = await attempt(what, () => listChains(base, world));
+    return split("value" in found ? found : { ...found, minor: true }, base);
+  });
+  return (await Promise.all(read)).flat();
+}
+
+/** NF_IP_PRI_CONNTRACK: before it, no packet has a state. */
+const CONNTRACK_PRIORITY = -200;
+
+async function listChains(base: Base, { run }: NftWorld): Promise<ReadonlyMap<string, readonly TraceRule[]>> {
+  const found = new Map<string, readonly TraceRule[]>();
+  const waiting = [base.chain];
+  for (let chain = waiting.shift(); chain !== undefined; chain = waiting.shift()) {
+    if (found.has(chain)) continue;
+    const script = listing("chain", base, chain);
+    if (found.size >= MAX_CHAINS)
+      throw new CommandError(script, { why: `it leads to more than ${MAX_CHAINS} chains` });
+    const listed = parseNftChains((await run(script)).stdout)?.get(chain);
+    if (listed === undefined)
+      throw new CommandError(script, { why: "its output is no listing of that chain" });
+    found.set(chain, listed);
+    for (const { conditions, action } of listed) {
+      const isForInvalid =
+        ruleOf(chain, { conditions, action, text: "" }, "IPv4").scope.states?.invalid !== false;
+      if (isForInvalid && (action.kind === "jump" || action.kind === "goto")) waiting.push(action.chain);
+    }
   }
   return found;
 }
 
-function isNatBase({ base }: ObservedChain): boolean {
-  return base?.type === "nat" && base.hook === "postrouting";
+function listing(what: "table" | "chain", { family, table }: TableName, ...chain: readonly string[]): Script {
+  return {
+    file: "nft",
+    args: ["-j", "list", what, family, table, ...chain],
+    purpose: `listing ${what} ${[family, table, ...chain].join(" ")}`,
+    deadlineMs: DEADLINE_MS,
+  };
 }
 
-/** What a rule does, and whether for every packet. */
-export function describeRule(statements: readonly ObservedStatement[]): NftChain["rules"][number] {
-  const action = statements.map(actionOf).find(({ kind }) => kind !== "other") ?? { kind: "other" };
-  const unconditional = statements.every(
-    (one) =>
-      actionOf(one).kind !== "other" ||
-      UNRESTRICTING.has(one.kind) ||
-      (one.kind === "unknown" && UNRESTRICTING_EXPRESSIONS.has(one.name)),
-  );
-  return { action, unconditional };
-}
-
-function actionOf(statement: ObservedStatement): NftAction {
-  if (statement.kind === "masquerade") return { kind: "masquerade" };
-  if (statement.kind === "unknown" && ["masq", "nat"].includes(statement.name)) return { kind: "nat" };
-  if (statement.kind === "verdict" && (statement.verdict === "jump" || statement.verdict === "goto"))
-    return { kind: "jump", to: statement.chain };
-  return { kind: "other" };
+/** One for each family that passes the chain. */
+function split(
+  fact: Fact<ReadonlyMap<string, readonly TraceRule[]>>,
+  { family, table, chain, base }: Base,
+): readonly Fact<HookChain>[] {
+  if (!("value" in fact)) return [fact];
+  const { priority, policy } = base;
+  return (FAMILIES[family] ?? []).map((one) => ({
+    value: {
+      family: one,
+      place: `table ${family} ${table}`,
+      chain,
+      priority,
+      policy: policy === "drop" ? "drop" : "accept",
+      chains: hookChains(fact.value, one),
+    },
+  }));
 }

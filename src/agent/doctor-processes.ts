@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Fact, type InotifyFacts, isKnown, known } from "../core/doctor-facts.ts";
+import { flagValue } from "../core/doctor-kubelet.ts";
 import { learn, readText } from "./doctor-read.ts";
 
 /** What is running, by command lines. */
@@ -9,6 +10,8 @@ export interface Processes {
   readonly kubelets: readonly (readonly string[])[];
   /** Agents in our network namespace. */
   readonly agents: readonly SeenAgent[];
+  /** The cluster's networks on command lines of its own programs. */
+  readonly clusterCidrs: readonly { readonly from: string; readonly text: string }[];
   /** Agents of which this user may not see in which network namespace they run. */
   readonly hidden: readonly number[];
 }
@@ -21,6 +24,9 @@ export interface SeenAgent {
   /** Whether it is this program, of any version, and not the Go program. */
   readonly isOurs: boolean;
 }
+
+/** Programs of a cluster that are told its pods' networks. */
+const KNOWS_PODS = ["kube-proxy", "kube-controller-manager", "hyperkube", "k3s", "k3s-server"];
 
 /** Program names under which an agent runs, the Go program's among them. */
 const AGENT = /^ip-masq-agent(\.c?js)?$/;
@@ -37,7 +43,16 @@ export function readProcesses(proc: string): Fact<Processes> {
   const anywhere = all.flatMap(({ pid, words }) => (pid === process.pid ? [] : agentOf(proc, pid, words)));
   const agents = anywhere.filter(({ pid }) => namespaceOf(proc, pid) === netns);
   const hidden = anywhere.filter(({ pid }) => !isKnown(namespace(proc, pid))).map(({ pid }) => pid);
-  return { value: { kubelets: kubelets.map(({ words }) => words), agents, hidden } };
+  const clusterCidrs = all
+    .filter(({ pid }) => isHere(pid))
+    .flatMap(({ pid, words }) => clusterCidrOf(pid, words));
+  return { value: { kubelets: kubelets.map(({ words }) => words), agents, hidden, clusterCidrs } };
+}
+
+function clusterCidrOf(pid: number, [program = "", ...args]: readonly string[]): Processes["clusterCidrs"] {
+  const name = basename(program);
+  const text = KNOWS_PODS.includes(name) ? flagValue(args, "cluster-cidr") : undefined;
+  return text === undefined ? [] : [{ from: `--cluster-cidr of ${name}, pid ${pid}`, text }];
 }
 
 /** Ours is a script that node runs; the Go program is a file of its own, for which every first word ends the flags. */

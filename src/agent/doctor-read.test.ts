@@ -5,7 +5,6 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parseConntrackCounters } from "../core/conntrack-stats.ts";
 import { known } from "../core/doctor-facts.ts";
 import { parseCni, readCni } from "./doctor-cni.ts";
-import { describeRule } from "./doctor-nftables.ts";
 import { readConntrack, readGrowth, readSysctls } from "./doctor-proc.ts";
 import { agentArguments, readProcesses } from "./doctor-processes.ts";
 import { learn } from "./doctor-read.ts";
@@ -31,7 +30,8 @@ describe("facts that may be missing", () => {
       throw Object.assign(new Error(`${code}: no`), code === undefined ? {} : { code });
     };
     expect(learn("x", fail("ENOENT"))).toEqual({ value: undefined });
-    expect(learn("x", fail("EACCES"))).toEqual({ unknown: "x", why: "EACCES: no" });
+    expect(learn("x", fail("EACCES"))).toEqual({ unknown: "x", why: "EACCES: no", cause: "permission" });
+    expect(learn("x", fail("EIO"))).toEqual({ unknown: "x", why: "EIO: no" });
     expect(() => learn("x", fail())).toThrow("undefined: no");
   });
 });
@@ -87,6 +87,7 @@ describe("/proc", () => {
         ],
         agents: [],
         hidden: [],
+        clusterCidrs: [],
       },
     });
     expect(readProcesses(join(directory, "missing"))).toMatchObject({ unknown: "other processes" });
@@ -136,8 +137,30 @@ describe("CNI", () => {
     ['{"type": "bridge", "ipMasq": "true"}', []],
     ["[]", []],
     ["null", []],
+    // Podman's containers are no pods.
+    ['{"plugins": [{"type": "bridge", "bridge": "cni-podman0", "ipMasq": true}]}', []],
   ])("%s", (text, expected) => {
-    expect(parseCni("x", text)).toEqual({ path: "x", masquerading: expected });
+    expect(parseCni("x", text)).toEqual({ path: "x", masquerading: expected, ranges: [], isMeta: false });
+  });
+
+  test.each<[string, readonly string[]]>([
+    ['{"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]],
+    [
+      '{"plugins": [{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00::/64"}]]}}]}',
+      ["10.244.0.0/24", "fd00::/64"],
+    ],
+    [
+      '{"type": "flannel", "delegate": {"ipam": {"type": "host-local", "subnet": "10.2.0.0/16"}}}',
+      ["10.2.0.0/16"],
+    ],
+    ['{"type": "bridge", "ipam": {"type": "dhcp", "subnet": "10.3.0.0/16"}}', []],
+    [
+      '{"type": "bridge", "bridge": "cni-podman0", "ipam": {"type": "host-local", "subnet": "10.88.0.0/16"}}',
+      [],
+    ],
+    ['{"ipam": {"type": "host-local", "ranges": "x", "subnet": 7}}', []],
+  ])("what pods get of %s", (text, expected) => {
+    expect(parseCni("x", text).ranges).toEqual(expected);
   });
 
   test("broken files, files of other names, a missing directory", () => {
@@ -150,22 +173,4 @@ describe("CNI", () => {
     expect(readCni(join(directory, "missing"))).toEqual({ value: undefined });
     expect(readCni(join(path, "20-b.conf"))).toEqual({ value: undefined });
   });
-});
-
-test("rules of nftables", () => {
-  const unknown = (name: string) => ({ kind: "unknown", name }) as const;
-  const counter = { kind: "counter", packets: 1n, bytes: 1n } as const;
-  expect(describeRule([counter, { kind: "masquerade", flags: [] }])).toEqual({
-    action: { kind: "masquerade" },
-    unconditional: true,
-  });
-  expect(describeRule([unknown("meta"), unknown("cmp"), unknown("immediate"), unknown("nat")])).toEqual({
-    action: { kind: "nat" },
-    unconditional: false,
-  });
-  expect(describeRule([{ kind: "verdict", verdict: "jump", chain: "x" }])).toEqual({
-    action: { kind: "jump", to: "x" },
-    unconditional: true,
-  });
-  expect(describeRule([counter])).toEqual({ action: { kind: "other" }, unconditional: true });
 });

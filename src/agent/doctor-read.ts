@@ -1,7 +1,8 @@
 /** Reading what may not be there, or not for us, for `doctor`: the reason is part of the answer. */
 import { readFileSync } from "node:fs";
-import type { Fact } from "../core/doctor-facts.ts";
+import type { Cause, Fact } from "../core/doctor-facts.ts";
 import { isFailure } from "./driver.ts";
+import { CommandError, isForbidden } from "./exec.ts";
 
 /** A file's text; undefined if there is none. */
 export function readText(path: string, what: string): Fact<string | undefined> {
@@ -15,7 +16,8 @@ export function learn<T>(what: string, look: () => T): Fact<T | undefined> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    return code === "ENOENT" || code === "ENOTDIR" ? { value: undefined } : { unknown: what, why: message };
+    if (code === "ENOENT" || code === "ENOTDIR") return { value: undefined };
+    return { unknown: what, why: message, ...causeOf(error) };
   }
 }
 
@@ -24,9 +26,17 @@ export async function attempt<T>(what: string, ask: () => Promise<T>): Promise<F
   try {
     return { value: await ask() };
   } catch (error) {
-    if (isFailure(error)) return { unknown: what, why: error.message };
+    if (isFailure(error)) return { unknown: what, why: error.message, ...causeOf(error) };
     throw error;
   }
+}
+
+/** Only what a privilege or a package would mend is said to be that. */
+function causeOf(error: unknown): { readonly cause?: Cause } {
+  const { code, stderr = "" } = error as { readonly code?: string; readonly stderr?: string };
+  if (code === "ENOENT" && error instanceof CommandError) return { cause: "no tool" };
+  if (code === "EPERM" || code === "EACCES" || isForbidden(stderr)) return { cause: "permission" };
+  return {};
 }
 
 /** What follows from a fact, if it is known. */

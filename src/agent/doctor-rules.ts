@@ -1,10 +1,12 @@
 /** The packet filter's rules for `doctor`: asked of the tools and over netlink, and never so that the question changes anything. */
 import type { Answer, Script } from "../backend/backend.ts";
+import { isIncompatible } from "../backend/incompatible.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
-import { parseNatListing } from "../backend/nat-listing.ts";
+import { parseNatListing, policyOf } from "../backend/nat-listing.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
-import { type Fact, isKnown, type NatTable, type Variant } from "../core/doctor-facts.ts";
+import { type Fact, type HookChain, isKnown, type NatTable, type Variant } from "../core/doctor-facts.ts";
 import { attempt, derive, readText } from "./doctor-read.ts";
+import { readSets } from "./live-rules.ts";
 import { probe } from "./probe.ts";
 
 export type Run = (script: Script) => Promise<Answer>;
@@ -32,37 +34,101 @@ export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
   });
 }
 
-interface NatWorld {
+interface RulesWorld {
   readonly run: Run;
   readonly proc: string;
   readonly tool: Tool | undefined;
-  /** Whether nf_tables may have a nat table of the family; asking for one that is not there is only a waste. */
-  readonly hasNftTable: (family: Family) => boolean;
+  /** Whether nf_tables may have a table of the family; asking for one that is not there is only a waste. */
+  readonly hasNftTable: (family: Family, table: string) => boolean;
 }
 
-/** The nat table of both families in both variants. */
-export function readNat(world: NatWorld): Promise<readonly Fact<NatTable>[]> {
-  const pairs = FAMILIES.flatMap((family) =>
-    (["nft", "legacy"] as const).map((variant) => readTable(family, variant, world)),
-  );
-  return Promise.all(pairs);
+type Place = Pick<NatTable, "family" | "variant">;
+
+const PLACES: readonly Place[] = FAMILIES.flatMap((family) =>
+  (["nft", "legacy"] as const).map((variant) => ({ family, variant })),
+);
+
+/** The nat table of both families in both variants, and the families whose table iptables-nft cannot show. */
+export async function readNat(world: RulesWorld) {
+  const read = await Promise.all(PLACES.map((place) => readNatTable(place, world)));
+  return {
+    nat: read.flatMap((one) => ("incompatible" in one ? [] : one)),
+    incompatible: read.flatMap((one) => ("incompatible" in one ? one.incompatible : [])),
+  };
 }
 
-async function readTable(family: Family, variant: Variant, world: NatWorld): Promise<Fact<NatTable>> {
-  const tool = toolName(family, variant, world.tool);
+async function readNatTable(
+  place: Place,
+  world: RulesWorld,
+): Promise<Fact<NatTable> | { readonly incompatible: Family }> {
+  const { family, variant } = place;
   const what = `the ${family} rules of iptables-${variant}`;
-  const table = (listing: string) => ({ family, variant, tool, chains: parseNatListing(listing) });
+  const tool = toolName(family, variant, world.tool);
+  const listed = await listTable("nat", what, place, world);
+  if (!isKnown(listed)) return isIncompatible(listed.why) ? { incompatible: family } : listed;
+  const listing = listed.value ?? "";
+  // A rule that asks for a set that could not be read may match.
+  const sets = await readSets({ run: world.run, notRead: [], warnings: [], failures: [] }, listing);
+  return { value: { family, variant, tool, chains: parseNatListing(listing, family, sets) } };
+}
+
+/** Base chains past conntrack that what is forwarded passes, by their tables. */
+const FORWARD: Readonly<Record<string, readonly string[]>> = {
+  filter: ["FORWARD"],
+  mangle: ["PREROUTING", "FORWARD", "POSTROUTING"],
+};
+
+/** The chains of iptables that what is forwarded passes, in both variants; `FAMILY TABLE` of those that it cannot show. */
+export async function readForward(world: RulesWorld) {
+  const read = Object.entries(FORWARD).flatMap(([table, bases]) =>
+    PLACES.map((place) => readForwardTable(table, bases, place, world)),
+  );
+  const all = (await Promise.all(read)).flat();
+  return {
+    forward: all.flatMap((one) => ("hidden" in one ? [] : one)),
+    hidden: all.flatMap((one) => ("hidden" in one ? one.hidden : [])),
+  };
+}
+
+async function readForwardTable(
+  table: string,
+  bases: readonly string[],
+  place: Place,
+  world: RulesWorld,
+): Promise<readonly (Fact<HookChain> | { readonly hidden: string })[]> {
+  const { family, variant } = place;
+  const where = `${toolName(family, variant, world.tool)} -t ${table}`;
+  const listed = await listTable(table, where, place, world);
+  if (!isKnown(listed))
+    return isIncompatible(listed.why) ? [{ hidden: `${family} ${table}` }] : [{ ...listed, minor: true }];
+  const { value: listing } = listed;
+  if (listing === undefined) return [];
+  const chains = parseNatListing(listing, family);
+  return bases.map((chain) => ({
+    value: { family, place: where, chain, priority: 0, policy: policyOf(listing, chain), chains },
+  }));
+}
+
+/** What the tool lists of a table; undefined if there is none. */
+async function listTable(
+  table: string,
+  what: string,
+  { family, variant }: Place,
+  world: RulesWorld,
+): Promise<Fact<string | undefined>> {
   const exists: Fact<boolean> =
-    variant === "nft" ? { value: world.hasNftTable(family) } : legacyTable(family, world.proc, what);
+    variant === "nft"
+      ? { value: world.hasNftTable(family, table) }
+      : legacyTable(family, table, world.proc, what);
   if (!isKnown(exists)) return exists;
-  if (!exists.value) return { value: table("") };
+  if (!exists.value) return { value: undefined };
   const script: Script = {
-    file: tool,
-    args: [...(world.tool?.wait ?? []), "-t", "nat", "-S"],
-    purpose: "listing the nat table",
+    file: toolName(family, variant, world.tool),
+    args: [...(world.tool?.wait ?? []), "-t", table, "-S"],
+    purpose: `listing the ${table} table`,
     deadlineMs: DEADLINE_MS,
   };
-  return derive(await attempt(what, () => listSteadily(script, world.run)), table);
+  return attempt(what, () => listSteadily(script, world.run));
 }
 
 /**
@@ -86,13 +152,13 @@ function toolName(family: Family, variant: Variant, tool: Tool | undefined): str
 }
 
 /** A legacy tool that looks makes the table, so the kernel's own list is asked first. */
-function legacyTable(family: Family, proc: string, what: string): Fact<boolean> {
+function legacyTable(family: Family, table: string, proc: string, what: string): Fact<boolean> {
   const path = `${proc}/net/${family === "IPv4" ? "ip" : "ip6"}_tables_names`;
-  return derive(readText(path, what), (text = "") => text.split("\n").includes("nat"));
+  return derive(readText(path, what), (text = "") => text.split("\n").includes(table));
 }
 
 /** The names of all ipsets. Without the tool nobody here has made any. */
-export async function readSets(run: Run): Promise<Fact<readonly string[]>> {
+export async function readSetNames(run: Run): Promise<Fact<readonly string[]>> {
   const script: Script = {
     file: "ipset",
     args: ["list", "-n"],
@@ -102,5 +168,5 @@ export async function readSets(run: Run): Promise<Fact<readonly string[]>> {
   const answer = await attempt("ipsets", () => run(script));
   return isKnown(answer)
     ? { value: answer.value.stdout.split("\n").filter((name) => name !== "") }
-    : { ...answer, minor: true };
+    : { ...answer, minor: answer.cause === "no tool" };
 }

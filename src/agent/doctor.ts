@@ -10,11 +10,12 @@ import type { Nftables } from "../nftables/transport.ts";
 import { readCapabilities } from "./capabilities.ts";
 import { usesNftables } from "./choose.ts";
 import { readCni } from "./doctor-cni.ts";
-import { type NftRead, readNftables } from "./doctor-nftables.ts";
+import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./doctor-nftables.ts";
+import { type ClusterCidr, readLinks, readPodNetworks } from "./doctor-pods.ts";
 import { readConntrack, readGrowth, readLock, readSysctls } from "./doctor-proc.ts";
 import { readInotify } from "./doctor-processes.ts";
 import { attempt, derive } from "./doctor-read.ts";
-import { type Run, readNat, readSets, readTool, type Tool } from "./doctor-rules.ts";
+import { type Run, readForward, readNat, readSetNames, readTool, type Tool } from "./doctor-rules.ts";
 import { describeHolder, findHolders, readHeldNames } from "./holders.ts";
 import { chooseVariant } from "./variant.ts";
 
@@ -31,6 +32,8 @@ export interface Subject {
   /** Where the node's /proc and CNI configuration are. */
   readonly proc: string;
   readonly cniDirectory: string;
+  /** The cluster's networks, on whose command line ever. */
+  readonly clusterCidrs: readonly ClusterCidr[];
   /** Between two readings of counters. */
   readonly intervalMs: number;
 }
@@ -47,7 +50,12 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
   const { chain, families, proc, toPorts } = subject;
   const growth = readGrowth(proc, subject.intervalMs, world.signal);
   const rules = readRules(subject, world);
-  const [counters, { nftables, tool, ipset, nat, sets }] = await Promise.all([growth, rules]);
+  const [counters, links, { nftables, tool, ipset, sets, ...filter }] = await Promise.all([
+    growth,
+    readLinks(),
+    rules,
+  ]);
+  const cni = readCni(subject.cniDirectory);
   const settings = { chain, families, toPorts, ...chosen(subject, known(nftables), known(tool)) };
   const needed = settings.backend === "iptables" ? {} : { minor: true };
   return {
@@ -63,14 +71,16 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     ],
     capabilities: readCapabilities(),
     config: subject.config,
-    nat,
+    ...filter,
     nftables,
     sets,
+    links,
+    podNetworks: readPodNetworks(cni, subject.clusterCidrs),
     ownSets: FAMILIES.map((family) => setName({ chain, family })),
     processes: subject.processes,
     holders: readHolders(proc),
     auto: await readAuto(subject, known(tool), world),
-    cni: readCni(subject.cniDirectory),
+    cni,
     lock: readLock(proc, world.env),
     sysctls: readSysctls(proc),
     conntrack: readConntrack(proc),
@@ -79,17 +89,26 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
   };
 }
 
-async function readRules({ iptablesMode, proc }: Subject, { run, open }: DoctorWorld) {
+async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }: DoctorWorld) {
   const mode = iptablesMode === "auto" ? await chooseVariant(run) : iptablesMode;
   const [nftables, tool, ipset] = await Promise.all([
-    readNftables(open),
+    readNftables({ open }),
     readTool(mode, run),
     readIpset(run),
   ]);
-  const tables = known(nftables)?.natTables;
-  const hasNftTable = (family: Family) => tables?.includes(family === "IPv4" ? "ip" : "ip6") ?? true;
-  const nat = await readNat({ run, proc, tool: known(tool), hasNftTable });
-  return { nftables, tool, ipset, nat, sets: await readSets(run) };
+  const { tables, bases = [] } = known(nftables) ?? {};
+  const hasNftTable = (family: Family, table: string) =>
+    tables === undefined || hasTable(tables, family, table);
+  const world = { run, proc, tool: known(tool), hasNftTable };
+  const { nat, incompatible } = await readNat(world);
+  const nft = { run, open, signal };
+  const [sets, hooks, { forward, hidden }] = await Promise.all([
+    readSetNames(run),
+    readNatHooks(bases, incompatible, nft),
+    readForward(world),
+  ]);
+  const others = await readForwardHooks(bases, hidden, nft);
+  return { nftables, tool, ipset, nat, incompatible, sets, hooks, forward: [...forward, ...others] };
 }
 
 async function readIpset(run: Run): Promise<Facts["versions"][number]> {

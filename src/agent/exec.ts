@@ -195,6 +195,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
 
 const UNKNOWN: Privileges = { root: false, effective: undefined };
 
+/** Whether a tool says that it may not do its work. */
+export function isForbidden(stderr: string): boolean {
+  return /must be root|permission denied|operation not permitted/i.test(stderr);
+}
+
 /** What an operator has to do about the failures that are not the rules' fault. */
 function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN }: Failure): string {
   if (code === "ENOENT") {
@@ -202,7 +207,7 @@ function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN 
     const instead = name === undefined ? ", or see --iptables-mode" : "";
     return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
   }
-  if (/must be root|permission denied|operation not permitted/i.test(stderr)) {
+  if (isForbidden(stderr)) {
     return ` (${renderNeed(privileges())})`;
   }
   if (/xtables lock|xtables\.lock/.test(stderr)) {

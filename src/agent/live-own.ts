@@ -5,7 +5,7 @@ import { readSet } from "../backend/ipset-read.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { readRule, type Sets } from "../backend/iptables-match.ts";
 import { canonicalListing, tokenize } from "../backend/iptables-rule.ts";
-import { everything, keptByRules } from "../backend/kept.ts";
+import { keptByRules } from "../backend/kept.ts";
 import { observedRules } from "../backend/nft-observed.ts";
 import { planTable, tooManyRules } from "../backend/nftables.ts";
 import { CHAIN, keptIntervals, TABLE } from "../backend/nftables-sets.ts";
@@ -19,7 +19,7 @@ import {
   setPlace,
 } from "../backend/rule-changes.ts";
 import type { Family } from "../core/cidr.ts";
-import type { Interval } from "../core/intervals.ts";
+import { everything, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { Refusal } from "./driver.ts";

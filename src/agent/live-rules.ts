@@ -226,7 +226,7 @@ async function saveScript(
 }
 
 /** The ipsets that a dump asks for. */
-async function readSets(reader: Reader, dump: string): Promise<Sets> {
+export async function readSets(reader: Reader, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
   const asked = names.size > FEW_SETS ? [[]] : [...names].map((name) => [name]);
   const sets = new Map();

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Cidr, lastAddress, parseCidr } from "../core/cidr.ts";
+import { everything } from "../core/intervals.ts";
 import { readRule } from "./iptables-match.ts";
 import { tokenize } from "./iptables-rule.ts";
-import { everything, keptByRules } from "./kept.ts";
+import { keptByRules } from "./kept.ts";
 import { includes } from "./trace-match.ts";
 import type { TraceRule } from "./trace-model.ts";
 

@@ -1,14 +1,9 @@
 /** Which addresses keep the pod's address by the rules that stand in our chain, whoever has changed them. */
-import { ADDRESS_BITS, type Family } from "../core/cidr.ts";
+import type { Family } from "../core/cidr.ts";
 import { explainInterval } from "../core/explain.ts";
-import { decompose, type Interval, subtractIntervals } from "../core/intervals.ts";
+import { decompose, everything, type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
 import type { Entry } from "../core/ruleset.ts";
 import type { Condition, TraceRule } from "./trace-model.ts";
-
-/** Every address of a family. */
-export function everything(family: Family): Interval {
-  return { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
-}
 
 /**
  * The addresses that rules let pass, or that come to the end of them; the node's own aside. Undefined if a rule asks
@@ -74,7 +69,7 @@ function decided(conditions: readonly Condition[], family: Family): readonly Int
 }
 
 function meet(a: readonly Interval[], b: readonly Interval[]): Interval[] {
-  return subtractIntervals(a, subtractIntervals(a, merge(b)));
+  return meetIntervals(a, merge(b));
 }
 
 function unite(a: readonly Interval[], b: readonly Interval[], all: readonly Interval[]): Interval[] {

@@ -11,10 +11,10 @@ test("chains, rules, comments, conditions and targets of a listing", () => {
     "-A POSTROUTING -m comment --comment counted",
     "",
   ].join("\n");
-  const chains = parseNatListing(listing);
+  const chains = parseNatListing(listing, "IPv4");
   expect([...chains.keys()]).toEqual(["POSTROUTING", "EMPTY"]);
   expect(chains.get("EMPTY")).toEqual([]);
-  expect(chains.get("POSTROUTING")?.map(({ text: _, ...rule }) => rule)).toEqual([
+  expect(chains.get("POSTROUTING")?.map(({ text: _, scope: __, ...rule }) => rule)).toEqual([
     {
       chain: "POSTROUTING",
       comment: 'a "b" -j c',

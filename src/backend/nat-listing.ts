@@ -1,9 +1,16 @@
-/** The nat table as `iptables -t nat -S` lists it, for reading; what a rule means is asked elsewhere. */
+/** A table as `iptables -S` lists it, for reading. */
+import type { Family } from "../core/cidr.ts";
 import type { NatRule } from "../core/doctor-facts.ts";
+import { readRule, type Sets } from "./iptables-match.ts";
 import { tokenize } from "./iptables-rule.ts";
+import { scopeOf } from "./rule-scope.ts";
 
-/** Chains and their rules, in the listing's order. Lines that are neither are of no interest. */
-export function parseNatListing(listing: string): ReadonlyMap<string, readonly NatRule[]> {
+/** Chains and their rules, in the listing's order; `sets` holds those ipsets that are known. Other lines are of no interest. */
+export function parseNatListing(
+  listing: string,
+  family: Family,
+  sets: Sets = new Map(),
+): ReadonlyMap<string, readonly NatRule[]> {
   const chains = new Map<string, NatRule[]>();
   const rulesOf = (chain: string) => {
     const rules = chains.get(chain) ?? [];
@@ -13,12 +20,15 @@ export function parseNatListing(listing: string): ReadonlyMap<string, readonly N
   for (const text of listing.split("\n")) {
     const [verb, chain = "", ...words] = tokenize(text);
     if (verb === "-P" || verb === "-N") rulesOf(chain);
-    if (verb === "-A") rulesOf(chain).push(parseRule(chain, text, words));
+    if (verb === "-A") {
+      const { conditions } = readRule(words, family, sets, () => false);
+      rulesOf(chain).push({ ...parseRule(chain, text, words), scope: scopeOf(conditions, family) });
+    }
   }
   return chains;
 }
 
-function parseRule(chain: string, text: string, words: readonly string[]): NatRule {
+function parseRule(chain: string, text: string, words: readonly string[]): Omit<NatRule, "scope"> {
   const at = words.findIndex((word) => word === "-j" || word === "-g");
   const before = at < 0 ? words : words.slice(0, at);
   const comments: string[] = [];
@@ -33,4 +43,9 @@ function parseRule(chain: string, text: string, words: readonly string[]): NatRu
     i++;
   }
   return { chain, text, comment: comments[0], conditions, target: at < 0 ? undefined : words[at + 1] };
+}
+
+/** What a base chain does with what its rules let through. */
+export function policyOf(listing: string, chain: string): "accept" | "drop" {
+  return listing.split("\n").includes(`-P ${chain} DROP`) ? "drop" : "accept";
 }

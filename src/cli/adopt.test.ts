@@ -31,7 +31,7 @@ function adopted(
   const { values, agent, said } = adoptFlags(
     input,
     TABLE,
-    { value: { kubelets: [], agents, hidden } },
+    { value: { kubelets: [], agents, hidden, clusterCidrs: [] } },
     "/nonexistent",
   );
   const changed = Object.entries(values).filter(([name, value]) => input.values[name as "config"] !== value);
@@ -128,6 +128,11 @@ test("flags of the command's own are not the agent's, whatever their names", () 
   const own = { "masq-chain": { ...TABLE["masq-chain"] } };
   const agents = seen("--masq-chain=A");
   const input = { values: DEFAULTS, given: new Set<string>() };
-  const { agent } = adoptFlags(input, own, { value: { kubelets: [], agents, hidden: [] } }, "/proc");
+  const { agent } = adoptFlags(
+    input,
+    own,
+    { value: { kubelets: [], agents, hidden: [], clusterCidrs: [] } },
+    "/proc",
+  );
   expect(agent satisfies RunningAgent | undefined).toBeUndefined();
 });

@@ -35,9 +35,9 @@ function describeSettings({ backend, variant, chain, families }: Settings): stri
   return `Looked for an agent with backend ${which}, chain ${chain}, ${families.join(" and ")}`;
 }
 
-function renderFinding({ severity, message, remedy }: Finding, colours: Colours): string {
+function renderFinding({ check, severity, message, remedy }: Finding, colours: Colours): string {
   const indent = " ".repeat(9);
-  const head = `${colours[PAINT[severity]](severity.padEnd(indent.length))}${message}\n`;
+  const head = `${colours[PAINT[severity]](severity.padEnd(indent.length))}[${check}] ${message}\n`;
   return remedy === undefined ? head : `${head}${indent}${colours.dim(`-> ${remedy}`)}\n`;
 }
 

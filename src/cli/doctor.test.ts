@@ -18,14 +18,16 @@ test("problems first, each with its remedy; notes only if asked for", () => {
   const diagnosis = { settings, source: "flags as of the agent with pid 7", findings: FINDINGS };
   expect(renderDiagnosis(diagnosis, false, plain)).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4; flags as of the agent with pid 7
-    error    no chain
+    error    [own-chain] no chain
              -> start the agent
-    warning  ports overlap
+    warning  [ports] ports overlap
              -> use others
     1 error, 1 warning (--verbose shows 1 note)
     "
   `);
-  expect(renderDiagnosis(diagnosis, true, plain)).toContain("\ninfo     kernel 6.1\n1 error, 1 warning\n");
+  expect(renderDiagnosis(diagnosis, true, plain)).toContain(
+    "\ninfo     [versions] kernel 6.1\n1 error, 1 warning\n",
+  );
 });
 
 test("a healthy node is one line", () => {
@@ -57,6 +59,11 @@ test.each<[string, string]>([
   ["--interval=2h", "invalid --interval 2h: it goes from 0s to 1m"],
   ["--proc=/etc/passwd", "--proc: /etc/passwd/sys is no directory that can be read"],
   ["--cni-dir=/no/such", "--cni-dir: /no/such is no directory that can be read"],
+  [
+    "--cluster-cidr=10.244.0.0/33",
+    'invalid --cluster-cidr: "10.244.0.0/33" is not a valid CIDR, such as 10.244.0.0/16',
+  ],
+  ["--cluster-cidr=10.0.0.0/8,", 'invalid --cluster-cidr: "" is not a valid CIDR, such as 10.244.0.0/16'],
   ["--to-ports=x", 'invalid --to-ports "x": strconv.Atoi: parsing "x": invalid syntax'],
   ["word", "unexpected argument: word"],
 ])("%s is a usage error", async (arg, message) => {

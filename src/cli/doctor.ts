@@ -4,6 +4,8 @@ import { gatherFacts, type Subject } from "../agent/doctor.ts";
 import { derive, learn } from "../agent/doctor-read.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Script } from "../backend/backend.ts";
+import { keptIntervals } from "../backend/nftables-sets.ts";
+import { isCidr, parseCidr } from "../core/cidr.ts";
 import { countOf, diagnose } from "../core/doctor.ts";
 import { type Facts, known } from "../core/doctor-facts.ts";
 import { parseDuration, toMilliseconds } from "../core/duration.ts";
@@ -14,6 +16,7 @@ import { enabledFamilies } from "../core/ruleset.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { SourceError } from "../source/file.ts";
 import { flagsOf, nameOf } from "./adopt.ts";
+import { askable, askStatus } from "./ask.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "./desired.ts";
 import { diagnosisJson, renderDiagnosis } from "./doctor-text.ts";
@@ -21,9 +24,14 @@ import { pickFlags } from "./options.ts";
 
 const FLAGS = {
   ...desiredFlags,
-  ...pickFlags("iptables-mode"),
+  ...pickFlags("iptables-mode", "http-address"),
   proc: flag(stringType, "/proc", "`directory` where the node's proc is mounted."),
   "cni-dir": flag(stringType, "/etc/cni/net.d", "`directory` of the node's CNI configuration."),
+  "cluster-cidr": flag(
+    stringType,
+    "",
+    "`CIDRs` that pods of the whole cluster have, with commas between them: whether the list keeps them is checked.",
+  ),
   interval: flag(stringType, "1s", "`duration` between two readings of the conntrack counters."),
   verbose: flag(boolType, false, "Whether to show what is no problem too."),
 };
@@ -77,10 +85,14 @@ async function subjectOf(
   const { values, given, agent } = input;
   const { proc, "cni-dir": cniDirectory } = values;
   const intervalMs = readInterval(values.interval);
+  const clusterCidr = values["cluster-cidr"];
+  requireCidrs(clusterCidr);
   if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
   if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
   const processes = io.processes(proc);
   const options = optionsOf(values);
+  const isSeen = (known(processes)?.agents.length ?? 0) > 0;
+  const answers = !isSeen && (await answersAt(values["http-address"], io.signal));
   return {
     chain: options.masqChain,
     families: enabledFamilies(options),
@@ -91,7 +103,12 @@ async function subjectOf(
     processes: derive(processes, ({ kubelets, agents }) => ({
       kubelets,
       agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
+      answers,
     })),
+    clusterCidrs: [
+      ...(clusterCidr === "" ? [] : [{ from: "--cluster-cidr", text: clusterCidr }]),
+      ...(known(processes)?.clusterCidrs ?? []),
+    ],
     proc,
     cniDirectory,
     intervalMs,
@@ -108,6 +125,18 @@ function readInterval(text: string): number {
   return ms;
 }
 
+function requireCidrs(text: string): void {
+  const bad = text.split(",").find((part) => !isCidr(parseCidr(part.trim())));
+  if (text !== "" && bad !== undefined)
+    throw new UsageError(`invalid --cluster-cidr: "${bad}" is not a valid CIDR, such as 10.244.0.0/16`);
+}
+
+/** Whether an agent answers there. */
+async function answersAt(text: string, signal: AbortSignal): Promise<boolean> {
+  const address = askable(text);
+  return typeof address !== "string" && (await askStatus(address, signal)).ok;
+}
+
 function requireDirectory(flag: string, path: string): void {
   const found = learn(path, () => statSync(path).isDirectory());
   if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
@@ -117,7 +146,7 @@ function requireDirectory(flag: string, path: string): void {
 async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
   const { values } = input;
   try {
-    const { text, config, problems, warnings } = await readDesired(input, io);
+    const { text, config, problems, warnings, rulesets } = await readDesired(input, io);
     const isGood = problems.length === 0;
     return {
       value: {
@@ -127,13 +156,22 @@ async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Fa
         warnings: warnings.map(renderAdvice),
         resyncMs: isGood ? config.resyncIntervalMs : undefined,
         entries: config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length,
+        kept: isGood ? new Map(rulesets.map((one) => [one.family, keptIntervals(one)])) : undefined,
       },
     };
   } catch (error) {
     if (!(error instanceof SourceError)) throw error;
     const problems = [error.message];
     return {
-      value: { path: values.config, exists: true, problems, warnings: [], resyncMs: undefined, entries: 0 },
+      value: {
+        path: values.config,
+        exists: true,
+        problems,
+        warnings: [],
+        resyncMs: undefined,
+        entries: 0,
+        kept: undefined,
+      },
     };
   }
 }

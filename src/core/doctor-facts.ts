@@ -6,12 +6,18 @@
 import type { Family } from "./cidr.ts";
 import type { ConntrackCounters } from "./conntrack-stats.ts";
 import type { HeldName } from "./hold.ts";
+import type { Interval } from "./intervals.ts";
+import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { PortRange } from "./ports.ts";
+import type { Scope } from "./rule-scope.ts";
+
+/** Why something could not be learnt, as far as that says what to do about it. */
+export type Cause = "permission" | "no tool";
 
 /** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
 export type Fact<T> =
   | { readonly value: T }
-  | { readonly unknown: string; readonly why: string; readonly minor?: boolean };
+  | { readonly unknown: string; readonly why: string; readonly cause?: Cause; readonly minor?: boolean };
 
 export function isKnown<T>(fact: Fact<T>): fact is { readonly value: T } {
   return "value" in fact;
@@ -34,7 +40,7 @@ export interface Settings {
   readonly toPorts: readonly PortRange[];
 }
 
-/** One rule of the nat table, as `iptables -S` shows it. */
+/** One rule of a table, as `iptables -S` shows it, or one way through a rule of nftables in the same words. */
 export interface NatRule {
   readonly chain: string;
   /** The whole line. */
@@ -44,6 +50,8 @@ export interface NatRule {
   readonly conditions: readonly string[];
   /** Where `-j` or `-g` leads to. */
   readonly target: string | undefined;
+  /** Whose packets it matches. */
+  readonly scope: Scope;
 }
 
 /** The nat table of a family in one variant; `chains` has all of them, also those without rules. */
@@ -55,19 +63,16 @@ export interface NatTable {
   readonly chains: ReadonlyMap<string, readonly NatRule[]>;
 }
 
-/** What a rule of nftables does, as far as doctor needs it; `to` is where a jump leads. */
-export type NftAction =
-  | { readonly kind: "masquerade" | "nat" | "other" }
-  | { readonly kind: "jump"; readonly to: string };
-
-/** A chain of nftables with what its rules do; `unconditional` rules have no condition that we can see. */
-export interface NftChain {
-  readonly family: string;
-  readonly table: string;
+/** A base chain with the chains that it may lead to, as one family's packets pass it. */
+export interface HookChain {
+  readonly family: Family;
+  /** Where it is, as an operator would look for it: `table inet filter`, `iptables-nft -t filter`. */
+  readonly place: string;
+  /** The name of the base chain among `chains`. */
   readonly chain: string;
-  /** Of the postrouting hook with type nat; undefined for all others. */
-  readonly priority: number | undefined;
-  readonly rules: readonly { readonly action: NftAction; readonly unconditional: boolean }[];
+  readonly priority: number;
+  readonly policy: "accept" | "drop";
+  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
 }
 
 /** `inet ip-masq-agent`: whose it is, and whether it works. */
@@ -75,11 +80,12 @@ export interface OwnTable {
   readonly comment: string | undefined;
   readonly dormant: boolean;
   readonly sets: number;
+  readonly rules: number;
+  /** Whether the last rule of its chain at postrouting masquerades. */
+  readonly masquerades: boolean;
 }
 
 export interface NftFacts {
-  /** Chains of every table that has a nat chain at postrouting, our own table's among them. */
-  readonly chains: readonly NftChain[];
   readonly own: OwnTable | undefined;
 }
 
@@ -91,6 +97,8 @@ export interface ConfigFacts {
   /** Undefined if the configuration is bad. */
   readonly resyncMs: number | undefined;
   readonly entries: number;
+  /** The destinations that keep the pod's address, of each enabled family; undefined if the configuration is bad. */
+  readonly kept: ReadonlyMap<Family, readonly Interval[]> | undefined;
 }
 
 export interface ProcessFacts {
@@ -98,12 +106,19 @@ export interface ProcessFacts {
   readonly kubelets: readonly (readonly string[])[];
   /** Agents in this network namespace. */
   readonly agents: readonly { readonly pid: number; readonly chain: string }[];
+  /** Whether an agent answers at its address, wherever its process is. */
+  readonly answers?: boolean;
 }
 
-/** A file of the CNI's configuration: the names of the plugins that masquerade, or why it cannot be read. */
+/** A file of the CNI's configuration: what its plugins do, or why it cannot be read. */
 export interface CniFile {
   readonly path: string;
+  /** The names of the plugins that masquerade. */
   readonly masquerading: readonly string[];
+  /** The networks that pods get their addresses of. */
+  readonly ranges: readonly string[];
+  /** Whether it only calls the plugins of another file. */
+  readonly isMeta: boolean;
   readonly fault?: string;
 }
 
@@ -144,7 +159,16 @@ export interface Facts {
   readonly capabilities: Fact<bigint>;
   readonly config: Fact<ConfigFacts>;
   readonly nat: readonly Fact<NatTable>[];
+  /** Families whose nat table iptables-nft cannot show, since somebody has made something else in it. */
+  readonly incompatible: readonly Family[];
   readonly nftables: Fact<NftFacts>;
+  /** Chains of others at postrouting that can translate, but for those that iptables lists. */
+  readonly hooks: readonly Fact<HookChain>[];
+  /** Chains that what is forwarded passes. */
+  readonly forward: readonly Fact<HookChain>[];
+  readonly links: Fact<PodFacts>;
+  /** What else names networks of pods, source by source. */
+  readonly podNetworks: readonly Fact<readonly PodNetwork[]>[];
   /** Names of ipsets. */
   readonly sets: Fact<readonly string[]>;
   /** Names that sets of ours may have. */
@@ -172,6 +196,7 @@ export const SYSCTLS = [
   "net.ipv4.ip_local_reserved_ports",
   "net.core.rmem_max",
   "net.core.wmem_max",
+  "net.netfilter.nf_conntrack_tcp_be_liberal",
 ] as const;
 
 export type Sysctl = (typeof SYSCTLS)[number];

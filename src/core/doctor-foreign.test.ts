@@ -1,6 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { CHAIN_RULES, facts, JUMP, natTable, nftChain, OWN_TABLE, said } from "../../test/support/doctor.ts";
-import type { NftChain } from "./doctor-facts.ts";
+import {
+  CHAIN_RULES,
+  cidr,
+  facts,
+  hook,
+  JUMP,
+  keeps,
+  natTable,
+  OWN_TABLE,
+  said,
+} from "../../test/support/doctor.ts";
+import { diagnose } from "./doctor.ts";
+import type { Facts } from "./doctor-facts.ts";
 
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;
 const KUBENET =
@@ -44,6 +55,22 @@ describe("rules of iptables", () => {
     expect(inFront(KUBENET.replace("10.0.0.0/8", "0.0.0.0/0"))).toEqual([]);
   });
 
+  test("the kubelet's rule is a leftover to delete; the flag is never to be set from 1.24 on", () => {
+    const remedyWith = (...kubelet: readonly string[]) =>
+      diagnose(
+        facts({
+          nat: [natTable([...CHAIN_RULES, KUBENET, JUMP])],
+          processes: { value: { kubelets: [kubelet], agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] } },
+        }),
+      ).find(({ check }) => check === "kubelet-rule")?.remedy ?? "";
+    for (const remedy of [remedyWith("kubelet"), remedyWith("kubelet", "--non-masquerade-cidr=10.0.0.0/8")]) {
+      expect(remedy).toContain(`iptables-nft -t nat ${KUBENET.replace("-A", "-D")}`);
+      expect(remedy).toContain("1.23 or older");
+      expect(remedy).toContain("from 1.24 on never set that flag");
+    }
+    expect(remedyWith("kubelet")).toContain("it is a leftover, delete it: ");
+  });
+
   test("OpenShift's", () => {
     const lines = [
       "-N OPENSHIFT-MASQUERADE",
@@ -55,39 +82,146 @@ describe("rules of iptables", () => {
     ]);
   });
 
-  test("a chain IP-MASQ, in use and not", () => {
-    const chain = ["-N IP-MASQ", "-A IP-MASQ -d 10.0.0.0/8 -j RETURN", "-A IP-MASQ -j MASQUERADE"];
-    const jump = "-A POSTROUTING -m addrtype ! --dst-type LOCAL -j IP-MASQ";
-    expect(inFront(...chain)).toEqual(["warning old-chain: chain IP-MASQ is left, unused"]);
-    expect(inFront(...chain, jump)).toEqual([
-      "warning old-chain: chain IP-MASQ of an older setup masquerades too",
-    ]);
-    const own = { ...facts().settings, chain: "IP-MASQ" };
-    expect(said({ settings: own, nat: [natTable([...chain, jump])] })).toEqual([]);
+  describe("a chain IP-MASQ of GKE's or kube-up's", () => {
+    const rules = (...kept: readonly string[]) => [
+      "-N IP-MASQ",
+      ...kept.map((text) => `-A IP-MASQ -d ${text} -j RETURN`),
+      "-A IP-MASQ -j MASQUERADE",
+    ];
+    const jump =
+      '-A POSTROUTING -m comment --comment "ip-masq: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ chain" -m addrtype ! --dst-type LOCAL -j IP-MASQ';
+
+    test.each<[string, readonly string[], string]>([
+      ["unused", rules("10.0.0.0/8"), "is there, and no rule leads to it"],
+      [
+        "that keeps all that we keep",
+        [...rules("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12"), jump],
+        "masquerades nothing that the configuration keeps",
+      ],
+      [
+        "that keeps less",
+        [...rules("169.254.0.0/16"), jump],
+        "masquerades some of what the configuration keeps",
+      ],
+    ])("%s", (_name, lines, expected) => {
+      const nat = [natTable([...CHAIN_RULES, ...lines, JUMP])];
+      const found = diagnose(facts({ nat })).filter(
+        ({ severity, check }) => severity !== "info" || check === "old-chain",
+      );
+      expect(found.map(({ check }) => check)).toEqual(["old-chain"]);
+      expect(found[0]?.message).toContain(expected);
+      expect(`${found[0]?.remedy}`).not.toMatch(/-X|-F|-D|cleanup/);
+    });
+
+    test("it is ours if that is our chain's name", () => {
+      const own = { ...facts().settings, chain: "IP-MASQ" };
+      expect(said({ settings: own, nat: [natTable([...rules("10.0.0.0/8"), jump])] })).toEqual([]);
+    });
   });
 
-  test("others' masquerading, in front, behind, for some, for all, in chains", () => {
-    expect(inFront("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")).toEqual([
-      "warning foreign-nat: a rule of others in front of ours masquerades what it matches: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
-    ]);
-    expect(
-      inFront("-A POSTROUTING -j SNAT --to-source 192.0.2.9").filter((line) => /foreign/.test(line)),
-    ).toEqual([
-      "error foreign-nat: a rule of others in front of ours masquerades everything: -A POSTROUTING -j SNAT --to-source 192.0.2.9",
-    ]);
-    const chain = [
-      "-N CNI-1",
-      "-A CNI-1 -d 10.88.0.0/16 -j ACCEPT",
-      "-A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE",
-    ];
-    expect(inFront(...chain, "-A POSTROUTING -s 10.88.0.2/32 -j CNI-1")).toEqual([
-      'warning foreign-nat: a rule of others in front of ours masquerades what it matches: -A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE, reached by "-A POSTROUTING -s 10.88.0.2/32 -j CNI-1"',
-    ]);
-    expect(said({ nat: [natTable([...CHAIN_RULES, JUMP, "-A POSTROUTING -o eth0 -j MASQUERADE"])] })).toEqual(
+  const RULE = "-A POSTROUTING";
+  describe("weighed by whose packets they match", () => {
+    test.each<[string, string]>([
+      ["Docker's", `${RULE} -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`],
       [
-        "warning foreign-nat: iptables-nft -t nat: a rule of others behind ours masquerades what it matches, whatever the configuration says: -A POSTROUTING -o eth0 -j MASQUERADE",
+        "Docker's, of its hairpins",
+        `${RULE} -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE`,
       ],
-    );
+      ["Docker's without its proxy", `${RULE} -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE`],
+      [
+        "libvirt's",
+        `${RULE} -s 192.168.122.0/24 ! -d 192.168.122.0/24 -p tcp -j MASQUERADE --to-ports 1024-65535`,
+      ],
+      [
+        "a range of other sources",
+        `${RULE} -m iprange --src-range 192.168.122.2-192.168.122.9 -j MASQUERADE`,
+      ],
+      ["all but pods", `${RULE} ! -s 10.244.0.0/16 -o eth0 -j MASQUERADE`],
+      ["what comes in by Docker's bridge", `${RULE} -i docker0 -j MASQUERADE`],
+      ["what comes in by a bridge that Docker may make", `${RULE} -i br-0123456789ab -j MASQUERADE`],
+      ["marked", `${RULE} -m mark --mark 0x40000/0xff0000 -j MASQUERADE`],
+      ["of a marked connection", `${RULE} -m connmark --mark 0x1/0x1 -j MASQUERADE`],
+      ["of a user's processes", `${RULE} -m owner --uid-owner 1000 -j MASQUERADE`],
+      ["to the node itself", `${RULE} -m addrtype --dst-type LOCAL -j MASQUERADE`],
+      ["established ones only", `${RULE} -m conntrack --ctstate ESTABLISHED -j MASQUERADE`],
+      ["to what we masquerade too", `${RULE} -s 10.244.0.0/16 -d 8.0.0.0/8 -j MASQUERADE`],
+    ])("%s: no harm", (_name, line) => {
+      expect(inFront(line)).toEqual([]);
+    });
+
+    test.each<[string, string, string]>([
+      ["anybody's", `${RULE} -o eth0 -j MASQUERADE`, "warning"],
+      ["pods' own", `${RULE} -s 10.244.0.0/16 -j MASQUERADE`, "warning"],
+      ["some pods'", `${RULE} -s 10.244.1.7/32 -j MASQUERADE`, "warning"],
+      ["all but Docker's", `${RULE} ! -s 172.17.0.0/16 -j MASQUERADE`, "warning"],
+      ["what comes in by pods' bridge", `${RULE} -i cni0 -j MASQUERADE`, "warning"],
+      ["all but what comes in by Docker's", `${RULE} ! -i docker0 -j MASQUERADE`, "warning"],
+      ["what has no mark", `${RULE} -m mark ! --mark 0x1/0x1 -j MASQUERADE`, "warning"],
+      ["all but a user's processes", `${RULE} -m owner ! --uid-owner 0 -j MASQUERADE`, "warning"],
+      ["of a set that could not be read", `${RULE} -m set --match-set x src -j MASQUERADE`, "warning"],
+      [
+        "with another address",
+        `${RULE} -s 10.244.0.0/16 -d 8.0.0.0/8 -j SNAT --to-source 192.0.2.9`,
+        "warning",
+      ],
+      ["everything", `${RULE} -j MASQUERADE`, "error"],
+    ])("%s: %s", (_name, line, severity) => {
+      const found = inFront(line).filter((said) => said.includes("foreign-nat"));
+      expect(found).toEqual([expect.stringContaining(`${severity} foreign-nat: `)]);
+      expect(found[0]).toContain(line);
+    });
+
+    test("what a chain has let go before does not come to its last rule", () => {
+      const chain = [
+        "-N FLANNEL-POSTRTG",
+        '-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG',
+        "-A FLANNEL-POSTRTG -s 10.244.1.0/24 -d 10.244.0.0/16 -j RETURN",
+        "-A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully",
+        "-A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j MASQUERADE --random-fully",
+      ];
+      const config = facts().config;
+      const keeping = (...texts: readonly string[]) =>
+        said({
+          config: "value" in config ? { value: { ...config.value, kept: keeps(...texts) } } : config,
+          nat: [natTable([...CHAIN_RULES, ...chain, JUMP])],
+        });
+      expect(keeping("10.244.0.0/16")).toEqual([]);
+      expect(keeping("10.0.0.0/8")).toEqual([
+        expect.stringContaining("-A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE"),
+      ]);
+    });
+
+    test("behind ours, and in chains of one pod", () => {
+      const chain = [
+        "-N CNI-1",
+        "-A CNI-1 -d 10.244.1.0/24 -j ACCEPT",
+        "-A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE",
+      ];
+      expect(inFront(...chain, `${RULE} -s 10.244.1.2/32 -j CNI-1`)).toEqual([
+        'warning foreign-nat: a rule of others in front of ours masquerades what it matches: -A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE, reached by "-A POSTROUTING -s 10.244.1.2/32 -j CNI-1"',
+      ]);
+      expect(said({ nat: [natTable([...CHAIN_RULES, JUMP, `${RULE} -o eth0 -j MASQUERADE`])] })).toEqual([
+        "warning foreign-nat: iptables-nft -t nat: a rule of others behind ours masquerades what it matches, whatever the configuration says: -A POSTROUTING -o eth0 -j MASQUERADE",
+      ]);
+    });
+
+    test("where pods are not known: possible, or nothing to match", () => {
+      const line = `${RULE} -s 10.99.0.0/16 -j MASQUERADE`;
+      const nat = [natTable([...CHAIN_RULES, line, JUMP])];
+      const seen = (links: Facts["links"]) =>
+        said({ nat, links }).filter((one) => one.includes("foreign-nat"));
+      const none = { networks: [], others: [cidr("172.17.0.0/16")], links: new Map() };
+      expect(seen({ value: none })).toEqual([expect.stringMatching(/^info .*may masquerade pods' packets/)]);
+      expect(seen({ unknown: "links", why: "no" })).toEqual([
+        expect.stringMatching(/^warning .*may masquerade pods' packets/),
+      ]);
+      expect(seen({ value: { ...none, others: [cidr("10.99.0.0/16")] } })).toEqual([]);
+    });
+
+    test("a family that the agent does not look after is others' affair", () => {
+      const nat = [...facts().nat, natTable(["-A POSTROUTING -j MASQUERADE"], { family: "IPv6" })];
+      expect(said({ nat })).toEqual([]);
+    });
   });
 
   test("for an agent with nftables all rules of iptables are in front", () => {
@@ -99,49 +233,115 @@ describe("rules of iptables", () => {
 });
 
 describe("chains of nftables", () => {
-  const MASQUERADE = { action: { kind: "masquerade" }, unconditional: true } as const;
-  const JUMP_X = { action: { kind: "jump", to: "x" }, unconditional: true } as const;
-  test.each<[string, readonly NftChain[], readonly string[]]>([
+  const MASQUERADE = { masquerade: null };
+  const match = (left: unknown, right: unknown, op = "==") => ({ match: { op, left, right } });
+  const source = (addr: string, len: number, op?: string) =>
+    match({ payload: { protocol: "ip", field: "saddr" } }, { prefix: { addr, len } }, op);
+  const cameBy = (name: unknown, op?: string) => match({ meta: { key: "iifname" } }, name, op);
+
+  test.each<[string, Facts["hooks"], readonly string[]]>([
     ["none", [], []],
-    [
-      "one that only accepts",
-      [nftChain("inet t c", 90, [{ action: { kind: "other" }, unconditional: true }])],
-      [],
-    ],
-    ["kube-proxy's", [nftChain("ip kube-proxy nat-postrouting", 100, [MASQUERADE])], []],
+    ["one that only accepts", [hook("inet t c", { c: [[{ accept: null }]] }, { priority: 90 })], []],
     [
       "before ours, for everything",
-      [nftChain("inet t c", 99, [MASQUERADE])],
+      [hook("inet t c", { c: [[MASQUERADE]] }, { priority: 99 })],
       [
-        "error foreign-chain: nftables: chain inet t c (priority 99) is asked before ours and masquerades everything",
+        "error foreign-chain: nftables: chain inet t c (priority 99) is evaluated before ours and masquerades everything (IPv4): masquerade",
       ],
     ],
     [
-      "before ours, for some",
-      [nftChain("ip t c", 100, [{ ...MASQUERADE, unconditional: false }])],
-      ["warning foreign-chain: nftables: chain ip t c (priority 100) is asked before ours and masquerades"],
+      "before ours, for pods",
+      [hook("ip t c", { c: [[source("10.244.0.0", 16), MASQUERADE]] })],
+      [
+        "warning foreign-chain: nftables: chain ip t c (priority 100) is evaluated before ours and masquerades what it matches (IPv4): ip saddr 10.244.0.0/16 masquerade",
+      ],
     ],
     [
       "after ours",
-      [nftChain("inet t c", 200, [{ action: { kind: "nat" }, unconditional: true }])],
+      [hook("inet t c", { c: [[{ snat: { addr: "192.0.2.1" } }]] }, { priority: 200 })],
       [
-        "warning foreign-chain: nftables: chain inet t c (priority 200) is asked after ours has returned and masquerades everything",
+        "warning foreign-chain: nftables: chain inet t c (priority 200) is evaluated after ours has returned and masquerades everything (IPv4): snat 192.0.2.1",
       ],
     ],
     [
       "in a chain that it jumps to",
-      [nftChain("inet t c", 99, [JUMP_X]), nftChain("inet t x", undefined, [JUMP_X, MASQUERADE])],
       [
-        "error foreign-chain: nftables: chain inet t c (priority 99) is asked before ours and masquerades everything",
+        hook("inet t c", {
+          c: [[{ jump: { target: "x" } }]],
+          x: [[{ jump: { target: "x" } }], [MASQUERADE]],
+        }),
+      ],
+      [
+        "error foreign-chain: nftables: chain inet t c (priority 100) is evaluated before ours and masquerades everything (IPv4): masquerade",
       ],
     ],
+    ["Docker's network", [hook("ip t c", { c: [[source("172.17.0.0", 16), MASQUERADE]] })], []],
+    ["what comes in by Docker's bridge", [hook("ip t c", { c: [[cameBy("docker0"), MASQUERADE]] })], []],
     [
-      "in a chain of another table",
-      [nftChain("inet t c", 99, [JUMP_X]), nftChain("inet u x", undefined, [MASQUERADE])],
+      "what comes in by others' bridges",
+      [hook("ip t c", { c: [[cameBy({ set: ["docker0", "virbr0"] }), MASQUERADE]] })],
       [],
     ],
-  ])("%s", (_name, chains, expected) => {
-    expect(said({ nftables: { value: { chains, own: undefined } } })).toEqual(expected);
+    [
+      "Docker's map of bridges",
+      [
+        hook("ip docker-bridges nat-postrouting", {
+          "nat-postrouting": [
+            [
+              {
+                vmap: {
+                  key: { meta: { key: "iifname" } },
+                  data: { set: [["docker0", { jump: { target: "out" } }]] },
+                },
+              },
+            ],
+          ],
+          out: [[MASQUERADE]],
+        }),
+      ],
+      [],
+    ],
+    ["marked", [hook("ip t c", { c: [[match({ meta: { key: "mark" } }, 4), MASQUERADE]] })], []],
+    [
+      "of a user's processes",
+      [hook("ip t c", { c: [[match({ meta: { key: "skuid" } }, 1000), MASQUERADE]] })],
+      [],
+    ],
+    [
+      "of the other family",
+      [hook("inet t c", { c: [[match({ meta: { key: "nfproto" } }, "ipv6"), MASQUERADE]] })],
+      [],
+    ],
+  ])("%s", (_name, hooks, expected) => {
+    expect(said({ hooks })).toEqual(expected);
+  });
+
+  test.each([cameBy("docker0", "!="), cameBy("cni0"), source("172.17.0.0", 16, "!=")])(
+    "%j is about pods",
+    (asked) => {
+      expect(said({ hooks: [hook("ip t c", { c: [[asked, MASQUERADE]] })] })).toEqual([
+        expect.stringContaining("warning foreign-chain"),
+      ]);
+    },
+  );
+});
+
+describe("iptables' own table with rules of nft in it", () => {
+  const own = {
+    POSTROUTING: [[{ jump: { target: "IP-MASQ-AGENT" } }]],
+    "IP-MASQ-AGENT": [[{ xt: { type: "target", name: "MASQUERADE" } }]],
+  };
+  test.each<[string, Facts["hooks"], string]>([
+    ["our rules are in force", [hook("ip nat POSTROUTING", own)], "and it goes on working"],
+    ["no jump", [hook("ip nat POSTROUTING", { ...own, POSTROUTING: [] })], "has no jump to it"],
+    ["no chain", [hook("ip nat POSTROUTING", { POSTROUTING: [] })], "the agent's rules are not in force"],
+    ["not to be read either", [], "is not known"],
+  ])("%s", (_name, hooks, expected) => {
+    const lines = said({ nat: [], incompatible: ["IPv4"], hooks });
+    expect(lines).toEqual([
+      expect.stringContaining("warning incompatible-table: table ip nat has rules that were made with nft"),
+    ]);
+    expect(lines[0]).toContain(expected);
   });
 });
 
@@ -163,11 +363,12 @@ test.each<[readonly string[], readonly string[]]>([
 
 test("the CNI's configuration", () => {
   const path = "/etc/cni/net.d/10-x.conflist";
-  expect(said({ cni: { value: [{ path, masquerading: [] }] } })).toEqual([]);
-  expect(said({ cni: { value: [{ path, masquerading: ["bridge"] }] } })).toEqual([
+  const file = { path, masquerading: [], ranges: [], isMeta: false };
+  expect(said({ cni: { value: [file] } })).toEqual([]);
+  expect(said({ cni: { value: [{ ...file, masquerading: ["bridge"] }] } })).toEqual([
     `warning cni-masquerade: ${path}: "ipMasq": true of plugin bridge: the CNI masquerades by itself, whatever our configuration says`,
   ]);
-  expect(said({ cni: { value: [{ path, masquerading: [], fault: "Unexpected token" }] } })).toEqual([
+  expect(said({ cni: { value: [{ ...file, fault: "Unexpected token" }] } })).toEqual([
     `warning cni-masquerade: ${path} cannot be read as JSON: Unexpected token`,
   ]);
   expect(said({ cni: { value: undefined } })).toEqual(["info not-seen: there is no CNI directory here"]);

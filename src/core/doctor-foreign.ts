@@ -1,59 +1,23 @@
-/** Checks of `doctor`: rules of others that masquerade on their own, whatever our configuration says. */
-import { type Facts, known, type NatRule, type NatTable, type NftChain } from "./doctor-facts.ts";
+/**
+ * Checks of `doctor`: rules of others that decide about pods' packets otherwise than our configuration. A rule is weighed by whose
+ * packets it matches and where they go: Docker's for its own containers, or one that masquerades only what we masquerade as well,
+ * does no harm.
+ */
+import { type Facts, type HookChain, known, type NatRule, type NatTable } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
-import { inTable, jumpTargets, natTables, ownTables } from "./doctor-own.ts";
-import { isSourceNat, type Passed, walkPostrouting } from "./nat-walk.ts";
-
-/** Comments of kubelets and their kubenet plugin. */
-const KUBELET_COMMENT = /^(kubenet|kubelet): SNAT (for )?outbound/;
+import { isKubelets } from "./doctor-kubelet.ts";
+import { inTable, jumpTargets, natTables, ownTables, sendersOf } from "./doctor-own.ts";
+import { meetIntervals } from "./intervals.ts";
+import { isSourceNat, MAX_PASSED, type Passed, walkBase } from "./nat-walk.ts";
+import { podIntervals } from "./rule-scope.ts";
 
 /** Chains that masquerade only what is marked, or a pod's traffic to itself. */
 const HARMLESS = new Set(["KUBE-POSTROUTING", "CNI-HOSTPORT-MASQ"]);
 
 const OPENSHIFT = /^OPENSHIFT-MASQUERADE/;
 
-/** The chain of the scripts that came before the agent. */
-const OLD_CHAIN = "IP-MASQ";
-
-const KUBELET_REMEDY =
-  "start the kubelet with --non-masquerade-cidr=0.0.0.0/0, then delete the rule or restart the node";
-
-/** The kubelet's or kubenet's rule for a single CIDR. */
-export function kubeletRules(facts: Facts): readonly Said[] {
-  return natTables(facts).flatMap((table) =>
-    [...table.chains.values()]
-      .flat()
-      .filter(isKubelets)
-      // Not for anything outside 0.0.0.0/0 means never, and then it stands there without harm.
-      .filter(({ conditions }) => !/! -d (0\.0\.0\.0|::)\/0/.test(conditions.join(" ")))
-      .map(({ text }) =>
-        error(
-          `${inTable(table)}: the kubelet masquerades by itself, whatever the configuration says: ${text}`,
-          KUBELET_REMEDY,
-        ),
-      ),
-  );
-}
-
-function isKubelets(rule: NatRule): boolean {
-  return isSourceNat(rule) && KUBELET_COMMENT.test(rule.comment ?? "");
-}
-
-/** A kubelet that is told to masquerade for all but one CIDR. */
-export function kubeletFlags({ processes }: Facts): readonly Said[] {
-  return (known(processes)?.kubelets ?? []).flatMap((args) => {
-    const cidr = flagValue(args, "non-masquerade-cidr");
-    if (cidr === undefined || cidr === "0.0.0.0/0" || cidr === "::/0") return [];
-    return error(`the kubelet runs with --non-masquerade-cidr=${cidr}`, KUBELET_REMEDY);
-  });
-}
-
-function flagValue(args: readonly string[], name: string): string | undefined {
-  const at = args.findIndex((arg) => arg.replace(/^--?/, "").split("=")[0] === name && arg.startsWith("-"));
-  const arg = args[at];
-  if (arg === undefined) return undefined;
-  return arg.includes("=") ? arg.slice(arg.indexOf("=") + 1) : args[at + 1];
-}
+/** The chain that GKE and kube-up make on a node when it starts, for their own agent to take over. */
+const GKE_CHAIN = "IP-MASQ";
 
 /** OpenShift's SDN masquerades on its own. */
 export function openshift(facts: Facts): readonly Said[] {
@@ -67,151 +31,179 @@ export function openshift(facts: Facts): readonly Said[] {
   });
 }
 
-/** What the scripts of older clusters have left. */
+/** A chain of the platform's: nothing to delete, for the platform makes it again, and an agent may be using it. */
 export function oldChain(facts: Facts): readonly Said[] {
-  if (facts.settings.chain === OLD_CHAIN) return [];
-  return natTables(facts).flatMap((table) => {
-    if (!table.chains.has(OLD_CHAIN)) return [];
-    const jump = (table.chains.get("POSTROUTING") ?? []).find(({ target }) => target === OLD_CHAIN);
-    const command = inTable(table);
-    const remove = `${command} -F ${OLD_CHAIN} && ${command} -X ${OLD_CHAIN}`;
-    if (jump === undefined) return warning(`${command}: chain ${OLD_CHAIN} is left, unused`, remove);
-    const deletion = `${command} ${jump.text.replace(/^-A/, "-D")}`;
+  if (facts.settings.chain === GKE_CHAIN) return [];
+  return enabledTables(facts).flatMap((table) => {
+    if (!table.chains.has(GKE_CHAIN) || jumpTargets(table).includes(GKE_CHAIN)) return [];
+    const isUsed = [...table.chains.values()].flat().some(({ target }) => target === GKE_CHAIN);
+    const what = `${inTable(table)}: chain ${GKE_CHAIN}, which GKE and kube-up make when a node starts,`;
+    if (!isUsed) return info(`${what} is there, and no rule leads to it`);
+    const harmful = foreignPasses(facts, table).filter(({ rule }) => rule.chain === GKE_CHAIN);
+    if (harmful.length === 0) return info(`${what} masquerades nothing that the configuration keeps`);
     return warning(
-      `${command}: chain ${OLD_CHAIN} of an older setup masquerades too`,
-      `${deletion} && ${remove}`,
+      `${what} masquerades some of what the configuration keeps`,
+      `let the agent take it over with --masq-chain=${GKE_CHAIN}, or keep only what it keeps; do not delete it: the node makes it again`,
     );
   });
 }
 
 /** Rules of iptables that set the source of packets that our configuration decides about. */
 export function foreignNat(facts: Facts): readonly Said[] {
-  const own = ownTables(facts);
-  return natTables(facts).flatMap((table) => {
-    const known = new Set([facts.settings.chain, ...jumpTargets(table), ...harmlessChains(table)]);
-    const passed = walkPostrouting(table, known);
-    const jump = passed.findIndex(({ rule }) => rule.target === facts.settings.chain);
-    return passed.flatMap((one, at) => {
-      if (!isSourceNat(one.rule) || one.marked || isKubelets(one.rule)) return [];
-      if (facts.settings.backend === "nftables") return describe(table, one, IN_FRONT);
-      const isOwn = own.includes(table) && jump >= 0;
-      return describe(table, one, isOwn ? (at < jump ? IN_FRONT : "behind ours") : "beside ours");
-    });
+  return enabledTables(facts).flatMap((table) => {
+    const passed = foreignPasses(facts, table).filter(({ rule }) => rule.chain !== GKE_CHAIN);
+    return [...passed.map((one) => describe(facts, table, one)), ...tooMany(facts, table)];
   });
 }
 
-function harmlessChains({ chains }: NatTable): string[] {
-  return [...chains.keys()].filter(
-    (chain) => HARMLESS.has(chain) || OPENSHIFT.test(chain) || chain === OLD_CHAIN,
-  );
+function enabledTables(facts: Facts): readonly NatTable[] {
+  return natTables(facts).filter(({ family }) => facts.settings.families.includes(family));
 }
 
-/** Where all rules of iptables stand for an agent with nftables: it takes the place behind them. */
+interface Placed extends Passed {
+  readonly place: string;
+}
+
+/** Where all rules of iptables are for an agent with nftables: it takes the place behind them. */
 const IN_FRONT = "in front of ours";
 
-function describe(table: NatTable, { rule, from, certain }: Passed, place: string): Said {
+function walkTable(
+  facts: Facts,
+  { chains, family }: NatTable,
+  without: readonly string[],
+): readonly Passed[] {
+  const senders = sendersOf(facts, family);
+  return walkBase({ chains, base: "POSTROUTING", senders, without: new Set(without) });
+}
+
+/** The rules of others in a table that decide otherwise than the configuration, or may. */
+function foreignPasses(facts: Facts, table: NatTable): readonly Placed[] {
+  const { chain, backend } = facts.settings;
+  const harmless = [...table.chains.keys()].filter((name) => HARMLESS.has(name) || OPENSHIFT.test(name));
+  const passed = walkTable(facts, table, [chain, ...jumpTargets(table), ...harmless]);
+  const jump = passed.findIndex(({ rule }) => rule.target === chain);
+  const isOwn = ownTables(facts).includes(table) && jump >= 0;
+  return passed.flatMap((one, at) => {
+    const isFront = backend === "nftables" || (isOwn && at < jump);
+    if (
+      !isSourceNat(one.rule) ||
+      isKubelets(one.rule) ||
+      !decidesOtherwise(facts, table.family, one, isFront)
+    )
+      return [];
+    return { ...one, place: isFront ? IN_FRONT : isOwn ? "behind ours" : "beside ours" };
+  });
+}
+
+/** In front of us, an address that is not that of our MASQUERADE matters too; behind us comes only what we keep. */
+function decidesOtherwise(
+  { config }: Facts,
+  family: NatTable["family"],
+  { rule, destinations }: Pick<Passed, "rule" | "destinations">,
+  isFront: boolean,
+): boolean {
+  const kept = known(config)?.kept?.get(family);
+  if (kept === undefined || (isFront && rule.target !== "MASQUERADE")) return destinations.length > 0;
+  return meetIntervals(destinations, kept).length > 0;
+}
+
+function tooMany(facts: Facts, table: NatTable): readonly Said[] {
+  if (walkTable(facts, table, []).length < MAX_PASSED) return [];
+  return [
+    warning(
+      `${inTable(table)}: only the first ${MAX_PASSED} rules that pods' packets pass were looked at`,
+      `look through the others: ${inTable(table)} -S`,
+    ),
+  ];
+}
+
+const FIND =
+  "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it";
+
+function describe(facts: Facts, table: NatTable, one: Placed): Said {
+  const { rule, from, place } = one;
   const via = rule === from ? "" : `, reached by "${from.text}"`;
-  const say = certain && place === IN_FRONT ? error : warning;
-  const effect = certain ? "masquerades everything" : "masquerades what it matches";
+  const { say, effect } = weigh(facts, table.family, one, place === IN_FRONT);
   return say(
     `${inTable(table)}: a rule of others ${place} ${effect}, whatever the configuration says: ${rule.text}${via}`,
-    "find who made it (its comment, the CNI plugin, docker, libvirt), and switch its masquerading off there or narrow it",
+    FIND,
   );
 }
 
-/** Chains of nftables at the same hook that set the source. The first that does so wins, and after our return the next is asked. */
-export function foreignChains({ nftables, settings }: Facts): readonly Said[] {
-  const chains = known(nftables)?.chains ?? [];
-  const ours = settings.backend === "nftables" ? 101 : 100;
-  return chains.filter(isForeignBase).flatMap((base) => {
-    const found = sourceNat(base, chains);
-    if (found === undefined) return [];
-    const priority = base.priority ?? 0;
-    const place = priority <= ours ? "is asked before ours" : "is asked after ours has returned";
-    const say = found.certain && priority <= ours ? error : warning;
-    const name = `${base.family} ${base.table} ${base.chain}`;
-    return say(
-      `nftables: chain ${name} (priority ${priority}) ${place} and masquerades${found.certain ? " everything" : ""}`,
-      `see: nft list table ${base.family} ${base.table}; switch it off where it is made, or narrow it`,
+/** How bad it is, and in which words. */
+function weigh(
+  facts: Facts,
+  family: NatTable["family"],
+  { rule, from, certain, answer }: Passed,
+  isFront: boolean,
+): { readonly say: typeof error; readonly effect: string } {
+  if (certain) return { say: isFront ? error : warning, effect: "masquerades everything" };
+  const isBySender = [rule, from].some(
+    ({ scope }) => scope.sources !== undefined || scope.inputs !== undefined,
+  );
+  if (answer === "yes" || !isBySender || podIntervals(sendersOf(facts, family)).length > 0)
+    return { say: warning, effect: "masquerades what it matches" };
+  // Without pods there is nothing that it could match, unless it is not known whether there are any.
+  const isKnown = known(facts.links) !== undefined;
+  const why = isKnown ? "no pods are seen here" : "which networks pods have could not be read";
+  return { say: isKnown ? info : warning, effect: `may masquerade pods' packets (${why})` };
+}
+
+/** Chains of nftables at the same hook that set the source. The first that does so wins, and after our return the next decides. */
+export function foreignChains(facts: Facts): readonly Said[] {
+  const { families, backend, chain } = facts.settings;
+  const ours = backend === "nftables" ? 101 : 100;
+  const hooks = facts.hooks.flatMap((fact) => known(fact) ?? []);
+  return hooks
+    .filter(({ family }) => families.includes(family))
+    .flatMap((hook) => {
+      const isFront = hook.priority <= ours;
+      const passed = walkHook(facts, hook, chain).filter(
+        (one) => isSourceNat(one.rule) && decidesOtherwise(facts, hook.family, one, isFront),
+      );
+      return passed.length === 0 ? [] : describeHook(facts, hook, passed, isFront);
+    });
+}
+
+/** In the table that iptables calls nat our own chain may be among the others, and kube-proxy's. */
+function walkHook(facts: Facts, { chains, chain: base, family }: HookChain, own: string): readonly Passed[] {
+  const without = new Set([own, ...HARMLESS]);
+  return walkBase({ chains, base, senders: sendersOf(facts, family), without });
+}
+
+function describeHook(facts: Facts, hook: HookChain, passed: readonly Passed[], isFront: boolean): Said {
+  const where = isFront ? "is evaluated before ours" : "is evaluated after ours has returned";
+  const worst = passed.find(({ certain }) => certain) ?? passed[0];
+  const { say, effect } = weigh(facts, hook.family, worst as Passed, isFront);
+  const table = hook.place.replace(/^table /, "");
+  return say(
+    `nftables: chain ${table} ${hook.chain} (priority ${hook.priority}) ${where} and ${effect} (${hook.family}): ${worst?.rule.text}`,
+    `see: nft list table ${table}; switch it off where it is made, or narrow it`,
+  );
+}
+
+/** Chains that iptables cannot show, since somebody has made something else in its table. */
+export function incompatibleTable(facts: Facts): readonly Said[] {
+  const { chain, backend } = facts.settings;
+  return facts.incompatible.map((family) => {
+    const table = family === "IPv6" ? "ip6 nat" : "ip nat";
+    const found = facts.hooks.flatMap((hook) => known(hook) ?? []);
+    const hook = found.find((one) => one.family === family && one.place === `table ${table}`);
+    const state = backend === "nftables" ? "" : `; ${ownState(hook, chain)}`;
+    return warning(
+      `table ${table} has rules that were made with nft in iptables' own table, so that iptables cannot list it${state}`,
+      `move those rules into a table of their own: nft -a list table ${table} shows them (those without "xt" or a comment of ours)`,
     );
   });
 }
 
-/** Not ours, not kube-proxy's, which masquerades what is marked, and not the tables that iptables lists. */
-function isForeignBase({ family, table, chain, priority }: NftChain): boolean {
-  if (priority === undefined || table === "kube-proxy") return false;
-  if (family === "inet" && table === "ip-masq-agent") return false;
-  return !(["ip", "ip6"].includes(family) && table === "nat" && chain === "POSTROUTING");
-}
-
-/** Whether rules of the chain, or of those that it jumps to, set the source; `certain` if nothing restricts them. */
-function sourceNat(
-  base: NftChain,
-  chains: readonly NftChain[],
-  seen: ReadonlySet<string> = new Set(),
-): { readonly certain: boolean } | undefined {
-  let found: { certain: boolean } | undefined;
-  for (const { action, unconditional } of base.rules) {
-    const inner =
-      action.kind === "jump"
-        ? jumpedTo(base, action.to, chains, seen)
-        : action.kind === "other"
-          ? undefined
-          : { certain: true };
-    if (inner === undefined) continue;
-    found = { certain: (found?.certain ?? false) || (inner.certain && unconditional) };
-  }
-  return found;
-}
-
-function jumpedTo(
-  { family, table, chain }: NftChain,
-  to: string,
-  chains: readonly NftChain[],
-  seen: ReadonlySet<string>,
-): { readonly certain: boolean } | undefined {
-  const target = chains.find((one) => one.family === family && one.table === table && one.chain === to);
-  if (target === undefined || seen.has(to)) return undefined;
-  return sourceNat(target, chains, new Set([...seen, chain, to]));
-}
-
-/** CNI plugins that masquerade per pod. */
-export function cniMasquerade({ cni }: Facts): readonly Said[] {
-  const files = known(cni);
-  if (files === undefined) return [];
-  return files.flatMap(({ path, masquerading, fault }): Said[] => [
-    ...(fault === undefined
-      ? []
-      : [
-          warning(
-            `${path} cannot be read as JSON: ${fault}`,
-            "repair it, or remove it if no runtime uses it",
-          ),
-        ]),
-    ...masquerading.map((plugin) =>
-      warning(
-        `${path}: "ipMasq": true of plugin ${plugin}: the CNI masquerades by itself, whatever our configuration says`,
-        'set "ipMasq": false; pods that run keep their rules until they are made anew',
-      ),
-    ),
-  ]);
-}
-
-/** What there is nothing to look at. */
-export function notSeen({ cni, processes, conntrack }: Facts): readonly Said[] {
-  const said: Said[] = [];
-  if ("value" in cni && cni.value === undefined)
-    said.push(
-      info("there is no CNI directory here", "in a container, mount the host's and name it with --cni-dir"),
-    );
-  if (known(processes)?.kubelets.length === 0)
-    said.push(
-      info(
-        "no kubelet is seen here",
-        "to have its flags checked, run doctor on the host, or mount its /proc and name it with --proc",
-      ),
-    );
-  if ("value" in conntrack && conntrack.value === undefined)
-    said.push(info("the kernel tracks no connections yet"));
-  return said;
+function ownState(hook: HookChain | undefined, chain: string): string {
+  if (hook === undefined)
+    return "nor could it be read with nft: whether the agent's rules are in force is not known";
+  const rules: readonly NatRule[] = hook.chains.get(chain) ?? [];
+  const isLed = (hook.chains.get(hook.chain) ?? []).some(({ target }) => target === chain);
+  const isWhole = rules.at(-1)?.target === "MASQUERADE";
+  if (isLed && isWhole)
+    return `the agent's chain ${chain} and the jump to it are there, and it goes on working`;
+  return `chain ${chain} ${isWhole ? "has no jump to it" : "is not there, or not whole"}: the agent's rules are not in force`;
 }

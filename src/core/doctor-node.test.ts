@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { facts, said } from "../../test/support/doctor.ts";
+import { facts, keeps, said } from "../../test/support/doctor.ts";
 import { diagnose } from "./doctor.ts";
 import type { Facts } from "./doctor-facts.ts";
 import { parsePorts } from "./ports.ts";
 
 const { settings, sysctls } = facts();
+const ADMIN = 1n << 12n;
 const LEGACY = { ...settings, variant: "legacy" } as const;
 
 test("what could not be looked at is said, and is no health", () => {
@@ -23,9 +24,26 @@ test("what could not be looked at is said, and is no health", () => {
   ]);
 });
 
+test.each<[string, Partial<Exclude<Facts["nftables"], { value: unknown }>>, bigint, string]>([
+  ["a permission", { cause: "permission" }, 0n, "run doctor as root"],
+  ["a permission, with all of them", { cause: "permission" }, ADMIN | (1n << 13n), "a user namespace"],
+  ["a tool that is missing", { cause: "no tool" }, ADMIN, "has the tools"],
+  ["anything else", {}, 0n, "the tool or the kernel said"],
+])("what to do about %s", (_name, cause, effective, expected) => {
+  const nftables = { unknown: "rules of nftables", why: "no", ...cause };
+  const findings = diagnose(facts({ nftables, capabilities: { value: effective } }));
+  const { remedy } = findings.find(({ check }) => check === "could-not-check") ?? {};
+  expect(remedy).toContain(expected);
+  if (cause.cause !== "permission") expect(remedy).not.toContain("as root");
+});
+
 test("what is always said", () => {
   const lines = diagnose(facts()).map(({ message }) => message);
-  expect(lines).toEqual(["backend iptables, chain IP-MASQ-AGENT, IPv4", "kernel 6.1"]);
+  expect(lines).toEqual([
+    "nothing drops INVALID packets in forward (IPv4): late RST and FIN of pods leave with their address",
+    "backend iptables, chain IP-MASQ-AGENT, IPv4",
+    "kernel 6.1",
+  ]);
 });
 
 test("capabilities", () => {
@@ -142,7 +160,15 @@ test("inotify's limits", () => {
 });
 
 test("the config", () => {
-  const good = { path: "/c", exists: true, problems: [], warnings: [], resyncMs: 60_000, entries: 3 };
+  const good = {
+    path: "/c",
+    exists: true,
+    problems: [],
+    warnings: [],
+    resyncMs: 60_000,
+    entries: 3,
+    kept: keeps("10.0.0.0/8"),
+  };
   const of = (change: object) => said({ config: { value: { ...good, ...change } } });
   expect(of({})).toEqual([]);
   expect(of({ exists: false })).toEqual(["info config: no configuration at /c: the defaults are in force"]);

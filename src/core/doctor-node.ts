@@ -1,7 +1,7 @@
 /** Checks of `doctor`: the kernel's settings and limits, and what this process may do. */
 
 import { missingCapabilities } from "./capabilities.ts";
-import { type Fact, type Facts, isKnown, known, type Sysctl } from "./doctor-facts.ts";
+import { type Cause, type Fact, type Facts, isKnown, known, type Sysctl } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
 import { counted } from "./plural.ts";
 import { formatRange, type PortRange } from "./ports.ts";
@@ -30,13 +30,24 @@ export function unknowns(facts: Facts): readonly Said[] {
   return fields
     .flatMap((field) => [field, ...Object.values(field ?? {})])
     .filter(isUnknown)
-    .map(({ unknown, why, minor }) =>
-      (minor === true ? info : warning)(`could not check ${unknown}: ${why}`, UNKNOWN_REMEDY),
+    .map(({ unknown, why, minor, cause }) =>
+      (minor === true ? info : warning)(
+        `could not check ${unknown}: ${why}`,
+        cause === undefined ? ASK : REMEDIES[cause](known(facts.capabilities)),
+      ),
     );
 }
 
-const UNKNOWN_REMEDY =
-  "run doctor as root in the node's network namespace, with the tools that the agent's image has";
+/** The tool's or the kernel's own words say more than we know. */
+const ASK = "the reason is what the tool or the kernel said: run the same by hand to look further";
+
+const REMEDIES: Readonly<Record<Cause, (effective: bigint | undefined) => string>> = {
+  permission: (effective) =>
+    effective !== undefined && missingCapabilities(effective).length === 0
+      ? "this process has NET_ADMIN and NET_RAW: a user namespace, a seccomp profile, a security module or the file's owner forbids it"
+      : "run doctor as root in the node's network namespace (in Kubernetes, securityContext.capabilities.add: NET_ADMIN, NET_RAW)",
+  "no tool": () => "run doctor in the agent's image, which has the tools, or install it",
+};
 
 function isUnknown(one: unknown): one is Exclude<Fact<never>, { readonly value: never }> {
   return typeof one === "object" && one !== null && "unknown" in one;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { CHAIN_RULES, facts, JUMP, natTable, nftChain, OWN_TABLE, said } from "../../test/support/doctor.ts";
+import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/support/doctor.ts";
 import { diagnose } from "./doctor.ts";
-import { known, type NftFacts } from "./doctor-facts.ts";
+import { known, type OwnTable } from "./doctor-facts.ts";
 
 const OTHER_JUMP = JUMP.replaceAll("IP-MASQ-AGENT", "OTHER");
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;
@@ -32,7 +32,7 @@ describe("our chain and jump", () => {
       "no jump",
       CHAIN_RULES,
       [
-        "error own-chain: iptables-nft -t nat: no jump from POSTROUTING to IP-MASQ-AGENT: its rules are never asked",
+        "error own-chain: iptables-nft -t nat: no jump from POSTROUTING to IP-MASQ-AGENT: no packet comes to its rules",
       ],
     ],
     [
@@ -105,41 +105,43 @@ describe("our chain and jump", () => {
   });
 });
 
-test.each<[string, { readonly own?: unknown; readonly chains?: unknown }, readonly string[]]>([
-  [
-    "no table",
-    { own: undefined, chains: [] },
-    ["error own-table: no table inet ip-masq-agent: the agent's rules are not in force"],
-  ],
+test.each<[string, Partial<OwnTable> | undefined, string]>([
+  ["no table", undefined, "no table inet ip-masq-agent: the agent's rules are not in force"],
   [
     "a table of somebody else's",
-    { own: { comment: "mine", dormant: false, sets: 0 } },
-    [
-      'error own-table: table inet ip-masq-agent has the comment "mine" and not "ip-masq-agent chain=IP-MASQ-AGENT": the agent never touches it',
-    ],
+    { comment: "mine" },
+    'table inet ip-masq-agent has the comment "mine" and not "ip-masq-agent chain=IP-MASQ-AGENT": the agent never touches it',
   ],
-  [
-    "a dormant table",
-    { own: { ...OWN_TABLE.own, dormant: true } },
-    ["error own-table: table inet ip-masq-agent is dormant: its rules are not asked"],
-  ],
+  ["a dormant table", { dormant: true }, "table inet ip-masq-agent is dormant: its rules do nothing"],
   [
     "no rules",
-    { chains: [] },
-    ["error own-table: table inet ip-masq-agent has no rules: the rest is not masqueraded"],
+    { rules: 0, masquerades: false },
+    "table inet ip-masq-agent has no rules: the rest is not masqueraded",
   ],
   [
     "another rule at the end",
-    {
-      chains: [
-        nftChain("inet ip-masq-agent postrouting", 101, [{ action: { kind: "other" }, unconditional: true }]),
-      ],
-    },
-    ["error own-table: table inet ip-masq-agent does not end with masquerade: the rest is not masqueraded"],
+    { masquerades: false },
+    "table inet ip-masq-agent does not end with masquerade: the rest is not masqueraded",
   ],
 ])("our nftables table: %s", (_name, change, expected) => {
-  const value = { ...OWN_TABLE, ...change } as NftFacts;
-  expect(said({ settings: NFTABLES, nat: [], nftables: { value } })).toEqual(expected);
+  const own = change === undefined ? undefined : { ...OWN_TABLE.own, ...change };
+  expect(said({ settings: NFTABLES, nat: [], nftables: { value: { own } } })).toEqual([
+    `error own-table: ${expected}`,
+  ]);
+});
+
+test.each<[string, Parameters<typeof facts>[0], string]>([
+  ["an agent that is seen", {}, "see what the agent with pid 1 logs"],
+  [
+    "one that answers",
+    { processes: { value: { kubelets: [], agents: [], answers: true } } },
+    "see what the agent logs (ip-masq-agent status",
+  ],
+  ["none", { processes: { value: { kubelets: [], agents: [] } } }, "no agent runs here: start it"],
+  ["no idea", { processes: { unknown: "processes", why: "EPERM" } }, "see whether the agent runs"],
+])("rules that are missing, and %s", (_name, change, expected) => {
+  const findings = diagnose(facts({ nat: [natTable([])], ...change }));
+  expect(findings.find(({ check }) => check === "own-chain")?.remedy).toContain(expected);
 });
 
 describe("what is left of others", () => {
@@ -147,6 +149,32 @@ describe("what is left of others", () => {
     expect(said({ nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])] })).toEqual([
       "warning leftovers: iptables-nft -t nat: chain OTHER and a jump to it are another agent's, or left by one; they decide too",
     ]);
+  });
+
+  test("a chain of an agent that lives is never to be deleted", () => {
+    const agents = [
+      { pid: 7, chain: "IP-MASQ-AGENT" },
+      { pid: 9, chain: "OTHER" },
+    ];
+    const findings = diagnose(
+      facts({
+        nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])],
+        processes: { value: { kubelets: [["kubelet"]], agents } },
+      }),
+    );
+    const found = findings.find(({ check }) => check === "leftovers");
+    expect(found?.message).toContain("of the agent with pid 9");
+    expect(found?.remedy).not.toContain("cleanup");
+  });
+
+  test("nor is one whose agent only holds its socket", () => {
+    const holders = {
+      value: [{ kind: "held" as const, token: "OTHER", inode: 1, who: "somebody", isAgent: undefined }],
+    };
+    const findings = diagnose(
+      facts({ nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])], holders }),
+    );
+    expect(findings.find(({ check }) => check === "leftovers")?.remedy).not.toContain("cleanup");
   });
 
   test("our chain where another backend, variant or family is in use", () => {
@@ -171,7 +199,7 @@ describe("what is left of others", () => {
     expect(said({ nftables: { value: OWN_TABLE } })).toEqual([
       "warning leftovers: table inet ip-masq-agent stands beside the iptables rules and decides too",
     ]);
-    expect(said({ nftables: { value: { ...OWN_TABLE, chains: [] } } })).toEqual([
+    expect(said({ nftables: { value: { own: { ...OWN_TABLE.own, rules: 0 } } } })).toEqual([
       "warning leftovers: table inet ip-masq-agent has no rules, and is left by an agent",
     ]);
   });
@@ -202,7 +230,7 @@ describe("what is left of others", () => {
           value: { kubelets: [["kubelet"]], agents: chains.map((chain, i) => ({ pid: i + 1, chain })) },
         },
       });
-    expect(running()).toEqual(["info agents: no agent is seen running in this network namespace"]);
+    expect(running()).toEqual([expect.stringContaining("info agents: no agent runs here: ")]);
     expect(running("IP-MASQ-AGENT", "IP-MASQ-AGENT")).toEqual([
       "warning agents: 2 agents with chain IP-MASQ-AGENT run (pids 1, 2)",
     ]);

@@ -21,6 +21,7 @@ test("the gravest first, in the checks' order", () => {
     "error capabilities",
     "error forwarding",
     "warning ports",
+    "info invalid",
     "info versions",
     "info versions",
   ]);

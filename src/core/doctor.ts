@@ -1,18 +1,12 @@
 /** The checks of `doctor`: one table, each a pure function from what is known of the node to what is to be said. */
 import { agentSocket, autoBackend } from "./doctor-agents.ts";
+import { cniMasquerade, notSeen } from "./doctor-cni.ts";
 import { config } from "./doctor-config.ts";
 import type { Facts } from "./doctor-facts.ts";
 import { type Finding, type Said, SEVERITIES, type Severity } from "./doctor-finding.ts";
-import {
-  cniMasquerade,
-  foreignChains,
-  foreignNat,
-  kubeletFlags,
-  kubeletRules,
-  notSeen,
-  oldChain,
-  openshift,
-} from "./doctor-foreign.ts";
+import { foreignChains, foreignNat, incompatibleTable, oldChain, openshift } from "./doctor-foreign.ts";
+import { invalid } from "./doctor-invalid.ts";
+import { kubeletFlags, kubeletRules } from "./doctor-kubelet.ts";
 import {
   buffers,
   capabilities,
@@ -26,6 +20,7 @@ import {
   versions,
 } from "./doctor-node.ts";
 import { agents, blockedJump, bothVariants, leftovers, ownChain, ownTable } from "./doctor-own.ts";
+import { podNetworks } from "./doctor-pods.ts";
 
 type Check = (facts: Facts) => readonly Said[];
 
@@ -36,7 +31,9 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   config,
   "own-chain": ownChain,
   "own-table": ownTable,
+  "incompatible-table": incompatibleTable,
   "blocked-jump": blockedJump,
+  "pod-networks": podNetworks,
   "kubelet-rule": kubeletRules,
   "kubelet-flag": kubeletFlags,
   openshift,
@@ -50,6 +47,7 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   "agent-socket": agentSocket,
   "auto-backend": autoBackend,
   forwarding,
+  invalid,
   ports,
   "conntrack-table": conntrackTable,
   "conntrack-counters": conntrackCounters,

@@ -10,6 +10,11 @@ export interface Interval {
   readonly last: bigint;
 }
 
+/** Every address of a family. */
+export function everything(family: Family): Interval {
+  return { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
+}
+
 /** A prefix and whether its addresses belong to the result where no longer prefix says otherwise. */
 export interface Choice {
   readonly cidr: Cidr;
@@ -100,6 +105,11 @@ export function subtractIntervals(intervals: readonly Interval[], removed: reado
     if (from <= last) left.push({ first: from, last });
   }
   return left;
+}
+
+/** The addresses that both lists have. */
+export function meetIntervals(a: readonly Interval[], b: readonly Interval[]): Interval[] {
+  return subtractIntervals(a, subtractIntervals(a, b));
 }
 
 /** What turns one list into the other: whole intervals to take out and to put in. */

@@ -1,24 +1,27 @@
-/** The way of a packet through POSTROUTING of the nat table, as far as it can be told from the rules alone. */
-import type { NatRule, NatTable } from "./doctor-facts.ts";
+/** The way of pods' packets through a base chain, as far as it can be told from the rules alone. */
+import type { NatRule } from "./doctor-facts.ts";
+import { everything, type Interval, meetIntervals, subtractIntervals } from "./intervals.ts";
+import { type Answer, isForPods, least, type Senders } from "./rule-scope.ts";
 
 /** A rule on the way. */
 export interface Passed {
   readonly rule: NatRule;
-  /** The rule of POSTROUTING that leads to it: itself, or a jump. */
+  /** The rule of the base chain that leads to it: itself, or a jump. */
   readonly from: NatRule;
-  /** Whether only packets with a mark come here: kube-proxy and host ports masquerade those, on purpose. */
-  readonly marked: boolean;
   /** Whether every packet that is not for the node itself comes here and matches. */
   readonly certain: boolean;
+  /** Whether all pods' packets to these destinations match, or perhaps some. */
+  readonly answer: Exclude<Answer, "no">;
+  readonly destinations: readonly Interval[];
 }
 
 /** More rules than this are not followed: a table with that many is not read by people either. */
-const MAX_PASSED = 20_000;
+export const MAX_PASSED = 20_000;
 
 /** Targets that set the source address. */
-const SOURCE_NAT = new Set(["MASQUERADE", "SNAT", "NETMAP"]);
-/** Targets after which the packet leaves POSTROUTING. */
-const TERMINAL = new Set([...SOURCE_NAT, "ACCEPT", "DROP"]);
+const SOURCE_NAT = new Set(["MASQUERADE", "SNAT", "NETMAP", "SAME"]);
+/** Targets after which the packet leaves the base chain. */
+const TERMINAL = new Set([...SOURCE_NAT, "ACCEPT", "DROP", "REJECT"]);
 
 /** What our own jump excludes too. */
 const NOT_LOCAL = "-m addrtype ! --dst-type LOCAL";
@@ -37,45 +40,70 @@ export function isUnconditional({ conditions }: NatRule): boolean {
   return conditions.length === 0 || conditions.join(" ") === NOT_LOCAL;
 }
 
-/** The rules that packets pass, in their order, without those of the chains in `without`. */
-export function walkPostrouting({ chains }: NatTable, without: ReadonlySet<string>): readonly Passed[] {
+/** A base chain and what it may lead to, whose packets are followed, and the chains that are not. */
+export interface Way {
+  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
+  readonly base: string;
+  readonly senders: Senders;
+  readonly without: ReadonlySet<string>;
+}
+
+interface Start extends Pick<Passed, "certain" | "answer" | "destinations"> {
+  readonly from?: NatRule;
+}
+
+/** The rules that pods' packets may match, in their order. */
+export function walkBase({ chains, base, senders, without }: Way): readonly Passed[] {
   const passed: Passed[] = [];
   // A chain that several rules lead to is followed once for each kind of packet.
-  const followed = new Set<string>();
-  const follow = (name: string, start: Pick<Passed, "marked" | "certain"> & { from?: NatRule }): void => {
-    let { marked, certain } = start;
+  const followed = new Map<string, readonly Interval[]>();
+  /** Follows a chain; returns the destinations whose packets leave the base chain there. */
+  const follow = (name: string, start: Start): readonly Interval[] => {
+    let { certain, destinations } = start;
+    let taken: readonly Interval[] = [];
     for (const rule of chains.get(name) ?? []) {
-      if (passed.length >= MAX_PASSED) return;
-      const from = start.from ?? rule;
+      if (passed.length >= MAX_PASSED) break;
+      const matches = isForPods(rule.scope, senders);
+      if (matches === "no") continue;
+      const answer = least([start.answer, matches]) === "yes" ? "yes" : "maybe";
+      const { destinations: asked = destinations } = rule.scope;
       const one: Passed = {
         rule,
-        from,
-        marked: marked || hasMark(rule),
+        from: start.from ?? rule,
         certain: certain && isUnconditional(rule),
+        answer,
+        destinations: meetIntervals(destinations, asked),
       };
       passed.push(one);
       const target = rule.target ?? "";
-      const key = `${target} ${one.marked} ${one.certain}`;
-      if (chains.has(target) && !without.has(target) && !followed.has(key)) {
-        followed.add(key);
-        follow(target, { ...one, from });
-      }
-      if (target !== "RETURN") continue;
-      if (isMarkNegated(rule)) marked = true;
-      // Behind a condition for returning, not every packet goes on.
-      certain = false;
+      const gone = TERMINAL.has(target)
+        ? one.destinations
+        : chains.has(target) && !without.has(target)
+          ? once(target, one)
+          : [];
+      if (target === "RETURN") certain = false;
+      if (matches !== "yes") continue;
+      taken = [...taken, ...gone];
+      destinations = subtractIntervals(destinations, target === "RETURN" ? one.destinations : gone);
     }
+    return sort(taken);
   };
-  follow("POSTROUTING", { marked: false, certain: true });
+  const once = (target: string, one: Passed): readonly Interval[] => {
+    const where = one.destinations.map(({ first, last }) => `${first}-${last}`);
+    const key = [target, one.certain, one.answer, ...where].join(" ");
+    const before = followed.get(key);
+    if (before !== undefined) return before;
+    // While it is followed, a chain that leads back to itself takes nothing.
+    followed.set(key, []);
+    const taken = follow(target, one);
+    followed.set(key, taken);
+    return taken;
+  };
+  follow(base, { certain: true, answer: "yes", destinations: [everything(senders.family)] });
   return passed;
 }
 
-function hasMark({ conditions }: NatRule): boolean {
-  const at = conditions.indexOf("--mark");
-  return at >= 0 && conditions[at - 1] !== "!";
-}
-
-/** `-m mark ! --mark 0x4000/0x4000` and nothing else. */
-function isMarkNegated({ conditions }: NatRule): boolean {
-  return conditions.length === 5 && conditions[2] === "!" && conditions[3] === "--mark";
+/** Disjoint intervals in address order. */
+function sort(intervals: readonly Interval[]): readonly Interval[] {
+  return [...intervals].sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
 }

@@ -1,7 +1,11 @@
 /** A healthy node as doctor sees it, to be made ill in one place. */
 import { parseNatListing } from "../../src/backend/nat-listing.ts";
+import { parseNftChains } from "../../src/backend/nft-json.ts";
+import { hookChains } from "../../src/backend/nft-rules.ts";
+import { type Cidr, FAMILIES, type Family, isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { diagnose } from "../../src/core/doctor.ts";
-import type { Facts, NatTable, NftChain, Variant } from "../../src/core/doctor-facts.ts";
+import type { Facts, HookChain, NatTable, OwnTable, Variant } from "../../src/core/doctor-facts.ts";
+import { type Interval, longestPrefixIntervals } from "../../src/core/intervals.ts";
 
 /** Our jump, chain and rules, as `iptables -S` shows them. */
 export const JUMP =
@@ -18,24 +22,46 @@ export function natTable(
   { variant = "nft", family = "IPv4" }: { variant?: Variant; family?: NatTable["family"] } = {},
 ): { readonly value: NatTable } {
   const tool = `${family === "IPv4" ? "iptables" : "ip6tables"}-${variant}`;
-  const chains = parseNatListing(["-P POSTROUTING ACCEPT", ...lines].join("\n"));
+  const chains = parseNatListing(["-P POSTROUTING ACCEPT", ...lines].join("\n"), family);
   return { value: { family, variant, tool, chains } };
 }
 
 /** Our nftables table as it should be. */
-export const OWN_TABLE = {
-  own: { comment: "ip-masq-agent chain=IP-MASQ-AGENT", dormant: false, sets: 1 },
-  chains: [
-    nftChain("inet ip-masq-agent postrouting", 101, [
-      { action: { kind: "other" }, unconditional: false },
-      { action: { kind: "masquerade" }, unconditional: true },
-    ]),
-  ],
+export const OWN_TABLE: { readonly own: OwnTable } = {
+  own: { comment: "ip-masq-agent chain=IP-MASQ-AGENT", dormant: false, sets: 1, rules: 2, masquerades: true },
 };
 
-export function nftChain(name: string, priority: number | undefined, rules: NftChain["rules"]): NftChain {
-  const [family = "", table = "", chain = ""] = name.split(" ");
-  return { family, table, chain, priority, rules };
+/** The CIDR that a text is. */
+export function cidr(text: string): Cidr {
+  const found = parseCidr(text);
+  if (!isCidr(found)) throw new Error(`${text} is not a valid CIDR`);
+  return found;
+}
+
+/** The destinations that a list keeps. */
+export function keeps(...texts: readonly string[]): ReadonlyMap<Family, readonly Interval[]> {
+  const choices = texts.map((text) => ({ cidr: cidr(text), included: true }));
+  return new Map(
+    FAMILIES.map((family) => [
+      family,
+      longestPrefixIntervals(choices.filter((one) => one.cidr.family === family)),
+    ]),
+  );
+}
+
+/** A base chain of another table, `FAMILY TABLE CHAIN`, with the chains that `nft -j` shows of it. */
+export function hook(
+  name: string,
+  rules: Readonly<Record<string, readonly (readonly unknown[])[]>>,
+  { priority = 100, policy = "accept", family = "IPv4" }: Partial<HookChain> = {},
+): { readonly value: HookChain } {
+  const [nft = "", table = "", chain = ""] = name.split(" ");
+  const nftables = Object.entries(rules).flatMap(([one, all]) => [
+    { chain: { family: nft, table, name: one } },
+    ...all.map((expr) => ({ rule: { family: nft, table, chain: one, expr } })),
+  ]);
+  const chains = hookChains(parseNftChains(JSON.stringify({ nftables })) ?? new Map(), family);
+  return { value: { family, place: `table ${nft} ${table}`, chain, priority, policy, chains } };
 }
 
 /** A node on which all is well, but for `changes`. */
@@ -58,10 +84,30 @@ export function facts(changes: Partial<Facts> = {}): Facts {
         warnings: [],
         resyncMs: 60_000,
         entries: 1,
+        kept: keeps("10.0.0.0/8", "169.254.0.0/16", "fd00::/8"),
       },
     },
     nat: [natTable([...CHAIN_RULES, JUMP])],
-    nftables: { value: { chains: [], own: undefined } },
+    incompatible: [],
+    nftables: { value: { own: undefined } },
+    hooks: [],
+    forward: [],
+    links: {
+      value: {
+        networks: ["10.244.1.0/24", "fd00:244::/64"].map((text) => ({
+          cidr: cidr(text),
+          from: "bridge cni0",
+          isLocal: true,
+        })),
+        others: [cidr("172.17.0.0/16")],
+        links: new Map([
+          ["eth0", false],
+          ["docker0", false],
+          ["cni0", true],
+        ]),
+      },
+    },
+    podNetworks: [],
     sets: { value: [] },
     ownSets: ["IP-MASQ-AGENT-4", "IP-MASQ-AGENT-6"],
     processes: { value: { kubelets: [["kubelet"]], agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] } },
@@ -76,6 +122,7 @@ export function facts(changes: Partial<Facts> = {}): Facts {
       "net.ipv4.ip_local_reserved_ports": { value: "" },
       "net.core.rmem_max": { value: "212992" },
       "net.core.wmem_max": { value: "212992" },
+      "net.netfilter.nf_conntrack_tcp_be_liberal": { value: "0" },
     },
     conntrack: { value: { count: 100, max: 1000 } },
     counters: { value: { before: { drop: 5 }, after: { drop: 5 }, intervalMs: 1000 } },
@@ -87,6 +134,6 @@ export function facts(changes: Partial<Facts> = {}): Facts {
 /** What doctor says of the node, without remedies and what always is said. */
 export function said(changes: Partial<Facts> = {}): readonly string[] {
   return diagnose(facts(changes))
-    .filter(({ check }) => check !== "versions")
+    .filter(({ check }) => check !== "versions" && check !== "invalid")
     .map(({ check, severity, message }) => `${severity} ${check}: ${message}`);
 }
