@@ -145,6 +145,7 @@ describe("a move", () => {
       await pass(SETTLE_MS);
       expect(followed.engine().choice.variant).toBe(variant);
       expect(state.moved).toHaveLength(moves);
+      expect(followed.engine().choice).toEqual(choices[seen as keyof typeof choices] ?? IPTABLES);
     }
   });
 });

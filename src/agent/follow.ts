@@ -90,6 +90,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
     if (candidate === undefined || !isSame(candidate.choice, choice)) {
       candidate?.driver.close();
       candidate = world.build(choice);
+      candidate.driver.heard(over);
     }
     const after = await candidate.reconcile();
     if (!isInForce(after)) {
@@ -116,7 +117,8 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       .with({ backend: choice.name })
       .info(`backend: ${describe(choice)} instead of ${describe(before.choice)}`);
     world.moved();
-    return { ...after, config: { ...after.config, isNew: outcome.config.isNew } };
+    const config = { ...after.config, isNew: outcome.config.isNew };
+    return { ...after, config, healed: [...outcome.healed, ...after.healed] };
   };
 
   return {
@@ -136,7 +138,8 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       if (outcome.config.problems.length > 0) return outcome;
       const choice = await world.choose();
       if (choice.ok && !isSame(choice, engine.choice)) return move(choice, outcome);
-      if (!choice.ok) log.warning(`the backend stays ${engine.choice.name}: ${choice.lacks.join("; ")}`);
+      if (choice.ok) engine = { ...engine, choice };
+      else log.warning(`the backend stays ${engine.choice.name}: ${choice.lacks.join("; ")}`);
       settle(fresh?.seen);
       return outcome;
     },

@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { holdAddress } from "../../src/core/hold.ts";
 import { command } from "./command.ts";
 import { config, describeKernel, expectVerdicts, labTest, logged } from "./fixture.ts";
-import { eventually, type Lab } from "./lab.ts";
+import { agentBundle, eventually, type Lab } from "./lab.ts";
 import { iptablesState, nftablesState } from "./move-state.ts";
 import type { Agent } from "./processes.ts";
 
@@ -185,6 +185,10 @@ describeKernel("others at the socket", { timeout: 60_000 }, () => {
     await eventually(() => expect(agent.log()).toContain("healed"));
     await present(lab, NFTABLES, IPTABLES);
     expect(logged(agent, "W", `pid ${other.pid} (`)).toHaveLength(1);
+    const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "doctor", "--interval=0s"]);
+    expect(stdout).toMatch(
+      new RegExp(`warning .*pid ${other.pid} \\(.*is not an agent: nothing is cleared away`),
+    );
     await other.end("SIGKILL");
     await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
   });

@@ -314,7 +314,8 @@ function listFor(resyncInterval: string): string {
 describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () => {
   labTest.for(Object.entries(SCENES))("%s: no flow wrong, nothing left", async ([, scene], { lab }) => {
     const prober = await openProber(lab);
-    lab.volume.write(listFor(scene.flags.includes("--watch=false") ? "1s" : "10s"));
+    // Nothing tells of legacy tables, or without events of anything, before the resync.
+    lab.volume.write(listFor("1s"));
     for (const deed of scene.before) await act(lab, deed);
     const agent = lab.startAgent({ flags: scene.flags });
     await restsIn(lab, scene.begins);
@@ -369,6 +370,31 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
       await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
     },
   );
+
+  labTest("doctor names a choice that would be another one now", async ({ lab }) => {
+    lab.volume.write(listFor("1h"));
+    const agent = lab.startAgent({ flags: AUTO });
+    await restsIn(lab, inNft);
+    const doctor = async () => {
+      const { stdout } = await lab.inNode(process.execPath, [
+        agentBundle(),
+        "doctor",
+        "--interval=0s",
+        "-o",
+        "json",
+      ]);
+      const { findings } = JSON.parse(stdout) as { findings: readonly { check: string; message: string }[] };
+      return findings.filter(({ check }) => check === "auto-backend").map(({ message }) => message);
+    };
+    expect(await doctor()).toEqual([]);
+    // As one of an earlier version, which chose once.
+    process.kill(agent.pid, "SIGSTOP");
+    await act(lab, TABLE_COMES);
+    expect(await doctor()).toEqual([expect.stringContaining("--backend=auto comes to nftables now")]);
+    process.kill(agent.pid, "SIGCONT");
+    await restsIn(lab, nftablesState);
+    expect(await doctor()).toEqual([]);
+  });
 
   labTest("status and metrics follow", async ({ lab }) => {
     lab.volume.write(listFor("1h"));
