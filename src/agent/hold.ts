@@ -31,7 +31,7 @@ export function holdChain(
   { log, now, sleep, succeeded }: HoldWorld,
   signal: AbortSignal,
 ): Hold {
-  let mine: HoldKind | undefined;
+  let isHolder = false;
   let waiting: Server | undefined;
   let warnedAt = Number.NEGATIVE_INFINITY;
   const onceAMinute = (say: () => void) => {
@@ -48,10 +48,10 @@ export function holdChain(
       log.with({ pid: holder.process?.pid }).warning(describeOther(kind, holder, chain));
     });
   const take = async (): Promise<boolean> => {
-    const { error } = await bind(holdAddress("held", chain));
+    const { error } = await bind(holdAddress(chain));
     if (error === undefined) {
+      isHolder = true;
       waiting?.close();
-      mine = "held";
     } else if (error === IN_USE) warnOf("held");
     else
       onceAMinute(() =>
@@ -63,8 +63,7 @@ export function holdChain(
   void first.then(async (isHeld) => {
     if (isHeld) return;
     do {
-      waiting ??= (await bind(holdAddress("awaited", chain))).server;
-      mine = waiting && "awaited";
+      waiting ??= (await bind(holdAddress(chain, Math.random().toString(36).slice(2, 10)))).server;
       await sleep(RETRY_MS, signal);
       if (signal.aborted) return;
     } while (!(await take()));
@@ -74,9 +73,12 @@ export function holdChain(
   return {
     async isAlone() {
       await first;
-      const other = heldNames(chain).find(({ kind }) => kind !== mine);
-      if (other !== undefined) warnOf(other.kind);
-      return other === undefined;
+      const names = heldNames(chain);
+      // Where no name could be taken, those of others still tell.
+      if (!isHolder) return names.length === 0;
+      const isAwaited = names.some(({ kind }) => kind === "awaited");
+      if (isAwaited) warnOf("awaited");
+      return !isAwaited;
     },
   };
 }

@@ -72,4 +72,4 @@ export function describeHolder({ process }: Pick<Holder, "process">): string {
   return `pid ${process.pid} (${printableLine(shown)})`;
 }
 
-const SHOWN = 200;
+const SHOWN = 400;

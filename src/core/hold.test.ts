@@ -13,12 +13,13 @@ function parsed(...lines: readonly string[]) {
 }
 
 describe("names", () => {
-  const NAMES = ["IP-MASQ-AGENT", "a", "x".repeat(28), "x".repeat(80), "x".repeat(81), "x".repeat(4_000)];
+  const NAMES = ["IP-MASQ-AGENT", "a", "x".repeat(28), "x".repeat(64), "x".repeat(65), "x".repeat(4_000)];
   const ODD = ["", "two words", "line\nfeed", "at@", "ä", "名".repeat(40), "tab\t", "\u007f"];
 
   test.for([...NAMES, ...ODD])("are of one length and found again: %j", (chain) => {
-    for (const kind of ["held", "awaited"] as const) {
-      const address = holdAddress(kind, chain);
+    for (const waiter of [undefined, "k3x9q0az"]) {
+      const kind = waiter === undefined ? "held" : "awaited";
+      const address = holdAddress(chain, waiter);
       expect(new TextEncoder().encode(address).length).toBe(108);
       expect(address.startsWith("\0ip-masq-agent ")).toBe(true);
       expect(parsed(line(address))).toEqual([{ kind, token: holdToken(chain), inode: 7 }]);
@@ -27,8 +28,9 @@ describe("names", () => {
 
   test("tell chains apart", () => {
     const all = [...NAMES, ...ODD].flatMap((chain) => [
-      holdAddress("held", chain),
-      holdAddress("awaited", chain),
+      holdAddress(chain),
+      holdAddress(chain, "a"),
+      holdAddress(chain, "b"),
     ]);
     expect(new Set(all).size).toBe(all.length);
   });
@@ -40,7 +42,7 @@ describe("names", () => {
 });
 
 describe("/proc/net/unix", () => {
-  const address = holdAddress("held", "X");
+  const address = holdAddress("X");
 
   test("others' sockets, other types and lengths are passed over", () => {
     const others = [

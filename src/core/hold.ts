@@ -1,18 +1,15 @@
 /**
  * Names of the abstract Unix sockets by which agents of one network namespace know of each other: one for each chain name, held
- * while an agent runs, and another by the agent that waits for it. The kernel frees a name when its process ends, however it
+ * while an agent runs, and one of its own for each agent that waits for that. The kernel frees a name when its process ends, however it
  * ends, and each network namespace has names of its own: nothing is left behind, as a file would be.
  */
 import { digest } from "./digest.ts";
 
 /** `sun_path`, whose length is part of an abstract name: Node 20 pads a shorter name with NULs, Node 24 does not. */
 const NAME_BYTES = 108;
-const PREFIXES = { held: "ip-masq-agent chain=", awaited: "ip-masq-agent waits chain=" } as const;
 
 /** What an agent does with a chain: it holds it, or waits for the agent that does. */
-export type HoldKind = keyof typeof PREFIXES;
-
-const KINDS: readonly HoldKind[] = ["held", "awaited"];
+export type HoldKind = "held" | "awaited";
 
 /** `__SO_ACCEPTCON` of linux/net.h. */
 const LISTENING = "00010000";
@@ -25,14 +22,15 @@ export interface HeldName {
   readonly inode: number;
 }
 
-/** The address to bind, always of the same length. */
-export function holdAddress(kind: HoldKind, chain: string): string {
-  return `\0${PREFIXES[kind]}${holdToken(chain)}`.padEnd(NAME_BYTES, "\0");
+/** The address to bind, always of the same length; with `waiter`, one of its own for each agent that waits. */
+export function holdAddress(chain: string, waiter?: string): string {
+  const waits = waiter === undefined ? "" : `waits ${waiter} `;
+  return `\0ip-masq-agent ${waits}chain=${holdToken(chain)}`.padEnd(NAME_BYTES, "\0");
 }
 
 /** Every name that iptables takes as it is; what would not fit, or not be listed unmistakably, as a digest. */
 export function holdToken(chain: string): string {
-  return /^[!-?A-~]{1,80}$/.test(chain) ? chain : `digest:${digest(new TextEncoder().encode(chain))}`;
+  return /^[!-?A-~]{1,64}$/.test(chain) ? chain : `digest:${digest(new TextEncoder().encode(chain))}`;
 }
 
 /** The agents' names in the text of /proc/net/unix, where each NUL is an `@`. Only stream sockets keep others from a name. */
@@ -42,8 +40,8 @@ export function parseHeldNames(text: string): readonly HeldName[] {
   const listening = found.filter(([, flags]) => flags === LISTENING);
   const byName = new Map([...found, ...listening].map(([, , inode, name = ""]) => [name, Number(inode)]));
   return [...byName].flatMap(([name, inode]) => {
-    const kind = KINDS.find((one) => name.startsWith(`@${PREFIXES[one]}`));
-    if (kind === undefined || name.length !== NAME_BYTES) return [];
-    return [{ kind, token: name.slice(PREFIXES[kind].length + 1).replace(/@+$/, ""), inode }];
+    const [, waits, token] = /^@ip-masq-agent (waits \S+ )?chain=(.*?)@*$/.exec(name) ?? [];
+    if (token === undefined || name.length !== NAME_BYTES) return [];
+    return [{ kind: waits === undefined ? "held" : "awaited", token, inode }];
   });
 }

@@ -174,7 +174,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
 });
 
 const NODE24 = resolve((await command("sh", ["scripts/node24.sh"])).trim());
-const ADDRESS = JSON.stringify(holdAddress("held", CHAIN));
+const ADDRESS = JSON.stringify(holdAddress(CHAIN));
 const HELD = `an agent seems to run on this node: a process that is not visible from here holds the socket of chain ${CHAIN}`;
 
 /** A process in the node that is started from a file of this name with this script, and says when it is ready. */
@@ -200,8 +200,9 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
     ["iptables-legacy", process.execPath],
   ] as const)("%s on %s: nothing is removed, but with --force", async ([name, node], { lab }) => {
     lab.volume.write(CONFIG);
-    const agent = lab.startAgent({ flags: BACKENDS[name] ?? [], node });
-    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    const agent = lab.startAgent({ flags: ["--enable-ipv6", ...(BACKENDS[name] ?? [])], node });
+    const groups = name === "nftables" ? 1 : 2;
+    await eventually(() => expect(agent.log().split(": programmed ").length).toBe(groups + 1));
     const before = await everything(lab);
 
     for (const args of [[], ["--all-chains"], [`--masq-chain=${CHAIN}`]]) {
@@ -227,9 +228,7 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
   });
 
   labTest("an agent of another chain keeps its own from --all-chains", async ({ lab }) => {
-    lab.volume.write(CONFIG);
-    const agent = lab.startAgent({ flags: ["--backend=nftables", "--masq-chain=OTHER"] });
-    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    const agent = await runAgent(lab, "--backend=nftables", "--masq-chain=OTHER");
     expect(await cleanup(lab)).toMatchObject({ code: 0 });
     const all = await cleanup(lab, "--all-chains");
     expect(all).toMatchObject({ code: 1, stderr: expect.stringContaining(`pid ${agent.pid} (`) });

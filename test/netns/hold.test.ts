@@ -102,7 +102,7 @@ describeKernel("agents of one chain", { timeout: 60_000 }, () => {
       lab.volume.write(CONFIG);
       const one = await begin(lab, NFTABLES.flags);
       const two = await begin(lab, [...IPTABLES.flags, "--watch=false"]);
-      const three = await begin(lab, ["--iptables-mode=nft", "--ipset-threshold=1"]);
+      const three = await begin(lab, LEGACY.flags);
       for (const agent of [two, three]) expect(logged(agent, "W", OTHER)).toHaveLength(1);
       await one.end("SIGKILL");
       const ended = [two, three].map((agent) => () => agent.log().includes("has ended"));
@@ -169,7 +169,7 @@ async function stranger(lab: Lab, script: string): Promise<Agent> {
   return other;
 }
 
-const ADDRESS = JSON.stringify(holdAddress("held", "IP-MASQ-AGENT"));
+const ADDRESS = JSON.stringify(holdAddress("IP-MASQ-AGENT"));
 const HOSTILE = `require("node:net").createServer(() => {}).listen(${ADDRESS}, () => console.log("ready"));`;
 const FLOOD = `const open = () => require("node:net").connect(${ADDRESS}).on("close", open).on("error", () => {});
   for (let i = 0; i < 50; i++) open();
