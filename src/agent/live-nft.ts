@@ -7,7 +7,7 @@ import { FAMILIES } from "../nftables/constants.ts";
 import { ifFound, isNotFound, NftablesError } from "../nftables/errors.ts";
 import type { SetKey, TableName } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table, tables } from "../nftables/query.ts";
-import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../nftables/raw.ts";
+import { type RawTableName, rawChains, rawElements, rawRules, rawSets, ruleCount } from "../nftables/raw.ts";
 import type { Nftables } from "../nftables/transport.ts";
 
 /** Everything in a table. Of a set with other keys than addresses, only that it is there. */
@@ -30,9 +30,12 @@ export async function readTableState(
   return { table: found, chains: all, sets: filled, rules: each };
 }
 
-/** What the tables of nf_tables say to packets of pods, and which tables there are, as `inet filter`, dormant ones left out. */
+/** The tables of nf_tables, as `inet filter`, with how many rules they have; without dormant ones. */
+export type TableSizes = ReadonlyMap<string, number>;
+
+/** What the tables say to packets of pods, and which there are. */
 export interface NftTables {
-  readonly tables: readonly string[];
+  readonly tables: TableSizes;
   readonly hooks: readonly Hook[];
 }
 
@@ -46,9 +49,13 @@ export async function readNftTables(nftables: Nftables, signal: AbortSignal): Pr
     try {
       const names = await listTables(nftables, signal);
       const hooks: Hook[] = [];
-      for (const name of names) hooks.push(...rawHooks(await readRawTable(nftables, name, signal)));
-      if (before === (await nftables.generation(signal)))
-        return { tables: names.map(({ family, table }) => `${family} ${table}`), hooks };
+      const tables = new Map<string, number>();
+      for (const name of names) {
+        const read = await readRawTable(nftables, name, signal);
+        hooks.push(...rawHooks(read));
+        tables.set(keyOf(name), read.rules.length);
+      }
+      if (before === (await nftables.generation(signal))) return { tables, hooks };
     } catch (error) {
       // What was there a moment ago is gone.
       if (!isNotFound(error)) throw error;
@@ -61,8 +68,20 @@ export async function readNftTables(nftables: Nftables, signal: AbortSignal): Pr
   });
 }
 
+/** Which tables there are, with how many rules. */
+export async function measureTables(nftables: Nftables, signal: AbortSignal): Promise<TableSizes> {
+  const sizes = new Map<string, number>();
+  for (const name of await listTables(nftables, signal))
+    sizes.set(keyOf(name), await nftables.read(ruleCount(name), signal));
+  return sizes;
+}
+
+function keyOf({ family, table }: RawTableName): string {
+  return `${family} ${table}`;
+}
+
 /** The tables that can matter to packets of pods. */
-export async function listTables(nftables: Nftables, signal: AbortSignal): Promise<RawTableName[]> {
+async function listTables(nftables: Nftables, signal: AbortSignal): Promise<RawTableName[]> {
   return (await nftables.read(tables(), signal)).flatMap(({ family, table, dormant }) =>
     isFamily(family) && family in TABLE_FAMILIES && !dormant ? [{ family, table }] : [],
   );

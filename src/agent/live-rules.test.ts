@@ -24,8 +24,8 @@ const NFT = {
 };
 
 const SIGHT: Sight = {
-  readTables: async () => ({ tables: [], hooks: [] }),
-  listTables: async () => [],
+  readTables: async () => ({ tables: new Map(), hooks: [] }),
+  measureTables: async () => new Map(),
   legacyTables: () => [],
   canSeeLegacyTables: () => true,
 };
@@ -83,9 +83,13 @@ const SEEN: Hook = {
   chain: "p",
   chains: new Map([["p", []]]),
 };
+const SIZES = new Map([
+  ["ip nat", 1],
+  ["ip6 mine", 0],
+]);
 const KERNEL: Partial<Sight> = {
-  readTables: async () => ({ tables: ["ip nat", "ip6 mine"], hooks: [SEEN] }),
-  listTables: async () => ["ip nat", "ip6 mine"],
+  readTables: async () => ({ tables: SIZES, hooks: [SEEN] }),
+  measureTables: async () => SIZES,
 };
 const SAVED = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n";
 const listing = (...objects: readonly unknown[]) => JSON.stringify({ nftables: objects });
@@ -123,27 +127,52 @@ describe("where nft fails, the kernel is asked itself, and where that fails too,
     ],
     ["does not list a table", { nft: listing({ table: { family: "ip", name: "nat" } }) }],
     ["lists no table at all", { nft: listing() }],
+    [
+      "leaves out a rule",
+      {
+        nft: listing(
+          { table: { family: "ip", name: "nat" } },
+          { chain: { family: "ip", table: "nat", name: "p" } },
+          { table: { family: "ip6", name: "mine" } },
+        ),
+      },
+    ],
   ])("%s", async (_, tools) => {
     const { hooks, notRead } = await machine({ ...tools, "iptables-nft-save": SAVED }, KERNEL);
     expect(hooks.map(({ place }) => place)).toContain("seen over netlink");
     expect(notRead).toEqual([]);
     const failure = new NftablesError({ code: "EPERM", what: "tables", why: "not permitted" });
-    const blind = { readTables: () => Promise.reject(failure), listTables: () => Promise.reject(failure) };
+    const blind = { readTables: () => Promise.reject(failure), measureTables: () => Promise.reject(failure) };
     const left = machine({ ...tools, "iptables-nft-save": SAVED }, blind);
     expect((await left).notRead.join("\n")).toContain("tables of nftables: not read: ");
     await expect(machine(tools, blind)).rejects.toThrow();
   });
 
+  test("a complaint of nft is a failure, whatever its exit code", async () => {
+    const run = async () => ({
+      exitCode: 0,
+      stdout: listing(),
+      stderr: "netlink: Error: unknown expression type 'last'\n",
+    });
+    const { hooks, warnings } = await readLiveRules(run, {
+      ...SIGHT,
+      ...KERNEL,
+      measureTables: async () => new Map(),
+    });
+    expect(hooks.map(({ place }) => place)).toContain("seen over netlink");
+    expect(warnings.join()).toContain("unknown expression type 'last'");
+  });
+
   test("without netlink nft is believed, and without both nothing is", async () => {
     const failure = new NetlinkUnavailable("here", new Error("no addon"));
-    const blind = { readTables: () => Promise.reject(failure), listTables: () => Promise.reject(failure) };
+    const blind = { readTables: () => Promise.reject(failure), measureTables: () => Promise.reject(failure) };
     expect(await machine({ nft: listing() }, blind)).toMatchObject({ notRead: [], warnings: [] });
     await expect(machine({}, blind)).rejects.toThrow("nft is not in PATH");
   });
 
   test("a kernel without nf_tables has no tables", async () => {
     const failure = new NftablesError({ code: "EOPNOTSUPP", what: "tables", why: "no such thing" });
-    const old = { readTables: () => Promise.reject(failure), listTables: () => Promise.reject(failure) };
+    const old = { readTables: () => Promise.reject(failure), measureTables: () => Promise.reject(failure) };
     expect(await machine({ nft: failing({ exitCode: 1 }) }, old)).toMatchObject({ hooks: [], notRead: [] });
   });
 });

@@ -23,6 +23,7 @@ const QUIET = [
   "comment",
   "set",
   "dup",
+  "last",
   "ct helper",
   "flow",
   "ct timeout",
@@ -43,7 +44,7 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
       conditions.push(...read);
       continue;
     }
-    if (["limit", "quota", "connlimit", "ct count", "last"].includes(kind)) {
+    if (["limit", "quota", "connlimit", "ct count"].includes(kind)) {
       conditions.push(unknown(expression));
       continue;
     }

@@ -20,10 +20,10 @@ interface Table {
 
 /** What a dump of nft says. */
 export type NftDump =
-  | (Extract<DumpResult, { ok: true }> & { readonly tables: readonly string[] })
+  | (Extract<DumpResult, { ok: true }> & { readonly tables: ReadonlyMap<string, number> })
   | Extract<DumpResult, { ok: false }>;
 
-/** Reads a dump; `tables` are those that it has, such as `inet filter`. */
+/** Reads a dump; `tables` are those that it has, such as `inet filter`, with how many rules they have. */
 export function parseNftJson(text: string): NftDump {
   const json = parse(text);
   if (!("value" in json)) return { ok: false, ...json };
@@ -35,7 +35,9 @@ export function parseNftJson(text: string): NftDump {
   const hooks = tables.map(hooksOf);
   return {
     ok: true,
-    tables: tables.map(({ family, name }) => `${family} ${name}`),
+    tables: new Map(
+      tables.map(({ family, name, rules }) => [`${family} ${name}`, [...rules.values()].flat().length]),
+    ),
     hooks: hooks.flat(),
     notRead: isTerse(tables) ? ["the sets: none has an element in it: save it without --terse"] : [],
     leftOut: tables

@@ -71,15 +71,27 @@ export function fib(reader: Reader, attributes: Attributes): void {
 }
 
 export function bitwise(reader: Reader, attributes: Attributes): void {
-  const { SREG, DREG, LEN, MASK, XOR, OP } = EXPRESSION.bitwise;
+  const { SREG, DREG, LEN } = EXPRESSION.bitwise;
   const loaded = reader.registers.get(slotOf(attributes, SREG));
-  const mask = valueIn(attributes.get(MASK));
-  const xor = valueIn(attributes.get(XOR));
-  const isPlain = numberIn(attributes, OP) === 0 && mask !== undefined && xor !== undefined;
+  const change = bitChange(attributes);
   const slot = slotOf(attributes, DREG);
-  if (loaded !== undefined && isPlain && loaded.mask === undefined)
-    reader.registers.set(slot, { ...loaded, mask, xor });
+  if (loaded !== undefined && change !== undefined && loaded.mask === undefined)
+    reader.registers.set(slot, { ...loaded, ...change });
   else put(reader, slot, { kind: "other", name: "bitwise" }, numberIn(attributes, LEN));
+}
+
+/** NFT_BITWISE_MASK_XOR, and with one register NFT_BITWISE_AND, OR and XOR: of shifts and two registers nothing is known. */
+function bitChange(attributes: Attributes): { mask: Uint8Array; xor: Uint8Array } | undefined {
+  const { MASK, XOR, OP, DATA } = EXPRESSION.bitwise;
+  const [mask, xor, data] = [MASK, XOR, DATA].map((type) => valueIn(attributes.get(type)));
+  const operator = numberIn(attributes, OP);
+  if (operator === 0) return mask === undefined || xor === undefined ? undefined : { mask, xor };
+  if (data === undefined) return undefined;
+  const zeros = data.map(() => 0);
+  const ones = data.map(() => 0xff);
+  if (operator === 3) return { mask: data, xor: zeros };
+  if (operator === 4) return { mask: data.map((byte) => ~byte), xor: data };
+  return operator === 5 ? { mask: ones, xor: data } : undefined;
 }
 
 export function byteorder(reader: Reader, attributes: Attributes): void {

@@ -120,8 +120,10 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["fwd", doAction({ kind: "rewrite" })],
   ["queue", doAction({ kind: "unknown" })],
   ["synproxy", doAction({ kind: "unknown" })],
-  ...["counter", "log", "dup", "flow_offload", "dynset"].map((name): [string, Step] => [name, quiet]),
-  ...["limit", "quota", "connlimit", "last"].map((name): [string, Step] => [name, askUnknown(name)]),
+  ...["counter", "log", "dup", "flow_offload", "dynset", "last"].map((name): [string, Step] => [name, quiet]),
+  ...["limit", "quota", "connlimit"].map((name): [string, Step] => [name, askUnknown(name)]),
+  // A header in a header: what it loads, and where, stands in an expression of its own.
+  ["inner", (reader) => reader.registers.clear()],
   // Where these put what they load: the numbers of their attributes for it.
   ["numgen", loadOther("numgen", 1)],
   ["socket", loadOther("socket", 2)],

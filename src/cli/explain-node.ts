@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { localAddresses, ownAddresses } from "../agent/addresses.ts";
 import { run as runScript } from "../agent/exec.ts";
-import { listTables, readNftTables } from "../agent/live-nft.ts";
+import { measureTables, readNftTables } from "../agent/live-nft.ts";
 import { readLiveRules } from "../agent/live-rules.ts";
 import type { Node } from "../backend/answer.ts";
 import { parseDump } from "../backend/dump.ts";
@@ -75,7 +75,7 @@ export async function readNode(
   if (values.live) {
     const { hooks, notRead, warnings } = await readLiveRules((script) => runScript(script, io.signal), {
       readTables: () => overNetlink((nftables) => readNftTables(nftables, io.signal)),
-      listTables: () => overNetlink((nftables) => tableNames(nftables, io.signal)),
+      measureTables: () => overNetlink((nftables) => measureTables(nftables, io.signal)),
     });
     say([...warnings, ...notRead]);
     return { hooks, notRead, local: ownAddresses(), ...packet };
@@ -101,10 +101,6 @@ async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise
   } finally {
     nftables.close();
   }
-}
-
-async function tableNames(nftables: Nftables, signal: AbortSignal): Promise<readonly string[]> {
-  return (await listTables(nftables, signal)).map(({ family, table }) => `${family} ${table}`);
 }
 
 function readMark(text: string): number {

@@ -77,7 +77,7 @@ export const EXPRESSION = {
   meta: { DREG: 1, KEY: 2, SREG: 3 },
   cmp: { SREG: 1, OP: 2, DATA: 3 },
   range: { SREG: 1, OP: 2, FROM: 3, TO: 4 },
-  bitwise: { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 },
+  bitwise: { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6, DATA: 7 },
   ct: { DREG: 1, KEY: 2, DIRECTION: 3, SREG: 4 },
   payload: { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4, SREG: 5 },
   lookup: { SET: 1, SREG: 2, DREG: 3, FLAGS: 5 },

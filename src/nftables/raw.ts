@@ -64,6 +64,12 @@ export function rawRules({ family, table }: RawTableName): Query<RawRule[]> {
   return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, read);
 }
 
+/** How many rules a table has. */
+export function ruleCount({ family, table }: RawTableName): Query<number> {
+  const names = { [NFTA.RULE.TABLE]: table };
+  return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, ({ length }) => length);
+}
+
 export function rawSets({ family, table }: RawTableName): Query<RawSet[]> {
   const names = { [NFTA.SET.TABLE]: table };
   const read = (messages: readonly Message[]) => messages.map(readSet);

@@ -240,7 +240,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
       await eventually(() => expect(agent.log()).toContain(": programmed "));
       const made = await lab.inNode("python3", [
         join(NEWER, "replay.py"),
-        join(NEWER, `nft-${version}.batch`),
+        join(NEWER, `sets-${version}.batch`),
       ]);
       expect(made).toMatchObject({ code: 0, stderr: "" });
       const { stdout: tool } = await lab.inNode("nft", ["--version"]);
@@ -263,6 +263,23 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
       expect(Object.values(first).map(({ agrees }) => agrees)).toEqual(["unknown", "unknown", "depends"]);
       expect(first["10.96.0.50"]?.live?.possible[0]?.by?.text).toContain("vmap @services");
     });
+
+  labTest("rules that an older nft leaves out without a word", async ({ lab }) => {
+    lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] }));
+    const agent = lab.startAgent({ flags: ["--backend=nftables"] });
+    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    const made = await lab.inNode("python3", [join(NEWER, "replay.py"), join(NEWER, "unknown-1.1.7.batch")]);
+    expect(made).toMatchObject({ code: 0, stderr: "" });
+    for (const protocol of ["tcp", "udp"] as const) {
+      const parts = await explain(lab, ["--live", `--config=${lab.volume.path}`, `--protocol=${protocol}`]);
+      for (const destination of DESTINATIONS) {
+        const seen = (await lab.ask(protocol, destination)) === POD.IPv4 ? "pod" : "node";
+        // The rule for VXLAN may concern any packet of UDP.
+        const said = senders(parts)[destination]?.replace(protocol === "udp" ? /^perhaps / : /^$/, "");
+        expect(said, `${protocol} ${destination}`).toBe(seen);
+      }
+    }
+  });
 
   labTest("kube-proxy's tables, by the tool and by the kernel", async ({ lab }) => {
     lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));

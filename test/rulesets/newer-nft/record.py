@@ -1,12 +1,11 @@
-"""Records what nft sends for ruleset.nft: python3 record.py CHROOT OUT, CHROOT having a newer nft and its libraries. Needs root and strace."""
+"""Records what nft sends for a ruleset: python3 record.py RULESET CHROOT OUT, CHROOT having a newer nft and its libraries. Needs root and strace."""
 import os, re, subprocess, sys
 
 BATCH_BEGIN = 0x10
-chroot, out = sys.argv[1:]
-here = os.path.dirname(os.path.abspath(__file__))
+ruleset_path, chroot, out = sys.argv[1:]
 trace = f"{out}.strace"
 command = ["unshare", "-n", "strace", "-f", "-e", "trace=sendmsg", "-e", "write=all", "-o", trace]
-with open(f"{here}/ruleset.nft", "rb") as ruleset:
+with open(ruleset_path, "rb") as ruleset:
     subprocess.run([*command, "chroot", chroot, "/usr/sbin/nft", "-f", "-"], stdin=ruleset, check=True)
 with open(trace) as file:
     calls = file.read().split("sendmsg(")
