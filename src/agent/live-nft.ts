@@ -4,7 +4,7 @@ import { type RawTable, rawHooks } from "../backend/nft-raw-table.ts";
 import type { TableState } from "../backend/nftables-sets.ts";
 import { type Hook, TABLE_FAMILIES } from "../backend/trace-model.ts";
 import { FAMILIES } from "../nftables/constants.ts";
-import { ifFound, isNotFound, NftablesError } from "../nftables/errors.ts";
+import { ifFound, isNotFound, isUnsupported, NftablesError } from "../nftables/errors.ts";
 import type { SetKey, TableName } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table, tables } from "../nftables/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets, ruleCount } from "../nftables/raw.ts";
@@ -57,15 +57,20 @@ export async function readNftTables(nftables: Nftables, signal: AbortSignal): Pr
       }
       if (before === (await nftables.generation(signal))) return { tables, hooks };
     } catch (error) {
+      // It could say its generation, so nf_tables is there.
+      if (isUnsupported(error)) throw unreadable("EIO", (error as Error).message);
       // What was there a moment ago is gone.
       if (!isNotFound(error)) throw error;
     }
   }
-  throw new NftablesError({
-    code: "EINTR",
-    what: "nf_tables",
-    why: `others commit so fast that the ruleset changed each of the ${ATTEMPTS} times it was read`,
-  });
+  throw unreadable(
+    "EINTR",
+    `others commit so fast that the ruleset changed each of the ${ATTEMPTS} times it was read`,
+  );
+}
+
+function unreadable(code: string, why: string): NftablesError {
+  return new NftablesError({ code, what: "nf_tables", why });
 }
 
 /** Which tables there are, with how many rules. */
