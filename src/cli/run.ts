@@ -9,6 +9,7 @@ import { createHeapRelief } from "../agent/heap.ts";
 import { type Hold, holdChain } from "../agent/hold.ts";
 import { createInbox, type Reason } from "../agent/inbox.ts";
 import { runLoop } from "../agent/loop.ts";
+import { describeLowLimit, readMemoryLimit } from "../agent/memory-limit.ts";
 import type { Outcome } from "../agent/reconcile.ts";
 import { createSigns } from "../agent/signs.ts";
 import { createSources } from "../agent/sources.ts";
@@ -52,6 +53,8 @@ async function start(
   const flags = effectiveFlags(agentFlags, values);
   for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
   if (ignored !== undefined) log.warning(ignored);
+  const lowMemory = describeLowLimit(readMemoryLimit());
+  if (lowMemory !== undefined) log.warning(lowMemory);
   const toPorts = parsePorts(options.toPorts);
   if (!toPorts.ok) {
     log.fatal(`Invalid --to-ports flag ${goQuote(options.toPorts)}: ${toPorts.message}`);
