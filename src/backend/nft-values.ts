@@ -38,6 +38,8 @@ type Field =
   | "data"
   | "value"
   | "port"
+  | "mode"
+  | "mod"
   | "base";
 
 /** Elements of a table's sets and maps by name, as the dump has them. */
@@ -136,6 +138,7 @@ export function textOf(json: Json): string {
   if (kind === "prefix" && isObject(value)) return `${String(value.addr)}/${String(value.len)}`;
   if (kind === "range" && Array.isArray(value)) return value.map(textOf).join("-");
   if (/^[&|^]$/.test(kind) && Array.isArray(value)) return value.map(textOf).join(` ${kind} `);
+  if (kind === "numgen" && isObject(value)) return `numgen ${String(value.mode)} mod ${String(value.mod)}`;
   if (kind === "concat" && Array.isArray(value)) return value.map(textOf).join(" . ");
   if (kind === "set" && Array.isArray(value))
     return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
