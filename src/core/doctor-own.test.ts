@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/support/doctor.ts";
 import { diagnose } from "./doctor.ts";
-import { known, type OwnTable } from "./doctor-facts.ts";
+import { type Facts, known, type OwnTable } from "./doctor-facts.ts";
 
 const OTHER_JUMP = JUMP.replaceAll("IP-MASQ-AGENT", "OTHER");
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;
@@ -175,6 +175,19 @@ describe("what is left of others", () => {
       facts({ nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])], holders }),
     );
     expect(findings.find(({ check }) => check === "leftovers")?.remedy).not.toContain("cleanup");
+  });
+
+  test("our chain in another variant, beside its agent: cleanup comes after the agent's end", () => {
+    const left = natTable([...CHAIN_RULES, JUMP], { variant: "legacy" });
+    const nat = [natTable([...CHAIN_RULES, JUMP]), left];
+    const remedyOf = (changes: Partial<Facts>) =>
+      diagnose(facts({ nat, ...changes })).find(({ check }) => check === "leftovers")?.remedy;
+    expect(remedyOf({})).toBe(
+      "stop the agent with pid 1, run ip-masq-agent cleanup, which removes nothing before, and start it again",
+    );
+    expect(remedyOf({ processes: { value: { kubelets: [], agents: [] } } })).toBe(
+      "if no such agent is meant to run: ip-masq-agent cleanup",
+    );
   });
 
   test("our chain where another backend, variant or family is in use", () => {

@@ -173,15 +173,20 @@ function livingAgent({ processes, holders }: Facts, chain: string): string | und
 
 /** An agent that lives keeps its chain, and would make it again. */
 function otherChain(facts: Facts, table: NatTable, target: string): Said {
-  const { settings } = facts;
+  const isOwn = target === facts.settings.chain;
   const what = `${inTable(table)}: chain ${target} and a jump to it are`;
-  const alive = target === settings.chain ? undefined : livingAgent(facts, target);
+  const alive = livingAgent(facts, target);
+  if (alive !== undefined && isOwn)
+    return warning(
+      `${what} another agent's, or left by one; they decide too`,
+      `stop ${alive}, run ip-masq-agent cleanup, which removes nothing before, and start it again`,
+    );
   if (alive !== undefined)
     return warning(
       `${what} those of ${alive}, which runs; they decide too`,
       "stop one of the two agents, unless both are meant to run; do not delete the chain of one that runs",
     );
-  const flag = target === settings.chain ? "" : ` --masq-chain=${target}`;
+  const flag = isOwn ? "" : ` --masq-chain=${target}`;
   return warning(
     `${what} another agent's, or left by one; they decide too`,
     `if no such agent is meant to run: ip-masq-agent cleanup${flag}`,
