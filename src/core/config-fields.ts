@@ -5,30 +5,11 @@
  * first is the default list.
  */
 import type { Cidr } from "./cidr.ts";
+import { type DefaultsOptions, defaultCidrs } from "./default-cidrs.ts";
 import type { Position } from "./document.ts";
 import { parseDuration, toMilliseconds } from "./duration.ts";
 import type { Member, Node } from "./node.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
-
-/** What the command line says about the defaults. */
-interface DefaultsOptions {
-  readonly noMasqAllReservedRanges: boolean;
-}
-
-/** RFC 1918. */
-const PRIVATE_CIDRS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
-
-/** RFC 6598, 6890, 5737, 7526, 6815, 5737, 5737 and the former class E of RFC 5735. */
-const RESERVED_CIDRS = [
-  "100.64.0.0/10",
-  "192.0.0.0/24",
-  "192.0.2.0/24",
-  "192.88.99.0/24",
-  "198.18.0.0/15",
-  "198.51.100.0/24",
-  "203.0.113.0/24",
-  "240.0.0.0/4",
-];
 
 /** What a problem is about. */
 export interface Place {
@@ -56,7 +37,9 @@ export interface Entries {
 /** A parsed file, for naming places in it. */
 export interface Source {
   readonly path: string;
-  /** Where an offset into its text lies; absent where there is no text. */
+  /** Absent where there is none, as is the way to places in it. */
+  readonly text?: string;
+  /** Where an offset into its text lies. */
   readonly locate?: (at: number) => Position;
 }
 
@@ -67,8 +50,8 @@ export const DEFAULTS: Source = { path: "built-in defaults" };
 export interface Slice {
   backing: Item[];
   length: number;
-  /** Where its key stands, and whether a list stands there or null; absent where no file has it. */
-  given?: Place & { readonly isNull: boolean };
+  /** Where its key stands; absent where no file has it. The text is `[]` for a list, and empty for null. */
+  given?: Place;
 }
 
 /** A boolean and where it stands. */
@@ -109,10 +92,9 @@ export interface Reading {
 /** Takes note of a problem. */
 export type Report = (code: ProblemCode, place: Place | undefined, message: string) => void;
 
-/** The built-in list for these options, as the Go program orders it, as entries of `file`. */
+/** The built-in list for these options, as entries of `file`. */
 export function defaultItems(options: DefaultsOptions, file: Source): Item[] {
-  const texts = options.noMasqAllReservedRanges ? [...PRIVATE_CIDRS, ...RESERVED_CIDRS] : PRIVATE_CIDRS;
-  return texts.map((text) => ({ text, key: "nonMasqueradeCIDRs", file }));
+  return defaultCidrs(options).map((text) => ({ text, key: "nonMasqueradeCIDRs", file }));
 }
 
 /** A report that adds to `problems`, with the place in the text. */
@@ -227,7 +209,7 @@ function decodeList(key: string, slice: Slice, { at: keyAt, value: node }: Membe
     return;
   }
   const items = node.kind === "null" ? [] : node.items;
-  slice.given = { file, at: keyAt, key, isNull: node.kind === "null" };
+  slice.given = { file, at: keyAt, key, text: node.kind === "null" ? "" : "[]" };
   slice.length = items.length;
   if (items.length === 0) slice.backing = [];
   for (const [index, item] of items.entries()) {
@@ -255,13 +237,18 @@ function decodeEmptyItem(
   warn("empty", place, `is empty, and read as ${earlier.text}, ${whose} at its place`);
 }
 
-function decodeLimit(node: Node, { file, report }: Reading): Limit | undefined {
+function decodeLimit(node: Node, { file, report, warn }: Reading): Limit | undefined {
   if (node.kind === "null") return undefined;
+  const place = { file, at: node.at, key: "cidrLimit" };
   const literal = node.kind === "number" ? node.literal : "";
-  if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal))
-    return { entries: Number(literal), file, at: node.at, key: "cidrLimit" };
+  if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal)) {
+    const [octal] = /^[-+]?0[0-7_]+/.exec(file.text?.slice(node.at, node.at + 32) ?? "") ?? [];
+    if (octal !== undefined && Number(octal) !== Number(literal))
+      warn("suspicious", place, `${octal} is octal in YAML, and read as ${literal}`);
+    return { entries: Number(literal), ...place };
+  }
   const what = node.kind === "number" ? literal : article(node.kind);
-  report("type", { file, at: node.at, key: "cidrLimit" }, `must be a whole number of 64 bits, not ${what}`);
+  report("type", place, `must be a whole number of 64 bits, not ${what}`);
   return undefined;
 }
 

@@ -75,6 +75,7 @@ describe.each<[string, readonly [name: string, text: string][]]>([
       ["no exceptions", "masqueradeCIDRs:\n"],
       ["scalars", "cidrLimit:\nmasqLinkLocal:\nmasqLinkLocalIPv6: ~\n"],
       ["the interval", "resyncInterval:\n"],
+      ["decimal digits", "cidrLimit: 0100\n"],
       ["everything", ""],
       ["everything but a comment", "# ours\n"],
       ["everything but braces", "{}"],
@@ -86,6 +87,8 @@ describe.each<[string, readonly [name: string, text: string][]]>([
       ["a ConfigMap", `apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n    ${KEEP}`],
       ["in JSON", '{"kind": "ConfigMap", "apiVersion": "v1", "data": {"config": "cidrLimit: 3"}}'],
       ["a List", "apiVersion: v1\nkind: List\nitems: []\n"],
+      ["without a version", "kind: ConfigMap\ndata: {config: 'cidrLimit: 3'}\n"],
+      ["without a kind", "metadata: {name: x}\ndata: {config: 'cidrLimit: 3'}\n"],
       ["another kind", "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: ip-masq-agent}\n"],
       ["with keys at the top level", `apiVersion: v1\nkind: ConfigMap\n${KEEP}`],
       ["and another document", `apiVersion: v1\nkind: ConfigMap\n---\n${KEEP}`],
@@ -128,6 +131,14 @@ describe.each<[string, readonly [name: string, text: string][]]>([
   test.each(cases)("%s", (name, text) => {
     expect({ [name]: read(text) }).toMatchSnapshot();
   });
+});
+
+test("an empty list of two families, of which one has link-local masqueraded", () => {
+  const text = "nonMasqueradeCIDRs: []\nmasqLinkLocal: true\n";
+  expect(read(text, { enableIPv6: true }).join()).toContain("everything but link-local is masqueraded");
+  expect(read(`${text}masqLinkLocalIPv6: true\n`, { enableIPv6: true }).join()).toContain(
+    ": everything is masqueraded",
+  );
 });
 
 test("IPv6 link-local under ::/0", () => {

@@ -43,10 +43,12 @@ function warnOfUnknown(
   }
 }
 
+/** Keys of Kubernetes objects; what has two of them is one. */
+const MANIFEST_KEYS = ["apiVersion", "kind", "metadata", "data", "binaryData", "spec", "items"];
+
 /** Whether these are the keys of a Kubernetes object. */
 export function isManifest(members: readonly Member[]): boolean {
-  const isText = (name: string) => members.some(({ key, value }) => key === name && value.kind === "string");
-  return isText("apiVersion") && isText("kind");
+  return members.filter(({ key }) => MANIFEST_KEYS.includes(key)).length > 1;
 }
 
 /** Whether a value has, or is, a configuration that stands one level too deep, or more. */

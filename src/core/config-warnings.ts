@@ -11,11 +11,13 @@ const LINK_LOCAL = [
 /** Warns of lists that keep nothing, of those that keep everything, and of switches without an effect. */
 export function warnOfLists(
   fields: readonly Fields[],
-  exempt: Entries,
-  exceptions: Entries,
+  [exempt, exceptions]: readonly [Entries, Entries],
+  { enableIPv6 }: { readonly enableIPv6: boolean },
   warn: Report,
 ): void {
-  warnOfNothing(fields, warn);
+  const isOn = (key: "masqLinkLocal" | "masqLinkLocalIPv6") =>
+    fields.some((file) => file[key]?.value === true);
+  warnOfNothing(fields, isOn("masqLinkLocal") && (!enableIPv6 || isOn("masqLinkLocalIPv6")), warn);
   warnOfEverything(exempt, warn);
   for (const range of LINK_LOCAL) {
     const set = fields.map((file) => file[range.key]).find((one) => one?.value === true);
@@ -24,15 +26,14 @@ export function warnOfLists(
 }
 
 /** An empty list is not the default one, and a null is an empty list. In a directory the lists of all files count. */
-function warnOfNothing(fields: readonly Fields[], warn: Report): void {
+function warnOfNothing(fields: readonly Fields[], withLinkLocal: boolean, warn: Report): void {
   const lists = fields.map(({ nonMasqueradeCIDRs }) => nonMasqueradeCIDRs);
   const { given } = lists.find((list) => list.given !== undefined) ?? {};
   if (given === undefined || lists.some((list) => list.given !== undefined && list.length > 0)) return;
-  const isAll = fields.some(({ masqLinkLocal }) => masqLinkLocal?.value === true);
   warn(
     "empty",
     given,
-    `${given.isNull ? "has no entries" : "is empty"}: everything${isAll ? "" : " but link-local"} is masqueraded`,
+    `${given.text === "[]" ? "is empty" : "has no entries"}: everything${withLinkLocal ? "" : " but link-local"} is masqueraded`,
   );
 }
 

@@ -100,7 +100,8 @@ export function inspectConfig(text: ConfigText, options: ConfigOptions): Inspect
       problems.push(...parsed.problems);
       continue;
     }
-    const file = { path, locate: locator(parsed.value.text) };
+    const { text: decoded } = parsed.value;
+    const file = { path, text: decoded, locate: locator(decoded) };
     fields.push(decodeFields(parsed.value.root, options, { file, kind: text.kind, report, warn }));
     warnOfSwallowed(parsed.value, file, warn);
   }
@@ -139,7 +140,7 @@ function uniteFields(
     masqLinkLocalIPv6: fields.some((file) => file.masqLinkLocalIPv6?.value === true),
     resyncIntervalMs: smallestInterval(fields, warn),
   };
-  warnOfLists(fields, exempt, exceptions, warn);
+  warnOfLists(fields, [exempt, exceptions], options, warn);
   return { config, lists: [exempt, exceptions] };
 }
 

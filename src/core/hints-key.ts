@@ -66,7 +66,10 @@ export function keyHint(key: string): string | undefined {
   if (key.length > LONGEST) return undefined;
   const plain = withoutLookalikes(key).trim();
   const known = knownKey(plain);
-  if (known !== undefined) return `${lookalikeHint(key) ?? "spaces stand in it"}: did you mean ${known}?`;
+  if (known !== undefined) {
+    const odd = lookalikeHint(key)?.replace(/: write .*$/, "") ?? "spaces stand in it";
+    return `${odd}: did you mean ${known}?`;
+  }
   const stem = plain.toLowerCase().replace(/[^a-z0-9]/g, "");
   const flag = FLAGS_SOUGHT.find((name) => name.replaceAll("-", "") === stem);
   if (flag !== undefined) return `it is the agent's flag --${flag}, not a key of the file`;

@@ -3,7 +3,7 @@
 /** Ways in which templates name what they put in. */
 const TEMPLATES: readonly RegExp[] = [
   /\{\{[^{}\n]{0,200}\}?\}?/,
-  /<%[^%\n]{0,200}%>/,
+  /[<{]%[^%\n]{0,200}%[>}]/,
   /[$#]\{[^{}\n]{0,200}\}#?/,
   /\$\(?[A-Za-z_]\w{0,99}\)?/,
   /<[A-Za-z][^<>\n]{0,99}>/,
@@ -88,6 +88,7 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
   [/unexpected end of stream/, "a quote is not closed"],
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
+  [/cannot start any token.*`/, "a backtick begins no value: write quotes, or nothing"],
   [/cannot start any token/, "a value that begins with this character needs quotes"],
   [/character '[/#]' looking/, "JSON has no comments: remove them"],
   [/character '\\'' looking/, "JSON needs double quotes"],
@@ -109,5 +110,11 @@ export function syntaxHint(message: string, text: string, at: number): string | 
     return "a comma stands behind the last entry: remove it";
   if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
     return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
-  return templateHint(line) ?? lookalikeHint(line) ?? SYNTAX.find(([pattern]) => pattern.test(message))?.[1];
+  // What a comment says is not what the parser has stumbled over.
+  const code = message.startsWith("yaml: ") ? line.replace(/(?<=^|\s)#.*$/, "") : line;
+  return (
+    templateHint(code) ??
+    lookalikeHint(code) ??
+    SYNTAX.find(([pattern]) => pattern.test(`${message} ${text[at] ?? ""}`))?.[1]
+  );
 }

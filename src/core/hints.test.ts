@@ -134,6 +134,7 @@ test.each([
   ["masqueradeAll", "not supported: an empty nonMasqueradeCIDRs masquerades everything but link-local"],
   ["resyncinterval ", "spaces stand in it: did you mean resyncInterval?"],
   ["\ufeffresyncInterval", "an invisible character (U+FEFF) stands here: did you mean resyncInterval?"],
+  ["\u00a0masqLinkLocal", "a no-break space (U+00A0) stands here: did you mean masqLinkLocal?"],
   ["resyncIntervalSeconds", "did you mean resyncInterval?"],
   ["resync-period", "did you mean resyncInterval?"],
   ["cidr_limit", "did you mean cidrLimit?"],
@@ -259,8 +260,14 @@ test.each([
     `${LIST}{{ toYaml .Values.cidrs | indent 2 }}\n`,
     "a template was not rendered: {{ toYaml .Values.cidrs | indent 2 }}",
   ],
+  [
+    `${LIST}  - 10.0.0.0/8 # of <team>\n - 11.0.0.0/8 # of <them> \u2013 soon\n`,
+    "this line is indented otherwise than those above it",
+  ],
   [`${LIST}  - @@VAR@@\n`, "a template was not rendered: @@VAR@@"],
   [`${LIST}  - %VAR%\n`, "a template was not rendered: %VAR%"],
+  [`${LIST}{% for x in y %}\n`, "a template was not rendered: {% for x in y %}"],
+  [`${LIST}  - \`10.0.0.0/8\`\n`, "a backtick begins no value: write quotes, or nothing"],
   [`${LIST}-10.0.0.0/8\n`, 'a space belongs behind the dash, as in "- 10.0.0.0/8"'],
   [`${LIST}  - 10.0.0.0/8\n - 11.0.0.0/8\n`, "this line is indented otherwise than those above it"],
   [

@@ -32,7 +32,7 @@ export function hintFor({ code, key = "", text, hint }: Problem): string | undef
     case "conflict":
       return "remove it from one of the two lists";
     case "empty":
-      return emptyHint(key);
+      return emptyHint(key, text);
     case "ignored":
       return key === "" ? "keep one document in the file, with all keys indented alike" : "keep one of them";
     case "manifest":
@@ -52,11 +52,11 @@ export function renderAdvice(problem: Problem): string {
   return hint === undefined ? renderProblem(problem) : `${renderProblem(problem)}; ${hint}`;
 }
 
-function emptyHint(key: string): string | undefined {
+function emptyHint(key: string, text: string | undefined): string | undefined {
   if (key.endsWith("]")) return "was a variable not set? Remove the entry, or write a CIDR";
-  return key === "nonMasqueradeCIDRs"
-    ? "remove the key for the defaults, or list what keeps the pods' address"
-    : undefined;
+  if (key !== "nonMasqueradeCIDRs") return undefined;
+  const list = text === "[]" ? "list what keeps the pods' address" : "indent its entries below it";
+  return `remove the key for the defaults, or ${list}`;
 }
 
 function typeHint(key: string): string | undefined {
