@@ -21,6 +21,8 @@ const stages = [
       ? {
           KILLS: "200",
           CHANGES: "200",
+          DOUBLES: "2000",
+          DISTURBANCES: "all",
           FLOOD_MS: "30000",
           HTTP_FLOOD_MS: "30000",
           HTTP_FLOOD_RATES: "150,1000,5000",

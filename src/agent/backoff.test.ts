@@ -18,20 +18,20 @@ describe("retryDelay", () => {
 
 describe("a back-off", () => {
   /** Fails so many times in a row, each time when it is due. */
-  const failing = (times: number) => {
+  const failing = (times: number, tookMs = 0) => {
     const backoff = createBackoff(() => 0);
-    for (let i = 0; i < times; i++) backoff.failed(backoff.dueAt() ?? 0, 60_000);
+    for (let i = 0; i < times; i++) backoff.failed(backoff.dueAt() ?? 0, tookMs, 60_000);
     return backoff;
   };
 
   test("is due ever later, and not at all once it has succeeded", () => {
     const backoff = failing(1);
     expect(backoff.dueAt()).toBe(100);
-    backoff.failed(100, 60_000);
+    backoff.failed(100, 0, 60_000);
     expect(backoff.dueAt()).toBe(300);
     backoff.succeeded();
     expect(backoff.dueAt()).toBeUndefined();
-    backoff.failed(500, 60_000);
+    backoff.failed(500, 0, 60_000);
     expect(backoff.dueAt()).toBe(600);
   });
 
@@ -41,6 +41,13 @@ describe("a back-off", () => {
     expect(backoff.dueAt()).toBe(failedAt + 12_800);
     for (let i = 0; i < 100; i++) backoff.hurry();
     expect(backoff.dueAt()).toBe(failedAt + 1_000);
+  });
+
+  test("of what takes long to fail leaves 95 % of the time to others", () => {
+    const backoff = failing(10, 100);
+    const failedAt = (2 ** 9 - 1) * 100;
+    backoff.hurry();
+    expect(backoff.dueAt()).toBe(failedAt + 2_000);
   });
 
   test("that is due sooner is not put off by an event, nor is one that never failed made due", () => {

@@ -1,5 +1,5 @@
 /** The iptables backend at work: tools are run, one family after the other. */
-import type { Answer, Backend, Capabilities, Observed, Script, Tools } from "../backend/backend.ts";
+import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/backend.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
@@ -49,6 +49,10 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** The families that are to be in force, and those that were seen to be. */
   let wanted: readonly Family[] = [];
   const inForce = new Map<Family, InForce>();
+  /** As of which generation the last plans are, where all commits up to it were over. */
+  const plannedAt = new Map<Family, number>();
+  /** Families of which a tool has failed while others committed: what they removed may be why, but not time after time. */
+  const excused = new Set<Family>();
   /** All commits up to this generation are over. */
   let over = -1;
 
@@ -83,7 +87,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
 
   /** What the tools list, and the jump as far as it can be seen. */
   const observe = async (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
-    const answers = await runUntilNo(backend.inspect(ruleset, capabilities), run);
+    const scripts = backend.inspect(ruleset, capabilities);
+    const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, run);
     const observed = backend.parse(ruleset, capabilities, answers);
     // A chain that does not exist, by the only word there is, has no jump to it.
     const isAsked = observed.rules !== undefined || seen !== undefined;
@@ -104,16 +109,25 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     const capabilities = await capabilitiesOf(ruleset);
     let before = sighting;
     for (let attempt = 1; ; attempt++) {
-      const observed = await observe(ruleset, capabilities, before);
+      const observed = await observe(ruleset, capabilities, before).catch((error: unknown) => error as Error);
       const newest = over;
       const after = before === undefined ? undefined : await see(ruleset, before.image);
       const isStill = after?.image === before?.image;
+      if (observed instanceof Error) {
+        // What a tool was about to look at may have gone in the midst of it.
+        if (isStill || attempt === ATTEMPTS || !(observed instanceof CommandError)) throw observed;
+        before = after ?? (await see(ruleset));
+        continue;
+      }
       const isTrue = after === undefined || after.rules === (observed.rules?.length ?? 0);
       if ((isStill && isTrue) || attempt === ATTEMPTS) {
         // A tool that lists rules which are not there is not believed: they are written again.
         const rules = isTrue ? observed.rules : observed.rules && [];
         const plan = backend.plan(ruleset, capabilities, { ...observed, rules });
         if (!isStill) return { ...plan, disturbed: true };
+        plannedAt.delete(ruleset.family);
+        if (after !== undefined && after.generation <= newest)
+          plannedAt.set(ruleset.family, after.generation);
         if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
         const seen = after && { sighting: after, isSettled: after.generation <= newest };
         inForce.set(ruleset.family, { ruleset, rules, ...seen });
@@ -140,6 +154,25 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     const { exitCode } = await finish({ ...script, accept: [1] });
     if (await jumpStands(ruleset, exitCode === 0, (await see(ruleset))?.jump)) return false;
     return (await finish(otherwise)).exitCode === 0;
+  };
+
+  /** Runs steps, and says how many have committed; a first failure while others commit only ends them. */
+  const commit = async (
+    steps: Plan["steps"],
+    ruleset: Ruleset,
+    from: number | undefined,
+  ): Promise<number> => {
+    const { family } = ruleset;
+    let commits = 0;
+    try {
+      for (const step of steps) if ("file" in step && (await carryOut(step, ruleset))) commits++;
+      excused.delete(family);
+    } catch (error) {
+      const isAlone = from === undefined || ((await sight?.generation()) ?? 0) - from <= commits;
+      if (!(error instanceof CommandError) || isAlone || excused.has(family)) throw error;
+      excused.add(family);
+    }
+    return commits;
   };
 
   return {
@@ -191,8 +224,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (ruleset === undefined || steps.length === 0) return IN_SYNC;
       inForce.delete(ruleset.family);
       const from = await sightOf(ruleset.family)?.generation();
-      let commits = 0;
-      for (const step of steps) if ("file" in step && (await carryOut(step, ruleset))) commits++;
+      const planned = plannedAt.get(ruleset.family);
+      const commits = await commit(steps, ruleset, from);
       const sighting = await see(ruleset);
       if (from === undefined || sighting === undefined) return ask(ruleset, sighting);
       const to = sighting.generation;
@@ -203,7 +236,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       }
       const left = await ask(ruleset, sighting);
       if (left.steps.length === 0) return left;
-      return { ...left, disturbed: !isAlone || to !== (await sight?.generation()) };
+      const isPlanned = isAlone && planned === from;
+      return { ...left, disturbed: !isPlanned || to !== (await sight?.generation()) };
     },
     async counters() {
       const counts = [];

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import { createIpset } from "../../test/support/ipset.ts";
 import { recordedLog } from "../../test/support/log.ts";
-import { createNode } from "../../test/support/node.ts";
+import { createNode, DENIED } from "../../test/support/node.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Span } from "../source/witness.ts";
@@ -72,9 +72,10 @@ function setUp(version?: string) {
 test("what was programmed is checked, and its commits are claimed", async () => {
   const { pass, claims, driver, kernel } = setUp();
   const { calls } = await pass();
+  // The jump is recognised without a tool.
   expect(calls.slice(-2)).toEqual([
+    "iptables-restore -w 5 --noflush",
     "iptables -w 5 -S IP-MASQ-AGENT -t nat",
-    "iptables -w 5 -C POSTROUTING -t nat ...",
   ]);
   expect(claims).toEqual([{ from: 10, to: 13 }]);
   expect(driver.knows(kernel.generation)).toBe(true);
@@ -168,6 +169,41 @@ test("nothing tells of a set's changes: a thorough look asks for the set, and fo
   const { plan } = await pass(long, true);
   expect(plan.drift).toMatchObject([{ kind: "changed", where: "set IP-MASQ-AGENT-4" }]);
   expect((await pass(long, true)).plan.steps).toEqual([]);
+});
+
+test("a tool that fails while somebody commits is run again at once, but not time after time", async () => {
+  const { node, pass, driver, kernel, rules } = setUp();
+  const real = node.interfere;
+  const failing = ({ file }: { readonly file: string }) => {
+    if (!file.endsWith("restore")) return undefined;
+    kernel.generation++;
+    return { exitCode: 4, stdout: "", stderr: "no such chain" };
+  };
+  node.interfere = (script) => failing(script) ?? real(script);
+  const { left } = await pass();
+  expect(left).toMatchObject({ steps: [{ file: "iptables-restore" }], disturbed: true });
+  await expect(driver.apply(left, [ruleset])).rejects.toThrow("no such chain");
+  node.interfere = real;
+  await pass();
+  expect(rules()).toHaveLength(3);
+});
+
+test("a tool that fails because somebody removes what it looks at is asked again", async () => {
+  const { node, pass, foreign, rules } = setUp();
+  await pass();
+  foreign(() => rules().shift());
+  const real = node.interfere;
+  node.interfere = (script) => {
+    if (!script.args.includes("-S")) return real(script);
+    node.interfere = real;
+    foreign(() => node.IPv4.chains.delete(CHAIN));
+    return { exitCode: 2, stdout: "", stderr: "chain does not exist" };
+  };
+  expect((await pass()).left.steps).toEqual([]);
+  expect(rules()).toHaveLength(3);
+  node.interfere = (script) => (script.args.includes("-S") ? DENIED : real(script));
+  foreign(() => rules().shift());
+  await expect(pass()).rejects.toThrow("Permission denied");
 });
 
 describe("a tool that is wrong", () => {

@@ -122,7 +122,6 @@ test("an earlier agent's table is read, and one element changed", async () => {
       "chains of inet ip-masq-agent",
       "rules of inet ip-masq-agent postrouting",
       "add element inet ip-masq-agent keep-ipv4",
-      "sets of inet ip-masq-agent",
       "table inet ip-masq-agent",
       "sets of inet ip-masq-agent",
       "elements of inet ip-masq-agent keep-ipv4",
@@ -185,6 +184,22 @@ describe("a plan that was carried out", () => {
     await driver.apply(await driver.look(group, true), group);
     expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
   });
+});
+
+test("a transaction that fails while somebody commits is made again at once, but not time after time", async () => {
+  const { driver, kernel } = setUp();
+  const group = [ipv4("10.0.0.0/8")];
+  const disturb = () => {
+    kernel.generation++;
+    kernel.fail = EPERM;
+  };
+  let plan = await driver.look(group, true);
+  disturb();
+  plan = await driver.apply(plan, group);
+  expect(plan).toMatchObject({ disturbed: true });
+  disturb();
+  await expect(driver.apply(plan, group)).rejects.toThrow("EPERM");
+  expect((await driver.apply(await driver.look(group, true), group)).steps).toEqual([]);
 });
 
 describe("the socket", () => {

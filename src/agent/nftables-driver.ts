@@ -1,7 +1,9 @@
 /** The nftables backend at work: one netlink socket, no child process. */
+import type { Plan } from "../backend/backend.ts";
 import { isOwnTable, planTable, tooManyRules } from "../backend/nftables.ts";
 import { TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import { ifFound, NftablesError } from "../nftables/errors.ts";
 import { type Nftables, openNftables } from "../nftables/transport.ts";
 import type { Span, Testimony } from "../source/witness.ts";
 import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
@@ -36,7 +38,9 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
   let connection: Promise<Nftables> | undefined;
   let known: Known | undefined;
   /** What the table holds once the plan of the last look is carried out. */
-  let next: Reading | undefined;
+  let next: Omit<Known, "group"> | undefined;
+  /** Whether a transaction has failed while others committed: what they removed may be why, but not time after time. */
+  let isExcused = false;
   /** All commits up to this generation are over. */
   let over = -1;
 
@@ -57,18 +61,42 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     maxBatchBytes: number,
   ): Look => {
     const plan = planTable(group, reading.state, maxBatchBytes);
-    next = { generation: reading.generation, state: plan.after };
+    const isSettled = reading.generation <= newest;
+    // What is not there yet, no commit under way can touch.
+    const isFresh = reading.state.table === undefined;
+    next = { generation: reading.generation, state: plan.after, isSettled: isSettled || isFresh };
     const refusal = plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
     if (refusal !== undefined) return { drift: [], steps: [], refusal };
-    const isSettled = reading.generation <= newest;
     if (plan.steps.length === 0) known = { ...reading, group, isSettled };
     return plan;
+  };
+
+  /** Makes transactions, and says how many; a first failure while others commit only ends them. */
+  const commit = async (
+    nftables: Nftables,
+    steps: Plan["steps"],
+    from: number | undefined,
+  ): Promise<number> => {
+    let commits = 0;
+    try {
+      for (const step of steps)
+        if ("operations" in step) {
+          await nftables.batch(step.operations, cut);
+          commits++;
+        }
+      isExcused = false;
+    } catch (error) {
+      const isAlone = from === undefined || from + commits === (await nftables.generation(signal));
+      if (!(error instanceof NftablesError) || isAlone || isExcused) throw error;
+      isExcused = true;
+    }
+    return commits;
   };
 
   /** Looks after `commits` transactions that should have made `planned` of what was read. */
   const check = async (
     nftables: Nftables,
-    planned: Reading | undefined,
+    planned: typeof next,
     commits: number,
     group: readonly Ruleset[],
   ): Promise<Look> => {
@@ -80,12 +108,16 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       claim?.({ from, to });
       over = Math.max(over, to);
     }
-    const state = isAlone ? await reader.settle(nftables, planned.state, signal) : undefined;
+    // If it is gone by now, nothing of it is left to be known.
+    const isUndisturbed = isAlone && planned.isSettled;
+    const state = isUndisturbed ? await ifFound(reader.settle(nftables, planned.state, signal)) : undefined;
     const newest = over;
     const own = state && { generation: to, state, isWritten: true };
     const reading = await reader.read(nftables, own, false, signal);
     const left = weigh(reading, group, newest, nftables.maxBatchBytes);
-    return left.steps.length === 0 ? left : { ...left, disturbed: !isAlone || reading.generation !== to };
+    return left.steps.length === 0
+      ? left
+      : { ...left, disturbed: !isUndisturbed || reading.generation !== to };
   };
 
   return {
@@ -117,8 +149,8 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       const planned = next;
       known = undefined;
       const nftables = await connect();
-      for (const step of steps) if ("operations" in step) await nftables.batch(step.operations, cut);
-      return check(nftables, planned, steps.length, group);
+      const commits = await commit(nftables, steps, planned?.generation);
+      return check(nftables, planned, commits, group);
     },
     counters: async () => countTable(await connect(), signal),
     async remove() {

@@ -85,6 +85,7 @@ export function createReconciler(
     }
     const fields = { family: label, backend: driver.name, config: config.current()?.hash };
     const about = log.with(fields);
+    const beganAt = now();
     try {
       const rounds = options.watch ? ROUNDS : 1;
       const result = await reconcileGroup(driver, group, { thorough, rounds }, { ...world, log: about });
@@ -96,7 +97,7 @@ export function createReconciler(
     } catch (error) {
       if (!isFailure(error)) throw error;
       group.error = error;
-      backoff.failed(now(), resyncIntervalMs);
+      backoff.failed(now(), now() - beganAt, resyncIntervalMs);
       const what = `Error syncing masquerade rules${label === "IPv6" ? " for IPv6" : ""}`;
       const about = { ...fields, kind: reasonOf(error) };
       report.error(label, what, [error.message], { cause: error, about });
@@ -119,7 +120,7 @@ export function createReconciler(
     const { problems } = reading;
     const current = config.current();
     const resyncIntervalMs = current?.config.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
-    if (reading.failed) source.failed(startedAt, resyncIntervalMs);
+    if (reading.failed) source.failed(startedAt, 0, resyncIntervalMs);
     else source.succeeded();
     // Timers may fire a little early.
     const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;

@@ -1,11 +1,11 @@
 /** How child processes are run and ended; real ones, since it is the kernel's behaviour that counts. */
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readPrivileges } from "../../src/agent/capabilities.ts";
 import { CommandError, run } from "../../src/agent/exec.ts";
 import type { Script } from "../../src/backend/backend.ts";
 import { renderNeed } from "../../src/core/capabilities.ts";
 import { eventually } from "./lab.ts";
+import { isAlive } from "./usage.ts";
 
 const never = new AbortController().signal;
 
@@ -21,15 +21,6 @@ async function failure(script: Script, signal = never): Promise<CommandError> {
   );
   expect(error).toBeInstanceOf(CommandError);
   return error as CommandError;
-}
-
-/** A zombie is none: when it goes is up to whoever has adopted it. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
 }
 
 /** Runs a script that prints a process id first; returns it with the error. */

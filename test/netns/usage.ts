@@ -59,3 +59,12 @@ function nameOf(pid: string): string {
     return "(ended)";
   }
 }
+
+/** Whether a process is there. A zombie is none: when it goes is up to whoever has adopted it. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}

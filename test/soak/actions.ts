@@ -25,6 +25,8 @@ export const ACTIONS: readonly ((world: World) => Promise<unknown>)[] = [
   drift,
   drift,
   drift,
+  twice,
+  twice,
   storm,
   toolsFail,
 ];
@@ -32,6 +34,13 @@ export const ACTIONS: readonly ((world: World) => Promise<unknown>)[] = [
 async function drift({ lab, backend, dice }: World): Promise<void> {
   const [file, ...args] = dice.one(DRIFTS[backend]).split(" ");
   await lab.inNode(file ?? "", args);
+}
+
+/** The second comes while the agent undoes the first. */
+async function twice(world: World): Promise<void> {
+  await drift(world);
+  await pause(world.dice.below(100));
+  await drift(world);
 }
 
 const DRIFTS: Readonly<Record<Backend, readonly string[]>> = {

@@ -31,12 +31,17 @@ export interface Damaged extends Kernel {
   readonly damages: Readonly<Record<string, () => void>>;
   /** The next run of a tool, or the next transaction, fails. */
   readonly failOnce: () => void;
+  /** From now on the tools of a family fail, or no longer do; and how often they were run. */
+  readonly broken: Set<Family>;
+  readonly runs: Map<Family, number>;
   /** How many jumps of ours there are, at most one in each family. */
   readonly jumps: () => number;
 }
 
 export function iptablesKernel(): Damaged {
   const node = createNode();
+  const broken = new Set<Family>();
+  const runs = new Map<Family, number>();
   const wanted = new Map<string, Readonly<Record<Family, string>>>();
   let fails = false;
   const ownRules = (of: FakeNode, family: Family) =>
@@ -77,9 +82,11 @@ export function iptablesKernel(): Damaged {
     driver({ witness, signal, step, generation }) {
       const run = async (script: Script) => {
         const { args, file } = script;
+        const family = file.startsWith("ip6") ? "IPv6" : "IPv4";
+        runs.set(family, (runs.get(family) ?? 0) + 1);
         const commits = file.endsWith("restore") || args.some((one) => one === "-N" || one === "-A");
-        step(commits ? (file.startsWith("ip6") ? "IPv6" : "IPv4") : undefined);
-        if (fails) {
+        step(commits && !broken.has(family) ? family : undefined);
+        if (fails || broken.has(family)) {
           fails = false;
           node.interfere = () => ({ exitCode: 4, stdout: "", stderr: "busy" });
         }
@@ -107,6 +114,8 @@ export function iptablesKernel(): Damaged {
     failOnce: () => {
       fails = true;
     },
+    broken,
+    runs,
     jumps: () =>
       Math.max(
         ...FAMILIES.map(
@@ -153,7 +162,7 @@ export function nftablesKernel(): Damaged {
     const { table, chains, sets, rules } = stateOf(model);
     const [kind = "", ...name] = what.split(" ");
     if (table === undefined) {
-      if (kind === "elements" || kind === "table")
+      if (["elements", "sets", "table"].includes(kind))
         throw new NftablesError({ code: "ENOENT", what, why: "not there" });
       return [];
     }
@@ -237,6 +246,8 @@ export function nftablesKernel(): Damaged {
     failOnce: () => {
       fails = true;
     },
+    broken: new Set(),
+    runs: new Map(),
     jumps: () => 0,
   };
 }

@@ -1,0 +1,94 @@
+/** What a pass makes of what its driver sees after a write. */
+import { expect, test } from "vitest";
+import { rulesetOf } from "../../test/support/config.ts";
+import { recordedLog } from "../../test/support/log.ts";
+import { createBackoff } from "./backoff.ts";
+import { type Driver, IN_SYNC, type Look } from "./driver.ts";
+import { type Group, reconcileGroup } from "./group.ts";
+
+const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
+const MISSING: Look = {
+  drift: [{ kind: "missing", where: "chain C" }],
+  steps: [{ operations: [], purpose: "testing" }],
+};
+const UNDONE: Look = { ...MISSING, disturbed: true };
+const CHANGING: Look = { ...IN_SYNC, disturbed: true };
+
+const DOES_NOT_SHOW =
+  "chain C was programmed, but is not as it should be, although nobody else has changed it: chain C was missing";
+
+/** Reconciles with a driver that sees one after the other of these; says what came of it. */
+async function reconcile(looks: readonly Look[], rounds = 3, signal = new AbortController().signal) {
+  const left = [...looks];
+  let writes = 0;
+  const next = async () => left.shift() ?? expect.fail("one look too many");
+  const driver: Driver = {
+    name: "iptables",
+    groups: (rulesets) => [rulesets],
+    place: () => "chain C",
+    look: next,
+    knows: () => false,
+    heard: () => {},
+    apply({ steps }) {
+      if (steps.length === 0) return Promise.resolve(IN_SYNC);
+      writes++;
+      return next();
+    },
+    remove: async () => [],
+    tidy: async () => {},
+    close: () => {},
+  };
+  const { log, taken } = recordedLog();
+  const group: Group = { label: "IPv4", rulesets: [ruleset], backoff: createBackoff(() => 0) };
+  const world = { now: () => 0, log, signal };
+  const result = await reconcileGroup(driver, group, { thorough: false, rounds }, world).catch(
+    (error: Error) => error,
+  );
+  expect(left).toEqual([]);
+  const outcome =
+    result instanceof Error ? result.message : `in force: ${result.inForce}, healed: ${result.healed.length}`;
+  return { outcome, writes, log: taken().map((line) => line.slice(0, 24)) };
+}
+
+test.each<[string, readonly Look[], number, string]>([
+  ["nothing to do", [IN_SYNC], 0, "in force: true, healed: 0"],
+  ["a write that shows", [MISSING, IN_SYNC], 1, "in force: true, healed: 0"],
+  ["a write that others undo once", [MISSING, UNDONE, IN_SYNC], 2, "in force: true, healed: 1"],
+  ["a write that others undo each time", [MISSING, UNDONE, UNDONE, UNDONE], 3, "in force: false, healed: 2"],
+  ["a look that others disturb", [CHANGING, IN_SYNC], 0, "in force: true, healed: 0"],
+  [
+    "looks that others disturb each time",
+    [CHANGING, CHANGING, CHANGING, CHANGING],
+    0,
+    "in force: false, healed: 0",
+  ],
+  [
+    "a write that does not show, although nobody has undone it",
+    [MISSING, { ...MISSING, disturbed: false }],
+    1,
+    DOES_NOT_SHOW,
+  ],
+  ["the same where it cannot be told", [MISSING, MISSING, MISSING, MISSING], 3, DOES_NOT_SHOW],
+])("%s", async (_name, looks, writes, outcome) => {
+  expect(await reconcile(looks)).toMatchObject({ writes, outcome });
+});
+
+test("what others undid is healed, also within the pass that programs", async () => {
+  expect((await reconcile([MISSING, UNDONE, IN_SYNC])).log).toEqual([
+    "I IPv4: programmed chain",
+    "W IPv4: healed: chain C ",
+  ]);
+});
+
+test("without events it is written once, and what does not show is only not in force", async () => {
+  for (const left of [MISSING, UNDONE])
+    expect(await reconcile([MISSING, left], 1)).toMatchObject({
+      writes: 1,
+      outcome: "in force: false, healed: 0",
+    });
+});
+
+test("nothing is begun by an agent that is told to end", async () => {
+  const ended = AbortSignal.abort(new Error("ended"));
+  expect(await reconcile([MISSING], 3, ended)).toMatchObject({ writes: 0, outcome: "ended" });
+});
