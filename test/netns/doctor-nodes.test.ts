@@ -229,9 +229,7 @@ describeKernel("doctor on a node that others have a part in, and all is well", {
     const found = await visit(lab);
     expect(problems(found)).toEqual([]);
     const about = found.findings.find(({ check }) => check === "invalid");
-    expect(about?.message).toContain(
-      "are dropped in forward (IPv4): iptables-nft -t filter, chain KUBE-FORWARD",
-    );
+    expect(about?.message).toContain("are dropped in forward (IPv4): iptables -t filter, chain KUBE-FORWARD");
   });
 
   labTest("kube-proxy in nftables' mode", async ({ lab }) => {

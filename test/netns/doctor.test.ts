@@ -116,8 +116,8 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
       ["warning openshift"],
     ],
     [
-      "a chain IP-MASQ",
-      ({ transact }) => transact(":IP-MASQ - [0:0]", "-A IP-MASQ -j MASQUERADE"),
+      "a chain IP-MASQ that masquerades pods",
+      ({ transact }) => transact(":IP-MASQ - [0:0]", "-A IP-MASQ -j MASQUERADE", "-A POSTROUTING -j IP-MASQ"),
       ["warning old-chain"],
     ],
     [
@@ -142,7 +142,7 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
           lab,
           "add table inet t; add chain inet t c { type nat hook postrouting priority 90; }; add rule inet t c masquerade",
         ),
-      ["error foreign-chain"],
+      ["error foreign-chain", "error foreign-chain"],
     ],
     [
       "an SNAT of nftables for some",
@@ -216,6 +216,6 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
     const second = lab.startAgent({ flags: [IPV6] });
     const ready = () => second.log().includes("] using ");
     await expect.poll(ready, { timeout: 15_000 }).toBe(true);
-    expect(problems(await visit(lab))).toEqual(["warning agents"]);
+    expect(problems(await visit(lab))).toEqual(["warning agents", "warning agent-socket"]);
   });
 });
