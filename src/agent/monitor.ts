@@ -180,7 +180,7 @@ function describePass(outcome: Outcome, reason: Reason, at: number, backend: Sta
     failures,
     backend,
     config: { ...config, state: readState(config) },
-    current: current === undefined ? null : { source: current.source, hash: current.hash },
+    current: current === undefined ? null : { hash: current.hash, source: current.source },
     rules: groups.map(({ label, rulesets, inForce, changed }) => ({
       label,
       inForce,

@@ -24,7 +24,8 @@ function substituted(expression: string): string {
 test("the dashboard asks for a data source and a node, and each panel says what it shows", () => {
   expect(dashboard.templating.list.map(({ name }) => name)).toEqual(["datasource", "cluster", "node"]);
   expect(queries.length).toBeGreaterThan(25);
-  for (const { expr } of queries) expect(substituted(expr)).not.toContain("$");
+  // A group of a regular expression, as in "$1", is no variable.
+  for (const { expr } of queries) expect(substituted(expr)).not.toMatch(/\$[^\d"]/);
   for (const { title, description, targets } of dashboard.panels)
     if (targets !== undefined) expect(description ?? "", title).toMatch(/\.$/);
 });
