@@ -86,6 +86,7 @@ export const statements: fc.Arbitrary<Statement[]> = fc
     return [...first, ...sameFamily, { kind: "l4proto", protocol }, end];
   });
 
+const op = fc.constant("delete by handle");
 const table = { family: fc.constant("inet" as const), table: name };
 const chain = { ...table, chain: name };
 const set = { ...table, set: name };
@@ -115,7 +116,7 @@ const changes = key.chain((chosen) =>
 
 export const operation: fc.Arbitrary<Operation> = fc.oneof(
   some({ op: fc.constantFrom("add table", "create table"), ...table, comment }, "comment"),
-  fc.record({ op: fc.constant("delete table"), ...table }),
+  fc.record({ op: fc.constantFrom("flush table", "delete table"), ...table }),
   some({ op: fc.constantFrom("add chain", "create chain"), ...chain, base }, "base"),
   fc.record({ op: fc.constantFrom("flush chain", "delete chain"), ...chain }),
   some(
@@ -134,4 +135,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
   some({ op: fc.constantFrom("add rule", "insert rule"), ...chain, statements, comment }, "comment"),
   some({ op: fc.constant("replace rule"), ...chain, handle, statements, comment }, "comment"),
   fc.record({ op: fc.constant("delete rule"), ...chain, handle }),
+  fc.record({ op: fc.constant("rename chain"), ...chain, handle, name }),
+  fc.record({ op, ...table, kind: fc.constantFrom("chain", "set", "flowtable"), handle }),
+  fc.record({ op, ...table, kind: fc.constant("object"), handle, type: fc.integer({ min: 1, max: 20 }) }),
 ) as fc.Arbitrary<Operation>;

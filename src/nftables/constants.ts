@@ -41,13 +41,17 @@ export const NFT_MSG = {
   DELSETELEM: 14,
   NEWGEN: 15,
   GETGEN: 16,
+  GETOBJ: 19,
+  DELOBJ: 20,
+  GETFLOWTABLE: 23,
+  DELFLOWTABLE: 24,
 } as const;
 
 /** The attributes of messages, and of what is nested in them, by enum. */
 export const NFTA = {
   LIST: { ELEM: 1 },
-  TABLE: { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6 },
-  CHAIN: { TABLE: 1, HANDLE: 2, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7, USERDATA: 12 },
+  TABLE: { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6, OWNER: 7 },
+  CHAIN: { TABLE: 1, HANDLE: 2, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7, FLAGS: 10, USERDATA: 12 },
   HOOK: { HOOKNUM: 1, PRIORITY: 2 },
   SET: {
     TABLE: 1,
@@ -65,6 +69,8 @@ export const NFTA = {
   SET_DESC: { SIZE: 1 },
   SET_ELEM: { KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6, KEY_END: 10 },
   SET_ELEM_LIST: { TABLE: 1, SET: 2, ELEMENTS: 3 },
+  OBJ: { TABLE: 1, NAME: 2, TYPE: 3, HANDLE: 6 },
+  FLOWTABLE: { TABLE: 1, NAME: 2, HANDLE: 5 },
   RULE: { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, COMPAT: 5, USERDATA: 7 },
   EXPR: { NAME: 1, DATA: 2 },
   DATA: { VALUE: 1, VERDICT: 2 },

@@ -66,7 +66,7 @@ export function listenToQuery<T>(query: Query<T>): Listener<T> {
       const errno = errnoIn(message);
       return errno === 0 ? finish() : { state: "failed", error: kernelFailure(errno, query.what) };
     }
-    answers.push(message);
+    if (query.most === undefined || answers.length < query.most) answers.push(message);
     return query.isList ? WAITING : finish();
   };
   return { hear, lose: () => INTERRUPTED };

@@ -4,9 +4,9 @@
  */
 import { type Message, parseMessages, readAttributes, readString } from "./attributes.ts";
 import { NFNL, NFT_MSG, NFTA, NLM_F } from "./constants.ts";
-import { readChain, readRule, readSet, readTable } from "./decode.ts";
+import { readChain, readFlowtable, readObject, readRule, readSet, readTable } from "./decode.ts";
 import { keyIn, readIntervals } from "./decode-elements.ts";
-import type { Operation } from "./operations.ts";
+import type { DeleteByHandle, Operation } from "./operations.ts";
 
 /** The operations in a batch. Elements that were cut into several messages are as many operations. */
 export function readOperations(bytes: Uint8Array): Operation[] {
@@ -25,20 +25,30 @@ const READERS: Readonly<Record<number, (message: Message) => object>> = {
     return { op: "delete table", family, table };
   },
   [NFT_MSG.NEWCHAIN](message) {
-    const { handle: _, ...chain } = readChain(message);
+    const { handle, ...chain } = readChain(message);
+    // The message does not tell the old name.
+    if (handle !== 0) return { op: "rename chain", ...chain, chain: "", handle, name: chain.chain };
     return { op: `${addOrCreate(message)} chain`, ...chain };
   },
   [NFT_MSG.DELCHAIN](message) {
-    const { family, table, chain } = readChain(message);
-    return { op: "delete chain", family, table, chain };
+    const { family, table, chain, handle } = readChain(message);
+    return handle === 0 ? { op: "delete chain", family, table, chain } : byHandle(message, "chain", handle);
   },
   [NFT_MSG.NEWSET](message) {
     const { handle: _, flags: __, ...set } = readSet(message);
     return { op: `${addOrCreate(message)} set`, ...set };
   },
   [NFT_MSG.DELSET](message) {
-    const { family, table, set } = readSet(message);
-    return { op: "delete set", family, table, set };
+    const { family, table, set, handle } = readSet(message);
+    return handle === 0 ? { op: "delete set", family, table, set } : byHandle(message, "set", handle);
+  },
+  [NFT_MSG.DELOBJ](message) {
+    const { kind, handle, type } = readObject(message);
+    return { ...byHandle(message, kind, handle), type };
+  },
+  [NFT_MSG.DELFLOWTABLE](message) {
+    const { kind, handle } = readFlowtable(message);
+    return byHandle(message, kind, handle);
   },
   [NFT_MSG.NEWSETELEM]: readElements,
   [NFT_MSG.DELSETELEM]: readElements,
@@ -50,9 +60,16 @@ const READERS: Readonly<Record<number, (message: Message) => object>> = {
   [NFT_MSG.DELRULE](message) {
     const { family, table, chain, handle } = readRule(message);
     const name = { family, table, chain };
+    if (chain === "") return { op: "flush table", family, table };
     return handle === 0 ? { op: "flush chain", ...name } : { op: "delete rule", ...name, handle };
   },
 };
+
+/** The table's name has the same number in all messages. */
+function byHandle(message: Message, kind: DeleteByHandle["kind"], handle: number): object {
+  const { family, table } = readTable(message);
+  return { op: "delete by handle", family, table, kind, handle };
+}
 
 function addOrCreate({ flags }: Message): string {
   return (flags & NLM_F.EXCL) === 0 ? "add" : "create";

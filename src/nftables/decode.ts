@@ -10,19 +10,31 @@ import {
 } from "./attributes.ts";
 import { DEVICE_HOOKS, FAMILIES, HOOKS, KEYS, NFTA, SET_FLAGS, VERDICTS } from "./constants.ts";
 import { readStatements } from "./decode-rule.ts";
-import type { ObservedChain, ObservedRule, ObservedSet, ObservedTable } from "./operations.ts";
+import type {
+  ObservedChain,
+  ObservedObject,
+  ObservedRule,
+  ObservedSet,
+  ObservedTable,
+} from "./operations.ts";
 import { commentOf, setCommentOf } from "./userdata.ts";
 
 /** NFT_TABLE_F_DORMANT of linux/netfilter/nf_tables.h: its chains are not called. */
 const DORMANT = 1;
+/** NFT_TABLE_F_OWNER: only the socket that made it may change it. */
+const OWNED = 2;
+/** NFT_CHAIN_BINDING. */
+const BOUND = 4;
 
 export function readTable({ family, attributes }: Message): ObservedTable {
   const read = readAttributes(attributes);
+  const flags = readU32(read.get(NFTA.TABLE.FLAGS)) ?? 0;
   return {
     family: familyName(family),
     table: nameIn(read, NFTA.TABLE.NAME),
     handle: handleIn(read, NFTA.TABLE.HANDLE),
-    dormant: ((readU32(read.get(NFTA.TABLE.FLAGS)) ?? 0) & DORMANT) !== 0,
+    dormant: (flags & DORMANT) !== 0,
+    ...maybe("owner", (flags & OWNED) === 0 ? undefined : (readU32(read.get(NFTA.TABLE.OWNER)) ?? 0)),
     ...maybe("comment", commentOf(read.get(NFTA.TABLE.USERDATA))),
   };
 }
@@ -34,6 +46,7 @@ export function readChain({ family, attributes }: Message): ObservedChain {
     table: nameIn(read, NFTA.CHAIN.TABLE),
     chain: nameIn(read, NFTA.CHAIN.NAME),
     handle: handleIn(read, NFTA.CHAIN.HANDLE),
+    ...maybe("bound", ((readU32(read.get(NFTA.CHAIN.FLAGS)) ?? 0) & BOUND) !== 0 || undefined),
     ...maybe("base", readBase(read, DEVICE_FAMILIES.includes(family) ? DEVICE_HOOKS : HOOKS)),
   };
 }
@@ -77,6 +90,22 @@ function setFlags(bits: number): string[] {
   const known = Object.entries(SET_FLAGS).filter(([, flag]) => (bits & flag) !== 0);
   const rest = known.reduce((left, [, flag]) => left & ~flag, bits);
   return [...known.map(([name]) => name), ...(rest === 0 ? [] : [`0x${rest.toString(16)}`])];
+}
+
+export function readObject({ attributes }: Message): ObservedObject {
+  const read = readAttributes(attributes);
+  return {
+    kind: "object",
+    name: nameIn(read, NFTA.OBJ.NAME),
+    handle: handleIn(read, NFTA.OBJ.HANDLE),
+    ...maybe("type", readU32(read.get(NFTA.OBJ.TYPE))),
+  };
+}
+
+export function readFlowtable({ attributes }: Message): ObservedObject {
+  const read = readAttributes(attributes);
+  const { NAME, HANDLE } = NFTA.FLOWTABLE;
+  return { kind: "flowtable", name: nameIn(read, NAME), handle: handleIn(read, HANDLE) };
 }
 
 export function readRule({ family, attributes }: Message): ObservedRule {

@@ -32,6 +32,7 @@ import type {
   BaseChain,
   ChainName,
   ChangeElements,
+  DeleteByHandle,
   Operation,
   ReplaceRule,
   SetName,
@@ -128,8 +129,19 @@ function putOperation(writer: Writer, operation: PlainOperation): void {
       putString(writer, NFTA.CHAIN.TABLE, operation.table);
       putString(writer, NFTA.CHAIN.NAME, operation.chain);
       break;
+    case "flush table":
+      putString(writer, NFTA.RULE.TABLE, operation.table);
+      break;
     case "flush chain":
       putRuleChain(writer, operation);
+      break;
+    case "rename chain":
+      putString(writer, NFTA.CHAIN.TABLE, operation.table);
+      putU64(writer, NFTA.CHAIN.HANDLE, BigInt(operation.handle));
+      putString(writer, NFTA.CHAIN.NAME, operation.name);
+      break;
+    case "delete by handle":
+      putHandle(writer, operation);
       break;
     case "add set":
     case "create set":
@@ -189,6 +201,20 @@ function putSet(writer: Writer, operation: AddSet): void {
 function putSetName(writer: Writer, { table, set }: SetName): void {
   putString(writer, NFTA.SET.TABLE, table);
   putString(writer, NFTA.SET.NAME, set);
+}
+
+const BY_KIND = {
+  chain: NFTA.CHAIN,
+  set: NFTA.SET,
+  object: NFTA.OBJ,
+  flowtable: NFTA.FLOWTABLE,
+} as const;
+
+function putHandle(writer: Writer, { table, kind, handle, type }: DeleteByHandle): void {
+  const { TABLE, HANDLE } = BY_KIND[kind];
+  putString(writer, TABLE, table);
+  if (type !== undefined) putU32(writer, NFTA.OBJ.TYPE, type);
+  putU64(writer, HANDLE, BigInt(handle));
 }
 
 function putRuleChain(writer: Writer, { table, chain }: ChainName): void {

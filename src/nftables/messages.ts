@@ -2,17 +2,19 @@
 
 import type { Header } from "./attributes.ts";
 import { FAMILIES, NFNL, NFT_MSG, NLM_F } from "./constants.ts";
-import type { Family, Operation } from "./operations.ts";
+import type { DeleteByHandle, Operation } from "./operations.ts";
 
 interface MessageKind {
   readonly type: number;
   readonly flags: number;
 }
 
-export const MESSAGES: Readonly<Record<Operation["op"], MessageKind>> = {
+export const MESSAGES: Readonly<Record<Exclude<Operation["op"], "delete by handle">, MessageKind>> = {
   "add table": { type: NFT_MSG.NEWTABLE, flags: 0 },
   "create table": { type: NFT_MSG.NEWTABLE, flags: NLM_F.EXCL },
   "delete table": { type: NFT_MSG.DELTABLE, flags: 0 },
+  // Rules without a chain are those of all chains.
+  "flush table": { type: NFT_MSG.DELRULE, flags: 0 },
   "add chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE },
   "create chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE | NLM_F.EXCL },
   // Rules without a handle are all rules, and no elements all elements.
@@ -28,6 +30,14 @@ export const MESSAGES: Readonly<Record<Operation["op"], MessageKind>> = {
   "insert rule": { type: NFT_MSG.NEWRULE, flags: NLM_F.CREATE },
   "replace rule": { type: NFT_MSG.NEWRULE, flags: NLM_F.REPLACE },
   "delete rule": { type: NFT_MSG.DELRULE, flags: 0 },
+  "rename chain": { type: NFT_MSG.NEWCHAIN, flags: 0 },
+};
+
+const DELETIONS: Readonly<Record<DeleteByHandle["kind"], MessageKind>> = {
+  chain: MESSAGES["delete chain"],
+  set: MESSAGES["delete set"],
+  object: { type: NFT_MSG.DELOBJ, flags: 0 },
+  flowtable: { type: NFT_MSG.DELFLOWTABLE, flags: 0 },
 };
 
 /** A message's type, of which the high byte is the subsystem. */
@@ -36,7 +46,8 @@ export function messageType(type: number): number {
 }
 
 /** What precedes the attributes of an operation's message. */
-export function headerOf({ op, family }: { op: Operation["op"]; family: Family }, sequence: number): Header {
-  const { type, flags } = MESSAGES[op];
+export function headerOf(operation: Operation, sequence: number): Header {
+  const { op, family } = operation;
+  const { type, flags } = op === "delete by handle" ? DELETIONS[operation.kind] : MESSAGES[op];
   return { type: messageType(type), flags: NLM_F.REQUEST | flags, sequence, family: FAMILIES[family] };
 }

@@ -135,8 +135,9 @@ export interface ReplaceRule extends RuleName, RuleBody {
 export interface DeleteRule extends RuleName {
   readonly op: "delete rule";
 }
-export interface DeleteTable extends TableName {
-  readonly op: "delete table";
+/** `flush table` deletes the rules of all its chains. */
+export interface EmptyTable extends TableName {
+  readonly op: "flush table" | "delete table";
 }
 /** `flush chain` deletes its rules. */
 export interface EmptyChain extends ChainName {
@@ -145,10 +146,26 @@ export interface EmptyChain extends ChainName {
 export interface EmptySet extends SetName {
   readonly op: "flush set" | "delete set";
 }
+/** `chain` is the name that it has, `name` the one that it gets. */
+export interface RenameChain extends ChainName {
+  readonly op: "rename chain";
+  readonly handle: number;
+  readonly name: string;
+}
+/**
+ * Deletes what has this handle, whatever its name: the kernel takes names that nft's language cannot say. A chain's own
+ * rules go with it. For a stateful object, `type` is the kernel's number for its kind.
+ */
+export interface DeleteByHandle extends TableName {
+  readonly op: "delete by handle";
+  readonly kind: "chain" | "set" | "object" | "flowtable";
+  readonly handle: number;
+  readonly type?: number;
+}
 
 export type Operation =
   | AddTable
-  | DeleteTable
+  | EmptyTable
   | AddChain
   | EmptyChain
   | AddSet
@@ -156,7 +173,9 @@ export type Operation =
   | ChangeElements
   | AddRule
   | ReplaceRule
-  | DeleteRule;
+  | DeleteRule
+  | RenameChain
+  | DeleteByHandle;
 
 /** An expression that is none of ours, by the kernel's name for it, such as `ct` or `match`. */
 export interface UnknownStatement {
@@ -171,6 +190,8 @@ export interface ObservedTable {
   readonly table: string;
   readonly handle: number;
   readonly dormant: boolean;
+  /** The netlink port of the process that alone may change it, if there is one. */
+  readonly owner?: number;
   readonly comment?: string;
 }
 export interface ObservedChain {
@@ -178,6 +199,8 @@ export interface ObservedChain {
   readonly table: string;
   readonly chain: string;
   readonly handle: number;
+  /** Whether it is written in a rule, as in `jump { accept; }`: it goes with that. */
+  readonly bound?: boolean;
   readonly base?: { readonly [K in keyof BaseChain]: BaseChain[K] extends string ? string : BaseChain[K] };
 }
 export interface ObservedSet {
@@ -193,6 +216,13 @@ export interface ObservedSet {
   readonly count?: number;
   readonly size?: number;
   readonly comment?: string;
+}
+/** A counter, quota, limit and so on that has a name (`type` is the kernel's number for its kind), or a flowtable. */
+export interface ObservedObject {
+  readonly kind: "object" | "flowtable";
+  readonly name: string;
+  readonly handle: number;
+  readonly type?: number;
 }
 export interface ObservedRule {
   readonly family: string;

@@ -5,7 +5,15 @@
  */
 import { closeMessage, createWriter, type Message, openMessage, putString, written } from "./attributes.ts";
 import { FAMILIES, NFT_MSG, NFTA, NLM_F } from "./constants.ts";
-import { readChain, readGeneration, readRule, readSet, readTable } from "./decode.ts";
+import {
+  readChain,
+  readFlowtable,
+  readGeneration,
+  readObject,
+  readRule,
+  readSet,
+  readTable,
+} from "./decode.ts";
 import { readIntervals } from "./decode-elements.ts";
 import { messageType } from "./messages.ts";
 import type * as nft from "./operations.ts";
@@ -22,6 +30,8 @@ export interface Query<T> {
   /** Attributes that name the object, by their numbers. */
   readonly names: Readonly<Record<number, string>>;
   readonly read: (messages: readonly Message[]) => T;
+  /** As many answers are kept at most, the first ones. */
+  readonly most?: number;
 }
 
 type Names = Pick<Query<unknown>, "family" | "names">;
@@ -61,6 +71,17 @@ export function sets({ family, table }: nft.TableName): Query<nft.ObservedSet[]>
   return list(`sets of ${family} ${table}`, NFT_MSG.GETSET, { family, names }, readSet);
 }
 
+/** Counters, quotas and the like that have names. */
+export function objects({ family, table }: nft.TableName): Query<nft.ObservedObject[]> {
+  const names = { [NFTA.OBJ.TABLE]: table };
+  return list(`objects of ${family} ${table}`, NFT_MSG.GETOBJ, { family, names }, readObject);
+}
+
+export function flowtables({ family, table }: nft.TableName): Query<nft.ObservedObject[]> {
+  const names = { [NFTA.FLOWTABLE.TABLE]: table };
+  return list(`flowtables of ${family} ${table}`, NFT_MSG.GETFLOWTABLE, { family, names }, readFlowtable);
+}
+
 /** The intervals of a set whose key is known; asking for a set of another key finds none. */
 export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Query<nft.Interval[]> {
   const { family, table, set, key } = name;
@@ -76,10 +97,11 @@ export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Quer
   };
 }
 
-/** The rules of a chain in their order. A chain that doesn't exist has none. */
-export function rules({ family, table, chain }: nft.ChainName): Query<nft.ObservedRule[]> {
+/** The first rules of a chain in their order, all of them without `most`. A chain that doesn't exist has none. */
+export function rules({ family, table, chain }: nft.ChainName, most?: number): Query<nft.ObservedRule[]> {
   const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
-  return list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
+  const all = list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
+  return most === undefined ? all : { ...all, most };
 }
 
 /** The same rules, whoever has made them, as images to compare. A chain that doesn't exist has none. */

@@ -30,13 +30,34 @@ export function renderOperation(operation: Operation): string[] {
 
 /** What an operation does and to what, without its content: `add rule inet nat postrouting`. */
 export function renderName(operation: Operation): string {
-  const verb = operation.op.replace("elements", "element");
+  const verb =
+    operation.op === "delete by handle"
+      ? `delete ${operation.type === undefined ? operation.kind : objectKind(operation.type)}`
+      : operation.op.replace("elements", "element");
   const names = [verb, operation.family, operation.table];
   if ("chain" in operation) names.push(operation.chain);
   if ("set" in operation) names.push(operation.set);
-  if ("handle" in operation) names.push(`handle ${operation.handle}`);
+  if (operation.op === "rename chain") names.push(operation.name);
+  else if ("handle" in operation) names.push(`handle ${operation.handle}`);
   return names.join(" ");
 }
+
+/** What nft calls a kind of stateful objects: NFT_OBJECT_* of linux/netfilter/nf_tables.h. */
+export function objectKind(type: number | undefined): string {
+  return OBJECT_KINDS[type ?? 0] ?? `object of type ${type}`;
+}
+
+const OBJECT_KINDS: Readonly<Record<number, string>> = {
+  1: "counter",
+  2: "quota",
+  3: "ct helper",
+  4: "limit",
+  6: "tunnel",
+  7: "ct timeout",
+  8: "secmark",
+  9: "ct expectation",
+  10: "synproxy",
+};
 
 function renderElements(operation: ChangeElements): string[] {
   const { elements, key } = operation;

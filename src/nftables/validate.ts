@@ -31,6 +31,7 @@ function nameProblem(operation: Operation): string | undefined {
   const names = [operation.table];
   if ("chain" in operation) names.push(operation.chain);
   if ("set" in operation) names.push(operation.set);
+  if ("name" in operation) names.push(operation.name);
   const bad = names.find((name) => !NAME.test(name) || name.length >= NAME_BYTES);
   return bad === undefined ? undefined : `${JSON.stringify(bad)} is no name in nft's language`;
 }
