@@ -3,6 +3,7 @@
  * what it has learned of the tools, and carries its steps out.
  */
 import type { Plan } from "../backend/backend.ts";
+import type { Remnant } from "../backend/nftables-foreign.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
 import type { VerdictCount } from "../observe/verdict-counters.ts";
@@ -18,14 +19,17 @@ export interface Look extends Plan {
    * false, if nobody else has, so that what still differs is not their doing. Absent where it cannot be told.
    */
   readonly disturbed?: boolean;
+  /** What of others could not be removed; it does not keep the rules from being right. Absent where nothing was read. */
+  readonly remains?: readonly Remnant[];
 }
 
 /** A look that found nothing to do. */
 export const IN_SYNC: Look = { drift: [], steps: [] };
 
-/** Whether a look has seen that everything is as it should be. */
+/** Whether a look has seen that our rules are as they should be; what others have beside them does not matter. */
 export function isInForce({ steps, disturbed }: Look): boolean {
-  return steps.length === 0 && disturbed !== true;
+  const isRight = steps.every((step) => "mayFail" in step && step.mayFail === true);
+  return isRight && disturbed !== true;
 }
 
 export interface Driver {

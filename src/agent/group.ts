@@ -2,7 +2,7 @@
  * The rulesets that are programmed together, in one pass: look, apply what differs, look again. What was seen after a write
  * decides whether they are in force, and what others did meanwhile is undone at once, some times.
  */
-import { type Drift, renderDrift } from "../core/diff.ts";
+import { countDrift, type Drift, renderDrift } from "../core/diff.ts";
 import { counted } from "../core/plural.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
@@ -25,6 +25,8 @@ export interface Group {
   readonly backoff: Backoff;
   /** Those that were last programmed, or found in the kernel: what differs from them then is others' doing. */
   applied?: readonly Ruleset[];
+  /** What was last said of things of others that stay. */
+  remains?: string;
   /** What it failed with, until that is over. */
   error?: Error;
 }
@@ -68,9 +70,9 @@ export async function reconcileGroup(
   let look = await driver.look(group.rulesets, thorough);
   for (let round = 1; ; round++) {
     const done = await programGroup(driver, group, look, world);
-    drift.push(...look.drift);
+    drift.push(...done.drift);
     healed.push(...done.healed);
-    applied += look.steps.length;
+    applied += done.drift.length === 0 ? 0 : look.steps.length;
     look = done.left;
     if (isInForce(look) || look.disturbed === false || round >= rounds) break;
   }
@@ -91,21 +93,46 @@ async function programGroup(
   group: Group,
   look: Look,
   { log, now, signal, between, beforeChange }: GroupWorld,
-): Promise<{ readonly left: Look; readonly healed: readonly Healing[] }> {
+): Promise<{ readonly left: Look; readonly drift: readonly Drift[]; readonly healed: readonly Healing[] }> {
   const startedAt = now();
   const { rulesets } = group;
-  const { drift, steps, span } = look;
+  const { steps, span } = look;
   signal?.throwIfAborted();
   if (steps.length > 0) await beforeChange?.();
   const after = await driver.apply(look, rulesets);
-  const isHealing = group.applied === rulesets && steps.length > 0;
+  const drift = withoutRemnants(look.drift, after.remains);
+  warnOfRemnants(log, group, (steps.length > 0 ? after : look).remains);
+  const isHealing = group.applied === rulesets && steps.length > 0 && drift.length > 0;
   const testimony = isHealing && span !== undefined ? await between?.(span) : undefined;
   if (isHealing) warnOfHealing(log, group.label, drift, testimony);
-  else for (const line of describe(driver.place(rulesets), group, look, now() - startedAt)) log.info(line);
+  else {
+    const done = drift.length === 0 ? { ...look, steps: [] } : look;
+    for (const line of describe(driver.place(rulesets), group, done, now() - startedAt)) log.info(line);
+  }
   group.applied = rulesets;
   // What was looked at while others changed it is looked at again.
   const left = steps.length > 0 ? after : look.disturbed === true ? await driver.look(rulesets, false) : look;
-  return { left, healed: isHealing ? [{ drift, ...(testimony && { testimony }) }] : [] };
+  return { left, drift, healed: isHealing ? [{ drift, ...(testimony && { testimony }) }] : [] };
+}
+
+/** What could not be removed was not healed. */
+function withoutRemnants(drift: readonly Drift[], remains: Look["remains"] = []): readonly Drift[] {
+  if (remains.length === 0) return drift;
+  const places = new Set(remains.map(({ where }) => where));
+  return drift.filter(({ kind, where }) => kind !== "extra" || !places.has(where));
+}
+
+/** Says what of others stays in our table, once for the same things. */
+function warnOfRemnants(log: Logger, group: Group, remains: Look["remains"]): void {
+  if (remains === undefined) return;
+  const lines = abridge(
+    remains,
+    ({ where, why }) =>
+      `${group.label}: ${where} in the agent's table is foreign and cannot be removed (${why}); the masquerade rules are right all the same`,
+  );
+  const text = lines.join("\n");
+  if (text !== (group.remains ?? "")) for (const line of lines) log.warning(line);
+  group.remains = text;
 }
 
 /** What others had changed is a warning, although it was put right: while it was so, packets went the wrong way. */
@@ -118,11 +145,11 @@ function warnOfHealing(
   const culprits = testimony && renderCulprits(testimony);
   const by = culprits === undefined ? "" : `, changed by ${culprits}`;
   const { process, pid } = testimony?.commits.at(-1) ?? {};
-  const lines = abridge(drift, (one) => `${label}: healed: ${renderDrift(one)}${by}`);
-  for (const [i, line] of lines.entries()) {
-    const kind = i < LINES_AT_MOST ? drift[i]?.kind : undefined;
-    log.with({ kind, process, pid }).warning(line);
-  }
+  const told = drift.filter(({ count }) => count === undefined).slice(0, LINES_AT_MOST);
+  for (const one of told)
+    log.with({ kind: one.kind, process, pid }).warning(`${label}: healed: ${renderDrift(one)}${by}`);
+  const left = countDrift(drift) - told.length;
+  if (left > 0) log.with({ kind: undefined, process, pid }).warning(`and ${left} more`);
 }
 
 /** What there is to say about a pass that succeeded and healed nothing: nothing, if nothing changed. */
@@ -137,6 +164,6 @@ function describe(
   if (steps.length === 0)
     return applied === undefined && disturbed !== true ? [`${label}: ${rules} is in force already`] : [];
   return [
-    `${label}: programmed ${rules} (${counted(drift.length, "difference")}) in ${durationMs.toFixed(0)} ms`,
+    `${label}: programmed ${rules} (${counted(countDrift(drift), "difference")}) in ${durationMs.toFixed(0)} ms`,
   ];
 }

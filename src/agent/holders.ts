@@ -1,7 +1,7 @@
 /** Who holds the sockets by which agents know of each other, as far as /proc shows it. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type Fact, isKnown, known } from "../core/doctor-facts.ts";
-import { type HeldName, parseHeldNames } from "../core/hold.ts";
+import { type HeldName, netlinkInode, parseHeldNames } from "../core/hold.ts";
 import { printableLine } from "../core/printable.ts";
 import { agentArguments, commandLine, pidsIn } from "./doctor-processes.ts";
 import { learn } from "./doctor-read.ts";
@@ -30,15 +30,25 @@ export function readHeldNames(proc: string): Fact<readonly HeldName[]> {
 /** Finds the holders of these names. That looks at every process until all are found. */
 export function findHolders(proc: string, names: readonly HeldName[]): readonly Holder[] {
   if (names.length === 0) return [];
+  const find = finder(proc);
+  return names.map((name) => ({ ...name, process: find(name.inode) }));
+}
+
+/** Which process of this network namespace has a port of netfilter's netlink, in words. */
+export function describePort(proc: string, port: number): string {
+  const text = known(learn("netlink sockets", () => readFileSync(`${proc}/net/netlink`, "latin1")));
+  const inode = netlinkInode(text ?? "", port);
+  return describeHolder({ process: inode === undefined ? undefined : finder(proc)(inode) });
+}
+
+/** Looks at every process until it finds the one that has a socket. */
+function finder(proc: string): (inode: number) => HoldingProcess | undefined {
   const processes = (known(pidsIn(proc, "other processes")) ?? []).map((pid): HoldingProcess => {
     const words = commandLine(proc, pid);
     return { pid, words, isAgent: agentArguments(words) !== undefined };
   });
   const likelyFirst = [...processes.filter(({ isAgent }) => isAgent), ...processes.filter(isOther)];
-  return names.map((name) => ({
-    ...name,
-    process: likelyFirst.find(({ pid }) => hasSocket(proc, pid, name.inode)),
-  }));
+  return (inode) => likelyFirst.find(({ pid }) => hasSocket(proc, pid, inode));
 }
 
 function isOther({ isAgent }: HoldingProcess): boolean {

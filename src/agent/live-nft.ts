@@ -1,7 +1,7 @@
 /** Reads tables of nf_tables over netlink, whoever made them. */
 
 import { type RawTable, rawHooks } from "../backend/nft-raw-table.ts";
-import type { TableState } from "../backend/nftables-sets.ts";
+import { NO_TABLE, type TableState } from "../backend/nftables-sets.ts";
 import { type Hook, TABLE_FAMILIES } from "../backend/trace-model.ts";
 import { FAMILIES } from "../nftables/constants.ts";
 import { ifFound, isNotFound, isUnsupported, NftablesError } from "../nftables/errors.ts";
@@ -9,6 +9,7 @@ import type { SetKey, TableName } from "../nftables/operations.ts";
 import { chains, elements, rules, sets, table, tables } from "../nftables/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets, ruleCount } from "../nftables/raw.ts";
 import type { Nftables } from "../nftables/transport.ts";
+import { readObjects } from "./table-reader.ts";
 
 /** Everything in a table. Of a set with other keys than addresses, only that it is there. */
 export async function readTableState(
@@ -17,7 +18,7 @@ export async function readTableState(
   signal: AbortSignal,
 ): Promise<TableState> {
   const found = await ifFound(nftables.read(table(name), signal));
-  if (found === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
+  if (found === undefined) return NO_TABLE;
   const filled = [];
   for (const set of await nftables.read(sets(name), signal)) {
     const isKnown = set.key === "ipv4_addr" || set.key === "ipv6_addr";
@@ -27,7 +28,8 @@ export async function readTableState(
   const all = await nftables.read(chains(name), signal);
   const each = [];
   for (const { chain } of all) each.push(...(await nftables.read(rules({ ...name, chain }), signal)));
-  return { table: found, chains: all, sets: filled, rules: each };
+  const objects = await readObjects(nftables, name, signal);
+  return { table: found, chains: all, sets: filled, rules: each, objects };
 }
 
 /** The tables of nf_tables, as `inet filter`, with how many rules they have; without dormant ones. */

@@ -6,6 +6,7 @@ import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { keptIntervals } from "../backend/nftables-sets.ts";
 import type { Family } from "../core/cidr.ts";
+import { countDrift } from "../core/diff.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Metrics, Readings } from "../observe/metrics.ts";
@@ -174,7 +175,7 @@ function describePass(outcome: Outcome, reason: Reason, at: number, backend: Sta
     at,
     durationMs,
     reason,
-    drift: drift.length,
+    drift: countDrift(drift),
     applied,
     errors,
     failures,
@@ -219,7 +220,7 @@ function sizeOf(ruleset: Ruleset): Size {
 /** Whoever committed last of those who may have done it. */
 function describeHealing({ drift, testimony }: Healing): PassReport["healed"] {
   const process = testimony?.commits.at(-1)?.process ?? "unknown";
-  return drift.map(({ kind }) => ({ kind, process, count: 1 }));
+  return drift.map(({ kind, count = 1 }) => ({ kind, process, count }));
 }
 
 function describeForPage({ drift, testimony }: Healing, at: string): Healed[] {

@@ -26,7 +26,7 @@ function setUp(start?: Model) {
     fail: undefined as Error | undefined,
   };
   const answer = (what: string): unknown => {
-    const { table, chains, sets, rules } = stateOf(kernel.model);
+    const { table, chains, sets, rules, objects } = stateOf(kernel.model);
     const [kind = "", ...name] = what.split(" ");
     if (kind === "table") {
       if (table === undefined) throw new NftablesError({ code: "ENOENT", what, why: "not there" });
@@ -35,6 +35,7 @@ function setUp(start?: Model) {
     if (kind === "sets") return sets.map(({ set }) => set);
     if (kind === "elements") return sets.find(({ set }) => set.set === name.at(-1))?.elements ?? [];
     if (kind === "chains") return chains;
+    if (kind === "objects" || kind === "flowtables") return objects.filter((one) => kind === `${one.kind}s`);
     if (what === `rules of inet ip-masq-agent ${CHAIN.chain}`) return rules;
     throw new Error(`the model is not asked for ${what}`);
   };
@@ -83,6 +84,8 @@ const READ = [
   "elements of inet ip-masq-agent keep-ipv4",
   "chains of inet ip-masq-agent",
   "rules of inet ip-masq-agent postrouting",
+  "objects of inet ip-masq-agent",
+  "flowtables of inet ip-masq-agent",
 ];
 
 test("both families are one group, in one table", () => {
@@ -106,6 +109,8 @@ test("a fresh kernel is asked for the table only, and gets all of it", async () 
       "elements of inet ip-masq-agent keep-ipv6",
       "chains of inet ip-masq-agent",
       "rules of inet ip-masq-agent postrouting",
+      "objects of inet ip-masq-agent",
+      "flowtables of inet ip-masq-agent",
     ]
   `);
 });
@@ -121,12 +126,16 @@ test("an earlier agent's table is read, and one element changed", async () => {
       "elements of inet ip-masq-agent keep-ipv4",
       "chains of inet ip-masq-agent",
       "rules of inet ip-masq-agent postrouting",
+      "objects of inet ip-masq-agent",
+      "flowtables of inet ip-masq-agent",
       "add element inet ip-masq-agent keep-ipv4",
       "table inet ip-masq-agent",
       "sets of inet ip-masq-agent",
       "elements of inet ip-masq-agent keep-ipv4",
       "chains of inet ip-masq-agent",
       "rules of inet ip-masq-agent postrouting",
+      "objects of inet ip-masq-agent",
+      "flowtables of inet ip-masq-agent",
     ]
   `);
 });

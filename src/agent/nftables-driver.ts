@@ -1,6 +1,6 @@
 /** The nftables backend at work: one netlink socket, no child process. */
 import type { Plan } from "../backend/backend.ts";
-import { isOwnTable, planTable, tooManyRules } from "../backend/nftables.ts";
+import { isOwnTable, ownedTable, planTable, tooManyRules } from "../backend/nftables.ts";
 import { TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { ifFound, NftablesError } from "../nftables/errors.ts";
@@ -8,6 +8,7 @@ import { type Nftables, openNftables } from "../nftables/transport.ts";
 import type { Span, Testimony } from "../source/witness.ts";
 import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
 import { createTableReader, type Reading, readOwnTable } from "./table-reader.ts";
+import { sweep } from "./table-sweep.ts";
 import { countTable } from "./verdict-count.ts";
 
 /** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
@@ -27,13 +28,15 @@ export interface NftablesWorld {
   /** Who has committed, as far as it was heard; and what the driver itself has committed. */
   readonly between?: (span: Span) => Promise<Testimony>;
   readonly claim?: (span: Span) => void;
+  /** Which process has a netlink port, for an operator. */
+  readonly ownerOf?: (port: number) => string;
   /** Cuts transactions short; those that have begun to change something go on although the agent is told to end. */
   readonly cut?: AbortSignal;
 }
 
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
 export function nftablesDriver(chain: string, signal: AbortSignal, world: NftablesWorld = {}): Driver {
-  const { open = openNftables, now = () => 0, claim, between, cut = signal } = world;
+  const { open = openNftables, now = () => 0, claim, between, ownerOf, cut = signal } = world;
   const reader = createTableReader(now, between ?? (async () => ({ commits: [], complete: false })));
   let connection: Promise<Nftables> | undefined;
   let known: Known | undefined;
@@ -43,6 +46,8 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
   let isExcused = false;
   /** All commits up to this generation are over. */
   let over = -1;
+  /** What of others could not be removed; it is tried again with the next thorough look. */
+  const staying = new Map<string, string>();
 
   /** Opened when first needed, and anew after a failure. */
   const connect = (): Promise<Nftables> => {
@@ -53,6 +58,9 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     return connection;
   };
 
+  const ownedBy = (table: TableState["table"]) =>
+    ownedTable(table, table?.owner === undefined ? undefined : ownerOf?.(table.owner));
+
   /** What a reading of the table leaves to do; if nothing, it is what is known. */
   const weigh = (
     reading: Reading,
@@ -60,12 +68,12 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     newest: number,
     maxBatchBytes: number,
   ): Look => {
-    const plan = planTable(group, reading.state, maxBatchBytes);
+    const plan = planTable(group, reading.state, maxBatchBytes, staying);
     const isSettled = reading.generation <= newest;
     // What is not there yet, no commit under way can touch.
     const isFresh = reading.state.table === undefined;
     next = { generation: reading.generation, state: plan.after, isSettled: isSettled || isFresh };
-    const refusal = plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
+    const refusal = ownedBy(reading.state.table) ?? plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
     if (refusal !== undefined) return { drift: [], steps: [], refusal };
     if (plan.steps.length === 0) known = { ...reading, group, isSettled };
     return plan;
@@ -79,11 +87,14 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
   ): Promise<number> => {
     let commits = 0;
     try {
-      for (const step of steps)
-        if ("operations" in step) {
+      for (const step of steps) {
+        if (!("operations" in step)) continue;
+        if (step.mayFail === true) commits += await sweep(nftables, step.operations, cut, staying);
+        else {
           await nftables.batch(step.operations, cut);
           commits++;
         }
+      }
       isExcused = false;
     } catch (error) {
       const isAlone = from === undefined || from + commits === (await nftables.generation(signal));
@@ -132,7 +143,8 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       const isNewest =
         before?.isSettled === true && before.generation === (await nftables.generation(signal));
       next = isNewest ? before : undefined;
-      const isRead = isNewest && !(thorough && reader.isDue());
+      const isRead = isNewest && !(thorough && (reader.isDue() || staying.size > 0));
+      if (thorough) staying.clear();
       if (isRead && before.group === group) return IN_SYNC;
       const reading = isRead ? before : await reader.read(nftables, before, thorough, signal);
       const look = weigh(reading, group, newest, nftables.maxBatchBytes);
@@ -157,6 +169,8 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       const nftables = await connect();
       const found = await readOwnTable(nftables, signal);
       if (found === undefined || !isOwnTable(found, chain)) return [];
+      const refusal = ownedBy(found);
+      if (refusal !== undefined) throw new Refusal(refusal);
       await nftables.batch([{ op: "delete table", ...TABLE }], signal);
       return [`table inet ${TABLE.table}`];
     },

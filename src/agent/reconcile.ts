@@ -181,10 +181,10 @@ function createCompiler(
     const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, options));
     for (const group of driver.groups(rulesets)) {
       const label = group.map(({ family }) => family).join(" and ");
-      const { applied } = groups.get(label) ?? {};
+      const { applied, remains } = groups.get(label) ?? {};
       // Whatever has failed may not with another configuration, so it is tried at once.
       const fresh = { label, rulesets: group, backoff: createBackoff(random) };
-      groups.set(label, applied === undefined ? fresh : { ...fresh, applied });
+      groups.set(label, { ...fresh, ...(applied && { applied }), ...(remains && { remains }) });
     }
     return groups.values();
   };

@@ -109,6 +109,7 @@ test("what the kernel has made of a plan is known without reading its elements",
     table: undefined,
     chains: [],
     rules: [],
+    objects: [],
     sets: [
       { set: { ...TABLE, set: "keep-ipv4", handle: 0, key: "ipv4_addr", flags: ["interval"] }, elements: [] },
     ],

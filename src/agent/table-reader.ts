@@ -7,10 +7,10 @@
  * Neither is proof that nothing changed, so a thorough look reads them all the same once others have committed, within
  * a bound of processor time.
  */
-import { CHAIN, TABLE, type TableState } from "../backend/nftables-sets.ts";
-import { ifFound, isNotFound } from "../nftables/errors.ts";
-import type { ObservedSet, SetKey } from "../nftables/operations.ts";
-import { chains, elements, rules, sets, table } from "../nftables/query.ts";
+import { CHAIN, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState } from "../backend/nftables-sets.ts";
+import { ifFound, isNotFound, isUnsupported } from "../nftables/errors.ts";
+import type { ObservedSet, SetKey, TableName } from "../nftables/operations.ts";
+import { chains, elements, flowtables, objects, rules, sets, table } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
 import type { Span, Testimony } from "../source/witness.ts";
 
@@ -63,7 +63,8 @@ export function createTableReader(
     signal: AbortSignal,
   ): Promise<FilledSet> => {
     if (before !== undefined) return { set, elements: before.elements };
-    // Of a set with other keys than addresses, only that it is there.
+    // Of a set that is not ours, only that it is there.
+    if (!isSetName(set.set)) return { set, elements: [] };
     if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
     const name = { ...TABLE, set: set.set, key: set.key as SetKey };
     const startedAt = now();
@@ -78,7 +79,7 @@ export function createTableReader(
     signal: AbortSignal,
   ): Promise<TableState> => {
     const found = await readOwnTable(nftables, signal);
-    if (found === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
+    if (found === undefined) return NO_TABLE;
     const filled: FilledSet[] = [];
     for (const set of await nftables.read(sets(TABLE), signal)) {
       const same = before?.state.sets.find((old) => isUnchanged(old, set));
@@ -89,7 +90,8 @@ export function createTableReader(
       table: found,
       chains: await nftables.read(chains(TABLE), signal),
       sets: filled,
-      rules: await nftables.read(rules(CHAIN), signal),
+      rules: await nftables.read(rules(CHAIN, RULES_READ), signal),
+      objects: await readObjects(nftables, TABLE, signal),
     };
   };
 
@@ -132,6 +134,23 @@ export function createTableReader(
 /** Our table, or whoever's has its name. */
 export function readOwnTable(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
   return ifFound(nftables.read(table(TABLE), signal));
+}
+
+/** A kernel without such objects has none. */
+export async function readObjects(
+  nftables: Nftables,
+  name: TableName,
+  signal: AbortSignal,
+): Promise<TableState["objects"]> {
+  const found = [];
+  for (const query of [objects(name), flowtables(name)]) {
+    try {
+      found.push(...(await nftables.read(query, signal)));
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+    }
+  }
+  return found;
 }
 
 /** Whether a long set may be taken to have the elements that it had. */

@@ -1,5 +1,5 @@
 /** What our rules have counted, read over netlink. NAT rules see the first packet of a connection, so connections are counted. */
-import { CHAIN } from "../backend/nftables-sets.ts";
+import { CHAIN, RULES_READ } from "../backend/nftables-sets.ts";
 import type { Family } from "../core/cidr.ts";
 import type { ObservedRule } from "../nftables/operations.ts";
 import { rules } from "../nftables/query.ts";
@@ -10,7 +10,7 @@ const FAMILIES = { ip: "IPv4", ip6: "IPv6" } as const;
 
 /** The counts of our nftables table: both families share its chain. What goes to the node itself is neither. */
 export async function countTable(nftables: Nftables, signal: AbortSignal): Promise<VerdictCount[]> {
-  const all = await nftables.read(rules(CHAIN), signal);
+  const all = await nftables.read(rules(CHAIN, RULES_READ), signal);
   return sum(
     all.map((rule) => {
       const match = rule.statements.find((one) => one.kind === "daddr" || one.kind === "nfproto");

@@ -26,6 +26,8 @@ export interface Script {
 /** An nf_tables transaction to make. */
 export interface Batch {
   readonly operations: readonly Operation[];
+  /** Whether it concerns only what others have made: then the rest goes on without it. */
+  readonly mayFail?: boolean;
   /** What it is for, to continue "error ..." in a message. */
   readonly purpose: string;
 }

@@ -141,7 +141,7 @@ describe("the set", () => {
     ]);
   });
 
-  test("that a killed agent has left under the other name is made anew", () => {
+  test("that a killed agent has left under the other name is left alone, and one with a third name made", () => {
     const table = inForce("10.0.0.0/8");
     const half = { key: "ipv4_addr", flags: ["interval"], elements: [{ first: 1n, last: 2n }] };
     const sets = {
@@ -149,9 +149,8 @@ describe("the set", () => {
       "keep-ipv4-next": half,
     };
     expect(planned("10.0.0.0/8", { ...table, sets }).create).toMatchInlineSnapshot(`
-      "delete set inet ip-masq-agent keep-ipv4-next
-      add set inet ip-masq-agent keep-ipv4-next { type ipv4_addr; flags interval; }
-      add element inet ip-masq-agent keep-ipv4-next { 10.0.0.0/8 }
+      "add set inet ip-masq-agent keep-ipv4-2 { type ipv4_addr; flags interval; }
+      add element inet ip-masq-agent keep-ipv4-2 { 10.0.0.0/8 }
       "
     `);
   });
@@ -166,7 +165,7 @@ describe("the set", () => {
     const half = { key: "ipv4_addr", flags: ["interval"], elements: [] };
     const both = { ...table, sets: { "keep-ipv4": half, ...table.sets } };
     expect(planned("11.0.0.0/8", both).name).toBe("keep-ipv4-next");
-    expect(planned("11.0.0.0/8", both, 100).name).toBe("keep-ipv4");
+    expect(planned("11.0.0.0/8", both, 100).name).toBe("keep-ipv4-2");
     expect(planned("11.0.0.0/8", { ...table, chains: {} }).name).toBe("keep-ipv4-next");
     expect(planned("11.0.0.0/8", { ...table, chains: {}, sets: {} }).name).toBe("keep-ipv4");
   });

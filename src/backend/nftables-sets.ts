@@ -3,7 +3,7 @@
  * done. See nftables.ts for what is atomic.
  */
 
-import type { Family } from "../core/cidr.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Drift } from "../core/diff.ts";
 import {
   changeIntervals,
@@ -18,6 +18,7 @@ import { intervalsWithin } from "../nftables/elements.ts";
 import type {
   ChangeElements,
   ObservedChain,
+  ObservedObject,
   ObservedRule,
   ObservedSet,
   ObservedTable,
@@ -30,19 +31,24 @@ export interface TableState {
   readonly table: ObservedTable | undefined;
   readonly chains: readonly ObservedChain[];
   readonly sets: readonly { readonly set: ObservedSet; readonly elements: readonly Interval[] }[];
+  /** The first rules of our chain: more than it ever has of ours, so that what is beyond is foreign. */
   readonly rules: readonly ObservedRule[];
+  readonly objects: readonly ObservedObject[];
 }
+
+/** What is there while there is no table. */
+export const NO_TABLE: TableState = { table: undefined, chains: [], sets: [], rules: [], objects: [] };
+
+/** As many rules of our chain are read at most. Ours fit one transaction, which has fewer messages than that (see src/nftables/budget.ts). */
+export const RULES_READ = 1_024;
 
 export const TABLE = { family: "inet", table: "ip-masq-agent" } as const;
 export const CHAIN = { ...TABLE, chain: "postrouting" } as const;
 
 const KEYS: Readonly<Record<Family, SetKey>> = { IPv4: "ipv4_addr", IPv6: "ipv6_addr" };
 
-/** Two names each: while a set cannot be changed in one transaction, the other is filled. */
-const SETS: Readonly<Record<Family, readonly [string, string]>> = {
-  IPv4: ["keep-ipv4", "keep-ipv4-next"],
-  IPv6: ["keep-ipv6", "keep-ipv6-next"],
-};
+/** A family's set has this name, or the same with `-next` or a number behind it: while a set cannot be changed in one transaction, another is filled. */
+const SETS: Readonly<Record<Family, string>> = { IPv4: "keep-ipv4", IPv6: "keep-ipv6" };
 
 /**
  * A change is two lists of elements, each of which leaves its last message partly empty; that costs at most as much
@@ -83,9 +89,9 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   const target = { key: KEYS[family], wanted };
   const name = activeSet(family, state);
   const present = state.sets.find(({ set }) => set.set === name);
-  if (present === undefined) return replaceSet(family, name, wanted, state);
+  if (present === undefined) return makeSet(family, state, wanted);
   if (!isOurs(present.set, family))
-    return replaceSet(family, otherSet(family, name), wanted, state, "a set of another kind");
+    return makeSet(family, state, wanted, { name, actual: "a set of another kind" });
   if (present.elements === wanted) return { ...target, name, create: [], changes: [], drift: [] };
   const change = changeIntervals(present.elements, wanted);
   if (change.removed.length + change.added.length === 0)
@@ -93,50 +99,56 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   const changes = packChange(family, name, change, maxBytes);
   if (changes === undefined) {
     const actual = `${counted(present.elements.length, "interval")}, not the same`;
-    return replaceSet(family, otherSet(family, name), wanted, state, actual);
+    return makeSet(family, state, wanted, { name, actual });
   }
   return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
 }
 
-/** The set that our rules look up now; before there are rules, the one that is there, or the first name. */
-function activeSet(family: Family, { rules, sets }: TableState): string {
-  const names = SETS[family];
-  const statements = rules.flatMap((rule) => rule.statements);
-  const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
-  const there = sets.map(({ set }) => set.set);
-  const first = (among: readonly string[]) => names.find((name) => among.includes(name));
-  return first(lookedUp) ?? first(there) ?? names[0];
+/** Whether a set has a name that sets of ours have. */
+export function isSetName(name: string, families: readonly Family[] = FAMILIES): boolean {
+  return families.some(
+    (family) => SUFFIX.test(name.slice(SETS[family].length)) && name.startsWith(SETS[family]),
+  );
 }
 
-function otherSet(family: Family, name: string): string {
-  const [first, second] = SETS[family];
-  return name === first ? second : first;
+const SUFFIX = /^(-next|-\d+)?$/;
+
+/** The set that our rules look up now; before there are rules, the one that is there, or the first name. */
+function activeSet(family: Family, { rules, sets }: TableState): string {
+  const statements = rules.flatMap((rule) => rule.statements);
+  const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
+  const names = [...lookedUp, ...sets.map(({ set }) => set.set)];
+  return names.find((name) => isSetName(name, [family])) ?? SETS[family];
+}
+
+/** A name that no set has. One that is there is no help: it may be half filled by an agent that was killed, or in use by rules of others. */
+function freeName(family: Family, { sets }: TableState): string {
+  const there = sets.map(({ set }) => set.set);
+  const base = SETS[family];
+  const names = [base, `${base}-next`, ...there.map((_, i) => `${base}-${i + 2}`)];
+  return names.find((name) => !there.includes(name)) ?? base;
 }
 
 function isOurs({ key, flags, size }: ObservedSet, family: Family): boolean {
   return key === KEYS[family] && flags.join() === "interval" && size === undefined;
 }
 
-/**
- * Makes a set of this name anew; one that stands is no help, for it may be half filled by an agent that was killed.
- * `actual` says what is wrong with the other, if there is one.
- */
-function replaceSet(
+/** Makes a new set; `instead` is the one whose place it takes, and what is wrong with it. */
+function makeSet(
   family: Family,
-  set: string,
-  elements: readonly Interval[],
   state: TableState,
-  actual?: string,
+  elements: readonly Interval[],
+  instead?: { readonly name: string; readonly actual: string },
 ): SetPlan {
   const key = KEYS[family];
+  const set = freeName(family, state);
   const create: Operation[] = [{ op: "add set", ...TABLE, set, key }];
-  if (state.sets.some((one) => one.set.set === set)) create.unshift({ op: "delete set", ...TABLE, set });
   if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
   const expected = counted(elements.length, "interval");
   const drift: Drift =
-    actual === undefined
+    instead === undefined
       ? { kind: "missing", where: `set ${set}`, expected }
-      : { kind: "changed", where: `set ${otherSet(family, set)}`, expected, actual };
+      : { kind: "changed", where: `set ${instead.name}`, expected, actual: instead.actual };
   return { name: set, key, wanted: elements, create, changes: [], drift: [drift] };
 }
 

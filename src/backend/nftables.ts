@@ -25,6 +25,7 @@ import { splitBatches } from "../nftables/split.ts";
 import { renderStatement } from "../nftables/text.ts";
 import { problemOf } from "../nftables/validate.ts";
 import type { Batch, Plan } from "./backend.ts";
+import { type Remnant, removeForeign, type Staying } from "./nftables-foreign.ts";
 import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./nftables-sets.ts";
 
 /** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */
@@ -45,33 +46,46 @@ export function ownerComment(chain: string): string {
 /** A plan, and what the table has when it is carried out and nobody else has touched it. */
 export interface TablePlan extends Plan<Batch> {
   readonly after: TableState;
+  /** What of others stays, as it could not be removed before. */
+  readonly remains: readonly Remnant[];
 }
 
-/** The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. */
-export function planTable(rulesets: readonly Ruleset[], state: TableState, maxBytes: number): TablePlan {
+const NOTHING_STAYS: Staying = new Map();
+
+/**
+ * The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. What is `staying` is not
+ * tried again.
+ */
+export function planTable(
+  rulesets: readonly Ruleset[],
+  state: TableState,
+  maxBytes: number,
+  staying: Staying = NOTHING_STAYS,
+): TablePlan {
   const comment = ownerComment(rulesets[0]?.chain ?? "");
   const { table } = state;
   const addTable: Operation = { op: "add table", ...TABLE, comment };
-  const message = badName(addTable) ?? foreignTable(table, comment) ?? badPorts(rulesets);
-  if (message !== undefined) return { drift: [], steps: [], refusal: message, after: state };
+  const message =
+    badName(addTable) ?? ownedTable(table) ?? foreignTable(table, comment) ?? badPorts(rulesets);
+  if (message !== undefined) return { drift: [], steps: [], refusal: message, after: state, remains: [] };
   const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
   const rules = planRules(rulesets, sets, state);
-  const unused = removeUnused(sets, state);
+  const keep = { sets: sets.map(({ name }) => name), chain: rules.isKept, rules: rules.wanted };
+  const foreign = removeForeign(state, keep, staying, maxBytes);
   const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
   const fill = splitBatches(create, maxBytes);
-  const last = [...unused.flush, ...rules.operations, ...unused.remove];
-  const refusal = oddName(last);
-  if (refusal !== undefined) return { drift: [], steps: [], refusal, after: state };
   return {
-    drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...unused.drift],
+    drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...foreign.drift],
     steps: [
       ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
       ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
-      ...(last.length === 0 ? [] : [{ operations: last, purpose: "programming rules" }]),
+      ...rules.steps,
       // Said again, it wakes the table; by itself, for the kernel takes no new base chain in the same transaction.
       ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
+      ...foreign.steps,
     ],
     after: stateAfter(rulesets, sets, comment),
+    remains: foreign.remains,
   };
 }
 
@@ -87,17 +101,13 @@ function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comm
       elements: wanted,
     })),
     rules: tableRules(rulesets, names).map((statements) => ({ ...CHAIN, handle, statements })),
+    objects: [],
   };
 }
 
 function badName(addTable: Operation): string | undefined {
   const problem = problemOf(addTable);
   return problem === undefined ? undefined : `--masq-chain: the table's comment has its name, and ${problem}`;
-}
-
-function oddName(operations: readonly Operation[]): string | undefined {
-  const problem = operations.map(problemOf).find((one) => one !== undefined);
-  return problem === undefined ? undefined : `table inet ${TABLE.table}: ${problem}; remove it`;
 }
 
 /**
@@ -110,7 +120,8 @@ export function tooManyRules(
   maxBytes: number,
 ): string | undefined {
   const ranges = rulesets[0]?.masquerade.toPorts.length ?? 0;
-  const budgets = steps.map(({ operations }) =>
+  const own = steps.filter(({ mayFail }) => mayFail !== true);
+  const budgets = own.map(({ operations }) =>
     operations.reduce((sum, one) => sum + operationBudget(one), BATCH_BUDGET),
   );
   if (ranges === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
@@ -125,6 +136,16 @@ export function isOwnTable({ comment }: ObservedTable, chain: string): boolean {
 /** Whether the table is that of an agent with any chain name. */
 export function isAgentTable({ comment }: Pick<ObservedTable, "comment">): boolean {
   return comment?.startsWith(OWNER) === true;
+}
+
+/** Why nobody but its owner can change a table that has one; `who` says which process that is. */
+export function ownedTable(
+  table: Pick<ObservedTable, "owner"> | undefined,
+  who?: string,
+): string | undefined {
+  if (table?.owner === undefined) return undefined;
+  const holder = who === undefined ? "" : ` (${who})`;
+  return `table inet ${TABLE.table} is owned by netlink port ${table.owner}${holder}: no other process can change it; end that process, or delete the table there`;
 }
 
 function foreignTable(table: ObservedTable | undefined, comment: string): string | undefined {
@@ -176,26 +197,43 @@ function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
   ];
 }
 
-/** The chain and its rules. They are replaced as a whole: that is atomic as long as the sets stay. */
+interface RulesPlan {
+  readonly steps: readonly Batch[];
+  readonly drift: readonly Drift[];
+  /** Adds all our rules. */
+  readonly wanted: readonly Operation[];
+  /** Whether the chain that is there stays. */
+  readonly isKept: boolean;
+}
+
+/**
+ * The chain and its rules. They are replaced as a whole: that is atomic as long as the sets stay. A chain of our name that is not called
+ * where ours is gets another name first, as it cannot be deleted while rules or maps of others lead to it.
+ */
 function planRules(
   rulesets: readonly Ruleset[],
   sets: readonly SetPlan[],
   { chains, rules }: TableState,
-): { operations: Operation[]; drift: Drift[] } {
+): RulesPlan {
   const wanted = tableRules(
     rulesets,
     sets.map(({ name }) => name),
   );
   const add = wanted.map((statements): Operation => ({ op: "add rule", ...CHAIN, statements }));
+  const program = (...first: readonly Operation[]): Batch[] => [
+    { operations: [...first, ...add], purpose: "programming rules" },
+  ];
   const there = chains.find(({ chain }) => chain === CHAIN.chain);
   const addChain: Operation = { op: "add chain", ...CHAIN, base: BASE };
   const where = `chain ${CHAIN.chain}`;
-  if (there === undefined) return { operations: [addChain, ...add], drift: [{ kind: "missing", where }] };
-  const flush: Operation = { op: "flush chain", ...CHAIN };
+  if (there === undefined)
+    return { steps: program(addChain), drift: [{ kind: "missing", where }], wanted: add, isKept: true };
   if (!isBase(there)) {
     const actual = JSON.stringify(there.base ?? "no base chain");
     const drift: Drift = { kind: "changed", where, expected: JSON.stringify(BASE), actual };
-    return { operations: [flush, { op: "delete chain", ...CHAIN }, addChain, ...add], drift: [drift] };
+    const rename: Operation = { op: "rename chain", ...CHAIN, handle: there.handle, name: otherName(chains) };
+    const room = { operations: [rename], purpose: "making room for the chain" };
+    return { steps: [room, ...program(addChain)], drift: [drift], wanted: add, isKept: false };
   }
   const own = rules.filter(({ chain }) => chain === CHAIN.chain);
   const drift = diffRules(
@@ -203,7 +241,15 @@ function planRules(
     wanted.map(renderRule),
     own.map(({ statements }) => renderRule(statements)),
   );
-  return { operations: drift.length === 0 ? [] : [flush, ...add], drift };
+  const steps = drift.length === 0 ? [] : program({ op: "flush chain", ...CHAIN });
+  return { steps, drift, wanted: add, isKept: true };
+}
+
+/** A name that no chain has. */
+function otherName(chains: readonly ObservedChain[]): string {
+  const there = new Set(chains.map(({ chain }) => chain));
+  const names = chains.map((_, i) => `${CHAIN.chain}-${i + 1}`);
+  return names.find((name) => !there.has(name)) ?? CHAIN.chain;
 }
 
 function isBase({ base }: ObservedChain): boolean {
@@ -215,35 +261,4 @@ function isBase({ base }: ObservedChain): boolean {
 /** A rule for comparing: what its counter shows is not part of it. */
 function renderRule(statements: readonly ObservedStatement[]): string {
   return statements.map((one) => (one.kind === "counter" ? "counter" : renderStatement(one))).join(" ");
-}
-
-/**
- * Chains and sets that do not belong in our table: somebody's additions, or what a killed agent left. Their rules
- * go first, for they may jump to our chain. A set without a name of its own goes with the rule that it is part of.
- */
-function removeUnused(
-  sets: readonly SetPlan[],
-  state: TableState,
-): { flush: Operation[]; remove: Operation[]; drift: Drift[] } {
-  const names = sets.map(({ name }) => name);
-  const made = new Set(
-    sets.flatMap(({ create }) => create.flatMap((one) => (one.op === "add set" ? one.set : []))),
-  );
-  const chains = state.chains.map(({ chain }) => chain).filter((chain) => chain !== CHAIN.chain);
-  const extra = state.sets
-    .filter(({ set }) => !set.flags.includes("anonymous"))
-    .map(({ set }) => set.set)
-    .filter((set) => !names.includes(set) && !made.has(set));
-  return {
-    flush: chains.map((chain) => ({ op: "flush chain", ...TABLE, chain })),
-    remove: [
-      // Sets first: the elements of a verdict map hold the chains that they jump to.
-      ...extra.map((set): Operation => ({ op: "delete set", ...TABLE, set })),
-      ...chains.map((chain): Operation => ({ op: "delete chain", ...TABLE, chain })),
-    ],
-    drift: [
-      ...chains.map((chain): Drift => ({ kind: "extra", where: `chain ${chain}` })),
-      ...extra.map((set): Drift => ({ kind: "extra", where: `set ${set}` })),
-    ],
-  };
 }

@@ -4,6 +4,7 @@ import { systemClock } from "../agent/clock.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Engine, Task } from "../agent/follow.ts";
 import { cutAfter } from "../agent/grace.ts";
+import { describePort } from "../agent/holders.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { removeOthers, variantsWith } from "../agent/move.ts";
@@ -49,11 +50,12 @@ export function createEngines(
     claim,
     ...(sight && { sight }),
   };
+  const ownerOf = (port: number) => describePort("/proc", port);
   const between = (span: Span) => witness.between(span, signal);
   const iptables = (which: IptablesVariant) =>
     iptablesDriver(iptablesBackend(which, flags.ipsetThreshold), flags.masqChain, tools);
   const nftables = () =>
-    nftablesDriver(flags.masqChain, signal, { now: systemClock.now, between, claim, cut });
+    nftablesDriver(flags.masqChain, signal, { now: systemClock.now, between, claim, ownerOf, cut });
   const directoryAllowed = flags.configPath !== agentFlags.config.initial;
   const world = {
     readConfig: () => readConfig(flags.configPath, directoryAllowed),

@@ -3,6 +3,7 @@
 import type { Capabilities, Plan, Step } from "../backend/backend.ts";
 import { iptablesBackend } from "../backend/iptables.ts";
 import { planTable, tooManyRules } from "../backend/nftables.ts";
+import { NO_TABLE } from "../backend/nftables-sets.ts";
 import { comment, renderStep } from "../backend/shell.ts";
 import { counted } from "../core/plural.ts";
 import { renderScript } from "../nftables/text.ts";
@@ -78,9 +79,8 @@ function refuse(refusal: string, { err }: CommandIo): number {
 type PlannedPart = Part & Pick<Plan, "refusal">;
 
 function renderTable({ rulesets }: Desired): PlannedPart[] {
-  const nothing = { table: undefined, chains: [], sets: [], rules: [] };
   const label = rulesets.map(({ family }) => family).join(" and ");
-  const plan = planTable(rulesets, nothing, BATCH_BYTES);
+  const plan = planTable(rulesets, NO_TABLE, BATCH_BYTES);
   const refusal = plan.refusal ?? tooManyRules(plan, rulesets, BATCH_BYTES);
   return [{ label, steps: plan.steps, ...(refusal === undefined ? {} : { refusal }) }];
 }

@@ -14,6 +14,7 @@ import type { Outcome } from "../agent/reconcile.ts";
 import { createSigns } from "../agent/signs.ts";
 import { createSources } from "../agent/sources.ts";
 import type { Script } from "../backend/backend.ts";
+import { countDrift } from "../core/diff.ts";
 import { effectiveFlags } from "../core/flags.ts";
 import { counted } from "../core/plural.ts";
 import { parsePorts } from "../core/ports.ts";
@@ -117,7 +118,7 @@ const PASSES = 4;
 
 function describePass({ drift, applied, errors, durationMs }: Outcome, reason: Reason): string {
   const counts = [
-    counted(drift.length, "difference"),
+    counted(countDrift(drift), "difference"),
     counted(applied, "step"),
     counted(errors.length, "error"),
   ];

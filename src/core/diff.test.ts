@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Drift, diffRules, renderDrift } from "./diff.ts";
+import { countDrift, type Drift, diffRules, renderDrift } from "./diff.ts";
 
 test.each([
   ["equal", "abc", "abc", []],
@@ -40,6 +40,31 @@ test("there is drift if and only if the lists differ, and acting on it makes the
       const drift = diffRules("X", expected, actual);
       expect(drift.length === 0).toBe(expected.join() === actual.join());
       expect(heal(actual, drift)).toEqual(expected);
+    }),
+  );
+});
+
+test("of a long list the first are told one by one, and the others counted by their kind", () => {
+  const list = (letter: string, count: number) => Array.from({ length: count }, (_, i) => `${letter}${i}`);
+  const drift = diffRules("X", list("a", 50_000), list("b", 50_100));
+  expect(drift.slice(-3).map(renderDrift)).toEqual([
+    "rule 20 of X was [b19] instead of [a19]",
+    "49980 more rules of X were changed",
+    "100 more rules of X were foreign",
+  ]);
+  const short = diffRules("X", list("a", 21), []);
+  expect(short.slice(-1).map(renderDrift)).toEqual(["1 more rule of X was missing"]);
+});
+
+test("whatever lists differ, as many differences are counted as pairs, few are told, and kinds are those of all", () => {
+  const list = fc.array(fc.constantFrom("a", "b"), { maxLength: 80, size: "max" });
+  fc.assert(
+    fc.property(list, list, (expected, actual) => {
+      const drift = diffRules("X", ["-", ...expected, "."], ["+", ...actual, ","]);
+      expect(countDrift(drift)).toBe(Math.max(expected.length, actual.length) + 2);
+      expect(drift.length).toBeLessThan(23);
+      const changed = countDrift(drift.filter(({ kind }) => kind === "changed"));
+      expect(changed).toBe(Math.min(expected.length, actual.length) + 2);
     }),
   );
 });

@@ -45,3 +45,10 @@ export function parseHeldNames(text: string): readonly HeldName[] {
     return [{ kind: waits === undefined ? "held" : "awaited", token, inode }];
   });
 }
+
+/** The socket that has a port of NETLINK_NETFILTER, in the text of /proc/net/netlink, whose third column it is. */
+export function netlinkInode(text: string, port: number): number | undefined {
+  const rows = text.split("\n").map((line) => line.trim().split(/\s+/));
+  const row = rows.find(([, protocol, id]) => protocol === "12" && id === String(port));
+  return row === undefined ? undefined : Number(row.at(-1));
+}

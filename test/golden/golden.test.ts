@@ -10,6 +10,7 @@ import { expect, test } from "vitest";
 import { probe } from "../../src/agent/probe.ts";
 import { iptablesBackend, renderRestore } from "../../src/backend/iptables.ts";
 import { planTable } from "../../src/backend/nftables.ts";
+import { NO_TABLE } from "../../src/backend/nftables-sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { decodeConfig } from "../../src/core/config.ts";
 import { parsePorts } from "../../src/core/ports.ts";
@@ -66,7 +67,6 @@ test.each(cases)("%s with iptables", async (name) => {
 /** What is no problem for iptables, or only a matter of its age. */
 const IPTABLES_ONLY = ["as-written", "old-tool"];
 
-const EMPTY = { table: undefined, chains: [], sets: [], rules: [] };
 /** What the kernel's default buffers allow. */
 const MAX_BYTES = 425_952;
 
@@ -78,7 +78,7 @@ test.each(cases.filter((name) => !IPTABLES_ONLY.includes(name)))("%s with nftabl
   const rulesets = enabledFamilies(options).map((family) =>
     compileRuleset(family, decoded.value.config, options),
   );
-  const { steps } = planTable(rulesets, EMPTY, MAX_BYTES);
+  const { steps } = planTable(rulesets, NO_TABLE, MAX_BYTES);
   const parts = steps.map(({ operations, purpose }) => `# ${purpose}\n${renderScript(operations)}`);
   await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "nft.txt"));
 });

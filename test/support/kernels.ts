@@ -169,6 +169,7 @@ export function nftablesKernel(): Damaged {
     if (kind === "table") return table;
     if (kind === "sets") return sets.map(({ set }) => set);
     if (kind === "elements") return sets.find(({ set }) => set.set === name.at(-1))?.elements ?? [];
+    if (kind === "objects" || kind === "flowtables") return [];
     return kind === "chains" ? chains : rules;
   };
   const change = (how: (table: NonNullable<Model>) => Model) => () => {

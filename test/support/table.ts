@@ -2,19 +2,23 @@
  * Our nf_tables table in memory: takes operations as the kernel does, a transaction as a whole or not at all, and
  * can be read as the agent reads the kernel. Values throughout: applying gives another table.
  */
-import { CHAIN, TABLE, type TableState } from "../../src/backend/nftables-sets.ts";
+import { CHAIN, isSetName, NO_TABLE, TABLE, type TableState } from "../../src/backend/nftables-sets.ts";
 import { NftablesError } from "../../src/nftables/errors.ts";
 import type {
   AddChain,
   BaseChain,
   ChangeElements,
+  DeleteByHandle,
   Interval,
+  ObservedObject,
   ObservedStatement,
   Operation,
 } from "../../src/nftables/operations.ts";
 import { renderName } from "../../src/nftables/text.ts";
 
 export interface Chain {
+  /** Absent, it is made from the name; a chain that is renamed keeps it. */
+  readonly handle?: number;
   readonly base?: BaseChain;
   readonly rules: readonly (readonly ObservedStatement[])[];
 }
@@ -24,6 +28,8 @@ export interface ModelSet {
   readonly flags: readonly string[];
   readonly size?: number;
   readonly elements: readonly Interval[];
+  /** The chains and objects that the elements of a map hold. */
+  readonly holds?: readonly string[];
 }
 
 export interface Table {
@@ -31,7 +37,10 @@ export interface Table {
   readonly dormant?: boolean;
   readonly chains: Readonly<Record<string, Chain>>;
   readonly sets: Readonly<Record<string, ModelSet>>;
+  readonly objects?: readonly ModelObject[];
 }
+
+export type ModelObject = Omit<ObservedObject, "handle">;
 
 /** Undefined while there is no table. */
 export type Model = Table | undefined;
@@ -43,22 +52,32 @@ export function applyBatch(model: Model, operations: readonly Operation[]): Mode
 
 /** The table as it is read back; of the rules, those of the one chain that the agent asks for. */
 export function stateOf(model: Model): TableState {
-  if (model === undefined) return { table: undefined, chains: [], sets: [], rules: [] };
+  if (model === undefined) return NO_TABLE;
   const { comment, dormant = false } = model;
   const named = { ...TABLE, handle: 1 };
   return {
     table: { ...named, dormant, ...(comment === undefined ? {} : { comment }) },
-    chains: Object.entries(model.chains).map(([chain, { base }]) => ({
-      ...named,
+    chains: Object.entries(model.chains).map(([chain, { base, handle }]) => ({
+      ...TABLE,
+      handle: handle ?? handleOf("chain", chain),
       chain,
       ...(base === undefined ? {} : { base }),
     })),
-    sets: Object.entries(model.sets).map(([set, { elements, ...rest }]) => ({
-      set: { ...named, set, ...rest },
-      elements,
+    sets: Object.entries(model.sets).map(([set, { elements, holds: _, ...rest }]) => ({
+      set: { ...TABLE, handle: handleOf("set", set), set, ...rest },
+      elements: isSetName(set) ? elements : [],
     })),
     rules: (model.chains[CHAIN.chain]?.rules ?? []).map((statements) => ({ ...named, ...CHAIN, statements })),
+    objects: (model.objects ?? []).map((one) => ({ ...one, handle: handleOf(one.kind, one.name) })),
   };
+}
+
+/** A number for a name, the same every time. */
+function handleOf(kind: string, name: string): number {
+  return [...`${kind} ${name}`].reduce(
+    (sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 2 ** 40,
+    7,
+  );
 }
 
 /** The names of the sets that the rules of all chains look up. */
@@ -109,23 +128,73 @@ function applyOperation(model: Model, operation: Operation): Model {
       return model === undefined ? refuse("ENOENT", operation) : undefined;
   }
   if (model === undefined) return refuse("ENOENT", operation);
+  if (operation.op === "flush table")
+    return dropAnonymous({ ...model, chains: mapValues(model.chains, (chain) => ({ ...chain, rules: [] })) });
+  if (operation.op === "delete by handle") return deleteByHandle(model, operation);
   if ("set" in operation) return changeSets(model, operation);
   if ("chain" in operation) return changeChains(model, operation);
   throw new Error(`the model knows no ${operation.op}`);
 }
 
-function changeChains(model: Table, operation: Extract<Operation, { chain: string }>): Table {
+export function mapValues<T>(
+  record: Readonly<Record<string, T>>,
+  change: (value: T) => T,
+): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}
+
+function deleteByHandle(model: Table, operation: DeleteByHandle): Table {
+  const { kind, handle } = operation;
+  const { chains, sets, objects } = stateOf(model);
+  const { family, table } = operation;
+  const chain = kind === "chain" ? chains.find((one) => one.handle === handle)?.chain : undefined;
+  if (chain !== undefined)
+    return changeChains(model, { op: "delete chain", family, table, chain }, operation);
+  const set = kind === "set" ? sets.find((one) => one.set.handle === handle)?.set.set : undefined;
+  if (set !== undefined) return changeSets(model, { op: "delete set", family, table, set }, operation);
+  const object = objects.find((one) => one.kind === kind && one.handle === handle);
+  if (object === undefined || object.type !== operation.type) return refuse("ENOENT", operation);
+  if (isHeld(model, object.name)) return refuse("EBUSY", operation);
+  return { ...model, objects: (model.objects ?? []).filter(({ name }) => name !== object.name) };
+}
+
+function isHeld({ sets }: Table, name: string): boolean {
+  return Object.values(sets).some(({ holds = [] }) => holds.includes(name));
+}
+
+function changeChains(
+  model: Table,
+  operation: Extract<Operation, { chain: string }>,
+  asked: Operation = operation,
+): Table {
   const { chain: name } = operation;
   const { [name]: there, ...others } = model.chains;
   if (operation.op === "add chain")
-    return { ...model, chains: { [name]: addChain(there, operation), ...others } };
+    return { ...model, chains: { [name]: addChain(model, operation), ...others } };
   if (there === undefined) return refuse("ENOENT", operation);
   switch (operation.op) {
     case "flush chain":
       return dropAnonymous({ ...model, chains: { ...model.chains, [name]: { ...there, rules: [] } } });
     case "delete chain": {
       const rest = dropAnonymous({ ...model, chains: others });
-      return isJumpedTo(rest, name) ? refuse("EBUSY", operation) : rest;
+      return isJumpedTo(rest, name) || isHeld(rest, name) ? refuse("EBUSY", asked) : rest;
+    }
+    case "rename chain": {
+      if (others[operation.name] !== undefined) return refuse("EEXIST", operation);
+      const { handle } = operation;
+      const jumps = (statements: readonly ObservedStatement[]) =>
+        statements.map((one) =>
+          "chain" in one && one.chain === name ? { ...one, chain: operation.name } : one,
+        );
+      const chains = mapValues({ ...others, [operation.name]: { ...there, handle } }, (chain) => ({
+        ...chain,
+        rules: chain.rules.map(jumps),
+      }));
+      const held = (set: ModelSet) => ({
+        ...set,
+        ...(set.holds && { holds: set.holds.map((one) => (one === name ? operation.name : one)) }),
+      });
+      return { ...model, chains, sets: mapValues(model.sets, held) };
     }
     case "add rule": {
       const { statements } = operation;
@@ -143,8 +212,16 @@ function changeChains(model: Table, operation: Extract<Operation, { chain: strin
   }
 }
 
-function addChain(there: Chain | undefined, operation: AddChain): Chain {
-  if (there === undefined) return { ...(operation.base && { base: operation.base }), rules: [] };
+function addChain(model: Table, operation: AddChain): Chain {
+  const there = model.chains[operation.chain];
+  if (there === undefined) {
+    const handles = stateOf(model).chains.map(({ handle }) => handle);
+    return {
+      handle: Math.max(0, ...handles) + 1,
+      ...(operation.base && { base: operation.base }),
+      rules: [],
+    };
+  }
   // The kernel changes a policy, and nothing else of a chain that stands.
   if (JSON.stringify(there.base) !== JSON.stringify(operation.base)) return refuse("EEXIST", operation);
   return there;
@@ -165,7 +242,11 @@ export function dropAnonymous(model: Table): Table {
   return { ...model, sets: Object.fromEntries(sets) };
 }
 
-function changeSets(model: Table, operation: Extract<Operation, { set: string }>): Table {
+function changeSets(
+  model: Table,
+  operation: Extract<Operation, { set: string }>,
+  asked: Operation = operation,
+): Table {
   const { set: name } = operation;
   const { [name]: there, ...others } = model.sets;
   const withSet = (set: ModelSet): Table => ({ ...model, sets: { ...model.sets, [name]: set } });
@@ -180,7 +261,7 @@ function changeSets(model: Table, operation: Extract<Operation, { set: string }>
   if (there === undefined) return refuse("ENOENT", operation);
   switch (operation.op) {
     case "delete set":
-      return lookedUp(model).includes(name) ? refuse("EBUSY", operation) : { ...model, sets: others };
+      return lookedUp(model).includes(name) ? refuse("EBUSY", asked) : { ...model, sets: others };
     case "add elements":
       return withSet({ ...there, elements: addElements(there.elements, operation) });
     case "delete elements":

@@ -4,7 +4,15 @@ import { planTable } from "../../src/backend/nftables.ts";
 import { type Cidr, type Family, formatCidr } from "../../src/core/cidr.ts";
 import type { Entry, Ruleset } from "../../src/core/ruleset.ts";
 import type { Interval, ObservedStatement } from "../../src/nftables/operations.ts";
-import { applyBatch, type Chain, dropAnonymous, type Model, stateOf, type Table } from "./table.ts";
+import {
+  applyBatch,
+  type Chain,
+  dropAnonymous,
+  type Model,
+  mapValues,
+  stateOf,
+  type Table,
+} from "./table.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
 const WIDTH: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
@@ -125,6 +133,59 @@ const TAMPERINGS: Readonly<Record<string, (table: Table) => Table>> = {
     ...table,
     sets: { ...table.sets, theirs: { key: "type 13", flags: [], elements: [] } },
   }),
+  "adds chains with names that nft cannot say, a flowtable, and a map that holds a chain and a counter": (
+    table,
+  ) => ({
+    ...table,
+    chains: {
+      ...table.chains,
+      "a b": { rules: [] },
+      ["\u00e4".repeat(100)]: { rules: [[{ ...JUMP, chain: "a b" }]] },
+    },
+    sets: {
+      ...table.sets,
+      'of "them"': { key: "type 13", flags: ["map"], elements: [], holds: ["a b", "their counter"] },
+    },
+    objects: [
+      { kind: "object", type: 1, name: "their counter" },
+      { kind: "flowtable", name: "their flows" },
+    ],
+  }),
+  "adds more than a transaction can take": (table) => ({
+    ...table,
+    chains: {
+      ...table.chains,
+      ...Object.fromEntries(
+        Array.from({ length: 200 }, (_, i) => [
+          `c${i}`,
+          { rules: i === 0 ? [] : [[{ ...JUMP, chain: `c${i - 1}` }]] },
+        ]),
+      ),
+    },
+  }),
+  "takes the names of our sets for other kinds, and uses them": (table) => ({
+    ...table,
+    sets: {
+      ...table.sets,
+      "keep-ipv4": { key: "type 13", flags: ["map"], elements: [] },
+      "keep-ipv4-next": { key: "type 13", flags: [], elements: [] },
+      "keep-ipv4-2": { key: "type 13", flags: [], elements: [] },
+    },
+    chains: {
+      ...table.chains,
+      users: { rules: ["keep-ipv4", "keep-ipv4-next"].map((set) => [{ ...LOOKUP, set }, RETURN]) },
+    },
+  }),
+  "makes the chain a plain one that a map holds": (table) => {
+    const plain = mapChain(table, ({ rules }) => ({ rules }));
+    const map = { key: "type 13", flags: ["map"], elements: [], holds: ["postrouting"] };
+    return plain === table ? table : { ...plain, sets: { ...plain.sets, verdicts: map } };
+  },
+  "decides in a base chain of their own": (table) => {
+    const base = { type: "nat", hook: "postrouting", priority: 50, policy: "accept" } as const;
+    const rules = [[{ kind: "masquerade", flags: [] } as const]];
+    return { ...table, chains: { theirs: { base, rules }, ...table.chains } };
+  },
   "empties the sets": (table) => ({
     ...table,
     sets: mapValues(table.sets, (set) => ({ ...set, elements: [] })),
@@ -147,10 +208,6 @@ const TAMPERINGS: Readonly<Record<string, (table: Table) => Table>> = {
   }),
   "puts the table to sleep": (table) => ({ ...table, dormant: true }),
 };
-
-function mapValues<T>(record: Readonly<Record<string, T>>, change: (value: T) => T): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
-}
 
 type Rules = readonly (readonly ObservedStatement[])[];
 
