@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Answer, Script } from "../backend/backend.ts";
 import { type Privileges, renderNeed } from "../core/capabilities.ts";
+import { COMPLAINT_CHARACTERS, cut } from "../core/cut.ts";
 import { readPrivileges } from "./capabilities.ts";
 
 interface Failure {
@@ -48,6 +49,10 @@ const GRACE_MS = 2_000;
 /** As many bytes of an error message as are worth keeping. */
 const STDERR_LIMIT = 65_536;
 
+/** What a tool may answer: 300,000 rules of iptables take as much. One that goes on would fill our memory. */
+const STDOUT_LIMIT = 64 * 1024 * 1024;
+const TOO_LONG = `more than ${STDOUT_LIMIT / 1024 / 1024} MiB of output, killed`;
+
 /**
  * Runs `script` to its end. Throws a `CommandError` unless it exits with 0 or a code it accepts, and the
  * signal's reason once that is aborted.
@@ -81,9 +86,9 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
     const stdin = script.stdin === undefined ? "ignore" : "pipe";
     // What it throws at once (too many arguments, no memory) rejects as well: the caller is told of a failure.
     const child = start(script, stdin);
-    const stdout = collect(child.stdout, Number.POSITIVE_INFINITY);
-    const stderr = collect(child.stderr, STDERR_LIMIT);
     const end = endingOf(child, script.deadlineMs, signal);
+    const stdout = collect(child.stdout, STDOUT_LIMIT, () => end.kill(TOO_LONG));
+    const stderr = collect(child.stderr, STDERR_LIMIT);
     child.on("error", (cause: NodeJS.ErrnoException) => {
       end.clear();
       forget(child);
@@ -93,10 +98,11 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
     child.on("close", (exitCode, killedBy) => {
       end.clear();
       forget(child);
-      if (exitCode !== null) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
+      const ours = end.reason();
+      const isAnswer = exitCode !== null && ours !== TOO_LONG;
+      if (isAnswer) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
       // An agent that is told to end has no failure to report.
       if (signal.aborted) return reject(signal.reason);
-      const ours = end.reason();
       const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
       const byOther = ours === undefined ? String(killedBy) : undefined;
       reject(new CommandError(script, { why, killedBy: byOther, stderr: stderr() }));
@@ -122,15 +128,16 @@ function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
   }
 }
 
-/** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten. */
-function collect(stream: NodeJS.ReadableStream | null, limit: number): () => string {
+/** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten, and told of. */
+function collect(stream: NodeJS.ReadableStream | null, limit: number, exceeded = () => {}): () => string {
   const chunks: Buffer[] = [];
   let size = 0;
   stream?.on("data", (chunk: Buffer) => {
     if (size < limit) chunks.push(chunk);
+    else exceeded();
     size += chunk.length;
   });
-  return () => Buffer.concat(chunks).toString("utf8");
+  return () => Buffer.concat(chunks.splice(0)).toString("utf8");
 }
 
 /** Ends a child's process group at the deadline or at the agent's own end. */
@@ -152,6 +159,7 @@ function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) 
   const deadline = setTimeout(() => kill(`no end after ${deadlineMs} ms, killed`), deadlineMs);
   signal.addEventListener("abort", onAbort, { once: true });
   return {
+    kill,
     reason: () => reason,
     clear: () => {
       clearTimeout(deadline);
@@ -183,7 +191,8 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 /** A tool's complaint for a log line, without its advice to read its help. */
 function oneLine(stderr: string): string {
   const lines = stderr.split("\n").map((line) => line.trim());
-  return lines.filter((line) => line !== "" && !line.startsWith("Try `")).join("; ");
+  const text = lines.filter((line) => line !== "" && !line.startsWith("Try `")).join("; ");
+  return cut(text, COMPLAINT_CHARACTERS);
 }
 
 /** What Debian calls the packages of tools that are none of iptables'. */

@@ -15,7 +15,7 @@ import { SourceError } from "../source/file.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { STDIN } from "./desired.ts";
 import { readAddress, readAddresses } from "./destination.ts";
-import { readAll } from "./io.ts";
+import { readAll, tooLong } from "./io.ts";
 
 /** The flags that say which node, and what is known of the packet. */
 export interface NodeValues {
@@ -111,12 +111,15 @@ function readMark(text: string): number {
 
 /** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */
 async function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
-  let file: FileHandle;
+  const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
+  const limits = { name: path, bytes: SIZE_LIMIT, what };
+  let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if ((await file.stat()).size > SIZE_LIMIT) throw tooLong(limits);
   } catch (error) {
+    await file?.close();
     throw new SourceError(path, error);
   }
-  const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
-  return readAll(file.createReadStream(), signal, { name: path, bytes: SIZE_LIMIT, what });
+  return readAll(file.createReadStream(), signal, limits);
 }

@@ -3,12 +3,9 @@ import { once } from "node:events";
 import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
 import type { Fact } from "../core/doctor-facts.ts";
 import { printable } from "../core/printable.ts";
-import { SourceError } from "../source/file.ts";
+import { CONFIG_BYTES, SourceError } from "../source/file.ts";
 import { createColours, wantsColours } from "./colours.ts";
 import type { CommandIo, Manual } from "./command.ts";
-
-/** As much as is read of a file, too. */
-const STDIN_LIMIT = 16 * 1024 * 1024;
 
 /**
  * The streams of this process. Output that nobody reads any more (`| head`) is dropped, and the exit code is the answer's all the
@@ -45,7 +42,12 @@ interface Limits {
   readonly what: string;
 }
 
-const STDIN: Limits = { name: "standard input", bytes: STDIN_LIMIT, what: "configuration" };
+const STDIN: Limits = { name: "standard input", bytes: CONFIG_BYTES, what: "configuration" };
+
+/** Why more than that is not read. */
+export function tooLong({ bytes, what }: Pick<Limits, "bytes" | "what">): Error {
+  return new Error(`more than ${bytes / 1024 / 1024} MiB are no ${what}`);
+}
 
 /** Everything from a stream. Throws a `SourceError` if it fails or does not end early enough. */
 export async function readAll(
@@ -59,7 +61,7 @@ export async function readAll(
     for await (const chunk of stream) {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > bytes) throw new Error(`more than ${bytes / 1024 / 1024} MiB are no ${what}`);
+      if (size > bytes) throw tooLong({ bytes, what });
     }
     return Buffer.concat(chunks, size);
   };

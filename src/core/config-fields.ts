@@ -5,6 +5,7 @@
  * first is the default list.
  */
 import type { Cidr } from "./cidr.ts";
+import { cut, VALUE_CHARACTERS } from "./cut.ts";
 import { type DefaultsOptions, defaultCidrs } from "./default-cidrs.ts";
 import type { Position } from "./document.ts";
 import { parseDuration, toMilliseconds } from "./duration.ts";
@@ -100,7 +101,7 @@ export function defaultItems(options: DefaultsOptions, file: Source): Item[] {
 /** A report that adds to `problems`, with the place in the text. */
 export function reportInto(problems: Problem[]): Report {
   return (code, place, message) => {
-    const text = place?.text === undefined ? {} : { text: place.text };
+    const text = place?.text === undefined ? {} : { text: cut(place.text, VALUE_CHARACTERS) };
     problems.push({ code, ...locate(place ?? { file: DEFAULTS }), message, ...text });
   };
 }
@@ -108,7 +109,8 @@ export function reportInto(problems: Problem[]): Report {
 /** A place in the words of problems. Its line is counted now: for a long list, ask only when somebody wants to know. */
 export function locate({ file, at, key, index }: Place): ProblemPlace {
   const position = at === undefined ? {} : file.locate?.(at);
-  const path = index === undefined ? key : `${key}[${index}]`;
+  const name = key && cut(key, VALUE_CHARACTERS);
+  const path = index === undefined ? name : `${name}[${index}]`;
   return { path: file.path, ...position, ...(path === undefined ? {} : { key: path }) };
 }
 

@@ -19,6 +19,7 @@ import {
 } from "./config-fields.ts";
 import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
+import { cut, VALUE_CHARACTERS } from "./cut.ts";
 import { locator, parseDocument } from "./document.ts";
 import type { Problem, Result } from "./problem.ts";
 import { goQuote } from "./quote.ts";
@@ -181,7 +182,7 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
       report(
         "family",
         item,
-        `ipv6 is not enabled, but ipv6 cidr ${item.text} provided. Enable ipv6 using --enable-ipv6 agent flag`,
+        `ipv6 is not enabled, but ipv6 cidr ${cut(item.text, VALUE_CHARACTERS)} provided. Enable ipv6 using --enable-ipv6 agent flag`,
       );
     } else {
       items.push(item);
@@ -193,9 +194,10 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
 
 /** The Go program's words about a text that is no CIDR. */
 function explainCidr(text: string, failure: CidrFailure): string {
-  if (failure.reason === "syntax") return `CIDR ${goQuote(text)} could not be parsed, invalid CIDR address`;
+  const quoted = goQuote(cut(text, VALUE_CHARACTERS));
+  if (failure.reason === "syntax") return `CIDR ${quoted} could not be parsed, invalid CIDR address`;
   const { address, network } = failure;
-  return `CIDR ${goQuote(text)} is not aligned to a CIDR block, ip: "${address}" network: "${network}"`;
+  return `CIDR ${quoted} is not aligned to a CIDR block, ip: "${address}" network: "${network}"`;
 }
 
 function rewriteHint(cidr: Cidr): string {

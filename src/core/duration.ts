@@ -3,6 +3,7 @@
  * A signed count of nanoseconds in 64 bits; the error texts are Go's.
  */
 
+import { cut, VALUE_CHARACTERS } from "./cut.ts";
 import { goQuote } from "./quote.ts";
 
 /** Nanoseconds, or Go's message about the text. */
@@ -28,7 +29,7 @@ const TERM = /0*(\d*)(?:\.(\d*))?([^.0-9]*)/y;
 
 /** Nanoseconds of a Go duration such as `1m30s`. */
 export function parseDuration(text: string): ParsedDuration {
-  const quoted = goQuote(text);
+  const quoted = goQuote(cut(text, VALUE_CHARACTERS));
   const failure = (what: string): ParsedDuration => ({ ok: false, message: `time: ${what}` });
   const negative = text.startsWith("-");
   const start = negative || text.startsWith("+") ? 1 : 0;
@@ -42,7 +43,8 @@ export function parseDuration(text: string): ParsedDuration {
       return failure(`invalid duration ${quoted}`);
     if (unit === "") return failure(`missing unit in duration ${quoted}`);
     const scale = UNITS.get(unit);
-    if (scale === undefined) return failure(`unknown unit ${goQuote(unit)} in duration ${quoted}`);
+    if (scale === undefined)
+      return failure(`unknown unit ${goQuote(cut(unit, VALUE_CHARACTERS))} in duration ${quoted}`);
     TERM.lastIndex = from + term.length;
     total += BigInt(whole) * scale + fractionOf(fraction, scale);
     if (total > LIMIT) return failure(`invalid duration ${quoted}`);

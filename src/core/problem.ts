@@ -3,6 +3,8 @@
  * so that an operator sees all of them at once and the last good ruleset stays.
  */
 
+import { COMPLAINT_CHARACTERS, cut } from "./cut.ts";
+
 /** Every kind of problem; closed, so that tests and machines can rely on it. */
 export type ProblemCode =
   | "syntax" // neither JSON nor YAML as Go reads them
@@ -55,9 +57,10 @@ export function renderProblem(problem: Problem): string {
   return `${renderPlace(problem)}: ${key}${messageOf(problem)}`;
 }
 
-/** The message without Go's own line number, which counts otherwise than ours, where ours is there. */
+/** The message without Go's own line number, which counts otherwise than ours, where ours is there; cut where it is long. */
 export function messageOf({ message, line }: Problem): string {
-  return line === undefined ? message : message.replace(/^yaml: line \d+: /, "yaml: ");
+  const shown = cut(message, COMPLAINT_CHARACTERS);
+  return line === undefined ? shown : shown.replace(/^yaml: line \d+: /, "yaml: ");
 }
 
 /** `path:line:column`, as far as it is known. */

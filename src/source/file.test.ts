@@ -188,6 +188,15 @@ describe("a directory", () => {
     ]);
   });
 
+  test("of too many files, or of too much in all, is none", () => {
+    for (let i = 0; i < 1_001; i++) write(`ip-masq-${i}`, "");
+    expect(() => read()).toThrow(/^.*: more than 1000 ip-masq\* files are no configuration$/);
+    rmSync(dir, { recursive: true });
+    mkdirSync(dir);
+    for (let i = 0; i < 17; i++) write(`ip-masq-${i}`, "#".repeat(1024 * 1024));
+    expect(() => read()).toThrow(/more than 16 MiB are no configuration/);
+  });
+
   test("where it does not exist, or a file stands in its place", () => {
     expect(read(join(dir, "none"))).toEqual(["file"]);
     write("c", "x");

@@ -2,10 +2,9 @@
  * Reads the configuration: one file, or the `ip-masq*` files of a directory. Nothing there means the defaults;
  * anything else that cannot be read is an error, so that a passing trouble never looks like an empty list.
  */
-import { closeSync, fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigFile, ConfigText } from "../core/config.ts";
-import { openConfined } from "./container-path.ts";
 
 /** The source of the configuration failed, not its text. */
 export class SourceError extends Error {
@@ -19,7 +18,10 @@ export class SourceError extends Error {
 }
 
 /** A ConfigMap holds 1 MiB at most; beyond this a path leads to something that is no configuration. */
-const SIZE_LIMIT = 16 * 1024 * 1024;
+export const CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** As many files of a directory are read. */
+const FILES_AT_MOST = 1_000;
 
 const FILE_PREFIX = "ip-masq";
 
@@ -54,7 +56,7 @@ function readFile(path: string): ConfigFile | undefined {
 function withFile<T>(path: string, use: (fd: number) => T): T | undefined {
   let fd: number | undefined;
   try {
-    fd = openConfined(path);
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     return use(fd);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -64,19 +66,25 @@ function withFile<T>(path: string, use: (fd: number) => T): T | undefined {
   }
 }
 
+function tooLong(): Error {
+  return new Error(`more than ${CONFIG_BYTES / 1024 / 1024} MiB are no configuration`);
+}
+
 function readAll(fd: number): Buffer {
   // A FIFO without a writer reads as empty, which would mean the defaults.
-  if (fstatSync(fd).isFIFO()) throw new Error("a FIFO is no configuration");
+  const stats = fstatSync(fd);
+  if (stats.isFIFO()) throw new Error("a FIFO is no configuration");
+  if (stats.size > CONFIG_BYTES) throw tooLong();
   const chunks: Buffer[] = [];
   let size = 0;
   for (;;) {
-    const chunk = Buffer.allocUnsafe(Math.max(65_536, fstatSync(fd).size - size + 1));
+    const chunk = Buffer.allocUnsafe(Math.max(65_536, Math.min(fstatSync(fd).size, CONFIG_BYTES) - size + 1));
     const count = readSync(fd, chunk);
     // Mostly all of it came at once, and need not be copied.
     if (count === 0) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
     chunks.push(chunk.subarray(0, count));
     size += count;
-    if (size > SIZE_LIMIT) throw new Error(`more than ${SIZE_LIMIT / 1024 / 1024} MiB are no configuration`);
+    if (size > CONFIG_BYTES) throw tooLong();
   }
 }
 
@@ -87,20 +95,39 @@ function readAll(fd: number): Buffer {
 function readDirectory(path: string): readonly ConfigFile[] {
   for (let attempt = 1; ; attempt++) {
     const generation = generationOf(path);
-    const files = namesIn(path).map((name) => readMember(join(path, name)));
+    const files = readMembers(path, namesIn(path));
     if (generation === generationOf(path)) return files;
     if (attempt === MAX_ATTEMPTS) throw new SourceError(path, new Error("changed each time it was read"));
   }
 }
 
+/** Together they may be as long as one file. */
+function readMembers(path: string, names: readonly string[]): readonly ConfigFile[] {
+  if (names.length > FILES_AT_MOST)
+    throw new SourceError(
+      path,
+      new Error(`more than ${FILES_AT_MOST} ${FILE_PREFIX}* files are no configuration`),
+    );
+  let size = 0;
+  return names.map((name) => {
+    const file = readMember(join(path, name));
+    size += file.bytes.length;
+    if (size > CONFIG_BYTES) throw new SourceError(path, tooLong());
+    return file;
+  });
+}
+
 function namesIn(path: string): readonly string[] {
-  const entries = withFile(path, (fd) => readdirSync(`/proc/self/fd/${fd}`, { withFileTypes: true }));
-  if (entries === undefined) throw new SourceError(path, new Error("has gone while it was read"));
-  const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
-  return files
-    .map(({ name }) => name)
-    .filter((name) => name.startsWith(FILE_PREFIX))
-    .sort();
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+    return files
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith(FILE_PREFIX))
+      .sort();
+  } catch (error) {
+    throw new SourceError(path, error);
+  }
 }
 
 /** A listed file that is gone is no reason to do without its entries: whoever removes it is still at work, so ask again later. */
@@ -113,7 +140,7 @@ function readMember(path: string): ConfigFile {
 
 function generationOf(path: string): string | undefined {
   try {
-    return withFile(path, (fd) => readlinkSync(`/proc/self/fd/${fd}/..data`));
+    return readlinkSync(join(path, "..data"));
   } catch {
     // No such link: a plain directory, which has no generations.
     return undefined;

@@ -59,6 +59,18 @@ describe("answers", () => {
     expect((await run(shell("cat", { stdin }), never)).stdout).toBe(stdin);
   });
 
+  test("more output than any tool has ends it, and is an error", async () => {
+    const error = await failure(shell("exec cat /dev/zero", { deadlineMs: 60_000 }));
+    expect(error.message).toBe("error testing: more than 64 MiB of output, killed: ");
+    const fast = await failure(shell("head -c 70000000 /dev/zero; exit 0"));
+    expect(fast.message).toMatch(/more than 64 MiB of output/);
+  });
+
+  test("a long complaint is cut", async () => {
+    const error = await failure(shell("head -c 50000 /dev/zero | tr '\\0' x >&2; exit 1"));
+    expect(error.message).toMatch(/^error testing: exit status 1: x{1024}\.\.\. \(48976 characters more\)$/);
+  });
+
   test("much input to a tool that does not read it: its exit code says the rest", async () => {
     const stdin = "x".repeat(1_048_576);
     expect((await run(shell("exit 0", { stdin }), never)).exitCode).toBe(0);
