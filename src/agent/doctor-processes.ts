@@ -1,15 +1,18 @@
 /** Other processes of the node, as far as they are seen: kubelets, agents, and who uses inotify. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Fact, type InotifyFacts, isKnown, known } from "../core/doctor-facts.ts";
 import { flagValue } from "../core/doctor-kubelet.ts";
 import { learn, readText } from "./doctor-read.ts";
+import { type Owner, ownUid, readOwner } from "./owner.ts";
 
 /** What is running, by command lines. */
 export interface Processes {
   readonly kubelets: readonly (readonly string[])[];
-  /** Agents in our network namespace. */
+  /** Agents of our user in our network namespace. */
   readonly agents: readonly SeenAgent[];
+  /** What calls itself an agent here and is of another user: anybody can do that, so it is not believed. */
+  readonly strangers: readonly { readonly pid: number; readonly uid: number }[];
   /** The cluster's networks on command lines of its own programs. */
   readonly clusterCidrs: readonly { readonly from: string; readonly text: string }[];
   /** Agents of which this user may not see in which network namespace they run. */
@@ -39,14 +42,40 @@ export function readProcesses(proc: string): Fact<Processes> {
   const netns = namespaceOf(proc, "self");
   // A kubelet of another namespace is another node's (kind has many on one machine).
   const isHere = (pid: number) => [undefined, netns].includes(namespaceOf(proc, pid));
-  const kubelets = all.filter(({ pid, words }) => isKubelet(words) && isHere(pid));
-  const anywhere = all.flatMap(({ pid, words }) => (pid === process.pid ? [] : agentOf(proc, pid, words)));
-  const agents = anywhere.filter(({ pid }) => namespaceOf(proc, pid) === netns);
-  const hidden = anywhere.filter(({ pid }) => !isKnown(namespace(proc, pid))).map(({ pid }) => pid);
-  const clusterCidrs = all
-    .filter(({ pid }) => isHere(pid))
-    .flatMap(({ pid, words }) => clusterCidrOf(pid, words));
-  return { value: { kubelets: kubelets.map(({ words }) => words), agents, hidden, clusterCidrs } };
+  const isClusters = (pid: number) => isHere(pid) && readOwner(proc, pid).isTrusted;
+  const kubelets = all.filter(({ pid, words }) => isKubelet(words) && isClusters(pid));
+  const clusterCidrs = all.flatMap(({ pid, words }) =>
+    clusterCidrOf(pid, words).filter(() => isClusters(pid)),
+  );
+  const named = all.flatMap(({ pid, words }) => (pid === process.pid ? [] : agentOf(proc, pid, words)));
+  const here = named.flatMap((agent) => sortOut(proc, agent, netns) ?? []);
+  return {
+    value: {
+      kubelets: kubelets.map(({ words }) => words),
+      agents: here.flatMap(({ kind, agent }) => (kind === "agent" ? agent : [])),
+      strangers: here.flatMap(({ kind, agent: { pid }, owner: { uid } }) =>
+        kind === "stranger" && uid !== undefined ? { pid, uid } : [],
+      ),
+      hidden: here.flatMap(({ kind, agent }) => (kind === "hidden" ? agent.pid : [])),
+      clusterCidrs,
+    },
+  };
+}
+
+interface Sorted {
+  readonly kind: "agent" | "stranger" | "hidden";
+  readonly agent: SeenAgent;
+  readonly owner: Owner;
+}
+
+/** What calls itself an agent, and may be in our network namespace. Another user's is hidden from all but root. */
+function sortOut(proc: string, agent: SeenAgent, netns: string | undefined): Sorted | undefined {
+  const theirs = namespace(proc, agent.pid);
+  if (isKnown(theirs) && theirs.value !== netns) return undefined;
+  const owner = readOwner(proc, agent.pid);
+  if (owner.uid === undefined) return undefined;
+  const isStrange = !owner.isOurs && (isKnown(theirs) || ownUid() === 0);
+  return { kind: isStrange ? "stranger" : isKnown(theirs) ? "agent" : "hidden", agent, owner };
 }
 
 function clusterCidrOf(pid: number, [program = "", ...args]: readonly string[]): Processes["clusterCidrs"] {
@@ -60,9 +89,9 @@ function agentOf(proc: string, pid: number, words: readonly string[]): readonly 
   if (!words.some((word) => AGENT.test(basename(word)))) return [];
   const file = known(learn("a program", () => readlinkSync(`${proc}/${pid}/exe`)));
   const name = basename((file ?? words[0] ?? "").replace(/ \(deleted\)$/, ""));
-  // It hands on a command line that is an agent's, and is none.
-  if (name === "tini") return [];
   const isOurs = /^node(js)?$/.test(name);
+  // Others have an agent's command line and are none: tini hands one on, and any program can be started under any name.
+  if (!isOurs && !AGENT.test(name)) return [];
   const args = isOurs || !AGENT.test(basename(words[0] ?? "")) ? agentArguments(words) : words.slice(1);
   return args === undefined ? [] : [{ pid, args, isOurs }];
 }
@@ -75,12 +104,27 @@ export function pidsIn(proc: string, what: string): Fact<readonly number[]> {
   return { value: names.value.filter((name) => /^\d+$/.test(name)).map(Number) };
 }
 
+/** No program of a cluster has a longer command line, and a process can make its own as long as its memory. */
+const COMMAND_BYTES = 128 * 1024;
+const CHUNK_BYTES = 4_096;
+
 /** What a process was started with; nothing if it has ended, or is hidden from us. */
 export function commandLine(proc: string, pid: number): readonly string[] {
+  let fd: number | undefined;
   try {
-    return readFileSync(`${proc}/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+    fd = openSync(`${proc}/${pid}/cmdline`, "r");
+    const chunks: Buffer[] = [];
+    for (let size = 0; size < COMMAND_BYTES; size += CHUNK_BYTES) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const count = readSync(fd, chunk);
+      chunks.push(chunk.subarray(0, count));
+      if (count < CHUNK_BYTES) break;
+    }
+    return Buffer.concat(chunks).toString("utf8").split("\0").slice(0, -1);
   } catch {
     return [];
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

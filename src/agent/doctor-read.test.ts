@@ -6,8 +6,9 @@ import { parseConntrackCounters } from "../core/conntrack-stats.ts";
 import { known } from "../core/doctor-facts.ts";
 import { parseCni, readCni } from "./doctor-cni.ts";
 import { readConntrack, readGrowth, readSysctls } from "./doctor-proc.ts";
-import { agentArguments, readProcesses } from "./doctor-processes.ts";
+import { agentArguments, commandLine, readProcesses } from "./doctor-processes.ts";
 import { learn } from "./doctor-read.ts";
+import { ownUid } from "./owner.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "doctor-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -19,6 +20,17 @@ function tree(name: string, files: Readonly<Record<string, string>>): string {
     writeFileSync(join(directory, name, path), text);
   }
   return join(directory, name);
+}
+
+/** Processes with these command lines, of our user unless said otherwise: real, effective, saved and file system's user id. */
+function processes(name: string, lines: Readonly<Record<number, string>>, uids: readonly number[] = []) {
+  const [uid = ownUid(), effective = uid, saved = uid, fs = uid] = uids;
+  const status = `Name:\tx\nUid:\t${uid}\t${effective}\t${saved}\t${fs}\n`;
+  const files = Object.entries(lines).flatMap(([pid, line]) => [
+    [`${pid}/cmdline`, line],
+    [`${pid}/status`, status],
+  ]);
+  return tree(name, Object.fromEntries(files));
 }
 
 const COUNTERS =
@@ -73,12 +85,9 @@ describe("/proc", () => {
   });
 
   test("kubelets by their command lines", () => {
-    const proc = tree("kubelets", {
-      "12/cmdline": "/usr/bin/kubelet\0--v=2\0",
-      "13/cmdline": "hyperkube\0kubelet\0",
-      "14/cmdline": "vi\0kubelet\0",
-      "x/cmdline": "kubelet\0",
-    });
+    const lines = { 12: "/usr/bin/kubelet\0--v=2\0", 13: "hyperkube\0kubelet\0", 14: "vi\0kubelet\0" };
+    const proc = processes("kubelets", lines);
+    tree("kubelets", { "x/cmdline": "kubelet\0" });
     expect(readProcesses(proc)).toEqual({
       value: {
         kubelets: [
@@ -86,6 +95,7 @@ describe("/proc", () => {
           ["hyperkube", "kubelet"],
         ],
         agents: [],
+        strangers: [],
         hidden: [],
         clusterCidrs: [],
       },
@@ -94,13 +104,16 @@ describe("/proc", () => {
   });
 
   test("agents, ours and the Go program's; a program that only starts one is none", () => {
-    const proc = tree("agents", {
-      "21/cmdline": "tini\0--\0node\0/app/ip-masq-agent.cjs\0--v=2\0",
-      "22/cmdline": "node\0/app/ip-masq-agent.cjs\0--v=2\0",
-      "23/cmdline": "/ip-masq-agent\0foo\0--v=2\0",
-      "24/cmdline": "node\0/app/ip-masq-agent.cjs\0status\0",
-      "25/cmdline": "/app/ip-masq-agent\0--v=3\0",
+    const proc = processes("agents", {
+      21: "tini\0--\0node\0/app/ip-masq-agent.cjs\0--v=2\0",
+      22: "node\0/app/ip-masq-agent.cjs\0--v=2\0",
+      23: "/ip-masq-agent\0foo\0--v=2\0",
+      24: "node\0/app/ip-masq-agent.cjs\0status\0",
+      25: "/app/ip-masq-agent\0--v=3\0",
+      26: "/app/ip-masq-agent\0--v=4\0",
     });
+    // Anything can be started under any name.
+    symlinkSync("/usr/bin/sudo", join(proc, "26/exe"));
     // What runs a script that is named like the Go program.
     symlinkSync("/usr/bin/node (deleted)", join(proc, "25/exe"));
     expect(readProcesses(proc)).toMatchObject({
@@ -112,6 +125,41 @@ describe("/proc", () => {
         ],
       },
     });
+  });
+
+  test.each<[string, readonly number[], "agents" | "strangers"]>([
+    ["ours", [], "agents"],
+    ["another user's", [65534], "strangers"],
+    ["a setuid program that another user has started", [65534, ownUid(), ownUid(), ownUid()], "strangers"],
+    ["a program of ours that can change users", [ownUid(), 65534, 65534, 65534], "strangers"],
+    ["one that can change back", [ownUid(), ownUid(), 65534, ownUid()], "strangers"],
+  ])("who calls itself an agent or a kubelet counts only if it is ours: %s", (name, uids, kind) => {
+    const lines = {
+      21: "node\0/app/ip-masq-agent.cjs\0",
+      22: "kubelet\0",
+      23: "kube-proxy\0--cluster-cidr=10.0.0.0/8\0",
+    };
+    const { agents, strangers, kubelets, clusterCidrs } =
+      known(readProcesses(processes(name, lines, uids))) ?? {};
+    const isOurs = kind === "agents";
+    expect([agents, kubelets, clusterCidrs].map((found) => found?.length)).toEqual(
+      Array(3).fill(isOurs ? 1 : 0),
+    );
+    expect(strangers).toEqual(isOurs ? [] : [{ pid: 21, uid: uids[0] }]);
+  });
+
+  test("root's kubelet is believed by everybody, but what is in users of its own is not", () => {
+    const proc = processes("users", { 21: "kubelet\0", 22: "kubelet\0" }, [0]);
+    for (const [who, users] of Object.entries({ self: "user:[1]", 21: "user:[1]", 22: "user:[2]" })) {
+      mkdirSync(join(proc, who, "ns"), { recursive: true });
+      symlinkSync(users, join(proc, who, "ns/user"));
+    }
+    expect(known(readProcesses(proc))?.kubelets).toHaveLength(1);
+  });
+
+  test("a command line without end is read to a length", () => {
+    const proc = processes("long", { 21: `kubelet\0${"x\0".repeat(1_000_000)}` });
+    expect(commandLine(proc, 21)).toHaveLength(64 * 1024 - 3);
   });
 
   test.each<[string, readonly string[] | undefined]>([

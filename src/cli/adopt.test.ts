@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { SeenAgent } from "../agent/doctor-processes.ts";
+import type { Processes, SeenAgent } from "../agent/doctor-processes.ts";
 import { adoptFlags, type RunningAgent } from "./adopt.ts";
 import { pickFlags } from "./options.ts";
 
@@ -26,12 +26,13 @@ function adopted(
   agents: readonly SeenAgent[],
   given: Partial<typeof DEFAULTS> = {},
   hidden: readonly number[] = [],
+  strangers: Processes["strangers"] = [],
 ) {
   const input = { values: { ...DEFAULTS, ...given }, given: new Set(Object.keys(given)) };
   const { values, agent, said } = adoptFlags(
     input,
     TABLE,
-    { value: { kubelets: [], agents, hidden, clusterCidrs: [] } },
+    { value: { kubelets: [], agents, strangers, hidden, clusterCidrs: [] } },
     "/nonexistent",
   );
   const changed = Object.entries(values).filter(([name, value]) => input.values[name as "config"] !== value);
@@ -108,6 +109,24 @@ test("what cannot be taken is said, and so is which of the others is", () => {
       "only root may see whether an agent runs here, as pid 7 may be: nothing is taken from it",
     ]
   `);
+  expect(adopted([], {}, [], [{ pid: 8, uid: 65534 }]).said).toMatchInlineSnapshot(`
+    [
+      "what calls itself ip-masq-agent, but is of another user, is not believed: pid 8 of user 65534; run this command as its user if you trust it",
+    ]
+  `);
+  const many = Array.from({ length: 1_000 }, (_, i) => ({ pid: i + 10, uid: 65534 }));
+  expect(adopted(seen("--masq-chain=A"), {}, [], many)).toMatchInlineSnapshot(`
+    {
+      "changed": {
+        "masq-chain": "A",
+      },
+      "pid": 1,
+      "said": [
+        "--masq-chain=A, as of the agent with pid 1",
+        "what calls itself ip-masq-agent, but is of another user, is not believed: pid 10 of user 65534 or pid 11 of user 65534 or pid 12 of user 65534 or pid 13 of user 65534 or pid 14 of user 65534 or 995 others; run this command as its user if you trust it",
+      ],
+    }
+  `);
   const unknown = { unknown: "other processes", why: "there is no /proc" };
   const input = { values: DEFAULTS, given: new Set<string>() };
   expect(adoptFlags(input, TABLE, unknown, "/proc").said).toEqual([
@@ -131,7 +150,7 @@ test("flags of the command's own are not the agent's, whatever their names", () 
   const { agent } = adoptFlags(
     input,
     own,
-    { value: { kubelets: [], agents, hidden: [], clusterCidrs: [] } },
+    { value: { kubelets: [], agents, strangers: [], hidden: [], clusterCidrs: [] } },
     "/proc",
   );
   expect(agent satisfies RunningAgent | undefined).toBeUndefined();

@@ -2,11 +2,12 @@
  * Flags of the agent that runs beside a command, so that an operator does not have to repeat them, and no answer is about an agent
  * that does not exist. `runCommand` does it for every command; what was taken, or could not be, is said in a line.
  */
-import { readlinkSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import type { Processes, SeenAgent } from "../agent/doctor-processes.ts";
 import { learn } from "../agent/doctor-read.ts";
 import { type Fact, isKnown, known } from "../core/doctor-facts.ts";
 import { type FlagTable, type FlagValues, parseFlags } from "../core/flags.ts";
+import { counted } from "../core/plural.ts";
 import { agentFlags } from "./options.ts";
 
 type AgentValues = FlagValues<typeof agentFlags>;
@@ -56,7 +57,7 @@ export function adoptFlags(
       agent: undefined,
       said: [`whether an agent runs here is not known: ${processes.why}`],
     };
-  const { agents, hidden } = processes.value;
+  const { agents, strangers, hidden } = processes.value;
   const { running, unread } = readAgents(agents, proc);
   const meant = running.filter((one) => isMeant(one, input)).sort(oursFirst);
   const [agent, ...others] = meant;
@@ -64,6 +65,7 @@ export function adoptFlags(
   const notTaken = [
     ...unread,
     ...(agent === undefined ? running.map((one) => notMeant(one, input)) : []),
+    ...strangeAgents(strangers),
     ...hiddenAgents(hidden),
   ];
   if (agent === undefined) return { ...input, agent, said: notTaken };
@@ -85,8 +87,25 @@ export function adoptFlags(
 function hiddenAgents(pids: readonly number[]): readonly string[] {
   if (pids.length === 0) return [];
   return [
-    `only root may see whether an agent runs here, as pid ${pids.join(" or ")} may be: nothing is taken from it`,
+    `only root may see whether an agent runs here, as ${abridged(pids.map((pid) => `pid ${pid}`))} may be: nothing is taken from it`,
   ];
+}
+
+function strangeAgents(strangers: Processes["strangers"]): readonly string[] {
+  if (strangers.length === 0) return [];
+  const named = abridged(strangers.map(({ pid, uid }) => `pid ${pid} of user ${uid}`));
+  return [
+    `what calls itself ip-masq-agent, but is of another user, is not believed: ${named}; run this command as its user if you trust it`,
+  ];
+}
+
+/** Anybody can start as many as the system allows. */
+const NAMED_AT_MOST = 5;
+
+function abridged(names: readonly string[]): string {
+  const rest = names.length - NAMED_AT_MOST;
+  const more = rest > 0 ? [counted(rest, "other")] : [];
+  return [...names.slice(0, NAMED_AT_MOST), ...more].join(" or ");
 }
 
 function readAgents(agents: readonly SeenAgent[], proc: string) {
@@ -161,10 +180,18 @@ export function flagsOf(args: readonly string[]): AgentValues | undefined {
   return parsed.kind === "flags" ? parsed.values : undefined;
 }
 
-/** A path as another process means it: from its own directory, and among its own files. */
+/** A path as another process means it: from its own directory, and among its own files. Its links are followed there, too. */
 function pathSeenBy(pid: number, path: string, proc: string): string {
   if (!path.startsWith("/")) return `${proc}/${pid}/cwd/${path}`;
-  const mounts = (who: string) => known(learn("mounts", () => readlinkSync(`${proc}/${who}/ns/mnt`)));
-  const theirs = mounts(String(pid));
-  return theirs === undefined || theirs === mounts("self") ? path : `${proc}/${pid}/root${path}`;
+  return hasOurRoot(proc, pid) ? path : `${proc}/${pid}/root${path}`;
+}
+
+/** Of a process that has ended meanwhile nothing is known, so its root is asked, and not ours. */
+function hasOurRoot(proc: string, pid: number): boolean {
+  const look = (who: number | "self") => {
+    const { dev, ino } = statSync(`${proc}/${who}/root/`);
+    return [readlinkSync(`${proc}/${who}/ns/mnt`), dev, ino].join(" ");
+  };
+  const rootOf = (who: number | "self") => known(learn("a root", () => look(who)));
+  return rootOf(pid) === rootOf("self");
 }

@@ -1,5 +1,6 @@
 /** Asks a running agent for its status. */
 import { get } from "node:http";
+import { whyNotBelieved } from "../agent/listener.ts";
 import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
 import { agentFlags } from "./options.ts";
@@ -64,6 +65,12 @@ function ask(url: string, signal: AbortSignal): Promise<Answer> {
         else resolve({ ok: false, why: `HTTP status ${response.statusCode}: is --http-address right?` });
       });
     });
+    request.on("socket", (socket) =>
+      socket.once("connect", () => {
+        const why = whyNotBelieved("/proc", socket);
+        if (why !== undefined) request.destroy(new Error(why));
+      }),
+    );
     request.on("error", fail);
   });
 }

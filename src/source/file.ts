@@ -2,9 +2,10 @@
  * Reads the configuration: one file, or the `ip-masq*` files of a directory. Nothing there means the defaults;
  * anything else that cannot be read is an error, so that a passing trouble never looks like an empty list.
  */
-import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigFile, ConfigText } from "../core/config.ts";
+import { openConfined } from "./container-path.ts";
 
 /** The source of the configuration failed, not its text. */
 export class SourceError extends Error {
@@ -56,7 +57,7 @@ function readFile(path: string): ConfigFile | undefined {
 function withFile<T>(path: string, use: (fd: number) => T): T | undefined {
   let fd: number | undefined;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    fd = openConfined(path);
     return use(fd);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -118,16 +119,13 @@ function readMembers(path: string, names: readonly string[]): readonly ConfigFil
 }
 
 function namesIn(path: string): readonly string[] {
-  try {
-    const entries = readdirSync(path, { withFileTypes: true });
-    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
-    return files
-      .map(({ name }) => name)
-      .filter((name) => name.startsWith(FILE_PREFIX))
-      .sort();
-  } catch (error) {
-    throw new SourceError(path, error);
-  }
+  const entries = withFile(path, (fd) => readdirSync(`/proc/self/fd/${fd}`, { withFileTypes: true }));
+  if (entries === undefined) throw new SourceError(path, new Error("has gone while it was read"));
+  const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+  return files
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(FILE_PREFIX))
+    .sort();
 }
 
 /** A listed file that is gone is no reason to do without its entries: whoever removes it is still at work, so ask again later. */
@@ -140,7 +138,7 @@ function readMember(path: string): ConfigFile {
 
 function generationOf(path: string): string | undefined {
   try {
-    return readlinkSync(join(path, "..data"));
+    return withFile(path, (fd) => readlinkSync(`/proc/self/fd/${fd}/..data`));
   } catch {
     // No such link: a plain directory, which has no generations.
     return undefined;

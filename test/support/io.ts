@@ -39,7 +39,7 @@ export async function say(
     signal,
     stdin: async () => Buffer.from(stdin),
     // Never those that happen to run on this machine.
-    processes: () => ({ value: { kubelets: [], agents, hidden: [], clusterCidrs: [] } }),
+    processes: () => ({ value: { kubelets: [], agents, strangers: [], hidden: [], clusterCidrs: [] } }),
   };
   const code = await runCommand(command, args, io);
   return { code, out, err };
