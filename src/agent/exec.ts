@@ -216,6 +216,10 @@ function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN 
     const instead = name === undefined ? ", or see --iptables-mode" : "";
     return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
   }
+  // Ahead of what is forbidden: a lock on a read-only root has nothing to do with capabilities.
+  if (/can't open lock file/i.test(stderr)) {
+    return " (iptables-legacy needs it; in a container, mount the host's /run/xtables.lock, writable)";
+  }
   if (isForbidden(stderr)) {
     return ` (${renderNeed(privileges())})`;
   }

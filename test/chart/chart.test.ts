@@ -9,6 +9,7 @@ import { calls } from "../support/documents.ts";
 import { at, type Plain, readManifest } from "../support/manifest.ts";
 import { buildRenderer, inChart, render } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
+import { rightsOf, withoutLegacyRights } from "./rights.ts";
 import { typeErrors } from "./strict.ts";
 
 const MISSING = buildRenderer();
@@ -88,6 +89,28 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
   });
 
   test.each([
+    [{}, false],
+    [{ backend: "auto" }, false],
+    [{ backend: "nftables", removeLegacyRules: true }, false],
+    [{ backend: "nftables" }, true],
+  ])("with %j has only what nf_tables needs: %s", async (values, nftablesOnly) => {
+    const built = at(await daemonSet(values), "spec.template.spec");
+    const usual = at(readManifest("ip-masq-agent.yaml"), "spec.template.spec");
+    expect(rightsOf(built)).toEqual(nftablesOnly ? withoutLegacyRights(rightsOf(usual)) : rightsOf(usual));
+  });
+
+  test("has the runtime's seccomp profile, or a file of the node's", async () => {
+    const profileOf = async (values: object) =>
+      at(await daemonSet(values), "spec.template.spec.securityContext.seccompProfile");
+    expect(await profileOf({})).toEqual({ type: "RuntimeDefault" });
+    const seccompProfile = "profiles/ip-masq-agent.json";
+    expect(await profileOf({ seccompProfile })).toEqual({
+      type: "Localhost",
+      localhostProfile: seccompProfile,
+    });
+  });
+
+  test.each([
     ["127.0.0.1:9000", "127.0.0.1", 9000, false],
     ["[::1]:9000", "::1", 9000, false],
     ["192.0.2.7:9000", "192.0.2.7", 9000, true],
@@ -156,6 +179,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       imagePullSecrets: [{ name: "pull" }],
       affinity: { nodeAffinity: {} },
       podAnnotations: { note: "x" },
+      seccompProfile: "x.json",
     };
     const { documents } = await render(values);
     expect(Object.keys(documents)).toHaveLength(5);
@@ -177,6 +201,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       backend: evil,
       flags: { "to-ports": evil },
       priorityClassName: evil,
+      seccompProfile: evil,
       maxUnavailable: evil,
       podAnnotations: { note: evil },
       nodeSelector: { node: evil },
@@ -191,6 +216,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       securityContext: at(usual, "containers.0.securityContext"),
     });
     expect(at(pod, "nodeSelector")).toMatchObject({ node: evil });
+    expect(at(pod, "securityContext.seccompProfile")).toEqual({ type: "Localhost", localhostProfile: evil });
     expect(at(documents["configmap.yaml"] ?? null, "metadata")).toMatchObject({
       name: evil,
       namespace: evil,

@@ -6,6 +6,7 @@ import { attempt } from "../netns/command.ts";
 import { at, type Plain, parseManifest, readManifest } from "../support/manifest.ts";
 import { kustomizeTool } from "../support/tool.ts";
 import { validateObject } from "./kubernetes.ts";
+import { rightsOf, withoutLegacyRights } from "./rights.ts";
 
 const DIRECTORY = "deploy/kustomize";
 const CONTAINER = "spec.template.spec.containers.0";
@@ -23,11 +24,37 @@ async function build(directory: string): Promise<readonly Plain[]> {
   return documents;
 }
 
-/** The DaemonSet of the root with other args. */
-function withArgs(args: readonly string[]): unknown {
+type Change = (spec: Plain) => void;
+
+/** The DaemonSet of the root with other args, and other rights. */
+function withArgs(args: readonly string[], change: Change = () => {}): Plain {
   const whole = structuredClone(readManifest("ip-masq-agent.yaml"));
   Object.assign(at(whole, CONTAINER) as object, { args });
+  change(at(whole, "spec.template.spec"));
   return whole;
+}
+
+const nftablesOnly: Change = (spec) => {
+  const { container, volumes, volumeMounts } = withoutLegacyRights(rightsOf(spec));
+  Object.assign(at(spec, "containers.0") as object, { securityContext: container, volumeMounts });
+  Object.assign(spec as object, { volumes });
+};
+
+const ownProfile: Change = (spec) => {
+  const seccompProfile = { type: "Localhost", localhostProfile: "ip-masq-agent.json" };
+  Object.assign(spec as object, { securityContext: { seccompProfile } });
+};
+
+/** What kustomize builds of an overlay with this text. It stands beside a clone, as in the README. */
+async function buildText(text: string): Promise<readonly Plain[]> {
+  mkdirSync("build", { recursive: true });
+  const directory = mkdtempSync("build/overlay-");
+  try {
+    writeFileSync(join(directory, "kustomization.yaml"), text.replaceAll("../ip-masq-agent/", "../../"));
+    return await build(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 test("the base's DaemonSet is a copy of the one in the root", async () => {
@@ -48,12 +75,12 @@ test.each(["nftables", "ipv6", "monitoring"])("everything that overlay %s names 
 });
 
 describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
-  test.each([
+  test.each<[string, readonly string[], Change?]>([
     ["base", []],
-    ["overlays/nftables", ["--backend=nftables"]],
+    ["overlays/nftables", ["--backend=nftables"], nftablesOnly],
     ["overlays/ipv6", ["--enable-ipv6"]],
-  ])("builds %s with flags %j, and changes nothing else", async (path, args) => {
-    expect(await build(join(DIRECTORY, path))).toEqual([withArgs(args)]);
+  ])("builds %s with flags %j, and changes nothing else", async (path, args, change) => {
+    expect(await build(join(DIRECTORY, path))).toEqual([withArgs(args, change)]);
   });
 
   test("builds monitoring as deploy/monitoring does", async () => {
@@ -66,20 +93,31 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
     expect(built).toEqual(await build("deploy/monitoring"));
   });
 
+  test.each<[readonly string[], readonly string[], Change?]>([
+    [["seccomp"], [], ownProfile],
+    [
+      ["seccomp", "nftables", "ipv6"],
+      ["--backend=nftables", "--enable-ipv6"],
+      (spec) => {
+        nftablesOnly(spec);
+        ownProfile(spec);
+      },
+    ],
+  ])("builds the components %j together, and changes nothing else", async (names, args, change) => {
+    const directory = `../ip-masq-agent/${DIRECTORY}`;
+    const components = names.map((name) => `${directory}/components/${name}`);
+    const text = JSON.stringify({ resources: [`${directory}/base`], components });
+    expect(await buildText(text)).toEqual([withArgs(args, change)]);
+  });
+
   test("builds the README's overlay: components combined with each other, with monitoring, and an image", async () => {
     const snippet =
       /```yaml\n(apiVersion: kustomize[^`]*)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
-    mkdirSync("build", { recursive: true });
-    const directory = mkdtempSync("build/overlay-");
-    try {
-      // It stands beside a clone there.
-      writeFileSync(join(directory, "kustomization.yaml"), snippet.replaceAll("../ip-masq-agent/", "../../"));
-      const [built = null] = await build(directory);
-      const args = ["--http-address=$(HOST_IP):10279", "--backend=nftables", "--enable-ipv6"];
-      const image = "registry.example.com/network/ip-masq-agent:v0.1.0";
-      expect(at(built, CONTAINER)).toMatchObject({ args, image });
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    const [built = null] = await buildText(snippet);
+    const args = ["--http-address=$(HOST_IP):10279", "--backend=nftables", "--enable-ipv6"];
+    const image = "registry.example.com/network/ip-masq-agent:v0.1.0";
+    expect(at(built, CONTAINER)).toMatchObject({ args, image });
+    const usual = at(readManifest("ip-masq-agent.yaml"), "spec.template.spec");
+    expect(rightsOf(at(built, "spec.template.spec"))).toEqual(withoutLegacyRights(rightsOf(usual)));
   });
 });

@@ -26,6 +26,10 @@ test.each([
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
   [{ flags: { logtostderr: false } }, "flags.logtostderr"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],
+  [{ removeLegacyRules: "once" }, "removeLegacyRules"],
+  [{ seccompProfile: "/var/lib/kubelet/seccomp/x.json" }, "seccompProfile"],
+  [{ seccompProfile: "../x.json" }, "seccompProfile"],
+  [{ seccompProfile: { type: "Unconfined" } }, "seccompProfile"],
   [{ maxUnavailable: "101%" }, "maxUnavailable"],
   [{ resources: { limit: {} } }, "resources.limit"],
   [{ monitoring: { podMonitor: { enabled: 1 } } }, "monitoring.podMonitor.enabled"],
@@ -41,6 +45,7 @@ test("what operators write is allowed", () => {
     },
     httpAddress: "[$(HOST_IP)]:10279",
     flags: { "to-ports": "1024-29999,32768-65535", v: 2, vmodule: "loop=4" },
+    seccompProfile: "profiles/ip-masq-agent.json",
     tolerations: [],
     maxUnavailable: 1,
   };

@@ -94,6 +94,16 @@ describe("failures that an operator can do something about", () => {
     expect(message).toBe(`error testing: exit status 4: Permission denied (you must be root) (${need})`);
   });
 
+  test.each(["Read-only file system", "Permission denied"])(
+    "a lock that cannot be opened: %s",
+    async (why) => {
+      const complaint = `Fatal: can't open lock file /run/xtables.lock: ${why}`;
+      expect((await failure(shell(`echo "${complaint}" >&2; exit 4`))).message).toMatch(
+        /lock: .*iptables-legacy needs it; .* mount the host's \/run\/xtables\.lock, writable\)$/,
+      );
+    },
+  );
+
   test("a lock that somebody else holds", async () => {
     const complaint = "Another app is currently holding the xtables lock; still 0s 0us time ahead";
     expect((await failure(shell(`echo '${complaint}' >&2; exit 4`))).message).toMatch(
