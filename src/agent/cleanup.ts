@@ -10,6 +10,7 @@ import { freshSetName, setName } from "../backend/ipset.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import { isAgentTable, isOwnTable } from "../backend/nftables.ts";
 import { TABLE } from "../backend/nftables-sets.ts";
+import { isBuiltIn, rulesOfOthers } from "../core/chain-owner.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { ifFound, isUnsupported, NetlinkUnavailable } from "../nftables/errors.ts";
@@ -29,6 +30,8 @@ export interface CleanupOptions {
   readonly masqChain: string;
   /** Every chain that a jump of ours leads to, and a table of any agent's. */
   readonly allChains: boolean;
+  /** Also chains of ours by name, or by a jump, in which others have all rules. */
+  readonly force: boolean;
 }
 
 /** Something of ours. */
@@ -155,7 +158,7 @@ async function findTool(
 }
 
 async function lookForChain(
-  { world, finds, targets }: Looking,
+  { options, world, finds, warnings, targets }: Looking,
   { backend, capabilities }: Tool,
   target: Target,
   jumps: number,
@@ -163,23 +166,38 @@ async function lookForChain(
   const { chain, family } = target;
   const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
   const [list] = backend.inspect(ruleset, capabilities);
-  const observed = backend.parse(ruleset, capabilities, list === undefined ? [] : [await world.run(list)]);
+  const found = backend.parse(ruleset, capabilities, list === undefined ? [] : [await world.run(list)]);
+  const { command } = backend.tools(family);
+  // A jump can be forged: it is removed, but what it leads to is judged by its own rules.
+  const stays = backend.isOthers(chain, found) && (!options.force || isBuiltIn(chain));
+  if (stays) warnings.push(`${family}: ${renderStay(chain, found.rules?.length ?? 0)} (${command})`);
+  const observed = stays ? { ...found, rules: undefined } : found;
   if (observed.rules === undefined && jumps === 0) return;
   targets.set(setName(target), target);
   const scripts = backend.remove(target, capabilities, observed, jumps);
-  const what = `chain ${chain}${jumps === 0 ? "" : ` and ${jumps === 1 ? "the jump" : `${jumps} jumps`} to it`}`;
-  finds.push(findOf(`${family}: ${what} (${backend.tools(family).command})`, scripts, world));
+  const toIt = jumps === 1 ? "the jump" : `${jumps} jumps`;
+  const what = stays
+    ? `${toIt} to chain ${chain}`
+    : `chain ${chain}${jumps === 0 ? "" : ` and ${toIt} to it`}`;
+  finds.push(findOf(`${family}: ${what} (${command})`, scripts, world));
+}
+
+function renderStay(chain: string, rules: number): string {
+  if (isBuiltIn(chain)) return `chain ${chain} stays: it is one of the kernel's own`;
+  return `chain ${chain} stays: it has ${rulesOfOthers(rules)}; --force removes it`;
 }
 
 /** Sets go after the chains of all variants, which may look them up. One that is half filled counts too. */
-async function lookForSets({ world, finds, targets }: Looking): Promise<void> {
+async function lookForSets({ world, finds, warnings, targets }: Looking): Promise<void> {
   const names = await setNames(world);
   for (const target of targets.values()) {
     const name = setName(target);
     if (!names.includes(name) && !names.includes(freshSetName(name))) continue;
-    finds.push(
-      findOf(`${target.family}: set ${name} (ipset)`, iptablesBackend("path").discardSet(target), world),
-    );
+    const backend = iptablesBackend("path");
+    const found = await world.run(backend.inspectSet(target));
+    if (found.exitCode === 0 && backend.parseSet(found) === undefined)
+      warnings.push(`${target.family}: set ${name} stays: it is of another type than an agent's (ipset)`);
+    else finds.push(findOf(`${target.family}: set ${name} (ipset)`, backend.discardSet(target), world));
   }
 }
 

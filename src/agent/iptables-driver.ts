@@ -4,6 +4,7 @@ import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import type { Span } from "../source/witness.ts";
+import { whyNotOurs } from "./chain-owner.ts";
 import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
 import { CommandError, runUntilNo } from "./exec.ts";
 import { removeAll, removeStaleSet } from "./iptables-removal.ts";
@@ -43,6 +44,8 @@ const ATTEMPTS = 3;
 export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
   const { run, sight, finish = run } = world;
   const known = new Map<Family, Capabilities>();
+  /** Families whose chain this agent has written, or seen in force: it is healed, whatever others make of it. */
+  const taken = new Set<Family>();
   /** Families whose set may be there although the list is short by now. */
   const withSet = new Set<Family>();
   let ipset: boolean | undefined;
@@ -123,12 +126,16 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if ((isStill && isTrue) || attempt === ATTEMPTS) {
         // A tool that lists rules which are not there is not believed: they are written again.
         const rules = isTrue ? observed.rules : observed.rules && [];
+        const isTaken = taken.has(ruleset.family);
+        const refusal = isTaken ? undefined : await whyNotOurs(backend, ruleset, capabilities, observed, run);
+        if (refusal !== undefined) return { ...IN_SYNC, refusal };
         const plan = backend.plan(ruleset, capabilities, { ...observed, rules });
         if (!isStill) return { ...plan, disturbed: true };
         plannedAt.delete(ruleset.family);
         if (after !== undefined && after.generation <= newest)
           plannedAt.set(ruleset.family, after.generation);
         if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
+        taken.add(ruleset.family);
         const seen = after && { sighting: after, isSettled: after.generation <= newest };
         inForce.set(ruleset.family, { ruleset, rules, ...seen });
         return plan;
@@ -223,6 +230,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (refusal !== undefined) throw new Refusal(refusal);
       if (ruleset === undefined || steps.length === 0) return IN_SYNC;
       inForce.delete(ruleset.family);
+      taken.add(ruleset.family);
       const from = await sightOf(ruleset.family)?.generation();
       const planned = plannedAt.get(ruleset.family);
       const commits = await commit(steps, ruleset, from);

@@ -1,7 +1,9 @@
 /** Removes what the iptables backend has made: chain, jumps and set, in every family. */
 import type { Backend, Script } from "../backend/backend.ts";
-import { FAMILIES } from "../core/cidr.ts";
+import { rulesOfOthers } from "../core/chain-owner.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Logger } from "../observe/log.ts";
 import { CommandError, runUntilNo } from "./exec.ts";
 import type { ToolWorld } from "./iptables-driver.ts";
 import { legacyTables } from "./legacy.ts";
@@ -31,20 +33,25 @@ async function removal(
     const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
     const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
     const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
+    const { rules = [] } = observed;
+    const isOthers = backend.isOthers(chain, observed);
+    // A wrong --masq-chain: nothing there is ours.
+    if (isOthers && jumps === 0) return [];
+    if (isOthers)
+      about(log, family).warning(`${family}: chain ${chain} stays: it has ${rulesOfOthers(rules.length)}`);
+    const set = await leftSet(backend, target, run);
     return backend.remove(
       target,
       capabilities,
-      { ...observed, set: await leftSet(backend, target, run) },
+      { ...observed, ...(isOthers && { rules: undefined }), set },
       jumps,
     );
   } catch (error) {
     if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
     const { command } = backend.tools(family);
-    log
-      .with({ family, backend: "iptables" })
-      .warning(
-        `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
-      );
+    about(log, family).warning(
+      `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
+    );
     return [];
   }
 }
@@ -57,9 +64,11 @@ export async function removeStaleSet(
 ): Promise<void> {
   if ((await leftSet(backend, target, run)) === undefined) return;
   for (const script of backend.discardSet(target)) await run(script);
-  log
-    .with({ family: target.family, backend: "iptables" })
-    .info(`${target.family}: removed the set of a list that is short by now`);
+  about(log, target.family).info(`${target.family}: removed the set of a list that is short by now`);
+}
+
+function about(log: Logger, family: Family): Logger {
+  return log.with({ family, backend: "iptables" });
 }
 
 /** Without the tool, there is no set that could be removed. */

@@ -90,6 +90,10 @@ export interface Backend {
   readonly discardSet: (ruleset: Pick<Ruleset, "chain" | "family">) => readonly Script[];
   readonly parseSet: (answer: Answer) => readonly string[] | undefined;
   readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan<Script>;
+  /** Whether the chain that a look has found has only rules of others. */
+  readonly isOthers: (chain: string, observed: Observed) => boolean;
+  /** Whether the answer of `inspectLeftovers` shows a jump to `chain` with our comment, whatever else it asks. */
+  readonly hasJumpLike: (chain: string, answer: Answer) => boolean;
   /** Scripts that remove all that is ours in a family: what `observed` shows, and `jumps` jumps to it. */
   readonly remove: (
     ruleset: Pick<Ruleset, "chain" | "family">,

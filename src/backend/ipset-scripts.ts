@@ -3,7 +3,7 @@
 import type { Drift } from "../core/diff.ts";
 import { counted } from "../core/plural.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Script } from "./backend.ts";
+import type { Answer, Script } from "./backend.ts";
 import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
 import type { Layout } from "./iptables-layout.ts";
 
@@ -76,4 +76,21 @@ export function saveSet(ruleset: Pick<Ruleset, "chain" | "family">): Script {
     accept: ANSWER_NO,
     deadlineMs: DEADLINE_MS,
   };
+}
+
+/** Shows how many rules look the set up, which `ipset save` does not. */
+export function countSetUses(ruleset: Pick<Ruleset, "chain" | "family">): Script {
+  const name = setName(ruleset);
+  return {
+    file: "ipset",
+    args: ["list", "-t", name],
+    purpose: `asking who uses set ${name}`,
+    accept: ANSWER_NO,
+    deadlineMs: DEADLINE_MS,
+  };
+}
+
+/** The number in the answer. */
+export function parseSetUses({ stdout }: Pick<Answer, "stdout">): number {
+  return Number(/^References: (\d+)$/m.exec(stdout)?.[1] ?? 0);
 }

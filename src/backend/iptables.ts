@@ -8,6 +8,7 @@
  * Looking costs two short runs (`-S CHAIN`, `-C` of the jump) whatever else is in the table; saving the whole
  * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
  */
+import { isBuiltIn, isForeign } from "../core/chain-owner.ts";
 import type { Family } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/diff.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -44,9 +45,11 @@ export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): B
       return planScripts(tools(ruleset.family), ruleset, layout, capabilities, observed);
     },
     wantsSet,
+    isOthers: (chain, { rules = [] }) => isBuiltIn(chain) || isForeign(rules.map(commentOf)),
+    hasJumpLike: (chain, { stdout }) => stdout.split("\n").some((line) => leadsTo(tokenize(line), chain)),
     inspectSet: saveSet,
     discardSet: (ruleset) => destroySets(setName(ruleset)),
-    parseSet: (answer) => (answer.exitCode === 0 ? parseElements(answer.stdout) : undefined),
+    parseSet: (answer) => (isSet(answer) ? parseElements(answer.stdout) : undefined),
     remove: (ruleset, capabilities, observed, jumps) =>
       removeScripts(tools(ruleset.family), ruleset, capabilities, observed, jumps),
     countJumps: (chain, { stdout }) =>
@@ -54,6 +57,11 @@ export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): B
     inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
     parseLeftovers,
   };
+}
+
+/** A set of our name and of another type is not ours, and is never removed: to make ours beside it fails. */
+function isSet({ exitCode, stdout }: Answer): boolean {
+  return exitCode === 0 && !/^create \S+ (?!hash:net(?: |$))/m.test(stdout);
 }
 
 /** The text for `iptables-restore --noflush`: naming the chain flushes it, in the same transaction. */
@@ -243,6 +251,16 @@ function parseLeftovers(chain: string | undefined, { stdout }: Answer): readonly
 
 function hasJump(chain: string, listing: string): boolean {
   return listing.split("\n").some((line) => isJump(tokenize(line), chain));
+}
+
+function commentOf(rule: string): string | undefined {
+  const words = tokenize(rule);
+  const at = words.indexOf("--comment");
+  return at < 0 ? undefined : words[at + 1];
+}
+
+function leadsTo(words: readonly string[], chain: string): boolean {
+  return words.includes(jumpComment(chain)) && words.at(-1) === chain;
 }
 
 /** Tools before 1.4.11 cannot check for a rule; like the Go program, we compare words without regard to their order. */

@@ -25,7 +25,11 @@ const flags = {
     "Whether to remove every chain that a jump of an agent leads to, and the nftables table of an agent with any chain name.",
   ),
   "dry-run": flag(boolType, false, "Whether to say only what would be removed."),
-  force: flag(boolType, false, "Whether to go on although an agent runs, or seems to."),
+  force: flag(
+    boolType,
+    false,
+    "Whether to go on although an agent runs, or seems to, and to remove a chain although none of its rules is an agent's.",
+  ),
 };
 
 /** A running agent puts its rules back sooner than this. */
@@ -48,10 +52,11 @@ export const cleanupCommand: Command<typeof flags> = {
   operands: "",
   details: `Looks in iptables (nft and legacy, IPv4 and IPv6), ipset and nftables, whatever the agent was told to use,
 and removes the chain of the name that --masq-chain gives, the jumps to it, its sets, and the table
-inet ip-masq-agent. Rules of others stay as they are. Connections keep the address that they have.
+inet ip-masq-agent. Rules of others stay as they are: so does a chain of that name whose rules are all others', and a
+warning says so. Connections keep the address that they have.
 
 Stop the agent first: as long as one runs, nothing is removed, and the exit code is 1. Where its process cannot
-be seen, as from a pod, it has ten seconds to end. --force goes on all the same. The Go program, and
+be seen, as from a pod, it has ten seconds to end. --force goes on all the same, and takes such a chain of others, too. The Go program, and
 agents before this version, may not be noticed, so the command looks again after a second: if rules are
 back, it says so, and the exit code is 1. It is needed on each node, as root or with the capabilities
 NET_ADMIN and NET_RAW in the node's network namespace.`,
@@ -62,7 +67,7 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
     { args: "cleanup --all-chains", what: "also what agents with another --masq-chain have left" },
   ],
   async run({ values, output }, io) {
-    const options = { masqChain: values["masq-chain"], allChains: values["all-chains"] };
+    const options = { masqChain: values["masq-chain"], allChains: values["all-chains"], force: values.force };
     const world: CleanupWorld = {
       run: (script) => runScript(script, io.signal),
       open: () => openNftables(),

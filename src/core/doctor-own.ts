@@ -1,4 +1,5 @@
 /** Checks of `doctor`: whether our own rules stand and decide. */
+import { isBuiltIn, isForeign, renderForeign } from "./chain-owner.ts";
 import type { Family } from "./cidr.ts";
 import { type Facts, known, type NatRule, type NatTable } from "./doctor-facts.ts";
 import { error, info, type Said, warning } from "./doctor-finding.ts";
@@ -82,6 +83,9 @@ export function ownChain(facts: Facts): readonly Said[] {
     const jumps = postrouting(table).filter(({ target }) => target === chain).length;
     if (rules === undefined)
       return error(`${where} has no chain ${chain}: the agent's rules are not in force`, askAgent(facts));
+    const foreign = isForeign(rules.map(({ comment }) => comment));
+    if (isBuiltIn(chain) || (foreign && jumps === 0))
+      return error(renderForeign(chain, rules.length, table.tool), "the agent refuses to write there");
     const said: Said[] = [];
     if (jumps === 0)
       said.push(
