@@ -56,17 +56,16 @@ function lost(cause: unknown): NftablesError {
 
 /** Listens for the answers to a question: one, or a list and its end. */
 export function listenToQuery<T>(query: Query<T>): Listener<T> {
-  const answers: Message[] = [];
+  const reader = query.reader();
   let interrupted = false;
-  const finish = (): Progress<T> =>
-    interrupted ? INTERRUPTED : { state: "done", value: query.read(answers) };
+  const finish = (): Progress<T> => (interrupted ? INTERRUPTED : { state: "done", value: reader.value() });
   const hear = (message: Message): Progress<T> => {
     if ((message.flags & NLM_F.DUMP_INTR) !== 0) interrupted = true;
     if (message.type === NLMSG.ERROR || message.type === NLMSG.DONE) {
       const errno = errnoIn(message);
       return errno === 0 ? finish() : { state: "failed", error: kernelFailure(errno, query.what) };
     }
-    if (query.most === undefined || answers.length < query.most) answers.push(message);
+    reader.add(message);
     return query.isList ? WAITING : finish();
   };
   return { hear, lose: () => INTERRUPTED };

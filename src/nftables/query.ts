@@ -29,9 +29,36 @@ export interface Query<T> {
   readonly family: keyof typeof FAMILIES | "any";
   /** Attributes that name the object, by their numbers. */
   readonly names: Readonly<Record<number, string>>;
-  readonly read: (messages: readonly Message[]) => T;
-  /** As many answers are kept at most, the first ones. */
-  readonly most?: number;
+  /** Reads the answers as they arrive, so that a long list is not kept as the kernel sent it, too. */
+  readonly reader: () => Reader<T>;
+}
+
+export interface Reader<T> {
+  readonly add: (message: Message) => void;
+  /** What all answers say. */
+  readonly value: () => T;
+}
+
+/** Reads each answer by itself, the first `most` of them. */
+export function readEach<T>(
+  readOne: (message: Message) => T,
+  most = Number.POSITIVE_INFINITY,
+): Query<T[]>["reader"] {
+  return () => {
+    const values: T[] = [];
+    const add = (message: Message) => {
+      if (values.length < most) values.push(readOne(message));
+    };
+    return { add, value: () => values };
+  };
+}
+
+/** Reads all answers at once. */
+export function readTogether<T>(read: (messages: readonly Message[]) => T): Query<T>["reader"] {
+  return () => {
+    const messages: Message[] = [];
+    return { add: (message) => void messages.push(message), value: () => read(messages) };
+  };
 }
 
 type Names = Pick<Query<unknown>, "family" | "names">;
@@ -57,8 +84,9 @@ export function chain({ family, table, chain }: nft.ChainName): Query<nft.Observ
 }
 
 export function chains({ family, table }: nft.TableName): Query<nft.ObservedChain[]> {
-  const all = list(`chains of ${family} ${table}`, NFT_MSG.GETCHAIN, { family, names: {} }, readChain);
-  return { ...all, read: (messages) => all.read(messages).filter((each) => each.table === table) };
+  const reader = readTogether((messages) => messages.map(readChain).filter((each) => each.table === table));
+  const what = `chains of ${family} ${table}`;
+  return { what, type: NFT_MSG.GETCHAIN, isList: true, family, names: {}, reader };
 }
 
 export function set({ family, table, set }: nft.SetName): Query<nft.ObservedSet> {
@@ -86,14 +114,14 @@ export function flowtables({ family, table }: nft.TableName): Query<nft.Observed
 export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Query<nft.Interval[]> {
   const { family, table, set, key } = name;
   const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
-  const read = (messages: readonly Message[]) => readIntervals(messages, key);
+  const reader = readTogether((messages) => readIntervals(messages, key));
   return {
     what: `elements of ${family} ${table} ${set}`,
     type: NFT_MSG.GETSETELEM,
     isList: true,
     family,
     names,
-    read,
+    reader,
   };
 }
 
@@ -101,7 +129,7 @@ export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Quer
 export function rules({ family, table, chain }: nft.ChainName, most?: number): Query<nft.ObservedRule[]> {
   const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
   const all = list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
-  return most === undefined ? all : { ...all, most };
+  return { ...all, reader: readEach(readRule, most) };
 }
 
 /** The same rules, whoever has made them, as images to compare. A chain that doesn't exist has none. */
@@ -111,15 +139,15 @@ export function ruleImages({ family, table, chain }: nft.ChainName): Query<RuleI
 }
 
 function one<T>(what: string, type: number, names: Names, readOne: (message: Message) => T): Query<T> {
-  const read = ([first]: readonly Message[]) => {
+  const reader = readTogether(([first]) => {
     if (first === undefined) throw new Error(`no answer to the question for ${what}`);
     return readOne(first);
-  };
-  return { what, type, isList: false, ...names, read };
+  });
+  return { what, type, isList: false, ...names, reader };
 }
 
 function list<T>(what: string, type: number, names: Names, readOne: (message: Message) => T): Query<T[]> {
-  return { what, type, isList: true, ...names, read: (messages) => messages.map(readOne) };
+  return { what, type, isList: true, ...names, reader: readEach(readOne) };
 }
 
 /** The bytes of a question. */

@@ -16,7 +16,7 @@ import { type FAMILIES, NFT_MSG, NFTA } from "./constants.ts";
 import { readChain } from "./decode.ts";
 import { type Expression, readExpressions } from "./decode-rule.ts";
 import type { ObservedChain } from "./operations.ts";
-import type { Query } from "./query.ts";
+import { type Query, type Reader, readEach, readTogether } from "./query.ts";
 import { commentOf } from "./userdata.ts";
 
 /** A table of any family. */
@@ -52,34 +52,40 @@ export interface RawElement {
 
 /** The chains of a table. */
 export function rawChains({ family, table }: RawTableName): Query<ObservedChain[]> {
-  const read = (messages: readonly Message[]) =>
-    messages.map(readChain).filter((chain) => chain.table === table && chain.family === family);
+  const read = readTogether((messages) =>
+    messages.map(readChain).filter((chain) => chain.table === table && chain.family === family),
+  );
   return list(`chains of ${family} ${table}`, NFT_MSG.GETCHAIN, family, {}, read);
 }
 
 /** All rules of a table, those of a chain in their order. */
 export function rawRules({ family, table }: RawTableName): Query<RawRule[]> {
   const names = { [NFTA.RULE.TABLE]: table };
-  const read = (messages: readonly Message[]) => messages.map(readRule);
+  const read = readEach(readRule);
   return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, read);
 }
 
 /** How many rules a table has. */
 export function ruleCount({ family, table }: RawTableName): Query<number> {
   const names = { [NFTA.RULE.TABLE]: table };
-  return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, ({ length }) => length);
+  return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, countAnswers);
 }
 
 export function rawSets({ family, table }: RawTableName): Query<RawSet[]> {
   const names = { [NFTA.SET.TABLE]: table };
-  const read = (messages: readonly Message[]) => messages.map(readSet);
+  const read = readEach(readSet);
   return list(`sets of ${family} ${table}`, NFT_MSG.GETSET, family, names, read);
 }
 
 export function rawElements({ family, table }: RawTableName, set: string): Query<RawElement[]> {
   const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
-  const read = (messages: readonly Message[]) => messages.flatMap(readElements);
+  const read = readTogether((messages) => messages.flatMap(readElements));
   return list(`elements of ${family} ${table} ${set}`, NFT_MSG.GETSETELEM, family, names, read);
+}
+
+function countAnswers(): Reader<number> {
+  let count = 0;
+  return { add: () => void count++, value: () => count };
 }
 
 function list<T>(
@@ -87,9 +93,9 @@ function list<T>(
   type: number,
   family: RawTableName["family"],
   names: Query<T>["names"],
-  read: Query<T>["read"],
+  reader: Query<T>["reader"],
 ): Query<T> {
-  return { what, type, isList: true, family, names, read };
+  return { what, type, isList: true, family, names, reader };
 }
 
 function readRule({ attributes }: Message): RawRule {

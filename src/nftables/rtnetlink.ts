@@ -29,6 +29,7 @@ import {
 } from "./constants.ts";
 import { listenToQuery } from "./conversation.ts";
 import { NftablesError } from "./errors.ts";
+import { readTogether } from "./query.ts";
 
 export interface ObservedLink {
   readonly index: number;
@@ -100,7 +101,7 @@ async function dump(channel: Channel, what: string, type: number): Promise<reado
       isList: true,
       family: "any",
       names: {},
-      read: (all: readonly Message[]) => all,
+      reader: readTogether((all) => all),
     };
     const listener = listenToQuery({ ...query, family: "any" });
     const request = { what, bytes: written(writer), first: sequence, last: sequence, listener };

@@ -8,6 +8,7 @@ import type { Hook, Packet } from "../../src/backend/trace-model.ts";
 import { parseAddress } from "../../src/core/cidr.ts";
 import {
   cString,
+  type Message,
   parseMessages,
   readAttributes,
   readString,
@@ -15,6 +16,7 @@ import {
 } from "../../src/nftables/attributes.ts";
 import { FAMILIES, NFNL, NFT_MSG, NFTA } from "../../src/nftables/constants.ts";
 import type { Expression } from "../../src/nftables/decode-rule.ts";
+import type { Query } from "../../src/nftables/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../../src/nftables/raw.ts";
 
 /** NFTA_SET_ELEM_LIST_SET_ID and NFTA_LOOKUP_SET_ID: within a batch, sets without a name have numbers. */
@@ -35,20 +37,26 @@ function tableIn(file: string, name: RawTableName): Hook[] {
   const sets = of(NFT_MSG.NEWSET).map((message) => {
     const id = readU32(readAttributes(message.attributes).get(NFTA.SET.ID));
     const own = elements.filter((one) => readU32(readAttributes(one.attributes).get(SET_ID)) === id);
-    const [set] = rawSets(name).read([message]);
+    const [set] = answersTo(rawSets(name), [message]);
     if (set === undefined) throw new Error("no set");
     return {
       set: { ...set, name: setName(set.name, id) },
-      elements: rawElements(name, set.name).read(own),
+      elements: answersTo(rawElements(name, set.name), own),
     };
   });
-  const rules = rawRules(name).read(of(NFT_MSG.NEWRULE));
+  const rules = answersTo(rawRules(name), of(NFT_MSG.NEWRULE));
   return rawHooks({
     ...name,
-    chains: rawChains(name).read(of(NFT_MSG.NEWCHAIN)),
+    chains: answersTo(rawChains(name), of(NFT_MSG.NEWCHAIN)),
     rules: rules.map((rule) => ({ ...rule, expressions: rule.expressions.map(nameLookup) })),
     sets,
   });
+}
+
+function answersTo<T>({ reader }: Query<T>, messages: readonly Message[]): T {
+  const { add, value } = reader();
+  for (const message of messages) add(message);
+  return value();
 }
 
 function setName(name: string, id: number | undefined): string {
