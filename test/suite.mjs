@@ -27,6 +27,7 @@ const stages = [
           HTTP_FLOOD_MS: "30000",
           HTTP_FLOOD_RATES: "150,1000,5000",
           NETLINK_MESSAGES: "1000000",
+          LONG_CHAIN: "50000",
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),

@@ -38,13 +38,19 @@ export function prepareFor(bytes: number): void {
  */
 export function createHeapRelief(): () => void {
   let settled = getHeapStatistics().used_heap_size;
-  let collect: (() => void) | undefined;
   return () => {
     if (getHeapStatistics().used_heap_size < settled + GROWTH_BYTES) return;
-    collect ??= exposedCollector();
-    collect();
+    collectGarbage();
     settled = getHeapStatistics().used_heap_size;
   };
+}
+
+let collect: (() => void) | undefined;
+
+/** Takes some tens of milliseconds. */
+export function collectGarbage(): void {
+  collect ??= exposedCollector();
+  collect();
 }
 
 /** The collector is a global of contexts that are made after the flag is set. */

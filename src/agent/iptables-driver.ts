@@ -8,6 +8,7 @@ import { whyNotOurs } from "./chain-owner.ts";
 import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
 import { CommandError, runUntilNo } from "./exec.ts";
 import { removeAll, removeStaleSet } from "./iptables-removal.ts";
+import { describeTools, probeIpset } from "./iptables-tools.ts";
 import type { Sight, Sighting } from "./nat-sight.ts";
 
 /** What the driver needs of the world. */
@@ -19,6 +20,11 @@ export interface ToolWorld {
   readonly log: Logger;
   /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
   readonly sight?: Sight;
+  /**
+   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
+   * container, so that what we no longer need must be gone.
+   */
+  readonly relieve?: () => void;
   /** Told of the commits that the driver itself has made. */
   readonly claim?: (span: Span) => void;
 }
@@ -36,6 +42,9 @@ interface InForce {
 
 /** The tool that commits to no ruleset of nf_tables. */
 const IPSET = "ipset";
+
+/** As many entries make a list long. */
+const LONG = 10_000;
 
 /** How often it is looked with the tools at most, while what is seen changes or they say what is not so. */
 const ATTEMPTS = 3;
@@ -88,8 +97,13 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     return backend.countJumps(chain, listing) > 0;
   };
 
+  const makeRoom = ({ entries }: Ruleset) => {
+    if (entries.length > LONG) world.relieve?.();
+  };
+
   /** What the tools list, and the jump as far as it can be seen. */
   const observe = async (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
+    makeRoom(ruleset);
     const scripts = backend.inspect(ruleset, capabilities);
     const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, run);
     const observed = backend.parse(ruleset, capabilities, answers);
@@ -171,6 +185,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   ): Promise<number> => {
     const { family } = ruleset;
     let commits = 0;
+    makeRoom(ruleset);
     try {
       for (const step of steps) if ("file" in step && (await carryOut(step, ruleset))) commits++;
       excused.delete(family);
@@ -194,6 +209,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       const { family } = ruleset;
       const before = inForce.get(family);
       if (before?.ruleset !== ruleset) {
+        makeRoom(ruleset);
         await capabilitiesOf(ruleset);
         return ask(ruleset, await see(ruleset));
       }
@@ -260,38 +276,4 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     },
     close: () => sight?.close(),
   };
-}
-
-async function describeTools(
-  backend: Backend,
-  { family, masquerade }: Ruleset,
-  { probe, run, log }: ToolWorld,
-): Promise<Capabilities> {
-  const { command } = backend.tools(family);
-  const capabilities = await probe(backend.tools(family), run);
-  const about = log.with({ family, backend: "iptables" });
-  about.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
-  if (masquerade.randomFully && !capabilities.randomFully) {
-    about.warning(
-      `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
-    );
-  }
-  return capabilities;
-}
-
-async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
-  const script = {
-    file: "ipset",
-    args: ["--version"],
-    purpose: "asking ipset for its version",
-    deadlineMs: 10_000,
-  };
-  try {
-    await run(script);
-    return true;
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
-    return false;
-  }
 }

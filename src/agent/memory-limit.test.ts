@@ -1,5 +1,8 @@
-import { expect, test } from "vitest";
-import { describeLowLimit, readMemoryLimit } from "./memory-limit.ts";
+import { describe, expect, test } from "vitest";
+import { rulesetOf } from "../../test/support/config.ts";
+import type { Capabilities } from "../backend/backend.ts";
+import { iptablesBackend } from "../backend/iptables.ts";
+import { describeLowLimit, readMemoryLimit, withinMemory } from "./memory-limit.ts";
 
 const V2 = (root: string) => `30 23 0:26 ${root} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n`;
 const V1 = (root: string) =>
@@ -106,6 +109,40 @@ test.each<[string, Files, string | undefined]>([
   const said = describeLowLimit(readMemoryLimit((path) => files[path]));
   if (expected === undefined) expect(said).toBeUndefined();
   else expect(said).toContain(`the memory limit is ${expected}`);
+});
+
+describe("a chain", () => {
+  const list = (count: number) =>
+    rulesetOf(
+      "IPv4",
+      `cidrLimit: 100000\nnonMasqueradeCIDRs: [${Array.from({ length: count }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`).join()}]`,
+    );
+  const none = { rules: undefined, jump: false };
+  const tools = { version: "1.8.9", wait: [], restoreWait: [], check: true, randomFully: true };
+  const planned = (count: number, mib: number | undefined, more: object = {}, threshold = 0) => {
+    const limit = mib === undefined ? undefined : { bytes: mib * 1024 * 1024, path: "/memory.max" };
+    const capabilities: Capabilities = { ...tools, variant: "nf_tables", ...more };
+    return withinMemory(iptablesBackend("nft", threshold), limit).plan(list(count), capabilities, none);
+  };
+
+  test("that would not fit is refused, and nothing done", () => {
+    const { steps, drift, refusal } = planned(10_000, 128);
+    expect([steps, drift]).toEqual([[], []]);
+    expect(refusal).toMatchInlineSnapshot(
+      `"10001 CIDRs as a chain may take 136 MiB of memory, and the limit is 128 MiB (/memory.max): let them be a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory"`,
+    );
+  });
+
+  test.each([
+    ["fits", planned(7_000, 128)],
+    ["has no limit", planned(20_000, undefined)],
+    ["is a set", planned(20_000, 128, { ipset: true }, 64)],
+    ["is of legacy tools, which take less", planned(20_000, 128, { variant: "legacy" })],
+    ["has the manifest's limit and a ConfigMap's longest list", planned(50_000, 384)],
+  ])("that %s is not", (_why, { steps, refusal }) => {
+    expect(refusal).toBeUndefined();
+    expect(steps.length).toBeGreaterThan(0);
+  });
 });
 
 test("of this process nothing is thrown, whatever its cgroup", () => {

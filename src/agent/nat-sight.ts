@@ -95,7 +95,7 @@ async function look(
   const comment = imageText(jumpComment(chain));
   const alike = jumps.filter((image) => image.includes(comment));
   const jump = alike.some((image) => isJump(image, chain)) ? "ours" : alike.length > 0 ? "alike" : "none";
-  const image = shortened([String(own.length), ...own, ...alike].join("\n"));
+  const image = shortened([String(own.length), ...own, ...alike]);
   return { image, rules: own.length, jump };
 }
 
@@ -118,9 +118,13 @@ export function isJump(image: RuleImage, chain: string): boolean {
 }
 
 /** Images of so many rules are worth the time that a digest takes, and no more memory. */
-const LONG = 1024 * 1024;
+const LONG = 4_096;
 
-/** A long text's digest. For short texts its loop would only wake V8's optimizing compiler, for 4 MB. */
-function shortened(text: string): string {
-  return text.length < LONG ? text : digest(Buffer.from(text, "latin1"));
+/** A long list's digest, made piece by piece, so that there is no second copy of it. For a short list its loop would only wake V8's optimizing compiler, for 4 MB. */
+function shortened(images: readonly string[]): string {
+  if (images.length < LONG) return images.join("\n");
+  const digests: string[] = [];
+  for (let at = 0; at < images.length; at += LONG)
+    digests.push(digest(Buffer.from(images.slice(at, at + LONG).join("\n"), "latin1")));
+  return digests.join();
 }

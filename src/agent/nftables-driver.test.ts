@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
-import { applyBatch, type Model, stateOf } from "../../test/support/table.ts";
+import { recordedLog } from "../../test/support/log.ts";
+import { applyBatch, type Model, type ModelObject, stateOf } from "../../test/support/table.ts";
 import { ownerComment } from "../backend/nftables.ts";
 import { CHAIN } from "../backend/nftables-sets.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -8,6 +9,8 @@ import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
 import type { Query } from "../nftables/query.ts";
 import { renderName } from "../nftables/text.ts";
 import type { Nftables } from "../nftables/transport.ts";
+import { createBackoff } from "./backoff.ts";
+import { type Group, reconcileGroup } from "./group.ts";
 import { nftablesDriver } from "./nftables-driver.ts";
 
 const NAME = "IP-MASQ-AGENT";
@@ -24,6 +27,8 @@ function setUp(start?: Model) {
     closed: 0,
     opened: 0,
     fail: undefined as Error | undefined,
+    /** Whether objects cannot be deleted. */
+    keepsObjects: false,
   };
   const answer = (what: string): unknown => {
     const { table, chains, sets, rules, objects } = stateOf(kernel.model);
@@ -53,6 +58,9 @@ function setUp(start?: Model) {
     async batch(operations) {
       failing();
       kernel.calls.push(operations.map(renderName).join("; "));
+      const operation = operations.find((one) => "kind" in one && one.kind === "object");
+      if (kernel.keepsObjects && operation !== undefined)
+        throw new NftablesError({ code: "EBUSY", what: "it", why: "it is still in use", operation });
       kernel.model = applyBatch(kernel.model, operations);
       kernel.generation++;
     },
@@ -308,4 +316,54 @@ test("of a set whose keys are no addresses only its name is asked for", async ()
   const [keep] = READ.filter((call) => call.startsWith("elements"));
   expect(calls.filter((call) => call.startsWith("elements"))).toEqual([keep, keep]);
   expect(Object.keys(kernel.model?.sets ?? {})).toEqual(["keep-ipv4"]);
+});
+
+describe("what of others cannot be removed", () => {
+  const COUNTER = { kind: "object", type: 1, name: "theirs" } as const;
+
+  async function start() {
+    const { kernel, driver, pass } = setUp();
+    const rulesets = [ipv4("10.0.0.0/8")];
+    await pass(...rulesets);
+    const { log, taken } = recordedLog();
+    const group: Group = { label: "IPv4", rulesets, backoff: createBackoff(() => 0), applied: rulesets };
+    const reconcile = (thorough: boolean) =>
+      reconcileGroup(driver, group, { thorough, rounds: 3 }, { now: () => 0, log });
+    const commit = (objects: readonly ModelObject[]) => {
+      kernel.model = { chains: {}, sets: {}, ...kernel.model, objects };
+      kernel.generation++;
+    };
+    return { kernel, reconcile, commit, taken };
+  }
+
+  test("is a warning, once for the same things, and the rules are in force", async () => {
+    const { kernel, reconcile, commit, taken } = await start();
+    kernel.keepsObjects = true;
+    commit([COUNTER]);
+    expect(await reconcile(false)).toMatchObject({ inForce: true, healed: [], drift: [], applied: 0 });
+    expect(taken()).toEqual([
+      "W IPv4: counter theirs in the agent's table is foreign and cannot be removed (EBUSY: it is still in use); the masquerade rules are right all the same",
+    ]);
+    for (const thorough of [false, true, true]) {
+      kernel.calls.length = 0;
+      expect(await reconcile(thorough)).toMatchObject({ inForce: true, healed: [] });
+      expect(kernel.calls.some((call) => call.startsWith("delete counter"))).toBe(thorough);
+    }
+    expect(taken()).toEqual([]);
+    commit([COUNTER, { ...COUNTER, name: "another" }]);
+    await reconcile(true);
+    expect(taken()).toHaveLength(2);
+  });
+
+  test("is removed by the thorough look that finds that it can be", async () => {
+    const { kernel, reconcile, commit, taken } = await start();
+    kernel.keepsObjects = true;
+    commit([COUNTER]);
+    await reconcile(false);
+    kernel.keepsObjects = false;
+    taken();
+    expect(await reconcile(true)).toMatchObject({ inForce: true, drift: [{ kind: "extra" }] });
+    expect(taken()).toEqual(["W IPv4: healed: counter theirs was foreign"]);
+    expect(kernel.model?.objects).toEqual([]);
+  });
 });

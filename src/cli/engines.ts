@@ -4,9 +4,11 @@ import { systemClock } from "../agent/clock.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Engine, Task } from "../agent/follow.ts";
 import { cutAfter } from "../agent/grace.ts";
+import { collectGarbage } from "../agent/heap.ts";
 import { describePort } from "../agent/holders.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
+import { readMemoryLimit, withinMemory } from "../agent/memory-limit.ts";
 import { removeOthers, variantsWith } from "../agent/move.ts";
 import { createSight } from "../agent/nat-sight.ts";
 import { nftablesDriver } from "../agent/nftables-driver.ts";
@@ -42,18 +44,24 @@ export function createEngines(
   const cut = cutAfter(signal);
   const sight = flags.watch ? createSight(flags.masqChain, openNftables, cut) : undefined;
   const { claim } = witness;
+  const memoryLimit = readMemoryLimit();
   const tools = {
     run: (script: Script) => runScript(script, signal),
     finish: (script: Script) => runScript(script, cut),
     probe,
     log: log.named("agent/iptables-driver.ts"),
     claim,
+    relieve: collectGarbage,
     ...(sight && { sight }),
   };
   const ownerOf = (port: number) => describePort("/proc", port);
   const between = (span: Span) => witness.between(span, signal);
   const iptables = (which: IptablesVariant) =>
-    iptablesDriver(iptablesBackend(which, flags.ipsetThreshold), flags.masqChain, tools);
+    iptablesDriver(
+      withinMemory(iptablesBackend(which, flags.ipsetThreshold), memoryLimit),
+      flags.masqChain,
+      tools,
+    );
   const nftables = () =>
     nftablesDriver(flags.masqChain, signal, { now: systemClock.now, between, claim, ownerOf, cut });
   const directoryAllowed = flags.configPath !== agentFlags.config.initial;

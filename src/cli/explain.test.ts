@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -167,6 +167,16 @@ describe("by the configuration", () => {
 });
 
 describe("by saved rules", () => {
+  test("of a size that no dump has", async () => {
+    const rules = file("rules", "");
+    truncateSync(rules, 2 ** 40);
+    const { code, err } = await explain(["--rules", rules, "10.1.2.3"]);
+    expect([code, err]).toEqual([
+      1,
+      'ip-masq-agent explain: rules: more than 256 MiB are no dump of rules: save the nat table alone, with "iptables-save -t nat"\n',
+    ]);
+  });
+
   test("alone, and compared with a configuration", async () => {
     const rules = file("rules", RULES);
     expect(await explain(["--rules", rules, "10.1.2.3", "10.200.0.1"])).toMatchInlineSnapshot(`
