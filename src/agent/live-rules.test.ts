@@ -238,4 +238,26 @@ describe("what only iptables shows, and iptables does not", () => {
     const { hooks } = await machine({ nft: hidden("raw"), "iptables-nft-save": save });
     expect(hooks.map(({ place, hook }) => `${place} ${hook}`)).toEqual(["iptables -t raw prerouting"]);
   });
+
+  test.each([
+    ["nat", "POSTROUTING"],
+    ["nat", "PREROUTING"],
+    ["mangle", "FORWARD"],
+    ["raw", "PREROUTING"],
+  ])("a chain that nft has made in iptables' table %s keeps its place around %s", async (table, base) => {
+    const chain = (name: string) => {
+      const type = table === "nat" ? "nat" : "filter";
+      return { chain: { family: "ip", table, name, type, hook: base.toLowerCase(), prio: 100 } };
+    };
+    const names = ["before", base, base.toLowerCase()];
+    const rule = { family: "ip", table, chain: base.toLowerCase(), expr: [{ masquerade: null }] };
+    const nft = listing({ table: { family: "ip", name: table } }, ...names.map(chain), { rule });
+    const saved = SAVED.replace("*nat", `*${table}`).replaceAll("POSTROUTING", base);
+    const { hooks } = await machine({ nft, "iptables-nft-save": saved });
+    expect(hooks.map(({ place, chain: name }) => `${place} ${name}`)).toEqual([
+      `table ip ${table} before`,
+      `iptables -t ${table} ${base}`,
+      `table ip ${table} ${base.toLowerCase()}`,
+    ]);
+  });
 });

@@ -49,6 +49,8 @@ const DEADLINE_MS = 60_000;
 const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
 /** What nf_tables calls the families of iptables. */
 const NFT_FAMILIES: Readonly<Record<Family, string>> = { IPv4: "ip", IPv6: "ip6" };
+/** The base chains that iptables shows. */
+const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
 /** More sets than these are read at once, with all others. */
 const FEW_SETS = 8;
 
@@ -182,15 +184,17 @@ async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): 
   return hooks;
 }
 
-/** Puts hooks in the place of those that a table had, for the order of tables is the kernel's. */
+/**
+ * Puts hooks in the place of those that a table had, for the order of tables is the kernel's. A chain of another name that
+ * somebody has made in the table with nft is none that iptables shows, and stays.
+ */
 function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
-  const at = hooks.findIndex((hook) => hook.place === place);
-  if (at < 0) {
-    hooks.push(...found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)));
-    return;
-  }
-  const others = hooks.filter((hook) => hook.place !== place);
-  others.splice(at, 0, ...found);
+  const isShown = (hook: Hook) => hook.place === place && BUILT_IN.has(hook.chain);
+  const at = hooks.findIndex(isShown);
+  const others = hooks.filter((hook) => !isShown(hook));
+  const news =
+    at < 0 ? found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)) : found;
+  others.splice(at < 0 ? others.length : at, 0, ...news);
   hooks.splice(0, hooks.length, ...others);
 }
 
