@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Answer, Script } from "../backend/backend.ts";
 import type { Hook } from "../backend/trace-model.ts";
 import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
+import { Refusal } from "./driver.ts";
 import { CommandError } from "./exec.ts";
 import { readLiveRules, type Sight } from "./live-rules.ts";
 
@@ -237,6 +238,18 @@ describe("what only iptables shows, and iptables does not", () => {
         : `*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j NOTRACK\nCOMMIT\n`;
     const { hooks } = await machine({ nft: hidden("raw"), "iptables-nft-save": save });
     expect(hooks.map(({ place, hook }) => `${place} ${hook}`)).toEqual(["iptables -t raw prerouting"]);
+  });
+
+  test("IPVS's services are seen beside them, and that they could not be read is said", async () => {
+    const tools = { nft: hidden("raw"), "iptables-nft-save": SAVED.replace("*nat", "*raw") };
+    const seen = await machine(tools, { readIpvs: () => "TCP  0A60000A:0035 rr \n" });
+    expect(seen.hooks.map(({ place }) => place)).toContain("IPVS");
+    const unseen = await machine(tools, {
+      readIpvs: () => {
+        throw new Refusal("EACCES: permission denied, open '/proc/net/ip_vs'");
+      },
+    });
+    expect(unseen.notRead.join("\n")).toContain("IPVS: not read: EACCES");
   });
 
   test.each([

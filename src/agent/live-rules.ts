@@ -8,12 +8,14 @@ import { isIncompatible } from "../backend/incompatible.ts";
 import { readSet, splitSets } from "../backend/ipset-read.ts";
 import type { Sets } from "../backend/iptables-match.ts";
 import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "../backend/iptables-save.ts";
+import { ipvsHooks } from "../backend/ipvs.ts";
 import { parseNftJson } from "../backend/nft-json.ts";
 import type { Hook } from "../backend/trace-model.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isUnsupported, NetlinkUnavailable } from "../nftables/errors.ts";
 import { isFailure } from "./driver.ts";
 import { CommandError } from "./exec.ts";
+import { readIpvs } from "./ipvs.ts";
 import { canSeeLegacyTables, legacyTables } from "./legacy.ts";
 import type { NftTables, TableSizes } from "./live-nft.ts";
 
@@ -36,6 +38,8 @@ export interface Sight {
   /** The legacy tables that exist, and whether that can be seen. */
   readonly legacyTables?: (family: Family) => readonly string[];
   readonly canSeeLegacyTables?: (family: Family) => boolean;
+  /** IPVS's virtual services, as the kernel lists them. */
+  readonly readIpvs?: () => string;
 }
 
 interface Reader {
@@ -63,6 +67,8 @@ export async function readLiveRules(run: Run, sight: Sight): Promise<LiveRules> 
     await readNftVariant(reader, family, nft, hooks);
     hooks.push(...(await readLegacyVariant(reader, family, sight)));
   }
+  const services = await attempt(reader, "IPVS", async () => (sight.readIpvs ?? readIpvs)());
+  hooks.push(...ipvsHooks(services ?? ""));
   const { notRead, warnings, failures } = reader;
   if (nft === undefined && hooks.length === 0 && failures[0] !== undefined) throw failures[0];
   return { hooks, notRead, warnings };

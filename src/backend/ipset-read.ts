@@ -2,23 +2,44 @@
 import { ADDRESS_BITS, type Family, isCidr, parseCidr } from "../core/cidr.ts";
 import { type Choice, type Interval, longestPrefixIntervals } from "../core/intervals.ts";
 
-/** The addresses that `ipset save NAME` shows; undefined for a type of set whose elements are no addresses. */
-export function readSet(
-  listing: string,
-): { readonly family: Family; readonly intervals: readonly Interval[] } | undefined {
-  const [, type, words] = /^create \S+ hash:(net|ip) family (inet6?)/m.exec(listing) ?? [];
-  if (type === undefined) return undefined;
+/** What an ipset holds. */
+export interface SetContent {
+  readonly family: Family;
+  /** The addresses at each place of its elements, `IP,PORT,IP`; undefined where no addresses are, but ports, links or marks. */
+  readonly places: readonly (readonly Interval[] | undefined)[];
+}
+
+/** What `ipset save NAME` shows; undefined for a type of set whose elements have no addresses. */
+export function readSet(listing: string): SetContent | undefined {
+  const [, type, words] = /^create \S+ hash:([a-z,]+) family (inet6?)/m.exec(listing) ?? [];
+  const kinds = type?.split(",") ?? [];
+  if (!kinds.some(isAddress)) return undefined;
   const family = words === "inet6" ? "IPv6" : "IPv4";
-  const choices: Choice[] = [];
+  const choices: readonly Choice[][] = kinds.map(() => []);
   for (const line of listing.split("\n")) {
     const [verb, , element = "", ...options] = line.split(" ");
     if (verb !== "add") continue;
-    const cidr = parseCidr(element.includes("/") ? element : `${element}/${ADDRESS_BITS[family]}`);
-    if (!isCidr(cidr) || cidr.family !== family) return undefined;
+    const parts = element.split(",");
     // `nomatch` ends the search with no; the kernel looks for the longest prefix first.
-    choices.push({ cidr, included: !options.includes("nomatch") });
+    const included = !options.includes("nomatch");
+    // Of several places, each may still occur in another element.
+    if (!included && kinds.length > 1) continue;
+    for (const [at, kind] of kinds.entries()) {
+      if (!isAddress(kind)) continue;
+      const part = parts[at] ?? "";
+      const cidr = parseCidr(part.includes("/") ? part : `${part}/${ADDRESS_BITS[family]}`);
+      if (!isCidr(cidr) || cidr.family !== family) return undefined;
+      choices[at]?.push({ cidr, included });
+    }
   }
-  return { family, intervals: longestPrefixIntervals(choices) };
+  const places = kinds.map((kind, at) =>
+    isAddress(kind) ? longestPrefixIntervals(choices[at] ?? []) : undefined,
+  );
+  return { family, places };
+}
+
+function isAddress(kind: string): boolean {
+  return kind === "ip" || kind === "net";
 }
 
 /** The parts of a listing of several sets, by the sets' names. */

@@ -9,10 +9,11 @@ import {
   parseCidr,
 } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
+import type { SetContent } from "./ipset-read.ts";
 import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "./trace-model.ts";
 
 /** The elements of ipsets by name; a set that is not there is not known. */
-export type Sets = ReadonlyMap<string, { readonly family: Family; readonly intervals: readonly Interval[] }>;
+export type Sets = ReadonlyMap<string, SetContent>;
 
 interface Context {
   readonly family: Family;
@@ -205,15 +206,23 @@ function masked(text: string): { value: number; mask: number } | undefined {
 
 function matchSet(
   head: Head,
-  [name = "", direction]: readonly string[],
+  [name = "", directions = ""]: readonly string[],
   { family, sets }: Context,
 ): Condition[] | undefined {
   const set = sets.get(name);
-  if (set === undefined || (direction !== "src" && direction !== "dst")) return undefined;
-  const side = direction === "src" ? "source" : "destination";
-  // A set of the other family has no address of this one.
-  const intervals = set.family === family ? set.intervals : [];
-  return [{ ...head, kind: "address", side, family, intervals }];
+  const sides = directions.split(",");
+  if (set === undefined || sides.length !== set.places.length) return undefined;
+  const asked = set.places.flatMap((intervals, at): Condition[] => {
+    if (intervals === undefined) return [];
+    const side = sides[at] === "src" ? "source" : "destination";
+    // A set of the other family has no address of this one.
+    return [{ ...head, kind: "address", side, family, intervals: set.family === family ? intervals : [] }];
+  });
+  if (sides.length === 1) return asked;
+  // An element's places belong together, and ports are not known: what has these addresses may match.
+  const list = asked.map((one) => ({ ...one, negated: false }));
+  const rest: Condition = { text: head.text, negated: false, kind: "unknown" };
+  return [{ ...head, kind: "either", lists: [[...list, rest]] }];
 }
 
 function readTarget(

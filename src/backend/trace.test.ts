@@ -125,7 +125,7 @@ describe("a dump of iptables", () => {
   test("a new flow is new, and an ipset is what is known of it", () => {
     const rules =
       "-A POSTROUTING -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A POSTROUTING -m conntrack --ctstate INVALID -j DROP\n-A POSTROUTING -m set ! --match-set keep dst -j MASQUERADE\n";
-    const sets = new Map([["keep", { family: "IPv4", intervals: [{ first: NODE, last: NODE }] } as const]]);
+    const sets = new Map([["keep", { family: "IPv4", places: [[{ first: NODE, last: NODE }]] } as const]]);
     expect(outcomes(parseIptablesSave(nat(rules), sets), "192.0.2.1")).toMatchInlineSnapshot(`
       [
         "keep",
