@@ -43,11 +43,16 @@ describe("a back-off", () => {
     expect(backoff.dueAt()).toBe(failedAt + 1_000);
   });
 
-  test("of what takes long to fail leaves 95 % of the time to others", () => {
-    const backoff = failing(10, 100);
+  test("of what takes long to fail leaves it 5 % of the time, but pauses no longer than is allowed", () => {
     const failedAt = (2 ** 9 - 1) * 100;
-    backoff.hurry();
-    expect(backoff.dueAt()).toBe(failedAt + 2_000);
+    for (const [tookMs, pauseMs] of [
+      [100, 2_000],
+      [10_000, 60_000],
+    ] as const) {
+      const backoff = failing(10, tookMs);
+      backoff.hurry();
+      expect(backoff.dueAt()).toBe(failedAt + Math.min(pauseMs, 51_200));
+    }
   });
 
   test("that is due sooner is not put off by an event, nor is one that never failed made due", () => {

@@ -31,7 +31,7 @@ interface ChooseWorld {
   readonly open: () => Promise<Nftables>;
 }
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 5_000;
 
 /** What these flags come to on this node, now. */
 export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {

@@ -39,6 +39,10 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     failing: new Set<string>(),
     /** Whether a pass ends with rules that are not in force. */
     undone: false,
+    /** Backends whose tools are still at work, and whether what is chosen or cleared away is. */
+    working: new Set<string>(),
+    choosing: false,
+    clearing: false,
     config: OUTCOME.config,
     built: 0,
     closed: 0,
@@ -46,7 +50,8 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     moved: [] as string[],
     passes: [] as string[],
   };
-  const choose = async (): Promise<Decision> => {
+  const choose = async (): Promise<Decision | undefined> => {
+    if (state.choosing) return undefined;
     state.chosen++;
     return choices[state.seen ?? ""] ?? (state.seen === "" ? IPTABLES : NFTABLES);
   };
@@ -56,7 +61,8 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     const reconcile = async () => {
       state.passes.push(choice.name);
       const errors = state.failing.has(choice.name) ? ["no"] : [];
-      const groups = [{ label: "IPv4", rulesets: [], changed: true, inForce: !state.undone }];
+      const working = state.working.has(choice.name) && { inForce: false, isUnderWay: true as const };
+      const groups = [{ label: "IPv4", rulesets: [], changed: true, inForce: !state.undone, ...working }];
       return {
         ...OUTCOME,
         groups,
@@ -72,6 +78,7 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     choose,
     build,
     tasks: ({ choice }) => [async () => void state.passes.push(`clear for ${choice.name}`)],
+    isFree: () => !state.clearing,
     moved: () => state.moved.push(followed.engine().choice.name),
     now: () => state.at,
     log,
@@ -204,6 +211,28 @@ describe("no move", () => {
     expect(name()).toBe("iptables");
     expect(taken()).toEqual(["W the backend stays iptables: iptables: gone; nftables: gone"]);
     expect(state.chosen).toBe(1);
+  });
+
+  test.each<[string, (state: ReturnType<typeof agent>["state"], is: boolean) => unknown]>([
+    [
+      "the old backend's tools are at work",
+      ({ working }, is) => (is ? working.add("iptables") : working.clear()),
+    ],
+    [
+      "the new backend's tools are at work",
+      ({ working }, is) => (is ? working.add("nftables") : working.clear()),
+    ],
+    ["it is still asked what to choose", (state, is) => Object.assign(state, { choosing: is })],
+    ["what another had is still cleared away", (state, is) => Object.assign(state, { clearing: is })],
+  ])("while %s, which is no failure", async (_what, set) => {
+    const { state, pass, name } = agent();
+    set(state, true);
+    await pass(0, "table");
+    for (let i = 0; i < 3; i++) expect(await pass(SETTLE_MS)).toMatchObject({ errors: [], failures: [] });
+    expect(name()).toBe("iptables");
+    set(state, false);
+    await pass(0);
+    expect(name()).toBe("nftables");
   });
 
   test("where it cannot be looked", async () => {

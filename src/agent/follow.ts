@@ -21,11 +21,14 @@ export type Task = () => Promise<void>;
 interface FollowWorld {
   /** Undefined where it cannot be seen whether anything has come or gone. */
   readonly look: () => Promise<string | undefined>;
-  readonly choose: () => Promise<Decision>;
+  /** For what is seen now; undefined while the tools that decide are at work: a pass follows when they have ended. */
+  readonly choose: (seen: string | undefined) => Promise<Decision | undefined>;
   readonly build: (choice: Chosen) => Engine;
   readonly tasks: (engine: Engine) => Task[];
   /** Called when a new backend's rules are in force. */
   readonly moved: () => void;
+  /** Whether nothing is under way that has begun for the engine at work. */
+  readonly isFree: () => boolean;
   readonly now: () => number;
   readonly log: Logger;
   /** Whether there may be a pass sooner than at the next resync. */
@@ -93,6 +96,8 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       candidate.driver.heard(over);
     }
     const after = await candidate.reconcile();
+    // A pass follows when it has ended.
+    if (isUnderWay(after)) return outcome;
     if (!isInForce(after)) {
       // If it is not wanted any more by then, what it has programmed is removed.
       tasks = world.tasks(engine);
@@ -136,7 +141,10 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       if (wait > 0) return within(outcome, wait);
       // Its rules would not be those of the last good configuration.
       if (outcome.config.problems.length > 0) return outcome;
-      const choice = await world.choose();
+      // What is still written for it must not come after what removes it.
+      if (isUnderWay(outcome) || !world.isFree()) return within(outcome, SETTLE_MS);
+      const choice = await world.choose(fresh?.seen);
+      if (choice === undefined) return outcome;
       if (choice.ok && !isSame(choice, engine.choice)) return move(choice, outcome);
       if (choice.ok) engine = { ...engine, choice };
       else log.warning(`the backend stays ${engine.choice.name}: ${choice.lacks.join("; ")}`);
@@ -148,6 +156,10 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
 
 function isInForce({ errors, groups }: Outcome): boolean {
   return errors.length === 0 && groups.every(({ inForce }) => inForce);
+}
+
+function isUnderWay({ groups }: Outcome): boolean {
+  return groups.some((group) => group.isUnderWay);
 }
 
 function isSame(a: Chosen, b: Chosen): boolean {

@@ -29,6 +29,8 @@ export interface Group {
   remains?: string;
   /** What it failed with, until that is over. */
   error?: Error;
+  /** When the last thorough pass began that has looked at it. */
+  thoroughAt?: number;
 }
 
 /** What it needs of the world. */
@@ -51,11 +53,21 @@ export interface Result {
   readonly healed: readonly Healing[];
   readonly inForce: boolean;
   readonly isTried: boolean;
+  readonly tookMs: number;
+  /** Whether it is not known yet what it comes to: its tools take longer than a pass waits for them. */
+  readonly isUnderWay?: true;
   readonly error?: Error;
 }
 
 /** Of a group for which nothing was done. */
-export const NOTHING = { drift: [], applied: 0, healed: [], inForce: false, isTried: true } as const;
+export const NOTHING = {
+  drift: [],
+  applied: 0,
+  healed: [],
+  inForce: false,
+  isTried: true,
+  tookMs: 0,
+} as const;
 
 /** Looks at a group and programs what differs, until it is seen to be in force, `rounds` times at most. */
 export async function reconcileGroup(

@@ -1,33 +1,13 @@
-/** The iptables backend at work: tools are run, one family after the other. */
-import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/backend.ts";
+/** The iptables backend at work: tools are run, and netlink tells where they need not be. */
+import type { Backend, Capabilities, Observed, Plan, Script } from "../backend/backend.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Logger } from "../observe/log.ts";
-import type { Span } from "../source/witness.ts";
 import { whyNotOurs } from "./chain-owner.ts";
 import { type Driver, IN_SYNC, type Look, Refusal } from "./driver.ts";
 import { CommandError, runUntilNo } from "./exec.ts";
 import { removeAll, removeStaleSet } from "./iptables-removal.ts";
-import { describeTools, probeIpset } from "./iptables-tools.ts";
-import type { Sight, Sighting } from "./nat-sight.ts";
-
-/** What the driver needs of the world. */
-export interface ToolWorld {
-  readonly run: (script: Script) => Promise<Answer>;
-  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
-  readonly finish?: (script: Script) => Promise<Answer>;
-  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
-  readonly log: Logger;
-  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
-  readonly sight?: Sight;
-  /**
-   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
-   * container, so that what we no longer need must be gone.
-   */
-  readonly relieve?: () => void;
-  /** Told of the commits that the driver itself has made. */
-  readonly claim?: (span: Span) => void;
-}
+import { describeTools, probeIpset, type ToolWorld } from "./iptables-tools.ts";
+import type { Sighting } from "./nat-sight.ts";
 
 /** What a family was last found to hold. */
 interface InForce {
@@ -39,6 +19,13 @@ interface InForce {
   /** Whether all commits up to that generation were over when it was looked at. */
   readonly isSettled?: boolean;
 }
+
+/**
+ * How long a tool may take that only looks, waiting 5 s for the xtables lock included: while it hangs, its family is not healed.
+ * Of each rule, what it may take longer on a slow machine.
+ */
+const LOOK_DEADLINE_MS = 6_000;
+const LOOK_DEADLINE_PER_RULE_MS = 1;
 
 /** The tool that commits to no ruleset of nf_tables. */
 const IPSET = "ipset";
@@ -101,10 +88,23 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     if (entries.length > LONG) world.relieve?.();
   };
 
+  /** The scripts that look; without events there is nobody to be healed sooner. */
+  const inspect = (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
+    const scripts = backend.inspect(ruleset, capabilities);
+    if (sight === undefined) return scripts;
+    const lengths = [
+      ruleset.entries.length,
+      seen?.rules ?? 0,
+      inForce.get(ruleset.family)?.rules?.length ?? 0,
+    ];
+    const deadlineMs = LOOK_DEADLINE_MS + Math.max(...lengths) * LOOK_DEADLINE_PER_RULE_MS;
+    return scripts.map((script) => ({ ...script, deadlineMs }));
+  };
+
   /** What the tools list, and the jump as far as it can be seen. */
   const observe = async (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
     makeRoom(ruleset);
-    const scripts = backend.inspect(ruleset, capabilities);
+    const scripts = inspect(ruleset, capabilities, seen);
     const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, run);
     const observed = backend.parse(ruleset, capabilities, answers);
     // A chain that does not exist, by the only word there is, has no jump to it.

@@ -5,7 +5,7 @@ import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
 import { CommandError, runUntilNo } from "./exec.ts";
-import type { ToolWorld } from "./iptables-driver.ts";
+import type { ToolWorld } from "./iptables-tools.ts";
 import { legacyTables } from "./legacy.ts";
 
 /** A family whose legacy table does not exist has nothing of ours; nor, as far as we can see, one without tools. */

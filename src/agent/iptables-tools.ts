@@ -1,8 +1,28 @@
-/** What the tools of the iptables backend are asked once. */
-import type { Backend, Capabilities } from "../backend/backend.ts";
+/** What the tools of the iptables backend are asked once, and what they are asked with. */
+import type { Answer, Backend, Capabilities, Script, Tools } from "../backend/backend.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Logger } from "../observe/log.ts";
+import type { Span } from "../source/witness.ts";
 import { CommandError } from "./exec.ts";
-import type { ToolWorld } from "./iptables-driver.ts";
+import type { Sight } from "./nat-sight.ts";
+
+/** What the driver needs of the world. */
+export interface ToolWorld {
+  readonly run: (script: Script) => Promise<Answer>;
+  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
+  readonly finish?: (script: Script) => Promise<Answer>;
+  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
+  readonly log: Logger;
+  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
+  readonly sight?: Sight;
+  /**
+   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
+   * container, so that what we no longer need must be gone.
+   */
+  readonly relieve?: () => void;
+  /** Told of the commits that the driver itself has made. */
+  readonly claim?: (span: Span) => void;
+}
 
 /** Asks the tools of a family what they can do, and says it. */
 export async function describeTools(
@@ -28,7 +48,7 @@ export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
     file: "ipset",
     args: ["--version"],
     purpose: "asking ipset for its version",
-    deadlineMs: 10_000,
+    deadlineMs: 5_000,
   };
   try {
     await run(script);

@@ -6,7 +6,7 @@ import type { Backend } from "../backend/backend.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { enabledFamilies, type Options } from "../core/ruleset.ts";
 import { CommandError } from "./exec.ts";
-import type { ToolWorld } from "./iptables-driver.ts";
+import type { ToolWorld } from "./iptables-tools.ts";
 import { legacyTables } from "./legacy.ts";
 
 /** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */

@@ -146,15 +146,64 @@ describe("while the tools of IPv6 fail", () => {
     await agent.end();
   });
 
-  test("and nothing happens, it is tried ever more rarely, and at once with another configuration", async () => {
+  test("and nothing happens, it is tried each 5 s, and at once with another configuration", async () => {
     const { kernel, agent, runs } = await failing();
     const before = runs();
     await agent.pass(30_000);
-    expect(runs() - before).toBeLessThanOrEqual(2);
+    expect(runs() - before).toBeGreaterThanOrEqual(5);
+    expect(runs() - before).toBeLessThanOrEqual(8);
     kernel.broken.clear();
     agent.configure(SHORT);
     await agent.pass(100);
     expect(agent.wrong()).toEqual([]);
+    await agent.end();
+  });
+});
+
+describe("while the tools of IPv6 hang", () => {
+  /** Of all that others may do, what concerns IPv4 or both families. */
+  const others = Object.keys(iptablesKernel().damages).filter((damage) => !/IPv6|a rule$/.test(damage));
+
+  test.each([
+    ["from the start", async () => {}],
+    ["later on", rest],
+  ])("%s: what others do to IPv4 is undone within a second, at any moment", async (_when, before) => {
+    const disturbance = fc.record({
+      pauseMs: fc.nat(1_500),
+      damage: fc.constantFrom(...others),
+      configure: fc.constantFrom(undefined, SHORT, LONG),
+    });
+    const property = fc.asyncProperty(fc.array(disturbance, { minLength: 1, maxLength: 8 }), async (list) => {
+      const kernel = iptablesKernel();
+      const agent = simulate(kernel, SHORT);
+      if (before === rest) await rest(agent);
+      kernel.hanging.add("IPv6");
+      for (const { pauseMs, damage, configure } of list) {
+        await agent.pass(pauseMs);
+        if (configure !== undefined) agent.configure(configure);
+        agent.commit(kernel.damages[damage] ?? expect.fail(damage));
+        await agent.pass(1_000);
+        expect(agent.wrong(), agent.log().join("\n")).not.toContain("IPv4");
+      }
+      kernel.hanging.clear();
+      // What hangs still has its deadline, and the longest pause follows.
+      await agent.pass(12_000);
+      expect(agent.wrong(), agent.log().join("\n")).toEqual([]);
+      expect(agent.lies).toEqual([]);
+      await agent.end();
+    });
+    await fc.assert(property, { numRuns: RUNS });
+  });
+
+  test("passes do not follow one another for nothing, whatever hangs", async () => {
+    const kernel = iptablesKernel();
+    const agent = simulate(kernel, SHORT);
+    await rest(agent);
+    kernel.hanging.add("IPv6");
+    agent.configure(LONG);
+    await agent.pass(60_000);
+    expect(agent.outcomes.length).toBeLessThan(60);
+    expect(agent.wrong()).toEqual(["IPv6"]);
     await agent.end();
   });
 });

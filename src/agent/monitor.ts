@@ -98,9 +98,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
     "/healthz": () => alive(now() - beat, last),
     "/livez": () => alive(now() - beat, last),
     "/readyz": () =>
-      isReady
-        ? plainReply(200, "ok\n")
-        : plainReply(503, `not ready: ${status.lastPass?.errors[0] ?? "no pass yet"}\n`),
+      isReady ? plainReply(200, "ok\n") : plainReply(503, `not ready: ${whyNotReady(status, last)}\n`),
     "/metrics": async () => {
       await sample();
       const { busiest: _, ...read } = pressure();
@@ -151,6 +149,12 @@ export function createMonitor(world: MonitorWorld): Monitor {
   };
 }
 
+function whyNotReady({ lastPass }: Status, last: Outcome | undefined): string {
+  const underWay = last?.groups.find(({ isUnderWay }) => isUnderWay);
+  const waiting = underWay && `the tools for ${underWay.label} are still at work`;
+  return lastPass?.errors[0] ?? waiting ?? "no pass yet";
+}
+
 /** A user's bad configuration is no reason to kill the agent: only a loop that stands still is. */
 function alive(silentMs: number, last: Outcome | undefined): Reply {
   const limit = 2 * (last?.resyncIntervalMs ?? 0) + SILENCE_MS;
@@ -182,12 +186,15 @@ function describePass(outcome: Outcome, reason: Reason, at: number, backend: Sta
     backend,
     config: { ...config, state: readState(config) },
     current: current === undefined ? null : { hash: current.hash, source: current.source },
-    rules: groups.map(({ label, rulesets, inForce, changed }) => ({
-      label,
-      inForce,
-      cidrs: rulesets.reduce((sum, { entries }) => sum + entries.length, 0),
-      changed,
-    })),
+    // Of what is under way, nothing is known yet.
+    rules: groups
+      .filter(({ isUnderWay }) => !isUnderWay)
+      .map(({ label, rulesets, inForce, changed }) => ({
+        label,
+        inForce,
+        cidrs: rulesets.reduce((sum, { entries }) => sum + entries.length, 0),
+        changed,
+      })),
     families: groups.flatMap(({ rulesets, inForce }) =>
       rulesets.map((ruleset) => ({ family: ruleset.family, inForce, ...sizeOf(ruleset) })),
     ),

@@ -16,7 +16,7 @@ const WAIT_SECONDS = [1, 4, 22];
 const RESTORE_WAIT = [1, 6, 2];
 const RANDOM_FULLY = [1, 6, 2];
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 5_000;
 
 /** Any exit code will do: it is the output that counts. */
 const ANY_EXIT = Array.from({ length: 256 }, (_, code) => code);

@@ -122,7 +122,7 @@ test("the first pass programs a fresh node", async () => {
           "where": "the jump from POSTROUTING to IP-MASQ-AGENT",
         },
       ],
-      "dueInMs": 59995,
+      "dueInMs": 59993,
       "errors": [],
       "failed": false,
       "failures": [],

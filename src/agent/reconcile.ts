@@ -3,17 +3,19 @@
  * The pass does not know why it runs.
  *
  * With `watch`, a bad configuration leaves the last good one in force, which is still kept healed, and an
- * error is logged when it changes. Without it, everything is as in the Go program: a bad configuration ends the
- * pass, and every failing pass says so. In both, a family that fails does not keep the other from its turn.
+ * error is logged when it changes, and a pass does not wait for a family whose tools take long as long as there is another.
+ * Without it, everything is as in the Go program: a bad configuration ends the pass, and every failing pass says so. In
+ * both, a family that fails does not keep the other from its turn.
  */
 import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig, MIN_RESYNC_MS } from "../core/config.ts";
 import type { Drift } from "../core/diff.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
-import { createBackoff } from "./backoff.ts";
+import { createBackoff, MAX_RETRY_MS } from "./backoff.ts";
 import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config.ts";
 import { type Driver, type FailureReason, isFailure, reasonOf } from "./driver.ts";
 import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconcileGroup } from "./group.ts";
 import { createReporter } from "./report.ts";
+import { createTurns, type TurnsWorld } from "./turns.ts";
 
 /** What a pass came to for rulesets that are programmed together. */
 export interface GroupOutcome {
@@ -23,12 +25,15 @@ export interface GroupOutcome {
   readonly inForce: boolean;
   /** Whether something was programmed. */
   readonly changed: boolean;
+  /** Whether its tools are still at work, so that nothing is known of its rules. */
+  readonly isUnderWay?: true;
 }
 
 /** What a pass came to. */
 export interface Outcome {
   /** Milliseconds of the clock that the pass was given. */
   readonly startedAt: number;
+  /** What it took to do what is told of here; what is under way, and what was waited for it, is not part of it. */
   readonly durationMs: number;
   /** What was not as it should be; put right unless there is an error. */
   readonly drift: readonly Drift[];
@@ -57,6 +62,8 @@ export interface ReconcileWorld extends GroupWorld {
   readonly readConfig: () => ConfigText;
   /** From [0, 1), to spread retries. */
   readonly random: () => number;
+  /** With `watch`: for groups whose tools take longer than the others wait. A pass has to follow when they have ended. */
+  readonly turns?: TurnsWorld;
 }
 
 export interface ReconcileOptions extends Options {
@@ -75,14 +82,16 @@ export function createReconciler(
   const config = createConfigHolder(options.configPath, options, world, report);
   const groupsOf = createCompiler(driver, options, world.random);
   const source = createBackoff(world.random);
-  let thoroughAt = Number.NEGATIVE_INFINITY;
+  const turns = createTurns<Result>(options.watch ? world.turns : undefined);
 
-  const tryGroup = async (group: Group, thorough: boolean, resyncIntervalMs: number): Promise<Result> => {
-    const { label, backoff, error: last } = group;
+  const tryGroup = async (group: Group, startedAt: number, resyncIntervalMs: number): Promise<Result> => {
+    const { label, backoff, error: last, thoroughAt = Number.NEGATIVE_INFINITY } = group;
     if (options.watch && last !== undefined && now() + TIMER_SLACK_MS < (backoff.dueAt() ?? 0)) {
       backoff.hurry();
       return { ...NOTHING, group, error: last, isTried: false };
     }
+    // Timers may fire a little early.
+    const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
     const fields = { family: label, backend: driver.name, config: config.current()?.hash };
     const about = log.with(fields);
     const beganAt = now();
@@ -91,24 +100,44 @@ export function createReconciler(
       const result = await reconcileGroup(driver, group, { thorough, rounds }, { ...world, log: about });
       delete group.error;
       backoff.succeeded();
+      if (thorough) group.thoroughAt = startedAt;
       if (result.inForce && report.clear(label))
         about.info(`${label}: the masquerade rules are in force again`);
-      return result;
+      return { ...result, tookMs: now() - beganAt };
     } catch (error) {
       if (!isFailure(error)) throw error;
       group.error = error;
-      backoff.failed(now(), now() - beganAt, resyncIntervalMs);
+      const tookMs = now() - beganAt;
+      backoff.failed(now(), tookMs, Math.min(resyncIntervalMs, MAX_RETRY_MS));
       const what = `Error syncing masquerade rules${label === "IPv6" ? " for IPv6" : ""}`;
       const about = { ...fields, kind: reasonOf(error) };
       report.error(label, what, [error.message], { cause: error, about });
-      return { ...NOTHING, group, error };
+      return { ...NOTHING, group, error, tookMs };
     }
   };
 
-  /** Without events the interval begins with the pass's end, as in the Go program. */
-  const dueInMs = (startedAt: number, resyncIntervalMs: number, groups: readonly Group[]): number => {
+  /** All groups' turns: what each came to, and how long it was waited for what it was not told then. */
+  const tryGroups = async (groups: readonly Group[], startedAt: number, resyncIntervalMs: number) => {
+    const results: Result[] = [];
+    let waitedMs = 0;
+    for (const group of groups) {
+      const begin = () => tryGroup(group, startedAt, resyncIntervalMs);
+      const since = now();
+      // Where nobody else waits, it is known when it has ended.
+      const result = groups.length === 1 ? await begin() : await turns.take(group.label, begin);
+      if (result === undefined) waitedMs += now() - since;
+      results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
+    }
+    return { results, waitedMs };
+  };
+
+  /** Without events the interval begins with the pass's end, as in the Go program. What is under way asks for a pass itself. */
+  const dueInMs = (startedAt: number, resyncIntervalMs: number, results: readonly Result[]): number => {
     if (!options.watch) return resyncIntervalMs;
-    const resyncAt = Math.max(thoroughAt, startedAt - resyncIntervalMs) + resyncIntervalMs;
+    const groups = results.flatMap(({ group, isUnderWay }) => (isUnderWay ? [] : group));
+    const lookedAt = groups.map(({ thoroughAt = Number.NEGATIVE_INFINITY }) => thoroughAt);
+    const resyncAt =
+      Math.max(Math.min(startedAt, ...lookedAt), startedAt - resyncIntervalMs) + resyncIntervalMs;
     const retries = [source, ...groups.map(({ backoff }) => backoff)].flatMap((one) => one.dueAt() ?? []);
     const resyncIn = Math.max(MIN_RESYNC_MS, resyncAt - now());
     return Math.max(0, Math.min(resyncIn, ...retries.map((at) => at - now())));
@@ -116,50 +145,50 @@ export function createReconciler(
 
   return async () => {
     const startedAt = now();
+    const late = turns.collect();
     const reading = config.refresh();
     const { problems } = reading;
     const current = config.current();
     const resyncIntervalMs = current?.config.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
     if (reading.failed) source.failed(startedAt, 0, resyncIntervalMs);
     else source.succeeded();
-    // Timers may fire a little early.
-    const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
-    const results: Result[] = [];
-    if (current !== undefined && (problems.length === 0 || options.watch)) {
-      for (const group of groupsOf(current.config))
-        results.push(await tryGroup(group, thorough, resyncIntervalMs));
-    }
+    const isLooking = current !== undefined && (problems.length === 0 || options.watch);
+    const groups = isLooking ? [...groupsOf(current.config)] : [];
+    const { results, waitedMs } = await tryGroups(groups, startedAt, resyncIntervalMs);
+    const all = [...late, ...results];
     const errors = results.flatMap(({ error }) => error ?? []);
-    const tried = results.flatMap(({ error, isTried }) => (error !== undefined && isTried ? error : []));
-    // What failed has not been looked at.
-    if (thorough && errors.length === 0) thoroughAt = startedAt;
+    const tried = all.flatMap(({ error, isTried }) => (error !== undefined && isTried ? error : []));
     const configFailures = problems.length === 0 ? [] : ([reading.failed ? "source" : "config"] as const);
     return {
       startedAt,
-      durationMs: now() - startedAt,
-      drift: results.flatMap(({ drift }) => drift),
-      healed: results.flatMap(({ healed }) => healed),
-      applied: results.reduce((sum, { applied }) => sum + applied, 0),
+      durationMs: late.reduce((sum, { tookMs }) => sum + tookMs, now() - startedAt - waitedMs),
+      drift: all.flatMap(({ drift }) => drift),
+      healed: all.flatMap(({ healed }) => healed),
+      applied: all.reduce((sum, { applied }) => sum + applied, 0),
       errors: [...problems, ...errors.map(({ message }) => message)],
       failures: [...configFailures, ...tried.map(reasonOf)],
       failed: reading.failed || errors.length > 0,
-      again: options.watch && results.some(({ inForce, error }) => !inForce && error === undefined),
+      again: options.watch && results.some(isUndone),
       config: reading,
       current,
-      groups: results.map(({ group: { label, rulesets }, applied, inForce }) => ({
-        label,
-        rulesets,
-        inForce,
-        changed: applied > 0,
-      })),
+      groups: results.map((result) => describeGroup(result, late)),
       resyncIntervalMs,
-      dueInMs: dueInMs(
-        startedAt,
-        resyncIntervalMs,
-        results.map(({ group }) => group),
-      ),
+      dueInMs: dueInMs(startedAt, resyncIntervalMs, results),
     };
   };
+}
+
+/** Whether others undid what was programmed as often as it was. */
+function isUndone({ inForce, error, isUnderWay }: Result): boolean {
+  return !inForce && error === undefined && !isUnderWay;
+}
+
+function describeGroup(
+  { group: { label, rulesets }, applied, inForce, isUnderWay }: Result,
+  late: readonly Result[],
+): GroupOutcome {
+  const before = late.some((one) => one.group.label === label && one.applied > 0);
+  return { label, rulesets, inForce, changed: applied > 0 || before, ...(isUnderWay && { isUnderWay }) };
 }
 
 const TIMER_SLACK_MS = 5;
@@ -181,10 +210,9 @@ function createCompiler(
     const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, options));
     for (const group of driver.groups(rulesets)) {
       const label = group.map(({ family }) => family).join(" and ");
-      const { applied, remains } = groups.get(label) ?? {};
       // Whatever has failed may not with another configuration, so it is tried at once.
-      const fresh = { label, rulesets: group, backoff: createBackoff(random) };
-      groups.set(label, { ...fresh, ...(applied && { applied }), ...(remains && { remains }) });
+      const { error: _, ...kept } = groups.get(label) ?? { error: undefined };
+      groups.set(label, { ...kept, label, rulesets: group, backoff: createBackoff(random) });
     }
     return groups.values();
   };

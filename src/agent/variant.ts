@@ -16,7 +16,7 @@ type Run = (script: Script) => Promise<Answer>;
 
 const HINT_CHAINS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
 const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 5_000;
 
 /** The variant to use; `tables` names the legacy tables that exist. */
 export async function chooseVariant(

@@ -14,6 +14,7 @@ import { createSight } from "../agent/nat-sight.ts";
 import { nftablesDriver } from "../agent/nftables-driver.ts";
 import { probe } from "../agent/probe.ts";
 import { createReconciler } from "../agent/reconcile.ts";
+import type { TurnsWorld } from "../agent/turns.ts";
 import type { Script } from "../backend/backend.ts";
 import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
 import type { PortRange } from "../core/ports.ts";
@@ -24,6 +25,7 @@ import type { Span, Witness } from "../source/witness.ts";
 import { type AgentOptions, agentFlags } from "./options.ts";
 
 interface EnginesWorld {
+  readonly turns: TurnsWorld;
   readonly witness: Witness;
   readonly beforeChange: () => Promise<void>;
   readonly log: Logger;
@@ -38,7 +40,7 @@ export interface Engines {
 export function createEngines(
   flags: AgentOptions,
   toPorts: readonly PortRange[],
-  { witness, beforeChange, log }: EnginesWorld,
+  { turns, witness, beforeChange, log }: EnginesWorld,
   signal: AbortSignal,
 ): Engines {
   const cut = cutAfter(signal);
@@ -73,6 +75,7 @@ export function createEngines(
     signal,
     between,
     beforeChange,
+    turns,
   };
   const optionsOf = ({ name }: Chosen) => {
     const setsAbove = name === "nftables" ? 0 : flags.ipsetThreshold || Number.POSITIVE_INFINITY;

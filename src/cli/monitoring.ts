@@ -1,6 +1,7 @@
 /**
  * The monitor of a running agent and its HTTP server, as `run` uses them. Loaded when the first pass is over, so that rules
- * are in force no later for it; switched off, they cost nothing.
+ * are in force no later for it, or when that takes long: whoever probes must not take an agent for dead whose tools hang.
+ * Switched off, they cost nothing.
  */
 import { systemClock } from "../agent/clock.ts";
 import type { Monitor, MonitorWorld } from "../agent/monitor.ts";
@@ -13,7 +14,10 @@ interface Monitored extends Pick<MonitorWorld, "backend" | "driver" | "families"
   readonly log: Logger;
 }
 
-/** A monitor that is loaded when it is first used; undefined if it is switched off. */
+/** How long rules come first at the start. */
+const AT_THE_LATEST_MS = 500;
+
+/** A monitor that is loaded when it is first used, or soon; undefined if it is switched off. */
 export function createMonitoring(
   monitored: Monitored,
   signal: AbortSignal,
@@ -22,8 +26,13 @@ export function createMonitoring(
   let loading: Promise<Monitor> | undefined;
   const using = (use: (monitor: Monitor) => void) => {
     loading ??= load(monitored, signal);
+    soon.abort();
     void loading.then(use);
   };
+  const soon = new AbortController();
+  void systemClock
+    .sleep(AT_THE_LATEST_MS, AbortSignal.any([signal, soon.signal]))
+    .then(() => signal.aborted || using(() => {}));
   return {
     report: (outcome, reason) => using((monitor) => monitor.report(outcome, reason)),
     // Nothing is loaded for the first pass, which is one that was asked for, too.

@@ -1,10 +1,10 @@
 /** The command `run`: the agent itself. */
 
-import { decide, signsOf } from "../agent/choose.ts";
+import { type Chosen, type Decision, decide, signsOf } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
 import { isFailure } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
-import { type Followed, followChoice } from "../agent/follow.ts";
+import { type Followed, followChoice, type Task } from "../agent/follow.ts";
 import { createHeapRelief } from "../agent/heap.ts";
 import { type Hold, holdChain } from "../agent/hold.ts";
 import { createInbox, type Reason } from "../agent/inbox.ts";
@@ -13,6 +13,7 @@ import { describeLowLimit, readMemoryLimit } from "../agent/memory-limit.ts";
 import type { Outcome } from "../agent/reconcile.ts";
 import { createSigns } from "../agent/signs.ts";
 import { createSources } from "../agent/sources.ts";
+import { createAside, createTurns, type Turns } from "../agent/turns.ts";
 import type { Script } from "../backend/backend.ts";
 import { countDrift } from "../core/diff.ts";
 import { effectiveFlags } from "../core/flags.ts";
@@ -62,6 +63,19 @@ async function start(
     return 1;
   }
   const run = (script: Script) => runScript(script, signal);
+  let engine: Followed["engine"] | undefined;
+  const monitoring = createMonitoring(
+    {
+      address: options.httpAddress,
+      backend: () => backendOf(engine?.().choice),
+      driver: { counters: async () => (await engine?.().driver.counters?.()) ?? [] },
+      toPorts: toPorts.ranges,
+      families: enabledFamilies(options),
+      flags,
+      log,
+    },
+    signal,
+  );
   const choose = () => decide(options, { run, open: openNftables });
   const look = createSigns(signsOf(options), openNftables);
   // Looked at first: what comes while it is chosen is seen later.
@@ -78,30 +92,35 @@ async function start(
   const hold = holdChain(options.masqChain, holdWorld, signal);
   const witness = createWitness(systemClock.sleep);
   const beforeChange = async () => monitoring?.sample();
-  const engines = createEngines(options, toPorts.ranges, { witness, beforeChange, log }, signal);
-  // Counters begin at zero then, which has to be seen before they have overtaken the old ones.
-  const moved = () => void monitoring?.sample();
-  const world = { ...engines, look, choose, moved, now: systemClock.now, log, watch: options.watch };
-  const followed = followChoice(engines.build(choice), signs, world);
-  const monitoring = createMonitoring(
-    {
-      address: options.httpAddress,
-      backend: () => ({ name: followed.engine().choice.name, why: followed.engine().choice.why }),
-      driver: { counters: async () => (await followed.engine().driver.counters?.()) ?? [] },
-      toPorts: toPorts.ranges,
-      families: enabledFamilies(options),
-      flags,
-      log,
+  const aside = createAside(() => inbox.request("ruleset"));
+  const turns = { sleep: systemClock.sleep, goesOn: aside.goesOn };
+  const engines = createEngines(options, toPorts.ranges, { turns, witness, beforeChange, log }, signal);
+  const turnsHere = options.watch ? turns : undefined;
+  const clearing = createTurns<void>(turnsHere);
+  const choosing = createTurns<{ seen: string | undefined; choice: Decision }>(turnsHere);
+  const follow = {
+    look,
+    choose: async (seen: string | undefined) => {
+      const late = choosing.collect().find((one) => one.seen === seen);
+      const begin = async () => ({ seen, choice: await choose() });
+      return (late ?? (await choosing.take(`choosing for ${seen}`, begin)))?.choice;
     },
-    signal,
-  );
+    // Counters begin at zero then, which has to be seen before they have overtaken the old ones.
+    moved: () => void monitoring?.sample(),
+    isFree: () => !clearing.isUnderWay(CLEARING),
+    now: systemClock.now,
+    log,
+    watch: options.watch,
+  };
+  const followed = followChoice(engines.build(choice), signs, { ...engines, ...follow });
+  engine = followed.engine;
   const sources = options.watch
     ? createSources(
         { configPath: options.configPath, driver: followed, inbox, witness, log: log.named("source") },
         signal,
       )
     : undefined;
-  const reconcile = afterwards(followed, hold, log);
+  const reconcile = afterwards(followed, { hold, clearing, log });
   const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     sources?.report(outcome, reason, fightMs);
@@ -110,7 +129,14 @@ async function start(
   const begin = () => monitoring?.queued();
   const loop = { watch: options.watch, inbox, begin, report };
   await runLoop(reconcile, loop, systemClock, signal);
+  await aside.over();
   return undefined;
+}
+
+function backendOf(choice: Chosen | undefined): { readonly name: string; readonly why: string } {
+  return choice === undefined
+    ? { name: "none yet", why: "tools are asked what works" }
+    : { name: choice.name, why: choice.why };
 }
 
 /** The verbosity at which each pass has a line, also those that find nothing to do. */
@@ -125,31 +151,46 @@ function describePass({ drift, applied, errors, durationMs }: Outcome, reason: R
   return `pass (${reason}): ${counts.join(", ")}, ${durationMs.toFixed(1)} ms`;
 }
 
+interface AfterwardsWorld {
+  readonly hold: Hold;
+  readonly clearing: Turns<void>;
+  readonly log: Logger;
+}
+
+const CLEARING = "clearing away";
+
 /**
  * A pass, and after one without an error what can wait until rules are in force: each task once, the next when the one
- * before has succeeded. What fails is tried again a resync interval later, however many passes there are. As long as another
- * agent lives, what was not made by this one may be its own, and stays.
+ * before has succeeded. What fails is tried again a resync interval later, however many passes there are. What takes long goes
+ * on beside the next passes. As long as another agent lives, what was not made by this one may be its own, and stays.
  */
-function afterwards({ reconcile, tasks }: Followed, hold: Hold, log: Logger): () => Promise<Outcome> {
+function afterwards(
+  { reconcile, tasks }: Followed,
+  { hold, clearing, log }: AfterwardsWorld,
+): () => Promise<Outcome> {
   const relieveHeap = createHeapRelief();
   let notBefore = Number.NEGATIVE_INFINITY;
   let said: string | undefined;
-  return async () => {
-    const outcome = await reconcile();
-    relieveHeap();
-    const left = tasks();
-    const isInForce = outcome.errors.length === 0 && outcome.groups.every((group) => group.inForce);
-    if (left.length === 0 || !isInForce || systemClock.now() < notBefore) return outcome;
-    if (!(await hold.isAlone())) return outcome;
+  const clear = async (left: Task[], resyncIntervalMs: number) => {
+    if (!(await hold.isAlone())) return;
     try {
       for (; left[0] !== undefined; left.shift()) await left[0]();
     } catch (error) {
       if (!isFailure(error)) throw error;
-      notBefore = systemClock.now() + outcome.resyncIntervalMs;
+      notBefore = systemClock.now() + resyncIntervalMs;
       if (error.message !== said)
         log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
       said = error.message;
     }
+  };
+  return async () => {
+    clearing.collect();
+    const outcome = await reconcile();
+    relieveHeap();
+    const left = tasks();
+    const isInForce = outcome.errors.length === 0 && outcome.groups.every((group) => group.inForce);
+    if (left.length > 0 && isInForce && systemClock.now() >= notBefore)
+      await clearing.take(CLEARING, () => clear(left, outcome.resyncIntervalMs));
     return outcome;
   };
 }

@@ -1,5 +1,6 @@
 /** Kernels in memory for simulations: iptables-nft's tables with their tools and images, and our nftables table. */
 
+import { CommandError } from "../../src/agent/exec.ts";
 import { iptablesDriver } from "../../src/agent/iptables-driver.ts";
 import { createSight } from "../../src/agent/nat-sight.ts";
 import { nftablesDriver } from "../../src/agent/nftables-driver.ts";
@@ -33,6 +34,8 @@ export interface Damaged extends Kernel {
   readonly failOnce: () => void;
   /** From now on the tools of a family fail, or no longer do; and how often they were run. */
   readonly broken: Set<Family>;
+  /** The tools of a family hang until their deadline. */
+  readonly hanging: Set<Family>;
   readonly runs: Map<Family, number>;
   /** How many jumps of ours there are, at most one in each family. */
   readonly jumps: () => number;
@@ -41,6 +44,7 @@ export interface Damaged extends Kernel {
 export function iptablesKernel(): Damaged {
   const node = createNode();
   const broken = new Set<Family>();
+  const hanging = new Set<Family>();
   const runs = new Map<Family, number>();
   const wanted = new Map<string, Readonly<Record<Family, string>>>();
   let fails = false;
@@ -79,11 +83,16 @@ export function iptablesKernel(): Damaged {
   };
   const rules = (family: Family) => node[family].chains.get(CHAIN);
   return {
-    driver({ witness, signal, step, generation }) {
+    driver({ witness, signal, sleep, step, generation }) {
       const run = async (script: Script) => {
         const { args, file } = script;
         const family = file.startsWith("ip6") ? "IPv6" : "IPv4";
         runs.set(family, (runs.get(family) ?? 0) + 1);
+        if (hanging.has(family)) {
+          step();
+          await sleep(script.deadlineMs, signal);
+          throw new CommandError(script, { why: `no end after ${script.deadlineMs} ms, killed` });
+        }
         const commits = file.endsWith("restore") || args.some((one) => one === "-N" || one === "-A");
         step(commits && !broken.has(family) ? family : undefined);
         if (fails || broken.has(family)) {
@@ -115,6 +124,7 @@ export function iptablesKernel(): Damaged {
       fails = true;
     },
     broken,
+    hanging,
     runs,
     jumps: () =>
       Math.max(
@@ -248,6 +258,7 @@ export function nftablesKernel(): Damaged {
       fails = true;
     },
     broken: new Set(),
+    hanging: new Set(),
     runs: new Map(),
     jumps: () => 0,
   };

@@ -9,6 +9,7 @@ import { createInbox } from "../../src/agent/inbox.ts";
 import { runLoop } from "../../src/agent/loop.ts";
 import { createReconciler, type Outcome } from "../../src/agent/reconcile.ts";
 import { createSources } from "../../src/agent/sources.ts";
+import { createAside } from "../../src/agent/turns.ts";
 import type { Commit, CommitEvents } from "../../src/nftables/events.ts";
 import { createWitness, type Witness } from "../../src/source/witness.ts";
 import { OPTIONS } from "./config.ts";
@@ -31,10 +32,9 @@ export interface Kernel {
   readonly wrong: (text: string) => readonly string[];
 }
 
-export interface KernelWorld {
+export interface KernelWorld extends Clock {
   readonly witness: Witness;
   readonly signal: AbortSignal;
-  readonly now: () => number;
   /** Takes a step: time passes, and others may commit. Of one that commits itself, for which group. */
   readonly step: (commits?: string) => void;
   readonly generation: () => number;
@@ -44,6 +44,8 @@ export interface Simulation {
   /** Lets `ms` pass. */
   readonly pass: (ms: number) => Promise<void>;
   readonly configure: (text: string) => void;
+  /** Others commit now, whatever the agent waits for. */
+  readonly commit: (change: () => void) => void;
   /** Lets others commit, counted from here. */
   readonly disturb: (foreign: readonly Foreign[]) => void;
   readonly stepsSinceDisturbed: () => number;
@@ -143,7 +145,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
   };
 
   const witness = createWitness(clock.sleep);
-  const driver = kernel.driver({ witness, signal, now: clock.now, step, generation: () => generation });
+  const driver = kernel.driver({ ...clock, witness, signal, step, generation: () => generation });
   const inbox = createInbox(clock);
   let changed = () => {};
   const sources = createSources(
@@ -169,6 +171,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     },
     signal,
   );
+  const aside = createAside(() => inbox.request("ruleset"));
   const reconcile = createReconciler(
     driver,
     { ...OPTIONS, enableIPv6: true, configPath: "/c", watch: true },
@@ -179,6 +182,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
       log,
       signal,
       between: (span) => witness.between(span, signal),
+      turns: { sleep: clock.sleep, goesOn: aside.goesOn },
     },
   );
   let begunAt = 0;
@@ -224,6 +228,11 @@ export function simulate(kernel: Kernel, first: string): Simulation {
       isWeighed = false;
       changed();
     },
+    commit(change) {
+      show();
+      showing = { at: steps, generation: ++generation, change };
+      show();
+    },
     disturb(foreign) {
       disturbedAt = steps;
       due = foreign.map((one) => ({ ...one, at: steps + one.at })).sort((a, b) => a.at - b.at);
@@ -237,6 +246,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     async end() {
       controller.abort();
       await loop;
+      await aside.over();
     },
   };
 }
