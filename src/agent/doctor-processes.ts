@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Fact, type InotifyFacts, isKnown, known } from "../core/doctor-facts.ts";
-import { flagValue } from "../core/doctor-kubelet.ts";
+import { flagValue } from "../core/flags.ts";
 import { learn, readText } from "./doctor-read.ts";
 import { type Owner, ownUid, readOwner } from "./owner.ts";
 

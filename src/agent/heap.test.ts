@@ -52,7 +52,7 @@ test("hot code is compiled no further until there is a long list", () => {
 test("garbage of a pass is collected when there is much of it, and not otherwise", () => {
   const [few, relievedOfFew, many, relievedOfMany] = inFreshProcess(`
     const used = () => require("node:v8").getHeapStatistics().used_heap_size;
-    const relieve = createHeapRelief();
+    const relieve = createHeapRelief(() => {});
     const seen = [];
     for (const count of [10_000, 700_000]) {
       (() => Array.from({ length: count }, (_, i) => ({ i })))();

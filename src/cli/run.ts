@@ -21,6 +21,7 @@ import { counted } from "../core/plural.ts";
 import { parsePorts } from "../core/ports.ts";
 import { goQuote } from "../core/quote.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
+import { trimMemory } from "../nftables/addon.ts";
 import { openNftables } from "../nftables/transport.ts";
 import { createLogger, type Logger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
@@ -168,7 +169,7 @@ function afterwards(
   { reconcile, tasks }: Followed,
   { hold, clearing, log }: AfterwardsWorld,
 ): () => Promise<Outcome> {
-  const relieveHeap = createHeapRelief();
+  const relieveHeap = createHeapRelief(trimMemory);
   let notBefore = Number.NEGATIVE_INFINITY;
   let said: string | undefined;
   const clear = async (left: Task[], resyncIntervalMs: number) => {

@@ -2,6 +2,7 @@
 import { type Facts, known, type NatRule } from "./doctor-facts.ts";
 import { error, type Said } from "./doctor-finding.ts";
 import { deletionOf, inTable, natTables } from "./doctor-own.ts";
+import { flagValue } from "./flags.ts";
 import { isSourceNat } from "./nat-walk.ts";
 
 /** Comments of kubelets and their kubenet plugin. */
@@ -52,12 +53,4 @@ function masqueradingFor(kubelets: readonly (readonly string[])[] = []): readonl
     const cidr = flagValue(args, "non-masquerade-cidr");
     return cidr === undefined || cidr === "0.0.0.0/0" || cidr === "::/0" ? [] : cidr;
   });
-}
-
-/** The value of a flag of a command line in Go's syntax. */
-export function flagValue(args: readonly string[], name: string): string | undefined {
-  const at = args.findIndex((arg) => arg.replace(/^--?/, "").split("=")[0] === name && arg.startsWith("-"));
-  const arg = args[at];
-  if (arg === undefined) return undefined;
-  return arg.includes("=") ? arg.slice(arg.indexOf("=") + 1) : args[at + 1];
 }

@@ -204,3 +204,11 @@ function unquoteUsage(typeName: string, usage: string): { argument: string; help
 function byName(table: FlagTable): [string, Flag<unknown>][] {
   return Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+/** The value of a flag of a command line in Go's syntax. */
+export function flagValue(args: readonly string[], name: string): string | undefined {
+  const at = args.findIndex((arg) => arg.replace(/^--?/, "").split("=")[0] === name && arg.startsWith("-"));
+  const arg = args[at];
+  if (arg === undefined) return undefined;
+  return arg.includes("=") ? arg.slice(arg.indexOf("=") + 1) : args[at + 1];
+}

@@ -95,6 +95,16 @@ interface Addon {
   readonly send: (socket: Handle, bytes: Uint8Array) => number;
   readonly hold: (socket: Handle, held: boolean) => void;
   readonly close: (socket: Handle) => void;
+  readonly trim: () => void;
+}
+
+/** Gives back to the system what the C library has freed; nothing happens where the addon is missing. */
+export function trimMemory(): void {
+  try {
+    loadAddon().trim();
+  } catch (error) {
+    if (!(error instanceof NetlinkUnavailable)) throw error;
+  }
 }
 
 interface Kind {

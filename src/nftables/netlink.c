@@ -8,6 +8,8 @@
  *   send(socket, bytes)                               sends to the kernel
  *   hold(socket, held)                                whether the process waits for it
  *   close(socket)
+ *   trim()                                            gives back to the system what the C library has freed and keeps: not
+ *                                                     netlink's business, but a process needs no second addon for it
  *
  * `hear` gets each message from the kernel as a Buffer, cut off at `messageBytes`, or an errno if receiving failed. The socket
  * stays usable then: after ENOBUFS, messages are missing.
@@ -26,6 +28,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <malloc.h>
 #include <node_api.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -378,6 +381,16 @@ static napi_value call_close(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+static napi_value call_trim(napi_env env, napi_callback_info info)
+{
+	(void)env;
+	(void)info;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+	return NULL;
+}
+
 NAPI_MODULE_INIT()
 {
 	static const struct {
@@ -386,6 +399,7 @@ NAPI_MODULE_INIT()
 	} functions[] = {
 		{ "open", call_open }, { "bufferSizes", call_buffer_sizes }, { "join", call_join },
 		{ "send", call_send }, { "hold", call_hold },		     { "close", call_close },
+		{ "trim", call_trim },
 	};
 
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
