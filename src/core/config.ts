@@ -177,7 +177,7 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
   for (const item of candidates) {
     const cidr = parseCidr(item.text);
     if (!isCidr(cidr)) {
-      report("cidr", item, explainCidr(item.text, cidr));
+      report("cidr", { ...item, text: item.text || tagOf(item) }, explainCidr(item.text, cidr));
     } else if (cidr.family === "IPv6" && !options.enableIPv6) {
       report(
         "family",
@@ -190,6 +190,11 @@ function parseItems(candidates: readonly Item[], options: ConfigOptions, report:
     }
   }
   return { items, cidrs };
+}
+
+/** To YAML, `!10.1.0.0/16` without quotes is a tag, with nothing behind it. */
+function tagOf({ file, at = 0 }: Item): string {
+  return /^!\S+/.exec(file.text?.slice(at, at + VALUE_CHARACTERS) ?? "")?.[0] ?? "";
 }
 
 /** The Go program's words about a text that is no CIDR. */

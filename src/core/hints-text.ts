@@ -1,9 +1,11 @@
 /** Text that looks right and is not: templates, characters from word processors, tabs; and YAML's and JSON's errors in plain words. */
+import { knownKey } from "./config-fields.ts";
 
 /** Ways in which templates name what they put in. */
 const TEMPLATES: readonly RegExp[] = [
   /\{\{[^{}\n]{0,200}\}?\}?/,
   /[<{]%[^%\n]{0,200}%[>}]/,
+  /%\{[^{}\n]{0,200}\}/,
   /[$#]\{[^{}\n]{0,200}\}#?/,
   /\$\(?[A-Za-z_]\w{0,99}\)?/,
   /<[A-Za-z][^<>\n]{0,99}>/,
@@ -85,6 +87,7 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
     /did not find expected ',' or '\}'/,
     "a map that begins with { needs commas between its members, and } at its end",
   ],
+  [/incompatible YAML document/, "YAML 1.1 is read: remove this line"],
   [/unexpected end of stream/, "a quote is not closed"],
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
@@ -100,6 +103,24 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
   [/in string literal/, "a quote is not closed on its line"],
 ];
 
+/** What git writes around lines that it could not merge. */
+const CONFLICT = /^(?:<{7} |={7}\r?$|>{7} )/m;
+/** Words that end a here-document, where they are indented and so do not. */
+const HEREDOC = /^\s*(?:EOF|EOT|EOL|END|YAML)\s*$/;
+/** A key without what belongs behind it: it makes text of its line, and the parser stumbles over the next. */
+const BARE_KEY = /^[ \t]*(\w{1,64})(?::(?=\S)|(?=[ \t]|$))/;
+
+/** A key before `from` that has no colon with a space, so that all lines from there on are one text. */
+function bareKeyHint(text: string, from: number): string | undefined {
+  const before = text
+    .slice(Math.max(0, from - LOOKED_AT), from)
+    .split("\n")
+    .reverse();
+  const line = before.find((one) => /^[ \t]*\w/.test(one)) ?? "";
+  const [, word = ""] = BARE_KEY.exec(line) ?? [];
+  return knownKey(word) === undefined ? undefined : `": " belongs behind ${word} above, a colon with a space`;
+}
+
 /** What is probably wrong at `at`, which a parser refused with `message`. */
 export function syntaxHint(message: string, text: string, at: number): string | undefined {
   const from = text.slice(Math.max(0, at - LOOKED_AT), at).search(/[^\r\n]*$/) + Math.max(0, at - LOOKED_AT);
@@ -108,6 +129,12 @@ export function syntaxHint(message: string, text: string, at: number): string | 
   const before = text.slice(Math.max(0, at - LOOKED_AT), at).trimEnd();
   if (/^invalid character '[\]}]'/.test(message) && before.endsWith(","))
     return "a comma stands behind the last entry: remove it";
+  if (CONFLICT.test(text.slice(Math.max(0, at - LOOKED_AT), at + LOOKED_AT)))
+    return "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
+  if (HEREDOC.test(line) && /':'/.test(message))
+    return "the end of a here-document stands in the file: remove this line";
+  const bare = /mapping values/.test(message) ? bareKeyHint(text, from) : undefined;
+  if (bare !== undefined) return bare;
   if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
     return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
   // What a comment says is not what the parser has stumbled over.

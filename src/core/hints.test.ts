@@ -249,6 +249,10 @@ function fileHint(text: string): string {
 }
 
 const LIST = "nonMasqueradeCIDRs:\n";
+const CONFLICT =
+  "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
+const HEREDOC = "the end of a here-document stands in the file: remove this line";
+const bare = (key: string) => `": " belongs behind ${key} above, a colon with a space`;
 
 test.each([
   [`${LIST}\t- 10.0.0.0/8\n`, "a tab stands here: write spaces"],
@@ -264,6 +268,23 @@ test.each([
     `${LIST}  - 10.0.0.0/8 # of <team>\n - 11.0.0.0/8 # of <them> \u2013 soon\n`,
     "this line is indented otherwise than those above it",
   ],
+  [`${LIST}  - !10.1.0.0/16\n`, "an exception is an entry of masqueradeCIDRs, without the mark"],
+  [`${LIST}%{ for c in cidrs ~}\n  - x\n`, "a template was not rendered: %{ for c in cidrs ~}"],
+  [`${LIST}<<<<<<< HEAD\n  - 10.0.0.0/8\n`, CONFLICT],
+  [`<<<<<<< HEAD\n${LIST}  - 10.0.0.0/8\n=======\n${LIST}  - 11.0.0.0/8\n>>>>>>> ours\n`, CONFLICT],
+  [`${LIST}  - 10.0.0.0/8\n=======\n  - 11.0.0.0/8\n>>>>>>> ours\n`, CONFLICT],
+  [`${LIST}  - 10.0.0.0/8\nEOF\n`, HEREDOC],
+  [`    ${LIST}      - 10.0.0.0/8\n    EOT\n`, HEREDOC],
+  [`resyncInterval:60s\n${LIST}  - 10.0.0.0/8\n`, bare("resyncInterval")],
+  [`masqLinkLocal true\n\n${LIST}  - 10.0.0.0/8\n`, bare("masqLinkLocal")],
+  [`${LIST.replace(":", "")}  - 10.0.0.0/8\ncidrLimit: 3\n`, bare("nonMasqueradeCIDRs")],
+  [
+    `${LIST}  - 10.0.0.0/8\n  cidrLimit: 3: 4\n`,
+    "a key stands among the entries of a list: indent it like the other keys; exceptions from nonMasqueradeCIDRs go into masqueradeCIDRs",
+  ],
+  [`%YAML 1.2\n---\n${LIST}  - 10.0.0.0/8\n`, "YAML 1.1 is read: remove this line"],
+  [JSON.stringify(`${LIST}  - 10.0.0.0/8\n`), "quotes or | make one text of the whole file: remove them"],
+  [`|\n  ${LIST}    - 10.0.0.0/8\n`, "quotes or | make one text of the whole file: remove them"],
   [`${LIST}  - @@VAR@@\n`, "a template was not rendered: @@VAR@@"],
   [`${LIST}  - %VAR%\n`, "a template was not rendered: %VAR%"],
   [`${LIST}{% for x in y %}\n`, "a template was not rendered: {% for x in y %}"],

@@ -81,6 +81,8 @@ function textHint(text: string, key: string): string | undefined {
 
 function documentHint(text: string): string | undefined {
   if (text.startsWith("map[")) return "this is how Go prints a map: write YAML or JSON";
+  // Without quotes or | there would be no text with these.
+  if (/^["'\s]*\w{1,64}:\s/.test(text)) return "quotes or | make one text of the whole file: remove them";
   if (/^\w{1,64}:\S/.test(text)) return 'a key needs a space behind its colon, as in "cidrLimit: 64"';
   const [word = ""] = /^\w{1,64}/.exec(text) ?? [];
   return knownKey(word) === undefined ? undefined : `a colon belongs behind the key: "${word}:"`;
