@@ -124,7 +124,11 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     const state = isUndisturbed ? await ifFound(reader.settle(nftables, planned.state, signal)) : undefined;
     const newest = over;
     const own = state && { generation: to, state, isWritten: true };
-    const reading = await reader.read(nftables, own, false, signal);
+    const reading = await reader.read(
+      nftables,
+      { before: own, thorough: false, entries: countEntries(group) },
+      signal,
+    );
     const left = weigh(reading, group, newest, nftables.maxBatchBytes);
     return left.steps.length === 0
       ? left
@@ -146,7 +150,9 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       const isRead = isNewest && !(thorough && (reader.isDue() || staying.size > 0));
       if (thorough) staying.clear();
       if (isRead && before.group === group) return IN_SYNC;
-      const reading = isRead ? before : await reader.read(nftables, before, thorough, signal);
+      const reading = isRead
+        ? before
+        : await reader.read(nftables, { before, thorough, entries: countEntries(group) }, signal);
       const look = weigh(reading, group, newest, nftables.maxBatchBytes);
       if (before?.group !== group || look.refusal !== undefined) return look;
       return { ...look, span: { from: before.generation, to: reading.generation } };
@@ -181,4 +187,8 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       connection = undefined;
     },
   };
+}
+
+function countEntries(group: readonly Ruleset[]): number {
+  return group.reduce((sum, { entries }) => sum + entries.length, 0);
 }

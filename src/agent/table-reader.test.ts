@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { TABLE, type TableState } from "../backend/nftables-sets.ts";
+import { CROWDED, TABLE, type TableState } from "../backend/nftables-sets.ts";
 import type { Commit } from "../nftables/events.ts";
 import type { Query } from "../nftables/query.ts";
 import type { Nftables } from "../nftables/transport.ts";
@@ -56,10 +56,10 @@ function setUp(count: number) {
     kernel.generation++;
     commits.push({ generation: kernel.generation, pid: 1, process: "nft", touched });
     const { reads } = kernel;
-    before = await reader.read(nftables, before, thorough, signal);
+    before = await reader.read(nftables, { before, thorough, entries: LONG }, signal);
     return { found: before.state.sets[0]?.elements.length, read: kernel.reads > reads };
   };
-  return { kernel, reader, after, nftables };
+  return { kernel, reader, after, nftables, state: () => before?.state };
 }
 
 test("a short set is read after every commit", async () => {
@@ -101,6 +101,14 @@ test("a thorough look reads what was only assumed, within 2 % of a processor", a
   expect(reader.isDue()).toBe(true);
   expect(await after({ elements: LONG - 1 }, false, true)).toEqual({ found: LONG - 1, read: true });
   expect(reader.isDue()).toBe(false);
+});
+
+test("far more elements than there should be are not read, and the set is no longer taken for ours", async () => {
+  const { after, state } = setUp(LONG);
+  await after({});
+  expect(await after({ counted: 2 * LONG + 100_001 })).toEqual({ found: 0, read: false });
+  expect(state()?.sets[0]?.set.flags).toEqual(["interval", CROWDED]);
+  expect(await after({ counted: LONG }, true)).toEqual({ found: LONG, read: true });
 });
 
 test("what the kernel has made of a plan is known without reading its elements", async () => {

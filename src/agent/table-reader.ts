@@ -7,7 +7,15 @@
  * Neither is proof that nothing changed, so a thorough look reads them all the same once others have committed, within
  * a bound of processor time.
  */
-import { CHAIN, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState } from "../backend/nftables-sets.ts";
+import {
+  CHAIN,
+  CROWDED,
+  isSetName,
+  NO_TABLE,
+  RULES_READ,
+  TABLE,
+  type TableState,
+} from "../backend/nftables-sets.ts";
 import { ifFound, isNotFound, isUnsupported } from "../nftables/errors.ts";
 import type { ObservedSet, SetKey, TableName } from "../nftables/operations.ts";
 import { chains, elements, flowtables, objects, rules, sets, table } from "../nftables/query.ts";
@@ -22,14 +30,17 @@ export interface Reading {
   readonly isWritten?: boolean;
 }
 
+/** What is to be read. */
+interface Asked {
+  /** What the table was when it was last right. */
+  readonly before: Reading | undefined;
+  readonly thorough: boolean;
+  /** How many CIDRs it should hold. */
+  readonly entries: number;
+}
+
 export interface TableReader {
-  /** The table now; `before` is what it was when it was last right. */
-  readonly read: (
-    nftables: Nftables,
-    before: Reading | undefined,
-    thorough: boolean,
-    signal: AbortSignal,
-  ) => Promise<Reading>;
+  readonly read: (nftables: Nftables, asked: Asked, signal: AbortSignal) => Promise<Reading>;
   /** Whether a thorough look has anything to read although the generation stands still. */
   readonly isDue: () => boolean;
   /** A planned state with what the kernel has given to its sets meanwhile: handles and numbers of elements. */
@@ -40,6 +51,9 @@ type FilledSet = TableState["sets"][number];
 
 /** How often the table is read at most when others commit meanwhile. */
 const READ_ATTEMPTS = 3;
+
+/** So many elements more than our lists can have are not read, where the kernel tells how many there are: the set is replaced. */
+const FOREIGN_ELEMENTS = 100_000;
 
 /** A set of fewer intervals is read each time: that takes some milliseconds at most. */
 const SHORT = 4_096;
@@ -60,12 +74,14 @@ export function createTableReader(
     nftables: Nftables,
     set: ObservedSet,
     before: FilledSet | undefined,
+    most: number,
     signal: AbortSignal,
   ): Promise<FilledSet> => {
     if (before !== undefined) return { set, elements: before.elements };
     // Of a set that is not ours, only that it is there.
     if (!isSetName(set.set)) return { set, elements: [] };
     if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
+    if ((set.count ?? 0) > most) return { set: { ...set, flags: [...set.flags, CROWDED] }, elements: [] };
     const name = { ...TABLE, set: set.set, key: set.key as SetKey };
     const startedAt = now();
     const read = await nftables.read(elements(name), signal);
@@ -76,6 +92,7 @@ export function createTableReader(
   const readTable = async (
     nftables: Nftables,
     before: Reading | undefined,
+    most: number,
     signal: AbortSignal,
   ): Promise<TableState> => {
     const found = await readOwnTable(nftables, signal);
@@ -84,7 +101,7 @@ export function createTableReader(
     for (const set of await nftables.read(sets(TABLE), signal)) {
       const same = before?.state.sets.find((old) => isUnchanged(old, set));
       if (same !== undefined && before?.isWritten !== true) assumed = true;
-      filled.push(await readSet(nftables, set, same, signal));
+      filled.push(await readSet(nftables, set, same, most, signal));
     }
     return {
       table: found,
@@ -96,7 +113,8 @@ export function createTableReader(
   };
 
   return {
-    async read(nftables, before, thorough, signal) {
+    async read(nftables, { before, thorough, entries }, signal) {
+      const most = FOREIGN_ELEMENTS + 2 * entries;
       const isFull = thorough && now() >= notBefore;
       const isTouched = async (to: number) =>
         before !== undefined &&
@@ -108,7 +126,7 @@ export function createTableReader(
         const generation = await nftables.generation(signal);
         const trusted = isFull || (await isTouched(generation)) ? undefined : before;
         try {
-          const state = await readTable(nftables, trusted, signal);
+          const state = await readTable(nftables, trusted, most, signal);
           if (isFull) assumed = false;
           if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
             return { generation, state };

@@ -39,6 +39,9 @@ export interface TableState {
 /** What is there while there is no table. */
 export const NO_TABLE: TableState = { table: undefined, chains: [], sets: [], rules: [], objects: [] };
 
+/** The flag, none of the kernel's, of a set with so many elements that they were not read. */
+export const CROWDED = "crowded";
+
 /** As many rules of our chain are read at most. Ours fit one transaction, which has fewer messages than that (see src/nftables/budget.ts). */
 export const RULES_READ = 1_024;
 
@@ -91,7 +94,10 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   const present = state.sets.find(({ set }) => set.set === name);
   if (present === undefined) return makeSet(family, state, wanted);
   if (!isOurs(present.set, family))
-    return makeSet(family, state, wanted, { name, actual: "a set of another kind" });
+    return makeSet(family, state, wanted, {
+      name,
+      actual: present.set.flags.includes(CROWDED) ? "far too many elements" : "a set of another kind",
+    });
   if (present.elements === wanted) return { ...target, name, create: [], changes: [], drift: [] };
   const change = changeIntervals(present.elements, wanted);
   if (change.removed.length + change.added.length === 0)

@@ -168,6 +168,15 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
     (lab) => nft(lab, `insert rule ${T} postrouting ip daddr 8.8.8.8 jump { accept; }`),
     /healed: rule 1 of chain postrouting/,
   ],
+  "120,000 elements in our set": [
+    async (lab) => {
+      const set = /@(keep-ipv4\S*)/.exec((await listing(lab)).join())?.[1];
+      const addresses = (i: number) =>
+        lines(1_000, (j) => `${20 + (i >> 6)}.${(4 * i) & 255}.${j >> 7}.${2 * (j & 127)}`).join();
+      await nft(lab, ...lines(120, (i) => `add element ${T} ${set} { ${addresses(i)} }`));
+    },
+    /healed: set keep-ipv4\S* was \[far too many elements\]/,
+  ],
 };
 
 /** A table's listing in any order; sets may have had to take other names. */
