@@ -3,11 +3,11 @@ import { readFileSync } from "node:fs";
 import { type Privileges, parseEffective } from "../core/capabilities.ts";
 import { type Fact, known } from "../core/doctor-facts.ts";
 
-/** The process' effective capabilities. */
-export function readCapabilities(): Fact<bigint> {
+/** The process' effective capabilities, or those of another set. */
+export function readCapabilities(set: "CapEff" | "CapAmb" = "CapEff"): Fact<bigint> {
   const what = "capabilities";
   try {
-    const effective = parseEffective(readFileSync("/proc/self/status", "utf8"));
+    const effective = parseEffective(readFileSync("/proc/self/status", "utf8"), set);
     if (effective !== undefined) return { value: effective };
     return { unknown: what, why: "/proc/self/status does not tell" };
   } catch (error) {
@@ -16,5 +16,9 @@ export function readCapabilities(): Fact<bigint> {
 }
 
 export function readPrivileges(): Privileges {
-  return { root: process.geteuid?.() === 0, effective: known(readCapabilities()) };
+  return {
+    root: process.geteuid?.() === 0,
+    effective: known(readCapabilities()),
+    ambient: known(readCapabilities("CapAmb")),
+  };
 }

@@ -221,7 +221,9 @@ function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN 
     return " (iptables-legacy needs it; in a container, mount the host's /run/xtables.lock, writable)";
   }
   if (isForbidden(stderr)) {
-    return ` (${renderNeed(privileges())})`;
+    // Only the legacy variant opens a raw socket; before 1.8 there was no other, and its name is not told.
+    const isNetlink = /^ip6?tables\S* v[\d.]+ \(nf_tables\)|^ipset v/m.test(stderr);
+    return ` (${renderNeed(privileges(), isNetlink ? ["NET_ADMIN"] : undefined)})`;
   }
   if (/xtables lock|xtables\.lock/.test(stderr)) {
     return " (another process holds the lock; in a container, mount the host's /run/xtables.lock)";

@@ -50,6 +50,12 @@ async function reconcile(looks: readonly Look[], rounds = 3, signal = new AbortC
   return { outcome, writes, log: taken().map((line) => line.slice(0, 24)) };
 }
 
+test("what does not show was neither programmed nor healed", async () => {
+  const vain = { ...MISSING, disturbed: false };
+  expect((await reconcile([MISSING, vain])).log).toEqual([]);
+  expect((await reconcile([MISSING, UNDONE, vain])).log).toEqual(["I IPv4: programmed chain"]);
+});
+
 test.each<[string, readonly Look[], number, string]>([
   ["nothing to do", [IN_SYNC], 0, "in force: true, healed: 0"],
   ["a write that shows", [MISSING, IN_SYNC], 1, "in force: true, healed: 0"],

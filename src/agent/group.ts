@@ -6,10 +6,11 @@ import { countDrift, type Drift, renderDrift } from "../core/diff.ts";
 import { counted } from "../core/plural.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../observe/log.ts";
-import { renderCulprits, type Span, type Testimony } from "../source/witness.ts";
+import type { Span, Testimony } from "../source/witness.ts";
 import type { Backoff } from "./backoff.ts";
 import { Contradiction, type Driver, isInForce, type Look } from "./driver.ts";
-import { abridge, LINES_AT_MOST } from "./report.ts";
+import { createTally, type HealingTally, warnOfHealing, warnOfUntold } from "./healing-log.ts";
+import { abridge } from "./report.ts";
 
 /** What others had changed of a ruleset that was in force, and was put right. */
 export interface Healing {
@@ -27,6 +28,8 @@ export interface Group {
   applied?: readonly Ruleset[];
   /** What was last said of things of others that stay. */
   remains?: string;
+  /** Healings, of which not all are said in a fight. */
+  tally?: HealingTally;
   /** What it failed with, until that is over. */
   error?: Error;
   /** When the last thorough pass began that has looked at it. */
@@ -79,9 +82,10 @@ export async function reconcileGroup(
   const drift: Drift[] = [];
   const healed: Healing[] = [];
   let applied = 0;
+  if (group.tally !== undefined) warnOfUntold(world.log, group.label, group.tally, world.now());
   let look = await driver.look(group.rulesets, thorough);
   for (let round = 1; ; round++) {
-    const done = await programGroup(driver, group, look, world);
+    const done = await programGroup(driver, group, look, world, rounds === 1);
     drift.push(...done.drift);
     healed.push(...done.healed);
     applied += done.drift.length === 0 ? 0 : look.steps.length;
@@ -105,6 +109,7 @@ async function programGroup(
   group: Group,
   look: Look,
   { log, now, signal, between, beforeChange }: GroupWorld,
+  isOnce: boolean,
 ): Promise<{ readonly left: Look; readonly drift: readonly Drift[]; readonly healed: readonly Healing[] }> {
   const startedAt = now();
   const { rulesets } = group;
@@ -114,10 +119,13 @@ async function programGroup(
   const after = await driver.apply(look, rulesets);
   const drift = withoutRemnants(look.drift, after.remains);
   warnOfRemnants(log, group, (steps.length > 0 ? after : look).remains);
-  const isHealing = group.applied === rulesets && steps.length > 0 && drift.length > 0;
+  // What does not show, as far as can be told without anybody's doing, is no healing: it becomes an error, unless it is done once.
+  const isVain = !isOnce && steps.length > 0 && after.steps.length > 0 && after.disturbed !== true;
+  const isHealing = group.applied === rulesets && steps.length > 0 && drift.length > 0 && !isVain;
   const testimony = isHealing && span !== undefined ? await between?.(span) : undefined;
-  if (isHealing) warnOfHealing(log, group.label, drift, testimony);
-  else {
+  group.tally ??= createTally();
+  if (isHealing) warnOfHealing(log, group.label, group.tally, now(), { drift, testimony });
+  else if (!isVain) {
     const done = drift.length === 0 ? { ...look, steps: [] } : look;
     for (const line of describe(driver.place(rulesets), group, done, now() - startedAt)) log.info(line);
   }
@@ -145,23 +153,6 @@ function warnOfRemnants(log: Logger, group: Group, remains: Look["remains"]): vo
   const text = lines.join("\n");
   if (text !== (group.remains ?? "")) for (const line of lines) log.warning(line);
   group.remains = text;
-}
-
-/** What others had changed is a warning, although it was put right: while it was so, packets went the wrong way. */
-function warnOfHealing(
-  log: Logger,
-  label: string,
-  drift: readonly Drift[],
-  testimony: Testimony | undefined,
-): void {
-  const culprits = testimony && renderCulprits(testimony);
-  const by = culprits === undefined ? "" : `, changed by ${culprits}`;
-  const { process, pid } = testimony?.commits.at(-1) ?? {};
-  const told = drift.filter(({ count }) => count === undefined).slice(0, LINES_AT_MOST);
-  for (const one of told)
-    log.with({ kind: one.kind, process, pid }).warning(`${label}: healed: ${renderDrift(one)}${by}`);
-  const left = countDrift(drift) - told.length;
-  if (left > 0) log.with({ kind: undefined, process, pid }).warning(`and ${left} more`);
 }
 
 /** What there is to say about a pass that succeeded and healed nothing: nothing, if nothing changed. */

@@ -39,10 +39,19 @@ describe("what is said names what is missing alone", () => {
       "all of it",
       true,
       ALL,
-      "this process is root and has NET_ADMIN and NET_RAW: a user namespace, a seccomp profile or a security module forbids it",
+      "this process is root and has NET_ADMIN and NET_RAW: a user namespace, a seccomp profile, a security module or another process' nftables table (flag owner) forbids it",
     ],
     ["not known", false, undefined, `this needs root, or the capabilities NET_ADMIN and NET_RAW: ${add}`],
   ])("%s", (_, root, effective, text) => {
     expect(renderNeed({ root, effective })).toBe(text);
   });
+});
+
+test.each([
+  [true, ADMIN, undefined, "this process is root and has NET_ADMIN: a user namespace, "],
+  [true, RAW, undefined, "this needs the capability NET_ADMIN: "],
+  [false, ALL, ADMIN, "this process' tools have NET_ADMIN: a user namespace, "],
+  [false, ALL, 0n, "this needs root, or the capability NET_ADMIN: "],
+])("a tool that speaks netlink needs no more: root %s, %i, tools %i", (root, effective, ambient, text) => {
+  expect(renderNeed({ root, effective, ambient }, ["NET_ADMIN"])).toContain(text);
 });

@@ -11,11 +11,13 @@ const ALL = Object.keys(BITS) as readonly Capability[];
 export interface Privileges {
   readonly root: boolean;
   readonly effective: bigint | undefined;
+  /** What the tools of a user other than root inherit; undefined where that is not known. */
+  readonly ambient?: bigint | undefined;
 }
 
-/** The effective set in the text of /proc/PID/status. */
-export function parseEffective(status: string): bigint | undefined {
-  const digits = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+/** The effective set in the text of /proc/PID/status, or another one. */
+export function parseEffective(status: string, set: "CapEff" | "CapAmb" = "CapEff"): bigint | undefined {
+  const digits = new RegExp(`^${set}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1];
   return digits === undefined ? undefined : BigInt(`0x${digits}`);
 }
 
@@ -23,13 +25,18 @@ export function missingCapabilities(effective: bigint): readonly Capability[] {
   return ALL.filter((name) => ((effective >> BITS[name]) & 1n) === 0n);
 }
 
-/** What a process has to be given whose tool was not permitted its work. */
-export function renderNeed({ root, effective }: Privileges): string {
-  const missing = effective === undefined ? ALL : missingCapabilities(effective);
-  if (root && missing.length === 0)
-    return `this process is root and has ${ALL.join(" and ")}: a user namespace, a seccomp profile or a security module forbids it`;
-  // Who is not root and has them all does not hand them on to its tools.
-  const names = missing.length === 0 ? ALL : missing;
+/** What a process has to be given whose tool was not permitted its work, which takes these capabilities. */
+export function renderNeed(
+  { root, effective, ambient }: Privileges,
+  needed: readonly Capability[] = ALL,
+): string {
+  const held = root ? effective : (ambient ?? effective);
+  const missing = needed.filter((name) => held === undefined || missingCapabilities(held).includes(name));
+  const who = root ? "this process is root and has" : "this process' tools have";
+  if (missing.length === 0 && (root || ambient !== undefined))
+    return `${who} ${needed.join(" and ")}: a user namespace, a seccomp profile, a security module or another process' nftables table (flag owner) forbids it`;
+  // Who is not root and has them all may not hand them on to its tools.
+  const names = missing.length === 0 ? needed : missing;
   const wanted = `the ${names.length === 1 ? "capability" : "capabilities"} ${names.join(" and ")}`;
   return `this needs ${root ? "" : "root, or "}${wanted}: in Kubernetes, securityContext.capabilities.add`;
 }

@@ -1,4 +1,5 @@
 /** How this library fails when the world does. Mistakes of the caller throw plain errors. */
+import { readFileSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 import type { Operation } from "./operations.ts";
 import { renderName } from "./text.ts";
@@ -47,7 +48,7 @@ export class NetlinkUnavailable extends Error {
 /** What a message of the kernel's, with a negative number, or zero, says of an attempt. */
 export function kernelFailure(errno: number, what: string, operation?: Operation): NftablesError {
   const [code, words] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
-  const why = HINTS[code] ?? words;
+  const why = code === "EPERM" ? renderForbidden(holdsNetAdmin()) : (HINTS[code] ?? words);
   return new NftablesError({
     code,
     what: operation === undefined ? what : renderName(operation),
@@ -61,11 +62,26 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "it, or something that it refers to, does not exist",
   EEXIST: "it exists already, or an element overlaps one that is there",
   EBUSY: "it is still in use",
-  EPERM:
-    "CAP_NET_ADMIN is missing in this network namespace: run as root, or add NET_ADMIN to the container's capabilities",
   EPROTONOSUPPORT: "this kernel has no netfilter netlink",
   EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
 };
+
+/** Filters of system calls, security modules and the owners of tables say EPERM as well as a missing capability does. */
+export function renderForbidden(holds: boolean | undefined): string {
+  if (holds !== true)
+    return "CAP_NET_ADMIN is missing in this network namespace: run as root, or add NET_ADMIN to the container's capabilities";
+  return "this process has the capability NET_ADMIN, so something else forbids it: a user namespace, a seccomp profile, a security module, or a table that belongs to another process (flag owner)";
+}
+
+/** By the bit of linux/capability.h; undefined where the system does not say. */
+function holdsNetAdmin(): boolean | undefined {
+  try {
+    const digits = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1];
+    return digits === undefined ? undefined : ((BigInt(`0x${digits}`) >> 12n) & 1n) === 1n;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Codes with which a kernel without nf_tables, or without netfilter's netlink family, answers a question. */
 const UNSUPPORTED: readonly string[] = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];

@@ -1,0 +1,65 @@
+/** What is said of healings: each of the first ones, and of a fight one line a minute, so that it does not fill the log. */
+import { countDrift, type Drift, renderDrift } from "../core/diff.ts";
+import { counted } from "../core/plural.ts";
+import type { Logger } from "../observe/log.ts";
+import { renderCulprits, type Testimony } from "../source/witness.ts";
+import { LINES_AT_MOST } from "./report.ts";
+
+/** Healings within a minute, and those that nothing was said of yet. */
+export interface HealingTally {
+  since: number;
+  told: number;
+  untold: number;
+  /** Of the newest that nothing was said of. */
+  testimony?: Testimony | undefined;
+}
+
+const MINUTE_MS = 60_000;
+const TOLD_AT_MOST = 30;
+
+/** A tally of no healing. */
+export function createTally(): HealingTally {
+  return { since: Number.NEGATIVE_INFINITY, told: 0, untold: 0 };
+}
+
+/** What others had changed is a warning, although it was put right: while it was so, packets went the wrong way. */
+export function warnOfHealing(
+  log: Logger,
+  label: string,
+  tally: HealingTally,
+  now: number,
+  { drift, testimony }: { readonly drift: readonly Drift[]; readonly testimony?: Testimony | undefined },
+): void {
+  warnOfUntold(log, label, tally, now);
+  if (tally.told >= TOLD_AT_MOST) {
+    tally.untold++;
+    tally.testimony = testimony;
+    return;
+  }
+  tally.told++;
+  const { by, fields } = blame(testimony);
+  const told = drift.filter(({ count }) => count === undefined).slice(0, LINES_AT_MOST);
+  for (const one of told)
+    log.with({ kind: one.kind, ...fields }).warning(`${label}: healed: ${renderDrift(one)}${by}`);
+  const left = countDrift(drift) - told.length;
+  if (left > 0) log.with({ kind: undefined, ...fields }).warning(`and ${left} more`);
+}
+
+/** Once a minute is over, what was not said in it; asked in each pass, since no healing may follow. */
+export function warnOfUntold(log: Logger, label: string, tally: HealingTally, now: number): void {
+  if (now - tally.since < MINUTE_MS) return;
+  const { untold, testimony } = tally;
+  const { by, fields } = blame(testimony);
+  if (untold > 0)
+    log
+      .with({ kind: undefined, ...fields })
+      .warning(`${label}: healed ${counted(untold, "more time")} in a minute${by && `, last${by.slice(1)}`}`);
+  // As long as it goes on, there is one line for each minute.
+  Object.assign(tally, { since: now, told: untold > 0 ? TOLD_AT_MOST : 0, untold: 0, testimony: undefined });
+}
+
+function blame(testimony: Testimony | undefined) {
+  const culprits = testimony && renderCulprits(testimony);
+  const { process, pid } = testimony?.commits.at(-1) ?? {};
+  return { by: culprits === undefined ? "" : `, changed by ${culprits}`, fields: { process, pid } };
+}
