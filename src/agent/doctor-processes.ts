@@ -48,7 +48,10 @@ export function readProcesses(proc: string): Fact<Processes> {
     clusterCidrOf(pid, words).filter(() => isClusters(pid)),
   );
   const named = all.flatMap(({ pid, words }) => (pid === process.pid ? [] : agentOf(proc, pid, words)));
-  const here = named.flatMap((agent) => sortOut(proc, agent, netns) ?? []);
+  const pidsOfNamed = new Set(named.map(({ pid }) => pid));
+  const here = named
+    .filter(({ pid }) => !pidsOfNamed.has(parentOf(proc, pid) ?? 0))
+    .flatMap((agent) => sortOut(proc, agent, netns) ?? []);
   return {
     value: {
       kubelets: kubelets.map(({ words }) => words),
@@ -94,6 +97,14 @@ function agentOf(proc: string, pid: number, words: readonly string[]): readonly 
   if (!isOurs && !AGENT.test(name)) return [];
   const args = isOurs || !AGENT.test(basename(words[0] ?? "")) ? agentArguments(words) : words.slice(1);
   return args === undefined ? [] : [{ pid, args, isOurs }];
+}
+
+/** Whose child it is. Until an agent's child becomes the tool that it is to run, it has the agent's command line. */
+function parentOf(proc: string, pid: number): number | undefined {
+  const stat = known(readText(`${proc}/${pid}/stat`, "a parent")) ?? "";
+  // proc(5): the name is in parentheses and may have any character; the state and the parent follow.
+  const ppid = /\) \S (\d+) [^)]*$/.exec(stat)?.[1];
+  return ppid === undefined ? undefined : Number(ppid);
 }
 
 /** The processes that are there now. */

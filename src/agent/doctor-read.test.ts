@@ -127,6 +127,17 @@ describe("/proc", () => {
     });
   });
 
+  test("a child of an agent that is not yet the tool that it is to run is no second agent", () => {
+    const line = "node\0/app/ip-masq-agent.cjs\0--v=2\0";
+    const proc = processes("children", { 31: line, 32: line, 33: line });
+    tree("children", {
+      "31/stat": "31 (node) S 1 31 31 0\n",
+      "32/stat": "32 (no) de) R 31 32 31 0\n",
+      "33/stat": "",
+    });
+    expect(known(readProcesses(proc))?.agents.map(({ pid }) => pid)).toEqual([31, 33]);
+  });
+
   test.each<[string, readonly number[], "agents" | "strangers"]>([
     ["ours", [], "agents"],
     ["another user's", [65534], "strangers"],
