@@ -144,6 +144,10 @@ describe("rules of iptables", () => {
       ["of a user's processes", `${RULE} -m owner --uid-owner 1000 -j MASQUERADE`],
       ["to the node itself", `${RULE} -m addrtype --dst-type LOCAL -j MASQUERADE`],
       ["established ones only", `${RULE} -m conntrack --ctstate ESTABLISHED -j MASQUERADE`],
+      [
+        "a pod's to itself",
+        `${RULE} -s 10.244.1.7/32 -d 10.244.1.7/32 -p tcp -m tcp --dport 80 -j MASQUERADE`,
+      ],
       ["to what we masquerade too", `${RULE} -s 10.244.0.0/16 -d 8.0.0.0/8 -j MASQUERADE`],
     ])("%s: no harm", (_name, line) => {
       expect(inFront(line)).toEqual([]);
@@ -153,6 +157,8 @@ describe("rules of iptables", () => {
       ["anybody's", `${RULE} -o eth0 -j MASQUERADE`, "warning"],
       ["pods' own", `${RULE} -s 10.244.0.0/16 -j MASQUERADE`, "warning"],
       ["some pods'", `${RULE} -s 10.244.1.7/32 -j MASQUERADE`, "warning"],
+      ["a pod's to another", `${RULE} -s 10.244.1.7/32 -d 10.244.1.8/32 -j MASQUERADE`, "warning"],
+      ["pods' to each other", `${RULE} -s 10.244.1.0/24 -d 10.244.1.0/24 -j MASQUERADE`, "warning"],
       ["all but Docker's", `${RULE} ! -s 172.17.0.0/16 -j MASQUERADE`, "warning"],
       ["what comes in by pods' bridge", `${RULE} -i cni0 -j MASQUERADE`, "warning"],
       ["all but what comes in by Docker's", `${RULE} ! -i docker0 -j MASQUERADE`, "warning"],

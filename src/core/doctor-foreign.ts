@@ -102,9 +102,17 @@ function decidesOtherwise(
   { rule, destinations }: Pick<Passed, "rule" | "destinations">,
   isFront: boolean,
 ): boolean {
+  if (isHairpin(rule)) return false;
   const kept = known(config)?.kept?.get(family);
   if (kept === undefined || (isFront && rule.target !== "MASQUERADE")) return destinations.length > 0;
   return meetIntervals(destinations, kept).length > 0;
+}
+
+/** From one address to the same: a pod that reaches itself through its Service gets no answer without it. */
+function isHairpin({ scope: { sources, destinations } }: NatRule): boolean {
+  const [from, to] = [sources, destinations].map((side) => (side?.length === 1 ? side[0] : undefined));
+  const isOne = from !== undefined && from.first === from.last;
+  return isOne && from.first === to?.first && from.last === to.last;
 }
 
 function tooMany(facts: Facts, table: NatTable): readonly Said[] {

@@ -166,6 +166,29 @@ describe("what links, addresses and routes tell of pods", () => {
       ["10.0.1.0/24 route into cilium_host local", "10.0.2.0/24 route into cilium_host"],
     ],
     [
+      "Antrea",
+      network(
+        links(
+          "eth0 -",
+          "ovs-system openvswitch",
+          "antrea-gw0 openvswitch",
+          "nginx-1a2b3c veth of ovs-system",
+        ),
+        ["antrea-gw0 10.244.1.1/24", "antrea-gw0 fd00:244:1::1/64"],
+        [UPLINK, "10.244.1.0/24 antrea-gw0 kernel", "10.244.2.0/24 via antrea-gw0"],
+      ),
+      ["10.244.1.0/24 openvswitch antrea-gw0 local", "fd00:244:1::/64 openvswitch antrea-gw0 local"],
+    ],
+    [
+      "OVN-Kubernetes",
+      network(
+        links("br-ex openvswitch", "ovn-k8s-mp0 openvswitch", "br-int openvswitch"),
+        ["br-ex 192.0.2.10/24", "ovn-k8s-mp0 10.128.0.2/23"],
+        ["0.0.0.0/0 via br-ex", "10.128.0.0/14 via ovn-k8s-mp0", "10.128.0.0/23 ovn-k8s-mp0 kernel"],
+      ),
+      ["10.128.0.0/23 openvswitch ovn-k8s-mp0 local"],
+    ],
+    [
       "tunnels that are no pods'",
       network(
         links("wg0 wireguard", "vxlan9 vxlan"),

@@ -66,6 +66,8 @@ const INNER_END = /^(eth|net)\d+$/;
 /** Links of which the other end is other nodes. A `wg0` is a person's own tunnel, by the convention of wg-quick. */
 const OVERLAY_KINDS = ["vxlan", "geneve", "ipip", "wireguard"];
 const OVERLAY_NAMES = /^(flannel|cilium|kube-bridge)/;
+/** A node's own link into a network of pods that Open vSwitch makes: Antrea's and OVN-Kubernetes'. */
+const OVS_GATEWAYS = /^(antrea-gw\d+|ovn-k8s-mp\d+)$/;
 const NOT_OVERLAY = /^(wg\d+|cilium_net)$/;
 
 /** A route that is wider leads to the rest of the world, not to pods. */
@@ -96,7 +98,8 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
     const isPort = master !== undefined && !bridges.includes(master);
     return isVeth(link) && isFree(link) && !INNER_END.test(link.name) && !isPort;
   });
-  const ways = [...bridges, ...veths];
+  const gateways = links.filter(({ name }) => OVS_GATEWAYS.test(name));
+  const ways = [...bridges, ...gateways, ...veths.filter((link) => !gateways.includes(link))];
   const found = [
     ...ways.flatMap((link) => networksOf(link, addresses)),
     ...hostRoutes(veths, routes),
