@@ -48,8 +48,8 @@ Flags that are not given are those of the agent that runs in this network namesp
 
 With --live the rules of this node are followed as well, whoever made them. Followed are iptables' POSTROUTING and the chains that it leads to,
 and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
-packet is told as possible. Rules that translate the destination first, as those of a Service do, or exempt the packet from NAT
-are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
+packet is told as possible. Rules that translate the destination first, as those of a Service do (IPVS's too), or exempt the packet from
+NAT are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
 Exit code 1 means that the rules do not do what the configuration says, or that a destination could not be answered: also since
 it may be translated first, or since not all rules could be read.`,
   flags,
