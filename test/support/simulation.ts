@@ -98,8 +98,12 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     sleep: (ms, until) =>
       new Promise((resolve) => {
         if (until.aborted) return resolve();
-        const cancel = later(ms, resolve);
-        until.addEventListener("abort", () => cancel() && resolve(), { once: true });
+        const stop = () => cancel() && resolve();
+        const cancel = later(ms, () => {
+          until.removeEventListener("abort", stop);
+          resolve();
+        });
+        until.addEventListener("abort", stop, { once: true });
       }),
   };
   const tell = (commit: Commit) => later(HEARD_AFTER_MS, () => events?.commit(commit));
