@@ -43,6 +43,8 @@ export interface Followed {
   readonly tasks: () => Task[];
   /** Whether everything that it depends on has been seen as of this generation. */
   readonly knows: Driver["knows"];
+  /** Whether another backend's rules are being written by this agent. */
+  readonly isMoving: () => boolean;
   readonly heard: Driver["heard"];
 }
 
@@ -66,6 +68,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
   /** What is to take over once its rules are in force, and the pause after a failure. */
   let candidate: Engine | undefined;
   let pauseMs = SETTLE_MS;
+  let isMoving = false;
 
   const within = (outcome: Outcome, ms: number): Outcome =>
     world.watch ? { ...outcome, dueInMs: Math.min(outcome.dueInMs, ms) } : outcome;
@@ -96,8 +99,9 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       candidate.driver.heard(over);
     }
     const after = await candidate.reconcile();
+    isMoving = isUnderWay(after);
     // A pass follows when it has ended.
-    if (isUnderWay(after)) return outcome;
+    if (isMoving) return outcome;
     if (!isInForce(after)) {
       // If it is not wanted any more by then, what it has programmed is removed.
       tasks = world.tasks(engine);
@@ -129,6 +133,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
   return {
     engine: () => engine,
     tasks: () => tasks,
+    isMoving: () => isMoving,
     knows: (generation) => seenUpTo >= generation && engine.driver.knows(generation),
     heard(generation) {
       over = Math.max(over, generation);

@@ -23,8 +23,9 @@ export async function removeAll(backend: Backend, chain: string, world: ToolWorl
 async function removal(
   backend: Backend,
   target: Pick<Ruleset, "chain" | "family">,
-  { probe, run, log }: ToolWorld,
+  world: ToolWorld,
 ): Promise<readonly Script[]> {
+  const { probe, run } = world;
   const { chain, family } = target;
   try {
     const capabilities = await probe(backend.tools(family), run);
@@ -37,8 +38,7 @@ async function removal(
     const isOthers = backend.isOthers(chain, observed);
     // A wrong --masq-chain: nothing there is ours.
     if (isOthers && jumps === 0) return [];
-    if (isOthers)
-      about(log, family).warning(`${family}: chain ${chain} stays: it has ${rulesOfOthers(rules.length)}`);
+    if (isOthers) warnOnce(world, family, `chain ${chain} stays: it has ${rulesOfOthers(rules.length)}`);
     const set = await leftSet(backend, target, run);
     return backend.remove(
       target,
@@ -49,8 +49,10 @@ async function removal(
   } catch (error) {
     if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
     const { command } = backend.tools(family);
-    about(log, family).warning(
-      `${family}: ${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
+    warnOnce(
+      world,
+      family,
+      `${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
     );
     return [];
   }
@@ -65,6 +67,14 @@ export async function removeStaleSet(
   if ((await leftSet(backend, target, run)) === undefined) return;
   for (const script of backend.discardSet(target)) await run(script);
   about(log, target.family).info(`${target.family}: removed the set of a list that is short by now`);
+}
+
+/** It is looked once a resync interval. */
+function warnOnce({ log, said }: ToolWorld, family: Family, what: string): void {
+  const line = `${family}: ${what}`;
+  if (said?.has(line)) return;
+  said?.add(line);
+  about(log, family).warning(line);
 }
 
 function about(log: Logger, family: Family): Logger {

@@ -20,6 +20,8 @@ export interface ToolWorld {
    * container, so that what we no longer need must be gone.
    */
   readonly relieve?: () => void;
+  /** What has been warned of already in looking for what is left. */
+  readonly said?: Set<string>;
   /** Told of the commits that the driver itself has made. */
   readonly claim?: (span: Span) => void;
 }

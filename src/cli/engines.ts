@@ -1,6 +1,7 @@
 /** Puts a chosen backend to work for `run`: what all choices share is made once, the rest for each. */
 import type { Chosen } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
+import type { Driver } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
 import type { Engine, Task } from "../agent/follow.ts";
 import { cutAfter } from "../agent/grace.ts";
@@ -32,6 +33,8 @@ interface EnginesWorld {
 }
 
 export interface Engines {
+  /** The drivers whose rules an agent with this choice does not have. */
+  readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
   readonly build: (choice: Chosen) => Engine;
   /** What waits until an engine's rules are in force: to remove what is left of others, and to warn of what stays. */
   readonly tasks: (engine: Engine) => Task[];
@@ -53,6 +56,7 @@ export function createEngines(
     probe,
     log: log.named("agent/iptables-driver.ts"),
     claim,
+    said: new Set<string>(),
     relieve: collectGarbage,
     ...(sight && { sight }),
   };
@@ -81,13 +85,14 @@ export function createEngines(
     const setsAbove = name === "nftables" ? 0 : flags.ipsetThreshold || Number.POSITIVE_INFINITY;
     return { ...flags, toPorts, setsAbove };
   };
-  const others = async ({ name, variant }: Chosen) => {
+  const others = async ({ name, variant }: Chosen): Promise<readonly Driver[]> => {
     if (name === "iptables" && flags.iptablesMode !== "auto") return [nftables()];
     const variants = await variantsWith(flags.masqChain, openNftables);
     const rest = variants.filter((which) => name === "nftables" || which !== variant).map(iptables);
     return name === "nftables" ? rest : [nftables(), ...rest];
   };
   return {
+    others,
     build(choice) {
       const driver = choice.name === "nftables" ? nftables() : iptables(choice.variant);
       return { choice, driver, reconcile: createReconciler(driver, optionsOf(choice), world) };

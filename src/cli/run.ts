@@ -1,19 +1,22 @@
 /** The command `run`: the agent itself. */
 
+import { afterwards, CLEARING } from "../agent/afterwards.ts";
 import { type Chosen, type Decision, decide, signsOf } from "../agent/choose.ts";
 import { systemClock } from "../agent/clock.ts";
-import { isFailure } from "../agent/driver.ts";
+import type { Driver } from "../agent/driver.ts";
 import { run as runScript } from "../agent/exec.ts";
-import { type Followed, followChoice, type Task } from "../agent/follow.ts";
+import { type Followed, followChoice } from "../agent/follow.ts";
+import type { Healing } from "../agent/group.ts";
 import { createHeapRelief } from "../agent/heap.ts";
-import { type Hold, holdChain } from "../agent/hold.ts";
+import { holdChain } from "../agent/hold.ts";
 import { createInbox, type Reason } from "../agent/inbox.ts";
 import { runLoop } from "../agent/loop.ts";
 import { describeLowLimit, readMemoryLimit } from "../agent/memory-limit.ts";
 import type { Outcome } from "../agent/reconcile.ts";
+import { createRivalWatch } from "../agent/rivals.ts";
 import { createSigns } from "../agent/signs.ts";
 import { createSources } from "../agent/sources.ts";
-import { createAside, createTurns, type Turns } from "../agent/turns.ts";
+import { createAside, createTurns } from "../agent/turns.ts";
 import type { Script } from "../backend/backend.ts";
 import { countDrift } from "../core/diff.ts";
 import { effectiveFlags } from "../core/flags.ts";
@@ -23,7 +26,7 @@ import { goQuote } from "../core/quote.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { trimMemory } from "../nftables/addon.ts";
 import { openNftables } from "../nftables/transport.ts";
-import { createLogger, type Logger } from "../observe/log.ts";
+import { createLogger } from "../observe/log.ts";
 import { LogFileError } from "../observe/logfile.ts";
 import { createWitness } from "../source/witness.ts";
 import type { CommandLine } from "./command-line.ts";
@@ -97,7 +100,7 @@ async function start(
   const turns = { sleep: systemClock.sleep, goesOn: aside.goesOn };
   const engines = createEngines(options, toPorts.ranges, { turns, witness, beforeChange, log }, signal);
   const turnsHere = options.watch ? turns : undefined;
-  const clearing = createTurns<void>(turnsHere);
+  const clearing = createTurns<readonly Healing[] | undefined>(turnsHere);
   const choosing = createTurns<{ seen: string | undefined; choice: Decision }>(turnsHere);
   const follow = {
     look,
@@ -115,13 +118,31 @@ async function start(
   };
   const followed = followChoice(engines.build(choice), signs, { ...engines, ...follow });
   engine = followed.engine;
+  const rivals = createRivalWatch(
+    {
+      chain: options.masqChain,
+      open: openNftables,
+      others: engines.others,
+      witness,
+      now: systemClock.now,
+      log: log.named("agent/rivals.ts"),
+    },
+    signal,
+  );
   const sources = options.watch
     ? createSources(
-        { configPath: options.configPath, driver: followed, inbox, witness, log: log.named("source") },
+        {
+          configPath: options.configPath,
+          driver: both(followed, rivals),
+          inbox,
+          witness,
+          log: log.named("source"),
+        },
         signal,
       )
     : undefined;
-  const reconcile = afterwards(followed, { hold, clearing, log });
+  const relieve = createHeapRelief(trimMemory);
+  const reconcile = afterwards(followed, { ...systemClock, hold, rivals, clearing, relieve, log });
   const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     sources?.report(outcome, reason, fightMs);
@@ -132,6 +153,16 @@ async function start(
   await runLoop(reconcile, loop, systemClock, signal);
   await aside.over();
   return undefined;
+}
+
+/** What both know is known. */
+function both(...drivers: readonly Pick<Driver, "knows" | "heard">[]): Pick<Driver, "knows" | "heard"> {
+  return {
+    knows: (generation) => drivers.every((one) => one.knows(generation)),
+    heard: (generation) => {
+      for (const one of drivers) one.heard(generation);
+    },
+  };
 }
 
 function backendOf(choice: Chosen | undefined): { readonly name: string; readonly why: string } {
@@ -150,48 +181,4 @@ function describePass({ drift, applied, errors, durationMs }: Outcome, reason: R
     counted(errors.length, "error"),
   ];
   return `pass (${reason}): ${counts.join(", ")}, ${durationMs.toFixed(1)} ms`;
-}
-
-interface AfterwardsWorld {
-  readonly hold: Hold;
-  readonly clearing: Turns<void>;
-  readonly log: Logger;
-}
-
-const CLEARING = "clearing away";
-
-/**
- * A pass, and after one without an error what can wait until rules are in force: each task once, the next when the one
- * before has succeeded. What fails is tried again a resync interval later, however many passes there are. What takes long goes
- * on beside the next passes. As long as another agent lives, what was not made by this one may be its own, and stays.
- */
-function afterwards(
-  { reconcile, tasks }: Followed,
-  { hold, clearing, log }: AfterwardsWorld,
-): () => Promise<Outcome> {
-  const relieveHeap = createHeapRelief(trimMemory);
-  let notBefore = Number.NEGATIVE_INFINITY;
-  let said: string | undefined;
-  const clear = async (left: Task[], resyncIntervalMs: number) => {
-    if (!(await hold.isAlone())) return;
-    try {
-      for (; left[0] !== undefined; left.shift()) await left[0]();
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      notBefore = systemClock.now() + resyncIntervalMs;
-      if (error.message !== said)
-        log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
-      said = error.message;
-    }
-  };
-  return async () => {
-    clearing.collect();
-    const outcome = await reconcile();
-    relieveHeap();
-    const left = tasks();
-    const isInForce = outcome.errors.length === 0 && outcome.groups.every((group) => group.inForce);
-    if (left.length > 0 && isInForce && systemClock.now() >= notBefore)
-      await clearing.take(CLEARING, () => clear(left, outcome.resyncIntervalMs));
-    return outcome;
-  };
 }

@@ -23,6 +23,8 @@ export interface Witness {
   readonly hear: (commit: Commit) => void;
   /** Says that the commits of a span are the agent's own. */
   readonly claim: (span: Span) => void;
+  /** Whether a commit is known to be the agent's own. */
+  readonly isOwn: (generation: number) => boolean;
   /** What others did in a span. A commit is heard a moment after it was made, so that is waited for if one is missing. */
   readonly between: (span: Span, signal: AbortSignal) => Promise<Testimony>;
 }
@@ -64,6 +66,7 @@ export function createWitness(sleep: Sleep): Witness {
     claim({ from, to }) {
       for (let generation = from + 1; generation <= to; generation++) note(generation, "own");
     },
+    isOwn: (generation) => heard.get(generation) === "own",
     async between(span, signal) {
       // Without events there is nothing to wait for.
       const isLate = newest !== undefined && newest < span.to && !testify(span).complete;

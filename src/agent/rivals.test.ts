@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { recordedLog } from "../../test/support/log.ts";
+import { NetlinkUnavailable } from "../nftables/errors.ts";
+import { createWitness } from "../source/witness.ts";
+import type { Chosen } from "./choose.ts";
+import type { Driver } from "./driver.ts";
+import { createRivalWatch } from "./rivals.ts";
+
+const CHOICE: Chosen = { ok: true, name: "nftables", why: "", variant: "path" };
+const SEEN = { places: ["chain X of table ip nat"], mayBe: false, generation: 2 };
+
+function watch(removed: readonly string[]) {
+  const { log, taken } = recordedLog();
+  const state = { at: 0 };
+  const driver = { remove: async () => removed, close: () => {} } as unknown as Driver;
+  const rivals = createRivalWatch(
+    {
+      chain: "X",
+      open: () => Promise.reject(new NetlinkUnavailable("linux", "no addon")),
+      others: async () => [driver],
+      witness: createWitness(async () => {}),
+      now: () => state.at,
+      log,
+    },
+    new AbortController().signal,
+  );
+  return { rivals, state, taken };
+}
+
+test("what comes back is counted each time; of a fight one line a minute is said, until it is over", async () => {
+  const { rivals, state, taken } = watch(["chain X"]);
+  for (let i = 0; i < 200; i++) {
+    state.at += 1_000;
+    expect(await rivals.remove(CHOICE, SEEN)).toEqual([{ drift: [{ kind: "extra", where: "chain X" }] }]);
+    expect(rivals.complaint() !== undefined).toBe(i > 0);
+  }
+  expect(taken()).toHaveLength(5 + 3);
+  state.at += 60_000;
+  expect(rivals.complaint()).toBeUndefined();
+});
+
+test("where there is nothing of ours, nothing is said", async () => {
+  const { rivals, taken } = watch([]);
+  expect(await rivals.remove(CHOICE, SEEN)).toEqual([]);
+  expect([taken(), rivals.complaint()]).toEqual([[], undefined]);
+});
+
+test("without netlink nothing is seen, and no commit is waited for", async () => {
+  const { rivals } = watch([]);
+  rivals.heard(7);
+  expect(rivals.knows(7)).toBe(false);
+  expect(await rivals.look(CHOICE, 60_000)).toMatchObject({ places: [], generation: undefined });
+  expect(rivals.knows(7)).toBe(true);
+});

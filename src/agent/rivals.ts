@@ -1,0 +1,149 @@
+/**
+ * Rules of the other backend that come back after they were cleared away, as a forgotten or a surging agent writes them: they
+ * would go on deciding beside ours. Each pass asks for them by name over netlink; of legacy tables only a tool can tell, once a resync
+ * interval.
+ */
+import { isOwnTable } from "../backend/nftables.ts";
+import { TABLE } from "../backend/nftables-sets.ts";
+import { FAMILIES } from "../core/cidr.ts";
+import type { Drift } from "../core/diff.ts";
+import { ifFound } from "../nftables/errors.ts";
+import { chain as chainQuery, table } from "../nftables/query.ts";
+import type { Nftables } from "../nftables/transport.ts";
+import type { Logger } from "../observe/log.ts";
+import { renderCulprits, type Witness } from "../source/witness.ts";
+import type { Chosen } from "./choose.ts";
+import { type Driver, isFailure } from "./driver.ts";
+import type { Healing } from "./group.ts";
+import { legacyTables } from "./legacy.ts";
+
+/** What there is of the other backend, as of a generation; `mayBe`: only a tool can tell. */
+export interface Rivals {
+  readonly places: readonly string[];
+  readonly mayBe: boolean;
+  readonly generation: number | undefined;
+}
+
+export interface RivalsWorld {
+  readonly chain: string;
+  readonly open: () => Promise<Nftables>;
+  /** The drivers whose rules an agent with this choice does not have. */
+  readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
+  readonly witness: Witness;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+export interface RivalWatch extends Pick<Driver, "knows" | "heard"> {
+  readonly look: (choice: Chosen, resyncIntervalMs: number) => Promise<Rivals>;
+  /** Removes them, and says what that came to. Throws a failure. */
+  readonly remove: (choice: Chosen, rivals: Rivals) => Promise<readonly Healing[]>;
+  /** Why all is not well although they were removed: they come back again and again. */
+  readonly complaint: () => string | undefined;
+}
+
+/** So often within a minute is a fight; beyond some times, one line a minute is said of it. */
+const FIGHT = 2;
+const SAID_AT_MOST = 5;
+const MINUTE_MS = 60_000;
+
+/** A watch that has not looked yet. */
+export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): RivalWatch {
+  const { chain, others, witness, now, log } = world;
+  let connection: Promise<Nftables> | undefined;
+  let over = -1;
+  let seenUpTo = -1;
+  /** The last generation in which there were none. */
+  let cleanAt: number | undefined;
+  let toolsAt = now();
+  /** What is there, but not ours to remove. */
+  let spared = "";
+  let line = "";
+  let saidAt = Number.NEGATIVE_INFINITY;
+  let times: readonly number[] = [];
+
+  const recently = () => times.filter((at) => now() - at < MINUTE_MS);
+
+  const find = async (choice: Chosen): Promise<Pick<Rivals, "places" | "generation">> => {
+    try {
+      connection ??= world.open();
+      const nftables = await connection;
+      const generation = await nftables.generation(signal);
+      const places = await (choice.name === "nftables" ? chains : tables)(nftables, chain, signal);
+      return { places, generation };
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      connection?.then((nftables) => nftables.close()).catch(() => {});
+      connection = undefined;
+      return { places: [], generation: undefined };
+    }
+  };
+
+  return {
+    knows: (generation) => seenUpTo >= generation || witness.isOwn(generation),
+    heard(generation) {
+      over = Math.max(over, generation);
+    },
+    async look(choice, resyncIntervalMs) {
+      const newest = over;
+      const { places, generation } = await find(choice);
+      seenUpTo = Math.max(seenUpTo, newest);
+      const isSpared = places.join() === spared;
+      if (places.length === 0) {
+        cleanAt = generation ?? cleanAt;
+        spared = "";
+      }
+      const isLegacy =
+        choice.name === "nftables" && FAMILIES.some((one) => legacyTables(one).includes("nat"));
+      const mayBe = (isLegacy || (isSpared && spared !== "")) && now() - toolsAt >= resyncIntervalMs;
+      return { places: isSpared ? [] : places, mayBe, generation };
+    },
+    async remove(choice, { places, generation }) {
+      toolsAt = now();
+      const testimony =
+        places.length > 0 && cleanAt !== undefined && generation !== undefined
+          ? await witness.between({ from: cleanAt, to: generation }, signal)
+          : undefined;
+      const removed: string[] = [];
+      for (const driver of await others(choice)) {
+        try {
+          removed.push(...(await driver.remove()));
+        } finally {
+          driver.close();
+        }
+      }
+      spared = removed.length === 0 ? places.join() : "";
+      if (removed.length === 0) return [];
+      const touching = testimony?.commits.filter(({ touched }) => touched) ?? [];
+      const told = testimony && (touching.length > 0 ? { ...testimony, commits: touching } : testimony);
+      const by = (told && renderCulprits(told)) ?? "somebody who cannot be named";
+      line = `rules of another backend had come back and decided beside ours: ${removed.join(", ")}, made by ${by}`;
+      const { process, pid } = told?.commits.at(-1) ?? {};
+      times = [...recently(), now()];
+      if (times.length <= SAID_AT_MOST || now() - saidAt >= MINUTE_MS) {
+        saidAt = now();
+        log.with({ kind: "extra", process, pid }).warning(`${line}; removed. Does another agent run?`);
+      }
+      const drift = removed.map((where): Drift => ({ kind: "extra", where }));
+      return [{ drift, ...(told && { testimony: told }) }];
+    },
+    complaint() {
+      return recently().length >= FIGHT ? line : undefined;
+    },
+  };
+}
+
+/** The chains by which the iptables backend of nf_tables decides. */
+async function chains(nftables: Nftables, chain: string, signal: AbortSignal): Promise<string[]> {
+  const places: string[] = [];
+  for (const family of ["ip", "ip6"] as const) {
+    const found = await ifFound(nftables.read(chainQuery({ family, table: "nat", chain }), signal));
+    if (found !== undefined) places.push(`chain ${chain} of table ${family} nat`);
+  }
+  return places;
+}
+
+async function tables(nftables: Nftables, chain: string, signal: AbortSignal): Promise<string[]> {
+  const found = await ifFound(nftables.read(table(TABLE), signal));
+  return found !== undefined && isOwnTable(found, chain) ? [`table inet ${TABLE.table}`] : [];
+}
