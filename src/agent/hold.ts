@@ -83,11 +83,12 @@ export function holdChain(
   };
 }
 
-const IN_USE = "EADDRINUSE";
+/** The name is another process'. */
+export const IN_USE = "EADDRINUSE";
 const PROC = "/proc";
 
 /** The server does not keep the process alive, and closes each connection at once. */
-function bind(path: string): Promise<{ readonly server?: Server; readonly error?: string }> {
+export function bind(path: string): Promise<{ readonly server?: Server; readonly error?: string }> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
     server.on("error", ({ code = "" }: NodeJS.ErrnoException) => resolve({ error: code }));

@@ -38,7 +38,7 @@ const ATTEMPTS = 3;
 
 /** A driver for an agent whose chain has this name. */
 export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
-  const { run, sight, finish = run } = world;
+  const { run, sight, finish = run, inTurn = (work) => work() } = world;
   const known = new Map<Family, Capabilities>();
   /** Families whose chain this agent has written, or seen in force: it is healed, whatever others make of it. */
   const taken = new Set<Family>();
@@ -172,9 +172,11 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** Runs a step, and says whether it has committed; of a check that says no, it is doubted first. */
   const carryOut = async ({ otherwise, ...script }: Script, ruleset: Ruleset): Promise<boolean> => {
     if (otherwise === undefined) return (await finish(script)).exitCode === 0 && script.file !== IPSET;
-    const { exitCode } = await finish({ ...script, accept: [1] });
-    if (await jumpStands(ruleset, exitCode === 0, (await see(ruleset))?.jump)) return false;
-    return (await finish(otherwise)).exitCode === 0;
+    return inTurn(async () => {
+      const { exitCode } = await finish({ ...script, accept: [1] });
+      if (await jumpStands(ruleset, exitCode === 0, (await see(ruleset))?.jump)) return false;
+      return (await finish(otherwise)).exitCode === 0;
+    });
   };
 
   /** Runs steps, and says how many have committed; a first failure while others commit only ends them. */

@@ -22,6 +22,8 @@ export interface ToolWorld {
   readonly relieve?: () => void;
   /** What has been warned of already in looking for what is left. */
   readonly said?: Set<string>;
+  /** Does what no other agent may do at the same time; else at once. */
+  readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
   /** Told of the commits that the driver itself has made. */
   readonly claim?: (span: Span) => void;
 }

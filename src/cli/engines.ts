@@ -7,6 +7,7 @@ import type { Engine, Task } from "../agent/follow.ts";
 import { cutAfter } from "../agent/grace.ts";
 import { collectGarbage } from "../agent/heap.ts";
 import { describePort } from "../agent/holders.ts";
+import { inTurn } from "../agent/in-turn.ts";
 import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { readMemoryLimit, withinMemory } from "../agent/memory-limit.ts";
@@ -57,6 +58,7 @@ export function createEngines(
     log: log.named("agent/iptables-driver.ts"),
     claim,
     said: new Set<string>(),
+    inTurn: <T>(work: () => Promise<T>) => inTurn((ms) => systemClock.sleep(ms, signal), work),
     relieve: collectGarbage,
     ...(sight && { sight }),
   };

@@ -6,7 +6,7 @@
 import { digest } from "./digest.ts";
 
 /** `sun_path`, whose length is part of an abstract name: Node 20 pads a shorter name with NULs, Node 24 does not. */
-const NAME_BYTES = 108;
+export const HOLD_BYTES = 108;
 
 /** What an agent does with a chain: it holds it, or waits for the agent that does. */
 export type HoldKind = "held" | "awaited";
@@ -25,7 +25,7 @@ export interface HeldName {
 /** The address to bind, always of the same length; with `waiter`, one of its own for each agent that waits. */
 export function holdAddress(chain: string, waiter?: string): string {
   const waits = waiter === undefined ? "" : `waits ${waiter} `;
-  return `\0ip-masq-agent ${waits}chain=${holdToken(chain)}`.padEnd(NAME_BYTES, "\0");
+  return `\0ip-masq-agent ${waits}chain=${holdToken(chain)}`.padEnd(HOLD_BYTES, "\0");
 }
 
 /** Every name that iptables takes as it is; what would not fit, or not be listed unmistakably, as a digest. */
@@ -41,7 +41,7 @@ export function parseHeldNames(text: string): readonly HeldName[] {
   const byName = new Map([...found, ...listening].map(([, , inode, name = ""]) => [name, Number(inode)]));
   return [...byName].flatMap(([name, inode]) => {
     const [, waits, token] = /^@ip-masq-agent (waits \S+ )?chain=(.*?)@*$/.exec(name) ?? [];
-    if (token === undefined || name.length !== NAME_BYTES) return [];
+    if (token === undefined || name.length !== HOLD_BYTES) return [];
     return [{ kind: waits === undefined ? "held" : "awaited", token, inode }];
   });
 }
