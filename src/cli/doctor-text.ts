@@ -22,7 +22,7 @@ export function renderDiagnosis(
   verbose: boolean,
   colours: Colours,
 ): string {
-  const shown = findings.filter(({ severity }) => verbose || severity !== "info");
+  const shown = findings.filter((finding) => verbose || !isNote(finding));
   return [
     `${[describeSettings(settings), source].filter(Boolean).join("; ")}\n`,
     ...shown.map((finding) => renderFinding(finding, colours)),
@@ -41,10 +41,18 @@ function renderFinding({ check, severity, message, remedy }: Finding, colours: C
   return remedy === undefined ? head : `${head}${indent}${colours.dim(`-> ${remedy}`)}\n`;
 }
 
+/**
+ * What only `--verbose` shows. That no agent runs is no problem of the node, but without that line "No problems found" would be
+ * false comfort.
+ */
+function isNote({ severity, check }: Finding): boolean {
+  return severity === "info" && check !== "agents";
+}
+
 function summary(findings: readonly Finding[], verbose: boolean, { green, bold }: Colours): string {
   const counts = SEVERITIES.map((severity) => [countOf(findings, severity), severity] as const);
   const problems = counts.filter(([count, severity]) => severity !== "info" && count > 0);
-  const notes = countOf(findings, "info");
+  const notes = findings.filter(isNote).length;
   const more = verbose || notes === 0 ? "" : ` (--verbose shows ${counted(notes, "note")})`;
   if (problems.length === 0) return `${green("No problems found")}${more}`;
   return `${bold(problems.map(([count, severity]) => counted(count, severity)).join(", "))}${more}`;

@@ -42,6 +42,19 @@ test("a healthy node is one line", () => {
   );
 });
 
+test("that no agent runs is always said", () => {
+  const findings = [
+    ...FINDINGS.slice(2),
+    { check: "agents", severity: "info", message: "no agent runs here" } as const,
+  ];
+  expect(renderDiagnosis({ settings, source: undefined, findings }, false, plain)).toMatchInlineSnapshot(`
+    "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4
+    info     [agents] no agent runs here
+    No problems found (--verbose shows 1 note)
+    "
+  `);
+});
+
 test("JSON has everything, without colours", () => {
   expect(JSON.parse(diagnosisJson({ settings, source: undefined, findings: FINDINGS }))).toEqual({
     backend: "iptables",

@@ -52,6 +52,10 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [/ports?$/, "ports are not chosen here: the flag --to-ports gives those of translated packets"],
   [/^enableipv?6$|^ipv?6(?:enabled?)?$/, "it is the agent's flag --enable-ipv6, not a key of the file"],
+  [
+    /masquerade(?:bit|mark)$/,
+    "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's",
+  ],
   [/random/, "it is the agent's flag --random-fully, not a key of the file"],
   [/reserved/, "it is the agent's flag --nomasq-all-reserved-ranges, not a key of the file"],
   [/^(?:iptables)?chain(?:name)?$/, "it is the agent's flag --masq-chain, not a key of the file"],

@@ -131,6 +131,11 @@ test.each([
   ["outputAddresses", "not supported: packets get the address of the interface that they leave through"],
   ["outputInterface", "not supported: packets that leave through any interface are treated alike"],
   ["outputInterfaces", "not supported: packets that leave through any interface are treated alike"],
+  ["masqueradeBit", "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's"],
+  [
+    "iptablesMasqueradeBit",
+    "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's",
+  ],
   ["masqueradeAll", "not supported: an empty nonMasqueradeCIDRs masquerades everything but link-local"],
   ["resyncinterval ", "spaces stand in it: did you mean resyncInterval?"],
   ["\ufeffresyncInterval", "an invisible character (U+FEFF) stands here: did you mean resyncInterval?"],
