@@ -31,6 +31,7 @@ export interface Gate {
 
 /** Lets the HTTP server see no more than the limits allow. */
 export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headBytes }: GateLimits): Gate {
+  const inTurn = createQueue();
   // Both keep the order in which they came: those that have not asked yet, and when the others came.
   const silent = new Set<Socket>();
   const asked = new Map<Socket, number>();
@@ -62,7 +63,7 @@ export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headB
     });
     onceHead(socket, headBytes, (head) => {
       if (silent.delete(socket)) asked.set(socket, now);
-      http.emit("connection", streamOf(head, socket));
+      inTurn(() => socket.destroyed || http.emit("connection", streamOf(head, socket)));
     });
   });
   const close = () => {
@@ -70,6 +71,22 @@ export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headB
     for (const socket of [...silent, ...asked.keys()]) socket.destroy();
   };
   return { server, close };
+}
+
+/** Does one thing in each turn of the event loop: a hundred requests that come at once must not keep it for 100 ms. */
+function createQueue(): (work: () => unknown) => void {
+  const waiting: (() => unknown)[] = [];
+  const next = () => {
+    try {
+      waiting[0]?.();
+    } finally {
+      waiting.shift();
+      if (waiting.length > 0) setImmediate(next);
+    }
+  };
+  return (work) => {
+    if (waiting.push(work) === 1) setImmediate(next);
+  };
 }
 
 /**
