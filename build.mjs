@@ -3,7 +3,7 @@
 import { chmodSync } from "node:fs";
 import { build } from "esbuild";
 import { version } from "./scripts/version.mjs";
-import { netlinkAddon } from "./src/nftables/esbuild-addon.mjs";
+import { netlinkAddon } from "./src/netlink/socket/esbuild-addon.mjs";
 
 const outfile = "dist/ip-masq-agent.cjs";
 /** Whoever names platforms, as in PLATFORMS="linux-x64 linux-arm64", wants all parts for each: then a warning is a failure. */

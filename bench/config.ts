@@ -2,9 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { keepHeapSmall } from "../src/agent/heap.ts";
 import { decodeConfig } from "../src/core/config.ts";
 import { compileRuleset } from "../src/core/ruleset.ts";
+import { keepHeapSmall } from "../src/system/heap.ts";
 import { median } from "./statistics.ts";
 
 interface ConfigRun {

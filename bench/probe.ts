@@ -4,10 +4,10 @@
  * each commit as it happens, and only then is looked whether they are right again.
  */
 import { createInterface } from "node:readline";
-import { CHAIN as RULES, TABLE } from "../src/backend/nftables-sets.ts";
-import { NftablesError } from "../src/nftables/errors.ts";
-import { listenToCommits } from "../src/nftables/events.ts";
-import { type Nftables, openNftables } from "../src/nftables/transport.ts";
+import { NftablesError } from "../src/netlink/errors.ts";
+import { listenToCommits } from "../src/netlink/events.ts";
+import { type Nftables, openNftables } from "../src/netlink/socket/transport.ts";
+import { CHAIN as RULES, TABLE } from "../src/nftables/sets.ts";
 import { command } from "../test/netns/command.ts";
 import { CHAIN } from "../test/netns/iptables.ts";
 import { createVolume } from "../test/netns/volume.ts";

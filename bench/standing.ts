@@ -1,10 +1,10 @@
 /** What stands of the agent's rules, as one text that is the same whenever they are: read over netlink, in some hundred microseconds. */
-import { jumpComment } from "../src/backend/iptables.ts";
-import { CHAIN, TABLE } from "../src/backend/nftables-sets.ts";
-import { ifFound } from "../src/nftables/errors.ts";
-import type { SetKey } from "../src/nftables/operations.ts";
-import { chains, elements, ruleImages, rules, sets, table } from "../src/nftables/query.ts";
-import type { Nftables } from "../src/nftables/transport.ts";
+import { jumpComment } from "../src/iptables/plan.ts";
+import { ifFound } from "../src/netlink/errors.ts";
+import type { SetKey } from "../src/netlink/operations.ts";
+import { chains, elements, ruleImages, rules, sets, table } from "../src/netlink/query.ts";
+import type { Nftables } from "../src/netlink/socket/transport.ts";
+import { CHAIN, TABLE } from "../src/nftables/sets.ts";
 import { CHAIN as IPTABLES_CHAIN } from "../test/netns/iptables.ts";
 
 export type BackendName = "iptables" | "nftables";

@@ -4,7 +4,7 @@
  * and drift made the moment it ends.
  */
 import { spawn } from "node:child_process";
-import { openNftables } from "../src/nftables/transport.ts";
+import { openNftables } from "../src/netlink/socket/transport.ts";
 import { foreignRules } from "../test/netns/foreign.ts";
 import { childrenMs, memoryOf, processorMs } from "../test/netns/usage.ts";
 import { type Lane, startLane } from "./lane.ts";

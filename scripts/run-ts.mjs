@@ -3,7 +3,7 @@
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import { netlinkAddon } from "../src/nftables/esbuild-addon.mjs";
+import { netlinkAddon } from "../src/netlink/socket/esbuild-addon.mjs";
 
 const [entry, ...args] = process.argv.slice(2);
 if (entry === undefined) throw new Error("usage: run-ts.mjs ENTRY.ts [ARGS...]");

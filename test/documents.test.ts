@@ -6,7 +6,7 @@ import { allFlags } from "../src/cli/command.ts";
 import { COMMANDS } from "../src/cli/commands.ts";
 import { allManuals } from "../src/cli/help.ts";
 import { parseAgentFlags } from "../src/cli/options.ts";
-import { parseFlags } from "../src/core/flags.ts";
+import { parseFlags } from "../src/go/flags.ts";
 import { anchors, calls, documents, links, passages, runnableCalls } from "./support/documents.ts";
 
 const pages = documents();

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../src/cli/options.ts";
 import { decodeConfig } from "../src/core/config.ts";
-import type { FlagTable } from "../src/core/flags.ts";
 import { renderProblem } from "../src/core/problem.ts";
+import type { FlagTable } from "../src/go/flags.ts";
 import { validateObject } from "./chart/kubernetes.ts";
 import { at, type Plain, readManifest } from "./support/manifest.ts";
 

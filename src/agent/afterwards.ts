@@ -1,11 +1,12 @@
 /** What follows a pass after which the rules are in force: what can wait until then, and what the other backend has. */
-import type { Logger } from "../observe/log.ts";
+
+import { isFailure } from "../backend/driver.ts";
+import type { Logger } from "../log/log.ts";
+import type { Hold } from "../presence/hold.ts";
+import type { Clock } from "../system/clock.ts";
 import { MAX_RETRY_MS } from "./backoff.ts";
-import type { Clock } from "./clock.ts";
-import { isFailure } from "./driver.ts";
 import type { Followed, Task } from "./follow.ts";
 import type { Healing } from "./group.ts";
-import type { Hold } from "./hold.ts";
 import type { Outcome } from "./reconcile.ts";
 import type { Rivals, RivalWatch } from "./rivals.ts";
 import type { Turns } from "./turns.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import type { Answer, Script } from "../backend/backend.ts";
-import { NetlinkUnavailable, NftablesError } from "../nftables/errors.ts";
-import type { Query } from "../nftables/query.ts";
-import type { Nftables } from "../nftables/transport.ts";
+import type { Answer, Script } from "../backend/step.ts";
+import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
+import type { Query } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { CommandError } from "../system/exec.ts";
+import { legacyTables } from "../system/legacy-tables.ts";
 import { chooseBackend } from "./choose.ts";
-import { CommandError } from "./exec.ts";
-import { legacyTables } from "./legacy.ts";
 
 const OK: Answer = { exitCode: 0, stdout: "", stderr: "" };
 const MISSING = new NetlinkUnavailable("linux-riscv64", new Error("no native build"));

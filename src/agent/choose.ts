@@ -1,14 +1,15 @@
 /**
  * `--backend=auto`: the packet filter that kube-proxy uses, or else the first that works.
  */
-import type { Answer, Script } from "../backend/backend.ts";
-import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
-import { ifFound } from "../nftables/errors.ts";
-import { chain, tables } from "../nftables/query.ts";
-import type { Nftables } from "../nftables/transport.ts";
-import { isFailure } from "./driver.ts";
-import { legacyTables } from "./legacy.ts";
-import { chooseVariant, seenHints } from "./variant.ts";
+
+import { isFailure } from "../backend/driver.ts";
+import type { Answer, Script } from "../backend/step.ts";
+import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { chooseVariant, seenHints } from "../iptables/variant.ts";
+import { ifFound } from "../netlink/errors.ts";
+import { chain, tables } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { legacyTables } from "../system/legacy-tables.ts";
 
 export type BackendName = "iptables" | "nftables";
 

@@ -5,19 +5,19 @@
  * In iptables ours are the chain of the configured name and the jumps with our comment that lead to it, and its sets;
  * in nftables it is the table with our comment. Others' are never touched, but mentioned if an agent made them.
  */
-import type { Answer, Backend, Capabilities, Script } from "../backend/backend.ts";
-import { freshSetName, setName } from "../backend/ipset.ts";
-import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
-import { isAgentTable, isOwnTable } from "../backend/nftables.ts";
-import { TABLE } from "../backend/nftables-sets.ts";
-import { isBuiltIn, rulesOfOthers } from "../core/chain-owner.ts";
+import type { Answer, Backend, Capabilities, Script } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { ifFound, isUnsupported, NetlinkUnavailable } from "../nftables/errors.ts";
-import { chain as chainQuery, table as tableQuery } from "../nftables/query.ts";
-import type { Nftables } from "../nftables/transport.ts";
-import { CommandError } from "./exec.ts";
-import { probe } from "./probe.ts";
+import { isBuiltIn, rulesOfOthers } from "../iptables/chain-owner.ts";
+import { freshSetName, setName } from "../iptables/ipset.ts";
+import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { probe } from "../iptables/probe.ts";
+import { ifFound, isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
+import { chain as chainQuery, table as tableQuery } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { isAgentTable, isOwnTable } from "../nftables/plan.ts";
+import { TABLE } from "../nftables/sets.ts";
+import { CommandError } from "../system/exec.ts";
 
 export interface CleanupWorld {
   readonly run: (script: Script) => Promise<Answer>;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { recordedLog } from "../../test/support/log.ts";
+import type { Driver } from "../backend/driver.ts";
 import type { Chosen, Decision } from "./choose.ts";
-import type { Driver } from "./driver.ts";
 import { type Engine, followChoice, SETTLE_MS } from "./follow.ts";
 import type { Outcome } from "./reconcile.ts";
 

@@ -3,9 +3,10 @@
  * kube-proxy may be given another mode. A move is a pass like any other: the backend at work has its turn, then the new one
  * programs its rules, and only if they are in force it takes over, so that the old ones can be removed.
  */
-import type { Logger } from "../observe/log.ts";
+
+import type { Driver } from "../backend/driver.ts";
+import type { Logger } from "../log/log.ts";
 import type { Chosen, Decision } from "./choose.ts";
-import type { Driver } from "./driver.ts";
 import type { Outcome } from "./reconcile.ts";
 
 /** A chosen backend at work. */

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import { recordedLog } from "../../test/support/log.ts";
+import { type Driver, IN_SYNC, type Look } from "../backend/driver.ts";
 import { createBackoff } from "./backoff.ts";
-import { type Driver, IN_SYNC, type Look } from "./driver.ts";
 import { type Group, reconcileGroup } from "./group.ts";
 
 const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");

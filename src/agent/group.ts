@@ -2,13 +2,14 @@
  * The rulesets that are programmed together, in one pass: look, apply what differs, look again. What was seen after a write
  * decides whether they are in force, and what others did meanwhile is undone at once, some times.
  */
-import { countDrift, type Drift, renderDrift } from "../core/diff.ts";
-import { counted } from "../core/plural.ts";
+
+import type { Span, Testimony } from "../backend/commit-log.ts";
+import { Contradiction, type Driver, isInForce, type Look } from "../backend/driver.ts";
+import { countDrift, type Drift, renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Logger } from "../observe/log.ts";
-import type { Span, Testimony } from "../source/witness.ts";
+import type { Logger } from "../log/log.ts";
+import { counted } from "../text/plural.ts";
 import type { Backoff } from "./backoff.ts";
-import { Contradiction, type Driver, isInForce, type Look } from "./driver.ts";
 import { createTally, type HealingTally, warnOfHealing, warnOfUntold } from "./healing-log.ts";
 import { abridge } from "./report.ts";
 

@@ -1,8 +1,9 @@
 /** What is said of healings: each of the first ones, and of a fight one line a minute, so that it does not fill the log. */
-import { countDrift, type Drift, renderDrift } from "../core/diff.ts";
-import { counted } from "../core/plural.ts";
-import type { Logger } from "../observe/log.ts";
-import { renderCulprits, type Testimony } from "../source/witness.ts";
+
+import { renderCulprits, type Testimony } from "../backend/commit-log.ts";
+import { countDrift, type Drift, renderDrift } from "../core/drift.ts";
+import type { Logger } from "../log/log.ts";
+import { counted } from "../text/plural.ts";
 import { LINES_AT_MOST } from "./report.ts";
 
 /** Healings within a minute, and those that nothing was said of yet. */

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { OPTIONS, rulesetOf } from "../../test/support/config.ts";
 import { recordedLog } from "../../test/support/log.ts";
 import { createNode, DENIED, type FakeNode } from "../../test/support/node.ts";
-import { iptablesBackend } from "../backend/iptables.ts";
 import type { Options } from "../core/ruleset.ts";
-import { iptablesDriver } from "./iptables-driver.ts";
+import { iptablesDriver } from "../iptables/driver.ts";
+import { iptablesBackend } from "../iptables/plan.ts";
+import { probe } from "../iptables/probe.ts";
 import { warnOfLeftovers } from "./leftovers.ts";
-import { probe } from "./probe.ts";
 import { createReconciler } from "./reconcile.ts";
 
 const backend = iptablesBackend("path");

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Clock } from "./clock.ts";
-import { createInbox } from "./inbox.ts";
+import type { Clock } from "../system/clock.ts";
 import { runLoop } from "./loop.ts";
 import type { Outcome } from "./reconcile.ts";
+import { createInbox } from "./triggers.ts";
 
 const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome => ({
   startedAt: 0,

@@ -2,10 +2,10 @@
  * When passes run: at start, when a source of change asks for one, and when the pass before says that one is due: at the
  * latest once per resync interval, after a failure sooner. Without sources this is the Go program's loop.
  */
-import type { Clock } from "./clock.ts";
-import type { Inbox, Reason } from "./inbox.ts";
-import { createPace, type Pass } from "./pace.ts";
+import type { Clock } from "../system/clock.ts";
 import type { Outcome } from "./reconcile.ts";
+import { createPace, type Pass } from "./throttle.ts";
+import type { Inbox, Reason } from "./triggers.ts";
 
 export interface LoopOptions {
   readonly watch: boolean;

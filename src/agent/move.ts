@@ -2,14 +2,15 @@
  * Moving between backends: new rules first, then the old ones away. Both give the same verdicts while both stand,
  * so that no packet is treated wrongly in between; a move that was cut short is finished at the next start.
  */
-import type { IptablesVariant } from "../backend/iptables.ts";
+
+import type { Driver } from "../backend/driver.ts";
 import { FAMILIES } from "../core/cidr.ts";
-import { ifFound, isUnsupported } from "../nftables/errors.ts";
-import { chain as chainQuery } from "../nftables/query.ts";
-import type { Nftables } from "../nftables/transport.ts";
-import type { Logger } from "../observe/log.ts";
-import type { Driver } from "./driver.ts";
-import { legacyTables } from "./legacy.ts";
+import type { IptablesVariant } from "../iptables/plan.ts";
+import type { Logger } from "../log/log.ts";
+import { ifFound, isUnsupported } from "../netlink/errors.ts";
+import { chain as chainQuery } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { legacyTables } from "../system/legacy-tables.ts";
 
 /**
  * The variants in which a chain of this name may stand. Asked over netlink, so that an agent on nftables runs no

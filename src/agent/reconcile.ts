@@ -7,12 +7,13 @@
  * Without it, everything is as in the Go program: a bad configuration ends the pass, and every failing pass says so. In
  * both, a family that fails does not keep the other from its turn.
  */
+
+import { type Driver, type FailureReason, isFailure, reasonOf } from "../backend/driver.ts";
 import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig, MIN_RESYNC_MS } from "../core/config.ts";
-import type { Drift } from "../core/diff.ts";
+import type { Drift } from "../core/drift.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import { createBackoff, MAX_RETRY_MS } from "./backoff.ts";
-import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config.ts";
-import { type Driver, type FailureReason, isFailure, reasonOf } from "./driver.ts";
+import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config/holder.ts";
 import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconcileGroup } from "./group.ts";
 import { createReporter } from "./report.ts";
 import { createTurns, type TurnsWorld } from "./turns.ts";

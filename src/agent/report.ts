@@ -1,5 +1,5 @@
 /** Says what fails: every time, as the Go program does, or once for each change of the cause. */
-import type { Logger } from "../observe/log.ts";
+import type { Logger } from "../log/log.ts";
 
 export interface Reporter {
   /** Logs `lines` as errors, each behind `prefix`; the same failure is one with the same lines and `details`. */

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { recordedLog } from "../../test/support/log.ts";
-import { NetlinkUnavailable } from "../nftables/errors.ts";
-import { createWitness } from "../source/witness.ts";
+import { createWitness } from "../backend/commit-log.ts";
+import type { Driver } from "../backend/driver.ts";
+import { NetlinkUnavailable } from "../netlink/errors.ts";
 import type { Chosen } from "./choose.ts";
-import type { Driver } from "./driver.ts";
 import { createRivalWatch } from "./rivals.ts";
 
 const CHOICE: Chosen = { ok: true, name: "nftables", why: "", variant: "path" };

@@ -3,19 +3,20 @@
  * would go on deciding beside ours. Each pass asks for them by name over netlink; of legacy tables only a tool can tell, once a resync
  * interval.
  */
-import { isOwnTable } from "../backend/nftables.ts";
-import { TABLE } from "../backend/nftables-sets.ts";
+
+import { renderCulprits, type Witness } from "../backend/commit-log.ts";
+import { type Driver, isFailure } from "../backend/driver.ts";
 import { FAMILIES } from "../core/cidr.ts";
-import type { Drift } from "../core/diff.ts";
-import { ifFound } from "../nftables/errors.ts";
-import { chain as chainQuery, table } from "../nftables/query.ts";
-import type { Nftables } from "../nftables/transport.ts";
-import type { Logger } from "../observe/log.ts";
-import { renderCulprits, type Witness } from "../source/witness.ts";
+import type { Drift } from "../core/drift.ts";
+import type { Logger } from "../log/log.ts";
+import { ifFound } from "../netlink/errors.ts";
+import { chain as chainQuery, table } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { isOwnTable } from "../nftables/plan.ts";
+import { TABLE } from "../nftables/sets.ts";
+import { legacyTables } from "../system/legacy-tables.ts";
 import type { Chosen } from "./choose.ts";
-import { type Driver, isFailure } from "./driver.ts";
 import type { Healing } from "./group.ts";
-import { legacyTables } from "./legacy.ts";
 
 /** What there is of the other backend, as of a generation; `mayBe`: only a tool can tell. */
 export interface Rivals {

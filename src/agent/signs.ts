@@ -2,8 +2,9 @@
  * Whether `auto` may have another answer by now: what kube-proxy and the kubelet show of themselves in nf_tables. Asked over
  * netlink in some hundred microseconds, so that the tools that decide are run only if something has come or gone.
  */
-import type { Nftables } from "../nftables/transport.ts";
-import { isFailure } from "./driver.ts";
+
+import { isFailure } from "../backend/driver.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
 
 type Look = (nftables: Nftables) => Promise<unknown>;
 

@@ -3,17 +3,18 @@
  * ruleset of nf_tables. They are opened after the first pass, so that they do not put it off; whatever happened before
  * is seen by the pass that each of them asks for when it begins.
  */
-import { TABLE } from "../backend/nftables-sets.ts";
-import { listenToCommits } from "../nftables/events.ts";
-import { openNftables } from "../nftables/transport.ts";
-import type { Logger } from "../observe/log.ts";
-import { type RulesetWorld, watchRuleset } from "../source/ruleset.ts";
-import { watchConfig } from "../source/watch.ts";
-import { renderCulprits, type Witness } from "../source/witness.ts";
-import { systemClock } from "./clock.ts";
-import type { Driver } from "./driver.ts";
-import type { Inbox, Reason } from "./inbox.ts";
+
+import { renderCulprits, type Witness } from "../backend/commit-log.ts";
+import type { Driver } from "../backend/driver.ts";
+import type { Logger } from "../log/log.ts";
+import { listenToCommits } from "../netlink/events.ts";
+import { openNftables } from "../netlink/socket/transport.ts";
+import { TABLE } from "../nftables/sets.ts";
+import { systemClock } from "../system/clock.ts";
+import { type RulesetWorld, watchRuleset } from "./commits.ts";
+import { watchConfig } from "./config/watch.ts";
 import type { Outcome } from "./reconcile.ts";
+import type { Inbox, Reason } from "./triggers.ts";
 
 export interface Sources {
   /** To be told of each pass. */

@@ -2,7 +2,7 @@
  * One after the other, but nobody waits long for another: work that takes longer goes on by itself, and what it came to is
  * collected later. So tools that hang cost only their own family, while the usual order stays as it is.
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../system/clock.ts";
 
 export interface TurnsWorld extends Pick<Clock, "sleep"> {
   /** Told of work that goes on by itself; what is given ends with it, and never rejects. */

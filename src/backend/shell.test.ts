@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import type { Script, Step } from "./backend.ts";
 import { renderStep } from "./shell.ts";
+import type { Script, Step } from "./step.ts";
 
 const script = (more: Partial<Script>): Script => ({
   file: "printf",

@@ -1,8 +1,8 @@
 /** Asks a running agent for its status. */
 import { get } from "node:http";
-import { whyNotBelieved } from "../agent/listener.ts";
-import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/http-address.ts";
+import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/address.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
+import { whyNotBelieved } from "../system/listener.ts";
 import { agentFlags } from "./options.ts";
 
 /** For the agent to answer; it does so from memory. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { goQuote } from "../core/quote.ts";
+import { goQuote } from "../go/quote.ts";
 import { type CommandLine, readCommandLine } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
 import { answerFront } from "./front.ts";

@@ -4,10 +4,11 @@
  * command's name in the wrong place, and a first word that is none, is refused. All else behind the flags is ignored as the Go
  * program does, for manifests that work must go on working; but it is said.
  */
-import { unitsOf } from "../core/flags.ts";
-import { boolType } from "../core/flagtypes.ts";
-import { nearest } from "../core/near.ts";
-import { goQuote } from "../core/quote.ts";
+
+import { boolType } from "../go/flag-types.ts";
+import { unitsOf } from "../go/flags.ts";
+import { goQuote } from "../go/quote.ts";
+import { nearest } from "../text/near.ts";
 import { type AgentFlags, agentFlags, parseAgentFlags } from "./options.ts";
 
 export type CommandLine =

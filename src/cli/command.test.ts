@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { say } from "../../test/support/io.ts";
-import { CommandError } from "../agent/exec.ts";
-import { flag } from "../core/flags.ts";
-import { boolType, countType } from "../core/flagtypes.ts";
-import { SourceError } from "../source/file.ts";
+import { SourceError } from "../agent/config/file.ts";
+import { boolType, countType } from "../go/flag-types.ts";
+import { flag } from "../go/flags.ts";
+import { CommandError } from "../system/exec.ts";
 import { type Command, UsageError } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { pickFlags } from "./options.ts";

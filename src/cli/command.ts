@@ -2,14 +2,15 @@
  * Commands as plain data, and the one way in which they are run: what parses flags, prints help and turns errors
  * into exit codes is here, so that no command does it in a way of its own.
  */
-import type { Processes } from "../agent/doctor-processes.ts";
-import { isFailure } from "../agent/driver.ts";
-import type { Fact } from "../core/doctor-facts.ts";
-import { type FlagTable, type FlagValues, flag, parseFlags } from "../core/flags.ts";
-import { boolType, wordType } from "../core/flagtypes.ts";
-import { SourceError } from "../source/file.ts";
-import { adoptFlags, type RunningAgent } from "./adopt.ts";
-import type { Colours } from "./colours.ts";
+
+import { SourceError } from "../agent/config/file.ts";
+import { isFailure } from "../backend/driver.ts";
+import type { Fact } from "../doctor/facts.ts";
+import { boolType, wordType } from "../go/flag-types.ts";
+import { type FlagTable, type FlagValues, flag, parseFlags } from "../go/flags.ts";
+import type { Processes } from "../system/processes.ts";
+import type { Colours } from "../text/colours.ts";
+import { adoptFlags, type RunningAgent } from "./running-agent.ts";
 import { renderHelp } from "./usage.ts";
 import { versionLine } from "./version.ts";
 

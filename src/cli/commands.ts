@@ -7,16 +7,16 @@ import type { Command } from "./command.ts";
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const COMMANDS: CommandLoaders = {
-  explain: async () => (await import("./explain.ts")).explainCommand,
-  diff: async () => (await import("./diff.ts")).diffCommand,
-  validate: async () => (await import("./validate.ts")).validateCommand,
-  render: async () => (await import("./render.ts")).renderCommand,
-  doctor: async () => (await import("./doctor.ts")).doctorCommand,
-  status: async () => (await import("./status.ts")).statusCommand,
-  cleanup: async () => (await import("./cleanup.ts")).cleanupCommand,
+  explain: async () => (await import("./commands/explain.ts")).explainCommand,
+  diff: async () => (await import("./commands/diff.ts")).diffCommand,
+  validate: async () => (await import("./commands/validate.ts")).validateCommand,
+  render: async () => (await import("./commands/render.ts")).renderCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
+  status: async () => (await import("./commands/status.ts")).statusCommand,
+  cleanup: async () => (await import("./commands/cleanup.ts")).cleanupCommand,
   version: async () => (await import("./version.ts")).versionCommand,
-  completion: async () => (await import("./completion.ts")).completionCommand(COMMANDS),
-  man: async () => (await import("./man.ts")).manCommand(COMMANDS),
+  completion: async () => (await import("./completion/command.ts")).completionCommand(COMMANDS),
+  man: async () => (await import("./commands/man.ts")).manCommand(COMMANDS),
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),
 };
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { parseFlags } from "../core/flags.ts";
+import { parseFlags } from "../go/flags.ts";
 import { UsageError } from "./command.ts";
 import { desiredFlags, readDesired, sayProblems } from "./desired.ts";
 

@@ -1,14 +1,15 @@
 /** What the flags and the configuration ask for, for the commands that answer questions about it. */
+
+import { readConfig, SourceError } from "../agent/config/file.ts";
 import type { Cidr } from "../core/cidr.ts";
 import { type ConfigText, inspectConfig, type MasqConfig } from "../core/config.ts";
 import { type Item, locate } from "../core/config-fields.ts";
-import type { FlagValues } from "../core/flags.ts";
-import { renderAdvice } from "../core/hints.ts";
 import { parsePorts } from "../core/ports.ts";
 import type { Problem, ProblemPlace } from "../core/problem.ts";
-import { goQuote } from "../core/quote.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
-import { readConfig, SourceError } from "../source/file.ts";
+import type { FlagValues } from "../go/flags.ts";
+import { goQuote } from "../go/quote.ts";
+import { renderAdvice } from "../validate/hints.ts";
 import { type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { agentFlags, pickFlags } from "./options.ts";
 

@@ -1,29 +1,29 @@
 /** Puts a chosen backend to work for `run`: what all choices share is made once, the rest for each. */
 import type { Chosen } from "../agent/choose.ts";
-import { systemClock } from "../agent/clock.ts";
-import type { Driver } from "../agent/driver.ts";
-import { run as runScript } from "../agent/exec.ts";
+import { readConfig } from "../agent/config/file.ts";
 import type { Engine, Task } from "../agent/follow.ts";
 import { cutAfter } from "../agent/grace.ts";
-import { collectGarbage } from "../agent/heap.ts";
-import { describePort } from "../agent/holders.ts";
-import { inTurn } from "../agent/in-turn.ts";
-import { iptablesDriver } from "../agent/iptables-driver.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
-import { readMemoryLimit, withinMemory } from "../agent/memory-limit.ts";
 import { removeOthers, variantsWith } from "../agent/move.ts";
-import { createSight } from "../agent/nat-sight.ts";
-import { nftablesDriver } from "../agent/nftables-driver.ts";
-import { probe } from "../agent/probe.ts";
 import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
-import type { Script } from "../backend/backend.ts";
-import { type IptablesVariant, iptablesBackend } from "../backend/iptables.ts";
+import type { Span, Witness } from "../backend/commit-log.ts";
+import type { Driver } from "../backend/driver.ts";
+import type { Script } from "../backend/step.ts";
 import type { PortRange } from "../core/ports.ts";
-import { openNftables } from "../nftables/transport.ts";
-import type { Logger } from "../observe/log.ts";
-import { readConfig } from "../source/file.ts";
-import type { Span, Witness } from "../source/witness.ts";
+import { iptablesDriver } from "../iptables/driver.ts";
+import { createSight } from "../iptables/netlink-view.ts";
+import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { probe } from "../iptables/probe.ts";
+import type { Logger } from "../log/log.ts";
+import { openNftables } from "../netlink/socket/transport.ts";
+import { nftablesDriver } from "../nftables/driver.ts";
+import { describePort } from "../presence/holders.ts";
+import { inTurn } from "../presence/in-turn.ts";
+import { systemClock } from "../system/clock.ts";
+import { run as runScript } from "../system/exec.ts";
+import { collectGarbage } from "../system/heap.ts";
+import { readMemoryLimit, withinMemory } from "../system/memory-limit.ts";
 import { type AgentOptions, agentFlags } from "./options.ts";
 
 interface EnginesWorld {

@@ -1,7 +1,7 @@
 /** What the program says where it runs neither the agent nor a command: its help, its version, and why it refuses. */
 import { quote } from "../backend/shell.ts";
-import { type FlagTable, unitsOf } from "../core/flags.ts";
-import { printable } from "../core/printable.ts";
+import { type FlagTable, unitsOf } from "../go/flags.ts";
+import { printable } from "../text/printable.ts";
 import { allFlags, type Command } from "./command.ts";
 import type { CommandLine } from "./command-line.ts";
 import { type CommandLoaders, flush } from "./commands.ts";

@@ -1,5 +1,5 @@
 /** The command `help`. */
-import { nearest } from "../core/near.ts";
+import { nearest } from "../text/near.ts";
 import { allFlags, type Command, type Manual, UsageError } from "./command.ts";
 import type { CommandLoaders } from "./commands.ts";
 import { agentUsage } from "./options.ts";

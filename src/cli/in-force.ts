@@ -1,9 +1,9 @@
 /** Whether a configuration that was read is the one in force. */
 import { digest } from "../core/digest.ts";
 import type { Status } from "../observe/status.ts";
-import { nameOf, type RunningAgent } from "./adopt.ts";
 import { askable, askStatus } from "./ask.ts";
 import type { Desired } from "./desired.ts";
+import { nameOf, type RunningAgent } from "./running-agent.ts";
 
 export interface InForce {
   /** The configuration, unless something else is in force. */

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
-import { SourceError } from "../source/file.ts";
+import { SourceError } from "../agent/config/file.ts";
 import { readAll } from "./io.ts";
 
 const never = new AbortController().signal;

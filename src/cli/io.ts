@@ -1,10 +1,10 @@
 /** A command's world: this process' own streams. */
 import { once } from "node:events";
-import { type Processes, readProcesses } from "../agent/doctor-processes.ts";
-import type { Fact } from "../core/doctor-facts.ts";
-import { printable } from "../core/printable.ts";
-import { CONFIG_BYTES, SourceError } from "../source/file.ts";
-import { createColours, wantsColours } from "./colours.ts";
+import { CONFIG_BYTES, SourceError } from "../agent/config/file.ts";
+import type { Fact } from "../doctor/facts.ts";
+import { type Processes, readProcesses } from "../system/processes.ts";
+import { createColours, wantsColours } from "../text/colours.ts";
+import { printable } from "../text/printable.ts";
 import type { CommandIo, Manual } from "./command.ts";
 
 /**

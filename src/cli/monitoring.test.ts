@@ -2,15 +2,15 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { OPTIONS } from "../../test/support/config.ts";
-import { createMonitor } from "../agent/monitor.ts";
 import type { GroupOutcome, Outcome } from "../agent/reconcile.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { decodeConfig } from "../core/config.ts";
 import { compileRuleset } from "../core/ruleset.ts";
 import { createMetrics } from "../observe/metrics.ts";
+import { createMonitor } from "../observe/monitor.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
-import { createColours } from "./colours.ts";
-import { renderStatus } from "./status-text.ts";
+import { createColours } from "../text/colours.ts";
+import { renderStatus } from "./commands/status-text.ts";
 
 const TEXTS = ["nonMasqueradeCIDRs: [10.0.0.0/8]", "nonMasqueradeCIDRs: ['fd00::/8']"];
 

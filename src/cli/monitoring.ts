@@ -3,9 +3,10 @@
  * are in force no later for it, or when that takes long: whoever probes must not take an agent for dead whose tools hang.
  * Switched off, they cost nothing.
  */
-import { systemClock } from "../agent/clock.ts";
-import type { Monitor, MonitorWorld } from "../agent/monitor.ts";
-import type { Logger } from "../observe/log.ts";
+
+import type { Logger } from "../log/log.ts";
+import type { Monitor, MonitorWorld } from "../observe/monitor.ts";
+import { systemClock } from "../system/clock.ts";
 import { VERSION } from "./version.ts";
 
 interface Monitored extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "flags"> {
@@ -42,7 +43,7 @@ export function createMonitoring(
 }
 
 async function load({ address, log, ...world }: Monitored, signal: AbortSignal): Promise<Monitor> {
-  const { createMonitor } = await import("../agent/monitor.ts");
+  const { createMonitor } = await import("../observe/monitor.ts");
   const { createMetrics } = await import("../observe/metrics.ts");
   const { serve } = await import("../observe/server.ts");
   const build = { version: VERSION, node: process.version };

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { effectiveFlags } from "../core/flags.ts";
-import { goQuote } from "../core/quote.ts";
+import { effectiveFlags } from "../go/flags.ts";
+import { goQuote } from "../go/quote.ts";
 import {
   type AgentFlags,
   type AgentFlagsResult,

@@ -3,10 +3,10 @@
  * the only place that knows their names, defaults and help.
  */
 
-import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../core/flags.ts";
-import { boolType, countType, stringType, wordType } from "../core/flagtypes.ts";
-import type { LogSettings } from "../observe/logtypes.ts";
-import { klogFlags, logSettings } from "./klog.ts";
+import { boolType, countType, stringType, wordType } from "../go/flag-types.ts";
+import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../go/flags.ts";
+import { klogFlags, logSettings } from "../log/flags.ts";
+import type { LogSettings } from "../log/types.ts";
 
 /** Every flag of `run`; the other commands add theirs to it. */
 export const agentFlags = {

@@ -4,12 +4,13 @@
  * repeated key is applied again, and a null in a list keeps what the decoder's slice held at that index, which at
  * first is the default list.
  */
+
+import { parseDuration, toMilliseconds } from "../go/duration.ts";
+import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
+import type { Member, Node } from "../yaml/node.ts";
 import type { Cidr } from "./cidr.ts";
-import { cut, VALUE_CHARACTERS } from "./cut.ts";
 import { type DefaultsOptions, defaultCidrs } from "./default-cidrs.ts";
 import type { Position } from "./document.ts";
-import { parseDuration, toMilliseconds } from "./duration.ts";
-import type { Member, Node } from "./node.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 
 /** What a problem is about. */

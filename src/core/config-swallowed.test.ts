@@ -1,8 +1,8 @@
 /** What Go's decoder passes over is read as before, and warned of. */
 import { describe, expect, test } from "vitest";
 import { decodeText, OPTIONS } from "../../test/support/config.ts";
+import { renderAdvice } from "../validate/hints.ts";
 import { decodeConfig } from "./config.ts";
-import { renderAdvice } from "./hints.ts";
 
 /** What is kept, and the warnings as the log has them. */
 function read(text: string, options: { enableIPv6?: boolean } = {}): readonly string[] {

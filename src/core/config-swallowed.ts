@@ -2,9 +2,10 @@
  * What a file says and Go's decoder passes over: keys that it does not know, keys that give way to others, and
  * text behind the first document. Nothing here changes what is read.
  */
+
+import type { Member, Node } from "../yaml/node.ts";
 import { CONFIG_KEYS, knownKey, type Report, type Source } from "./config-fields.ts";
 import type { Document } from "./document.ts";
-import type { Member, Node } from "./node.ts";
 
 /** The beginning of a line that looks like one of a configuration, in YAML or JSON. */
 const CONFIG_LINE = new RegExp(`^[ \\t{]*["']?(?:${CONFIG_KEYS.join("|")})["']?\\s*:`, "im");

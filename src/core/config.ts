@@ -3,6 +3,9 @@
  * One file is what the Go program reads. The files of a directory are united: lists joined, booleans OR-ed, the
  * smallest interval and the largest limit taken, and defaults only for keys that no file has.
  */
+
+import { goQuote } from "../go/quote.ts";
+import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
 import { type Cidr, type CidrFailure, formatCidr, isCidr, isPassedOn, parseCidr } from "./cidr.ts";
 import {
   DEFAULTS,
@@ -19,10 +22,8 @@ import {
 } from "./config-fields.ts";
 import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
-import { cut, VALUE_CHARACTERS } from "./cut.ts";
 import { locator, parseDocument } from "./document.ts";
 import type { Problem, Result } from "./problem.ts";
-import { goQuote } from "./quote.ts";
 
 /** The effective configuration; the field names are the file's keys. */
 export interface MasqConfig {

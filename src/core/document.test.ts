@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compact, outcome } from "../../test/oracle/outcome.ts";
+import type { Node } from "../yaml/node.ts";
 import { locator, parseDocument, positionAt } from "./document.ts";
-import type { Node } from "./node.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

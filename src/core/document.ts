@@ -6,15 +6,15 @@
  * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either. What
  * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
-import { syntaxHint } from "./hints-text.ts";
-import { parseJson } from "./json.ts";
-import type { Node } from "./node.ts";
+import { syntaxHint } from "../validate/hints-text.ts";
+import { decodeBytes, replaceLoneBytes } from "../yaml/bytes.ts";
+import { decodeYaml, type ReplacedKey } from "../yaml/decode.ts";
+import { parseJson } from "../yaml/json.ts";
+import type { Node } from "../yaml/node.ts";
+import { parseYaml } from "../yaml/parse.ts";
+import { readYaml, type Source as YamlSource } from "../yaml/read.ts";
+import type { Token } from "../yaml/tokens.ts";
 import type { Problem, ProblemCode, Result } from "./problem.ts";
-import { decodeBytes, replaceLoneBytes } from "./yaml-bytes.ts";
-import { decodeYaml, type ReplacedKey } from "./yaml-decode.ts";
-import { parseYaml } from "./yaml-parse.ts";
-import { readYaml, type Source as YamlSource } from "./yaml-read.ts";
-import type { Token } from "./yaml-tokens.ts";
 
 export interface Document {
   readonly format: "json" | "yaml";

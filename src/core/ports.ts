@@ -2,8 +2,8 @@
  * `--to-ports`: comma-separated ports and port ranges, as the Go program reads them with `strconv.Atoi`
  * (a sign is taken, 70000 is not refused here but by iptables). The error texts are the Go program's.
  */
-import { parseGoInt } from "./integer.ts";
-import { goQuote } from "./quote.ts";
+import { parseGoInt } from "../go/integer.ts";
+import { goQuote } from "../go/quote.ts";
 
 /** An inclusive range of ports. As wide as Go's int: iptables has the last word on what is a port. */
 export interface PortRange {

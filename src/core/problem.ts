@@ -3,7 +3,7 @@
  * so that an operator sees all of them at once and the last good ruleset stays.
  */
 
-import { COMPLAINT_CHARACTERS, cut } from "./cut.ts";
+import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
 
 /** Every kind of problem; closed, so that tests and machines can rely on it. */
 export type ProblemCode =

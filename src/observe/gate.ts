@@ -8,7 +8,7 @@
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { isLoopback } from "./http-address.ts";
+import { isLoopback } from "./address.ts";
 
 export interface GateLimits {
   readonly connections: number;

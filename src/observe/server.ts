@@ -3,9 +3,9 @@
  * connection is bounded, no body is ever read, and nothing that goes wrong here ends the agent.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { printable } from "../core/printable.ts";
+import { printable } from "../text/printable.ts";
+import { type HttpAddress, hostPort, isLoopback, isOwnName, parseHttpAddress } from "./address.ts";
 import { type Gate, type GateLimits, gate } from "./gate.ts";
-import { type HttpAddress, hostPort, isLoopback, isOwnName, parseHttpAddress } from "./http-address.ts";
 import { shareReplies } from "./share-replies.ts";
 
 export interface Reply {

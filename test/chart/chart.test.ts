@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { allFlags } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
-import { parseFlags } from "../../src/core/flags.ts";
+import { parseFlags } from "../../src/go/flags.ts";
 import { calls } from "../support/documents.ts";
 import { at, type Plain, readManifest } from "../support/manifest.ts";
 import { buildRenderer, inChart, render } from "./chart.ts";

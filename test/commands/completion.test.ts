@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import { completionCommand } from "../../src/cli/completion.ts";
+import { completionCommand } from "../../src/cli/completion/command.ts";
 import { say } from "../support/io.ts";
 
 const command = completionCommand(COMMANDS);

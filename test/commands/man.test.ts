@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import { manCommand, renderMan } from "../../src/cli/commands/man.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
-import { manCommand, renderMan } from "../../src/cli/man.ts";
 import { say } from "../support/io.ts";
 
 const manuals = await allManuals(COMMANDS);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { explainCommand } from "../../src/cli/explain.ts";
+import { explainCommand } from "../../src/cli/commands/explain.ts";
 import { say } from "../support/io.ts";
 
 const readme = readFileSync("README.md", "utf8");

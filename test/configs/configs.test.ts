@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { validateCommand } from "../../src/cli/validate.ts";
+import { validateCommand } from "../../src/cli/commands/validate.ts";
 import { decodeConfig } from "../../src/core/config.ts";
-import { parseDuration, toMilliseconds } from "../../src/core/duration.ts";
+import { parseDuration, toMilliseconds } from "../../src/go/duration.ts";
 import { OPTIONS } from "../support/config.ts";
 import { say } from "../support/io.ts";
 

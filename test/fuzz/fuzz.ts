@@ -6,16 +6,16 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { renderRestore } from "../../src/backend/iptables.ts";
-import { canonicalListing } from "../../src/backend/iptables-rule.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { formatCidr, isCidr, lastAddress, parseCidr } from "../../src/core/cidr.ts";
 import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
-import { parseDuration } from "../../src/core/duration.ts";
-import { renderAdvice } from "../../src/core/hints.ts";
 import { parsePorts } from "../../src/core/ports.ts";
 import type { Problem } from "../../src/core/problem.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
+import { parseDuration } from "../../src/go/duration.ts";
+import { renderRestore } from "../../src/iptables/plan.ts";
+import { canonicalListing } from "../../src/iptables/rule.ts";
+import { renderAdvice } from "../../src/validate/hints.ts";
 import { type Chance, createChance, mutate, readCorpus } from "./inputs.ts";
 
 const SLOW_MS = 1_000;

@@ -34,7 +34,13 @@ describeKernel("the netlink addon", () => {
         "-fno-sanitize-recover=all",
       ];
       const headers = ["-I", "node_modules/node-api-headers/include"];
-      execFileSync("cc", [...flags, ...headers, "-o", join(directory, ADDON), "src/nftables/netlink.c"]);
+      execFileSync("cc", [
+        ...flags,
+        ...headers,
+        "-o",
+        join(directory, ADDON),
+        "src/netlink/socket/netlink.c",
+      ]);
       const libraries = ["libasan.so", "libubsan.so"].map((name) =>
         execFileSync("cc", [`-print-file-name=${name}`], { encoding: "utf8" }).trim(),
       );

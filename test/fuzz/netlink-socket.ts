@@ -4,11 +4,12 @@
  *
  * usage: COUNT SEED
  */
-import { loadEvents, loadNetlink, type NetlinkSocket } from "../../src/nftables/addon.ts";
-import { parseMessages, readAttributes } from "../../src/nftables/attributes.ts";
-import { commitFilter } from "../../src/nftables/event-filter.ts";
-import { createCommitReader } from "../../src/nftables/events.ts";
-import { openNftables } from "../../src/nftables/transport.ts";
+
+import { parseMessages, readAttributes } from "../../src/netlink/attributes.ts";
+import { commitFilter } from "../../src/netlink/event-filter.ts";
+import { createCommitReader } from "../../src/netlink/events.ts";
+import { loadEvents, loadNetlink, type NetlinkSocket } from "../../src/netlink/socket/addon.ts";
+import { openNftables } from "../../src/netlink/socket/transport.ts";
 
 /** Mulberry32: the same seed, the same run, but for what the kernel does. */
 function generator(seed: number): (below: number) => number {

@@ -7,15 +7,15 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { probe } from "../../src/agent/probe.ts";
-import { iptablesBackend, renderRestore } from "../../src/backend/iptables.ts";
-import { planTable } from "../../src/backend/nftables.ts";
-import { NO_TABLE } from "../../src/backend/nftables-sets.ts";
+import { probe } from "../../src/iptables/probe.ts";
+import { iptablesBackend, renderRestore } from "../../src/iptables/plan.ts";
+import { planTable } from "../../src/nftables/plan.ts";
+import { NO_TABLE } from "../../src/nftables/sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { decodeConfig } from "../../src/core/config.ts";
 import { parsePorts } from "../../src/core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
-import { renderScript } from "../../src/nftables/text.ts";
+import { renderScript } from "../../src/netlink/text.ts";
 
 const ROOT = import.meta.dirname;
 /** A first line of `flags` such as `# iptables v1.4.7` names the tool's version. */

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PageView, renderPage } from "../../src/observe/page.ts";
+import { type PageView, renderPage } from "../../src/observe/page/page.ts";
 import { HEALTHY, hostile, IN_TROUBLE, JUST_STARTED } from "./page-views.ts";
 import { type Served, startServer } from "./server.ts";
 

@@ -2,7 +2,7 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { DiffView } from "../../src/cli/diff-view.ts";
+import type { DiffView } from "../../src/diff/view.ts";
 import { describeKernel, labTest } from "./fixture.ts";
 import { agentBundle, eventually, type Lab } from "./lab.ts";
 

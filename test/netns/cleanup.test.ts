@@ -2,7 +2,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "vitest";
-import { holdAddress } from "../../src/core/hold.ts";
+import { holdAddress } from "../../src/presence/names.ts";
 import { command } from "./command.ts";
 import { config, describeKernel, FAMILIES, labTest } from "./fixture.ts";
 import { CHAIN } from "./iptables.ts";

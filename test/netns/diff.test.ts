@@ -1,6 +1,6 @@
 /** `diff` against the real kernel: nothing after the agent has applied, and drift as it is. */
 import { expect } from "vitest";
-import type { DiffView } from "../../src/cli/diff-view.ts";
+import type { DiffView } from "../../src/diff/view.ts";
 import { config, describeKernel, labTest } from "./fixture.ts";
 import { CHAIN } from "./iptables.ts";
 import { agentBundle, eventually, type Lab } from "./lab.ts";

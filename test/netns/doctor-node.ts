@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Finding } from "../../src/core/doctor-finding.ts";
+import type { Finding } from "../../src/doctor/finding.ts";
 import { agentBundle, eventually, type Lab } from "./lab.ts";
 
 /** A configuration with nothing odd in it. */

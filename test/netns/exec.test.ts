@@ -1,9 +1,9 @@
 /** How child processes are run and ended; real ones, since it is the kernel's behaviour that counts. */
 import { describe, expect, test } from "vitest";
-import { readPrivileges } from "../../src/agent/capabilities.ts";
-import { CommandError, run } from "../../src/agent/exec.ts";
-import type { Script } from "../../src/backend/backend.ts";
-import { renderNeed } from "../../src/core/capabilities.ts";
+import type { Script } from "../../src/backend/step.ts";
+import { renderNeed } from "../../src/system/capabilities.ts";
+import { CommandError, run } from "../../src/system/exec.ts";
+import { readPrivileges } from "../../src/system/privileges.ts";
 import { eventually } from "./lab.ts";
 import { isAlive } from "./usage.ts";
 

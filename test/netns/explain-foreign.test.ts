@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { DestinationView, PartView } from "../../src/cli/explain-view.ts";
+import type { DestinationView, PartView } from "../../src/explain/view.ts";
 import { toolThat } from "./broken-tools.ts";
 import { attempt } from "./command.ts";
 import { essence } from "./explain-rules.ts";

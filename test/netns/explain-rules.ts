@@ -2,7 +2,7 @@
  * Random rules of others in front of ours and behind them, of which everything that they ask is known of the prober's
  * packets: so what a real packet shows must be exactly what `explain --live` says.
  */
-import type { PartView } from "../../src/cli/explain-view.ts";
+import type { PartView } from "../../src/explain/view.ts";
 import type { Random } from "./equivalence-configs.ts";
 import type { Family } from "./iptables.ts";
 import { POD } from "./topology.ts";

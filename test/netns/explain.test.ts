@@ -4,7 +4,7 @@
  * minutes); EXPLAINED_SEED, to see the same ones again, as it is printed.
  */
 import { expect } from "vitest";
-import type { ExplainView, PartView } from "../../src/cli/explain-view.ts";
+import type { ExplainView, PartView } from "../../src/explain/view.ts";
 import { toolThat } from "./broken-tools.ts";
 import { createCase, createRandom } from "./equivalence-configs.ts";
 import { openProber } from "./equivalence-prober.ts";

@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect } from "vitest";
-import { holdAddress } from "../../src/core/hold.ts";
+import { holdAddress } from "../../src/presence/names.ts";
 import { command } from "./command.ts";
 import { config, describeKernel, expectVerdicts, labTest, logged } from "./fixture.ts";
 import { agentBundle, eventually, type Lab } from "./lab.ts";

@@ -1,4 +1,4 @@
-/** Network namespaces for tests of src/nftables: each is kept by a runner in it, and ends with it. */
+/** Network namespaces for tests of src/netlink: each is kept by a runner in it, and ends with it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { chmod } from "node:fs/promises";
@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
-import { netlinkAddon } from "../../src/nftables/esbuild-addon.mjs";
-import type { TableName } from "../../src/nftables/operations.ts";
+import type { TableName } from "../../src/netlink/operations.ts";
+import { netlinkAddon } from "../../src/netlink/socket/esbuild-addon.mjs";
 import { type Calls, fromJson, type Reply, toJson } from "./nftables-runner.ts";
 
 export interface Namespace {

@@ -7,7 +7,7 @@ import {
   type Operation,
   type SetKey,
   type Statement,
-} from "../../src/nftables/operations.ts";
+} from "../../src/netlink/operations.ts";
 import type { Listing } from "./nftables-runner.ts";
 
 export const TABLE = { family: "inet", table: "ip-masq-agent" } as const;

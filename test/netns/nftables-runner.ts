@@ -5,12 +5,12 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { encodeBatch } from "../../src/nftables/encode.ts";
-import { NftablesError } from "../../src/nftables/errors.ts";
-import type * as values from "../../src/nftables/operations.ts";
-import * as query from "../../src/nftables/query.ts";
-import { splitBatches } from "../../src/nftables/split.ts";
-import { type Nftables, openNftables } from "../../src/nftables/transport.ts";
+import { encodeBatch } from "../../src/netlink/encode.ts";
+import { NftablesError } from "../../src/netlink/errors.ts";
+import type * as values from "../../src/netlink/operations.ts";
+import * as query from "../../src/netlink/query.ts";
+import { type Nftables, openNftables } from "../../src/netlink/socket/transport.ts";
+import { splitBatches } from "../../src/netlink/split.ts";
 
 /** Everything that the kernel says of a table. */
 export interface Listing {
@@ -32,7 +32,7 @@ export interface Calls {
   split: [argument: readonly values.Operation[], answer: (readonly values.Operation[])[]];
   list: [argument: values.TableName, answer: Listing];
   generation: [argument: null, answer: number];
-  /** The images of a chain's rules, read until two readings agree (see src/agent/nat-sight.ts); none if there is no such chain. */
+  /** The images of a chain's rules, read until two readings agree (see src/iptables/netlink-view.ts); none if there is no such chain. */
   images: [argument: values.ChainName, answer: string[]];
   /** How long packing takes, in milliseconds. */
   encode: [argument: readonly values.Operation[], answer: number];

@@ -4,15 +4,15 @@
  */
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { statements } from "../../src/nftables/arbitrary.ts";
 import {
   type AddRule,
   COUNTER,
   type Interval,
   type Operation,
   type Statement,
-} from "../../src/nftables/operations.ts";
-import { renderScript } from "../../src/nftables/text.ts";
+} from "../../src/netlink/operations.ts";
+import { renderScript } from "../../src/netlink/text.ts";
+import { statements } from "../support/nftables-arbitrary.ts";
 import { describeKernel } from "./fixture.ts";
 import { buildRunner, type Runner } from "./nftables-namespace.ts";
 import {

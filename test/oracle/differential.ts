@@ -13,10 +13,10 @@ import { parseArgs } from "node:util";
 import { formatCidr, isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { decodeConfig } from "../../src/core/config.ts";
 import { parseDocument } from "../../src/core/document.ts";
-import { parseDuration } from "../../src/core/duration.ts";
-import { boolType } from "../../src/core/flagtypes.ts";
-import { parseGoInt } from "../../src/core/integer.ts";
-import type { Node } from "../../src/core/node.ts";
+import { parseDuration } from "../../src/go/duration.ts";
+import { boolType } from "../../src/go/flag-types.ts";
+import { parseGoInt } from "../../src/go/integer.ts";
+import type { Node } from "../../src/yaml/node.ts";
 import { documentSeeds, generateDocument, type Random, randomFrom } from "./corpus.ts";
 import {
   generateBoolean,

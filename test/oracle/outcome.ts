@@ -1,6 +1,6 @@
 /** What comes of a document, as one line of text: for tables of examples. */
 import { parseDocument } from "../../src/core/document.ts";
-import type { Node } from "../../src/core/node.ts";
+import type { Node } from "../../src/yaml/node.ts";
 
 /** JSON with its numbers and duplicate members as they are. Only for trees that JavaScript's stack can take. */
 export function compact(node: Node): string {

@@ -5,12 +5,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { localAddresses } from "../../src/agent/addresses.ts";
-import { parseIptablesSave } from "../../src/backend/iptables-save.ts";
-import { parseNftJson } from "../../src/backend/nft-json.ts";
-import { tracePacket } from "../../src/backend/trace.ts";
-import type { Hook } from "../../src/backend/trace-model.ts";
 import { parseAddress } from "../../src/core/cidr.ts";
+import { localAddresses } from "../../src/system/addresses.ts";
+import { parseIptablesSave } from "../../src/trace/iptables-save.ts";
+import type { Hook } from "../../src/trace/model.ts";
+import { parseNftJson } from "../../src/trace/nft/json.ts";
+import { tracePacket } from "../../src/trace/trace.ts";
 
 const DIRECTORY = join(import.meta.dirname, "kube-proxy-1.36");
 const NODE = ["10.202.0.2", "fd00:10:202::2", "10.244.0.1", "fd00:10:244::1"];

@@ -2,9 +2,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { rawHooks } from "../../src/backend/nft-raw-table.ts";
-import { type Outcome, tracePacket } from "../../src/backend/trace.ts";
-import type { Hook, Packet } from "../../src/backend/trace-model.ts";
 import { parseAddress } from "../../src/core/cidr.ts";
 import {
   cString,
@@ -13,11 +10,14 @@ import {
   readAttributes,
   readString,
   readU32,
-} from "../../src/nftables/attributes.ts";
-import { FAMILIES, NFNL, NFT_MSG, NFTA } from "../../src/nftables/constants.ts";
-import type { Expression } from "../../src/nftables/decode-rule.ts";
-import type { Query } from "../../src/nftables/query.ts";
-import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../../src/nftables/raw.ts";
+} from "../../src/netlink/attributes.ts";
+import { FAMILIES, NFNL, NFT_MSG, NFTA } from "../../src/netlink/constants.ts";
+import type { Expression } from "../../src/netlink/decode-rule.ts";
+import type { Query } from "../../src/netlink/query.ts";
+import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../../src/netlink/raw.ts";
+import type { Hook, Packet } from "../../src/trace/model.ts";
+import { rawHooks } from "../../src/trace/nft/table.ts";
+import { type Outcome, tracePacket } from "../../src/trace/trace.ts";
 
 /** NFTA_SET_ELEM_LIST_SET_ID and NFTA_LOOKUP_SET_ID: within a batch, sets without a name have numbers. */
 const SET_ID = 4;

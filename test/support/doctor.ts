@@ -1,11 +1,12 @@
 /** A healthy node as doctor sees it, to be made ill in one place. */
-import { parseNatListing } from "../../src/backend/nat-listing.ts";
-import { parseNftChains } from "../../src/backend/nft-json.ts";
-import { hookChains } from "../../src/backend/nft-rules.ts";
+
 import { type Cidr, FAMILIES, type Family, isCidr, parseCidr } from "../../src/core/cidr.ts";
-import { diagnose } from "../../src/core/doctor.ts";
-import type { Facts, HookChain, NatTable, OwnTable, Variant } from "../../src/core/doctor-facts.ts";
 import { type Interval, longestPrefixIntervals } from "../../src/core/intervals.ts";
+import { diagnose } from "../../src/doctor/checks.ts";
+import type { Facts, HookChain, NatTable, OwnTable, Variant } from "../../src/doctor/facts.ts";
+import { parseNatListing } from "../../src/doctor/nat-listing.ts";
+import { hookChains } from "../../src/doctor/nft-rules.ts";
+import { parseNftChains } from "../../src/trace/nft/json.ts";
 
 /** Our jump, chain and rules, as `iptables -S` shows them. */
 export const JUMP =

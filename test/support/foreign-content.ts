@@ -1,6 +1,6 @@
 /** Random things of others for a table: any kinds, names that nft cannot say, and more than one transaction can take. */
 import fc from "fast-check";
-import type { BaseChain, ObservedStatement } from "../../src/nftables/operations.ts";
+import type { BaseChain, ObservedStatement } from "../../src/netlink/operations.ts";
 import type { Chain, ModelObject, ModelSet, Table } from "./table.ts";
 
 const name = fc.oneof(

@@ -1,8 +1,8 @@
 /** A command's world that remembers what was said. */
 
-import type { SeenAgent } from "../../src/agent/doctor-processes.ts";
-import { createColours } from "../../src/cli/colours.ts";
 import { type Command, type CommandIo, runCommand } from "../../src/cli/command.ts";
+import type { SeenAgent } from "../../src/system/processes.ts";
+import { createColours } from "../../src/text/colours.ts";
 
 export interface Said {
   readonly code: number;

@@ -2,7 +2,7 @@
  * Sets in memory that answer as ipset 7 does, for the commands that we use: `restore` from standard input, `save`
  * and `destroy` of one set, `--version`.
  */
-import type { Answer, Script } from "../../src/backend/backend.ts";
+import type { Answer, Script } from "../../src/backend/step.ts";
 import { isCidr, parseCidr } from "../../src/core/cidr.ts";
 
 export interface Ipset {

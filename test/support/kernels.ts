@@ -1,18 +1,18 @@
 /** Kernels in memory for simulations: iptables-nft's tables with their tools and images, and our nftables table. */
 
-import { CommandError } from "../../src/agent/exec.ts";
-import { iptablesDriver } from "../../src/agent/iptables-driver.ts";
-import { createSight } from "../../src/agent/nat-sight.ts";
-import { nftablesDriver } from "../../src/agent/nftables-driver.ts";
-import { probe } from "../../src/agent/probe.ts";
-import type { Script } from "../../src/backend/backend.ts";
-import { iptablesBackend, jumpComment } from "../../src/backend/iptables.ts";
-import { planTable } from "../../src/backend/nftables.ts";
-import { CHAIN as NFT_CHAIN } from "../../src/backend/nftables-sets.ts";
+import type { Script } from "../../src/backend/step.ts";
 import { FAMILIES, type Family } from "../../src/core/cidr.ts";
-import { NftablesError } from "../../src/nftables/errors.ts";
-import type { Query } from "../../src/nftables/query.ts";
-import type { Nftables } from "../../src/nftables/transport.ts";
+import { iptablesDriver } from "../../src/iptables/driver.ts";
+import { createSight } from "../../src/iptables/netlink-view.ts";
+import { iptablesBackend, jumpComment } from "../../src/iptables/plan.ts";
+import { probe } from "../../src/iptables/probe.ts";
+import { NftablesError } from "../../src/netlink/errors.ts";
+import type { Query } from "../../src/netlink/query.ts";
+import type { Nftables } from "../../src/netlink/socket/transport.ts";
+import { nftablesDriver } from "../../src/nftables/driver.ts";
+import { planTable } from "../../src/nftables/plan.ts";
+import { CHAIN as NFT_CHAIN } from "../../src/nftables/sets.ts";
+import { CommandError } from "../../src/system/exec.ts";
 import { rulesetOf } from "./config.ts";
 import { recordedLog } from "./log.ts";
 import { createNode, type FakeNode } from "./node.ts";

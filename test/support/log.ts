@@ -1,6 +1,6 @@
 /** A logger whose lines stay here, without headers and times: `E Error ...`. */
-import { createLogger, type Logger } from "../../src/observe/log.ts";
-import type { LogSettings } from "../../src/observe/logtypes.ts";
+import { createLogger, type Logger } from "../../src/log/log.ts";
+import type { LogSettings } from "../../src/log/types.ts";
 
 /** The flags' defaults, without what differs from run to run. */
 export const SETTINGS: LogSettings = {

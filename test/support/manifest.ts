@@ -1,8 +1,8 @@
 /** YAML files that operators are given, as the agent's own reader sees them: YAML as Kubernetes reads it. */
 import { readFileSync } from "node:fs";
 import { parseDocument } from "../../src/core/document.ts";
-import type { Node } from "../../src/core/node.ts";
 import { renderProblem } from "../../src/core/problem.ts";
+import type { Node } from "../../src/yaml/node.ts";
 
 export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
 

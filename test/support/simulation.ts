@@ -3,15 +3,16 @@
  * them somebody else may commit. As in the kernel, a commit counts the generation up a moment before it shows, and is
  * heard of when it does.
  */
-import type { Clock } from "../../src/agent/clock.ts";
-import type { Driver } from "../../src/agent/driver.ts";
-import { createInbox } from "../../src/agent/inbox.ts";
+
 import { runLoop } from "../../src/agent/loop.ts";
 import { createReconciler, type Outcome } from "../../src/agent/reconcile.ts";
 import { createSources } from "../../src/agent/sources.ts";
+import { createInbox } from "../../src/agent/triggers.ts";
 import { createAside } from "../../src/agent/turns.ts";
-import type { Commit, CommitEvents } from "../../src/nftables/events.ts";
-import { createWitness, type Witness } from "../../src/source/witness.ts";
+import { createWitness, type Witness } from "../../src/backend/commit-log.ts";
+import type { Driver } from "../../src/backend/driver.ts";
+import type { Commit, CommitEvents } from "../../src/netlink/events.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { OPTIONS } from "./config.ts";
 import { recordedLog } from "./log.ts";
 

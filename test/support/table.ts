@@ -2,8 +2,8 @@
  * Our nf_tables table in memory: takes operations as the kernel does, a transaction as a whole or not at all, and
  * can be read as the agent reads the kernel. Values throughout: applying gives another table.
  */
-import { CHAIN, isSetName, NO_TABLE, TABLE, type TableState } from "../../src/backend/nftables-sets.ts";
-import { NftablesError } from "../../src/nftables/errors.ts";
+
+import { NftablesError } from "../../src/netlink/errors.ts";
 import type {
   AddChain,
   BaseChain,
@@ -13,8 +13,9 @@ import type {
   ObservedObject,
   ObservedStatement,
   Operation,
-} from "../../src/nftables/operations.ts";
-import { renderName } from "../../src/nftables/text.ts";
+} from "../../src/netlink/operations.ts";
+import { renderName } from "../../src/netlink/text.ts";
+import { CHAIN, isSetName, NO_TABLE, TABLE, type TableState } from "../../src/nftables/sets.ts";
 
 export interface Chain {
   /** Absent, it is made from the name; a chain that is renamed keeps it. */

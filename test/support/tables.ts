@@ -1,9 +1,9 @@
 /** Random rulesets for the nftables backend, and random states of its table. */
 import fc from "fast-check";
-import { planTable } from "../../src/backend/nftables.ts";
 import { type Cidr, type Family, formatCidr } from "../../src/core/cidr.ts";
 import type { Entry, Ruleset } from "../../src/core/ruleset.ts";
-import type { Interval, ObservedStatement } from "../../src/nftables/operations.ts";
+import type { Interval, ObservedStatement } from "../../src/netlink/operations.ts";
+import { planTable } from "../../src/nftables/plan.ts";
 import {
   applyBatch,
   type Chain,

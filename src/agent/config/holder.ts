@@ -1,0 +1,149 @@
+/** Holds the last good configuration, and re-reads it for each pass. */
+
+import {
+  type ConfigOptions,
+  type ConfigText,
+  type DecodedConfig,
+  decodeConfig,
+  type MasqConfig,
+} from "../../core/config.ts";
+import { digest } from "../../core/digest.ts";
+import type { Result } from "../../core/problem.ts";
+import type { Logger } from "../../log/log.ts";
+import { prepareFor } from "../../system/heap.ts";
+import { counted } from "../../text/plural.ts";
+import { renderAdvice } from "../../validate/hints.ts";
+import { abridge, type Reporter } from "../report.ts";
+import { SourceError } from "./file.ts";
+
+/** What was read, and what came of it. */
+export interface ConfigReading {
+  /** What is wrong now, 20 lines at most and a count of the rest; the last good configuration stays. */
+  readonly problems: readonly string[];
+  /** Whether it could not be read at all. */
+  readonly failed: boolean;
+  /** Whether the text is another than the time before. */
+  readonly isNew: boolean;
+  /** Where it was read, for people; and a digest of it, unless it could not be read. */
+  readonly source: string;
+  readonly hash: string | null;
+}
+
+export interface ConfigHolder {
+  /** Reads again. */
+  refresh(): ConfigReading;
+  /** The last good configuration; undefined before the first. */
+  current(): CurrentConfig | undefined;
+}
+
+/** A good configuration, where it was read, for people, and the digest of its text. */
+export interface CurrentConfig {
+  readonly config: MasqConfig;
+  readonly source: string;
+  readonly hash: string;
+}
+
+interface HolderWorld {
+  readonly readConfig: () => ConfigText;
+  readonly log: Logger;
+}
+
+/** A holder that has read nothing yet. */
+export function createConfigHolder(
+  path: string,
+  options: ConfigOptions,
+  world: HolderWorld,
+  report: Reporter,
+): ConfigHolder {
+  const { log } = world;
+  let text: ConfigText | undefined;
+  let hash = "";
+  let decoded: Result<DecodedConfig> | undefined;
+  let problemLines: readonly string[] = [];
+  let current: CurrentConfig | undefined;
+
+  // Text that has not changed is not decoded again: that is every pass but a few.
+  const decode = (): Result<DecodedConfig> => {
+    const fresh = world.readConfig();
+    if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
+    // The old bytes are let go before the new ones are read: a long list's are megabytes.
+    text = fresh;
+    prepareFor(fresh.files.reduce((sum, { bytes }) => sum + bytes.length, 0));
+    hash = digest(...fresh.files.map(({ bytes }) => bytes));
+    decoded = undefined;
+    const result = decodeConfig(fresh, options);
+    decoded = result;
+    // Once, and not all of them: a long list may have as many problems as entries, and they are kept.
+    problemLines = result.ok ? [] : abridge(result.problems, renderAdvice);
+    if (result.ok) announce(log.with({ config: hash }), path, fresh, result.value);
+    return result;
+  };
+  return {
+    current: () => current,
+    refresh() {
+      const before = text;
+      const { problems, failed } = problemsOf(decode, () => problemLines);
+      // What is beyond the lines that are shown counts, too.
+      const details = failed ? null : hash;
+      const about = failed ? { kind: "source" } : { kind: "config", config: hash };
+      if (problems.length > 0)
+        report.error("config", "Error syncing configuration", problems, { details, about });
+      else if (report.clear("config")) log.with({ config: hash }).info("the configuration is good again");
+      const read = failed ? undefined : text;
+      const source = read === undefined ? path : describeSource(read, path);
+      // One that is read again unchanged is the same object, so that nothing is compiled for it.
+      if (decoded?.ok === true && problems.length === 0 && decoded.value.config !== current?.config)
+        current = { config: decoded.value.config, source, hash };
+      return { problems, failed, isNew: text !== before, source, hash: read === undefined ? null : hash };
+    },
+  };
+}
+
+/** Text that is wrong stays so until it is changed; what could not be read may be readable soon. */
+function problemsOf(
+  decode: () => unknown,
+  lines: () => readonly string[],
+): Pick<ConfigReading, "problems" | "failed"> {
+  try {
+    decode();
+    return { problems: lines(), failed: false };
+  } catch (error) {
+    if (error instanceof SourceError) return { problems: [error.message], failed: true };
+    throw error;
+  }
+}
+
+function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
+  for (const line of abridge(warnings, renderAdvice)) log.warning(line);
+  const source = describeSource(text, path);
+  const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
+  const exceptions =
+    masqueradeCIDRs.length === 0 ? "" : `, ${counted(masqueradeCIDRs.length, "masqueradeCIDR")}`;
+  log.info(
+    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${exceptions}, resyncInterval ${resyncIntervalMs / 1000}s`,
+  );
+  if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
+}
+
+function describeSource({ files }: ConfigText, path: string): string {
+  return files.length === 0
+    ? `no configuration at ${path}, the defaults`
+    : files.map((file) => file.path).join(", ");
+}
+
+/** The configuration as JSON with the file's keys. */
+export function renderConfig(config: MasqConfig): string {
+  const { nonMasqueradeCIDRs, masqueradeCIDRs, nonMasqueradeDefaults: _, resyncIntervalMs, ...rest } = config;
+  const texts = {
+    nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text),
+    masqueradeCIDRs: masqueradeCIDRs.map(({ text }) => text),
+  };
+  return JSON.stringify({ ...texts, ...rest, resyncInterval: `${resyncIntervalMs / 1000}s` });
+}
+
+function sameText(a: ConfigText, b: ConfigText): boolean {
+  if (a.kind !== b.kind || a.files.length !== b.files.length) return false;
+  return a.files.every(
+    ({ path, bytes }, i) => b.files[i]?.path === path && Buffer.compare(bytes, b.files[i].bytes) === 0,
+  );
+}

@@ -1,0 +1,61 @@
+/**
+ * Where sources of change ask for a pass. However many ask, one pass follows: requests pile up in one slot until the
+ * loop comes back to it. Whether one is still due is asked then, since the pass under way may have seen to it.
+ */
+import type { Clock } from "../system/clock.ts";
+
+/** Why a pass runs. */
+export type Reason = "start" | "resync" | "retry" | "config" | "ruleset";
+
+/** What is asked for from outside. */
+export type Request = Extract<Reason, "config" | "ruleset">;
+
+export interface Inbox {
+  /** Asks for a pass, unless `isDue` denies it by the time it could run. */
+  readonly request: (reason: Request, isDue?: () => boolean) => void;
+  /**
+   * Waits for a request, or for one of a kind only, `ms` at most. Returns why it came, or undefined once the time is over
+   * or `signal` aborted.
+   */
+  readonly next: (ms: number, signal: AbortSignal, only?: Request) => Promise<Request | undefined>;
+  /** Forgets what was asked for: a pass begins, which will see all of it. */
+  readonly clear: () => void;
+}
+
+const ALWAYS = () => true;
+
+/** An inbox in which nothing is. */
+export function createInbox({ sleep }: Pick<Clock, "sleep">): Inbox {
+  const requests = new Map<Request, () => boolean>();
+  let wake = () => {};
+  const due = (only: Request | undefined): Request | undefined => {
+    for (const [reason, isDue] of requests) {
+      if (!isDue()) requests.delete(reason);
+      else if (only === undefined || reason === only) return reason;
+    }
+    return undefined;
+  };
+  return {
+    request(reason, isDue = ALWAYS) {
+      requests.set(reason, isDue);
+      wake();
+    },
+    async next(ms, signal, only) {
+      const early = due(only);
+      if (early !== undefined || signal.aborted) return early;
+      const waiting = new AbortController();
+      const stop = () => waiting.abort();
+      signal.addEventListener("abort", stop, { once: true });
+      let found: Request | undefined;
+      wake = () => {
+        found = due(only);
+        if (found !== undefined) stop();
+      };
+      await sleep(ms, waiting.signal);
+      wake = () => {};
+      signal.removeEventListener("abort", stop);
+      return found;
+    },
+    clear: () => requests.clear(),
+  };
+}

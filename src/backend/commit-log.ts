@@ -1,0 +1,89 @@
+/**
+ * Remembers who has committed to the ruleset, so that drift can be attributed. Pure bookkeeping: it is told of commits
+ * as they are heard, and of the agent's own by their generations.
+ */
+import type { Commit } from "../netlink/events.ts";
+
+type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;
+
+/** Generations after `from`, up to `to`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What others did in a span of generations. */
+export interface Testimony {
+  readonly commits: readonly Commit[];
+  /** Whether every commit of the span was heard or is the agent's own. */
+  readonly complete: boolean;
+}
+
+export interface Witness {
+  readonly hear: (commit: Commit) => void;
+  /** Says that the commits of a span are the agent's own. */
+  readonly claim: (span: Span) => void;
+  /** Whether a commit is known to be the agent's own. */
+  readonly isOwn: (generation: number) => boolean;
+  /** What others did in a span. A commit is heard a moment after it was made, so that is waited for if one is missing. */
+  readonly between: (span: Span, signal: AbortSignal) => Promise<Testimony>;
+}
+
+/** As many commits as are kept: what is older no longer explains anything. */
+const KEPT = 512;
+
+/** How long a commit that is known of may take to be heard. */
+const HEARD_WITHIN_MS = 20;
+
+/** A witness that knows of nothing yet. */
+export function createWitness(sleep: Sleep): Witness {
+  const heard = new Map<number, Commit | "own">();
+  let newest: number | undefined;
+  const note = (generation: number, what: Commit | "own") => {
+    if (heard.get(generation) === "own") return;
+    heard.delete(generation);
+    heard.set(generation, what);
+    for (const oldest of heard.keys()) {
+      if (heard.size <= KEPT) break;
+      heard.delete(oldest);
+    }
+  };
+  const testify = ({ from, to }: Span): Testimony => {
+    const commits: Commit[] = [];
+    let complete = to - from <= KEPT;
+    for (let generation = Math.max(from, to - KEPT) + 1; generation <= to; generation++) {
+      const commit = heard.get(generation);
+      if (commit === undefined) complete = false;
+      else if (commit !== "own") commits.push(commit);
+    }
+    return { commits, complete };
+  };
+  return {
+    hear(commit) {
+      newest = commit.generation;
+      note(commit.generation, commit);
+    },
+    claim({ from, to }) {
+      for (let generation = from + 1; generation <= to; generation++) note(generation, "own");
+    },
+    isOwn: (generation) => heard.get(generation) === "own",
+    async between(span, signal) {
+      // Without events there is nothing to wait for.
+      const isLate = newest !== undefined && newest < span.to && !testify(span).complete;
+      if (isLate) await sleep(HEARD_WITHIN_MS, signal);
+      return testify(span);
+    },
+  };
+}
+
+/** `nft (host pid 4711)`; several are alternatives. Undefined if nobody was heard. */
+export function renderCulprits({ commits, complete }: Testimony): string | undefined {
+  const names = [...new Set(commits.map(({ process, pid }) => `${process} (host pid ${pid})`))];
+  if (names.length === 0) return undefined;
+  const shown = names.length > NAMED ? [...names.slice(-NAMED), `${names.length - NAMED} more`] : names;
+  const doubt = complete ? "" : ", or somebody unheard";
+  return shown.length === 1 ? `${shown[0]}${doubt}` : `one of ${shown.join(", ")}${doubt}`;
+}
+
+/** More names than this say nothing. */
+const NAMED = 3;

@@ -1,0 +1,258 @@
+/** The command `diff`: what a new configuration would change, or how the live rules differ from the one in force. */
+
+import { chooseBackend } from "../../agent/choose.ts";
+import { SourceError } from "../../agent/config/file.ts";
+import { isFailure, Refusal } from "../../backend/driver.ts";
+import type { Script } from "../../backend/step.ts";
+import { type Cidr, isCidr, parseCidr } from "../../core/cidr.ts";
+import type { Interval } from "../../core/intervals.ts";
+import type { Ruleset } from "../../core/ruleset.ts";
+import {
+  COMMON_ZONES,
+  changeVerdicts,
+  findDangers,
+  type VerdictChange,
+  type Zone,
+} from "../../core/verdicts.ts";
+import { type OwnRules, readOwnChains, readOwnTable } from "../../diff/live.ts";
+import {
+  changeContents,
+  changeElements,
+  iptablesContents,
+  type RuleChange,
+} from "../../diff/rule-changes.ts";
+import { staleConnections } from "../../diff/stale-connections.ts";
+import { renderDiff } from "../../diff/text.ts";
+import { type ConnectionsView, type Difference, viewDifference } from "../../diff/view.ts";
+import { boolType, stringType, wordType } from "../../go/flag-types.ts";
+import { flag } from "../../go/flags.ts";
+import { goQuote } from "../../go/quote.ts";
+import { iptablesBackend } from "../../iptables/plan.ts";
+import { chooseVariant } from "../../iptables/variant.ts";
+import { openNftables } from "../../netlink/socket/transport.ts";
+import { keptIntervals } from "../../nftables/sets.ts";
+import { ownAddresses, ownNetworks } from "../../system/addresses.ts";
+import { sampleConnections } from "../../system/connections.ts";
+import { run as runScript } from "../../system/exec.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
+import { type Desired, type DesiredInput, desiredFlags, readDesired, sayProblems } from "../desired.ts";
+import { inForce } from "../in-force.ts";
+import { pickFlags } from "../options.ts";
+
+const flags = {
+  ...desiredFlags,
+  ...pickFlags("iptables-mode"),
+  "cluster-cidr": flag(
+    stringType,
+    "",
+    "Comma-separated `CIDRs` of the pods: a change that reaches into them is dangerous.",
+  ),
+  "service-cidr": flag(
+    stringType,
+    "",
+    "Comma-separated `CIDRs` of the services: a change that reaches into them is dangerous.",
+  ),
+  "max-share": flag(
+    stringType,
+    "1",
+    "A change of more than this `percentage` of a family's addresses is dangerous.",
+  ),
+  connections: flag(
+    boolType,
+    true,
+    "Whether to look which live connections of this node keep their old decision.",
+  ),
+  "fail-on": flag(
+    wordType("any", "dangerous"),
+    "any",
+    "Which differences make the exit code 1: `any|dangerous`. What cannot be weighed is taken for dangerous.",
+  ),
+};
+
+type Input = CommandInput<typeof flags>;
+
+export const diffCommand: Command<typeof flags> = {
+  name: "diff",
+  summary: "Says what a new configuration would change, or what drifted",
+  operands: "[NEW_CONFIG]",
+  details: `With NEW_CONFIG, compares it with the configuration in force: which destinations change their verdict, as CIDRs and
+numbers of addresses, which rules and set elements come and go, and whether that is dangerous: whether it reaches into link-local
+addresses, the cloud's metadata service, this node's own networks, or pods and services (--cluster-cidr, --service-cidr), or
+concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration.
+Nothing is changed. - is standard input.
+
+Flags that are not given are those of the agent that runs in this network namespace, if one is seen. That agent is asked whether the
+file is in force that its --config names. If it is not, since it was refused or has just changed, NEW_CONFIG is compared with the
+live rules instead. With --config given, that file is taken for the one in force. The first lines say what was compared.
+
+Connections keep the decision of their first packet; those that a change would leave with the old one are told from
+a sample of this node's.`,
+  exitCodes: {
+    meaning:
+      "0 no difference, or none that --fail-on names; 1 a difference; 2 a failure, or a wrong command line.",
+    failure: 2,
+  },
+  flags,
+  examples: [
+    { args: "diff --config old.yaml new.yaml", what: "what a new file would change" },
+    { args: "diff --config=old.yaml --fail-on=dangerous new.yaml", what: "in a pipeline" },
+    { args: "diff --backend=nftables", what: "whether the rules of this node are as they should be" },
+  ],
+  adopts: () => "/proc",
+  async run(input, io) {
+    const { values, words } = input;
+    const [path, ...more] = words;
+    if (more.length > 0) throw new UsageError(`one NEW_CONFIG at a time, not ${words.length}`);
+    const zones = readZones(values);
+    const maxPercent = readShare(values["max-share"]);
+    const found =
+      path === undefined
+        ? await compareLive(await readGood(input, io), input, io)
+        : await compareNew(await readGood(named(path, input), io), input, io);
+    const dangers = found.changes.flatMap((change) => findDangers(change, zones, maxPercent));
+    const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
+    const view = viewDifference({ ...found, dangers, connections });
+    io.out(
+      input.output === "json" ? `${JSON.stringify(view, undefined, 2)}\n` : renderDiff(view, io.colours),
+    );
+    const matters = values["fail-on"] === "any" || view.dangers.length + view.unclear.length > 0;
+    return view.differs && matters ? 1 : 0;
+  },
+};
+
+type Found = Omit<Difference, "dangers" | "connections">;
+
+/** The same flags for a configuration that the command line names, and that has to be there. */
+function named(config: string, { values, given }: Input): DesiredInput {
+  return { values: { ...values, config }, given: new Set([...given, "config"]) };
+}
+
+/** A configuration without problems. Throws a failure after they have been said. */
+async function readGood(input: DesiredInput, io: CommandIo): Promise<Desired> {
+  const desired = await readDesired(input, io);
+  sayProblems(desired, io);
+  if (desired.problems.length === 0) return desired;
+  throw new Refusal(`${desired.source} is not good, so there is nothing to compare: correct it first`);
+}
+
+/** What is in force is the file, unless the agent beside says otherwise or it is no good; then it is what the rules do. */
+async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<Found> {
+  const agent = input.given.has("config") ? undefined : input.agent;
+  if (agent === undefined) return compareFiles(await readGood(input, io), next, input);
+  const current = await readDesired(input, io).catch((error: unknown) => {
+    if (!(error instanceof SourceError)) throw error;
+    return error;
+  });
+  const { file, note } = await inForce(current, agent, io.signal);
+  // Between them and what is to come everything differs that is to come: that is no drift.
+  const found =
+    file === undefined
+      ? { ...(await compareLive(next, input, io)), drift: [] }
+      : compareFiles(file, next, input);
+  return { ...found, from: `${found.from} (${note})` };
+}
+
+function compareFiles(current: Desired, next: Desired, { values }: Input): Found {
+  const pairs = current.rulesets.map((before, i) => [before, next.rulesets[i] ?? before] as const);
+  const kept = pairs.map((pair) => pair.map(keptIntervals) as [Interval[], Interval[]]);
+  const rules = pairs.flatMap(([before, after], i): RuleChange[] => {
+    const [old = [], fresh = []] = kept[i] ?? [];
+    if (values.backend === "nftables")
+      return changeElements(`table inet ip-masq-agent set for ${before.family}`, before.family, old, fresh);
+    const threshold = values["ipset-threshold"];
+    return changeContents(iptablesContents(before, threshold), iptablesContents(after, threshold));
+  });
+  const changes = pairs.map(([{ family }], i) =>
+    changeVerdicts(family, kept[i]?.[0] ?? [], kept[i]?.[1] ?? []),
+  );
+  return { from: current.source, to: next.source, changes, unclear: [], rules, drift: [] };
+}
+
+async function compareLive(desired: Desired, { values }: Input, { signal }: CommandIo): Promise<Found> {
+  const run = (script: Script) => runScript(script, signal);
+  const { rulesets, source } = desired;
+  const mode = values["iptables-mode"];
+  const variant = mode !== "auto" ? mode : values.backend === "nftables" ? "path" : await chooseVariant(run);
+  const backend = await chooseName(values.backend, iptablesBackend(variant).tools("IPv4").command, run);
+  const own =
+    backend === "nftables"
+      ? await readOwnTable(rulesets, signal)
+      : await readOwnChains(rulesets, { variant, ipsetThreshold: values["ipset-threshold"] }, run);
+  const refusal = own.plans.find((plan) => plan.refusal !== undefined)?.refusal;
+  if (refusal !== undefined) throw new Refusal(refusal);
+  return {
+    from: `the live rules of this node (${backend})`,
+    to: source,
+    changes: rulesets.flatMap((ruleset) => changeOf(ruleset, own)),
+    unclear: rulesets.flatMap(({ family }) => (own.kept.get(family) === undefined ? [family] : [])),
+    rules: own.changes,
+    drift: own.plans.flatMap(({ drift }) => drift),
+  };
+}
+
+function changeOf(ruleset: Ruleset, { kept }: OwnRules): VerdictChange[] {
+  const live = kept.get(ruleset.family);
+  return live === undefined ? [] : [changeVerdicts(ruleset.family, live, keptIntervals(ruleset))];
+}
+
+async function chooseName(
+  wanted: "iptables" | "nftables" | "auto",
+  iptables: string,
+  run: Parameters<typeof chooseBackend>[1]["run"],
+): Promise<"iptables" | "nftables"> {
+  if (wanted !== "auto") return wanted;
+  const choice = await chooseBackend(iptables, { run, open: openNftables });
+  if (!choice.ok) throw new Refusal(`no backend works: ${choice.lacks.join("; ")}`);
+  return choice.name;
+}
+
+/** Which live connections stay with the old decision. That they cannot be read is no failure of the comparison. */
+async function lookAtConnections(
+  changes: readonly VerdictChange[],
+  { signal }: CommandIo,
+): Promise<ConnectionsView | undefined> {
+  if (changes.every(({ kept, masqueraded }) => kept.length + masqueraded.length === 0)) return undefined;
+  try {
+    const { lines, isWhole } = await sampleConnections((script) => runScript(script, signal));
+    const connections = lines.filter((line) => line.includes("src="));
+    return {
+      looked: connections.length,
+      isWhole,
+      stale: staleConnections(connections, changes, ownAddresses()),
+    };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { looked: 0, isWhole: false, stale: [], failure: error.message };
+  }
+}
+
+function readZones(values: Input["values"]): Zone[] {
+  const given = (name: "cluster-cidr" | "service-cidr", what: string): Zone[] =>
+    values[name]
+      .split(",")
+      .filter(Boolean)
+      .map((text) => ({ what, cidr: readCidr(name, text.trim()) }));
+  return [
+    ...COMMON_ZONES,
+    ...given("cluster-cidr", "pods"),
+    ...given("service-cidr", "services"),
+    ...ownNetworks().map(({ device, cidr }) => ({ what: `a network of this node, on ${device}`, cidr })),
+  ];
+}
+
+function readCidr(name: string, text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (isCidr(cidr)) return cidr;
+  const hint =
+    cidr.reason === "unaligned"
+      ? `: did you mean ${cidr.network}?`
+      : ": an address and a prefix length, such as 10.0.0.0/8";
+  throw new UsageError(`--${name}=${goQuote(text)} is no CIDR${hint}`);
+}
+
+function readShare(text: string): number {
+  const share = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(share <= 100))
+    throw new UsageError(`--max-share=${goQuote(text)} is no percentage: a number from 0 to 100`);
+  return share;
+}

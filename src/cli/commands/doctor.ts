@@ -1,0 +1,177 @@
+/** The command `doctor`. */
+import { statSync } from "node:fs";
+import { SourceError } from "../../agent/config/file.ts";
+import type { Script } from "../../backend/step.ts";
+import { isCidr, parseCidr } from "../../core/cidr.ts";
+import { enabledFamilies } from "../../core/ruleset.ts";
+import { countOf, diagnose } from "../../doctor/checks.ts";
+import { type Facts, known } from "../../doctor/facts.ts";
+import { gatherFacts, type Subject } from "../../doctor/gather.ts";
+import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
+import { parseDuration, toMilliseconds } from "../../go/duration.ts";
+import { boolType, stringType } from "../../go/flag-types.ts";
+import { flag } from "../../go/flags.ts";
+import { openNftables } from "../../netlink/socket/transport.ts";
+import { keptIntervals } from "../../nftables/sets.ts";
+import { run as runScript } from "../../system/exec.ts";
+import { derive, learn } from "../../system/fact.ts";
+import { renderAdvice } from "../../validate/hints.ts";
+import { askable, askStatus } from "../ask.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
+import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "../desired.ts";
+import { pickFlags } from "../options.ts";
+import { flagsOf, nameOf } from "../running-agent.ts";
+
+const FLAGS = {
+  ...desiredFlags,
+  ...pickFlags("iptables-mode", "http-address"),
+  proc: flag(stringType, "/proc", "`directory` where the node's proc is mounted."),
+  "cni-dir": flag(stringType, "/etc/cni/net.d", "`directory` of the node's CNI configuration."),
+  "cluster-cidr": flag(
+    stringType,
+    "",
+    "`CIDRs` that pods of the whole cluster have, with commas between them: whether the list keeps them is checked.",
+  ),
+  interval: flag(stringType, "1s", "`duration` between two readings of the conntrack counters."),
+  verbose: flag(boolType, false, "Whether to show what is no problem too."),
+};
+
+/** Nobody waits longer for an answer at a screen. */
+const MAX_INTERVAL_MS = 60_000;
+
+type Flags = typeof FLAGS;
+
+export const doctorCommand: Command<Flags> = {
+  name: "doctor",
+  summary: "Finds what defeats the agent on this node, and what to do about it",
+  operands: "",
+  details: [
+    "Looks at this node's rules, the kernel's settings, the CNI's configuration and the kubelet's command line.",
+    "It changes nothing. What it cannot look at, it says.",
+    "",
+    "Flags that are not given are taken from the agent that runs in this network namespace, if one is seen.",
+    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir, to have",
+    "all of it checked.",
+    "",
+    "Exit code 1 means that there are errors or warnings.",
+  ].join("\n"),
+  flags: FLAGS,
+  examples: [
+    { args: "doctor", what: "what is wrong on this node" },
+    { args: "doctor --verbose --backend=nftables", what: "with what is fine, for an agent on nftables" },
+    { args: "doctor -o json", what: "for a machine to read" },
+  ],
+  adopts: ({ proc }) => proc,
+  async run(input, io) {
+    const { values, output } = input;
+    const subject = await subjectOf(input, io);
+    const { signal } = io;
+    const run = (script: Script) => runScript(script, signal);
+    const facts = await gatherFacts(subject, { run, open: openNftables, env: process.env, signal });
+    const findings = diagnose(facts);
+    const diagnosis = { settings: facts.settings, source: subject.source, findings };
+    io.out(
+      output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
+    );
+    return countOf(findings, "error") + countOf(findings, "warning") > 0 ? 1 : 0;
+  },
+};
+
+/** What to look at: what the command line says and, where it does not, the agent that runs. */
+async function subjectOf(
+  input: CommandInput<Flags>,
+  io: CommandIo,
+): Promise<Subject & { readonly source: string | undefined }> {
+  const { values, given, agent } = input;
+  const { proc, "cni-dir": cniDirectory } = values;
+  const intervalMs = readInterval(values.interval);
+  const clusterCidr = values["cluster-cidr"];
+  requireCidrs(clusterCidr);
+  if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
+  if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
+  const processes = io.processes(proc);
+  const options = optionsOf(values);
+  const isSeen = (known(processes)?.agents.length ?? 0) > 0;
+  const answers = !isSeen && (await answersAt(values["http-address"], io.signal));
+  return {
+    chain: options.masqChain,
+    families: enabledFamilies(options),
+    backend: values.backend,
+    iptablesMode: values["iptables-mode"],
+    toPorts: options.toPorts,
+    config: await readConfiguration(input, io),
+    processes: derive(processes, ({ kubelets, agents }) => ({
+      kubelets,
+      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
+      answers,
+    })),
+    clusterCidrs: [
+      ...(clusterCidr === "" ? [] : [{ from: "--cluster-cidr", text: clusterCidr }]),
+      ...(known(processes)?.clusterCidrs ?? []),
+    ],
+    proc,
+    cniDirectory,
+    intervalMs,
+    source: agent && `flags as of ${nameOf(agent)}`,
+  };
+}
+
+function readInterval(text: string): number {
+  const interval = parseDuration(text);
+  if (!interval.ok) throw new UsageError(`invalid --interval: ${interval.message}`);
+  const ms = toMilliseconds(interval.nanoseconds);
+  if (ms < 0 || ms > MAX_INTERVAL_MS)
+    throw new UsageError(`invalid --interval ${text}: it goes from 0s to 1m`);
+  return ms;
+}
+
+function requireCidrs(text: string): void {
+  const bad = text.split(",").find((part) => !isCidr(parseCidr(part.trim())));
+  if (text !== "" && bad !== undefined)
+    throw new UsageError(`invalid --cluster-cidr: "${bad}" is not a valid CIDR, such as 10.244.0.0/16`);
+}
+
+/** Whether an agent answers there. */
+async function answersAt(text: string, signal: AbortSignal): Promise<boolean> {
+  const address = askable(text);
+  return typeof address !== "string" && (await askStatus(address, signal)).ok;
+}
+
+function requireDirectory(flag: string, path: string): void {
+  const found = learn(path, () => statSync(path).isDirectory());
+  if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
+}
+
+/** A configuration that cannot be read is a finding like any other. */
+async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
+  const { values } = input;
+  try {
+    const { text, config, problems, warnings, rulesets } = await readDesired(input, io);
+    const isGood = problems.length === 0;
+    return {
+      value: {
+        path: values.config,
+        exists: text.files.length > 0,
+        problems: problems.map(renderAdvice),
+        warnings: warnings.map(renderAdvice),
+        resyncMs: isGood ? config.resyncIntervalMs : undefined,
+        entries: config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length,
+        kept: isGood ? new Map(rulesets.map((one) => [one.family, keptIntervals(one)])) : undefined,
+      },
+    };
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    const problems = [error.message];
+    return {
+      value: {
+        path: values.config,
+        exists: true,
+        problems,
+        warnings: [],
+        resyncMs: undefined,
+        entries: 0,
+        kept: undefined,
+      },
+    };
+  }
+}

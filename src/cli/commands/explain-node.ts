@@ -1,0 +1,125 @@
+/** The node that `explain` asks about: this one, or one whose rules were saved. */
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { SourceError } from "../../agent/config/file.ts";
+import type { Family } from "../../core/cidr.ts";
+import type { Node } from "../../explain/answer.ts";
+import { parseGoUint } from "../../go/integer.ts";
+import { goQuote } from "../../go/quote.ts";
+import { type Nftables, openNftables } from "../../netlink/socket/transport.ts";
+import { localAddresses, ownAddresses } from "../../system/addresses.ts";
+import { run as runScript } from "../../system/exec.ts";
+import { parseDump } from "../../trace/dump.ts";
+import { readLiveRules } from "../../trace/live.ts";
+import { measureTables, readNftTables } from "../../trace/live-netlink.ts";
+import { type CommandIo, UsageError } from "../command.ts";
+import { STDIN } from "../desired.ts";
+import { readAll, tooLong } from "../io.ts";
+import { readAddress, readAddresses } from "./destination.ts";
+
+/** The flags that say which node, and what is known of the packet. */
+export interface NodeValues {
+  readonly live: boolean;
+  readonly rules: string;
+  readonly source: string;
+  readonly mark: string;
+  readonly protocol: string;
+  readonly "out-interface": string;
+  readonly "node-address": string;
+}
+
+export interface AskedNode extends Node {
+  /** Of the packet's source, if that is known. */
+  readonly sourceFamily?: Family;
+  /** What saved rules were not asked for. */
+  readonly leftOut?: readonly string[];
+}
+
+/** What is known of the packet, or a `UsageError`. */
+export type AskedPacket = Pick<AskedNode, "packet" | "sourceFamily">;
+
+/** A dump of 20,000 rules takes some 10 MB. */
+const SIZE_LIMIT = 256 * 1024 * 1024;
+
+/** What the flags say of the packet. Throws a `UsageError`. */
+export function readPacket(values: NodeValues): AskedPacket {
+  const { live, rules, source, mark, protocol } = values;
+  const out = values["out-interface"];
+  const given = [source, mark, protocol, out].some((value) => value !== "");
+  if (given && !live && rules === "")
+    throw new UsageError(
+      "--source, --mark, --protocol and --out-interface matter to rules only: add --live, or --rules FILE",
+    );
+  const address = source === "" ? undefined : readAddress("source", source);
+  const packet = {
+    ...(address === undefined ? {} : { source: address.value }),
+    ...(mark === "" ? {} : { mark: readMark(mark) }),
+    ...(protocol === "" ? {} : { protocol: protocol.toLowerCase() }),
+    ...(out === "" ? {} : { out }),
+  };
+  return { packet, ...(address === undefined ? {} : { sourceFamily: address.family }) };
+}
+
+/** The node's rules, if the flags ask for any. Throws a `SourceError` or a `CommandError`. */
+export async function readNode(
+  values: NodeValues,
+  packet: AskedPacket,
+  io: CommandIo,
+): Promise<AskedNode | undefined> {
+  const nodeAddresses = readAddresses("node-address", values["node-address"]);
+  if (nodeAddresses.length > 0 && values.rules === "")
+    throw new UsageError("--node-address is for --rules: with --live the node knows its own");
+  const say = (warnings: readonly string[]) => {
+    for (const warning of warnings) io.err(`warning: ${warning}\n`);
+  };
+  if (values.live) {
+    const { hooks, notRead, warnings } = await readLiveRules((script) => runScript(script, io.signal), {
+      readTables: () => overNetlink((nftables) => readNftTables(nftables, io.signal)),
+      measureTables: () => overNetlink((nftables) => measureTables(nftables, io.signal)),
+    });
+    say([...warnings, ...notRead]);
+    return { hooks, notRead, local: ownAddresses(), ...packet };
+  }
+  if (values.rules === "") return undefined;
+  const path = values.rules === STDIN ? "standard input" : values.rules;
+  const dump = parseDump(
+    new TextDecoder().decode(await (values.rules === STDIN ? io.stdin() : readDump(path, io.signal))),
+  );
+  if (!dump.ok) throw new SourceError(`${path}:${dump.line}`, new Error(dump.message));
+  const { hooks, leftOut } = dump;
+  const notRead = dump.notRead.map((one) => `${path}: ${one}`);
+  say([...notRead, ...leftOut.map((one) => `${path}: ${one}`)]);
+  if (nodeAddresses.length === 0)
+    say(["no --node-address: destinations are taken for addresses of other machines"]);
+  return { hooks, notRead, leftOut, local: localAddresses(nodeAddresses), ...packet };
+}
+
+async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {
+  const nftables = await openNftables();
+  try {
+    return await look(nftables);
+  } finally {
+    nftables.close();
+  }
+}
+
+function readMark(text: string): number {
+  const parsed = parseGoUint(text, 0, 32);
+  if (!parsed.ok) throw new UsageError(`--mark=${goQuote(text)} is no number of 32 bits: try 0x4000`);
+  return Number(parsed.value);
+}
+
+/** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */
+async function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
+  const limits = { name: path, bytes: SIZE_LIMIT, what };
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if ((await file.stat()).size > SIZE_LIMIT) throw tooLong(limits);
+  } catch (error) {
+    await file?.close();
+    throw new SourceError(path, error);
+  }
+  return readAll(file.createReadStream(), signal, limits);
+}

@@ -1,0 +1,130 @@
+/** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
+import { answerParts, isDecidedBefore } from "../../explain/answer.ts";
+import { renderExplanation } from "../../explain/text.ts";
+import {
+  type DestinationView,
+  type ExplainView,
+  type PartView,
+  viewDestination,
+} from "../../explain/view.ts";
+import { boolType, stringType } from "../../go/flag-types.ts";
+import { flag } from "../../go/flags.ts";
+import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
+import { type Desired, desiredFlags, readDesired, sayProblems } from "../desired.ts";
+import { type Destination, resolveDestination } from "./destination.ts";
+import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
+
+const flags = {
+  ...desiredFlags,
+  source: flag(stringType, "", "`address` of the pod that the packet comes from; empty: any."),
+  live: flag(boolType, false, "Whether to look at the rules of this node too, and say where they disagree."),
+  rules: flag(
+    stringType,
+    "",
+    "`file` with the rules of a node, saved by iptables-save or nft -j list ruleset, to look at; - is standard input. They are compared with the configuration if --config is given.",
+  ),
+  mark: flag(
+    stringType,
+    "",
+    "`number`, the packet's mark; empty: 0, and what other marks change is told beside.",
+  ),
+  protocol: flag(stringType, "", "`name` of the packet's protocol, such as tcp; empty: any."),
+  "out-interface": flag(
+    stringType,
+    "",
+    "`name` of the interface that the packet leaves through; empty: any.",
+  ),
+  "node-address": flag(
+    stringType,
+    "",
+    "With --rules: comma-separated `addresses` of the node that they are of, for destinations on the node itself.",
+  ),
+};
+
+export const explainCommand: Command<typeof flags> = {
+  name: "explain",
+  summary: "Says whether destinations are masqueraded, and why",
+  operands: "DESTINATION...",
+  details: `A destination is an address, a CIDR, of which each part with an answer of its own gets one, or a host name. Without
+--live and --rules only the configuration is asked: which entry decides, where it is written, and which others contain the
+destination and lost.
+
+Flags that are not given are those of the agent that runs in this network namespace, if one is seen.
+
+With --live the rules of this node are followed as well, whoever made them. Followed are iptables' POSTROUTING and the chains that it leads to,
+and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
+packet is told as possible. Rules that translate the destination first, as those of a Service do (IPVS's too), or exempt the packet from
+NAT are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
+Exit code 1 means that the rules do not do what the configuration says, or that a destination could not be answered: also since
+it may be translated first, or since not all rules could be read.`,
+  flags,
+  examples: [
+    { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
+    { args: "explain 10.0.0.0/7 -o json", what: "each part of a CIDR, for a program" },
+  ],
+  adopts: ({ rules }) => (rules === "" ? "/proc" : undefined),
+  async run(input, io) {
+    const { words, given, values } = input;
+    if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs or host names");
+    if (values.live && values.rules !== "")
+      throw new UsageError("--live and --rules exclude each other: one node at a time");
+    const packet = readPacket(values);
+    const resolved = await Promise.all(words.map(resolveDestination));
+    const desired = values.rules === "" || given.has("config") ? await readDesired(input, io) : undefined;
+    if (desired !== undefined) sayProblems(desired, io);
+    if (desired !== undefined && desired.problems.length > 0) {
+      io.err(
+        `ip-masq-agent explain: ${desired.source} is not good, so there is nothing to explain: correct it first\n`,
+      );
+      return 1;
+    }
+    const node = await readNode(values, packet, io);
+    for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
+    const destinations = resolved.flatMap((one) => (one.ok ? one.destinations : []));
+    const answers = destinations.map((destination) => answer(destination, desired, node));
+    const isWhole = write(answers, node, input, io);
+    return isWhole && destinations.length > 0 && resolved.every(({ ok }) => ok) ? 0 : 1;
+  },
+};
+
+function answer(
+  destination: Destination,
+  desired: Desired | undefined,
+  node: AskedNode | undefined,
+): DestinationView | string {
+  const { family, interval, asked } = destination;
+  const ruleset = desired?.rulesets.find((one) => one.family === family);
+  if (node?.sourceFamily !== undefined && node.sourceFamily !== family)
+    return `${asked} is ${family}, but --source is ${node.sourceFamily}: ask about one family at a time`;
+  const parts = answerParts({ family, interval, ruleset, hasConfig: desired !== undefined, node });
+  return parts === undefined
+    ? `${asked} falls into too many parts by these rules: ask about a smaller CIDR`
+    : viewDestination(destination, parts, desired);
+}
+
+/** Says the answers; whether all of them are, and none is that the rules do something else. */
+function write(
+  answers: readonly (DestinationView | string)[],
+  node: AskedNode | undefined,
+  { output }: CommandInput<typeof flags>,
+  { out, err, colours }: CommandIo,
+): boolean {
+  const destinations = answers.filter((one) => typeof one !== "string");
+  const failures = answers.filter((one) => typeof one === "string");
+  for (const failure of failures) err(`ip-masq-agent explain: ${failure}\n`);
+  const { notRead, leftOut } = node ?? {};
+  const view: ExplainView = {
+    ...(notRead === undefined ? {} : { notRead }),
+    ...(leftOut === undefined ? {} : { leftOut }),
+    destinations,
+  };
+  if (output === "json") out(`${JSON.stringify(view, undefined, 2)}\n`);
+  else out(renderExplanation(view, colours));
+  const isOpen = destinations.some(({ parts }) => parts.some(isUnanswered));
+  return failures.length === 0 && !isOpen && (notRead ?? []).length === 0;
+}
+
+function isUnanswered({ agrees, live }: PartView): boolean {
+  const outcomes = live === undefined ? [] : [...live.possible, live];
+  return agrees === "no" || agrees === "unknown" || outcomes.some(isDecidedBefore);
+}

@@ -1,0 +1,78 @@
+/** A status as lines for people. */
+
+import {
+  nothingInForce,
+  type PassStatus,
+  type RulesStatus,
+  rulesState,
+  type Status,
+} from "../../observe/status.ts";
+import type { Colours } from "../../text/colours.ts";
+import { counted } from "../../text/plural.ts";
+
+/** A name and what there is to say, line by line. */
+export function renderStatus(status: Status, colours: Colours): string {
+  const said = plain(status);
+  const { version, startedAt, backend, config, rules, lastPass, healed } = said;
+  const problems = [...config.problems, ...(lastPass?.errors ?? [])].filter(
+    (one, i, all) => all.indexOf(one) === i,
+  );
+  const state = config.state ?? (config.valid ? "accepted" : "refused");
+  const configState = config.valid ? colours.green(state) : colours.red(state);
+  const rows: (readonly [string, string])[] = [
+    ["agent", `${version}, since ${startedAt}`],
+    ["backend", `${backend.name} (${backend.why})`],
+    ["config", config.source],
+    ...(config.inForce === undefined ? [] : [["in force", renderInForce(said, colours)] as const]),
+    [
+      "read last",
+      config.hash === null
+        ? `nothing (${configState})`
+        : `${config.hash} (${configState}) at ${config.loadedAt}`,
+    ],
+    ...Object.entries(rules).map(
+      ([label, one]) => ["rules", `${label}: ${renderRules(one, lastPass, colours)}`] as const,
+    ),
+    ["last pass", lastPass === null ? "none yet" : renderPass(lastPass)],
+    ["healed", renderHealed(healed)],
+    ...problems.map((problem) => ["problem", colours.red(problem)] as const),
+  ];
+  return rows.map(([name, text]) => `${colours.bold(name.padEnd(10))} ${text}\n`).join("");
+}
+
+function renderInForce(status: Status, colours: Colours): string {
+  const { inForce, source } = status.config;
+  if (!inForce) return colours.red(nothingInForce(status));
+  const from = inForce.source === source ? "" : ` of ${inForce.source}`;
+  return `${inForce.hash}${from} (${inForce.families.join(", ")})`;
+}
+
+function renderRules(one: RulesStatus, lastPass: PassStatus | null, colours: Colours): string {
+  const { inForce, cidrs, lastChangeAt } = one;
+  const words = rulesState(one, lastPass);
+  const state = inForce ? colours.green(words) : colours.red(words);
+  return `${counted(cidrs, "CIDR")}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
+}
+
+function renderPass({ at, durationMs, reason, drift, applied, errors }: PassStatus): string {
+  const what =
+    errors.length > 0
+      ? "failed"
+      : applied === 0
+        ? "nothing to do"
+        : `${counted(drift, "difference")} put right`;
+  return `${at} (${reason}), ${Number(durationMs).toFixed(1)} ms: ${what}`;
+}
+
+function renderHealed({ total, byProcess }: Status["healed"]): string {
+  const parts = Object.entries(byProcess).map(([name, count]) => `${name} ${count}`);
+  return `${total}${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
+}
+
+/** What another process said must not reach the terminal as it is. */
+function plain<T>(value: T): T {
+  if (typeof value === "string") return value.replaceAll(/\p{Cc}/gu, "?") as T;
+  if (Array.isArray(value)) return value.map(plain) as T;
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [plain(key), plain(one)])) as T;
+}

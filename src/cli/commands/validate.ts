@@ -1,0 +1,195 @@
+/** The command `validate`: everything that is wrong with configurations, before an agent sees them. */
+
+import { readConfig, SourceError } from "../../agent/config/file.ts";
+import { type ConfigText, inspectConfig } from "../../core/config.ts";
+import type { Position } from "../../core/document.ts";
+import type { Problem } from "../../core/problem.ts";
+import type { Options } from "../../core/ruleset.ts";
+import { boolType } from "../../go/flag-types.ts";
+import { flag } from "../../go/flags.ts";
+import { counted } from "../../text/plural.ts";
+import { readManifest } from "../../validate/manifest.ts";
+import { overlapWarnings } from "../../validate/overlaps.ts";
+import { byPlace, type Finding, findingOf, renderFinding } from "../../validate/text.ts";
+import { type Command, type CommandIo, UsageError } from "../command.ts";
+import { optionsOf, STDIN } from "../desired.ts";
+import { pickFlags } from "../options.ts";
+
+const flags = {
+  ...pickFlags("enable-ipv6", "nomasq-all-reserved-ranges", "backend", "ipset-threshold"),
+  strict: flag(boolType, false, "Whether warnings count as problems."),
+};
+
+/** Files that hold manifests; others are taken for what a volume shows to an agent. */
+const MANIFEST_NAME = /\.(?:ya?ml|json)$|^-$|^\/dev\//i;
+
+/** As many findings of a file as anybody will read. */
+const SHOWN = 1_000;
+
+/** What was found in one operand, of one file or several. */
+interface Report {
+  readonly path: string;
+  readonly text: ConfigText;
+  readonly findings: readonly Finding[];
+  /** How many entries there are, and what else is to be said of where they come from. */
+  readonly cidrs: number;
+  readonly where: string;
+}
+
+export const validateCommand: Command<typeof flags> = {
+  name: "validate",
+  summary: "Checks configurations and says everything that is wrong",
+  operands: "FILE...",
+  details: `FILE is a configuration, a manifest with a ConfigMap (YAML or JSON, several documents or a List),
+a directory that would be given as --config, or - for standard input. In a ConfigMap the keys config
+and ip-masq* are read. A manifest's name ends with .yaml, .yml or .json, or is -: under any other
+name it is judged as the agent's file, of which it is none.
+
+Warnings are what the agent would accept, but hardly anybody means: unknown keys, entries that
+change nothing or are empty, text that is not read. The exit code is 1 if there is a problem in any file; with --strict, if there is a
+warning too.
+
+The flags decide what is accepted. Those that are not given are taken from the agent that runs in this network namespace, if one
+is seen: elsewhere, give the flags that the agent is given.`,
+  flags,
+  examples: [
+    { args: "validate agent-config/config", what: "the file that a ConfigMap is made from" },
+    { args: "validate --strict --enable-ipv6 agent-config/config", what: "in a pre-commit hook" },
+    { args: "validate -o json agent-config/config", what: "for a program to read" },
+  ],
+  adopts: () => "/proc",
+  async run({ values, words, output }, io) {
+    if (words.length === 0) throw new UsageError("name a file, a directory, or - for standard input");
+    const rules = pickFlags("masq-chain", "random-fully", "to-ports");
+    const options = optionsOf({
+      ...values,
+      "masq-chain": rules["masq-chain"].initial,
+      "random-fully": rules["random-fully"].initial,
+      "to-ports": rules["to-ports"].initial,
+    });
+    const reports: Report[] = [];
+    for (const word of words) reports.push(await examine(word, options, io));
+    const isBad = ({ findings }: Report) =>
+      findings.some(({ severity }) => severity === "error" || values.strict);
+    if (output === "json") io.out(renderJson(reports, isBad));
+    else for (const report of reports) io.out(renderReport(report, io));
+    return reports.some(isBad) ? 1 : 0;
+  },
+};
+
+/** Reads an operand and looks at it. What cannot be read is a finding too, so that the other files are not forgotten. */
+async function examine(path: string, options: Options, { stdin }: CommandIo): Promise<Report> {
+  let text: ConfigText;
+  try {
+    text =
+      path === STDIN
+        ? { kind: "file", files: [{ path: "standard input", bytes: await stdin() }] }
+        : readConfig(path, true);
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    return failed(path, error.message);
+  }
+  const [file] = text.files;
+  if (file === undefined) {
+    const nothing = "no file in it has a name that begins with ip-masq: the agent would use its defaults";
+    return failed(path, text.kind === "file" ? "no such file" : nothing);
+  }
+  const manifest =
+    text.kind === "file" && MANIFEST_NAME.test(path) ? readManifest(file.bytes, file.path) : undefined;
+  if (manifest === undefined) {
+    const { findings, cidrs, isDefault } = inspect(text, options);
+    const where = isDefault ? ", the built-in defaults" : "";
+    return { path: path === STDIN ? file.path : path, text, findings, cidrs, where };
+  }
+  const found = manifest.configs.map(({ bytes, positionOf, key }) =>
+    inspect({ kind: "file", files: [{ path: file.path, bytes }] }, options, positionOf, key),
+  );
+  return {
+    path: file.path,
+    text,
+    findings: [
+      ...manifest.problems.map((one) => findingOf(one, "error")),
+      ...found.flatMap(({ findings }) => findings),
+    ].sort(byPlace),
+    cidrs: found.reduce((sum, { cidrs }) => sum + cidrs, 0),
+    where: ` in ${manifest.configs.map(({ key }) => key).join(", ")}`,
+  };
+}
+
+function failed(path: string, message: string): Report {
+  // A message of the system names the path already.
+  const text = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+  const problem: Problem = { code: "unreadable", path, message: text };
+  const findings = [findingOf(problem, "error")];
+  return { path, text: { kind: "file", files: [] }, findings, cidrs: 0, where: "" };
+}
+
+/** Inspects one configuration; `positionOf` leads from its text to the file that it stands in, `within` is its key there. */
+function inspect(
+  text: ConfigText,
+  options: Options,
+  positionOf?: (inner: Position) => Position,
+  within?: string,
+): { readonly findings: Finding[]; readonly cidrs: number; readonly isDefault: boolean } {
+  const inspected = inspectConfig(text, options);
+  const warnings = [...inspected.warnings, ...overlapWarnings(inspected, options)];
+  const findings = [
+    ...inspected.problems.map((problem) => findingOf(problem, "error")),
+    // The agent goes on with its defaults; but nobody who asks wants to hear "accepted".
+    ...warnings.map((warning) => findingOf(warning, warning.code === "manifest" ? "error" : "warning")),
+  ];
+  const order = new Map(text.files.map(({ path }, i) => [path, i]));
+  const sorted = findings.sort(
+    (a, b) => (order.get(a.path) ?? 0) - (order.get(b.path) ?? 0) || byPlace(a, b),
+  );
+  return {
+    findings: positionOf === undefined ? sorted : sorted.map((one) => moved(one, positionOf, within)),
+    cidrs: inspected.lists.reduce((sum, { items }) => sum + items.length, 0),
+    isDefault: inspected.config.nonMasqueradeDefaults,
+  };
+}
+
+function moved(finding: Finding, positionOf: (inner: Position) => Position, within = ""): Finding {
+  const { line = 1, column = 1, key } = finding;
+  return {
+    ...finding,
+    ...positionOf({ line, column }),
+    key: key === undefined ? within : `${within}: ${key}`,
+  };
+}
+
+function renderReport({ path, text, findings, cidrs, where }: Report, { colours }: CommandIo): string {
+  const lines = new Map<string, readonly string[]>();
+  const linesOf = (name: string): readonly string[] => {
+    const bytes = text.files.find((file) => file.path === name)?.bytes;
+    const split = lines.get(name) ?? (bytes === undefined ? [] : decodeText(bytes).split(/\r\n?|\n/));
+    lines.set(name, split);
+    return split;
+  };
+  const shown = findings
+    .slice(0, SHOWN)
+    .map((finding) => renderFinding(finding, linesOf(finding.path), colours));
+  if (findings.length > SHOWN) shown.push(`and ${findings.length - SHOWN} more: -o json has them all\n`);
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  const warnings = findings.length - errors;
+  const verdict =
+    errors > 0
+      ? `${colours.red("not accepted")}: ${counted(errors, "problem")}`
+      : `${colours.green("accepted")}: ${counted(cidrs, "CIDR")}${where}`;
+  return `${shown.join("")}${path}: ${verdict}${warnings === 0 ? "" : `, ${counted(warnings, "warning")}`}\n`;
+}
+
+function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+function renderJson(reports: readonly Report[], isBad: (report: Report) => boolean): string {
+  const files = reports.map((report) => ({
+    path: report.path,
+    ok: !isBad(report),
+    cidrs: report.cidrs,
+    problems: report.findings.filter(({ severity }) => severity === "error"),
+    warnings: report.findings.filter(({ severity }) => severity === "warning"),
+  }));
+  return `${JSON.stringify({ ok: files.every(({ ok }) => ok), files })}\n`;
+}

@@ -1,0 +1,167 @@
+/** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
+
+import { Refusal } from "../backend/driver.ts";
+import type { Answer, Capabilities, Plan, Script } from "../backend/step.ts";
+import type { Family } from "../core/cidr.ts";
+import { everything, type Interval } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { setName } from "../iptables/ipset.ts";
+import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { probe } from "../iptables/probe.ts";
+import { canonicalListing, tokenize } from "../iptables/rule.ts";
+import { openNftables } from "../netlink/socket/transport.ts";
+import { planTable, tooManyRules } from "../nftables/plan.ts";
+import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
+import { CommandError, runUntilNo } from "../system/exec.ts";
+import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
+import { readSet } from "../trace/ipset.ts";
+import { readRule, type Sets } from "../trace/iptables-rule.ts";
+import { keptByRules } from "../trace/kept-destinations.ts";
+import { readTableState } from "../trace/live-netlink.ts";
+import { observedRules } from "../trace/nft/own-table.ts";
+import {
+  type Content,
+  chainPlace,
+  changeContents,
+  changeElements,
+  iptablesContents,
+  type RuleChange,
+  setPlace,
+} from "./rule-changes.ts";
+
+type Run = (script: Script) => Promise<Answer>;
+
+/** What is in force, compared with what should be. */
+export interface OwnRules {
+  /** The destinations of each family that keep the pod's address now; undefined if the rules ask something else than where packets go. */
+  readonly kept: ReadonlyMap<Family, readonly Interval[] | undefined>;
+  readonly changes: readonly RuleChange[];
+  readonly plans: readonly Plan[];
+}
+
+/** Our table of nftables. Throws a failure. */
+export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSignal): Promise<OwnRules> {
+  const nftables = await openNftables();
+  try {
+    const state = await readTableState(nftables, TABLE, signal);
+    const plan = planTable(rulesets, state, nftables.maxBatchBytes);
+    const refusal = plan.refusal ?? tooManyRules(plan, rulesets, nftables.maxBatchBytes);
+    const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;
+    const kept = new Map<Family, readonly Interval[] | undefined>();
+    const changes: RuleChange[] = [];
+    const statements = state.rules.flatMap((rule) => rule.statements);
+    const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
+    for (const ruleset of rulesets) {
+      const { family } = ruleset;
+      const rules = observedRules(state, CHAIN.chain);
+      kept.set(family, isThere ? keptByRules(rules, family) : [everything(family)]);
+      const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
+      // While a set cannot be changed in one transaction there are two; the rules look one of them up.
+      const sets = state.sets.filter(({ set }) => set.key === key && lookedUp.includes(set.set));
+      const where = `table inet ${TABLE.table} set for ${family}`;
+      changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
+    }
+    return { kept, changes, plans: [refusal === undefined ? plan : { ...plan, refusal }] };
+  } finally {
+    nftables.close();
+  }
+}
+
+/** Our chains of iptables. Throws a failure. */
+export async function readOwnChains(
+  rulesets: readonly Ruleset[],
+  { variant, ipsetThreshold }: { readonly variant: IptablesVariant; readonly ipsetThreshold: number },
+  run: Run,
+): Promise<OwnRules> {
+  const found = [];
+  for (const ruleset of rulesets) found.push(await readOwnChain(ruleset, variant, ipsetThreshold, run));
+  return {
+    kept: new Map(found.map(({ family, kept }) => [family, kept])),
+    changes: found.flatMap(({ changes }) => changes),
+    plans: found.map(({ plan }) => plan),
+  };
+}
+
+interface OwnChain {
+  readonly family: Family;
+  readonly kept: readonly Interval[] | undefined;
+  readonly changes: readonly RuleChange[];
+  readonly plan: Plan;
+}
+
+async function readOwnChain(
+  ruleset: Ruleset,
+  variant: IptablesVariant,
+  ipsetThreshold: number,
+  run: Run,
+): Promise<OwnChain> {
+  const backend = iptablesBackend(variant, ipsetThreshold);
+  const { family, chain } = ruleset;
+  const probed = await probe(backend.tools(family), run);
+  const set = await readOwnSet(run, backend.inspectSet(ruleset));
+  const capabilities: Capabilities = { ...probed, ...(set.isAvailable ? { ipset: true } : {}) };
+  const answers = await inspect(backend.inspect(ruleset, capabilities), family, capabilities, run);
+  const listed = backend.parse(ruleset, capabilities, answers);
+  const elements = set.answer === undefined ? undefined : backend.parseSet(set.answer);
+  const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
+  const plan = backend.plan(ruleset, capabilities, observed);
+  if (plan.drift.length === 0 && plan.refusal === undefined)
+    return { family, kept: keptIntervals(ruleset), changes: [], plan };
+  const texts = (answers[0]?.stdout ?? "").split("\n").filter((line) => line.startsWith(`-A ${chain} `));
+  const lines = texts.map((line) => line.slice(`-A ${chain} `.length));
+  const contents: Content[] = [
+    {
+      where: chainPlace(ruleset),
+      lines: lines.map((line) => canonicalListing(family, line)),
+      isOrdered: true,
+    },
+    ...(elements === undefined
+      ? []
+      : [{ where: setPlace(setName(ruleset)), lines: elements, isOrdered: false }]),
+  ];
+  const isInForce = listed.rules !== undefined && listed.jump;
+  return {
+    family,
+    kept: isInForce ? keptByLines(lines, family, ownSets(ruleset, set.answer)) : [everything(family)],
+    changes: changeContents(contents, iptablesContents(ruleset, set.isAvailable ? ipsetThreshold : 0)),
+    plan,
+  };
+}
+
+function keptByLines(lines: readonly string[], family: Family, sets: Sets): readonly Interval[] | undefined {
+  const rules = lines.map((text, i) => ({
+    number: i + 1,
+    text,
+    ...readRule(tokenize(text), family, sets, () => false),
+  }));
+  return keptByRules(rules, family);
+}
+
+/** Of another set that a rule in our chain asks, nothing is known: it is drift in any case. */
+function ownSets(ruleset: Ruleset, answer: Answer | undefined): Sets {
+  const set = answer === undefined ? undefined : readSet(answer.stdout);
+  return new Map(set === undefined ? [] : [[setName(ruleset), set]]);
+}
+
+/** A legacy table that does not exist is not looked at: the look would make it. */
+async function inspect(
+  scripts: readonly Script[],
+  family: Family,
+  { variant }: Capabilities,
+  run: Run,
+): Promise<Answer[]> {
+  if (variant === "legacy" && !canSeeLegacyTables(family))
+    throw new Refusal(`${family}: only root may see whether there is a legacy nat table: run this as root`);
+  if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+  return runUntilNo(scripts, run);
+}
+
+/** Without the tool there is no set, nor would there be one. */
+async function readOwnSet(run: Run, script: Script): Promise<{ isAvailable: boolean; answer?: Answer }> {
+  try {
+    return { isAvailable: true, answer: await run(script) };
+  } catch (error) {
+    if (error instanceof CommandError) return { isAvailable: error.code !== "ENOENT" };
+    throw error;
+  }
+}

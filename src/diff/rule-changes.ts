@@ -1,0 +1,106 @@
+/** What a change of rulesets means in the words of a packet filter: rules and elements that come and go. */
+import { type Family, formatAddress } from "../core/cidr.ts";
+import { changeIntervals, type Interval } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { chainLayout, configuredEntries, type Layout, setLayout } from "../iptables/layout.ts";
+import { canonicalRule, chainRules } from "../iptables/rule.ts";
+
+/** What a place has, as lines. */
+export interface Content {
+  readonly where: string;
+  readonly lines: readonly string[];
+  /** Whether their order means anything. */
+  readonly isOrdered: boolean;
+}
+
+/** What comes to a place and what goes. */
+export interface RuleChange {
+  readonly where: string;
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** The same lines stand in another order. */
+  readonly reordered: boolean;
+}
+
+/** What the iptables backend would have the kernel hold for a ruleset, with a tool that knows all that we use. */
+export function iptablesContents(ruleset: Ruleset, ipsetThreshold: number): Content[] {
+  const isSet = ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
+  const { entries, set }: Layout = isSet ? setLayout(ruleset) : chainLayout(ruleset);
+  const rules = chainRules({ ...ruleset, entries }, ruleset.masquerade.randomFully, set?.name);
+  const chain = { where: chainPlace(ruleset), lines: rules.map(canonicalRule), isOrdered: true };
+  return set === undefined
+    ? [chain]
+    : [chain, { where: setPlace(set.name), lines: set.elements, isOrdered: false }];
+}
+
+/** How a chain of ours is called in an answer. */
+export function chainPlace({ chain, family }: Pick<Ruleset, "chain" | "family">): string {
+  return `${family === "IPv4" ? "iptables" : "ip6tables"} -t nat chain ${chain}`;
+}
+
+/** How an ipset is called in an answer. */
+export function setPlace(name: string): string {
+  return `ipset ${name}`;
+}
+
+/** The places that differ; what only one list has is empty in the other. */
+export function changeContents(before: readonly Content[], after: readonly Content[]): RuleChange[] {
+  const places = [...new Set([...before, ...after].map(({ where }) => where))];
+  return places.flatMap((where) => {
+    const old = before.find((one) => one.where === where);
+    const fresh = after.find((one) => one.where === where);
+    const change = changeLines(where, old?.lines ?? [], fresh?.lines ?? [], fresh?.isOrdered ?? false);
+    return isChange(change) ? [change] : [];
+  });
+}
+
+/** The elements of an nftables set that come and go. */
+export function changeElements(
+  where: string,
+  family: Family,
+  before: readonly Interval[],
+  after: readonly Interval[],
+): RuleChange[] {
+  const { added, removed } = changeIntervals(before, after);
+  const text = ({ first, last }: Interval) =>
+    first === last
+      ? formatAddress(family, first)
+      : `${formatAddress(family, first)}-${formatAddress(family, last)}`;
+  const change = { where, added: added.map(text), removed: removed.map(text), reordered: false };
+  return isChange(change) ? [change] : [];
+}
+
+function isChange({ added, removed, reordered }: RuleChange): boolean {
+  return added.length > 0 || removed.length > 0 || reordered;
+}
+
+/** Lines may stand more than once, so they are counted. What both lists have at their ends is passed over first. */
+function changeLines(
+  where: string,
+  before: readonly string[],
+  after: readonly string[],
+  isOrdered: boolean,
+): RuleChange {
+  let start = 0;
+  const least = Math.min(before.length, after.length);
+  while (start < least && before[start] === after[start]) start++;
+  let end = 0;
+  while (end < least - start && before.at(-1 - end) === after.at(-1 - end)) end++;
+  const old = before.slice(start, before.length - end);
+  const fresh = after.slice(start, after.length - end);
+  const added = without(fresh, old);
+  const removed = without(old, fresh);
+  const reordered = isOrdered && without(old, removed).join("\n") !== without(fresh, added).join("\n");
+  return { where, added, removed, reordered };
+}
+
+/** The lines of `all` that are not in `others`, each as often as it is more. */
+function without(all: readonly string[], others: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const line of others) counts.set(line, (counts.get(line) ?? 0) + 1);
+  return all.filter((line) => {
+    const count = counts.get(line) ?? 0;
+    if (count > 0) counts.set(line, count - 1);
+    return count === 0;
+  });
+}

@@ -1,0 +1,92 @@
+/** What `diff` answers, as JSON; the text is made from it. */
+
+import { type Drift, renderDrift } from "../core/drift.ts";
+import { decompose, type Interval } from "../core/intervals.ts";
+import { countAddresses, type Danger, type VerdictChange } from "../core/verdicts.ts";
+import type { RuleChange } from "./rule-changes.ts";
+import type { StaleConnection } from "./stale-connections.ts";
+
+/** Addresses as CIDRs and their number, in decimal digits: it may be more than a JSON number holds exactly. */
+export interface AddressesView {
+  readonly addresses: string;
+  readonly cidrs: readonly string[];
+}
+
+export interface FamilyView {
+  readonly family: string;
+  /** Masqueraded before, with the pod's address afterwards. */
+  readonly newlyKept: AddressesView;
+  readonly newlyMasqueraded: AddressesView;
+}
+
+export interface DiffView {
+  readonly from: string;
+  readonly to: string;
+  readonly differs: boolean;
+  readonly verdicts: readonly FamilyView[];
+  /** Families of which it cannot be said what the live rules do. */
+  readonly unclear: readonly string[];
+  readonly rules: readonly RuleChange[];
+  /** What is not as it should be, if live rules were looked at. */
+  readonly drift: readonly string[];
+  readonly dangers: readonly (Omit<Danger, "addresses"> & { readonly addresses: string })[];
+  readonly connections: ConnectionsView | undefined;
+}
+
+/** Connections that keep a decision that new ones would not get. */
+export interface ConnectionsView {
+  readonly looked: number;
+  /** Whether all were looked at. */
+  readonly isWhole: boolean;
+  readonly stale: readonly StaleConnection[];
+  /** Why none were looked at. */
+  readonly failure?: string;
+}
+
+/** What is known of a difference. */
+export interface Difference {
+  readonly from: string;
+  readonly to: string;
+  readonly changes: readonly VerdictChange[];
+  readonly unclear: readonly string[];
+  readonly rules: readonly RuleChange[];
+  readonly drift: readonly Drift[];
+  readonly dangers: readonly Danger[];
+  readonly connections?: ConnectionsView | undefined;
+}
+
+/** The answer. */
+export function viewDifference({
+  from,
+  to,
+  changes,
+  unclear,
+  rules,
+  drift,
+  dangers,
+  connections,
+}: Difference): DiffView {
+  const verdicts = changes.filter(({ kept, masqueraded }) => kept.length + masqueraded.length > 0);
+  return {
+    from,
+    to,
+    differs: verdicts.length + unclear.length + rules.length + drift.length > 0,
+    verdicts: verdicts.map(({ family, kept, masqueraded }) => ({
+      family,
+      newlyKept: viewAddresses(family, kept),
+      newlyMasqueraded: viewAddresses(family, masqueraded),
+    })),
+    unclear,
+    rules,
+    drift: drift.map(renderDrift),
+    dangers: dangers.map((danger) => ({ ...danger, addresses: String(danger.addresses) })),
+    connections,
+  };
+}
+
+function viewAddresses(family: VerdictChange["family"], intervals: readonly Interval[]): AddressesView {
+  return {
+    addresses: String(countAddresses(intervals)),
+    cidrs: intervals.flatMap((interval) => decompose(family, interval)).map(({ text }) => text),
+  };
+}

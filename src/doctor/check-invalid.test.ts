@@ -1,0 +1,150 @@
+import { expect, test } from "vitest";
+import { facts, hook } from "../../test/support/doctor.ts";
+import { diagnose } from "./checks.ts";
+import type { Facts } from "./facts.ts";
+import { parseNatListing, policyOf } from "./nat-listing.ts";
+
+/** The table filter as iptables lists it. */
+function filter(...lines: readonly string[]): Facts["forward"][number] {
+  const listing = lines.join("\n");
+  const chains = parseNatListing(listing, "IPv4");
+  const place = "iptables-nft -t filter";
+  return {
+    value: {
+      family: "IPv4",
+      place,
+      chain: "FORWARD",
+      priority: 0,
+      policy: policyOf(listing, "FORWARD"),
+      chains,
+    },
+  };
+}
+
+const state = (right: unknown) => ({ match: { op: "in", left: { ct: { key: "state" } }, right } });
+const DROP = { drop: null };
+const KUBE_PROXY = [
+  "-P FORWARD ACCEPT",
+  "-N KUBE-FORWARD",
+  '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
+  "-A KUBE-FORWARD -m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP",
+  "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT",
+];
+
+test.each<[string, Facts["forward"], boolean]>([
+  ["nothing at all", [], false],
+  ["an empty chain", [filter("-P FORWARD ACCEPT")], false],
+  ["conntrack's state", [filter("-A FORWARD -m conntrack --ctstate INVALID -j DROP")], true],
+  ["the older match", [filter("-A FORWARD -m state --state INVALID,UNTRACKED -j REJECT")], true],
+  [
+    "anything that is not of a connection",
+    [filter("-A FORWARD -m conntrack ! --ctstate NEW,RELATED,ESTABLISHED -j DROP")],
+    true,
+  ],
+  ["kube-proxy's", [filter(...KUBE_PROXY)], true],
+  [
+    "in a chain of their own",
+    [filter("-N X", "-A FORWARD -m conntrack --ctstate INVALID -j X", "-A X -j DROP")],
+    true,
+  ],
+  [
+    "for pods' sources only",
+    [filter("-A FORWARD -s 10.244.1.0/24 -m conntrack --ctstate INVALID -j DROP")],
+    true,
+  ],
+  [
+    "for Docker's only",
+    [filter("-A FORWARD -s 172.17.0.0/16 -m conntrack --ctstate INVALID -j DROP")],
+    false,
+  ],
+  [
+    "for what comes in by Docker's bridge",
+    [filter("-A FORWARD -i docker0 -m conntrack --ctstate INVALID -j DROP")],
+    false,
+  ],
+  [
+    "in a chain that nothing leads to",
+    [filter("-N X", "-A X -m conntrack --ctstate INVALID -j DROP")],
+    false,
+  ],
+  [
+    "behind what accepts everything",
+    [filter("-A FORWARD -j ACCEPT", "-A FORWARD -m conntrack --ctstate INVALID -j DROP")],
+    false,
+  ],
+  [
+    "behind what accepts some",
+    [filter("-A FORWARD -p udp -j ACCEPT", "-A FORWARD -m conntrack --ctstate INVALID -j DROP")],
+    true,
+  ],
+  [
+    "other drops",
+    [filter("-A FORWARD -d 203.0.113.1/32 -j DROP", "-A FORWARD -m conntrack --ctstate NEW -j DROP")],
+    false,
+  ],
+  [
+    "a policy behind established ones",
+    [filter("-P FORWARD DROP", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")],
+    true,
+  ],
+  [
+    "a policy behind what accepts pods",
+    [filter("-P FORWARD DROP", "-A FORWARD -s 10.244.0.0/16 -j ACCEPT")],
+    false,
+  ],
+  ["nftables", [hook("inet f c", { c: [[state("invalid"), DROP]] })], true],
+  [
+    "nftables, of several",
+    [hook("inet f c", { c: [[state({ set: ["invalid", "untracked"] }), DROP]] })],
+    true,
+  ],
+  [
+    "nftables, by a map",
+    [
+      hook("inet f c", {
+        c: [
+          [
+            {
+              vmap: {
+                key: { ct: { key: "state" } },
+                data: {
+                  set: [
+                    ["established", { accept: null }],
+                    ["invalid", DROP],
+                  ],
+                },
+              },
+            },
+          ],
+        ],
+      }),
+    ],
+    true,
+  ],
+  [
+    "nftables, another state",
+    [hook("inet f c", { c: [[state("new"), { jump: { target: "x" } }]], x: [[DROP]] })],
+    false,
+  ],
+])("%s", (_name, forward, isDropped) => {
+  const found = diagnose(facts({ forward })).filter(({ check }) => check === "invalid");
+  expect(found).toHaveLength(1);
+  expect(found[0]?.severity).toBe("info");
+  expect(found[0]?.message).toContain(
+    isDropped
+      ? "INVALID packets are dropped in forward (IPv4): "
+      : "nothing drops INVALID packets in forward (IPv4)",
+  );
+  expect(found[0]?.remedy === undefined).toBe(isDropped);
+});
+
+test("each family by itself, and what could not be read", () => {
+  const settings = { ...facts().settings, families: ["IPv4", "IPv6"] as const };
+  const unread = { unknown: "ip6tables-nft -t filter", why: "no", minor: true };
+  const forward = [filter("-A FORWARD -m conntrack --ctstate INVALID -j DROP"), unread];
+  const found = diagnose(facts({ settings, forward })).filter(({ check }) => check === "invalid");
+  expect(found.map(({ message }) => message)).toEqual([
+    expect.stringContaining("are dropped in forward (IPv4)"),
+    "whether a rule drops INVALID packets in forward (IPv6) is not known: could not read ip6tables-nft -t filter",
+  ]);
+});

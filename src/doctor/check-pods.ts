@@ -1,0 +1,82 @@
+/** Check of `doctor`: pods' own networks that the list does not keep, so that pods see each other with nodes' addresses. */
+import { ADDRESS_BITS, type Family, formatCidr } from "../core/cidr.ts";
+import { decompose, subtractIntervals } from "../core/intervals.ts";
+import { sendersOf } from "./check-own.ts";
+import { type Facts, known } from "./facts.ts";
+import { info, type Said, warning } from "./finding.ts";
+import { intervalOf, type PodNetwork, widestNetworks } from "./pod-networks.ts";
+
+/** As many as fit a line. */
+const SHOWN = 3;
+
+/** Networks of pods, wherever they were learnt, of which the list does not keep every address. */
+export function podNetworks(facts: Facts): readonly Said[] {
+  const config = known(facts.config);
+  if (config === undefined) return [];
+  const { kept } = config;
+  if (kept === undefined)
+    return [info("whether pods' own networks are kept was not checked: the configuration is bad")];
+  return facts.settings.families.flatMap((family): Said[] => {
+    const networks = (sendersOf(facts, family).pods?.networks ?? []).filter(
+      ({ cidr }) => cidr.family === family,
+    );
+    if (networks.length === 0) return [noneKnown(family)];
+    const intervals = kept.get(family) ?? [];
+    const uncovered = widestNetworks(networks).flatMap((network) => {
+      const missing = subtractIntervals([intervalOf(network.cidr)], intervals);
+      return missing.length === 0
+        ? []
+        : { network, missing: missing.flatMap((one) => decompose(family, one)).map(formatCidr) };
+    });
+    const isPod = ({ network: { cidr } }: Uncovered) => cidr.bits === ADDRESS_BITS[family];
+    const isEmpty = config.entries === 0;
+    const pods = uncovered.filter(isPod);
+    return [
+      ...uncovered.filter((one) => !isPod(one)).map((one) => describe(one, isEmpty)),
+      ...(pods.length === 0 ? [] : [describeAll(pods, isEmpty)]),
+    ];
+  });
+}
+
+interface Uncovered {
+  readonly network: PodNetwork;
+  readonly missing: readonly string[];
+}
+
+function noneKnown(family: Family): Said {
+  return info(
+    `no ${family} network of pods is known here: whether the list keeps it was not checked`,
+    "name it: ip-masq-agent doctor --cluster-cidr=CIDR",
+  );
+}
+
+function describe({ network: { cidr, from }, missing }: Uncovered, isEmpty: boolean): Said {
+  const name = formatCidr(cidr);
+  const isWhole = missing.length === 1 && missing[0] === name;
+  const why = isEmpty
+    ? "the list is empty, so that only link-local is kept"
+    : isWhole
+      ? "no entry contains it"
+      : `the list does not keep ${shorten(missing)}`;
+  return say(`pods of ${name} (${from})`, why, isWhole ? "it" : shorten(missing), isEmpty);
+}
+
+/** Pods that are known one by one. */
+function describeAll(pods: readonly Uncovered[], isEmpty: boolean): Said {
+  const names = shorten(pods.map(({ network }) => formatCidr(network.cidr)));
+  const why = isEmpty ? "the list is empty, so that only link-local is kept" : "no entry contains them";
+  return say(`pods with ${names} (${pods[0]?.network.from})`, why, "their network", isEmpty);
+}
+
+function say(pods: string, why: string, what: string, isEmpty: boolean): Said {
+  const onPurpose = isEmpty ? ", unless the list is empty on purpose and pods may be seen as nodes" : "";
+  return warning(
+    `${pods} are masqueraded towards each other: ${why}`,
+    `add ${what} to nonMasqueradeCIDRs${onPurpose}`,
+  );
+}
+
+function shorten(names: readonly string[]): string {
+  const more = names.length - SHOWN;
+  return `${names.slice(0, SHOWN).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}

@@ -1,0 +1,202 @@
+/**
+ * What `doctor` knows of a node. Whatever could not be learnt is part of it, with the reason, so that a check that
+ * could not be made is never taken for one that found nothing.
+ */
+
+import type { Family } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { HeldName } from "../presence/names.ts";
+import type { ConntrackCounters } from "../system/conntrack-stats.ts";
+import type { PodFacts, PodNetwork } from "./pod-networks.ts";
+import type { Scope } from "./rule-scope.ts";
+
+/** Why something could not be learnt, as far as that says what to do about it. */
+export type Cause = "permission" | "no tool";
+
+/** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
+export type Fact<T> =
+  | { readonly value: T }
+  | { readonly unknown: string; readonly why: string; readonly cause?: Cause; readonly minor?: boolean };
+
+export function isKnown<T>(fact: Fact<T>): fact is { readonly value: T } {
+  return "value" in fact;
+}
+
+/** The value of a fact, if it is known. */
+export function known<T>(fact: Fact<T>): T | undefined {
+  return isKnown(fact) ? fact.value : undefined;
+}
+
+export type Variant = "nft" | "legacy";
+
+/** What the agent of this node is meant to do. */
+export interface Settings {
+  readonly chain: string;
+  readonly families: readonly Family[];
+  readonly backend: "iptables" | "nftables";
+  /** The variant behind the configured iptables; undefined if it does not run. */
+  readonly variant: Variant | undefined;
+  readonly toPorts: readonly PortRange[];
+}
+
+/** One rule of a table, as `iptables -S` shows it, or one way through a rule of nftables in the same words. */
+export interface NatRule {
+  readonly chain: string;
+  /** The whole line. */
+  readonly text: string;
+  readonly comment: string | undefined;
+  /** Words that restrict it, without the comment. */
+  readonly conditions: readonly string[];
+  /** Where `-j` or `-g` leads to. */
+  readonly target: string | undefined;
+  /** Whose packets it matches. */
+  readonly scope: Scope;
+}
+
+/** The nat table of a family in one variant; `chains` has all of them, also those without rules. */
+export interface NatTable {
+  readonly family: Family;
+  readonly variant: Variant;
+  /** The command that lists it, for remedies. */
+  readonly tool: string;
+  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
+}
+
+/** A base chain with the chains that it may lead to, as one family's packets pass it. */
+export interface HookChain {
+  readonly family: Family;
+  /** Where it is, as an operator would look for it: `table inet filter`, `iptables-nft -t filter`. */
+  readonly place: string;
+  /** The name of the base chain among `chains`. */
+  readonly chain: string;
+  readonly priority: number;
+  readonly policy: "accept" | "drop";
+  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
+}
+
+/** `inet ip-masq-agent`: whose it is, and whether it works. */
+export interface OwnTable {
+  readonly comment: string | undefined;
+  readonly dormant: boolean;
+  readonly sets: number;
+  readonly rules: number;
+  /** Whether the last rule of its chain at postrouting masquerades. */
+  readonly masquerades: boolean;
+}
+
+export interface NftFacts {
+  readonly own: OwnTable | undefined;
+}
+
+export interface ConfigFacts {
+  readonly path: string;
+  readonly exists: boolean;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** Undefined if the configuration is bad. */
+  readonly resyncMs: number | undefined;
+  readonly entries: number;
+  /** The destinations that keep the pod's address, of each enabled family; undefined if the configuration is bad. */
+  readonly kept: ReadonlyMap<Family, readonly Interval[]> | undefined;
+}
+
+export interface ProcessFacts {
+  /** Command lines of kubelets. */
+  readonly kubelets: readonly (readonly string[])[];
+  /** Agents in this network namespace. */
+  readonly agents: readonly { readonly pid: number; readonly chain: string }[];
+  /** Whether an agent answers at its address, wherever its process is. */
+  readonly answers?: boolean;
+}
+
+/** A file of the CNI's configuration: what its plugins do, or why it cannot be read. */
+export interface CniFile {
+  readonly path: string;
+  /** The names of the plugins that masquerade. */
+  readonly masquerading: readonly string[];
+  /** The networks that pods get their addresses of. */
+  readonly ranges: readonly string[];
+  /** Whether it only calls the plugins of another file. */
+  readonly isMeta: boolean;
+  readonly fault?: string;
+}
+
+export interface LockFacts {
+  readonly path: string;
+  readonly inContainer: boolean;
+  readonly exists: boolean;
+  readonly mounted: boolean;
+}
+
+/** Two readings. */
+export interface ConntrackGrowth {
+  readonly before: ConntrackCounters;
+  readonly after: ConntrackCounters;
+  readonly intervalMs: number;
+}
+
+/** What one user's processes hold of inotify, and how much they may. */
+export interface InotifyFacts {
+  readonly instances: number;
+  readonly maxInstances: number;
+  readonly watches: number;
+  readonly maxWatches: number;
+}
+
+export interface HolderFacts extends HeldName {
+  /** As a message names the process. */
+  readonly who: string;
+  /** Undefined if the process is not seen. */
+  readonly isAgent: boolean | undefined;
+}
+
+export interface Facts {
+  readonly settings: Settings;
+  /** Programs and what they say of themselves. */
+  readonly versions: readonly Fact<{ readonly name: string; readonly version: string }>[];
+  /** CapEff of /proc/self/status. */
+  readonly capabilities: Fact<bigint>;
+  readonly config: Fact<ConfigFacts>;
+  readonly nat: readonly Fact<NatTable>[];
+  /** Families whose nat table iptables-nft cannot show, since somebody has made something else in it. */
+  readonly incompatible: readonly Family[];
+  readonly nftables: Fact<NftFacts>;
+  /** Chains of others at postrouting that can translate, but for those that iptables lists. */
+  readonly hooks: readonly Fact<HookChain>[];
+  /** Chains that what is forwarded passes. */
+  readonly forward: readonly Fact<HookChain>[];
+  readonly links: Fact<PodFacts>;
+  /** What else names networks of pods, source by source. */
+  readonly podNetworks: readonly Fact<readonly PodNetwork[]>[];
+  /** Names of ipsets. */
+  readonly sets: Fact<readonly string[]>;
+  /** Names that sets of ours may have. */
+  readonly ownSets: readonly string[];
+  readonly processes: Fact<ProcessFacts>;
+  /** Who holds the sockets by which agents know of each other. */
+  readonly holders: Fact<readonly HolderFacts[]>;
+  /** What `--backend=auto` comes to now; undefined where the backend is not left to it. */
+  readonly auto: Fact<Settings["backend"] | undefined>;
+  /** Undefined if there is no such directory. */
+  readonly cni: Fact<readonly CniFile[] | undefined>;
+  readonly lock: Fact<LockFacts>;
+  /** Settings of the kernel below /proc/sys by their dotted names. */
+  readonly sysctls: Readonly<Record<Sysctl, Fact<string>>>;
+  /** Undefined if the kernel tracks no connections. */
+  readonly conntrack: Fact<{ readonly count: number; readonly max: number } | undefined>;
+  readonly counters: Fact<ConntrackGrowth | undefined>;
+  readonly inotify: Fact<InotifyFacts>;
+}
+
+export const SYSCTLS = [
+  "net.ipv4.ip_forward",
+  "net.ipv6.conf.all.forwarding",
+  "net.ipv4.ip_local_port_range",
+  "net.ipv4.ip_local_reserved_ports",
+  "net.core.rmem_max",
+  "net.core.wmem_max",
+  "net.netfilter.nf_conntrack_tcp_be_liberal",
+] as const;
+
+export type Sysctl = (typeof SYSCTLS)[number];

@@ -1,0 +1,162 @@
+/** Gathers what `doctor` has to know of the node. Nothing here decides anything. */
+import { release } from "node:os";
+import { usesNftables } from "../agent/choose.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
+import type { PortRange } from "../core/ports.ts";
+import { setName } from "../iptables/ipset.ts";
+import type { IptablesVariant } from "../iptables/plan.ts";
+import { chooseVariant } from "../iptables/variant.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { ownerComment } from "../nftables/plan.ts";
+import { describeHolder, findHolders, readHeldNames } from "../presence/holders.ts";
+import { attempt, derive } from "../system/fact.ts";
+import { readCapabilities } from "../system/privileges.ts";
+import { readInotify } from "../system/processes.ts";
+import { type Facts, isKnown, known, type Settings } from "./facts.ts";
+import { readCni } from "./read-cni.ts";
+import { type Run, readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
+import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
+import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
+import { readConntrack, readGrowth, readLock, readSysctls } from "./read-proc.ts";
+
+/** What is to be looked at. */
+export interface Subject {
+  readonly chain: string;
+  readonly families: readonly Family[];
+  /** `auto` is taken for what stands. */
+  readonly backend: Settings["backend"] | "auto";
+  readonly iptablesMode: IptablesVariant | "auto";
+  readonly toPorts: readonly PortRange[];
+  readonly config: Facts["config"];
+  readonly processes: Facts["processes"];
+  /** Where the node's /proc and CNI configuration are. */
+  readonly proc: string;
+  readonly cniDirectory: string;
+  /** The cluster's networks, on whose command line ever. */
+  readonly clusterCidrs: readonly ClusterCidr[];
+  /** Between two readings of counters. */
+  readonly intervalMs: number;
+}
+
+export interface DoctorWorld {
+  readonly run: Run;
+  readonly open: () => Promise<Nftables>;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}
+
+/** Looks at everything, the counters meanwhile. */
+export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise<Facts> {
+  const { chain, families, proc, toPorts } = subject;
+  const growth = readGrowth(proc, subject.intervalMs, world.signal);
+  const rules = readRules(subject, world);
+  const [counters, links, { nftables, tool, ipset, sets, ...filter }] = await Promise.all([
+    growth,
+    readLinks(),
+    rules,
+  ]);
+  const cni = readCni(subject.cniDirectory);
+  const settings = { chain, families, toPorts, ...chosen(subject, known(nftables), known(tool)) };
+  const needed = settings.backend === "iptables" ? {} : { minor: true };
+  return {
+    settings,
+    versions: [
+      { value: { name: "kernel", version: release() } },
+      { value: { name: "Node.js", version: process.version } },
+      isKnown(tool)
+        ? { value: { name: tool.value.command, version: `${tool.value.version} (${tool.value.variant})` } }
+        : { ...tool, ...needed },
+      ipset,
+      ...(isKnown(nftables) ? [{ value: { name: "nf_tables", version: "over netlink" } }] : []),
+    ],
+    capabilities: readCapabilities(),
+    config: subject.config,
+    ...filter,
+    nftables,
+    sets,
+    links,
+    podNetworks: readPodNetworks(cni, subject.clusterCidrs),
+    ownSets: FAMILIES.map((family) => setName({ chain, family })),
+    processes: subject.processes,
+    holders: readHolders(proc),
+    auto: await readAuto(subject, known(tool), world),
+    cni,
+    lock: readLock(proc, world.env),
+    sysctls: readSysctls(proc),
+    conntrack: readConntrack(proc),
+    counters,
+    inotify: readInotify(proc),
+  };
+}
+
+async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }: DoctorWorld) {
+  const mode = iptablesMode === "auto" ? await chooseVariant(run) : iptablesMode;
+  const [nftables, tool, ipset] = await Promise.all([
+    readNftables({ open }),
+    readTool(mode, run),
+    readIpset(run),
+  ]);
+  const { tables, bases = [] } = known(nftables) ?? {};
+  const hasNftTable = (family: Family, table: string) =>
+    tables === undefined || hasTable(tables, family, table);
+  const world = { run, proc, tool: known(tool), hasNftTable };
+  const { nat, incompatible } = await readNat(world);
+  const nft = { run, open, signal };
+  const [sets, hooks, { forward, hidden }] = await Promise.all([
+    readSetNames(run),
+    readNatHooks(bases, incompatible, nft),
+    readForward(world),
+  ]);
+  const others = await readForwardHooks(bases, hidden, nft);
+  return { nftables, tool, ipset, nat, incompatible, sets, hooks, forward: [...forward, ...others] };
+}
+
+async function readIpset(run: Run): Promise<Facts["versions"][number]> {
+  const script = {
+    file: "ipset",
+    args: ["--version"],
+    purpose: "asking ipset for its version",
+    deadlineMs: 10_000,
+  };
+  const answer = await attempt("ipset", () => run(script));
+  const named = derive(answer, ({ stdout }) => ({
+    name: "ipset",
+    version: /v([0-9.]+)/.exec(stdout)?.[1] ?? "of unknown version",
+  }));
+  // Short lists need no sets.
+  return isKnown(named) ? named : { ...named, minor: true };
+}
+
+function readHolders(proc: string): Facts["holders"] {
+  return derive(readHeldNames(proc), (names) =>
+    findHolders(proc, names).map((holder) => ({
+      ...holder,
+      who: describeHolder(holder),
+      isAgent: holder.process?.isAgent,
+    })),
+  );
+}
+
+/** The answer as far as it is known without a tool, which might make a table that it only looks at. */
+async function readAuto({ backend }: Subject, tool: Tool | undefined, { open }: DoctorWorld) {
+  if (backend !== "auto") return { value: undefined };
+  const answer = await attempt("what --backend=auto comes to", async () => {
+    const nftables = await open();
+    try {
+      return await usesNftables(nftables);
+    } finally {
+      nftables.close();
+    }
+  });
+  return derive(answer, (uses) => (uses || tool === undefined ? "nftables" : "iptables"));
+}
+
+function chosen(
+  { backend, chain }: Subject,
+  nftables: NftRead | undefined,
+  tool: Tool | undefined,
+): Pick<Settings, "backend" | "variant"> {
+  const stands = nftables?.own?.comment === ownerComment(chain) || tool === undefined;
+  const found = stands ? "nftables" : "iptables";
+  return { backend: backend === "auto" ? found : backend, variant: tool?.variant };
+}

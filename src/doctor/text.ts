@@ -1,0 +1,66 @@
+/** What doctor found, as text for a screen and as JSON. */
+
+import type { Colours } from "../text/colours.ts";
+import { counted } from "../text/plural.ts";
+import { countOf } from "./checks.ts";
+import type { Settings } from "./facts.ts";
+import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
+
+/** What was looked at, and what was found there. */
+export interface Diagnosis {
+  readonly settings: Settings;
+  /** Where the settings come from, besides doctor's own flags. */
+  readonly source: string | undefined;
+  readonly findings: readonly Finding[];
+}
+
+const PAINT: Readonly<Record<Severity, keyof Colours>> = { error: "red", warning: "yellow", info: "dim" };
+
+/** Problems with their remedies; information only if `verbose`. */
+export function renderDiagnosis(
+  { settings, source, findings }: Diagnosis,
+  verbose: boolean,
+  colours: Colours,
+): string {
+  const shown = findings.filter((finding) => verbose || !isNote(finding));
+  return [
+    `${[describeSettings(settings), source].filter(Boolean).join("; ")}\n`,
+    ...shown.map((finding) => renderFinding(finding, colours)),
+    `${summary(findings, verbose, colours)}\n`,
+  ].join("");
+}
+
+function describeSettings({ backend, variant, chain, families }: Settings): string {
+  const which = backend === "iptables" && variant !== undefined ? `iptables (${variant})` : backend;
+  return `Looked for an agent with backend ${which}, chain ${chain}, ${families.join(" and ")}`;
+}
+
+function renderFinding({ check, severity, message, remedy }: Finding, colours: Colours): string {
+  const indent = " ".repeat(9);
+  const head = `${colours[PAINT[severity]](severity.padEnd(indent.length))}[${check}] ${message}\n`;
+  return remedy === undefined ? head : `${head}${indent}${colours.dim(`-> ${remedy}`)}\n`;
+}
+
+/**
+ * What only `--verbose` shows. That no agent runs is no problem of the node, but without that line "No problems found" would be
+ * false comfort.
+ */
+function isNote({ severity, check }: Finding): boolean {
+  return severity === "info" && check !== "agents";
+}
+
+function summary(findings: readonly Finding[], verbose: boolean, { green, bold }: Colours): string {
+  const counts = SEVERITIES.map((severity) => [countOf(findings, severity), severity] as const);
+  const problems = counts.filter(([count, severity]) => severity !== "info" && count > 0);
+  const notes = findings.filter(isNote).length;
+  const more = verbose || notes === 0 ? "" : ` (--verbose shows ${counted(notes, "note")})`;
+  if (problems.length === 0) return `${green("No problems found")}${more}`;
+  return `${bold(problems.map(([count, severity]) => counted(count, severity)).join(", "))}${more}`;
+}
+
+/** One object; colours and `--verbose` mean nothing to it. */
+export function diagnosisJson({ settings, source, findings }: Diagnosis): string {
+  const { backend, variant, chain, families } = settings;
+  const counts = Object.fromEntries(SEVERITIES.map((severity) => [severity, countOf(findings, severity)]));
+  return `${JSON.stringify({ backend, variant, chain, families, source, counts, findings })}\n`;
+}

@@ -1,0 +1,189 @@
+/**
+ * What becomes of destinations by the configuration and by the rules of a node, side by side. An interval of addresses
+ * is split wherever either answer changes.
+ */
+import type { Family } from "../core/cidr.ts";
+import { type Explanation, explainInterval } from "../core/explanation.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { includes, type LocalAddresses } from "../trace/match.ts";
+import type { Condition, Hook, Packet } from "../trace/model.ts";
+import { type Effort, type Outcome, outcomeKey, type Trace, tracePacket } from "../trace/trace.ts";
+
+/** The rules of a node, and what is known of packets to it. */
+export interface Node {
+  readonly hooks: readonly Hook[];
+  readonly local: LocalAddresses;
+  /** What is known of the packets besides their destination. */
+  readonly packet: Omit<Packet, "family" | "destination">;
+  /** What could not be read of its rules, so that nothing that they do is certain. */
+  readonly notRead: readonly string[];
+}
+
+/** What the node's rules do. */
+export interface LiveAnswer extends Trace {
+  /** What may decide first if the packet has another mark than 0, where none was asked about. */
+  readonly marked: readonly Outcome[];
+}
+
+/**
+ * Whether rules do what the configuration says. `depends`: on what is not known of the packet. `unknown`: the packet may be
+ * translated or exempted from NAT before our rules see it, or not all rules could be read.
+ */
+export type Agreement = "yes" | "no" | "depends" | "unknown";
+
+/** Addresses with one answer. */
+export interface Part {
+  readonly interval: Interval;
+  /** By the configuration; undefined if it was not asked. */
+  readonly config?: {
+    readonly verdict: "keep" | "masquerade";
+    readonly explanation: Explanation | "local" | "family off";
+  };
+  readonly live?: LiveAnswer;
+  /** Undefined unless both were asked. */
+  readonly agrees?: Agreement;
+}
+
+/** What every machine has, whatever else is not known of it. */
+const LOOPBACK: LocalAddresses = {
+  IPv4: [{ first: 127n << 24n, last: (128n << 24n) - 1n }],
+  IPv6: [{ first: 1n, last: 1n }],
+};
+
+/** More rules than this are not compared: that would be no answer within seconds. */
+const WORK_LIMIT = 50_000_000;
+
+/** Before so many rules were compared, nothing is said of how many it will be. */
+const WORK_SEEN = 1_000_000;
+
+/** Whether it will be too much, if it goes on as so far. */
+function isTooMuch(rules: number, done: number, all: number): boolean {
+  return rules > WORK_SEEN && done < all && (rules / done) * all > WORK_LIMIT;
+}
+
+/** What is asked: addresses of one family; `ruleset` is undefined if the agent does not look after the family. */
+export interface Question {
+  readonly family: Family;
+  readonly interval: Interval;
+  readonly ruleset?: Ruleset | undefined;
+  /** Whether the configuration is to be asked. */
+  readonly hasConfig: boolean;
+  readonly node?: Node | undefined;
+}
+
+/** The answers in address order, or undefined if there would be too many to find out. */
+export function answerParts(question: Question): Part[] | undefined {
+  const { family, interval, ruleset, node } = question;
+  const explanations = ruleset === undefined ? [] : explainInterval(ruleset, interval);
+  const hooks = (node?.hooks ?? []).filter(({ families }) => families.includes(family));
+  const local = (node?.local ?? LOOPBACK)[family];
+  const cuts = new Set([
+    ...explanations.map((one) => one.interval.first),
+    ...cutPoints(hooks, family, interval, local),
+  ]);
+  const starts = [...cuts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const effort = { rules: 0 };
+  const parts: (Part & { key: string })[] = [];
+  let at = 0;
+  for (const [i, first] of starts.entries()) {
+    const last = (starts[i + 1] ?? interval.last + 1n) - 1n;
+    while ((explanations[at]?.interval.last ?? last) < first) at++;
+    const part = answerPart(question, local, { first, last }, explanations[at], effort);
+    if (isTooMuch(effort.rules, i + 1, starts.length)) return undefined;
+    const previous = parts.at(-1);
+    // Pieces with the same answer for the same reason are one.
+    const key = keyOf(part);
+    if (previous?.key !== key) parts.push({ ...part, key });
+    else parts[parts.length - 1] = { ...previous, interval: { first: previous.interval.first, last } };
+  }
+  return parts.map(({ key: _, ...part }) => part);
+}
+
+/** Whether rules do what is wanted, as far as is known. */
+export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly Outcome[]): Agreement {
+  if (outcomes.some(isDecidedBefore)) return "unknown";
+  const isAsWanted = ({ verdict }: Outcome) =>
+    wanted === "keep" ? verdict === "keep" : verdict === "masquerade" || verdict === "translate";
+  const right = outcomes.filter(isAsWanted).length;
+  if (right === outcomes.length) return "yes";
+  return right > 0 || outcomes.some(({ verdict }) => verdict === "unknown") ? "depends" : "no";
+}
+
+/** Whether another rule decides before ours, and we do not follow where the packet goes then. */
+export function isDecidedBefore({ verdict }: Pick<Outcome, "verdict">): boolean {
+  return verdict === "redirect" || verdict === "untracked";
+}
+
+function configAnswer(explanation: Explanation | undefined): NonNullable<Part["config"]> {
+  if (explanation === undefined) return { verdict: "keep", explanation: "family off" };
+  return { verdict: explanation.verdict === "return" ? "keep" : "masquerade", explanation };
+}
+
+function answerPart(
+  { family, hasConfig, ruleset, node }: Question,
+  local: readonly Interval[],
+  interval: Interval,
+  explanation: Explanation | undefined,
+  effort: Effort,
+): Part {
+  const live = node === undefined ? undefined : traceAddress(node, family, interval.first, effort);
+  const found = { interval, ...(live === undefined ? {} : { live }) };
+  if (!hasConfig) return found;
+  const isLocal = ruleset !== undefined && includes(local, interval.first);
+  const config = isLocal ? ({ verdict: "keep", explanation: "local" } as const) : configAnswer(explanation);
+  if (live === undefined) return { ...found, config };
+  const isKnown = node?.notRead.length === 0;
+  const agrees = isKnown ? compareOutcomes(config.verdict, [...live.possible, live.otherwise]) : "unknown";
+  return { ...found, config, agrees };
+}
+
+/** A pod's own packet has no mark; what happens to others is told beside. */
+function traceAddress(
+  { hooks, local, packet }: Node,
+  family: Family,
+  destination: bigint,
+  effort: Effort,
+): LiveAnswer {
+  const asked = { ...packet, family, destination };
+  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local, effort), marked: [] };
+  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local, effort);
+  const keys = new Set([...trace.possible, trace.otherwise].map(outcomeKey));
+  const any = tracePacket(hooks, asked, local, effort);
+  return { ...trace, marked: any.possible.filter((outcome) => !keys.has(outcomeKey(outcome))) };
+}
+
+function keyOf({ config, live, agrees }: Part): string {
+  const explanation = config?.explanation;
+  const by = typeof explanation === "object" ? `${explanation.interval.first}` : explanation;
+  const passed = live?.passed.map(({ chain, number }) => `${chain} ${number}`) ?? [];
+  const outcomes =
+    live === undefined ? [] : [...live.possible, live.otherwise, ...live.marked].map(outcomeKey);
+  return [by, agrees, ...passed, ...outcomes].join("\n");
+}
+
+/** Where the rules may answer otherwise than for the address before. */
+function cutPoints(
+  hooks: readonly Hook[],
+  family: Family,
+  { first, last }: Interval,
+  local: readonly Interval[],
+): bigint[] {
+  const cuts = [first];
+  const cut = (intervals: readonly Interval[]) => {
+    for (const one of intervals) {
+      if (one.first > first && one.first <= last) cuts.push(one.first);
+      if (one.last >= first && one.last < last) cuts.push(one.last + 1n);
+    }
+  };
+  const cutAt = (conditions: readonly Condition[]) => {
+    for (const one of conditions) {
+      if (one.kind === "either") one.lists.forEach(cutAt);
+      if (one.kind === "address" && one.side === "destination" && one.family === family) cut(one.intervals);
+    }
+  };
+  cut(local);
+  for (const { chains } of new Map(hooks.map((hook) => [hook.chains, hook])).values())
+    for (const { conditions } of [...chains.values()].flat()) cutAt(conditions);
+  return cuts;
+}

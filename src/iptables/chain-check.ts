@@ -1,0 +1,35 @@
+/** Whether the chain of the configured name is ours to write. */
+import type { Answer, Backend, Capabilities, Observed, Script } from "../backend/step.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { isBuiltIn, renderForeign } from "./chain-owner.ts";
+import { setName } from "./ipset.ts";
+import { countSetUses, parseSetUses } from "./ipset-scripts.ts";
+
+/** Why not: others have filled it, and no jump with our comment leads to it. A jump that looks ours makes it ours, whatever it has. */
+export async function whyNotOurs(
+  backend: Backend,
+  { chain, family }: Pick<Ruleset, "chain" | "family">,
+  capabilities: Capabilities,
+  observed: Observed,
+  run: (script: Script) => Promise<Answer>,
+): Promise<string | undefined> {
+  if (!backend.isOthers(chain, observed)) return whyNotOurSet({ chain, family }, observed, run);
+  const foreign = renderForeign(chain, observed.rules?.length ?? 0, backend.tools(family).command);
+  if (isBuiltIn(chain)) return foreign;
+  if (observed.jump) return undefined;
+  const listing = await run(backend.inspectLeftovers(family, capabilities));
+  return backend.hasJumpLike(chain, listing) ? undefined : foreign;
+}
+
+/** A set that rules look up, but none of our chain: to exchange its elements would change what these rules do. */
+async function whyNotOurSet(
+  target: Pick<Ruleset, "chain" | "family">,
+  { rules = [], set }: Observed,
+  run: (script: Script) => Promise<Answer>,
+): Promise<string | undefined> {
+  const name = setName(target);
+  if (set === undefined || rules.some((rule) => rule.includes(`--match-set ${name} `))) return undefined;
+  const uses = parseSetUses(await run(countSetUses(target)));
+  if (uses === 0) return undefined;
+  return `set ${name} is not the agent's: others use it (${uses} times). It is not touched: give --masq-chain another name, or remove what uses it`;
+}

@@ -1,0 +1,259 @@
+import { describe, expect, test } from "vitest";
+import { rulesetOf } from "../../test/support/config.ts";
+import { createIpset } from "../../test/support/ipset.ts";
+import { recordedLog } from "../../test/support/log.ts";
+import { createNode, DENIED } from "../../test/support/node.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { CommandError } from "../system/exec.ts";
+import { legacyTables } from "../system/legacy-tables.ts";
+import { iptablesDriver } from "./driver.ts";
+import { iptablesBackend } from "./plan.ts";
+import { probe } from "./probe.ts";
+
+const CHAIN = "IP-MASQ-AGENT";
+const SET = "IP-MASQ-AGENT-4";
+
+const list = (count: number) =>
+  rulesetOf(
+    "IPv4",
+    `nonMasqueradeCIDRs: [${Array.from({ length: count }, (_, i) => `10.${i}.0.0/16`).join()}]`,
+  );
+const ipv6 = rulesetOf("IPv6", "", { enableIPv6: true });
+
+/** A node with both tools, and a driver that puts lists of more than three into a set. */
+function setUp({ version, ipset: hasIpset = true }: { version?: string; ipset?: boolean } = {}) {
+  const node = createNode(version);
+  const isUsed = (name: string) =>
+    (node.IPv4.chains.get(CHAIN) ?? []).some((rule) => rule.includes(` ${name} dst`));
+  const ipset = createIpset(isUsed);
+  node.interfere = (script) => {
+    if (script.file !== "ipset") return undefined;
+    if (hasIpset) return ipset.run(script);
+    throw new CommandError(script, { why: "cannot start ipset: ENOENT", code: "ENOENT" });
+  };
+  const { log, taken } = recordedLog();
+  const driver = iptablesDriver(iptablesBackend("path", 3), CHAIN, { run: node.run, probe, log });
+  const pass = async (ruleset: Ruleset) => {
+    const plan = await driver.look([ruleset], true);
+    await driver.apply(plan, [ruleset]);
+    return plan;
+  };
+  /** The commands of a pass that have to do with sets, and what it logs. */
+  const calls = async (ruleset: Ruleset) => {
+    node.taken();
+    await pass(ruleset);
+    return node.taken().filter((call) => call.startsWith("ipset"));
+  };
+  return { node, ipset, driver, pass, calls, log: taken };
+}
+
+test("families are looked at and changed one by one", () => {
+  const { driver } = setUp();
+  expect(driver.groups([list(1), ipv6])).toEqual([[list(1)], [ipv6]]);
+  expect(driver.place([list(1)])).toBe("chain IP-MASQ-AGENT");
+});
+
+test("no family has nothing to do", async () => {
+  const { driver } = setUp();
+  const plan = await driver.look([], true);
+  expect(plan).toEqual({ drift: [], steps: [] });
+  await driver.apply(plan, []);
+});
+
+test("a refusal is an error, and nothing is run", async () => {
+  const { driver, node } = setUp();
+  await expect(driver.apply({ drift: [], steps: [], refusal: "not ours" }, [list(1)])).rejects.toThrow(
+    "not ours",
+  );
+  expect(node.taken()).toEqual([]);
+});
+
+test("tools are asked what they can once for each family, and said", async () => {
+  const { pass, node, log } = setUp();
+  for (let i = 0; i < 3; i++) {
+    await pass(list(1));
+    await pass(ipv6);
+  }
+  expect(node.taken().filter((call) => call.includes("--version"))).toEqual([
+    "iptables --version",
+    "ip6tables --version",
+  ]);
+  expect(log()).toEqual([
+    "I IPv4: using iptables 1.8.9 (nf_tables)",
+    "I IPv6: using ip6tables 1.8.9 (nf_tables)",
+  ]);
+});
+
+describe("drift", () => {
+  test("is looked at twice where rules were in force, and once otherwise", async () => {
+    const { node, pass } = setUp();
+    const ruleset = list(1);
+    const looks = async () => {
+      node.taken();
+      await pass(ruleset);
+      const calls = node.taken();
+      const write = calls.findIndex((call) => /-N|restore/.test(call));
+      return calls.slice(0, write < 0 ? undefined : write).filter((call) => call.includes("-S")).length;
+    };
+    expect(await looks()).toBe(1);
+    expect(await looks()).toBe(1);
+    node.IPv4.chains.set(CHAIN, []);
+    expect(await looks()).toBe(2);
+    expect(await looks()).toBe(1);
+  });
+
+  test("that the second look does not see is none", async () => {
+    const { node, driver, pass } = setUp();
+    const ruleset = list(1);
+    await pass(ruleset);
+    let cut = true;
+    node.interfere = ({ args }) => {
+      if (!cut || !args.includes("-S")) return undefined;
+      cut = false;
+      return { exitCode: 0, stdout: `-N ${CHAIN}\n`, stderr: "" };
+    };
+    expect((await driver.look([ruleset], true)).steps).toEqual([]);
+    expect(cut).toBe(false);
+  });
+});
+
+describe("ipset", () => {
+  test("is not asked for while lists are short", async () => {
+    const { calls } = setUp();
+    expect(await calls(list(3))).toEqual([]);
+    expect(await calls(ipv6)).toEqual([]);
+  });
+
+  test("is asked for once, and the set is looked at in each pass", async () => {
+    const { calls } = setUp();
+    expect(await calls(list(4))).toEqual([
+      "ipset --version",
+      `ipset save ${SET}`,
+      `ipset destroy ${SET}~`,
+      "ipset restore",
+      `ipset save ${SET}`,
+    ]);
+    expect(await calls(list(4))).toEqual([`ipset save ${SET}`]);
+  });
+
+  test("that is missing is warned of once, and the list is a chain", async () => {
+    const { calls, node, log } = setUp({ ipset: false });
+    for (const count of [4, 5, 4]) await calls(list(count));
+    const warnings = log().filter((line) => line.startsWith("W"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/^W error asking ipset for its version: cannot start ipset: ENOENT/);
+    expect(warnings[0]).toMatch(/: the list is longer than --ipset-threshold, but stays a chain of rules$/);
+    expect(await calls(list(4))).toEqual([]);
+    expect(node.IPv4.chains.get(CHAIN)).toHaveLength(6);
+  });
+
+  test("loses its set when the list is short again", async () => {
+    const { calls, ipset } = setUp();
+    await calls(list(4));
+    expect(await calls(list(3))).toEqual([
+      `ipset save ${SET}`,
+      `ipset destroy ${SET}~`,
+      `ipset destroy ${SET}`,
+      `ipset save ${SET}`,
+    ]);
+    expect(ipset.sets.size).toBe(0);
+  });
+
+  test("a tampered set is healed", async () => {
+    const { calls, ipset } = setUp();
+    await calls(list(4));
+    ipset.sets.get(SET)?.pop();
+    await calls(list(4));
+    expect(ipset.sets.get(SET)).toHaveLength(5);
+  });
+});
+
+describe("all that is ours is removed", () => {
+  test("if there is nothing, nothing", async () => {
+    const { driver, node } = setUp();
+    expect(await driver.remove()).toEqual([]);
+    expect(node.taken().filter((call) => / -[DFX] |destroy/.test(call))).toEqual([]);
+  });
+
+  test("in both families, with the set and every jump", async () => {
+    const { driver, pass, node, ipset } = setUp();
+    await pass(list(4));
+    await pass(ipv6);
+    const jumps = node.IPv4.chains.get("POSTROUTING") ?? [];
+    jumps.push("-j FOREIGN", ...jumps);
+    expect(await driver.remove()).toEqual([
+      "IPv4: chain IP-MASQ-AGENT (iptables)",
+      "IPv6: chain IP-MASQ-AGENT (ip6tables)",
+    ]);
+    expect([...node.IPv4.chains]).toEqual([["POSTROUTING", ["-j FOREIGN"]]]);
+    expect([...node.IPv6.chains]).toEqual([["POSTROUTING", []]]);
+    expect(ipset.sets.size).toBe(0);
+    expect(await driver.remove()).toEqual([]);
+  });
+
+  test("without ipset, the chain", async () => {
+    const { driver, pass, node } = setUp({ ipset: false });
+    await pass(list(4));
+    expect(await driver.remove()).toEqual(["IPv4: chain IP-MASQ-AGENT (iptables)"]);
+    expect([...node.IPv4.chains.keys()]).toEqual(["POSTROUTING"]);
+  });
+
+  test("a chain without a jump, as an earlier removal that was cut short left it", async () => {
+    const { driver, node } = setUp();
+    node.IPv4.chains.set(CHAIN, []);
+    expect(await driver.remove()).toEqual(["IPv4: chain IP-MASQ-AGENT (iptables)"]);
+    expect([...node.IPv4.chains.keys()]).toEqual(["POSTROUTING"]);
+  });
+
+  test("a foreign chain stays", async () => {
+    const { driver, node } = setUp();
+    node.IPv4.chains.set("FOREIGN", ["-j RETURN"]);
+    await driver.remove();
+    expect(node.IPv4.chains.get("FOREIGN")).toEqual(["-j RETURN"]);
+  });
+
+  test("a family whose tools are missing has nothing", async () => {
+    const { driver, pass, node } = setUp();
+    await pass(list(1));
+    const before = node.interfere;
+    node.interfere = (script) => {
+      if (!script.file.startsWith("ip6")) return before(script);
+      throw new CommandError(script, { why: "cannot start ip6tables: ENOENT", code: "ENOENT" });
+    };
+    expect(await driver.remove()).toEqual(["IPv4: chain IP-MASQ-AGENT (iptables)"]);
+  });
+
+  test("what cannot be removed is a failure", async () => {
+    const { driver, pass, node } = setUp();
+    await pass(list(1));
+    node.interfere = ({ args }) => (args.includes("-D") ? DENIED : undefined);
+    await expect(driver.remove()).rejects.toThrow("removing the jump");
+    expect(node.IPv4.chains.has(CHAIN)).toBe(true);
+  });
+});
+
+test("a legacy tool looks for what to remove only where its table exists", async () => {
+  const { driver, node } = setUp({ version: "v1.8.9 (legacy)" });
+  await driver.remove();
+  const looked = node.taken().some((call) => call.startsWith("iptables -w 5 -S"));
+  expect(looked).toBe(legacyTables("IPv4").includes("nat"));
+});
+
+test.each(["-S", "--version"])("a mistake of ours is no failure of the world (%s)", async (where) => {
+  const { driver, node } = setUp();
+  node.interfere = ({ args }) => {
+    if (args.includes(where)) throw new TypeError("ours");
+    return undefined;
+  };
+  await expect(driver.remove()).rejects.toThrow(TypeError);
+  await expect(driver.look([list(4)], true)).rejects.toThrow(TypeError);
+});
+
+test.each(["save", "--version"])("nor is one while ipset is asked (%s)", async (where) => {
+  const { driver, node } = setUp();
+  node.interfere = ({ file, args }) => {
+    if (file === "ipset" && args.includes(where)) throw new TypeError("ours");
+    return file === "ipset" ? { exitCode: 0, stdout: "", stderr: "" } : undefined;
+  };
+  await expect(driver.look([list(4)], true)).rejects.toThrow(TypeError);
+});

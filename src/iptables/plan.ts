@@ -1,0 +1,280 @@
+/**
+ * The iptables backend: a chain of our own in the nat table, and a jump to it at the end of POSTROUTING.
+ *
+ * The order of programming is the Go program's, as recorded: chain (`-N`), jump (`-C`, `-A` if missing), then
+ * the chain's rules in one `iptables-restore --noflush`, which is atomic for packets. So a restore that is
+ * refused leaves an empty chain, which returns, and a chain that exists stays whole.
+ *
+ * Looking costs two short runs (`-S CHAIN`, `-C` of the jump) whatever else is in the table; saving the whole
+ * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
+ */
+
+import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/step.ts";
+import type { Family } from "../core/cidr.ts";
+import { type Drift, diffRules } from "../core/drift.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { isBuiltIn, isForeign } from "./chain-owner.ts";
+import { parseElements, setName } from "./ipset.ts";
+import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
+import { chainLayout, configuredEntries, type Layout, setLayout } from "./layout.ts";
+import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";
+
+/** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
+export type IptablesVariant = "path" | "nft" | "legacy";
+
+/** The exit code with which iptables says that a chain or rule is not there, or a new chain is already. */
+const ANSWER_NO = [1];
+
+/** Waiting 5 s for the xtables lock included. */
+const DEADLINE_MS = 30_000;
+
+/** What one rule more may cost a slow machine: 100,000 take 2 s on a fast one. */
+const DEADLINE_PER_RULE_MS = 1;
+
+/** The backend for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
+export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): Backend {
+  const tools = (family: Family): Tools => toolNames(variant, family);
+  const wantsSet = (ruleset: Ruleset) => ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
+  return {
+    name: variant === "path" ? "iptables" : `iptables-${variant}`,
+    tools,
+    inspect: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
+    parse: parseObserved,
+    plan: (ruleset, capabilities, observed) => {
+      const layout =
+        capabilities.ipset === true && wantsSet(ruleset) ? setLayout(ruleset) : chainLayout(ruleset);
+      return planScripts(tools(ruleset.family), ruleset, layout, capabilities, observed);
+    },
+    wantsSet,
+    isOthers: (chain, { rules = [] }) => isBuiltIn(chain) || isForeign(rules.map(commentOf)),
+    hasJumpLike: (chain, { stdout }) => stdout.split("\n").some((line) => leadsTo(tokenize(line), chain)),
+    inspectSet: saveSet,
+    discardSet: (ruleset) => destroySets(setName(ruleset)),
+    parseSet: (answer) => (isSet(answer) ? parseElements(answer.stdout) : undefined),
+    remove: (ruleset, capabilities, observed, jumps) =>
+      removeScripts(tools(ruleset.family), ruleset, capabilities, observed, jumps),
+    countJumps: (chain, { stdout }) =>
+      stdout.split("\n").filter((line) => isJump(tokenize(line), chain)).length,
+    inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
+    parseLeftovers,
+  };
+}
+
+/** A set of our name and of another type is not ours, and is never removed: to make ours beside it fails. */
+function isSet({ exitCode, stdout }: Answer): boolean {
+  return exitCode === 0 && !/^create \S+ (?!hash:net(?: |$))/m.test(stdout);
+}
+
+/** The text for `iptables-restore --noflush`: naming the chain flushes it, in the same transaction. */
+export function renderRestore(
+  ruleset: Ruleset,
+  capabilities: Pick<Capabilities, "randomFully">,
+  layout: Layout = chainLayout(ruleset),
+): string {
+  const rules = desiredRules(ruleset, layout, capabilities).map((rule) => renderRule(ruleset.chain, rule));
+  return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
+}
+
+function toolNames(variant: IptablesVariant, family: Family): Tools {
+  const base = family === "IPv4" ? "iptables" : "ip6tables";
+  const name = variant === "path" ? base : `${base}-${variant}`;
+  return { command: name, restore: `${name}-restore` };
+}
+
+function command(
+  tools: Tools,
+  { wait }: Pick<Capabilities, "wait">,
+  args: readonly string[],
+  purpose: string,
+  more: Pick<Script, "accept" | "otherwise"> = {},
+): Script {
+  return { file: tools.command, args: [...wait, ...args], purpose, deadlineMs: DEADLINE_MS, ...more };
+}
+
+function inspectScripts(tools: Tools, { chain }: Ruleset, capabilities: Capabilities): readonly Script[] {
+  const listChain = command(tools, capabilities, ["-S", chain, "-t", "nat"], `listing chain "${chain}"`, {
+    accept: ANSWER_NO,
+  });
+  if (!capabilities.check) return [listChain, listPostrouting(tools, capabilities)];
+  const check = command(tools, capabilities, ["-C", ...jumpArguments(chain)], "checking rule", {
+    accept: ANSWER_NO,
+  });
+  return [listChain, check];
+}
+
+function parseObserved(
+  { family, chain }: Ruleset,
+  capabilities: Capabilities,
+  answers: readonly Answer[],
+): Observed {
+  const [listing, jump] = answers;
+  if (listing === undefined || listing.exitCode !== 0) return { rules: undefined, jump: false };
+  const prefix = `-A ${chain} `;
+  const lines = listing.stdout.split("\n").filter((line) => line.startsWith(prefix));
+  return {
+    rules: lines.map((line) => canonicalListing(family, line.slice(prefix.length))),
+    jump: capabilities.check ? jump?.exitCode === 0 : hasJump(chain, jump?.stdout ?? ""),
+  };
+}
+
+function planScripts(
+  tools: Tools,
+  ruleset: Ruleset,
+  layout: Layout,
+  capabilities: Capabilities,
+  observed: Observed,
+): Plan<Script> {
+  if (layout.refusal !== undefined) return { drift: [], steps: [], refusal: layout.refusal };
+  const { chain } = ruleset;
+  const rules = desiredRules(ruleset, layout, capabilities).map(canonicalRule);
+  const set = planSet(ruleset, layout, observed.set);
+  const drift: Drift[] = [...set.drift];
+  const steps: Script[] = [...set.before];
+  if (observed.rules === undefined) {
+    drift.push({ kind: "missing", where: `chain ${chain}` });
+    steps.push(createChain(tools, capabilities, chain));
+  }
+  if (!observed.jump) {
+    drift.push({ kind: "missing", where: `the jump from POSTROUTING to ${chain}` });
+    steps.push(ensureJump(tools, capabilities, chain));
+  }
+  const changed = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
+  if (observed.rules === undefined || changed.length > 0) {
+    steps.push(
+      restore(tools, ruleset, capabilities, renderRestore(ruleset, capabilities, layout), rules.length),
+    );
+  }
+  return { drift: [...drift, ...changed], steps: [...steps, ...set.after] };
+}
+
+/** First what decides, the jump; last the chain, which shows the next agent that this was not finished. */
+function removeScripts(
+  tools: Tools,
+  ruleset: Pick<Ruleset, "chain" | "family">,
+  capabilities: Capabilities,
+  { rules, set }: Observed,
+  jumps: number,
+): Script[] {
+  const { chain } = ruleset;
+  const remove = command(
+    tools,
+    capabilities,
+    ["-D", ...jumpArguments(chain)],
+    `removing the jump from POSTROUTING to ${chain}`,
+  );
+  const flush = command(tools, capabilities, ["-F", chain, "-t", "nat"], `flushing chain "${chain}"`);
+  const discard = command(tools, capabilities, ["-X", chain, "-t", "nat"], `removing chain "${chain}"`);
+  return [
+    ...Array.from({ length: jumps }, () => remove),
+    ...(rules === undefined ? [] : [flush]),
+    ...(set === undefined ? [] : destroySets(setName(ruleset))),
+    ...(rules === undefined ? [] : [discard]),
+  ];
+}
+
+function createChain(tools: Tools, capabilities: Capabilities, chain: string): Script {
+  return command(tools, capabilities, ["-N", chain, "-t", "nat"], `creating chain "${chain}"`, {
+    accept: ANSWER_NO,
+  });
+}
+
+function ensureJump(tools: Tools, capabilities: Capabilities, chain: string): Script {
+  const append = command(
+    tools,
+    capabilities,
+    ["-A", ...jumpArguments(chain)],
+    `appending the jump from POSTROUTING to ${chain}`,
+  );
+  if (!capabilities.check) return append;
+  // Asked again just before adding: another agent may have added it meanwhile, and two jumps are never taken back.
+  return command(
+    tools,
+    capabilities,
+    ["-C", ...jumpArguments(chain)],
+    `checking the jump from POSTROUTING to ${chain}`,
+    { otherwise: append },
+  );
+}
+
+function restore(
+  tools: Tools,
+  ruleset: Ruleset,
+  capabilities: Capabilities,
+  stdin: string,
+  rules: number,
+): Script {
+  return {
+    file: tools.restore,
+    args: [...capabilities.restoreWait, "--noflush"],
+    stdin,
+    purpose: `programming chain "${ruleset.chain}"`,
+    deadlineMs: DEADLINE_MS + rules * DEADLINE_PER_RULE_MS,
+  };
+}
+
+/** What people grep for; an agent tells its jump by it. */
+export function jumpComment(chain: string): string {
+  return `ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom ${chain} chain`;
+}
+
+function jumpArguments(chain: string): string[] {
+  return ["POSTROUTING", "-t", "nat", ...jumpMatch(chain)];
+}
+
+function jumpMatch(chain: string): string[] {
+  return [
+    "-m",
+    "comment",
+    "--comment",
+    jumpComment(chain),
+    "-m",
+    "addrtype",
+    "!",
+    "--dst-type",
+    "LOCAL",
+    "-j",
+    chain,
+  ];
+}
+
+function listPostrouting(tools: Tools, capabilities: Pick<Capabilities, "wait">): Script {
+  return command(tools, capabilities, ["-S", "POSTROUTING", "-t", "nat"], "listing POSTROUTING", {
+    accept: ANSWER_NO,
+  });
+}
+
+/** Where jumps with our comment lead to: the chains of agents with another `--masq-chain`, or of another time. */
+function parseLeftovers(chain: string | undefined, { stdout }: Answer): readonly string[] {
+  const jumps = stdout.split("\n").map(tokenize);
+  const targets = jumps.flatMap((words) => (isJump(words, words.at(-1) ?? "") ? words.slice(-1) : []));
+  return [...new Set(targets)].filter((target) => target !== chain);
+}
+
+function hasJump(chain: string, listing: string): boolean {
+  return listing.split("\n").some((line) => isJump(tokenize(line), chain));
+}
+
+function commentOf(rule: string): string | undefined {
+  const words = tokenize(rule);
+  const at = words.indexOf("--comment");
+  return at < 0 ? undefined : words[at + 1];
+}
+
+function leadsTo(words: readonly string[], chain: string): boolean {
+  return words.includes(jumpComment(chain)) && words.at(-1) === chain;
+}
+
+/** Tools before 1.4.11 cannot check for a rule; like the Go program, we compare words without regard to their order. */
+function isJump(words: readonly string[], chain: string): boolean {
+  const wanted = ["-A", "POSTROUTING", ...jumpMatch(chain)];
+  return words.length === wanted.length && [...words].sort().join("\n") === wanted.sort().join("\n");
+}
+
+function desiredRules(
+  ruleset: Ruleset,
+  { entries, set }: Layout,
+  capabilities: Pick<Capabilities, "randomFully">,
+): ReturnType<typeof chainRules> {
+  const randomFully = ruleset.masquerade.randomFully && capabilities.randomFully;
+  return chainRules({ ...ruleset, entries }, randomFully, set?.name);
+}

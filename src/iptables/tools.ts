@@ -1,0 +1,66 @@
+/** What the tools of the iptables backend are asked once, and what they are asked with. */
+
+import type { Span } from "../backend/commit-log.ts";
+import type { Answer, Backend, Capabilities, Script, Tools } from "../backend/step.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import type { Logger } from "../log/log.ts";
+import { CommandError } from "../system/exec.ts";
+import type { Sight } from "./netlink-view.ts";
+
+/** What the driver needs of the world. */
+export interface ToolWorld {
+  readonly run: (script: Script) => Promise<Answer>;
+  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
+  readonly finish?: (script: Script) => Promise<Answer>;
+  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
+  readonly log: Logger;
+  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
+  readonly sight?: Sight;
+  /**
+   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
+   * container, so that what we no longer need must be gone.
+   */
+  readonly relieve?: () => void;
+  /** What has been warned of already in looking for what is left. */
+  readonly said?: Set<string>;
+  /** Does what no other agent may do at the same time; else at once. */
+  readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Told of the commits that the driver itself has made. */
+  readonly claim?: (span: Span) => void;
+}
+
+/** Asks the tools of a family what they can do, and says it. */
+export async function describeTools(
+  backend: Backend,
+  { family, masquerade }: Ruleset,
+  { probe, run, log }: ToolWorld,
+): Promise<Capabilities> {
+  const { command } = backend.tools(family);
+  const capabilities = await probe(backend.tools(family), run);
+  const about = log.with({ family, backend: "iptables" });
+  about.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
+  if (masquerade.randomFully && !capabilities.randomFully) {
+    about.warning(
+      `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
+    );
+  }
+  return capabilities;
+}
+
+/** Whether there is an ipset; if not, that is said. */
+export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
+  const script = {
+    file: "ipset",
+    args: ["--version"],
+    purpose: "asking ipset for its version",
+    deadlineMs: 5_000,
+  };
+  try {
+    await run(script);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
+    return false;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The one place that touches the addon netlink.c. It is loaded when first asked for, so that a missing addon is an error of that
+ * moment and not of starting the program. A bundle has it beside itself (esbuild-addon.mjs).
+ */
+import { NETLINK_NETFILTER } from "../constants.ts";
+import { kernelFailure, NetlinkUnavailable, type NftablesError } from "../errors.ts";
+
+/** A socket as transport.ts needs it. */
+export interface NetlinkSocket {
+  /** Sends to the kernel; returns 0, or a negative errno. */
+  readonly send: (bytes: Uint8Array) => number;
+  /** SO_SNDBUF and SO_RCVBUF, as the kernel counts them. */
+  readonly sendBufferBytes: number;
+  readonly receiveBufferBytes: number;
+  /** Whether the process waits for it. */
+  readonly hold: (held: boolean) => void;
+  readonly close: () => void;
+}
+
+export interface SocketEvents {
+  readonly message: (bytes: Uint8Array) => void;
+  /** Receiving failed: answers are missing. The error says why: ENOBUFS after an overflow of the receive buffer. */
+  readonly lost: (error: NftablesError) => void;
+}
+
+/** Throws an `NftablesError` if the kernel refuses. */
+export type OpenSocket = (events: SocketEvents) => NetlinkSocket;
+
+/**
+ * Of one message from the kernel: what it puts into one when it knows that so much is read at once. The kernel walks a set from
+ * its beginning for each piece of a list, so that lists in small pieces take longer.
+ */
+const RECEIVE_BYTES = 32_768;
+
+/** What opens sockets of a netlink protocol; throws `NetlinkUnavailable` if the addon is missing. */
+export function loadNetlink(bufferBytes: number, protocol = NETLINK_NETFILTER): OpenSocket {
+  const addon = loadAddon();
+  return (events) => {
+    const socket = open(addon, { protocol, bufferBytes, messageBytes: RECEIVE_BYTES }, events);
+    const [sendBufferBytes, receiveBufferBytes] = addon.bufferSizes(socket);
+    return {
+      send: (bytes) => addon.send(socket, bytes),
+      sendBufferBytes,
+      receiveBufferBytes,
+      hold: (held) => addon.hold(socket, held),
+      close: () => addon.close(socket),
+    };
+  };
+}
+
+/** A socket that hears what `program`, a classic BPF program, lets through of a multicast group. */
+export type OpenEvents = (
+  program: Uint8Array,
+  group: number,
+  events: SocketEvents,
+) => { readonly close: () => void };
+
+/** An event that is longer is cut off; what matters of it is shorter. */
+const EVENT_BYTES = 256;
+
+/** The kernel's default for a socket: some hundred events, of which only the last matters for what is asked next. */
+const EVENT_BUFFER_BYTES = 212_992;
+
+/** What opens sockets for events; throws `NetlinkUnavailable` if the addon is missing. */
+export function loadEvents(): OpenEvents {
+  const addon = loadAddon();
+  return (program, group, events) => {
+    const socket = open(
+      addon,
+      { protocol: NETLINK_NETFILTER, bufferBytes: EVENT_BUFFER_BYTES, messageBytes: EVENT_BYTES },
+      events,
+    );
+    const errno = addon.join(socket, group, program);
+    if (errno !== 0) {
+      addon.close(socket);
+      throw kernelFailure(errno, "listening to nf_tables");
+    }
+    return { close: () => addon.close(socket) };
+  };
+}
+
+/** An open socket in the addon's hands. */
+type Handle = object;
+
+/** What netlink.c exports; it says what each does. Numbers that are returned are 0 or a negative errno. */
+interface Addon {
+  readonly open: (
+    protocol: number,
+    bufferBytes: number,
+    messageBytes: number,
+    hear: (heard: Uint8Array | number) => void,
+  ) => Handle | number;
+  readonly bufferSizes: (socket: Handle) => readonly [send: number, receive: number];
+  readonly join: (socket: Handle, group: number, program: Uint8Array) => number;
+  readonly send: (socket: Handle, bytes: Uint8Array) => number;
+  readonly hold: (socket: Handle, held: boolean) => void;
+  readonly close: (socket: Handle) => void;
+  readonly trim: () => void;
+}
+
+/** Gives back to the system what the C library has freed; nothing happens where the addon is missing. */
+export function trimMemory(): void {
+  try {
+    loadAddon().trim();
+  } catch (error) {
+    if (!(error instanceof NetlinkUnavailable)) throw error;
+  }
+}
+
+interface Kind {
+  readonly protocol: number;
+  readonly bufferBytes: number;
+  readonly messageBytes: number;
+}
+
+function open(addon: Addon, { protocol, bufferBytes, messageBytes }: Kind, events: SocketEvents): Handle {
+  const socket = addon.open(protocol, bufferBytes, messageBytes, (heard) => {
+    if (typeof heard !== "number") events.message(heard);
+    else events.lost(kernelFailure(heard, "receiving from nf_tables"));
+  });
+  if (typeof socket === "number") throw kernelFailure(socket, "opening a netlink socket");
+  return socket;
+}
+
+function loadAddon(): Addon {
+  const platform = `${process.platform}-${process.arch}`;
+  const addon = { exports: {} as Addon };
+  try {
+    process.dlopen(addon, `${__dirname}/netlink-${platform}.node`);
+  } catch (error) {
+    throw new NetlinkUnavailable(platform, error);
+  }
+  return addon.exports;
+}

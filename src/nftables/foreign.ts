@@ -1,0 +1,88 @@
+/**
+ * What is in our table and does not belong there: somebody's additions, or what a killed agent left. It goes in transactions
+ * of its own, after ours, so that nothing of it can keep our rules from being right; and by handle, since the kernel takes names
+ * that nft's language cannot say. A set without a name of its own goes with the rule that it is part of, and so does a chain
+ * that is written in a rule.
+ */
+
+import type { Batch } from "../backend/step.ts";
+import type { Drift } from "../core/drift.ts";
+import type { DeleteByHandle, Operation } from "../netlink/operations.ts";
+import { splitBatches } from "../netlink/split.ts";
+import { objectKind } from "../netlink/text.ts";
+import { CHAIN, TABLE, type TableState } from "./sets.ts";
+
+/** Something of others, as an operator would look for it, and what it is. */
+interface Foreign {
+  readonly where: string;
+  readonly removal: DeleteByHandle;
+}
+
+/** What could not be removed, by its key, with the reason. */
+export type Staying = ReadonlyMap<string, string>;
+
+/** Something of others that stays in our table. */
+export interface Remnant {
+  readonly where: string;
+  readonly why: string;
+}
+
+/** The key of what an operation of a removal concerns: a handle is given once in a table. */
+export function foreignKey(operation: Operation): string {
+  return operation.op === "delete by handle" ? `${operation.kind} ${operation.handle}` : operation.op;
+}
+
+/**
+ * Removes everything but the sets of these names and our chain. Chains refer to each other, so first the rules of all go, in one
+ * message; `rules` puts ours back in the same transaction.
+ */
+export function removeForeign(
+  state: TableState,
+  keep: { readonly sets: readonly string[]; readonly chain: boolean; readonly rules: readonly Operation[] },
+  staying: Staying,
+  maxBytes: number,
+): { readonly steps: Batch[]; readonly drift: Drift[]; readonly remains: Remnant[] } {
+  const all = foreignIn(state, keep);
+  const why = ({ removal }: Foreign) => staying.get(foreignKey(removal));
+  const going = all.filter((one) => why(one) === undefined);
+  const flush: Operation = { op: "flush table", ...TABLE };
+  const isFlushed = going.some(({ removal }) => removal.kind === "chain") && !staying.has(foreignKey(flush));
+  const removals = going.map(({ removal }) => removal);
+  const batches = [...(isFlushed ? [[flush, ...keep.rules]] : []), ...splitBatches(removals, maxBytes)];
+  return {
+    steps: batches.map((operations) => ({ operations, purpose: "removing what is foreign", mayFail: true })),
+    // Of a chain that has our name it is said what is wrong with it.
+    drift: going.flatMap(({ where }) => (where === `chain ${CHAIN.chain}` ? [] : [{ kind: "extra", where }])),
+    remains: all.flatMap((one) => {
+      const reason = why(one);
+      return reason === undefined ? [] : [{ where: one.where, why: reason }];
+    }),
+  };
+}
+
+/** Sets come first: the elements of a map hold chains and objects. */
+function foreignIn(
+  { chains, sets, objects }: TableState,
+  keep: { readonly sets: readonly string[]; readonly chain: boolean },
+): Foreign[] {
+  const foreign = (where: string, kind: DeleteByHandle["kind"], handle: number): Foreign => ({
+    where,
+    removal: { op: "delete by handle", ...TABLE, kind, handle },
+  });
+  return [
+    ...sets
+      .filter(({ set: { set, flags } }) => !flags.includes("anonymous") && !keep.sets.includes(set))
+      .map(({ set: { set, handle } }) => foreign(`set ${set}`, "set", handle)),
+    ...chains
+      .filter(({ chain, bound }) => bound !== true && !(keep.chain && chain === CHAIN.chain))
+      .map(({ chain, handle }) => foreign(`chain ${chain}`, "chain", handle)),
+    ...objects.map(({ kind, type, name, handle }): Foreign => {
+      const { where, removal } = foreign(
+        `${type === undefined ? kind : objectKind(type)} ${name}`,
+        kind,
+        handle,
+      );
+      return { where, removal: type === undefined ? removal : { ...removal, type } };
+    }),
+  ];
+}

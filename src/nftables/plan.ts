@@ -1,0 +1,265 @@
+/**
+ * The nftables backend: an own table `inet ip-masq-agent` with one interval set per family, looked up by one rule,
+ * so that a new flow costs the same whatever the list's length.
+ *
+ * What is atomic for packets was measured, and is not what one would expect: a set that is made in the same
+ * transaction as the rule that uses it looks empty for a moment. So a set is made and filled first, and looked
+ * up from a later transaction on; after that it is changed in place, by the difference, and the table is never
+ * made anew. What concerns the same address must be in one transaction; if that does not fit the socket's
+ * buffer, a second set is filled and the rules are turned to it.
+ */
+
+import type { Batch, Plan } from "../backend/step.ts";
+import { type Drift, diffRules } from "../core/drift.ts";
+import { type PortRange, rangeShares } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { operationBudget } from "../netlink/encode.ts";
+import {
+  type BaseChain,
+  COUNTER,
+  type ObservedChain,
+  type ObservedStatement,
+  type ObservedTable,
+  type Operation,
+  type Statement,
+} from "../netlink/operations.ts";
+import { splitBatches } from "../netlink/split.ts";
+import { renderStatement } from "../netlink/text.ts";
+import { problemOf } from "../netlink/validate.ts";
+import { type Remnant, removeForeign, type Staying } from "./foreign.ts";
+import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./sets.ts";
+
+/** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */
+const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: 101, policy: "accept" };
+
+/** What a transaction takes besides its operations. */
+const BATCH_BUDGET = 1_024;
+
+const IP = { IPv4: "ip", IPv6: "ip6" } as const;
+
+const OWNER = "ip-masq-agent chain=";
+
+/** Says whose table it is. */
+export function ownerComment(chain: string): string {
+  return OWNER + chain;
+}
+
+/** A plan, and what the table has when it is carried out and nobody else has touched it. */
+export interface TablePlan extends Plan<Batch> {
+  readonly after: TableState;
+  /** What of others stays, as it could not be removed before. */
+  readonly remains: readonly Remnant[];
+}
+
+const NOTHING_STAYS: Staying = new Map();
+
+/**
+ * The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. What is `staying` is not
+ * tried again.
+ */
+export function planTable(
+  rulesets: readonly Ruleset[],
+  state: TableState,
+  maxBytes: number,
+  staying: Staying = NOTHING_STAYS,
+): TablePlan {
+  const comment = ownerComment(rulesets[0]?.chain ?? "");
+  const { table } = state;
+  const addTable: Operation = { op: "add table", ...TABLE, comment };
+  const message =
+    badName(addTable) ?? ownedTable(table) ?? foreignTable(table, comment) ?? badPorts(rulesets);
+  if (message !== undefined) return { drift: [], steps: [], refusal: message, after: state, remains: [] };
+  const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
+  const rules = planRules(rulesets, sets, state);
+  const keep = { sets: sets.map(({ name }) => name), chain: rules.isKept, rules: rules.wanted };
+  const foreign = removeForeign(state, keep, staying, maxBytes);
+  const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
+  const fill = splitBatches(create, maxBytes);
+  return {
+    drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...foreign.drift],
+    steps: [
+      ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
+      ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
+      ...rules.steps,
+      // Said again, it wakes the table; by itself, for the kernel takes no new base chain in the same transaction.
+      ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
+      ...foreign.steps,
+    ],
+    after: stateAfter(rulesets, sets, comment),
+    remains: foreign.remains,
+  };
+}
+
+/** Our table as it should be. Handles are the kernel's to give, and nothing here asks for them. */
+function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comment: string): TableState {
+  const handle = 0;
+  const names = sets.map(({ name }) => name);
+  return {
+    table: { ...TABLE, handle, dormant: false, comment },
+    chains: [{ ...CHAIN, handle, base: BASE }],
+    sets: sets.map(({ name, key, wanted }) => ({
+      set: { ...TABLE, set: name, handle, key, flags: ["interval"] },
+      elements: wanted,
+    })),
+    rules: tableRules(rulesets, names).map((statements) => ({ ...CHAIN, handle, statements })),
+    objects: [],
+  };
+}
+
+function badName(addTable: Operation): string | undefined {
+  const problem = problemOf(addTable);
+  return problem === undefined ? undefined : `--masq-chain: the table's comment has its name, and ${problem}`;
+}
+
+/**
+ * Why a plan cannot be carried out within `maxBytes`, if so: all rules are made in one transaction, and only port
+ * ranges can make them too many for it.
+ */
+export function tooManyRules(
+  { steps }: TablePlan,
+  rulesets: readonly Ruleset[],
+  maxBytes: number,
+): string | undefined {
+  const ranges = rulesets[0]?.masquerade.toPorts.length ?? 0;
+  const own = steps.filter(({ mayFail }) => mayFail !== true);
+  const budgets = own.map(({ operations }) =>
+    operations.reduce((sum, one) => sum + operationBudget(one), BATCH_BUDGET),
+  );
+  if (ranges === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
+  return `--to-ports: ${ranges} ranges are more than one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
+}
+
+/** Whether the table is that of an agent whose chain would have this name. */
+export function isOwnTable({ comment }: ObservedTable, chain: string): boolean {
+  return comment === ownerComment(chain);
+}
+
+/** Whether the table is that of an agent with any chain name. */
+export function isAgentTable({ comment }: Pick<ObservedTable, "comment">): boolean {
+  return comment?.startsWith(OWNER) === true;
+}
+
+/** Why nobody but its owner can change a table that has one; `who` says which process that is. */
+export function ownedTable(
+  table: Pick<ObservedTable, "owner"> | undefined,
+  who?: string,
+): string | undefined {
+  if (table?.owner === undefined) return undefined;
+  const holder = who === undefined ? "" : ` (${who})`;
+  return `table inet ${TABLE.table} is owned by netlink port ${table.owner}${holder}: no other process can change it; end that process, or delete the table there`;
+}
+
+function foreignTable(table: ObservedTable | undefined, comment: string): string | undefined {
+  if (table === undefined || table.comment === comment) return undefined;
+  const whose = table.comment === undefined ? "no comment" : `the comment "${table.comment}"`;
+  return `table inet ${TABLE.table} has ${whose} and not "${comment}": it is not ours, so it stays as it is; remove it, or the agent that made it`;
+}
+
+function badPorts(rulesets: readonly Ruleset[]): string | undefined {
+  const bad = rulesets.flatMap(({ masquerade }) => masquerade.toPorts).find(({ last }) => last > 65_535n);
+  return bad === undefined ? undefined : `--to-ports: ${bad.last} is no port`;
+}
+
+function tableDrift(table: ObservedTable | undefined): Drift[] {
+  const where = `table inet ${TABLE.table}`;
+  if (table === undefined) return [{ kind: "missing", where }];
+  return table.dormant ? [{ kind: "changed", where, expected: "awake", actual: "dormant" }] : [];
+}
+
+/** Everything that stands in the chain, in order: both families share it. */
+export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]): Statement[][] {
+  const looked = rulesets.map(({ family }, i): Statement[] => [
+    { kind: "daddr", family: IP[family], set: sets[i] ?? "", negated: false },
+    COUNTER,
+    RETURN,
+  ]);
+  return [...looked, [LOCAL, COUNTER, RETURN], ...rulesets.flatMap(masqueradeRules)];
+}
+
+const RETURN: Statement = { kind: "verdict", verdict: "return" };
+
+/** What the Go program's jump excludes: `! --dst-type LOCAL`. Dearer than the set, so it is looked up behind it. */
+const LOCAL: Statement = { kind: "fib daddr type", type: "local" };
+
+function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
+  const nfproto: Statement = { kind: "nfproto", family: IP[family] };
+  const flags = masquerade.randomFully ? (["fully-random"] as const) : [];
+  const shares = rangeShares(masquerade.toPorts);
+  const portRule = (protocol: "tcp" | "udp" | "sctp", range: PortRange, i: number): Statement[] => {
+    const { size = 0, left = 0 } = shares[i] ?? {};
+    const share: Statement[] = size === left ? [] : [{ kind: "numgen random", modulus: left, below: size }];
+    const ports = { first: Number(range.first), last: Number(range.last) };
+    return [nfproto, { kind: "l4proto", protocol }, ...share, COUNTER, { kind: "masquerade", ports, flags }];
+  };
+  const protocols = ["tcp", "udp", "sctp"] as const;
+  return [
+    ...protocols.flatMap((protocol) => masquerade.toPorts.map((range, i) => portRule(protocol, range, i))),
+    [nfproto, COUNTER, { kind: "masquerade", flags }],
+  ];
+}
+
+interface RulesPlan {
+  readonly steps: readonly Batch[];
+  readonly drift: readonly Drift[];
+  /** Adds all our rules. */
+  readonly wanted: readonly Operation[];
+  /** Whether the chain that is there stays. */
+  readonly isKept: boolean;
+}
+
+/**
+ * The chain and its rules. They are replaced as a whole: that is atomic as long as the sets stay. A chain of our name that is not called
+ * where ours is gets another name first, as it cannot be deleted while rules or maps of others lead to it.
+ */
+function planRules(
+  rulesets: readonly Ruleset[],
+  sets: readonly SetPlan[],
+  { chains, rules }: TableState,
+): RulesPlan {
+  const wanted = tableRules(
+    rulesets,
+    sets.map(({ name }) => name),
+  );
+  const add = wanted.map((statements): Operation => ({ op: "add rule", ...CHAIN, statements }));
+  const program = (...first: readonly Operation[]): Batch[] => [
+    { operations: [...first, ...add], purpose: "programming rules" },
+  ];
+  const there = chains.find(({ chain }) => chain === CHAIN.chain);
+  const addChain: Operation = { op: "add chain", ...CHAIN, base: BASE };
+  const where = `chain ${CHAIN.chain}`;
+  if (there === undefined)
+    return { steps: program(addChain), drift: [{ kind: "missing", where }], wanted: add, isKept: true };
+  if (!isBase(there)) {
+    const actual = JSON.stringify(there.base ?? "no base chain");
+    const drift: Drift = { kind: "changed", where, expected: JSON.stringify(BASE), actual };
+    const rename: Operation = { op: "rename chain", ...CHAIN, handle: there.handle, name: otherName(chains) };
+    const room = { operations: [rename], purpose: "making room for the chain" };
+    return { steps: [room, ...program(addChain)], drift: [drift], wanted: add, isKept: false };
+  }
+  const own = rules.filter(({ chain }) => chain === CHAIN.chain);
+  const drift = diffRules(
+    where,
+    wanted.map(renderRule),
+    own.map(({ statements }) => renderRule(statements)),
+  );
+  const steps = drift.length === 0 ? [] : program({ op: "flush chain", ...CHAIN });
+  return { steps, drift, wanted: add, isKept: true };
+}
+
+/** A name that no chain has. */
+function otherName(chains: readonly ObservedChain[]): string {
+  const there = new Set(chains.map(({ chain }) => chain));
+  const names = chains.map((_, i) => `${CHAIN.chain}-${i + 1}`);
+  return names.find((name) => !there.has(name)) ?? CHAIN.chain;
+}
+
+function isBase({ base }: ObservedChain): boolean {
+  return (
+    base !== undefined && Object.entries(BASE).every(([key, value]) => base[key as keyof BaseChain] === value)
+  );
+}
+
+/** A rule for comparing: what its counter shows is not part of it. */
+function renderRule(statements: readonly ObservedStatement[]): string {
+  return statements.map((one) => (one.kind === "counter" ? "counter" : renderStatement(one))).join(" ");
+}

@@ -1,0 +1,173 @@
+/**
+ * Reads our nftables table back, no more of it than may have changed. Everything but the elements of sets costs some
+ * hundred microseconds; the elements of a long list a second for 100,000, which every commit of somebody else must not
+ * cost again. Those of a long set are taken as they were, unless something tells that they are not:
+ * - the set was made anew, or has another number of elements (which the kernel tells since Linux 6.16);
+ * - a commit was heard to touch the table.
+ * Neither is proof that nothing changed, so a thorough look reads them all the same once others have committed, within
+ * a bound of processor time.
+ */
+
+import type { Span, Testimony } from "../backend/commit-log.ts";
+import { ifFound, isNotFound, isUnsupported } from "../netlink/errors.ts";
+import type { ObservedSet, SetKey, TableName } from "../netlink/operations.ts";
+import { chains, elements, flowtables, objects, rules, sets, table } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { CHAIN, CROWDED, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState } from "./sets.ts";
+
+/** The table as of a generation of the ruleset. */
+export interface Reading {
+  readonly generation: number;
+  readonly state: TableState;
+  /** Whether it is not a reading but what the agent itself has just written, undisturbed. */
+  readonly isWritten?: boolean;
+}
+
+/** What is to be read. */
+interface Asked {
+  /** What the table was when it was last right. */
+  readonly before: Reading | undefined;
+  readonly thorough: boolean;
+  /** How many CIDRs it should hold. */
+  readonly entries: number;
+}
+
+export interface TableReader {
+  readonly read: (nftables: Nftables, asked: Asked, signal: AbortSignal) => Promise<Reading>;
+  /** Whether a thorough look has anything to read although the generation stands still. */
+  readonly isDue: () => boolean;
+  /** A planned state with what the kernel has given to its sets meanwhile: handles and numbers of elements. */
+  readonly settle: (nftables: Nftables, planned: TableState, signal: AbortSignal) => Promise<TableState>;
+}
+
+type FilledSet = TableState["sets"][number];
+
+/** How often the table is read at most when others commit meanwhile. */
+const READ_ATTEMPTS = 3;
+
+/** So many elements more than our lists can have are not read, where the kernel tells how many there are: the set is replaced. */
+const FOREIGN_ELEMENTS = 100_000;
+
+/** A set of fewer intervals is read each time: that takes some milliseconds at most. */
+const SHORT = 4_096;
+
+/** Reading a long set is followed by a pause so many times as long: 2 % of a processor. */
+const PAUSE_RATIO = 50;
+
+/** A reader that has read nothing yet; `between` tells what others have committed. */
+export function createTableReader(
+  now: () => number,
+  between: (span: Span) => Promise<Testimony>,
+): TableReader {
+  /** Whether elements were taken as they were since they were last read. */
+  let assumed = false;
+  let notBefore = Number.NEGATIVE_INFINITY;
+
+  const readSet = async (
+    nftables: Nftables,
+    set: ObservedSet,
+    before: FilledSet | undefined,
+    most: number,
+    signal: AbortSignal,
+  ): Promise<FilledSet> => {
+    if (before !== undefined) return { set, elements: before.elements };
+    // Of a set that is not ours, only that it is there.
+    if (!isSetName(set.set)) return { set, elements: [] };
+    if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
+    if ((set.count ?? 0) > most) return { set: { ...set, flags: [...set.flags, CROWDED] }, elements: [] };
+    const name = { ...TABLE, set: set.set, key: set.key as SetKey };
+    const startedAt = now();
+    const read = await nftables.read(elements(name), signal);
+    notBefore = Math.max(notBefore, now() + (now() - startedAt) * PAUSE_RATIO);
+    return { set, elements: read };
+  };
+
+  const readTable = async (
+    nftables: Nftables,
+    before: Reading | undefined,
+    most: number,
+    signal: AbortSignal,
+  ): Promise<TableState> => {
+    const found = await readOwnTable(nftables, signal);
+    if (found === undefined) return NO_TABLE;
+    const filled: FilledSet[] = [];
+    for (const set of await nftables.read(sets(TABLE), signal)) {
+      const same = before?.state.sets.find((old) => isUnchanged(old, set));
+      if (same !== undefined && before?.isWritten !== true) assumed = true;
+      filled.push(await readSet(nftables, set, same, most, signal));
+    }
+    return {
+      table: found,
+      chains: await nftables.read(chains(TABLE), signal),
+      sets: filled,
+      rules: await nftables.read(rules(CHAIN, RULES_READ), signal),
+      objects: await readObjects(nftables, TABLE, signal),
+    };
+  };
+
+  return {
+    async read(nftables, { before, thorough, entries }, signal) {
+      const most = FOREIGN_ELEMENTS + 2 * entries;
+      const isFull = thorough && now() >= notBefore;
+      const isTouched = async (to: number) =>
+        before !== undefined &&
+        (await between({ from: before.generation, to })).commits.some((one) => one.touched);
+      // It takes several questions, and if somebody commits in between, or removes what is asked for, they are asked
+      // again. On a node where that never ends, the last answers will do: a commit after the generation makes the next
+      // look read anew.
+      for (let attempt = 1; ; attempt++) {
+        const generation = await nftables.generation(signal);
+        const trusted = isFull || (await isTouched(generation)) ? undefined : before;
+        try {
+          const state = await readTable(nftables, trusted, most, signal);
+          if (isFull) assumed = false;
+          if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
+            return { generation, state };
+        } catch (error) {
+          if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
+        }
+      }
+    },
+    isDue: () => assumed && now() >= notBefore,
+    async settle(nftables, planned, signal) {
+      const made = await nftables.read(sets(TABLE), signal);
+      return {
+        ...planned,
+        sets: planned.sets.map((one) => ({
+          ...one,
+          set: made.find(({ set }) => set === one.set.set) ?? one.set,
+        })),
+      };
+    },
+  };
+}
+
+/** Our table, or whoever's has its name. */
+export function readOwnTable(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
+  return ifFound(nftables.read(table(TABLE), signal));
+}
+
+/** A kernel without such objects has none. */
+export async function readObjects(
+  nftables: Nftables,
+  name: TableName,
+  signal: AbortSignal,
+): Promise<TableState["objects"]> {
+  const found = [];
+  for (const query of [objects(name), flowtables(name)]) {
+    try {
+      found.push(...(await nftables.read(query, signal)));
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+    }
+  }
+  return found;
+}
+
+/** Whether a long set may be taken to have the elements that it had. */
+function isUnchanged(
+  { set: before, elements: known }: FilledSet,
+  { set, handle, count }: ObservedSet,
+): boolean {
+  return known.length >= SHORT && before.set === set && before.handle === handle && before.count === count;
+}

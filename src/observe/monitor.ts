@@ -1,0 +1,241 @@
+/**
+ * What an operator can see of a running agent: it is told of each pass, and answers over HTTP. Nothing here is asked for
+ * by the loop, and nothing that is asked from outside makes a pass.
+ */
+import { readdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { renderConfig } from "../agent/config/holder.ts";
+import type { Healing } from "../agent/group.ts";
+import type { Outcome } from "../agent/reconcile.ts";
+import type { Reason } from "../agent/triggers.ts";
+import { type Driver, isFailure } from "../backend/driver.ts";
+import { createVerdictCounters } from "../backend/verdict-counters.ts";
+import type { Family } from "../core/cidr.ts";
+import { countDrift } from "../core/drift.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { keptIntervals } from "../nftables/sets.ts";
+import type { Metrics, Readings } from "./metrics.ts";
+import type { Healed, PageView } from "./page/page.ts";
+import { createPressureReader } from "./pressure.ts";
+import { jsonReply, plainReply, type Reply, type Routes } from "./server.ts";
+import { initialStatus, type PassReport, type PassStatus, type Status, statusAfter } from "./status.ts";
+import { renderFlagz, renderStatusz } from "./zpages.ts";
+
+export interface MonitorWorld {
+  readonly build: { readonly version: string; readonly node: string };
+  /** The backend of this moment: with `--backend=auto` it may change. */
+  readonly backend: () => Status["backend"];
+  readonly families: readonly Family[];
+  readonly driver: Pick<Driver, "counters">;
+  readonly metrics: Metrics;
+  readonly toPorts: readonly PortRange[];
+  /** Each flag's name and printed value. */
+  readonly flags: readonly (readonly [name: string, printed: string])[];
+  /** When the process started, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Milliseconds since 1970, and ones that never jump. */
+  readonly epoch: () => number;
+  readonly now: () => number;
+}
+
+export interface Monitor {
+  readonly report: (outcome: Outcome, reason: Reason) => void;
+  /** A pass begins. */
+  readonly queued: () => void;
+  /** Reads what our rules have counted, which may be lost by a change of them. */
+  readonly sample: () => Promise<void>;
+  readonly routes: Routes;
+}
+
+/** How long a loop may be silent beyond two resync intervals before it is taken for dead: tools may take their deadline. */
+const SILENCE_MS = 120_000;
+/** As many passes and differences are remembered for the page. */
+const REMEMBERED = 20;
+
+/** A monitor of an agent that starts now. */
+export function createMonitor(world: MonitorWorld): Monitor {
+  const { build, driver, metrics, startedAt, epoch, now } = world;
+  const verdicts = createVerdictCounters();
+  const pressure = createPressureReader(world.toPorts, now);
+  let status = initialStatus(build.version, world.backend(), startedAt);
+  let last: Outcome | undefined;
+  let passes: readonly PassStatus[] = [];
+  let healed: readonly Healed[] = [];
+  let beat = now();
+  let isReady = false;
+
+  const sample = async () => {
+    try {
+      verdicts.read((await driver.counters?.()) ?? []);
+    } catch (error) {
+      // The next pass says what is wrong.
+      if (!isFailure(error)) throw error;
+    }
+  };
+
+  // A long list takes tens of milliseconds to write, and is the same until the configuration changes.
+  let shown: { current: Outcome["current"]; families: string; reply: Reply } | undefined;
+  const configz = (current: Outcome["current"]): Reply => {
+    const inForce = status.config.inForce?.families ?? [];
+    const families = inForce.join();
+    if (shown === undefined || shown.current !== current || shown.families !== families) {
+      const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
+      const { source = null, hash = null } = current ?? {};
+      const flags = Object.fromEntries(world.flags);
+      shown = { current, families, reply: jsonReply({ flags, source, hash, inForce, config }) };
+    }
+    return shown.reply;
+  };
+
+  const routes: Routes = {
+    "/healthz": () => alive(now() - beat, last),
+    "/livez": () => alive(now() - beat, last),
+    "/readyz": () =>
+      isReady ? plainReply(200, "ok\n") : plainReply(503, `not ready: ${whyNotReady(status, last)}\n`),
+    "/metrics": async () => {
+      await sample();
+      const { busiest: _, ...read } = pressure();
+      const { type, body } = await metrics.render({
+        ...read,
+        verdicts: verdicts.totals(),
+        process: ofProcess(startedAt),
+      });
+      return { code: 200, type, body };
+    },
+    "/": async () => {
+      // Nobody may ever look, so it is loaded when somebody does.
+      const { renderPage } = await import("./page/page.ts");
+      await sample();
+      const view: PageView = {
+        status,
+        at: new Date(epoch()).toISOString(),
+        host: hostname(),
+        nodeVersion: build.node,
+        counters: verdicts.totals(),
+        kept: keptByFamily(world.families, last?.groups ?? []),
+        passes,
+        healed,
+        pressure: pressure(),
+      };
+      return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
+    },
+    "/status": () => jsonReply(status),
+    "/configz": () => configz(last?.current),
+    "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
+    "/flagz": () => plainReply(200, renderFlagz(world.flags)),
+  };
+  return {
+    report(outcome, reason) {
+      const pass = describePass(outcome, reason, epoch() - outcome.durationMs, world.backend());
+      beat = now();
+      last = outcome;
+      isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
+      status = statusAfter(status, pass);
+      metrics.observe(pass);
+      if (status.lastPass !== null) passes = [status.lastPass, ...passes].slice(0, REMEMBERED);
+      const at = status.lastPass?.at ?? "";
+      healed = [...outcome.healed.flatMap((one) => describeForPage(one, at)), ...healed].slice(0, REMEMBERED);
+    },
+    queued: () => metrics.queued(epoch() / 1000),
+    sample,
+    routes,
+  };
+}
+
+function whyNotReady({ lastPass }: Status, last: Outcome | undefined): string {
+  const underWay = last?.groups.find(({ isUnderWay }) => isUnderWay);
+  const waiting = underWay && `the tools for ${underWay.label} are still at work`;
+  return lastPass?.errors[0] ?? waiting ?? "no pass yet";
+}
+
+/** A user's bad configuration is no reason to kill the agent: only a loop that stands still is. */
+function alive(silentMs: number, last: Outcome | undefined): Reply {
+  const limit = 2 * (last?.resyncIntervalMs ?? 0) + SILENCE_MS;
+  if (silentMs <= limit) return plainReply(200, "ok\n");
+  return plainReply(500, `the loop stands still: no pass for ${Math.round(silentMs / 1000)} s\n`);
+}
+
+/** Only of what was seen in force: what the configuration says of other families is not so. */
+function keptByFamily(families: readonly Family[], groups: Outcome["groups"]): PageView["kept"] {
+  const rulesets = groups.flatMap((group) => (group.inForce ? group.rulesets : []));
+  return Object.fromEntries(
+    families.map((family) => {
+      const ruleset = rulesets.find((one) => one.family === family);
+      return [family, ruleset === undefined ? null : keptIntervals(ruleset)];
+    }),
+  );
+}
+
+function describePass(outcome: Outcome, reason: Reason, at: number, backend: Status["backend"]): PassReport {
+  const { config, current, groups, durationMs, drift, applied, errors, failures, healed } = outcome;
+  return {
+    at,
+    durationMs,
+    reason,
+    drift: countDrift(drift),
+    applied,
+    errors,
+    failures,
+    backend,
+    config: { ...config, state: readState(config) },
+    current: current === undefined ? null : { hash: current.hash, source: current.source },
+    // Of what is under way, nothing is known yet.
+    rules: groups
+      .filter(({ isUnderWay }) => !isUnderWay)
+      .map(({ label, rulesets, inForce, changed }) => ({
+        label,
+        inForce,
+        cidrs: rulesets.reduce((sum, { entries }) => sum + entries.length, 0),
+        changed,
+      })),
+    families: groups.flatMap(({ rulesets, inForce }) =>
+      rulesets.map((ruleset) => ({ family: ruleset.family, inForce, ...sizeOf(ruleset) })),
+    ),
+    healed: healed.flatMap(describeHealing),
+  };
+}
+
+function readState({ failed, problems }: Outcome["config"]): PassReport["config"]["state"] {
+  if (failed) return "unreadable";
+  return problems.length === 0 ? "accepted" : "refused";
+}
+
+interface Size {
+  readonly cidrs: number;
+  readonly intervals: number;
+}
+
+const sizes = new WeakMap<Ruleset, Size>();
+
+/** How much a ruleset keeps; counted once, since a list may be long and passes many. */
+function sizeOf(ruleset: Ruleset): Size {
+  const known = sizes.get(ruleset);
+  if (known !== undefined) return known;
+  const cidrs = ruleset.entries.filter(({ verdict }) => verdict === "return").length;
+  const size = { cidrs, intervals: keptIntervals(ruleset).length };
+  sizes.set(ruleset, size);
+  return size;
+}
+
+/** Whoever committed last of those who may have done it. */
+function describeHealing({ drift, testimony }: Healing): PassReport["healed"] {
+  const process = testimony?.commits.at(-1)?.process ?? "unknown";
+  return drift.map(({ kind, count = 1 }) => ({ kind, process, count }));
+}
+
+function describeForPage({ drift, testimony }: Healing, at: string): Healed[] {
+  const commit = testimony?.commits.at(-1);
+  const culprit = commit === undefined ? null : { process: commit.process, pid: commit.pid };
+  return drift.map(({ where, kind }) => ({ at, where, kind, culprit }));
+}
+
+function ofProcess(startedAt: number): Readings["process"] {
+  const { user, system } = process.cpuUsage();
+  return {
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    startedAtSeconds: startedAt / 1000,
+    openFds: readdirSync("/proc/self/fd").length,
+  };
+}

@@ -1,0 +1,168 @@
+/** The page at `/`: what an agent knows of itself, as one HTML document that needs nothing else. Values in, text out. */
+import type { Family } from "../../core/cidr.ts";
+import type { Interval } from "../../core/intervals.ts";
+import type { Readings } from "../metrics.ts";
+import { nothingInForce, type PassStatus, rulesState, type Status } from "../status.ts";
+import { type Html, html, listed, nothing } from "./html.ts";
+import { renderSpace } from "./map.ts";
+import { STYLE } from "./style.ts";
+import { renderCounters, renderHealed, renderPasses, renderPressure, renderRules } from "./tables.ts";
+import { badge, renderTime } from "./text.ts";
+
+/** All that the page shows. Lists may be of any length: the page cuts them, and says by how much. */
+export interface PageView {
+  readonly status: Status;
+  /** When this was put together; RFC 3339. */
+  readonly at: string;
+  /** The machine's name. */
+  readonly host: string;
+  /** Node's version, as in `v24.1.0`. */
+  readonly nodeVersion: string;
+  /** Absent where nobody has counted. */
+  readonly counters?: readonly Counter[];
+  /**
+   * The addresses that keep the pod's address, sorted and disjoint; null where the last pass has not seen the rules in force.
+   * A family that the agent leaves alone is absent.
+   */
+  readonly kept: Readonly<Partial<Record<Family, readonly Interval[] | null>>>;
+  /** Newest first. */
+  readonly passes: readonly PassStatus[];
+  /** Newest first. */
+  readonly healed: readonly Healed[];
+  readonly pressure?: Pressure;
+}
+
+/** What the kernel has counted for a verdict, or for one of its rules or sets. */
+export interface Counter {
+  readonly family: string;
+  /** `keep`, `masquerade`, `local` */
+  readonly verdict: string;
+  /** The rule or set, if there are several of a verdict. */
+  readonly rule?: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** A difference that somebody else had made, and that was put right. */
+export interface Healed {
+  readonly at: string;
+  /** What differed, such as `rule 2 of IP-MASQ-AGENT`. */
+  readonly where: string;
+  readonly kind: "missing" | "extra" | "changed";
+  /** Null: nobody saw who it was. */
+  readonly culprit: { readonly process: string; readonly pid: number } | null;
+}
+
+/** What SNAT does to the node, as far as the kernel tells. */
+export interface Pressure extends Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> {
+  /** The destination that most source ports of one address of the node are in use towards. */
+  readonly busiest?: {
+    readonly address: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly nodeAddress: string;
+  };
+}
+
+const PROBLEMS_AT_MOST = 20;
+/** The page loads itself anew as often. */
+const REFRESH_S = 30;
+
+/** The document. */
+export function renderPage(view: PageView): string {
+  const { status, host, nodeVersion, at } = view;
+  const headline = summarize(status);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="${REFRESH_S}">
+<title>${headline.isGood ? "✓" : "✗"} ${host}: ip-masq-agent</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header>
+<p class="host">${host}</p>
+<h1>ip-masq-agent</h1>
+<p class="headline">${badge(headline.isGood, headline.text)}</p>
+</header>
+<main>
+${renderAgent(status, nodeVersion)}
+${renderConfig(status.config, nothingInForce(status))}
+${section("rules", "Rules", html`${renderRules(status)}${renderCounters(view.counters)}`)}
+${section("pressure", "Connections and SNAT ports", renderPressure(view.pressure))}
+${section("space", "Address space", renderSpace(view.kept), true)}
+${section("passes", "Last passes", renderPasses(view.passes), true)}
+${section("drift", "Drift put right", renderHealed(view.healed, status.healed), true)}
+</main>
+<footer>As of ${renderTime(at)}. All times are in UTC. This page loads itself anew every ${REFRESH_S} seconds; <a href="/metrics">/metrics</a> and <a href="/status">/status</a> are for programs.</footer>
+</body>
+</html>
+`;
+  return page.markup;
+}
+
+/** What comes first for whoever is called at night. */
+function summarize({ rules, config, lastPass }: Status): { readonly isGood: boolean; readonly text: string } {
+  const missing = Object.entries(rules).filter(([, one]) => !one.inForce);
+  const bad = (text: string) => ({ isGood: false, text });
+  if (lastPass === null) return bad("starting: nothing has been programmed yet");
+  if (missing.length > 0)
+    return bad(missing.map(([label, one]) => `rules of ${label}: ${rulesState(one, lastPass)}`).join("; "));
+  if (Object.keys(rules).length === 0) return bad("no rules are in force");
+  if (!config.valid)
+    return bad(
+      `rules are in force, but the configuration read last is ${config.state}: the one before stays`,
+    );
+  if (lastPass.errors.length > 0) return bad("rules are in force, but the last pass failed");
+  return { isGood: true, text: "rules are in force" };
+}
+
+function renderAgent({ version, startedAt, backend, lastPass }: Status, nodeVersion: string): Html {
+  const errors = lastPass?.errors ?? [];
+  return section(
+    "agent",
+    "Agent",
+    html`<dl>
+<dt>Version</dt><dd>${version}, on Node.js ${nodeVersion}</dd>
+<dt>Running since</dt><dd>${renderTime(startedAt)}</dd>
+<dt>Backend</dt><dd><strong>${backend.name}</strong><span class="note">${backend.why}</span></dd>
+<dt>Last pass</dt><dd>${lastPass === null ? "none yet" : html`${badge(errors.length === 0, errors.length === 0 ? "succeeded" : "failed")} ${renderTime(lastPass.at)}`}</dd>
+</dl>${renderTexts("Errors of the last pass", errors)}`,
+  );
+}
+
+function renderConfig(config: Status["config"], nothingYet: string): Html {
+  const { source, hash, state, valid, problems, loadedAt, inForce } = config;
+  const read = state === "not read yet" ? html`${state}` : badge(valid, state ?? "unknown");
+  const since = loadedAt === null || hash === null ? nothing : html` ${renderTime(loadedAt)}`;
+  const digest = hash === null ? nothing : html`<span class="note"><code>${hash}</code></span>`;
+  const from = inForce && inForce.source !== source ? html` of <code>${inForce.source}</code>` : nothing;
+  return section(
+    "config",
+    "Configuration",
+    html`<dl>
+<dt>Source</dt><dd><code>${source}</code></dd>
+<dt>Read last</dt><dd>${read}${since}${digest}</dd>
+<dt>In force</dt><dd>${inForce ? html`${inForce.families.join(", ")}${from}<span class="note"><code>${inForce.hash}</code></span>` : nothingYet}</dd>
+</dl>${renderTexts("Problems", problems)}`,
+  );
+}
+
+/** A heading and a list of texts; nothing if there are none. */
+function renderTexts(heading: string, texts: readonly string[]): Html {
+  if (texts.length === 0) return nothing;
+  const items = listed(
+    texts,
+    PROBLEMS_AT_MOST,
+    (text) => html`<li>${text}</li>`,
+    (more) => html`<li class="more">and ${more} more</li>`,
+  );
+  return html`<h3>${heading}</h3><ul class="problems">${items}</ul>`;
+}
+
+function section(id: string, heading: string, body: Html, wide = false): Html {
+  return html`<section aria-labelledby="${id}" class="${wide ? "wide" : "half"}"><h2 id="${id}">${heading}</h2>${body}</section>`;
+}

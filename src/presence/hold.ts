@@ -1,0 +1,108 @@
+/**
+ * Says that an agent runs, and hears of another one: while it runs, an agent holds an abstract Unix socket named after its chain. It
+ * is advisory. An agent whose name is taken programs its own rules all the same; it only leaves alone what another backend
+ * has, which may be that other agent's, until it has the name. A name that it waits for tells the holder not to remove
+ * anything either: a living agent's rules are removed by nobody.
+ */
+import { createServer, type Server } from "node:net";
+import { known } from "../doctor/facts.ts";
+import type { Logger } from "../log/log.ts";
+import type { Clock } from "../system/clock.ts";
+import { describeHolder, findHolders, type Holder, readHeldNames } from "./holders.ts";
+import { type HeldName, type HoldKind, holdAddress, holdToken } from "./names.ts";
+
+export interface Hold {
+  /** Whether no other agent of this chain is known to live, so that what another backend has is left over. */
+  readonly isAlone: () => Promise<boolean>;
+}
+
+interface HoldWorld extends Clock {
+  readonly log: Logger;
+  /** Called when another agent has ended and this one has its place. */
+  readonly succeeded: () => unknown;
+}
+
+const RETRY_MS = 1_000;
+const WARN_MS = 60_000;
+
+/** Holds the name of `chain` as soon as it is free; until the process ends, not `signal`, since tools may run until then. */
+export function holdChain(
+  chain: string,
+  { log, now, sleep, succeeded }: HoldWorld,
+  signal: AbortSignal,
+): Hold {
+  let isHolder = false;
+  let waiting: Server | undefined;
+  let warnedAt = Number.NEGATIVE_INFINITY;
+  const onceAMinute = (say: () => void) => {
+    if (now() - warnedAt < WARN_MS) return;
+    warnedAt = now();
+    say();
+  };
+  const warnOf = (kind: HoldKind) =>
+    onceAMinute(() => {
+      const [holder = { process: undefined }] = findHolders(
+        PROC,
+        heldNames(chain).filter((name) => name.kind === kind),
+      );
+      log.with({ pid: holder.process?.pid }).warning(describeOther(kind, holder, chain));
+    });
+  const take = async (): Promise<boolean> => {
+    const { error } = await bind(holdAddress(chain));
+    if (error === undefined) {
+      isHolder = true;
+      waiting?.close();
+    } else if (error === IN_USE) warnOf("held");
+    else
+      onceAMinute(() =>
+        log.warning(`other agents cannot see that this one runs: holding a Unix socket failed with ${error}`),
+      );
+    return error === undefined;
+  };
+  const first = take();
+  void first.then(async (isHeld) => {
+    if (isHeld) return;
+    do {
+      waiting ??= (await bind(holdAddress(chain, Math.random().toString(36).slice(2, 10)))).server;
+      await sleep(RETRY_MS, signal);
+      if (signal.aborted) return;
+    } while (!(await take()));
+    log.info(`the other agent of chain ${chain} has ended`);
+    succeeded();
+  });
+  return {
+    async isAlone() {
+      await first;
+      const names = heldNames(chain);
+      // Where no name could be taken, those of others still tell.
+      if (!isHolder) return names.length === 0;
+      const isAwaited = names.some(({ kind }) => kind === "awaited");
+      if (isAwaited) warnOf("awaited");
+      return !isAwaited;
+    },
+  };
+}
+
+/** The name is another process'. */
+export const IN_USE = "EADDRINUSE";
+const PROC = "/proc";
+
+/** The server does not keep the process alive, and closes each connection at once. */
+export function bind(path: string): Promise<{ readonly server?: Server; readonly error?: string }> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy());
+    server.on("error", ({ code = "" }: NodeJS.ErrnoException) => resolve({ error: code }));
+    server.listen(path, () => resolve({ server })).unref();
+  });
+}
+
+/** Without /proc there is no other agent to know of. */
+function heldNames(chain: string): readonly HeldName[] {
+  const token = holdToken(chain);
+  return (known(readHeldNames(PROC)) ?? []).filter((name) => name.token === token);
+}
+
+function describeOther(kind: HoldKind, holder: Pick<Holder, "process">, chain: string): string {
+  const what = kind === "held" ? "holds" : "waits for";
+  return `another agent seems to run: ${describeHolder(holder)} ${what} the socket of chain ${chain}; until it ends, this agent removes nothing that another backend has. Stop one of them`;
+}

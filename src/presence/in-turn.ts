@@ -1,0 +1,26 @@
+/**
+ * Has agents of one network namespace add their jump one after the other. During a rolling update two of them hear of the same
+ * flush, and where both check before either has added, there are two jumps, which nobody takes back. A name that is not free
+ * for long keeps no agent from its rules.
+ */
+
+import { bind, IN_USE } from "./hold.ts";
+import { HOLD_BYTES } from "./names.ts";
+
+const NAME = "\0ip-masq-agent adds a jump".padEnd(HOLD_BYTES, "\0");
+const RETRY_MS = 5;
+const PATIENCE_MS = 2_000;
+
+/** Does the work as soon as no other agent does its own. */
+export async function inTurn<T>(sleep: (ms: number) => Promise<unknown>, work: () => Promise<T>): Promise<T> {
+  let turn = await bind(NAME);
+  for (let waited = 0; turn.error === IN_USE && waited < PATIENCE_MS; waited += RETRY_MS) {
+    await sleep(RETRY_MS);
+    turn = await bind(NAME);
+  }
+  try {
+    return await work();
+  } finally {
+    turn.server?.close();
+  }
+}

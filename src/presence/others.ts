@@ -1,0 +1,47 @@
+/** Whether an agent runs that would put back what `cleanup` removes. */
+import { type Fact, isKnown } from "../doctor/facts.ts";
+import type { Clock } from "../system/clock.ts";
+import { describeHolder, type Holder } from "./holders.ts";
+
+export interface Presence {
+  /** The agent that runs, or seems to; undefined if there is none. */
+  readonly agent?: string;
+  /** What an operator should know of the look itself. */
+  readonly warnings: readonly string[];
+}
+
+const POLL_MS = 200;
+
+/**
+ * Looks who holds the agents' sockets, again and again for `waitMs` while a holder is not visible: it may be about to end. A process
+ * that is seen and is not an agent keeps nobody from anything.
+ */
+export async function lookForAgent(
+  look: () => Fact<readonly Holder[]>,
+  { now, sleep }: Clock,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Presence> {
+  const until = now() + waitMs;
+  for (;;) {
+    const found = look();
+    if (!isKnown(found)) return { warnings: [`it cannot be seen ${found.unknown}: ${found.why}`] };
+    const agent = found.value.find(({ process }) => process?.isAgent);
+    if (agent !== undefined)
+      return { agent: `an agent runs on this node: ${describeHolder(agent)}`, warnings: [] };
+    const hidden = found.value.find(({ process }) => process === undefined);
+    if (hidden === undefined) return { warnings: found.value.map(describeStranger) };
+    if (now() >= until)
+      return { agent: `an agent seems to run on this node: ${describeHold(hidden)}`, warnings: [] };
+    await sleep(POLL_MS, signal);
+    signal.throwIfAborted();
+  }
+}
+
+function describeHold(holder: Holder): string {
+  return `${describeHolder(holder)} holds the socket of chain ${holder.token}`;
+}
+
+function describeStranger(holder: Holder): string {
+  return `${describeHold(holder)}, and is not an agent: going on`;
+}

@@ -1,0 +1,232 @@
+/**
+ * Runs one tool. The only place that makes child processes.
+ *
+ * A child leads its own process group, so that ending it ends what it started (a wrapper script's `sleep`
+ * would otherwise keep our pipes open). Past the deadline the group gets SIGTERM, and SIGKILL after a grace
+ * period: no library that does this runs on Node 20 without more of its own than these lines.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Answer, Script } from "../backend/step.ts";
+import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
+import { type Privileges, renderNeed } from "./capabilities.ts";
+import { readPrivileges } from "./privileges.ts";
+
+interface Failure {
+  readonly why: string;
+  readonly code?: string;
+  readonly exitCode?: number;
+  readonly killedBy?: string | undefined;
+  readonly stderr?: string;
+  readonly cause?: unknown;
+  /** What the process may do whose tool failed; asked for only where that is the remedy. */
+  readonly privileges?: () => Privileges;
+}
+
+/** A tool that could not be started, was ended by a signal, or exited with a code that is no answer. */
+export class CommandError extends Error {
+  readonly purpose: string;
+  /** The system's code if the tool could not be started, such as `ENOENT`. */
+  readonly code: string | undefined;
+  readonly exitCode: number | undefined;
+  /** The signal by which somebody else, not we at the deadline, has ended it. */
+  readonly killedBy: string | undefined;
+  readonly stderr: string;
+
+  constructor(script: Script, failure: Failure) {
+    super(`error ${script.purpose}: ${failure.why}${remedy(script, failure)}`, { cause: failure.cause });
+    this.name = "CommandError";
+    this.purpose = script.purpose;
+    this.code = failure.code;
+    this.exitCode = failure.exitCode;
+    this.killedBy = failure.killedBy;
+    this.stderr = failure.stderr ?? "";
+  }
+}
+
+/** How long a child may take to die of SIGTERM. */
+const GRACE_MS = 2_000;
+
+/** As many bytes of an error message as are worth keeping. */
+const STDERR_LIMIT = 65_536;
+
+/** What a tool may answer: 300,000 rules of iptables take as much. One that goes on would fill our memory. */
+const STDOUT_LIMIT = 64 * 1024 * 1024;
+const TOO_LONG = `more than ${STDOUT_LIMIT / 1024 / 1024} MiB of output, killed`;
+
+/**
+ * Runs `script` to its end. Throws a `CommandError` unless it exits with 0 or a code it accepts, and the
+ * signal's reason once that is aborted.
+ */
+export async function run(script: Script, signal: AbortSignal): Promise<Answer> {
+  const answer = await execute(script, signal);
+  if (answer.exitCode === 1 && script.otherwise !== undefined) return run(script.otherwise, signal);
+  if (answer.exitCode === 0 || script.accept?.includes(answer.exitCode) === true) return answer;
+  const { exitCode, stderr } = answer;
+  const why = `exit status ${exitCode}: ${oneLine(stderr)}`;
+  throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges });
+}
+
+/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
+export async function runUntilNo(
+  scripts: readonly Script[],
+  run: (script: Script) => Promise<Answer>,
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const script of scripts) {
+    const answer = await run(script);
+    answers.push(answer);
+    if (answer.exitCode !== 0) break;
+  }
+  return answers;
+}
+
+function execute(script: Script, signal: AbortSignal): Promise<Answer> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const stdin = script.stdin === undefined ? "ignore" : "pipe";
+    // What it throws at once (too many arguments, no memory) rejects as well: the caller is told of a failure.
+    const child = start(script, stdin);
+    const end = endingOf(child, script.deadlineMs, signal);
+    const stdout = collect(child.stdout, STDOUT_LIMIT, () => end.kill(TOO_LONG));
+    const stderr = collect(child.stderr, STDERR_LIMIT);
+    child.on("error", (cause: NodeJS.ErrnoException) => {
+      end.clear();
+      forget(child);
+      const code = cause.code ?? "";
+      reject(new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause }));
+    });
+    child.on("close", (exitCode, killedBy) => {
+      end.clear();
+      forget(child);
+      const ours = end.reason();
+      const isAnswer = exitCode !== null && ours !== TOO_LONG;
+      if (isAnswer) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
+      // An agent that is told to end has no failure to report.
+      if (signal.aborted) return reject(signal.reason);
+      const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
+      const byOther = ours === undefined ? String(killedBy) : undefined;
+      reject(new CommandError(script, { why, killedBy: byOther, stderr: stderr() }));
+    });
+    // A tool that exits without reading its input breaks the pipe; its exit code says the rest.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(script.stdin);
+  });
+}
+
+/** Tools that run. None outlives the agent: a process group of its own would. */
+const running = new Set<ChildProcess>();
+
+function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
+  try {
+    const child = spawn(script.file, script.args, { detached: true, stdio: [stdin, "pipe", "pipe"] });
+    if (running.size === 0) process.once("exit", killRunning);
+    running.add(child);
+    return child;
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new CommandError(script, { why: `cannot start ${script.file}: ${code}`, code, cause });
+  }
+}
+
+/** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten, and told of. */
+function collect(stream: NodeJS.ReadableStream | null, limit: number, exceeded = () => {}): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on("data", (chunk: Buffer) => {
+    if (size < limit) chunks.push(chunk);
+    else exceeded();
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks.splice(0)).toString("utf8");
+}
+
+/** Ends a child's process group at the deadline or at the agent's own end. */
+function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) {
+  let reason: string | undefined;
+  let grace: NodeJS.Timeout | undefined;
+  const kill = (why: string) => {
+    if (reason !== undefined) return;
+    reason = why;
+    killGroup(child, "SIGTERM");
+    grace = setTimeout(() => {
+      killGroup(child, "SIGKILL");
+      // Whoever left the group may hold the pipes for ever; what it would say no longer matters.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, GRACE_MS);
+  };
+  const onAbort = () => kill("stopping");
+  const deadline = setTimeout(() => kill(`no end after ${deadlineMs} ms, killed`), deadlineMs);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    kill,
+    reason: () => reason,
+    clear: () => {
+      clearTimeout(deadline);
+      clearTimeout(grace);
+      signal.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
+function forget(child: ChildProcess): void {
+  running.delete(child);
+  if (running.size === 0) process.off("exit", killRunning);
+}
+
+function killRunning(): void {
+  for (const child of running) killGroup(child, "SIGKILL");
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    // ESRCH: it has just ended by itself.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** A tool's complaint for a log line, without its advice to read its help. */
+function oneLine(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.trim());
+  const text = lines.filter((line) => line !== "" && !line.startsWith("Try `")).join("; ");
+  return cut(text, COMPLAINT_CHARACTERS);
+}
+
+/** What Debian calls the packages of tools that are none of iptables'. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  ipset: "ipset",
+  nft: "nftables",
+  conntrack: "conntrack",
+};
+
+const UNKNOWN: Privileges = { root: false, effective: undefined };
+
+/** Whether a tool says that it may not do its work. */
+export function isForbidden(stderr: string): boolean {
+  return /must be root|permission denied|operation not permitted/i.test(stderr);
+}
+
+/** What an operator has to do about the failures that are not the rules' fault. */
+function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN }: Failure): string {
+  if (code === "ENOENT") {
+    const name = PACKAGES[script.file];
+    const instead = name === undefined ? ", or see --iptables-mode" : "";
+    return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
+  }
+  // Ahead of what is forbidden: a lock on a read-only root has nothing to do with capabilities.
+  if (/can't open lock file/i.test(stderr)) {
+    return " (iptables-legacy needs it; in a container, mount the host's /run/xtables.lock, writable)";
+  }
+  if (isForbidden(stderr)) {
+    // Only the legacy variant opens a raw socket; before 1.8 there was no other, and its name is not told.
+    const isNetlink = /^ip6?tables\S* v[\d.]+ \(nf_tables\)|^ipset v/m.test(stderr);
+    return ` (${renderNeed(privileges(), isNetlink ? ["NET_ADMIN"] : undefined)})`;
+  }
+  if (/xtables lock|xtables\.lock/.test(stderr)) {
+    return " (another process holds the lock; in a container, mount the host's /run/xtables.lock)";
+  }
+  return "";
+}

@@ -1,0 +1,24 @@
+/** What this process may do; the tools that it runs may do no more. */
+import { readFileSync } from "node:fs";
+import { type Fact, known } from "../doctor/facts.ts";
+import { type Privileges, parseEffective } from "./capabilities.ts";
+
+/** The process' effective capabilities, or those of another set. */
+export function readCapabilities(set: "CapEff" | "CapAmb" = "CapEff"): Fact<bigint> {
+  const what = "capabilities";
+  try {
+    const effective = parseEffective(readFileSync("/proc/self/status", "utf8"), set);
+    if (effective !== undefined) return { value: effective };
+    return { unknown: what, why: "/proc/self/status does not tell" };
+  } catch (error) {
+    return { unknown: what, why: (error as Error).message };
+  }
+}
+
+export function readPrivileges(): Privileges {
+  return {
+    root: process.geteuid?.() === 0,
+    effective: known(readCapabilities()),
+    ambient: known(readCapabilities("CapAmb")),
+  };
+}

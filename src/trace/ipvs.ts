@@ -1,0 +1,72 @@
+/**
+ * kube-proxy's mode ipvs: what `/proc/net/ip_vs` lists is translated by the kernel's IPVS, of which neither iptables nor nft
+ * shows anything. For the tracer, its virtual services are rules that give packets another destination.
+ */
+import { FAMILIES, type Family, formatAddress, parseAddress } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { Condition, Hook, TraceRule } from "./model.ts";
+
+/** IPVS takes packets after all rules of prerouting. */
+const AFTER_ALL = 2 ** 31 - 1;
+
+interface Service {
+  readonly text: string;
+  readonly families: readonly Family[];
+  readonly conditions: readonly Condition[];
+}
+
+/** The virtual services in the listing as base chains, one for each family that has some. */
+export function ipvsHooks(listing: string): Hook[] {
+  const services = listing.split("\n").flatMap((line) => readService(line) ?? []);
+  return FAMILIES.flatMap((family) => {
+    const own = services.filter(({ families }) => families.includes(family));
+    if (own.length === 0) return [];
+    const rules = own.map(({ text, conditions }, i): TraceRule => {
+      return { number: i + 1, text, conditions, action: { kind: "redirect" } };
+    });
+    const chain = "virtual services";
+    const order = { hook: "prerouting", isNat: true, priority: AFTER_ALL, policy: "accept" } as const;
+    return { ...order, place: "IPVS", families: [family], chain, chains: new Map([[chain, rules]]) };
+  });
+}
+
+/** `TCP  0A60000A:0035 rr`, `UDP  [fd00:...:000a]:0035 rr`, `FWM  00000001 rr`; undefined for other lines. */
+function readService(line: string): Service | undefined {
+  const mark = /^FWM +([0-9A-F]{8})\b/.exec(line)?.[1];
+  if (mark !== undefined) {
+    const text = `mark 0x${Number.parseInt(mark, 16).toString(16)}`;
+    const value = Number.parseInt(mark, 16);
+    return {
+      text,
+      families: FAMILIES,
+      conditions: [{ text, negated: false, kind: "mark", value, mask: 0xffffffff }],
+    };
+  }
+  const [, name = "", short, long, port = ""] =
+    /^(TCP|UDP|SCTP) +(?:([0-9A-F]{8})|\[([0-9a-f:]+)\]):([0-9A-F]{4})\b/.exec(line) ?? [];
+  const family = short === undefined ? "IPv6" : "IPv4";
+  const value = short === undefined ? parseAddress(long ?? "")?.value : BigInt(`0x${short}`);
+  if (value === undefined) return undefined;
+  const protocol = name.toLowerCase();
+  const address = formatAddress(family, value);
+  const number = Number.parseInt(port, 16);
+  const interval: Interval = { first: value, last: value };
+  const conditions: Condition[] = [
+    {
+      text: `to ${address}`,
+      negated: false,
+      kind: "address",
+      side: "destination",
+      family,
+      intervals: [interval],
+    },
+    { text: protocol, negated: false, kind: "protocol", protocols: [protocol] },
+    // Port 0 takes all.
+    ...(number === 0 ? [] : [{ text: `port ${number}`, negated: false, kind: "unknown" } as const]),
+  ];
+  return {
+    text: `${protocol} to ${family === "IPv6" ? `[${address}]` : address}:${number}`,
+    families: [family],
+    conditions,
+  };
+}

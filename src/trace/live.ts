@@ -1,0 +1,273 @@
+/**
+ * Reads the rules of this node that can decide about a source address, whoever made them, and changes nothing: of a
+ * legacy table only if it exists, for the look would make it. Where a tool fails, netlink is asked; what cannot be read in
+ * any way is said, for an answer without it is none.
+ */
+
+import { isFailure } from "../backend/driver.ts";
+import type { Answer, Script } from "../backend/step.ts";
+import { FAMILIES, type Family } from "../core/cidr.ts";
+import { isIncompatible } from "../iptables/incompatible.ts";
+import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
+import { CommandError } from "../system/exec.ts";
+import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
+import { readSet, splitSets } from "./ipset.ts";
+import type { Sets } from "./iptables-rule.ts";
+import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "./iptables-save.ts";
+import { ipvsHooks } from "./ipvs.ts";
+import { readIpvs } from "./live-ipvs.ts";
+import type { NftTables, TableSizes } from "./live-netlink.ts";
+import type { Hook } from "./model.ts";
+import { parseNftJson } from "./nft/json.ts";
+
+type Run = (script: Script) => Promise<Answer>;
+
+/** What was found, and what could not be read. */
+export interface LiveRules {
+  readonly hooks: readonly Hook[];
+  readonly notRead: readonly string[];
+  /** What was read in another way, and why. */
+  readonly warnings: readonly string[];
+}
+
+/** The other ways to look, besides tools. */
+export interface Sight {
+  /** Everything in nf_tables, over netlink. */
+  readonly readTables: () => Promise<NftTables>;
+  /** Only which tables there are, and how many rules they have. */
+  readonly measureTables: () => Promise<TableSizes>;
+  /** The legacy tables that exist, and whether that can be seen. */
+  readonly legacyTables?: (family: Family) => readonly string[];
+  readonly canSeeLegacyTables?: (family: Family) => boolean;
+  /** IPVS's virtual services, as the kernel lists them. */
+  readonly readIpvs?: () => string;
+}
+
+interface Reader {
+  readonly run: Run;
+  readonly notRead: string[];
+  readonly warnings: string[];
+  readonly failures: Error[];
+}
+
+const DEADLINE_MS = 60_000;
+const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
+/** What nf_tables calls the families of iptables. */
+const NFT_FAMILIES: Readonly<Record<Family, string>> = { IPv4: "ip", IPv6: "ip6" };
+/** The base chains that iptables shows. */
+const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
+/** More sets than these are read at once, with all others. */
+const FEW_SETS = 8;
+
+/** Reads everything. Throws a failure if nothing could be read at all. */
+export async function readLiveRules(run: Run, sight: Sight): Promise<LiveRules> {
+  const reader: Reader = { run, notRead: [], warnings: [], failures: [] };
+  const nft = await attempt(reader, "tables of nftables", () => readNft(reader, sight));
+  const hooks: Hook[] = [...(nft?.hooks ?? [])];
+  for (const family of FAMILIES) {
+    await readNftVariant(reader, family, nft, hooks);
+    hooks.push(...(await readLegacyVariant(reader, family, sight)));
+  }
+  const services = await attempt(reader, "IPVS", async () => (sight.readIpvs ?? readIpvs)());
+  hooks.push(...ipvsHooks(services ?? ""));
+  const { notRead, warnings, failures } = reader;
+  if (nft === undefined && hooks.length === 0 && failures[0] !== undefined) throw failures[0];
+  return { hooks, notRead, warnings };
+}
+
+async function attempt<T>(
+  { notRead, failures }: Reader,
+  what: string,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    failures.push(error);
+    notRead.push(`${what}: not read: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** By nft, and where that fails, or leaves tables out, over netlink. */
+async function readNft(reader: Reader, sight: Sight): Promise<NftTables> {
+  try {
+    const found = await askNft(reader.run);
+    const odd = differences(found.tables, await measured(sight));
+    if (odd.length === 0) return found;
+    reader.warnings.push(
+      `nft does not show all of ${odd.map((name) => `table ${name}`).join(", ")}: read over netlink`,
+    );
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    const kernel = await readOverNetlink(error, sight);
+    // Without the tool it is no surprise.
+    if (!(error instanceof CommandError && error.code === "ENOENT"))
+      reader.warnings.push(`${error.message.replace(/[:\s]+$/, "")}: read over netlink instead`);
+    return kernel;
+  }
+  return sight.readTables();
+}
+
+/**
+ * The tables of which nft leaves out rules, or all: 1.0.6 does so, without a word, with what it does not know
+ * (tried with `udp dport 4789 vxlan ip saddr 10.0.0.3`).
+ */
+function differences(shown: TableSizes, there: TableSizes): string[] {
+  return [...there].filter(([name, rules]) => shown.get(name) !== rules).map(([name]) => name);
+}
+
+/** What netlink counts; nothing where it cannot be asked, for then nft is believed. */
+async function measured(sight: Sight): Promise<TableSizes> {
+  try {
+    return await sight.measureTables();
+  } catch (error) {
+    if (isUnsupported(error)) return new Map();
+    throw error;
+  }
+}
+
+/** What netlink says in the place of a tool that failed. A kernel without nf_tables has no tables. */
+async function readOverNetlink(failure: Error, sight: Sight): Promise<NftTables> {
+  try {
+    return await sight.readTables();
+  } catch (error) {
+    // Without netlink, the tool's failure is what can be mended.
+    if (error instanceof NetlinkUnavailable) throw failure;
+    if (isUnsupported(error)) return { tables: new Map(), hooks: [] };
+    throw error;
+  }
+}
+
+async function askNft(run: Run): Promise<NftTables> {
+  const script: Script = {
+    file: "nft",
+    args: ["-j", "list", "ruleset"],
+    purpose: "listing the ruleset",
+    deadlineMs: DEADLINE_MS,
+  };
+  const { stdout, stderr } = await run(script);
+  // Of an expression that it does not know, it lists the rest of the rule, and exits with 0.
+  const complaint = /^.*\berror\b.*$/im.exec(stderr)?.[0];
+  if (complaint !== undefined) throw new CommandError(script, { why: complaint });
+  const dump = parseNftJson(stdout);
+  return dump.ok ? dump : refuse(script, dump);
+}
+
+/** What iptables says of its tables takes the place of what nft shows of them, for that hides what modules ask. */
+async function readNftVariant(
+  reader: Reader,
+  family: Family,
+  nft: NftTables | undefined,
+  hooks: Hook[],
+): Promise<void> {
+  for (const table of IPTABLES_TABLES) {
+    const name = `${NFT_FAMILIES[family]} ${table}`;
+    // Where nf_tables cannot be read, the tool is asked for the table that always matters.
+    if (nft === undefined ? table !== "nat" : !nft.tables.has(name)) continue;
+    const place = `table ${name}`;
+    const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
+    const what = `${COMMANDS[family]}-nft, table ${table}`;
+    // Where nft shows all that the table asks, iptables only says it in other words.
+    const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
+    const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
+    if (found !== undefined) replaceHooks(hooks, place, found);
+  }
+}
+
+async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): Promise<Hook[]> {
+  const hooks: Hook[] = [];
+  if (!(sight.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
+    const why = "only root may see whether it has tables";
+    reader.notRead.push(`${COMMANDS[family]}-legacy: not read: ${why}`);
+  }
+  const names = (sight.legacyTables ?? legacyTables)(family);
+  for (const table of IPTABLES_TABLES.filter((name) => names.includes(name))) {
+    const what = `${COMMANDS[family]}-legacy, table ${table}`;
+    const found = await attempt(reader, what, () => readIptables(reader, family, "legacy", table));
+    hooks.push(...(found ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
+  }
+  return hooks;
+}
+
+/**
+ * Puts hooks in the place of those that a table had, for the order of tables is the kernel's. A chain of another name that
+ * somebody has made in the table with nft is none that iptables shows, and stays.
+ */
+function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
+  const isShown = (hook: Hook) => hook.place === place && BUILT_IN.has(hook.chain);
+  const at = hooks.findIndex(isShown);
+  const others = hooks.filter((hook) => !isShown(hook));
+  const news =
+    at < 0 ? found.filter(({ chains }) => [...chains.values()].some((rules) => rules.length > 0)) : found;
+  others.splice(at < 0 ? others.length : at, 0, ...news);
+  hooks.splice(0, hooks.length, ...others);
+}
+
+async function readIptables(
+  reader: Reader,
+  family: Family,
+  variant: "nft" | "legacy",
+  table: string,
+): Promise<readonly Hook[]> {
+  const script = await saveScript(reader.run, COMMANDS[family], variant, table);
+  const { stdout, stderr } = await reader.run(script);
+  if (isIncompatible(`${stdout}\n${stderr}`)) throw new CommandError(script, { why: INCOMPATIBLE });
+  const result = parseIptablesSave(stdout, await readSets(reader, stdout), table);
+  return result.ok ? result.hooks : refuse(script, result);
+}
+
+/** iptables-nft then shows nothing of the table; what nft shows of it stays. */
+const INCOMPATIBLE =
+  "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used, which does not show all conditions of iptables";
+
+/** Without a tool for the variant by its name, `iptables-save` may be of that variant. */
+async function saveScript(
+  run: Run,
+  command: string,
+  variant: "nft" | "legacy",
+  table: string,
+): Promise<Script> {
+  const script = (file: string, args: readonly string[]): Script => ({
+    file,
+    args,
+    purpose: `saving the ${table} table`,
+    deadlineMs: DEADLINE_MS,
+  });
+  const named = `${command}-${variant}-save`;
+  try {
+    await run(script(named, ["--version"]));
+    return script(named, ["-t", table]);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
+    const { stdout } = await run(script(`${command}-save`, ["--version"]));
+    if (stdout.includes("nf_tables") !== (variant === "nft")) throw error;
+    return script(`${command}-save`, ["-t", table]);
+  }
+}
+
+/** The ipsets that a dump asks for. */
+export async function readSets(reader: Reader, dump: string): Promise<Sets> {
+  const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
+  const asked = names.size > FEW_SETS ? [[]] : [...names].map((name) => [name]);
+  const sets = new Map();
+  for (const args of asked) {
+    const purpose = args[0] === undefined ? "reading all sets" : `reading the set ${args[0]}`;
+    const script: Script = { file: "ipset", args: ["save", ...args], purpose, deadlineMs: DEADLINE_MS };
+    const saved = await attempt(reader, args[0] === undefined ? "ipsets" : `ipset ${args[0]}`, () =>
+      reader.run(script),
+    );
+    // A rule that asks for a set of another type depends on it, and says so.
+    for (const [name, text] of splitSets(saved?.stdout ?? "")) {
+      const set = readSet(text);
+      if (set !== undefined) sets.set(name, set);
+    }
+  }
+  return sets;
+}
+
+/** A listing by iptables-nft can end early without a word while somebody commits. */
+function refuse(script: Script, { line, message }: Extract<DumpResult, { ok: false }>): never {
+  throw new CommandError(script, { why: `its output, line ${line}: ${message}` });
+}

@@ -1,0 +1,133 @@
+/** Whether a packet meets a rule's conditions, as far as what is known of the packet tells. */
+import type { Family } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
+import type { Condition, Packet, Side } from "./model.ts";
+
+export type Answer = "yes" | "no" | "maybe";
+
+/** Addresses of the node that is traced; undefined if they are not known. */
+export type LocalAddresses = Readonly<Record<Family, readonly Interval[]>>;
+
+/** Whether all conditions are met, and if that is not known, those on which it depends. */
+export function matchAll(
+  conditions: readonly Condition[],
+  packet: Packet,
+  local: LocalAddresses,
+): { readonly answer: Answer; readonly depends: readonly Condition[] } {
+  const depends: Condition[] = [];
+  for (const condition of conditions) {
+    const answer = match(condition, packet, local);
+    if (answer === "no") return { answer, depends: [] };
+    if (answer === "maybe") depends.push(condition);
+  }
+  return { answer: depends.length === 0 ? "yes" : "maybe", depends };
+}
+
+/** Whether an address lies in one of sorted disjoint intervals. */
+export function includes(intervals: readonly Interval[], address: bigint): boolean {
+  let low = 0;
+  let high = intervals.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((intervals[middle] as Interval).last < address) low = middle + 1;
+    else high = middle;
+  }
+  const found = intervals[low];
+  return found !== undefined && found.first <= address;
+}
+
+function match(condition: Condition, packet: Packet, local: LocalAddresses): Answer {
+  const met = isMet(condition, packet, local);
+  if (met === undefined) return "maybe";
+  return met === condition.negated ? "no" : "yes";
+}
+
+/** Undefined: not known. */
+function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boolean | undefined {
+  switch (condition.kind) {
+    case "address": {
+      // An address of the other family is no address in the list, and no other address either.
+      if (condition.family !== packet.family) return condition.negated;
+      const address = addressOf(packet, condition.side);
+      return address === undefined ? undefined : includes(condition.intervals, address);
+    }
+    case "local": {
+      const address = addressOf(packet, condition.side);
+      return address === undefined ? undefined : includes(local[packet.family], address);
+    }
+    case "family":
+      return condition.family === packet.family;
+    case "protocol":
+      return packet.protocol === undefined ? undefined : condition.protocols.includes(packet.protocol);
+    case "out":
+      return packet.out === undefined
+        ? undefined
+        : condition.names.some((name) => isNamed(name, packet.out ?? ""));
+    case "mark":
+      return matchMark(condition, packet);
+    case "state":
+      return matchState(condition.states);
+    case "either":
+      return matchEither(condition.lists, packet, local);
+    case "unknown":
+      return undefined;
+  }
+}
+
+function addressOf(packet: Packet, side: Side): bigint | undefined {
+  return side === "source" ? packet.source : packet.destination;
+}
+
+function isNamed(pattern: string, name: string): boolean {
+  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}
+
+function matchMark(
+  { value, mask }: { value: number; mask: number },
+  { mark, unknownMark = 0 }: Packet,
+): boolean | undefined {
+  // No mark can have bits that the mask does not.
+  if ((value & ~mask) !== 0) return false;
+  if (mask === 0) return true;
+  if (mark === undefined) return undefined;
+  if (((mark ^ value) & mask & ~unknownMark) !== 0) return false;
+  return (mask & unknownMark) === 0 ? true : undefined;
+}
+
+/** The first packet of a flow, before anything is translated, is new, or related to another flow. */
+function matchState(states: readonly string[]): boolean | undefined {
+  if (states.includes("new")) return true;
+  return states.some((state) => !UNLIKE_NEW.includes(state)) ? undefined : false;
+}
+
+/** States, and what conntrack calls `status`, that such a packet does not have. */
+const UNLIKE_NEW = ["established", "invalid", "untracked", "snat", "dnat"];
+
+function matchEither(
+  lists: readonly (readonly Condition[])[],
+  packet: Packet,
+  local: LocalAddresses,
+): boolean | undefined {
+  let answer: boolean | undefined = false;
+  for (const list of lists) {
+    const one = matchAll(list, packet, local).answer;
+    if (one === "yes") return true;
+    if (one === "maybe") answer = undefined;
+  }
+  return answer;
+}
+
+/** Whether a rule with these conditions is about certain destinations, so that it says something of them alone. */
+export function namesDestination(conditions: readonly Condition[]): boolean {
+  return conditions.some(
+    (one) =>
+      !one.negated &&
+      ((one.kind === "address" && one.side === "destination" && !isEverything(one.intervals)) ||
+        (one.kind === "local" && one.side === "destination") ||
+        (one.kind === "either" && one.lists.some(namesDestination))),
+  );
+}
+
+function isEverything([first, ...more]: readonly Interval[]): boolean {
+  return first?.first === 0n && first.last >= 0xffffffffn && more.length === 0;
+}

@@ -1,0 +1,152 @@
+/** Values in `nft -j`: addresses, words, and the members of sets. */
+import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
+import type { Interval } from "../../core/intervals.ts";
+
+/** JSON that has not been looked at. */
+export type Json = unknown;
+
+/** An object of which nothing is known but the names that we look for. */
+export type Fields = { readonly [Name in Field]?: Json };
+
+type Field =
+  | "nftables"
+  | "family"
+  | "table"
+  | "chain"
+  | "name"
+  | "type"
+  | "hook"
+  | "prio"
+  | "policy"
+  | "expr"
+  | "comment"
+  | "elem"
+  | "op"
+  | "left"
+  | "right"
+  | "protocol"
+  | "field"
+  | "key"
+  | "dir"
+  | "result"
+  | "flags"
+  | "set"
+  | "val"
+  | "addr"
+  | "len"
+  | "target"
+  | "data"
+  | "value"
+  | "port"
+  | "mode"
+  | "mod"
+  | "base";
+
+/** Elements of a table's sets and maps by name, as the dump has them. */
+export type Elements = ReadonlyMap<string, readonly Json[]>;
+
+/** The name and value of an object that has one member. */
+export function onlyMember(json: Json): [string?, Json?] {
+  return isObject(json) ? (Object.entries(json)[0] ?? []) : [];
+}
+
+/** Whether a value is an object with members. */
+export function isObject(json: Json): json is Fields {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
+/** What a value may be: itself, the members of a set, or those of a set with a name. */
+export function members(right: Json, elements: Elements): readonly Json[] | undefined {
+  if (typeof right === "string" && right.startsWith("@")) return elements.get(right.slice(1))?.map(unwrap);
+  if (isObject(right) && Array.isArray(right.set)) return right.set.map(unwrap);
+  return Array.isArray(right) ? right.map(unwrap) : [right];
+}
+
+/** An element with a timeout, a comment or a counter stands in an object of its own. */
+export function unwrap(element: Json): Json {
+  const [kind, value] = onlyMember(element);
+  return kind === "elem" && isObject(value) ? value.val : element;
+}
+
+/** A value as words; undefined if it is anything else. */
+export function words(right: Json, elements: Elements): string[] | undefined {
+  const all = members(right, elements);
+  return all?.every((one) => typeof one === "string" || typeof one === "number") === true
+    ? all.map(String)
+    : undefined;
+}
+
+/** A value as sorted addresses; undefined if it is anything else. */
+export function addressIntervals(right: Json, family: Family, elements: Elements): Interval[] | undefined {
+  const read = members(right, elements)?.map((one) => addressInterval(one, family));
+  if (read === undefined || read.includes(undefined)) return undefined;
+  const sorted = (read as Interval[]).sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  return sorted;
+}
+
+function addressInterval(json: Json, family: Family): Interval | undefined {
+  if (typeof json === "string") {
+    const address = parseAddress(json);
+    // nft writes IPv4-mapped addresses as IPv6's.
+    return address?.family === family ? { first: address.value, last: address.value } : undefined;
+  }
+  const [kind, value] = onlyMember(json);
+  if (kind === "range" && Array.isArray(value)) {
+    const [first, last] = value.map((one) => addressInterval(one, family));
+    return first === undefined || last === undefined ? undefined : { first: first.first, last: last.last };
+  }
+  if (kind !== "prefix" || !isObject(value)) return undefined;
+  const cidr = parseCidr(`${String(value.addr)}/${String(value.len)}`);
+  return isCidr(cidr) && cidr.family === family ? { first: cidr.base, last: lastAddress(cidr) } : undefined;
+}
+
+/** A rule, as near to what `nft list ruleset` would show as is of use for finding it. */
+export function ruleText(expressions: readonly Json[]): string {
+  return expressions.map(expressionText).filter(Boolean).join(" ");
+}
+
+function expressionText(expression: Json): string {
+  const [kind = "", value] = onlyMember(expression);
+  if (kind === "counter") return kind;
+  if (kind === "match" && isObject(value))
+    return [
+      textOf(value.left),
+      ...(value.op === "==" || value.op === "in" ? [] : [value.op]),
+      textOf(value.right),
+    ].join(" ");
+  if ((kind === "jump" || kind === "goto") && isObject(value)) return `${kind} ${String(value.target)}`;
+  if (kind === "vmap" && isObject(value)) return `${textOf(value.key)} vmap ${textOf(value.data)}`;
+  if (kind === "mangle" && isObject(value)) return `${textOf(value.key)} set ${textOf(value.value)}`;
+  if (kind === "xt" && isObject(value))
+    return value.type === "target" ? `-j ${String(value.name)}` : `-m ${String(value.name)}`;
+  if (!isObject(value)) return kind;
+  return `${kind} ${Object.values(value as object)
+    .map(textOf)
+    .join(" ")}`;
+}
+
+/** A value as nft would write it, as far as that is short. */
+export function textOf(json: Json): string {
+  if (Array.isArray(json)) return json.map(unwrap).map(textOf).join(" : ");
+  if (typeof json === "string") return json;
+  if (typeof json === "number") return json > 0xffff ? `0x${json.toString(16)}` : String(json);
+  const [kind = "", value] = onlyMember(json);
+  if (kind === "payload" && isObject(value)) return `${String(value.protocol)} ${String(value.field)}`;
+  if ((kind === "meta" || kind === "ct") && isObject(value)) return `${kind} ${String(value.key)}`;
+  if (kind === "fib" && isObject(value))
+    return `fib ${[value.flags].flat().join(" ")} ${String(value.result)}`;
+  if (kind === "prefix" && isObject(value)) return `${String(value.addr)}/${String(value.len)}`;
+  if (kind === "range" && Array.isArray(value)) return value.map(textOf).join("-");
+  if (/^[&|^]$/.test(kind) && Array.isArray(value)) return value.map(textOf).join(` ${kind} `);
+  if (kind === "numgen" && isObject(value)) return `numgen ${String(value.mode)} mod ${String(value.mod)}`;
+  if (kind === "concat" && Array.isArray(value)) return value.map(textOf).join(" . ");
+  if (kind === "set" && Array.isArray(value))
+    return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
+  return abridge(json);
+}
+
+/** JSON as text, not longer than a line. */
+export function abridge(json: Json): string {
+  const text = JSON.stringify(json);
+  return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+}

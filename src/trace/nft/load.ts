@@ -1,0 +1,102 @@
+/** Expressions of nf_tables that load, change, or write back what a packet has. */
+import type { Attributes } from "../../netlink/attributes.ts";
+import { EXPRESSION, FIB } from "../../netlink/constants.ts";
+import { valueIn } from "../../netlink/raw.ts";
+import { type Action, unknownMark } from "../model.ts";
+import { sourceText } from "./question.ts";
+import { act, numberIn, put, type Reader, slotOf } from "./reader.ts";
+import { addressIn, type Loaded, littleEndian, META_KEYS, type Source } from "./register.ts";
+
+export function payload(reader: Reader, attributes: Attributes): void {
+  const { BASE, OFFSET, LEN, DREG, SREG } = EXPRESSION.payload;
+  const [base, offset, length] = [BASE, OFFSET, LEN].map((type) => numberIn(attributes, type)) as [
+    number,
+    number,
+    number,
+  ];
+  if (!attributes.has(SREG)) {
+    put(reader, slotOf(attributes, DREG), { kind: "payload", base, offset, family: reader.family }, length);
+    return;
+  }
+  const sides = (["IPv4", "IPv6"] as const)
+    .filter((family) => (reader.family ?? family) === family)
+    .map((family) => addressIn(base, offset, length, family));
+  if (sides.includes("destination")) act(reader, { kind: "redirect" });
+  else if (sides.includes("source")) act(reader, { kind: "rewrite" });
+}
+
+/** How long values are that are not of 4 bytes, by NFT_META_*. */
+const META_BYTES: Readonly<Record<number, number>> = { 1: 2, 6: 16, 7: 16, 8: 2, 9: 2, 15: 1, 16: 1 };
+
+export function meta(reader: Reader, attributes: Attributes): void {
+  const { KEY, DREG, SREG } = EXPRESSION.meta;
+  const key = numberIn(attributes, KEY);
+  if (!attributes.has(SREG))
+    put(reader, slotOf(attributes, DREG), { kind: "meta", key }, META_BYTES[key] ?? 4);
+  else if (key === META_KEYS.MARK)
+    act(reader, { kind: "mark", change: markChange(reader.registers.get(slotOf(attributes, SREG))) });
+}
+
+function markChange(loaded: Loaded | undefined): Extract<Action, { kind: "mark" }>["change"] {
+  if (loaded === undefined) return unknownMark();
+  const { source, mask, xor } = loaded;
+  const number = (bytes: Uint8Array | undefined, otherwise: number) =>
+    bytes === undefined ? otherwise : littleEndian(bytes);
+  if (source.kind === "meta" && source.key === META_KEYS.MARK)
+    return { and: number(mask, 0xffffffff) | 0, xor: number(xor, 0) };
+  if (source.kind === "value") {
+    const value = littleEndian(source.bytes);
+    return { and: 0, xor: (value & number(mask, 0xffffffff)) ^ number(xor, 0) };
+  }
+  return unknownMark();
+}
+
+export function ct(reader: Reader, attributes: Attributes): void {
+  const { KEY, DIRECTION, DREG, SREG } = EXPRESSION.ct;
+  if (attributes.has(SREG)) return;
+  const source: Source = attributes.has(DIRECTION)
+    ? { kind: "other", name: "ct of a direction" }
+    : { kind: "ct", key: numberIn(attributes, KEY) };
+  put(reader, slotOf(attributes, DREG), source, 4);
+}
+
+export function fib(reader: Reader, attributes: Attributes): void {
+  const { RESULT, FLAGS, DREG } = EXPRESSION.fib;
+  const flags = numberIn(attributes, FLAGS);
+  const side = flags === FIB.F_DADDR ? "destination" : flags === FIB.F_SADDR ? "source" : undefined;
+  const isType = numberIn(attributes, RESULT) === FIB.RESULT_ADDRTYPE;
+  const source: Source =
+    isType && side !== undefined ? { kind: "fib", side } : { kind: "other", name: "fib" };
+  put(reader, slotOf(attributes, DREG), source, 4);
+}
+
+export function bitwise(reader: Reader, attributes: Attributes): void {
+  const { SREG, DREG, LEN } = EXPRESSION.bitwise;
+  const loaded = reader.registers.get(slotOf(attributes, SREG));
+  const change = bitChange(attributes);
+  const slot = slotOf(attributes, DREG);
+  if (loaded !== undefined && change !== undefined && loaded.mask === undefined)
+    reader.registers.set(slot, { ...loaded, ...change });
+  else put(reader, slot, { kind: "other", name: "bitwise" }, numberIn(attributes, LEN));
+}
+
+/** NFT_BITWISE_MASK_XOR, and with one register NFT_BITWISE_AND, OR and XOR: of shifts and two registers nothing is known. */
+function bitChange(attributes: Attributes): { mask: Uint8Array; xor: Uint8Array } | undefined {
+  const { MASK, XOR, OP, DATA } = EXPRESSION.bitwise;
+  const [mask, xor, data] = [MASK, XOR, DATA].map((type) => valueIn(attributes.get(type)));
+  const operator = numberIn(attributes, OP);
+  if (operator === 0) return mask === undefined || xor === undefined ? undefined : { mask, xor };
+  if (data === undefined) return undefined;
+  const zeros = data.map(() => 0);
+  const ones = data.map(() => 0xff);
+  if (operator === 3) return { mask: data, xor: zeros };
+  if (operator === 4) return { mask: data.map((byte) => ~byte), xor: data };
+  return operator === 5 ? { mask: ones, xor: data } : undefined;
+}
+
+export function byteorder(reader: Reader, attributes: Attributes): void {
+  const { SREG, DREG, LEN } = EXPRESSION.byteorder;
+  const loaded = reader.registers.get(slotOf(attributes, SREG));
+  const name = loaded === undefined ? "byteorder" : sourceText(loaded);
+  put(reader, slotOf(attributes, DREG), { kind: "other", name }, numberIn(attributes, LEN));
+}

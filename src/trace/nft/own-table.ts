@@ -1,0 +1,74 @@
+/** Our own table's rules as the tracer's model; what our library does not know, since others have put it there, is left open. */
+import type { Family } from "../../core/cidr.ts";
+import type { ObservedStatement } from "../../netlink/operations.ts";
+import { renderStatement } from "../../netlink/text.ts";
+import type { TableState } from "../../nftables/sets.ts";
+import type { Action, Condition, TraceRule } from "../model.ts";
+
+const IP_FAMILIES: Readonly<Record<string, Family>> = { ip: "IPv4", ip6: "IPv6", ipv4: "IPv4", ipv6: "IPv6" };
+
+/** The rules of one chain. */
+export function observedRules({ rules, sets }: TableState, chain: string): TraceRule[] {
+  return rules
+    .filter((rule) => rule.chain === chain)
+    .map(({ statements }, i) => ({
+      number: i + 1,
+      text: statements.map(statementText).join(" "),
+      conditions: statements.flatMap((one) => conditionsOf(one, sets)),
+      action: ruleAction(statements),
+    }));
+}
+
+function statementText(statement: ObservedStatement): string {
+  if (statement.kind === "counter") return "counter";
+  return statement.kind === "unknown" ? `(${statement.name})` : renderStatement(statement);
+}
+
+function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): Condition[] {
+  const head = { text: statementText(statement), negated: false };
+  switch (statement.kind) {
+    case "daddr": {
+      const family = IP_FAMILIES[statement.family];
+      const set = sets.find((one) => one.set.set === statement.set);
+      // Of other sets, such as hashes, the elements are no intervals.
+      if (family === undefined || set?.set.flags.join() !== "interval") return [{ ...head, kind: "unknown" }];
+      return [
+        {
+          ...head,
+          negated: statement.negated,
+          kind: "address",
+          side: "destination",
+          family,
+          intervals: set.elements,
+        },
+      ];
+    }
+    case "nfproto": {
+      const family = IP_FAMILIES[statement.family];
+      return [family === undefined ? { ...head, kind: "unknown" } : { ...head, kind: "family", family }];
+    }
+    case "fib daddr type":
+      return [{ ...head, kind: "local", side: "destination" }];
+    case "l4proto":
+      return [{ ...head, kind: "protocol", protocols: [statement.protocol] }];
+    case "numgen random":
+    case "unknown":
+      return [{ ...head, kind: "unknown" }];
+    default:
+      return [];
+  }
+}
+
+/** What our library does not know may ask or decide, so a rule that has it may decide unless it says how. */
+function ruleAction(statements: readonly ObservedStatement[]): Action {
+  const known = statements.map(actionOf).find(({ kind }) => kind !== "continue");
+  return known ?? { kind: statements.some(({ kind }) => kind === "unknown") ? "unknown" : "continue" };
+}
+
+function actionOf(statement: ObservedStatement): Action {
+  if (statement.kind === "masquerade") return { kind: "masquerade" };
+  if (statement.kind !== "verdict") return { kind: "continue" };
+  return statement.verdict === "jump" || statement.verdict === "goto"
+    ? { kind: statement.verdict, chain: statement.chain }
+    : { kind: statement.verdict };
+}

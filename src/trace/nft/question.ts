@@ -1,0 +1,121 @@
+/** What is asked of the content of registers, as a condition, with the words that nft has for it. */
+import { ADDRESS_BITS, type Family, formatAddress } from "../../core/cidr.ts";
+import type { Interval } from "../../core/intervals.ts";
+import { PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
+import type { Condition, Side } from "../model.ts";
+import {
+  bigEndian,
+  FIELDS,
+  type Loaded,
+  littleEndian,
+  type Payload,
+  type Range,
+  readQuestion,
+  type Source,
+} from "./register.ts";
+
+/** That what was loaded is one of `ranges`; `listed` is what to say for them if they are a set with a name. */
+export function isOneOf(
+  loaded: Loaded,
+  ranges: readonly Range[],
+  negated: boolean,
+  listed?: string,
+): Condition {
+  const text = `${sourceText(loaded)} ${negated ? "!= " : ""}${listed ?? rangesText(loaded, ranges)}`;
+  return readQuestion({ text, negated }, loaded, ranges) ?? { kind: "unknown", text, negated: false };
+}
+
+const META_NAMES: Readonly<Record<number, string>> = {
+  1: "meta protocol",
+  3: "meta mark",
+  4: "iif",
+  5: "oif",
+  6: "iifname",
+  7: "oifname",
+  10: "meta skuid",
+  15: "meta nfproto",
+  16: "meta l4proto",
+};
+const CT_NAMES: Readonly<Record<number, string>> = {
+  0: "ct state",
+  1: "ct direction",
+  2: "ct status",
+  3: "ct mark",
+};
+const PORTS: Readonly<Record<number, string>> = { 0: "th sport", 2: "th dport" };
+
+/** What was loaded, as nft would say it. */
+export function sourceText({ source, length, mask }: Loaded): string {
+  const masked =
+    mask === undefined || source.kind === "payload" ? "" : ` & 0x${littleEndian(mask).toString(16)}`;
+  return `${nameOf(source, length)}${masked}`;
+}
+
+function nameOf(source: Source, length: number): string {
+  switch (source.kind) {
+    case "meta":
+      return META_NAMES[source.key] ?? `meta ${source.key}`;
+    case "ct":
+      return CT_NAMES[source.key] ?? `ct ${source.key}`;
+    case "fib":
+      return `fib ${source.side === "source" ? "saddr" : "daddr"} type`;
+    case "other":
+      return `(${source.name})`;
+    case "value":
+      return "(value)";
+    case "payload":
+      return fieldText(source, length);
+  }
+}
+
+function fieldText(source: Payload, length: number): string {
+  const { base, offset, family } = source;
+  const port = base === PAYLOAD_NETWORK_HEADER ? undefined : PORTS[offset];
+  if (port !== undefined && length === 2) return port;
+  const field = fieldAt(source, length);
+  if (field === undefined || family === undefined) return `@${base},${offset * 8},${length * 8}`;
+  const short = { source: "saddr", destination: "daddr", protocol: "protocol" }[field];
+  return `${family === "IPv4" ? "ip" : "ip6"} ${short}`;
+}
+
+function fieldAt({ base, offset, family }: Payload, length: number): Side | "protocol" | undefined {
+  if (base !== PAYLOAD_NETWORK_HEADER || family === undefined) return undefined;
+  return FIELDS[family].find((one) => one.offset === offset && length <= one.bytes)?.name;
+}
+
+/** As many of a set are shown. */
+const SHOWN = 4;
+
+function rangesText(loaded: Loaded, ranges: readonly Range[]): string {
+  const shown = ranges.slice(0, SHOWN).map((range) => rangeText(loaded, range));
+  if (ranges.length === 1) return shown[0] ?? "";
+  return `{ ${[...shown, ...(ranges.length > SHOWN ? ["…"] : [])].join(", ")} }`;
+}
+
+function rangeText(loaded: Loaded, { from, to }: Range): string {
+  const { source } = loaded;
+  const condition = readQuestion({ text: "", negated: false }, loaded, [{ from, to }]);
+  if (condition?.kind === "address") return intervalText(condition.family, condition.intervals[0]);
+  if (condition?.kind === "protocol") return condition.protocols.join();
+  if (condition?.kind === "out") return condition.names.join();
+  if (condition?.kind === "family") return condition.family === "IPv4" ? "ipv4" : "ipv6";
+  if (condition?.kind === "local") return "local";
+  if (condition?.kind === "state" && loaded.mask === undefined) return condition.states.join();
+  const number = (bytes: Uint8Array) => {
+    const value = source.kind === "payload" ? bigEndian(bytes) : BigInt(littleEndian(bytes));
+    return value > 0xffffn ? `0x${value.toString(16)}` : String(value);
+  };
+  return bigEndian(from) === bigEndian(to) ? number(from) : `${number(from)}-${number(to)}`;
+}
+
+function intervalText(family: Family, interval: Interval | undefined): string {
+  if (interval === undefined) return "";
+  const { first, last } = interval;
+  const size = last - first + 1n;
+  const address = formatAddress(family, first);
+  if (size === 1n) return address;
+  const isBlock = (size & (size - 1n)) === 0n && first % size === 0n;
+  return isBlock
+    ? `${address}/${ADDRESS_BITS[family] - (size.toString(2).length - 1)}`
+    : `${address}-${formatAddress(family, last)}`;
+}

@@ -1,0 +1,251 @@
+/**
+ * What an expression of nf_tables asks, as conditions: a part of the packet, or something known of it, was loaded into
+ * registers of 4 bytes, perhaps masked, and is compared there. What is not one of a few well-known questions is unknown.
+ */
+import type { Family } from "../../core/cidr.ts";
+import { FAMILIES, META, PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
+import type { Condition, Side } from "../model.ts";
+
+export interface Payload {
+  readonly kind: "payload";
+  readonly base: number;
+  readonly offset: number;
+  readonly family: Family | undefined;
+}
+
+/** What was loaded. `family` is that of the packets that come there, if it is known. */
+export type Source =
+  | Payload
+  | { readonly kind: "meta" | "ct"; readonly key: number }
+  | { readonly kind: "fib"; readonly side: Side }
+  | { readonly kind: "value"; readonly bytes: Uint8Array }
+  | { readonly kind: "other"; readonly name: string };
+
+/** The content of registers: `(source & mask) ^ xor`. */
+export interface Loaded {
+  readonly source: Source;
+  readonly length: number;
+  readonly mask?: Uint8Array | undefined;
+  readonly xor?: Uint8Array | undefined;
+}
+
+/** Values as the registers have them, both ends included. */
+export interface Range {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array;
+}
+
+/** `NFT_META_*` and `NFT_CT_*` of linux/netfilter/nf_tables.h. */
+export const META_KEYS = { ...META, PROTOCOL: 1, MARK: 3, OIFNAME: 7 } as const;
+const CT_KEYS = { STATE: 0, STATUS: 2 } as const;
+/** RTN_LOCAL of linux/rtnetlink.h. */
+const LOCAL = 2;
+
+/** enum ip_conntrack_info as nf_tables has it, and of enum ip_conntrack_status those that we know. */
+const STATES: Readonly<Record<string, number>> = {
+  invalid: 1,
+  established: 2,
+  related: 4,
+  new: 8,
+  untracked: 64,
+};
+const STATUSES: Readonly<Record<string, number>> = { snat: 16, dnat: 32 };
+
+const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
+  1: "icmp",
+  6: "tcp",
+  17: "udp",
+  58: "icmpv6",
+  132: "sctp",
+  136: "udplite",
+};
+const ETHER_TYPES: Readonly<Record<number, Family>> = { 2048: "IPv4", 34525: "IPv6" };
+const NFPROTO: Readonly<Record<number, Family>> = { [FAMILIES.ip]: "IPv4", [FAMILIES.ip6]: "IPv6" };
+
+/** Where addresses and the protocol are in a header of the network layer. */
+export const FIELDS: Readonly<
+  Record<Family, readonly { name: Side | "protocol"; offset: number; bytes: number }[]>
+> = {
+  IPv4: [
+    { name: "protocol", offset: 9, bytes: 1 },
+    { name: "source", offset: 12, bytes: 4 },
+    { name: "destination", offset: 16, bytes: 4 },
+  ],
+  IPv6: [
+    { name: "protocol", offset: 6, bytes: 1 },
+    { name: "source", offset: 8, bytes: 16 },
+    { name: "destination", offset: 24, bytes: 16 },
+  ],
+};
+
+type Head = Pick<Condition, "text" | "negated">;
+
+/** The parts of what was loaded at once from fields that lie next to each other, as nft does; with where each begins. */
+export function splitLoaded(loaded: Loaded): readonly { readonly part: Loaded; readonly at: number }[] {
+  const { source, length } = loaded;
+  const whole = [{ part: loaded, at: 0 }];
+  if (source.kind !== "payload" || source.base !== PAYLOAD_NETWORK_HEADER || source.family === undefined)
+    return whole;
+  const end = source.offset + length;
+  const inside = FIELDS[source.family].filter(
+    ({ offset }) => offset >= source.offset && offset < end && offset !== source.offset,
+  );
+  if (inside.length === 0 || loaded.mask !== undefined) return whole;
+  const starts = [source.offset, ...inside.map(({ offset }) => offset)];
+  return starts.map((offset, i) => ({
+    part: { source: { ...source, offset }, length: (starts[i + 1] ?? end) - offset },
+    at: offset - source.offset,
+  }));
+}
+
+/** Whether writing there changes an address, and which. */
+export function addressIn(base: number, offset: number, length: number, family: Family): Side | undefined {
+  if (base !== PAYLOAD_NETWORK_HEADER) return undefined;
+  const hit = FIELDS[family].filter(
+    ({ name, offset: at, bytes }) => name !== "protocol" && offset < at + bytes && at < offset + length,
+  );
+  return hit.some(({ name }) => name === "destination")
+    ? "destination"
+    : hit.length > 0
+      ? "source"
+      : undefined;
+}
+
+/** What is asked when one of `ranges` must be loaded; undefined if it is no question that we know. */
+export function readQuestion(head: Head, loaded: Loaded, ranges: readonly Range[]): Condition | undefined {
+  const { source, xor } = loaded;
+  if (xor?.some(Boolean) === true) return undefined;
+  switch (source.kind) {
+    case "payload":
+      return readPayload(head, source, loaded, ranges);
+    case "meta":
+      return readMeta(head, source.key, loaded, ranges);
+    case "ct":
+      return readCt(head, source.key, loaded, ranges);
+    case "fib": {
+      const [value] = singles(ranges) ?? [];
+      const isLocal = ranges.length === 1 && value !== undefined && littleEndian(value) === LOCAL;
+      return isLocal && loaded.mask === undefined ? { ...head, kind: "local", side: source.side } : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function readPayload(
+  head: Head,
+  { base, offset, family }: Payload,
+  { length, mask }: Loaded,
+  ranges: readonly Range[],
+): Condition | undefined {
+  if (base !== PAYLOAD_NETWORK_HEADER || family === undefined) return undefined;
+  const field = FIELDS[family].find((one) => one.offset === offset && length <= one.bytes);
+  if (field === undefined) return undefined;
+  if (field.name === "protocol") return mask === undefined ? readProtocol(head, ranges) : undefined;
+  const free = addressMask(mask, length, field.bytes);
+  if (free === undefined || (mask !== undefined && singles(ranges) === undefined)) return undefined;
+  const shift = BigInt((field.bytes - length) * 8);
+  const intervals = ranges.map(({ from, to }) => ({
+    first: bigEndian(from) << shift,
+    last: (bigEndian(to) << shift) | free,
+  }));
+  intervals.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  return { ...head, kind: "address", side: field.name, family, intervals };
+}
+
+/** The bits of an address that may be anything; undefined if they are not its last ones. */
+function addressMask(mask: Uint8Array | undefined, length: number, bytes: number): bigint | undefined {
+  const rest = (1n << BigInt((bytes - length) * 8)) - 1n;
+  if (mask === undefined) return rest;
+  const ones = (1n << BigInt(length * 8)) - 1n;
+  const free = ones ^ bigEndian(mask);
+  return (free & (free + 1n)) === 0n ? (free << BigInt((bytes - length) * 8)) | rest : undefined;
+}
+
+function readMeta(
+  head: Head,
+  key: number,
+  { mask }: Loaded,
+  ranges: readonly Range[],
+): Condition | undefined {
+  const values = singles(ranges);
+  const [value] = values ?? [];
+  if (values === undefined || value === undefined) return undefined;
+  if (key === META_KEYS.MARK) {
+    if (values.length > 1) return undefined;
+    return {
+      ...head,
+      kind: "mark",
+      value: littleEndian(value),
+      mask: mask === undefined ? 0xffffffff : littleEndian(mask),
+    };
+  }
+  if (mask !== undefined) return undefined;
+  if (key === META_KEYS.L4PROTO) return readProtocol(head, ranges);
+  if (key === META_KEYS.OIFNAME) return { ...head, kind: "out", names: values.map(interfaceName) };
+  const names = key === META_KEYS.NFPROTO ? NFPROTO : key === META_KEYS.PROTOCOL ? ETHER_TYPES : {};
+  const family = names[Number(bigEndian(value))];
+  return family === undefined || values.length > 1 ? undefined : { ...head, kind: "family", family };
+}
+
+function readProtocol(head: Head, ranges: readonly Range[]): Condition | undefined {
+  const protocols = singles(ranges)?.map((value) => {
+    const number = Number(bigEndian(value));
+    return PROTOCOL_NAMES[number] ?? String(number);
+  });
+  return protocols === undefined ? undefined : { ...head, kind: "protocol", protocols };
+}
+
+/** A bit is asked for by a mask and a comparison with 0, or all of them as they are. */
+function readCt(
+  { text, negated }: Head,
+  key: number,
+  { mask }: Loaded,
+  ranges: readonly Range[],
+): Condition | undefined {
+  const names = key === CT_KEYS.STATE ? STATES : key === CT_KEYS.STATUS ? STATUSES : undefined;
+  const values = singles(ranges)?.map(littleEndian);
+  if (names === undefined || values === undefined) return undefined;
+  if (mask === undefined)
+    return key === CT_KEYS.STATE ? stateCondition({ text, negated }, values, names) : undefined;
+  const bits = littleEndian(mask);
+  const [value, ...more] = values;
+  if (more.length > 0 || (value !== 0 && value !== bits)) return undefined;
+  // Several bits compared with themselves ask for all of them at once.
+  if (value === bits && (bits & (bits - 1)) !== 0) return undefined;
+  return stateCondition({ text, negated: value === 0 ? !negated : negated }, [bits], names);
+}
+
+function stateCondition(
+  head: Head,
+  values: readonly number[],
+  names: Readonly<Record<string, number>>,
+): Condition | undefined {
+  const bits = values.reduce((all, value) => all | value, 0);
+  const states = Object.entries(names).flatMap(([name, bit]) => ((bits & bit) === 0 ? [] : [name]));
+  const known = Object.values(names).reduce((all, bit) => all | bit, 0);
+  return (bits & ~known) !== 0 ? undefined : { ...head, kind: "state", states };
+}
+
+/** The values, if each range is one. */
+function singles(ranges: readonly Range[]): Uint8Array[] | undefined {
+  const are = ranges.every(({ from, to }) => bigEndian(from) === bigEndian(to));
+  return are ? ranges.map(({ from }) => from) : undefined;
+}
+
+/** The kernel compares the whole name, NUL bytes included, or as much as a pattern has. */
+function interfaceName(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  const name = new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  return end < 0 && bytes.length < 16 ? `${name}*` : name;
+}
+
+/** Bytes as a number in the network's order. */
+export function bigEndian(bytes: Uint8Array): bigint {
+  return bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
+}
+
+/** Bytes as a number in the machine's order, which on every platform that Node and the addon run on is this. */
+export function littleEndian(bytes: Uint8Array): number {
+  return bytes.reduceRight((number, byte) => number * 256 + byte, 0);
+}

@@ -1,0 +1,135 @@
+/**
+ * What may have been meant by a key that is none: other agents' and proposals' keys, flags, and misspelt ones. A hint
+ * never leads to the opposite: what keeps the pods' address and what masquerades are told apart first.
+ */
+import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
+import { editDistance, nearest } from "../text/near.ts";
+import { lookalikeHint, withoutLookalikes } from "./hints-text.ts";
+
+/** The agent's flags that somebody may look for in the file. */
+export const FLAGS_SOUGHT: readonly string[] = [
+  "masq-chain",
+  "nomasq-all-reserved-ranges",
+  "enable-ipv6",
+  "random-fully",
+  "to-ports",
+  "backend",
+  "iptables-mode",
+  "ipset-threshold",
+  "watch",
+  "http-address",
+  "logging-format",
+];
+
+/** Longer ones are no misspelt keys. */
+const LONGEST = 64;
+
+/** Keys by what they look like, in lower case without separators; the first that fits counts. */
+const MEANINGS: readonly (readonly [RegExp, string])[] = [
+  [
+    /^(?:apiversion|kind|metadata|data|spec)$/,
+    "this belongs to a manifest: the agent reads the text below its data.config",
+  ],
+  [
+    /^(?:ipmasqagent|enabled|ipmasqagentconfig)$/,
+    "this belongs to a Helm chart's values, not into the agent's file",
+  ],
+  [
+    /^(?:force|always)?(?:masq|masquerade|snat)?all(?:traffic)?$/,
+    "not supported: an empty nonMasqueradeCIDRs masquerades everything but link-local",
+  ],
+  [
+    /(?<!re)(?:src|source)|^(?:from|podselector|namespaceselector|pods?|namespaces?)/,
+    "sources are not supported: both lists are of destinations",
+  ],
+  [
+    /snat(?:target|to|ip|addr|pool)|tosource|outputaddr|egressip|outputip|externalip|natip/,
+    "not supported: packets get the address of the interface that they leave through",
+  ],
+  [
+    /interface|iface|device|^nic/,
+    "not supported: packets that leave through any interface are treated alike",
+  ],
+  [/ports?$/, "ports are not chosen here: the flag --to-ports gives those of translated packets"],
+  [/^enableipv?6$|^ipv?6(?:enabled?)?$/, "it is the agent's flag --enable-ipv6, not a key of the file"],
+  [
+    /masquerade(?:bit|mark)$/,
+    "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's",
+  ],
+  [/random/, "it is the agent's flag --random-fully, not a key of the file"],
+  [/reserved/, "it is the agent's flag --nomasq-all-reserved-ranges, not a key of the file"],
+  [/^(?:iptables)?chain(?:name)?$/, "it is the agent's flag --masq-chain, not a key of the file"],
+  [
+    /^(?:except|exceptions?|exceptcidrs)$/,
+    "exceptions from nonMasqueradeCIDRs are listed in masqueradeCIDRs",
+  ],
+];
+
+/** What to write instead of an unknown key; undefined if nobody can tell. */
+export function keyHint(key: string): string | undefined {
+  if (key.length > LONGEST) return undefined;
+  const plain = withoutLookalikes(key).trim();
+  const known = knownKey(plain);
+  if (known !== undefined) {
+    const odd = lookalikeHint(key)?.replace(/: write .*$/, "") ?? "spaces stand in it";
+    return `${odd}: did you mean ${known}?`;
+  }
+  const stem = plain.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const flag = FLAGS_SOUGHT.find((name) => name.replaceAll("-", "") === stem);
+  if (flag !== undefined) return `it is the agent's flag --${flag}, not a key of the file`;
+  return MEANINGS.find(([pattern]) => pattern.test(stem))?.[1] ?? meantKey(stem);
+}
+
+/** Words before "masquerade" that turn it round, words that do not, and words behind it that do. */
+const NEGATIONS =
+  /^(?:no|nons?|not|nomore|un|don?t|donot|never|skip|excluded?|without|disabled?|exempt|bypass|ignored?)$|(?:non|not|never)$/;
+const AFFIRMATIONS = /^(?:|force|always|to|do|must|enabled?|included?|allow|with|also)$/;
+const EXCEPTING = /except|exclu|exempt|skip|bypass/;
+
+const LIST_LIKE = /cidr|subnet|network|range|dest|prefix|ips?$|masq/;
+
+function meantKey(stem: string): string | undefined {
+  if (/limit$|^max(?:imum)?(?:cidr|entr)/.test(stem)) return suggest("cidrLimit");
+  if (/interval|resync|^(?:sync|refresh|reload)/.test(stem)) return suggest("resyncInterval");
+  const [, before, behind = ""] =
+    /^(.*?)(?:masquerad(?:e|ing|ed)?|masq|(?:snat|nat)(?=$|cidr|ips?$|range|net|subnet|dest|link))(.*)$/.exec(
+      stem,
+    ) ?? [];
+  const near = nearestKey(stem);
+  if (before === undefined)
+    return near === undefined ? (LIST_LIKE.test(stem) ? BOTH_LISTS : undefined) : suggest(near);
+  const isTurned = isNegative(before);
+  if (/link|local/.test(behind) || near?.startsWith("masqLink")) return linkLocal(behind, isTurned);
+  if (isTurned === undefined) return BOTH_LISTS;
+  return suggest(isTurned === EXCEPTING.test(behind) ? "masqueradeCIDRs" : "nonMasqueradeCIDRs");
+}
+
+const BOTH_LISTS =
+  "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs exceptions that see the node's";
+
+/** Whether what stands before "masquerade" turns it round; undefined if that is not sure. */
+function isNegative(before: string): boolean | undefined {
+  if (EXCEPTING.test(before) && /non|not/.test(before)) return undefined;
+  if (AFFIRMATIONS.test(before)) return false;
+  if (NEGATIONS.test(before)) return true;
+  return /^n|^on$/.test(before) && editDistance(before, "non") <= 1 ? true : undefined;
+}
+
+function linkLocal(behind: string, isTurned: boolean | undefined): string {
+  const key = /6/.test(behind) ? "masqLinkLocalIPv6" : "masqLinkLocal";
+  return isTurned === false
+    ? `did you mean ${key}?`
+    : `link-local is masqueraded only with ${key}: true, which is not the default`;
+}
+
+function suggest(key: string): string {
+  return `did you mean ${key}?`;
+}
+
+/** The key that differs least, if by little, and does not begin otherwise where that would turn it round. */
+function nearestKey(stem: string): string | undefined {
+  // A distance is at least the difference of lengths; most keys need not be compared letter by letter.
+  const alike = CONFIG_KEYS.filter((known) => Math.abs(known.length - stem.length) <= known.length / 3);
+  const best = nearest(stem, alike);
+  return best?.endsWith("CIDRs") && best[0] !== stem[0] ? undefined : best;
+}

@@ -1,0 +1,147 @@
+/** Text that looks right and is not: templates, characters from word processors, tabs; and YAML's and JSON's errors in plain words. */
+import { knownKey } from "../core/config-fields.ts";
+
+/** Ways in which templates name what they put in. */
+const TEMPLATES: readonly RegExp[] = [
+  /\{\{[^{}\n]{0,200}\}?\}?/,
+  /[<{]%[^%\n]{0,200}%[>}]/,
+  /%\{[^{}\n]{0,200}\}/,
+  /[$#]\{[^{}\n]{0,200}\}#?/,
+  /\$\(?[A-Za-z_]\w{0,99}\)?/,
+  /<[A-Za-z][^<>\n]{0,99}>/,
+  /%[A-Za-z_]\w{0,99}%/,
+  /@@?[A-Za-z_][\w.]{0,99}@@?/,
+  /\b__[A-Za-z]\w{0,99}__/,
+  /!(?:Ref|Sub|GetAtt|ImportValue|Join|reference)\b[^\n]{0,99}/,
+  /\b(?:CHANGE|REPLACE|FILL)[_-]?(?:ME|THIS)\b/i,
+  /\bYOUR[_-]\w{1,99}/i,
+];
+
+/** Characters that are taken for others, what they are, and what to write. */
+const LOOKALIKES: readonly { readonly found: RegExp; readonly name: string; readonly write: string }[] = [
+  { found: /[\u00a0\u2007\u202f]/gu, name: "a no-break space", write: " " },
+  { found: /[\u1680\u2000-\u2006\u2008-\u200a\u205f\u3000]/gu, name: "an unusual space", write: " " },
+  {
+    found: /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]/gu,
+    name: "an invisible character",
+    write: "",
+  },
+  { found: /[\u00ab\u00bb\u201c-\u201f\uff02\u301d\u301e]/gu, name: "a typographic quote", write: '"' },
+  { found: /[\u00b4\u2018-\u201b\uff07]/gu, name: "a typographic quote", write: "'" },
+  { found: /[\u2010-\u2015\u2212\uff0d]/gu, name: "a dash that is no hyphen", write: "-" },
+  { found: /[\u3001\u3002\u2044\u2215]/gu, name: "a character that only looks like punctuation", write: "" },
+  { found: /[\uff01-\uff5e]/gu, name: "a full-width character", write: "" },
+];
+
+/** As much of a text as hints look at. */
+const LOOKED_AT = 1_000;
+
+/** Names the template in a text that was not rendered. */
+export function templateHint(text: string): string | undefined {
+  const start = text.slice(0, LOOKED_AT);
+  const found = TEMPLATES.map((template) => template.exec(start)?.[0]).find((one) => one !== undefined);
+  return found === undefined ? undefined : `a template was not rendered: ${found.trim()}`;
+}
+
+/** Names the first character that looks like another. */
+export function lookalikeHint(text: string): string | undefined {
+  const start = text.slice(0, LOOKED_AT);
+  for (const { found, name, write } of LOOKALIKES) {
+    const [character] = start.match(found) ?? [];
+    if (character === undefined) continue;
+    const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+    const instead = write === " " ? ": write plain spaces" : write === "" ? "" : `: write ${write}`;
+    return `${name} (U+${code}) stands here${instead}`;
+  }
+  return undefined;
+}
+
+/** The text with the characters that were meant. */
+export function withoutLookalikes(text: string): string {
+  return LOOKALIKES.reduce(
+    (plain, { found, write }) =>
+      plain.replace(found, (character) =>
+        write === "" ? character.normalize("NFKC").replace(/[^!-~]/gu, "") : write,
+      ),
+    text,
+  );
+}
+
+/** YAML's and JSON's errors by what their messages say, with what to do. */
+const SYNTAX: readonly (readonly [RegExp, string])[] = [
+  [/could not find expected ':'/, 'a key needs ": " behind it, with a space, and an entry "- " before it'],
+  [
+    /mapping values are not allowed/,
+    "this line is indented deeper than the one above, or a value with a colon needs quotes",
+  ],
+  [
+    /did not find expected '-' indicator/,
+    "a key stands among the entries of a list: indent it like the other keys; exceptions from nonMasqueradeCIDRs go into masqueradeCIDRs",
+  ],
+  [/did not find expected key/, "this line is indented otherwise than those above it"],
+  [
+    /did not find expected ',' or '\]'/,
+    "a list that begins with [ needs commas between its entries, and ] at its end",
+  ],
+  [
+    /did not find expected ',' or '\}'/,
+    "a map that begins with { needs commas between its members, and } at its end",
+  ],
+  [/incompatible YAML document/, "YAML 1.1 is read: remove this line"],
+  [/unexpected end of stream/, "a quote is not closed"],
+  [/invalid map key/, "braces make a map: put quotes around text with braces"],
+  [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
+  [/cannot start any token.*`/, "a backtick begins no value: write quotes, or nothing"],
+  [/cannot start any token/, "a value that begins with this character needs quotes"],
+  [/character '[/#]' looking/, "JSON has no comments: remove them"],
+  [/character '\\'' looking/, "JSON needs double quotes"],
+  [/object key string/, "text that begins with { is read as JSON, whose keys need double quotes"],
+  [/beginning of value/, "text needs double quotes in JSON"],
+  [/after (?:array element|object key)/, "a comma, colon, bracket or brace is missing before this place"],
+  [/after top-level value/, "this stands behind the end of the JSON text: remove it"],
+  [/unexpected end of JSON/, "the text ends before each quote, bracket and brace is closed"],
+  [/in string literal/, "a quote is not closed on its line"],
+];
+
+/** What git writes around lines that it could not merge. */
+const CONFLICT = /^(?:<{7} |={7}\r?$|>{7} )/m;
+/** Words that end a here-document, where they are indented and so do not. */
+const HEREDOC = /^\s*(?:EOF|EOT|EOL|END|YAML)\s*$/;
+/** A key without what belongs behind it: it makes text of its line, and the parser stumbles over the next. */
+const BARE_KEY = /^[ \t]*(\w{1,64})(?::(?=\S)|(?=[ \t]|$))/;
+
+/** A key before `from` that has no colon with a space, so that all lines from there on are one text. */
+function bareKeyHint(text: string, from: number): string | undefined {
+  const before = text
+    .slice(Math.max(0, from - LOOKED_AT), from)
+    .split("\n")
+    .reverse();
+  const line = before.find((one) => /^[ \t]*\w/.test(one)) ?? "";
+  const [, word = ""] = BARE_KEY.exec(line) ?? [];
+  return knownKey(word) === undefined ? undefined : `": " belongs behind ${word} above, a colon with a space`;
+}
+
+/** What is probably wrong at `at`, which a parser refused with `message`. */
+export function syntaxHint(message: string, text: string, at: number): string | undefined {
+  const from = text.slice(Math.max(0, at - LOOKED_AT), at).search(/[^\r\n]*$/) + Math.max(0, at - LOOKED_AT);
+  const line = /^[^\r\n]{0,1000}/.exec(text.slice(from, from + LOOKED_AT))?.[0] ?? "";
+  if (text[at] === "\t" || /^ *\t/.test(line)) return "a tab stands here: write spaces";
+  const before = text.slice(Math.max(0, at - LOOKED_AT), at).trimEnd();
+  if (/^invalid character '[\]}]'/.test(message) && before.endsWith(","))
+    return "a comma stands behind the last entry: remove it";
+  if (CONFLICT.test(text.slice(Math.max(0, at - LOOKED_AT), at + LOOKED_AT)))
+    return "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
+  if (HEREDOC.test(line) && /':'/.test(message))
+    return "the end of a here-document stands in the file: remove this line";
+  const bare = /mapping values/.test(message) ? bareKeyHint(text, from) : undefined;
+  if (bare !== undefined) return bare;
+  if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
+    return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
+  // What a comment says is not what the parser has stumbled over.
+  const code = message.startsWith("yaml: ") ? line.replace(/(?<=^|\s)#.*$/, "") : line;
+  return (
+    templateHint(code) ??
+    lookalikeHint(code) ??
+    SYNTAX.find(([pattern]) => pattern.test(`${message} ${text[at] ?? ""}`))?.[1]
+  );
+}

@@ -1,0 +1,370 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { decodeText } from "../../test/support/config.ts";
+import { agentFlags } from "../cli/options.ts";
+import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
+import type { Problem, ProblemCode } from "../core/problem.ts";
+import { hintFor } from "./hints.ts";
+import { FLAGS_SOUGHT } from "./hints-key.ts";
+
+function hint(code: ProblemCode, more: { key?: string; text?: string }): string {
+  return hintFor({ code, path: "f", message: "", ...more }) ?? "-";
+}
+
+test.each([
+  ["10.1.0.0/8", "10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?"],
+  ["fd00::1/64", "fd00::1/64 has host bits: did you mean fd00::/64?"],
+  ["10.0.0.1", "the prefix length is missing: did you mean 10.0.0.1/32?"],
+  ["fd00::1", "the prefix length is missing: did you mean fd00::1/128?"],
+  [" 10.0.0.0/8", "spaces stand in it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0 / 8", "spaces stand in it: did you mean 10.0.0.0/8?"],
+  ["10/8", "octets are missing: did you mean 10.0.0.0/8?"],
+  ["172.16/12", "octets are missing: did you mean 172.16.0.0/12?"],
+  ["172.16.1/12", "octets are missing: did you mean 172.16.0.0/12?"],
+  ["10.*", "octets are missing: did you mean 10.0.0.0/8?"],
+  ["10.1.*.*", "octets are missing: did you mean 10.1.0.0/16?"],
+  ["10.0.0.0/255.0.0.0", "a netmask stands in it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0 255.0.0.0", "a netmask stands in it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/255.255.255.255", "a netmask stands in it: did you mean 10.0.0.0/32?"],
+  ["10.0.0.0/255.0.255.0", '"255.0.255.0" is no prefix length: write /0 to /32'],
+  ["010.00.0.0/8", "an octet begins with 0: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/8,", "a comma stands behind it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/8;", "a comma stands behind it: did you mean 10.0.0.0/8?"],
+  ['"10.0.0.0/8"', "quotes stand in it: did you mean 10.0.0.0/8?"],
+  ["'10.0.0.0/8'", "quotes stand in it: did you mean 10.0.0.0/8?"],
+  ["[10.0.0.0/8]", "brackets stand around it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0\\8", "a backslash stands in it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/8#ours", "a comment needs a space before #: did you mean 10.0.0.0/8?"],
+  ["fe80::1%eth0/64", "a zone stands in it: did you mean fe80::/64?"],
+  ["10.0.0.0/8, 11.0.0.0/8", "several CIDRs in one entry: write each as an entry of its own"],
+  ["10.0.0.0/8 11.0.0.0/8 12.0.0.0/8", "several CIDRs in one entry: write each as an entry of its own"],
+  ["10.0.0.0/8 - 11.0.0.0/8", "the lines below were read as part of this entry: indent each dash alike"],
+  ["10.0.0.0-10.0.0.255", "a range is not supported: write CIDRs (10.0.0.0/24)"],
+  [
+    "10.0.0.1 - 10.0.0.6",
+    "a range is not supported: write CIDRs (10.0.0.1/32, 10.0.0.2/31, 10.0.0.4/31, 10.0.0.6/32)",
+  ],
+  ["10.0.0.1-10.1.0.6", "a range is not supported: write CIDRs (19 of them cover it)"],
+  ["10.0.0.9-10.0.0.1", "-"],
+  ["10.0.0.0/33", "the prefix length of an IPv4 CIDR goes from /0 to /32, not to /33"],
+  ["fd00::/129", "the prefix length of an IPv6 CIDR goes from /0 to /128, not to /129"],
+  ["10.0.0.0/", "write one prefix length behind the address: /0 to /32"],
+  ["10.0.0.0/8/8", "write one prefix length behind the address: /0 to /32"],
+  ["10.0.0.0/-8", '"-8" is no prefix length: write /0 to /32'],
+  ["10.50.0.300/24", "an octet goes up to 255, not to 300"],
+  ["10.50.0.3.1/24", "5 octets: an IPv4 address has four"],
+  ["!10.0.1.5/32", "an exception is an entry of masqueradeCIDRs, without the mark"],
+  ["example.org", "this is a name: names are not looked up, write the CIDRs that it stands for"],
+  ["https://example.org/x", "this is a name: names are not looked up, write the CIDRs that it stands for"],
+  ["10.0.0.1:443", "ports cannot be given: destinations are CIDRs alone"],
+  ["{{ .PodSubnet }}", "a template was not rendered: {{ .PodSubnet }}"],
+  ["\u0024{VPC_CIDR}", "a template was not rendered: \u0024{VPC_CIDR}"],
+  ["$POD_RANGE", "a template was not rendered: $POD_RANGE"],
+  ["$(POD_RANGE)", "a template was not rendered: $(POD_RANGE)"],
+  ["<VPC CIDR>", "a template was not rendered: <VPC CIDR>"],
+  ["%VAR%", "a template was not rendered: %VAR%"],
+  ["@@VAR@@", "a template was not rendered: @@VAR@@"],
+  ["__VAR__", "a template was not rendered: __VAR__"],
+  ["#{var}#", "a template was not rendered: #{var}#"],
+  ["\u00a010.0.0.0/8", "a no-break space (U+00A0) stands here: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/8\u3000", "an unusual space (U+3000) stands here: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0\u200b/8", "an invisible character (U+200B) stands here: did you mean 10.0.0.0/8?"],
+  ["\ufeff10.0.0.0/8", "an invisible character (U+FEFF) stands here: did you mean 10.0.0.0/8?"],
+  ["\u201c10.0.0.0/8\u201d", "a typographic quote (U+201C) stands here: did you mean 10.0.0.0/8?"],
+  ["\u2013 10.0.0.0/8", "a dash that is no hyphen (U+2013) stands here: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0\uff0f8", "a full-width character (U+FF0F) stands here: did you mean 10.0.0.0/8?"],
+  ["", "an entry without a value: was a variable not set? Remove it, or write a CIDR"],
+  ["10.0.0.0/8", "-"],
+])("CIDR %j", (text, expected) => {
+  expect(hint("cidr", { text, key: "nonMasqueradeCIDRs[0]" })).toBe(expected);
+});
+
+const SOURCES = "sources are not supported: both lists are of destinations";
+const BOTH =
+  "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs exceptions that see the node's";
+
+test.each([
+  ["nonMasqueradeCIDR", "did you mean nonMasqueradeCIDRs?"],
+  ["nonMasquerade", "did you mean nonMasqueradeCIDRs?"],
+  ["non-masquerade-cidrs", "did you mean nonMasqueradeCIDRs?"],
+  ["noMasqueradeCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["nomMasqueradeCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["nonMasqerudeCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["nonMascaradeCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["noSnatCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["masqueradeExceptCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["extraNonMasqueradeCIDRs", "did you mean nonMasqueradeCIDRs?"],
+  ["masqueradeCIDR", "did you mean masqueradeCIDRs?"],
+  ["forceMasqueradeCIDRs", "did you mean masqueradeCIDRs?"],
+  ["alwaysMasquerade", "did you mean masqueradeCIDRs?"],
+  ["masqCIDRs", "did you mean masqueradeCIDRs?"],
+  ["snatCIDRs", "did you mean masqueradeCIDRs?"],
+  ["nonMasqueradeExceptCIDRs", "did you mean masqueradeCIDRs?"],
+  ["except", "exceptions from nonMasqueradeCIDRs are listed in masqueradeCIDRs"],
+  ["onlyMasqueradeCIDRs", BOTH],
+  ["exceptNonMasqueradeCIDRs", BOTH],
+  ["CIDRs", BOTH],
+  ["destinationCIDRs", BOTH],
+  ["excludeCIDRs", BOTH],
+  ["NonMasqueradeSrcCIDRs", SOURCES],
+  ["nonMasqueradeSourceCIDRs", SOURCES],
+  ["masqueradeSourceCIDRs", SOURCES],
+  ["sourceCIDRs", SOURCES],
+  ["podSelector", SOURCES],
+  ["resources", "-"],
+  ["masqLinkLocalIpv4", "did you mean masqLinkLocal?"],
+  ["masqLinkLocal6", "did you mean masqLinkLocalIPv6?"],
+  ["masqueradeLinkLocal", "did you mean masqLinkLocal?"],
+  ["noMasqLinkLocal", "link-local is masqueraded only with masqLinkLocal: true, which is not the default"],
+  [
+    "nonMasqLinkLocalIPv6",
+    "link-local is masqueraded only with masqLinkLocalIPv6: true, which is not the default",
+  ],
+  ["enableIPv6", "it is the agent's flag --enable-ipv6, not a key of the file"],
+  ["enable-ipv6", "it is the agent's flag --enable-ipv6, not a key of the file"],
+  ["ipv6", "it is the agent's flag --enable-ipv6, not a key of the file"],
+  ["masqChain", "it is the agent's flag --masq-chain, not a key of the file"],
+  ["randomFully", "it is the agent's flag --random-fully, not a key of the file"],
+  ["noMasqAllReservedRanges", "it is the agent's flag --nomasq-all-reserved-ranges, not a key of the file"],
+  ["toPorts", "it is the agent's flag --to-ports, not a key of the file"],
+  ["snatTarget", "not supported: packets get the address of the interface that they leave through"],
+  ["outputAddresses", "not supported: packets get the address of the interface that they leave through"],
+  ["outputInterface", "not supported: packets that leave through any interface are treated alike"],
+  ["outputInterfaces", "not supported: packets that leave through any interface are treated alike"],
+  ["masqueradeBit", "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's"],
+  [
+    "iptablesMasqueradeBit",
+    "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's",
+  ],
+  ["masqueradeAll", "not supported: an empty nonMasqueradeCIDRs masquerades everything but link-local"],
+  ["resyncinterval ", "spaces stand in it: did you mean resyncInterval?"],
+  ["\ufeffresyncInterval", "an invisible character (U+FEFF) stands here: did you mean resyncInterval?"],
+  ["\u00a0masqLinkLocal", "a no-break space (U+00A0) stands here: did you mean masqLinkLocal?"],
+  ["resyncIntervalSeconds", "did you mean resyncInterval?"],
+  ["resync-period", "did you mean resyncInterval?"],
+  ["cidr_limit", "did you mean cidrLimit?"],
+  ["maxCIDRs", "did you mean cidrLimit?"],
+  ["ipMasqAgent", "this belongs to a Helm chart's values, not into the agent's file"],
+  ["apiVersion", "this belongs to a manifest: the agent reads the text below its data.config"],
+  ["comment", "-"],
+  ["x".repeat(100_000), "-"],
+])("unknown key %.30s", (key, expected) => {
+  expect(hint("unknown-key", { key })).toBe(expected);
+});
+
+/** How a key of two or three words is written. */
+const STYLES: readonly ((words: readonly string[]) => string)[] = [
+  (words) => words.join("-"),
+  (words) => words.join("_").toUpperCase(),
+  (words) => words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join(""),
+];
+
+test("no hint leads from one list to the other, from sources to destinations, or between families", () => {
+  const turning = ["non", "no", "not", "never", "skip", "dont"];
+  const keeping = ["", "force", "always", "do", "must", "enable", "to"];
+  const verbs = ["masquerade", "masq", "masqueraded", "snat"];
+  const nouns = ["cidr", "cidrs", "ranges", "networks", "destinations"];
+  for (const style of STYLES) {
+    for (const verb of verbs) {
+      for (const noun of nouns) {
+        const of = (first: string) => {
+          const key = style([first, verb, noun].filter(Boolean));
+          return knownKey(key) === undefined
+            ? hint("unknown-key", { key })
+            : `did you mean ${knownKey(key)}?`;
+        };
+        for (const word of turning) expect(of(word), word).toBe("did you mean nonMasqueradeCIDRs?");
+        for (const word of keeping) expect(of(word), word).toBe("did you mean masqueradeCIDRs?");
+        for (const word of [...turning, ...keeping])
+          for (const source of ["source", "src"])
+            expect(hint("unknown-key", { key: style([word, verb, source, noun].filter(Boolean)) })).toBe(
+              SOURCES,
+            );
+      }
+      for (const family of ["ipv4", "ip-v4", "v4"])
+        expect(hint("unknown-key", { key: style([verb, "link", "local", family]) })).not.toContain("IPv6");
+    }
+  }
+});
+
+/** One edit away: a character dropped, doubled, replaced or exchanged with the next. */
+function misspelt(word: string): string[] {
+  return Array.from(word).flatMap((_, i) => [
+    word.slice(0, i) + word.slice(i + 1),
+    word.slice(0, i + 1) + word.slice(i),
+    `${word.slice(0, i)}x${word.slice(i + 1)}`,
+    word.slice(0, i) + (word[i + 1] ?? "") + (word[i] ?? "") + word.slice(i + 2),
+  ]);
+}
+
+test("a key that is misspelt by one character leads to itself, or to both lists, never to the other", () => {
+  const others: Record<string, string> = {
+    nonMasqueradeCIDRs: "did you mean masqueradeCIDRs?",
+    masqueradeCIDRs: "did you mean nonMasqueradeCIDRs?",
+  };
+  for (const key of CONFIG_KEYS)
+    for (const wrong of misspelt(key)) {
+      if (knownKey(wrong) !== undefined) continue;
+      const found = hint("unknown-key", { key: wrong });
+      expect(found, wrong).not.toBe(others[key]);
+      if (others[key] === undefined) expect(found, wrong).toContain(key.replace("IPv6", ""));
+    }
+});
+
+test("the flags that keys are taken for exist", () => {
+  expect(FLAGS_SOUGHT.filter((name) => !(name in agentFlags))).toEqual([]);
+});
+
+test.each([
+  ["60", 'did you mean "60s"?'],
+  ["1m 30s", 'did you mean "1m30s"?'],
+  ["5min", 'did you mean "5m"?'],
+  ["1 minute", 'did you mean "1m"?'],
+  ["90 seconds", 'did you mean "90s"?'],
+  ["1d", 'did you mean "24h"?'],
+  ["1h, 30 min", 'did you mean "1h30m"?'],
+  ["soon", 'write a number with a unit, such as "60s" or "1m30s"'],
+  ["1 fortnight", 'write a number with a unit, such as "60s" or "1m30s"'],
+  ["", "remove the key for the default of 60s, or write a duration"],
+])("duration %j", (text, expected) => {
+  expect(hint("duration", { text })).toBe(expected);
+  if (text !== "") expect(hint("type", { text, key: "resyncInterval" })).toBe(expected);
+});
+
+test.each<[key: string, text: string, expected: string]>([
+  ["", "map[masqLinkLocal:true]", "this is how Go prints a map: write YAML or JSON"],
+  ["", "masqLinkLocal:true", 'a key needs a space behind its colon, as in "cidrLimit: 64"'],
+  ["", "nonMasqueradeCIDRs - 10.0.0.0/8", 'a colon belongs behind the key: "nonMasqueradeCIDRs:"'],
+  ["", "\u0024{CONFIG}", "a template was not rendered: \u0024{CONFIG}"],
+  ["nonMasqueradeCIDRs", "\u0024{CIDRS}", "a template was not rendered: \u0024{CIDRS}"],
+  ["nonMasqueradeCIDRs", '["10.0.0.0/8"]', "quotes make text of the list: remove them"],
+  ["nonMasqueradeCIDRs", "-10.0.0.0/8", 'a space belongs behind the dash, as in "- 10.0.0.0/8"'],
+  ["nonMasqueradeCIDRs", "\u00a0- 10.0.0.0/8", "a no-break space (U+00A0) stands here: write plain spaces"],
+  ["nonMasqueradeCIDRs", "\u2013 10.0.0.0/8", "a dash that is no hyphen (U+2013) stands here: write -"],
+  ["masqLinkLocal", "%MASQ%", "a template was not rendered: %MASQ%"],
+  ["masqLinkLocal", "tRUE", "write true or false, without quotes"],
+])("text where %s has another type: %s", (key, text, expected) => {
+  expect(hint("type", { key, text })).toBe(expected);
+});
+
+/** The hint to the first problem of a file. */
+function fileHint(text: string): string {
+  const decoded = decodeText(text);
+  return decoded.ok ? "accepted" : (hintFor(decoded.problems[0] as Problem) ?? "-");
+}
+
+const LIST = "nonMasqueradeCIDRs:\n";
+const CONFLICT =
+  "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
+const HEREDOC = "the end of a here-document stands in the file: remove this line";
+const bare = (key: string) => `": " belongs behind ${key} above, a colon with a space`;
+
+test.each([
+  [`${LIST}\t- 10.0.0.0/8\n`, "a tab stands here: write spaces"],
+  [`${LIST}  -\t10.0.0.0/8\n`, "a tab stands here: write spaces"],
+  [`${LIST}  - 10.0.0.0/8\n\tcidrLimit: 3\n`, "a tab stands here: write spaces"],
+  [`${LIST}\u00a0\u00a0- 10.0.0.0/8\n`, "a no-break space (U+00A0) stands here: write plain spaces"],
+  [`${LIST}  - {{ .PodSubnet }}\n`, "a template was not rendered: {{ .PodSubnet }}"],
+  [
+    `${LIST}{{ toYaml .Values.cidrs | indent 2 }}\n`,
+    "a template was not rendered: {{ toYaml .Values.cidrs | indent 2 }}",
+  ],
+  [
+    `${LIST}  - 10.0.0.0/8 # of <team>\n - 11.0.0.0/8 # of <them> \u2013 soon\n`,
+    "this line is indented otherwise than those above it",
+  ],
+  [`${LIST}  - !10.1.0.0/16\n`, "an exception is an entry of masqueradeCIDRs, without the mark"],
+  [`${LIST}%{ for c in cidrs ~}\n  - x\n`, "a template was not rendered: %{ for c in cidrs ~}"],
+  [`${LIST}<<<<<<< HEAD\n  - 10.0.0.0/8\n`, CONFLICT],
+  [`<<<<<<< HEAD\n${LIST}  - 10.0.0.0/8\n=======\n${LIST}  - 11.0.0.0/8\n>>>>>>> ours\n`, CONFLICT],
+  [`${LIST}  - 10.0.0.0/8\n=======\n  - 11.0.0.0/8\n>>>>>>> ours\n`, CONFLICT],
+  [`${LIST}  - 10.0.0.0/8\nEOF\n`, HEREDOC],
+  [`    ${LIST}      - 10.0.0.0/8\n    EOT\n`, HEREDOC],
+  [`resyncInterval:60s\n${LIST}  - 10.0.0.0/8\n`, bare("resyncInterval")],
+  [`masqLinkLocal true\n\n${LIST}  - 10.0.0.0/8\n`, bare("masqLinkLocal")],
+  [`${LIST.replace(":", "")}  - 10.0.0.0/8\ncidrLimit: 3\n`, bare("nonMasqueradeCIDRs")],
+  [
+    `${LIST}  - 10.0.0.0/8\n  cidrLimit: 3: 4\n`,
+    "a key stands among the entries of a list: indent it like the other keys; exceptions from nonMasqueradeCIDRs go into masqueradeCIDRs",
+  ],
+  [`%YAML 1.2\n---\n${LIST}  - 10.0.0.0/8\n`, "YAML 1.1 is read: remove this line"],
+  [JSON.stringify(`${LIST}  - 10.0.0.0/8\n`), "quotes or | make one text of the whole file: remove them"],
+  [`|\n  ${LIST}    - 10.0.0.0/8\n`, "quotes or | make one text of the whole file: remove them"],
+  [`${LIST}  - @@VAR@@\n`, "a template was not rendered: @@VAR@@"],
+  [`${LIST}  - %VAR%\n`, "a template was not rendered: %VAR%"],
+  [`${LIST}{% for x in y %}\n`, "a template was not rendered: {% for x in y %}"],
+  [`${LIST}  - \`10.0.0.0/8\`\n`, "a backtick begins no value: write quotes, or nothing"],
+  [`${LIST}-10.0.0.0/8\n`, 'a space belongs behind the dash, as in "- 10.0.0.0/8"'],
+  [`${LIST}  - 10.0.0.0/8\n - 11.0.0.0/8\n`, "this line is indented otherwise than those above it"],
+  [
+    `${LIST}  - 10.0.0.0/8\n    - 11.0.0.0/8\n`,
+    "the lines below were read as part of this entry: indent each dash alike",
+  ],
+  [
+    `${LIST}  - cidr: 10.0.0.0/8\n`,
+    'write the CIDR alone, as in "- 10.0.0.0/8", and in quotes if it ends with a colon',
+  ],
+  ['{"nonMasqueradeCIDRs": ["10.0.0.0/8",]}', "a comma stands behind the last entry: remove it"],
+  ['{"cidrLimit": 3,}', "a comma stands behind the last entry: remove it"],
+  ['{"cidrLimit": 3} // ours', "this stands behind the end of the JSON text: remove it"],
+  ['{ // ours\n"cidrLimit": 3}', "JSON has no comments: remove them"],
+  ['{\n# ours\n"cidrLimit": 3}', "JSON has no comments: remove them"],
+  ["{'cidrLimit': 3}", "JSON needs double quotes"],
+  ["{cidrLimit: 3}", "text that begins with { is read as JSON, whose keys need double quotes"],
+  ['{"cidrLimit": 3', "the text ends before each quote, bracket and brace is closed"],
+  ["{\u201ccidrLimit\u201d: 3}", 'a typographic quote (U+201C) stands here: write "'],
+])("a file %j", (text, expected) => {
+  expect(fileHint(text)).toBe(expected);
+});
+
+/** Texts of 1 MiB that make a careless expression take for ever. */
+const MIB = 1_048_576;
+const HOSTILE = [
+  "\n",
+  " ",
+  "\t",
+  "{",
+  "{{",
+  "<a",
+  "\u0024{",
+  "a ",
+  "1",
+  "1.",
+  "-",
+  "- ",
+  "%a",
+  "__a",
+  "\u00a0",
+  "[",
+  "#",
+  ":",
+  "a:",
+  '"',
+  "!a ",
+  "@@a",
+  "0",
+];
+
+test("hints take time in proportion to their text, at most", () => {
+  for (const piece of HOSTILE) {
+    const text = piece.repeat(Math.ceil(MIB / piece.length));
+    const startedAt = performance.now();
+    for (const code of ["cidr", "duration", "type", "unknown-key"] as const)
+      for (const key of ["", "nonMasqueradeCIDRs", "nonMasqueradeCIDRs[0]"]) hint(code, { key, text });
+    hint("unknown-key", { key: text });
+    // A busy machine may be slow, but not by this much.
+    expect(performance.now() - startedAt, JSON.stringify(piece)).toBeLessThan(1_500);
+  }
+});
+
+test("nothing that anybody writes makes a hint fail", () => {
+  const unit = fc.constantFrom(..."10./-:, \t\n{}[]<>$%@#!'\"ax\u00a0\u200b\u2013\ud800");
+  const text = fc.string({ unit, maxLength: 40 });
+  fc.assert(
+    fc.property(text, fc.constantFrom("cidr", "duration", "type", "unknown-key"), (text, code) => {
+      for (const key of ["", "nonMasqueradeCIDRs", "masqueradeCIDRs[1]", "resyncInterval", text])
+        expect(hint(code as ProblemCode, { text, key })).not.toBe("");
+    }),
+    { numRuns: 3_000 },
+  );
+});

@@ -1,0 +1,88 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { locator, parseDocument } from "../core/document.ts";
+import { readManifest } from "./manifest.ts";
+import { positionMap } from "./manifest-position.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Each configuration's key and first line, with the place that leads back to it. */
+function read(text: string): unknown {
+  const manifest = readManifest(bytes(text), "f");
+  const configs = manifest?.configs.map(({ key, bytes, positionOf }) => {
+    const { line, column } = positionOf({ line: 2, column: 3 });
+    return `${key} ${JSON.stringify(new TextDecoder().decode(bytes))} 2:3 is ${line}:${column}`;
+  });
+  return manifest && { configs, problems: manifest.problems };
+}
+
+const HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: ip-masq-agent\n";
+
+describe("manifests", () => {
+  test.each<[string, string]>([
+    ["no manifest", "nonMasqueradeCIDRs: [] # apiVersion kind\n"],
+    ["binary", "\ud800apiVersion kind"],
+    ["a block", `${HEAD}data:\n  config: |\n    a: b\n    c: d\n`],
+    [
+      "a block with empty lines and blanks",
+      `${HEAD}data:\n  config: |-\n\n      a: b\n       \n      c: d\n  x: y\n`,
+    ],
+    ["a block in CRLF", `${HEAD}data:\n  config: |\n    a: b\n    c: d\n`.replaceAll("\n", "\r\n")],
+    ["a folded block, which has no places", `${HEAD}data:\n  config: >\n    a: b\n    c: d\n`],
+    ["quoted", `${HEAD}data: {config: "a: b\\nc: d", ip-masq-x: 'a: b', other: z}\n`],
+    ["JSON", JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", data: { config: "é: \u0001\nc: d" } })],
+    [
+      "several documents",
+      `a: b\n---\n${HEAD}data:\n  config: |\n    a: b\n    c: d\n--- # the end\nkind: Pod\n`,
+    ],
+    [
+      "a list",
+      `apiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n  data:\n    ip-masq-agent: |\n      a: b\n      c: d\n`,
+    ],
+    [
+      "a ConfigMap of somebody else beside ours",
+      `${HEAD}data: {config: "a"}\n---\nkind: ConfigMap\nmetadata: {name: x}\ndata: {config: "b"}\n`,
+    ],
+    ["a ConfigMap of somebody else alone", "apiVersion: v1\nkind: ConfigMap\ndata: {config: b}\n"],
+    ["no text", `${HEAD}data:\n  config:\n    nonMasqueradeCIDRs: []\n`],
+    ["nothing for us", `${HEAD}data: {x: y}\n`],
+    ["no data", `${HEAD}data: []\n`],
+    ["a document that is none", `${HEAD}---\n\n  a: [\n`],
+  ])("%s", (name, text) => {
+    expect({ [name]: read(text) }).toMatchSnapshot();
+  });
+});
+
+/** Text in which places are easily confused: indentation, quotes, escapes, characters of two units. */
+const text = fc.string({
+  unit: fc.constantFrom("a", " ", "\n", '"', "'", "\\", ":", "é", "\u{1f600}"),
+  maxLength: 20,
+});
+
+test("a place leads to the same character, or to the value's beginning", () => {
+  const styles = fc.constantFrom("json", "block", "single");
+  fc.assert(
+    fc.property(text, styles, fc.nat(20), (value, style, index) => {
+      const written = {
+        json: JSON.stringify({ pad: 1, config: value }),
+        block: `pad: 1\nconfig: |2\n${value.replace(/^/gm, "  ")}\n`,
+        single: `config: '${value.replaceAll("'", "''")}'\n`,
+      }[style];
+      const parsed = parseDocument(bytes(written), "f");
+      if (!parsed.ok || parsed.value.root.kind !== "object") return;
+      const node = parsed.value.root.members.find(({ key }) => key === "config")?.value;
+      if (node?.kind !== "string" || index >= node.value.length) return;
+      // The second half of a pair is no place.
+      if (/[\uDC00-\uDFFF]/.test(node.value[index] ?? "")) return;
+      const position = positionMap(written, node)(locator(node.value)(index));
+      const lines = written.split("\n").map((line) => Array.from(line));
+      const character = lines[position.line - 1]?.[position.column - 1];
+      const start = locator(written)(node.at);
+      const expected = String.fromCodePoint(node.value.codePointAt(index) ?? 0);
+      if (position.line === start.line && position.column === start.column) return;
+      if (expected === "\n") return;
+      expect([expected, "\\"]).toContain(character);
+    }),
+    { numRuns: 2_000 },
+  );
+});
