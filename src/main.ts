@@ -6,9 +6,9 @@
  */
 import { constants } from "node:os";
 import { isatty } from "node:tty";
-import { EXIT_GRACE_MS } from "./agent/grace.ts";
 import type { CommandLine } from "./cli/command-line.ts";
 import { COMMANDS, runNamed } from "./cli/commands.ts";
+import { EXIT_GRACE_MS } from "./system/grace.ts";
 import { keepHeapSmall } from "./system/heap.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */

@@ -1,51 +1,218 @@
-/** The shape of the sources: who may import whom, and how long a file may be. */
+/**
+ * The floor plan of the sources: which room may import which, which files touch the world, and how large a room and a file
+ * may be. The table in docs/architecture.md is made from this one (`npm run golden`).
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 
-/** What each layer may import of ours, besides itself. `main` is the composition root, `nftables` a library of its own. */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  core: [],
-  nftables: [],
-  backend: ["core", "nftables"],
-  observe: ["backend", "core"],
-  source: ["backend", "core", "nftables"],
-  agent: ["source", "observe", "backend", "core", "nftables"],
-  cli: ["agent", "source", "observe", "backend", "core", "nftables"],
-  main: ["cli", "agent", "source", "observe", "backend", "core"],
+interface Room {
+  /** What it holds, for the documents. */
+  readonly holds: string;
+  /** The rooms that it may import, besides itself. */
+  readonly imports: readonly string[];
+}
+
+/** The folders under `src`, from the top floor to the ground: imports only lead downwards in this list. */
+const ROOMS: Readonly<Record<string, Room>> = {
+  main: { holds: "signals, choice of the command, exit code", imports: ["cli", "system"] },
+  cli: {
+    holds: "argv in, text out: flags, one file a command, and the one way in which they run",
+    imports: [
+      ...[
+        "explain",
+        "diff",
+        "observe",
+        "agent",
+        "doctor",
+        "trace",
+        "iptables",
+        "nftables",
+        "backend",
+        "presence",
+      ],
+      ...["system", "validate", "core", "log", "netlink", "yaml", "go", "text"],
+    ],
+  },
+  explain: { holds: "answers of `explain`, as values and as text", imports: ["trace", "core", "text"] },
+  diff: {
+    holds: "answers of `diff`, as values and as text",
+    imports: ["trace", "iptables", "nftables", "backend", "system", "core", "netlink", "text"],
+  },
+  observe: {
+    holds: "what a running agent shows: monitor, status, metrics, HTTP, the page",
+    imports: ["agent", "nftables", "backend", "system", "core", "text"],
+  },
+  agent: {
+    holds: "the loop and one pass, the sources of change, moves between backends",
+    imports: [
+      "iptables",
+      "nftables",
+      "backend",
+      "presence",
+      "system",
+      "validate",
+      "core",
+      "log",
+      "netlink",
+      "text",
+    ],
+  },
+  doctor: {
+    holds: "facts of a node, and the checks over them",
+    imports: [
+      ...[
+        "trace",
+        "iptables",
+        "nftables",
+        "backend",
+        "presence",
+        "system",
+        "core",
+        "route",
+        "netlink",
+        "go",
+        "text",
+      ],
+    ],
+  },
+  trace: {
+    holds: "rules of any origin as one model, and the tracer that follows a packet through them",
+    imports: ["iptables", "nftables", "backend", "system", "core", "netlink", "yaml"],
+  },
+  iptables: {
+    holds: "the backend iptables: plan (pure), driver (effects)",
+    imports: ["backend", "system", "core", "log", "netlink", "text"],
+  },
+  nftables: {
+    holds: "the backend nftables: plan (pure), driver (effects)",
+    imports: ["backend", "core", "netlink", "text"],
+  },
+  backend: {
+    holds: "the contract of backends: steps, plans, drivers, who committed, counters",
+    imports: ["system", "core", "netlink"],
+  },
+  presence: {
+    holds: "agents that know of each other: the socket that each holds, and who holds one",
+    imports: ["system", "core", "log", "text"],
+  },
+  system: {
+    holds: "this machine: tools, `/proc`, clock, privileges, memory",
+    imports: ["core", "go", "text"],
+  },
+  validate: {
+    holds: "what `validate` adds to decoding: hints, overlaps, manifests",
+    imports: ["core", "yaml", "go", "text"],
+  },
+  core: {
+    holds: "what a configuration means: documents, keys, CIDRs, intervals, rulesets, verdicts",
+    imports: ["yaml", "go", "text"],
+  },
+  log: { holds: "klog lines or JSON, and where they go", imports: ["go", "text"] },
+  route: { holds: "links, addresses and routes over rtnetlink", imports: ["netlink"] },
+  netlink: {
+    holds:
+      "a library of our own: nf_tables as values, their messages, their text, one socket ([README](../src/netlink/README.md))",
+    imports: [],
+  },
+  yaml: {
+    holds: "a library of our own: YAML 1.1 and JSON as the Go program reads them, with places",
+    imports: [],
+  },
+  go: { holds: "Go's durations, integers, quoting and flags", imports: ["text"] },
+  text: { holds: "colours, plurals, near names, control characters", imports: [] },
 };
-const PURE = ["core", "backend"];
+
+/** The files that touch the world: they import `node:*`, or name a global of Node, a clock, or chance. All others are pure. */
+const EFFECTS: readonly string[] = [
+  "agent/config/container-path.ts",
+  "agent/config/file.ts",
+  "agent/config/holder.ts",
+  "agent/config/watch.ts",
+  "agent/sources.ts",
+  "cli/ask.ts",
+  "cli/commands.ts",
+  "cli/commands/destination.ts",
+  "cli/commands/doctor.ts",
+  "cli/commands/explain-node.ts",
+  "cli/commands/version.ts",
+  "cli/engines.ts",
+  "cli/front.ts",
+  "cli/io.ts",
+  "cli/monitoring.ts",
+  "cli/run.ts",
+  "cli/running-agent.ts",
+  "cli/version.ts",
+  "doctor/gather.ts",
+  "doctor/read-cni.ts",
+  "doctor/read-proc.ts",
+  "iptables/netlink-view.ts",
+  "log/file.ts",
+  "log/line.ts",
+  "log/world.ts",
+  "main.ts",
+  "netlink/errors.ts",
+  "netlink/rule-image.ts",
+  "netlink/socket/addon.ts",
+  "netlink/socket/channel.ts",
+  "observe/address.ts",
+  "observe/gate.ts",
+  "observe/monitor.ts",
+  "observe/pressure.ts",
+  "observe/server.ts",
+  "observe/share-replies.ts",
+  "presence/hold.ts",
+  "presence/holders.ts",
+  "system/addresses.ts",
+  "system/clock.ts",
+  "system/connections.ts",
+  "system/exec.ts",
+  "system/fact.ts",
+  "system/grace.ts",
+  "system/heap.ts",
+  "system/legacy-tables.ts",
+  "system/listener.ts",
+  "system/memory-limit.ts",
+  "system/owner.ts",
+  "system/privileges.ts",
+  "system/processes.ts",
+  "trace/live-ipvs.ts",
+];
+
+const MAX_FILES = 25;
 const MAX_LINES = 300;
 /** Files that are longer, each with its reason. */
 const LONGER: Readonly<Record<string, string>> = {
-  "src/yaml/json.ts": "one state machine, encoding/json's scanner",
-  "src/yaml/decode.ts": "one table of how sigs.k8s.io/yaml turns each kind of node into JSON",
-  "src/yaml/parse.ts": "one state machine, libyaml's parser",
-  "src/yaml/scan.ts": "one state machine, libyaml's scanner",
+  "yaml/json.ts": "one state machine, encoding/json's scanner",
+  "yaml/parse.ts": "one state machine, libyaml's parser",
 };
 
 interface Source {
+  /** Below `src`. */
   readonly path: string;
-  readonly layer: string;
+  readonly room: string;
   readonly text: string;
+  /** As they are written. */
   readonly imports: readonly string[];
 }
 
 const sources: readonly Source[] = readdirSync("src", { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.endsWith(".d.ts"))
-  .map((name) => {
-    const path = join("src", name);
-    const text = readFileSync(path, "utf8");
+  .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts") && !path.endsWith(".d.ts"))
+  .map((path) => {
+    const text = readFileSync(join("src", path), "utf8");
     const imports = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map(
-      ([, what]) => what ?? "",
+      ([, name]) => name ?? "",
     );
-    return { path, layer: name.includes("/") ? dirname(name) : name.replace(/\.ts$/, ""), text, imports };
+    return { path, room: roomOf(path), text, imports };
   });
 
-/** The layer that an import of `path` leads to; undefined for a package. */
-function layerOf(path: string, imported: string): string | undefined {
-  if (!imported.startsWith(".")) return undefined;
-  return join(dirname(path), imported).split("/")[1]?.replace(/\.ts$/, "");
+function roomOf(path: string): string {
+  return (path.split("/")[0] ?? "").replace(/\.ts$/, "");
+}
+
+/** The file that an import of `path` leads to; undefined for a package. */
+function targetOf(path: string, imported: string): string | undefined {
+  return imported.startsWith(".") ? join(dirname(path), imported) : undefined;
 }
 
 /** `path: import` for every import that `wrong` objects to. */
@@ -57,36 +224,71 @@ function offenders(wrong: (source: Source, imported: string) => boolean): string
   );
 }
 
-test("there is something to look at, in known layers only", () => {
-  expect(sources.length).toBeGreaterThan(30);
-  expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(80);
-  expect([...new Set(sources.map(({ layer }) => layer))].filter((layer) => !(layer in MAY_IMPORT))).toEqual(
-    [],
-  );
+describe("the table", () => {
+  test("has each folder, and only these", () => {
+    expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(600);
+    expect([...new Set(sources.map(({ room }) => room))].sort()).toEqual(Object.keys(ROOMS).sort());
+  });
+
+  test("only leads downwards", () => {
+    const floors = Object.keys(ROOMS);
+    const upwards = Object.entries(ROOMS).flatMap(([room, { imports }]) =>
+      imports.filter((one) => floors.indexOf(one) <= floors.indexOf(room)).map((one) => `${room}: ${one}`),
+    );
+    expect(upwards).toEqual([]);
+  });
+
+  test("allows no arrow that nobody uses", () => {
+    const used = new Set(
+      sources.flatMap(({ path, room, imports }) =>
+        imports.map((imported) => `${room}: ${roomOf(targetOf(path, imported) ?? "")}`),
+      ),
+    );
+    const allowed = Object.entries(ROOMS).flatMap(([room, { imports }]) =>
+      imports.map((one) => `${room}: ${one}`),
+    );
+    expect(allowed.filter((arrow) => !used.has(arrow))).toEqual([]);
+  });
+
+  test("is the one in docs/architecture.md", async () => {
+    const rows = Object.entries(ROOMS).map(
+      ([room, { holds, imports }]) =>
+        `| \`${room}${room === "main" ? ".ts" : "/"}\` | ${holds} | ${imports.map((one) => `\`${one}\``).join(" ") || "nothing of ours"} |`,
+    );
+    const table = ["| room | what it holds | may import, besides itself |", "|---|---|---|", ...rows].join(
+      "\n",
+    );
+    const page = readFileSync("docs/architecture.md", "utf8");
+    const made = page.replace(
+      /(<!-- rooms: made by npm run golden -->\n)[\s\S]*?(\n<!-- end of rooms -->)/,
+      (_all, begin, end) => `${begin}${table}${end}`,
+    );
+    expect(made).toContain(table);
+    await expect(made).toMatchFileSnapshot("../docs/architecture.md");
+  });
 });
 
 describe("imports", () => {
-  test("point one way", () => {
-    const wrong = ({ path, layer }: Source, imported: string) => {
-      const target = layerOf(path, imported);
-      return target !== undefined && target !== layer && MAY_IMPORT[layer]?.includes(target) !== true;
+  test("lead only where the table allows", () => {
+    const wrong = ({ path, room }: Source, imported: string) => {
+      const target = targetOf(path, imported);
+      if (target === undefined) return false;
+      return roomOf(target) !== room && ROOMS[room]?.imports.includes(roomOf(target)) !== true;
     };
     expect(offenders(wrong)).toEqual([]);
   });
 
-  test("make no circle", () => {
+  test("make no circle, types included", () => {
     const byPath = new Map(sources.map((source) => [source.path, source]));
     const circles: string[] = [];
     const done = new Set<string>();
     const visit = (path: string, trail: readonly string[]): void => {
       if (trail.includes(path)) circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
       if (done.has(path) || trail.includes(path)) return;
-      const source = byPath.get(path);
-      // Types are erased, so a circle of them is none when the program runs.
-      const runtime = source?.text.replaceAll(/import type [^;]*;/g, "") ?? "";
-      for (const imported of source?.imports ?? []) {
-        if (imported.startsWith(".") && runtime.includes(`"${imported}"`))
-          visit(join(dirname(path), imported), [...trail, path]);
+      const { imports = [] } = byPath.get(path) ?? {};
+      for (const imported of imports) {
+        const target = targetOf(path, imported);
+        if (target !== undefined) visit(target, [...trail, path]);
       }
       done.add(path);
     };
@@ -94,18 +296,9 @@ describe("imports", () => {
     expect(circles).toEqual([]);
   });
 
-  test("of Node are not for what is pure", () => {
-    expect(offenders(({ layer }, imported) => PURE.includes(layer) && !imported.startsWith("."))).toEqual([]);
-    const globals = /\b(?:process\.|Buffer\b|setTimeout|performance\.|Date\.now|Math\.random|console\.)/;
-    const impure = sources.filter(
-      ({ layer, text }) => PURE.includes(layer) && globals.test(withoutComments(text)),
-    );
-    expect(impure.map(({ path }) => path)).toEqual([]);
-  });
-
-  test("of node:child_process stand in one file", () => {
+  test("of node:child_process are in one file", () => {
     expect(offenders((_source, imported) => /child_process/.test(imported))).toEqual([
-      "src/system/exec.ts: node:child_process",
+      "system/exec.ts: node:child_process",
     ]);
   });
 
@@ -116,17 +309,37 @@ describe("imports", () => {
   });
 });
 
+test("only the files of the list touch the world", () => {
+  const globals =
+    /\b(?:Buffer\b|process\.|setTimeout|setInterval|setImmediate|queueMicrotask|performance\.|Date\.now|Math\.random|console\.|crypto\.)|= process;|\bnew Date\(\)/;
+  const touching = sources.filter(({ text }) => {
+    const code = withoutComments(text);
+    return /"node:[a-z]/.test(code) || globals.test(withoutStrings(code));
+  });
+  expect(touching.map(({ path }) => path).sort()).toEqual([...EFFECTS].sort());
+});
+
 test("there are no default exports", () => {
   expect(
     sources.filter(({ text }) => /^export default|as default\b/m.test(text)).map(({ path }) => path),
   ).toEqual([]);
 });
 
+test(`no folder has more than ${MAX_FILES} files, tests not counted`, () => {
+  const folders = new Map<string, number>();
+  for (const { path } of sources) folders.set(dirname(path), (folders.get(dirname(path)) ?? 0) + 1);
+  expect([...folders].filter(([, files]) => files > MAX_FILES)).toEqual([]);
+});
+
 test(`no file is longer than ${MAX_LINES} lines, but for those with a reason`, () => {
   const long = sources.filter(({ text }) => text.trimEnd().split("\n").length > MAX_LINES);
-  expect(long.map(({ path }) => path).filter((path) => !(path in LONGER))).toEqual([]);
+  expect(long.map(({ path }) => path).sort()).toEqual(Object.keys(LONGER).sort());
 });
 
 function withoutComments(text: string): string {
   return text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+}
+
+function withoutStrings(code: string): string {
+  return code.replaceAll(/"(?:[^"\\\n]|\\.)*"/g, '""');
 }

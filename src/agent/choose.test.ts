@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import type { Answer, Script } from "../backend/step.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
 import type { Query } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { chooseBackend } from "./choose.ts";
 
 const OK: Answer = { exitCode: 0, stdout: "", stderr: "" };

@@ -3,13 +3,12 @@
  */
 
 import { isFailure } from "../backend/driver.ts";
-import type { Answer, Script } from "../backend/step.ts";
+import { usesNftables } from "../backend/kube-proxy.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { chooseVariant, seenHints } from "../iptables/variant.ts";
-import { ifFound } from "../netlink/errors.ts";
-import { chain, tables } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
+import type { Answer, Script } from "../system/script.ts";
 
 export type BackendName = "iptables" | "nftables";
 
@@ -86,17 +85,6 @@ async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): 
   };
   const legacy = await attempt(() => run(script));
   return legacy.value?.exitCode !== 0;
-}
-
-/** kube-proxy's own table stands, and no chain of its iptables mode: that mode's chains outlive it, the table does not. */
-export async function usesNftables(nftables: Nftables): Promise<boolean> {
-  const all = await nftables.read(tables());
-  if (!all.some(({ table }) => table === "kube-proxy")) return false;
-  for (const family of ["ip", "ip6"] as const) {
-    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
-    if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
-  }
-  return true;
 }
 
 async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?: string }> {

@@ -5,7 +5,8 @@
  * In iptables ours are the chain of the configured name and the jumps with our comment that lead to it, and its sets;
  * in nftables it is the table with our comment. Others' are never touched, but mentioned if an agent made them.
  */
-import type { Answer, Backend, Capabilities, Script } from "../backend/step.ts";
+
+import type { Backend, Capabilities } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { isBuiltIn, rulesOfOthers } from "../iptables/chain-owner.ts";
@@ -17,7 +18,8 @@ import { chain as chainQuery, table as tableQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { isAgentTable, isOwnTable } from "../nftables/plan.ts";
 import { TABLE } from "../nftables/sets.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 
 export interface CleanupWorld {
   readonly run: (script: Script) => Promise<Answer>;

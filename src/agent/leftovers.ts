@@ -2,11 +2,12 @@
  * Warns of rules that an agent with other options has left: another `--masq-chain`, or IPv6 when it was on.
  * Like the Go program we let them stand; unlike it we say so.
  */
+
 import type { Backend } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { ToolWorld } from "../iptables/tools.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
 
 /** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */

@@ -5,8 +5,7 @@
 
 import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
-import type { Remnant } from "../nftables/foreign.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import type { Span } from "./commit-log.ts";
 import type { Plan } from "./step.ts";
 import type { VerdictCount } from "./verdict-counters.ts";
@@ -93,4 +92,10 @@ export function isFailure(error: unknown): error is Error {
     error instanceof Refusal ||
     error instanceof Contradiction
   );
+}
+
+/** Something of others that stays in our table. */
+export interface Remnant {
+  readonly where: string;
+  readonly why: string;
 }

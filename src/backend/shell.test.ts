@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
+import type { Script } from "../system/script.ts";
 import { renderStep } from "./shell.ts";
-import type { Script, Step } from "./step.ts";
+import type { Step } from "./step.ts";
 
 const script = (more: Partial<Script>): Script => ({
   file: "printf",

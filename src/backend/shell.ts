@@ -1,6 +1,8 @@
 /** Steps as lines for a POSIX shell, which do what an agent does when it carries them out. */
+
 import { renderScript } from "../netlink/text.ts";
-import type { Script, Step } from "./step.ts";
+import type { Script } from "../system/script.ts";
+import type { Step } from "./step.ts";
 
 /** A step with its purpose above it. */
 export function renderStep(step: Step): string {

@@ -2,26 +2,12 @@
  * What a backend is: pure functions from rulesets to steps. A step is an effect as a value; a driver carries it
  * out, and it can be printed instead.
  */
+
 import type { Family } from "../core/cidr.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Operation } from "../netlink/operations.ts";
-
-/** A child process to run. */
-export interface Script {
-  /** The tool's name, found in PATH. */
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly stdin?: string;
-  /** What it is for, to continue "error ..." in a message. */
-  readonly purpose: string;
-  /** Exit codes that are an answer rather than a failure, besides 0. */
-  readonly accept?: readonly number[];
-  /** Run when this one exits with 1: "ensure" as check, then add. */
-  readonly otherwise?: Script;
-  /** Milliseconds after which the process is ended. */
-  readonly deadlineMs: number;
-}
+import type { Answer, Script } from "../system/script.ts";
 
 /** An nf_tables transaction to make. */
 export interface Batch {
@@ -33,13 +19,6 @@ export interface Batch {
 }
 
 export type Step = Script | Batch;
-
-/** What a script answered. */
-export interface Answer {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** What the tools of one family can do; `version` is as they say it. */
 export interface Capabilities {

@@ -1,20 +1,19 @@
 /**
  * Counters of the kernel that start from zero whenever rules are written anew, as series that never go back. Pure.
  */
-import type { VerdictTotals } from "../observe/metrics.ts";
 
-/** What a family's rules count at one moment. */
-export type VerdictCount = VerdictTotals;
+import type { Family } from "../core/cidr.ts";
+import type { ObservedRule } from "../netlink/operations.ts";
 
 export interface VerdictCounters {
   /** Takes a reading; call it before rules are written, so that what they counted is not lost. */
   readonly read: (counts: readonly VerdictCount[]) => void;
-  readonly totals: () => readonly VerdictTotals[];
+  readonly totals: () => readonly VerdictCount[];
 }
 
 interface Known {
   readonly last: VerdictCount;
-  readonly total: VerdictTotals;
+  readonly total: VerdictCount;
 }
 
 /** Counters that start where the kernel's are: at zero. */
@@ -37,4 +36,33 @@ export function createVerdictCounters(): VerdictCounters {
     },
     totals: () => [...known.values()].map(({ total }) => total),
   };
+}
+
+/** What is counted of packets by the kernel, in all since the agent runs. */
+export interface VerdictCount {
+  readonly family: string;
+  readonly verdict: "keep" | "masquerade";
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** The sums of the rules' counters by family and verdict; what is undefined does not count. */
+export function sumVerdicts(
+  counted: readonly ({ rule: ObservedRule; family: Family } | undefined)[],
+): VerdictCount[] {
+  const totals = new Map<string, VerdictCount>();
+  for (const { rule, family } of counted.filter((one) => one !== undefined)) {
+    const counter = rule.statements.find((one) => one.kind === "counter");
+    if (counter === undefined) continue;
+    const keeps = rule.statements.some((one) => one.kind === "verdict" && one.verdict === "return");
+    const verdict = keeps ? "keep" : "masquerade";
+    const before = totals.get(`${family} ${verdict}`) ?? { family, verdict, packets: 0, bytes: 0 };
+    const packets = before.packets + Number(counter.packets ?? 0);
+    totals.set(`${family} ${verdict}`, {
+      ...before,
+      packets,
+      bytes: before.bytes + Number(counter.bytes ?? 0),
+    });
+  }
+  return [...totals.values()];
 }

@@ -3,7 +3,7 @@ import { say } from "../../test/support/io.ts";
 import { SourceError } from "../agent/config/file.ts";
 import { boolType, countType } from "../go/flag-types.ts";
 import { flag } from "../go/flags.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { type Command, UsageError } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { pickFlags } from "./options.ts";

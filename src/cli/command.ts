@@ -5,38 +5,15 @@
 
 import { SourceError } from "../agent/config/file.ts";
 import { isFailure } from "../backend/driver.ts";
-import type { Fact } from "../doctor/facts.ts";
 import { boolType, wordType } from "../go/flag-types.ts";
 import { type FlagTable, type FlagValues, flag, parseFlags } from "../go/flags.ts";
+import type { Fact } from "../system/fact.ts";
 import type { Processes } from "../system/processes.ts";
 import type { Colours } from "../text/colours.ts";
+import type { Manual } from "./manual.ts";
 import { adoptFlags, type RunningAgent } from "./running-agent.ts";
 import { renderHelp } from "./usage.ts";
 import { versionLine } from "./version.ts";
-
-/** What can be said of a command without running it. */
-export interface Manual<Table extends FlagTable = FlagTable> {
-  readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
-  /** Usage text behind the flags, such as `DESTINATION...`; empty if it takes no words. */
-  readonly operands: string;
-  /** Paragraphs for `--help` and the man page, with an empty line between them. */
-  readonly details: string;
-  /** Its own flags; `-o` is added to each command. */
-  readonly flags: Table;
-  /** Command lines behind `ip-masq-agent`, as they would be typed; a test runs them. */
-  readonly examples: readonly { readonly args: string; readonly what: string }[];
-  /** Its output is for a program to run or read, to the byte. */
-  readonly writesScript?: boolean;
-  /** What its exit codes mean and which one a failure has, where they are not those of most commands. */
-  readonly exitCodes?: { readonly meaning: string; readonly failure: number };
-  /**
-   * Present if flags of `run` that are not given are to be taken from the agent that runs beside the command: where the node's proc
-   * is mounted, or undefined if these flags are about another node.
-   */
-  adopts?(values: FlagValues<Table>): string | undefined;
-}
 
 /** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */
 export interface Command<Table extends FlagTable = FlagTable> extends Manual<Table> {
@@ -142,3 +119,5 @@ function explain(error: unknown, { name, exitCodes }: Command, { err, signal }: 
   err(`ip-masq-agent ${name}: ${error.message}\n`);
   return exitCodes?.failure ?? 1;
 }
+
+export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;

@@ -2,9 +2,8 @@
  * The table of commands besides `run`. Each is loaded when it is called, so that starting `run` does not pay for
  * the others; a new command is one line here and one file beside this one.
  */
-import type { Command } from "./command.ts";
 
-export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
+import type { CommandLoaders } from "./command.ts";
 
 export const COMMANDS: CommandLoaders = {
   explain: async () => (await import("./commands/explain.ts")).explainCommand,
@@ -14,7 +13,7 @@ export const COMMANDS: CommandLoaders = {
   doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
   status: async () => (await import("./commands/status.ts")).statusCommand,
   cleanup: async () => (await import("./commands/cleanup.ts")).cleanupCommand,
-  version: async () => (await import("./version.ts")).versionCommand,
+  version: async () => (await import("./commands/version.ts")).versionCommand,
   completion: async () => (await import("./completion/command.ts")).completionCommand(COMMANDS),
   man: async () => (await import("./commands/man.ts")).manCommand(COMMANDS),
   help: async () => (await import("./help.ts")).helpCommand(COMMANDS),

@@ -2,11 +2,11 @@
 
 import { readConfig, SourceError } from "../agent/config/file.ts";
 import type { Cidr } from "../core/cidr.ts";
-import { type ConfigText, inspectConfig, type MasqConfig } from "../core/config.ts";
+import { type ConfigText, inspectConfig } from "../core/config.ts";
 import { type Item, locate } from "../core/config-fields.ts";
+import type { Desired } from "../core/desired.ts";
 import { parsePorts } from "../core/ports.ts";
-import type { Problem, ProblemPlace } from "../core/problem.ts";
-import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
+import { compileRuleset, enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { FlagValues } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
 import { renderAdvice } from "../validate/hints.ts";
@@ -26,25 +26,6 @@ export const desiredFlags = pickFlags(
 );
 
 export type DesiredValues = FlagValues<typeof desiredFlags>;
-
-export interface Desired {
-  readonly options: Options;
-  /** What was read; no files where there is no configuration, which means the defaults. */
-  readonly text: ConfigText;
-  /** The files' names, or that there are none. */
-  readonly source: string;
-  /** Not to be used where there are problems; then there are no rulesets either. */
-  readonly config: MasqConfig;
-  readonly problems: readonly Problem[];
-  readonly warnings: readonly Problem[];
-  /** One for each enabled family. */
-  readonly rulesets: readonly Ruleset[];
-  /**
-   * Where an entry of the rulesets stands: `path` is "built-in defaults" for those that no file gives. Undefined for
-   * link-local, which nobody wrote.
-   */
-  readonly placeOf: (cidr: Cidr) => ProblemPlace | undefined;
-}
 
 /** What says which configuration is meant. */
 export interface DesiredInput extends Pick<CommandInput, "given"> {

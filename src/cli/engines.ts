@@ -1,20 +1,20 @@
 /** Puts a chosen backend to work for `run`: what all choices share is made once, the rest for each. */
+
 import type { Chosen } from "../agent/choose.ts";
 import { readConfig } from "../agent/config/file.ts";
 import type { Engine, Task } from "../agent/follow.ts";
-import { cutAfter } from "../agent/grace.ts";
 import { warnOfLeftovers } from "../agent/leftovers.ts";
 import { removeOthers, variantsWith } from "../agent/move.ts";
 import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
 import type { Span, Witness } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
-import type { Script } from "../backend/step.ts";
 import type { PortRange } from "../core/ports.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
 import { createSight } from "../iptables/netlink-view.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
+import { withinMemory } from "../iptables/within-memory.ts";
 import type { Logger } from "../log/log.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { nftablesDriver } from "../nftables/driver.ts";
@@ -22,8 +22,10 @@ import { describePort } from "../presence/holders.ts";
 import { inTurn } from "../presence/in-turn.ts";
 import { systemClock } from "../system/clock.ts";
 import { run as runScript } from "../system/exec.ts";
+import { cutAfter } from "../system/grace.ts";
 import { collectGarbage } from "../system/heap.ts";
-import { readMemoryLimit, withinMemory } from "../system/memory-limit.ts";
+import { readMemoryLimit } from "../system/memory-limit.ts";
+import type { Script } from "../system/script.ts";
 import { type AgentOptions, agentFlags } from "./options.ts";
 
 interface EnginesWorld {
@@ -55,7 +57,7 @@ export function createEngines(
     run: (script: Script) => runScript(script, signal),
     finish: (script: Script) => runScript(script, cut),
     probe,
-    log: log.named("agent/iptables-driver.ts"),
+    log: log.named("iptables/driver.ts"),
     claim,
     said: new Set<string>(),
     inTurn: <T>(work: () => Promise<T>) => inTurn((ms) => systemClock.sleep(ms, signal), work),

@@ -1,10 +1,12 @@
 /** What the program says where it runs neither the agent nor a command: its help, its version, and why it refuses. */
+
 import { quote } from "../backend/shell.ts";
 import { type FlagTable, unitsOf } from "../go/flags.ts";
 import { printable } from "../text/printable.ts";
+import type { CommandLoaders } from "./command.ts";
 import { allFlags, type Command } from "./command.ts";
 import type { CommandLine } from "./command-line.ts";
-import { type CommandLoaders, flush } from "./commands.ts";
+import { flush } from "./commands.ts";
 import { allManuals, overview } from "./help.ts";
 import { agentFlags, agentUsage } from "./options.ts";
 import { versionLine } from "./version.ts";

@@ -1,7 +1,9 @@
 /** The command `help`. */
+
 import { nearest } from "../text/near.ts";
-import { allFlags, type Command, type Manual, UsageError } from "./command.ts";
-import type { CommandLoaders } from "./commands.ts";
+import type { CommandLoaders } from "./command.ts";
+import { allFlags, type Command, UsageError } from "./command.ts";
+import type { Manual } from "./manual.ts";
 import { agentUsage } from "./options.ts";
 import { runManual } from "./run-manual.ts";
 import { renderCommands, renderHelp } from "./usage.ts";

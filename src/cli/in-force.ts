@@ -1,8 +1,8 @@
 /** Whether a configuration that was read is the one in force. */
+import type { Desired } from "../core/desired.ts";
 import { digest } from "../core/digest.ts";
 import type { Status } from "../observe/status.ts";
 import { askable, askStatus } from "./ask.ts";
-import type { Desired } from "./desired.ts";
 import { nameOf, type RunningAgent } from "./running-agent.ts";
 
 export interface InForce {

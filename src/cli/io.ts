@@ -1,11 +1,13 @@
 /** A command's world: this process' own streams. */
+
 import { once } from "node:events";
 import { CONFIG_BYTES, SourceError } from "../agent/config/file.ts";
-import type { Fact } from "../doctor/facts.ts";
+import type { Fact } from "../system/fact.ts";
 import { type Processes, readProcesses } from "../system/processes.ts";
 import { createColours, wantsColours } from "../text/colours.ts";
 import { printable } from "../text/printable.ts";
-import type { CommandIo, Manual } from "./command.ts";
+import type { CommandIo } from "./command.ts";
+import type { Manual } from "./manual.ts";
 
 /**
  * The streams of this process. Output that nobody reads any more (`| head`) is dropped, and the exit code is the answer's all the

@@ -1,5 +1,5 @@
 /** What help and the man page say about `run`, which parses its flags as the Go program does and not as a `Command`. */
-import type { Manual } from "./command.ts";
+import type { Manual } from "./manual.ts";
 import { agentFlags } from "./options.ts";
 
 export const runManual: Manual<typeof agentFlags> = {

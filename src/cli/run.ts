@@ -13,7 +13,6 @@ import { createInbox, type Reason } from "../agent/triggers.ts";
 import { createAside, createTurns } from "../agent/turns.ts";
 import { createWitness } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
-import type { Script } from "../backend/step.ts";
 import { countDrift } from "../core/drift.ts";
 import { parsePorts } from "../core/ports.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
@@ -28,6 +27,7 @@ import { systemClock } from "../system/clock.ts";
 import { run as runScript } from "../system/exec.ts";
 import { createHeapRelief } from "../system/heap.ts";
 import { describeLowLimit, readMemoryLimit } from "../system/memory-limit.ts";
+import type { Script } from "../system/script.ts";
 import { counted } from "../text/plural.ts";
 import type { CommandLine } from "./command-line.ts";
 import { createEngines } from "./engines.ts";
@@ -92,7 +92,7 @@ async function start(
   log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
   const inbox = createInbox(systemClock);
   const succeeded = () => options.watch && inbox.request("ruleset");
-  const holdWorld = { ...systemClock, log: log.named("agent/hold.ts"), succeeded };
+  const holdWorld = { ...systemClock, log: log.named("presence/hold.ts"), succeeded };
   const hold = holdChain(options.masqChain, holdWorld, signal);
   const witness = createWitness(systemClock.sleep);
   const beforeChange = async () => monitoring?.sample();
@@ -136,7 +136,7 @@ async function start(
           driver: both(followed, rivals),
           inbox,
           witness,
-          log: log.named("source"),
+          log: log.named("agent/sources.ts"),
         },
         signal,
       )

@@ -2,10 +2,10 @@
  * Flags of the agent that runs beside a command, so that an operator does not have to repeat them, and no answer is about an agent
  * that does not exist. `runCommand` does it for every command; what was taken, or could not be, is said in a line.
  */
+
 import { readlinkSync, statSync } from "node:fs";
-import { type Fact, isKnown, known } from "../doctor/facts.ts";
 import { type FlagTable, type FlagValues, parseFlags } from "../go/flags.ts";
-import { learn } from "../system/fact.ts";
+import { type Fact, isKnown, known, learn } from "../system/fact.ts";
 import type { Processes, SeenAgent } from "../system/processes.ts";
 import { counted } from "../text/plural.ts";
 import { agentFlags } from "./options.ts";

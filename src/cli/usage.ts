@@ -1,6 +1,7 @@
 /** The help of a command as text, from the same table that parses its flags. */
+
 import { dashed, describeFlag, type FlagTable } from "../go/flags.ts";
-import type { Manual } from "./command.ts";
+import type { Manual } from "./manual.ts";
 
 const EXIT_CODES = "0 fine, 1 a negative answer or a failure, 2 a wrong command line.";
 

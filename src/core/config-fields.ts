@@ -8,9 +8,9 @@
 import { parseDuration, toMilliseconds } from "../go/duration.ts";
 import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
 import type { Member, Node } from "../yaml/node.ts";
+import type { Position } from "../yaml/positions.ts";
 import type { Cidr } from "./cidr.ts";
 import { type DefaultsOptions, defaultCidrs } from "./default-cidrs.ts";
-import type { Position } from "./document.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 
 /** What a problem is about. */

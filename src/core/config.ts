@@ -6,6 +6,7 @@
 
 import { goQuote } from "../go/quote.ts";
 import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
+import { locator } from "../yaml/positions.ts";
 import { type Cidr, type CidrFailure, formatCidr, isCidr, isPassedOn, parseCidr } from "./cidr.ts";
 import {
   DEFAULTS,
@@ -22,7 +23,7 @@ import {
 } from "./config-fields.ts";
 import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
-import { locator, parseDocument } from "./document.ts";
+import { parseDocument } from "./document.ts";
 import type { Problem, Result } from "./problem.ts";
 
 /** The effective configuration; the field names are the file's keys. */

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compact, outcome } from "../../test/oracle/outcome.ts";
 import type { Node } from "../yaml/node.ts";
-import { locator, parseDocument, positionAt } from "./document.ts";
+import { locator, positionAt } from "../yaml/positions.ts";
+import { parseDocument } from "./document.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

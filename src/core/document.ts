@@ -6,15 +6,17 @@
  * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either. What
  * is accepted, refused and understood here is what those make of it, quirks included; test/oracle compares.
  */
-import { syntaxHint } from "../validate/hints-text.ts";
+
 import { decodeBytes, replaceLoneBytes } from "../yaml/bytes.ts";
 import { decodeYaml, type ReplacedKey } from "../yaml/decode.ts";
 import { parseJson } from "../yaml/json.ts";
 import type { Node } from "../yaml/node.ts";
 import { parseYaml } from "../yaml/parse.ts";
+import { positionAt } from "../yaml/positions.ts";
 import { readYaml, type Source as YamlSource } from "../yaml/read.ts";
 import type { Token } from "../yaml/tokens.ts";
 import type { Problem, ProblemCode, Result } from "./problem.ts";
+import { syntaxHint } from "./text-hints.ts";
 
 export interface Document {
   readonly format: "json" | "yaml";
@@ -35,11 +37,6 @@ export interface Swallowed {
   readonly aliased: ReadonlySet<number>;
 }
 
-export interface Position {
-  readonly line: number;
-  readonly column: number;
-}
-
 /**
  * Reads a document, or says what is wrong with it in Go's words. Nodes from JSON are in the file's order,
  * duplicates included; from YAML they are unique and sorted, as Go's JSON is. What an alias or a merge
@@ -47,44 +44,6 @@ export interface Position {
  */
 export function parseDocument(bytes: Uint8Array, path: string): Result<Document> {
   return startsLikeJson(bytes) ? parseJsonDocument(bytes, path) : parseYamlDocument(bytes, path);
-}
-
-/** The line and column of an offset: lines end with LF, CR LF or CR, columns count characters. */
-export function positionAt(text: string, at: number): Position {
-  return locator(text)(at);
-}
-
-/**
- * `positionAt` for many offsets in one text. The lines are counted when the first is asked for: mostly none is. On a
- * line of megabytes, offsets that are asked for in ascending order cost no more than the line.
- */
-export function locator(text: string): (at: number) => Position {
-  let starts: readonly number[] | undefined;
-  let previous = { line: -1, at: 0, column: 1 };
-  return (at) => {
-    starts ??= lineStarts(text);
-    let low = 0;
-    let high = starts.length;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if ((starts[middle] ?? 0) <= at) low = middle;
-      else high = middle;
-    }
-    const isBehind = previous.line === low && previous.at <= at;
-    let column = isBehind ? previous.column : 1;
-    for (let i = isBehind ? previous.at : (starts[low] ?? 0); i < at && i < text.length; i++) {
-      // The first half of a pair is counted with the second.
-      if ((text.charCodeAt(i) & 0xfc00) !== 0xd800) column++;
-    }
-    previous = { line: low, at, column };
-    return { line: low + 1, column };
-  };
-}
-
-function lineStarts(text: string): number[] {
-  const starts = [0];
-  for (const match of text.matchAll(/\r\n?|\n/g)) starts.push(match.index + match[0].length);
-  return starts;
 }
 
 function refuse(

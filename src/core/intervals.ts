@@ -159,3 +159,19 @@ export function independentChanges({ removed, added }: IntervalChange): Interval
   }
   return parts;
 }
+
+/** Addresses of the node that is traced; undefined if they are not known. */
+export type LocalAddresses = Readonly<Record<Family, readonly Interval[]>>;
+
+/** Whether an address lies in one of sorted disjoint intervals. */
+export function includes(intervals: readonly Interval[], address: bigint): boolean {
+  let low = 0;
+  let high = intervals.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((intervals[middle] as Interval).last < address) low = middle + 1;
+    else high = middle;
+  }
+  const found = intervals[low];
+  return found !== undefined && found.first <= address;
+}

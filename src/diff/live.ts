@@ -1,7 +1,7 @@
 /** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
 
 import { Refusal } from "../backend/driver.ts";
-import type { Answer, Capabilities, Plan, Script } from "../backend/step.ts";
+import type { Capabilities, Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import { everything, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -12,8 +12,10 @@ import { canonicalListing, tokenize } from "../iptables/rule.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
-import { CommandError, runUntilNo } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import { runUntilNo } from "../system/exec.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { readSet } from "../trace/ipset.ts";
 import { readRule, type Sets } from "../trace/iptables-rule.ts";
 import { keptByRules } from "../trace/kept-destinations.ts";

@@ -1,7 +1,9 @@
 /** Connections that exist keep the decision that was taken at their first packet: which of them a change would have otherwise. */
+
 import { type Family, parseAddress } from "../core/cidr.ts";
+import type { LocalAddresses } from "../core/intervals.ts";
+import { includes } from "../core/intervals.ts";
 import type { VerdictChange } from "../core/verdicts.ts";
-import { includes, type LocalAddresses } from "../trace/match.ts";
 
 /** A connection that goes on as before, though new ones to its destination will not. */
 export interface StaleConnection {

@@ -1,7 +1,8 @@
 /** Checks of `doctor`: agents that know of each other, and what `auto` has chosen. */
 
 import { holdToken } from "../presence/names.ts";
-import { type Facts, type HolderFacts, known } from "./facts.ts";
+import { known } from "../system/fact.ts";
+import type { Facts, HolderFacts } from "./facts.ts";
 import { info, type Said, warning } from "./finding.ts";
 
 /** The agent's socket is held by something else, or by an agent that is not seen; or another agent waits for it. */

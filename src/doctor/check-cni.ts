@@ -1,5 +1,6 @@
 /** Checks of `doctor`: the CNI's configuration, and what is not to be seen from here. */
-import { type Facts, known } from "./facts.ts";
+import { known } from "../system/fact.ts";
+import type { Facts } from "./facts.ts";
 import { info, type Said, warning } from "./finding.ts";
 
 /** CNI plugins that masquerade per pod. */

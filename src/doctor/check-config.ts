@@ -1,7 +1,8 @@
 /** Checks of `doctor`: the agent's configuration. */
 
+import { known } from "../system/fact.ts";
 import { counted } from "../text/plural.ts";
-import { type Facts, known } from "./facts.ts";
+import type { Facts } from "./facts.ts";
 import { error, info, type Said, warning } from "./finding.ts";
 
 /** As many problems as fit a screen; `validate` has them all. */

@@ -5,9 +5,10 @@
  */
 
 import { meetIntervals } from "../core/intervals.ts";
+import { known } from "../system/fact.ts";
 import { isKubelets } from "./check-kubelet.ts";
 import { inTable, jumpTargets, natTables, ownTables, sendersOf } from "./check-own.ts";
-import { type Facts, type HookChain, known, type NatRule, type NatTable } from "./facts.ts";
+import type { Facts, HookChain, NatRule, NatTable } from "./facts.ts";
 import { error, info, type Said, warning } from "./finding.ts";
 import { isSourceNat, MAX_PASSED, type Passed, walkBase } from "./nat-walk.ts";
 import { podIntervals } from "./rule-scope.ts";

@@ -2,9 +2,11 @@
  * Check of `doctor`: packets that conntrack calls INVALID, such as a late RST or FIN, belong to no connection, and no NAT
  * translates them. Only a rule that drops them on their way through the node keeps them from leaving with a pod's address.
  */
+
 import type { Family } from "../core/cidr.ts";
+import { isKnown, known } from "../system/fact.ts";
 import { sendersOf } from "./check-own.ts";
-import { type Facts, type HookChain, isKnown, known, type NatRule } from "./facts.ts";
+import type { Facts, HookChain, NatRule } from "./facts.ts";
 import { info, type Said } from "./finding.ts";
 import { type Answer, isForPods, least, type Scope, type Senders } from "./rule-scope.ts";
 

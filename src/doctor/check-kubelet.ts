@@ -1,8 +1,9 @@
 /** Checks of `doctor`: the kubelet's own masquerading, which Kubernetes 1.24 removed together with its flag. */
 
 import { flagValue } from "../go/flags.ts";
+import { known } from "../system/fact.ts";
 import { deletionOf, inTable, natTables } from "./check-own.ts";
-import { type Facts, known, type NatRule } from "./facts.ts";
+import type { Facts, NatRule } from "./facts.ts";
 import { error, type Said } from "./finding.ts";
 import { isSourceNat } from "./nat-walk.ts";
 

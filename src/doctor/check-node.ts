@@ -2,8 +2,9 @@
 
 import { formatRange, type PortRange } from "../core/ports.ts";
 import { missingCapabilities } from "../system/capabilities.ts";
+import { type Cause, type Fact, isKnown, known } from "../system/fact.ts";
 import { counted } from "../text/plural.ts";
-import { type Cause, type Fact, type Facts, isKnown, known, type Sysctl } from "./facts.ts";
+import type { Facts, Sysctl } from "./facts.ts";
 import { error, info, type Said, warning } from "./finding.ts";
 
 /** The API server's default for --service-node-port-range. */

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/support/doctor.ts";
+import { known } from "../system/fact.ts";
 import { diagnose } from "./checks.ts";
-import { type Facts, known, type OwnTable } from "./facts.ts";
+import type { Facts, OwnTable } from "./facts.ts";
 
 const OTHER_JUMP = JUMP.replaceAll("IP-MASQ-AGENT", "OTHER");
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;

@@ -3,7 +3,8 @@
 import type { Family } from "../core/cidr.ts";
 import { isBuiltIn, isForeign, renderForeign } from "../iptables/chain-owner.ts";
 import { holdToken } from "../presence/names.ts";
-import { type Facts, known, type NatRule, type NatTable } from "./facts.ts";
+import { known } from "../system/fact.ts";
+import type { Facts, NatRule, NatTable } from "./facts.ts";
 import { error, info, type Said, warning } from "./finding.ts";
 import { isTerminal, walkBase } from "./nat-walk.ts";
 import type { Senders } from "./rule-scope.ts";

@@ -1,8 +1,10 @@
 /** Check of `doctor`: pods' own networks that the list does not keep, so that pods see each other with nodes' addresses. */
+
 import { ADDRESS_BITS, type Family, formatCidr } from "../core/cidr.ts";
 import { decompose, subtractIntervals } from "../core/intervals.ts";
+import { known } from "../system/fact.ts";
 import { sendersOf } from "./check-own.ts";
-import { type Facts, known } from "./facts.ts";
+import type { Facts } from "./facts.ts";
 import { info, type Said, warning } from "./finding.ts";
 import { intervalOf, type PodNetwork, widestNetworks } from "./pod-networks.ts";
 

@@ -8,25 +8,10 @@ import type { Interval } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
+import type { Fact } from "../system/fact.ts";
+import type { InotifyFacts } from "../system/processes.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
-
-/** Why something could not be learnt, as far as that says what to do about it. */
-export type Cause = "permission" | "no tool";
-
-/** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
-export type Fact<T> =
-  | { readonly value: T }
-  | { readonly unknown: string; readonly why: string; readonly cause?: Cause; readonly minor?: boolean };
-
-export function isKnown<T>(fact: Fact<T>): fact is { readonly value: T } {
-  return "value" in fact;
-}
-
-/** The value of a fact, if it is known. */
-export function known<T>(fact: Fact<T>): T | undefined {
-  return isKnown(fact) ? fact.value : undefined;
-}
 
 export type Variant = "nft" | "legacy";
 
@@ -134,14 +119,6 @@ export interface ConntrackGrowth {
   readonly before: ConntrackCounters;
   readonly after: ConntrackCounters;
   readonly intervalMs: number;
-}
-
-/** What one user's processes hold of inotify, and how much they may. */
-export interface InotifyFacts {
-  readonly instances: number;
-  readonly maxInstances: number;
-  readonly watches: number;
-  readonly maxWatches: number;
 }
 
 export interface HolderFacts extends HeldName {

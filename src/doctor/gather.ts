@@ -1,6 +1,8 @@
 /** Gathers what `doctor` has to know of the node. Nothing here decides anything. */
+
 import { release } from "node:os";
-import { usesNftables } from "../agent/choose.ts";
+import { attempt } from "../backend/attempt.ts";
+import { usesNftables } from "../backend/kube-proxy.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { PortRange } from "../core/ports.ts";
 import { setName } from "../iptables/ipset.ts";
@@ -9,10 +11,10 @@ import { chooseVariant } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { ownerComment } from "../nftables/plan.ts";
 import { describeHolder, findHolders, readHeldNames } from "../presence/holders.ts";
-import { attempt, derive } from "../system/fact.ts";
+import { derive, isKnown, known } from "../system/fact.ts";
 import { readCapabilities } from "../system/privileges.ts";
 import { readInotify } from "../system/processes.ts";
-import { type Facts, isKnown, known, type Settings } from "./facts.ts";
+import type { Facts, Settings } from "./facts.ts";
 import { readCni } from "./read-cni.ts";
 import { type Run, readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
 import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";

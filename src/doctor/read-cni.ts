@@ -1,8 +1,9 @@
 /** Which plugins of the node's CNI configuration masquerade by themselves, and which addresses they give to pods. */
+
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { learn, readText } from "../system/fact.ts";
-import { type CniFile, type Fact, isKnown } from "./facts.ts";
+import { type Fact, isKnown, learn, readText } from "../system/fact.ts";
+import type { CniFile } from "./facts.ts";
 import { isOthersLink } from "./pod-networks.ts";
 
 /** The names that libcni reads. */

@@ -1,12 +1,13 @@
 /** The packet filter's rules for `doctor`: asked of the tools and over netlink, and never so that the question changes anything. */
-import type { Answer, Script } from "../backend/step.ts";
+import { attempt } from "../backend/attempt.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
-import { attempt, derive, readText } from "../system/fact.ts";
+import { derive, type Fact, isKnown, readText } from "../system/fact.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { readSets } from "../trace/live.ts";
-import { type Fact, type HookChain, isKnown, type NatTable, type Variant } from "./facts.ts";
+import type { HookChain, NatTable, Variant } from "./facts.ts";
 import { parseNatListing, policyOf } from "./nat-listing.ts";
 
 export type Run = (script: Script) => Promise<Answer>;

@@ -2,18 +2,20 @@
  * nf_tables for `doctor`: our own table over netlink, and the base chains of others with the nft tool, which shows all that their
  * rules ask. Nothing of kube-proxy's but single chains is listed: its tables can have 100,000 rules.
  */
-import type { Script } from "../backend/step.ts";
+
+import { attempt } from "../backend/attempt.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Family as NftFamily, ObservedChain, TableName } from "../netlink/operations.ts";
 import { chains, rules, sets, tables } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { TABLE } from "../nftables/sets.ts";
-import { CommandError } from "../system/exec.ts";
-import { attempt } from "../system/fact.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Fact } from "../system/fact.ts";
+import type { Script } from "../system/script.ts";
 import { readNftTables } from "../trace/live-netlink.ts";
 import type { TraceRule } from "../trace/model.ts";
 import { parseNftChains } from "../trace/nft/json.ts";
-import type { Fact, HookChain, NftFacts } from "./facts.ts";
+import type { HookChain, NftFacts } from "./facts.ts";
 import { hookChains, ruleOf } from "./nft-rules.ts";
 import type { Run } from "./read-iptables.ts";
 

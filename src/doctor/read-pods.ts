@@ -1,8 +1,9 @@
 /** Where a node says what its pods' networks are: links and routes, flannel's file, the CNI's configuration, command lines. */
+import { attempt } from "../backend/attempt.ts";
 import { type Family, isCidr, parseCidr } from "../core/cidr.ts";
 import * as rtnetlink from "../route/rtnetlink.ts";
-import { attempt, derive, readText } from "../system/fact.ts";
-import { type CniFile, type Fact, isKnown } from "./facts.ts";
+import { derive, type Fact, isKnown, readText } from "../system/fact.ts";
+import type { CniFile } from "./facts.ts";
 import { learnPods, type Network, networkCidr, type PodFacts, type PodNetwork } from "./pod-networks.ts";
 
 const FAMILIES: Readonly<Record<"ip" | "ip6", Family>> = { ip: "IPv4", ip6: "IPv6" };

@@ -1,9 +1,10 @@
 /** What /proc tells `doctor` of the kernel and of this process. */
+
 import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseConntrackCounters } from "../system/conntrack-stats.ts";
-import { derive, learn, readText } from "../system/fact.ts";
-import { type ConntrackGrowth, type Fact, type Facts, isKnown, type LockFacts, SYSCTLS } from "./facts.ts";
+import { derive, type Fact, isKnown, learn, readText } from "../system/fact.ts";
+import { type ConntrackGrowth, type Facts, type LockFacts, SYSCTLS } from "./facts.ts";
 
 type Sysctls = Facts["sysctls"];
 

@@ -2,12 +2,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import { ADDRESS_BITS, type Cidr, type Family, lastAddress, parseCidr } from "../core/cidr.ts";
+import { includes } from "../core/intervals.ts";
 import { parsePorts } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { renderRestore } from "../iptables/plan.ts";
 import { keptIntervals } from "../nftables/sets.ts";
 import { parseIptablesSave } from "../trace/iptables-save.ts";
-import { includes } from "../trace/match.ts";
 import type { Hook } from "../trace/model.ts";
 import { answerParts, compareOutcomes, type Node } from "./answer.ts";
 

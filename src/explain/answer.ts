@@ -2,11 +2,12 @@
  * What becomes of destinations by the configuration and by the rules of a node, side by side. An interval of addresses
  * is split wherever either answer changes.
  */
+
 import type { Family } from "../core/cidr.ts";
 import { type Explanation, explainInterval } from "../core/explanation.ts";
-import type { Interval } from "../core/intervals.ts";
+import type { Interval, LocalAddresses } from "../core/intervals.ts";
+import { includes } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { includes, type LocalAddresses } from "../trace/match.ts";
 import type { Condition, Hook, Packet } from "../trace/model.ts";
 import { type Effort, type Outcome, outcomeKey, type Trace, tracePacket } from "../trace/trace.ts";
 

@@ -1,7 +1,6 @@
 /** What `explain` answers, as JSON; the text is made from it. */
 
-import type { Destination } from "../cli/commands/destination.ts";
-import type { Desired } from "../cli/desired.ts";
+import type { Desired } from "../core/desired.ts";
 import { whyLost } from "../core/explanation.ts";
 import { decompose } from "../core/intervals.ts";
 import { renderPlace } from "../core/problem.ts";
@@ -9,6 +8,7 @@ import type { Entry } from "../core/ruleset.ts";
 import { countAddresses } from "../core/verdicts.ts";
 import type { Outcome, RuleReference } from "../trace/trace.ts";
 import type { Agreement, LiveAnswer, Part } from "./answer.ts";
+import type { Destination } from "./destination.ts";
 
 export interface EntryView {
   /** As it is written. */

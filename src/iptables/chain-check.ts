@@ -1,6 +1,8 @@
 /** Whether the chain of the configured name is ours to write. */
-import type { Answer, Backend, Capabilities, Observed, Script } from "../backend/step.ts";
+
+import type { Backend, Capabilities, Observed } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { isBuiltIn, renderForeign } from "./chain-owner.ts";
 import { setName } from "./ipset.ts";
 import { countSetUses, parseSetUses } from "./ipset-scripts.ts";

@@ -4,7 +4,7 @@ import { createIpset } from "../../test/support/ipset.ts";
 import { recordedLog } from "../../test/support/log.ts";
 import { createNode, DENIED } from "../../test/support/node.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
 import { iptablesDriver } from "./driver.ts";
 import { iptablesBackend } from "./plan.ts";

@@ -1,10 +1,12 @@
 /** The iptables backend at work: tools are run, and netlink tells where they need not be. */
 
 import { type Driver, IN_SYNC, type Look, Refusal } from "../backend/driver.ts";
-import type { Backend, Capabilities, Observed, Plan, Script } from "../backend/step.ts";
+import type { Backend, Capabilities, Observed, Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { CommandError, runUntilNo } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import { runUntilNo } from "../system/exec.ts";
+import type { Script } from "../system/script.ts";
 import { whyNotOurs } from "./chain-check.ts";
 import type { Sighting } from "./netlink-view.ts";
 import { removeAll, removeStaleSet } from "./remove.ts";

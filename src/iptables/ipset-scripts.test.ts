@@ -3,10 +3,11 @@ import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import { createIpset, hasAddress } from "../../test/support/ipset.ts";
 import { createNat, walk } from "../../test/support/nat.ts";
-import type { Capabilities, Script } from "../backend/step.ts";
+import type { Capabilities } from "../backend/step.ts";
 import { isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import { renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Script } from "../system/script.ts";
 import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
 import { iptablesBackend } from "./plan.ts";
 

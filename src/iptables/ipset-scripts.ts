@@ -1,8 +1,8 @@
 /** The ipset tool's part of the iptables backend, as scripts. */
 
-import type { Answer, Script } from "../backend/step.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { counted } from "../text/plural.ts";
 import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
 import type { Layout } from "./layout.ts";

@@ -11,7 +11,7 @@ import { digest } from "../core/digest.ts";
 import { ruleImages } from "../netlink/query.ts";
 import { imageParts, imageText, type RuleImage } from "../netlink/rule-image.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { countChain } from "../nftables/counters.ts";
+import { countChain } from "./counters.ts";
 import { jumpComment } from "./plan.ts";
 
 /**

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import { createNat, type Nat, walk } from "../../test/support/nat.ts";
-import type { Answer, Capabilities, Plan, Script } from "../backend/step.ts";
+import type { Capabilities, Plan } from "../backend/step.ts";
 import {
   ADDRESS_BITS,
   type Cidr,
@@ -15,6 +15,7 @@ import {
 } from "../core/cidr.ts";
 import { type Drift, renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { iptablesBackend, renderRestore } from "./plan.ts";
 
 const MODERN: Capabilities = {

@@ -9,10 +9,11 @@
  * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
  */
 
-import type { Answer, Backend, Capabilities, Observed, Plan, Script, Tools } from "../backend/step.ts";
+import type { Backend, Capabilities, Observed, Plan, Tools } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { isBuiltIn, isForeign } from "./chain-owner.ts";
 import { parseElements, setName } from "./ipset.ts";
 import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Answer, Script } from "../backend/step.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { probe } from "./probe.ts";
 
 const TOOLS = { command: "iptables", restore: "iptables-restore" };

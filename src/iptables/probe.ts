@@ -2,8 +2,10 @@
  * What the installed tools can do. The version floors and the ways to find out are kube-proxy's
  * (k8s.io/kubernetes/pkg/util/iptables), which the Go program uses; they are recorded in the area `tools`.
  */
-import type { Answer, Capabilities, Script, Tools } from "../backend/step.ts";
-import { CommandError } from "../system/exec.ts";
+
+import type { Capabilities, Tools } from "../backend/step.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 
 type Run = (script: Script) => Promise<Answer>;
 

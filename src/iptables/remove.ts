@@ -1,10 +1,13 @@
 /** Removes what the iptables backend has made: chain, jumps and set, in every family. */
-import type { Backend, Script } from "../backend/step.ts";
+
+import type { Backend } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
-import { CommandError, runUntilNo } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import { runUntilNo } from "../system/exec.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
+import type { Script } from "../system/script.ts";
 import { rulesOfOthers } from "./chain-owner.ts";
 import type { ToolWorld } from "./tools.ts";
 

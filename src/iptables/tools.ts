@@ -1,10 +1,11 @@
 /** What the tools of the iptables backend are asked once, and what they are asked with. */
 
 import type { Span } from "../backend/commit-log.ts";
-import type { Answer, Backend, Capabilities, Script, Tools } from "../backend/step.ts";
+import type { Backend, Capabilities, Tools } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 import type { Sight } from "./netlink-view.ts";
 
 /** What the driver needs of the world. */

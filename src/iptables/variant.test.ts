@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Answer, Script } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { chooseVariant } from "./variant.ts";
 
 /** A node where these `TOOL CHAIN` exist and these tools are not installed. */

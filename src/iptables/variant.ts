@@ -3,13 +3,14 @@
  * (github.com/kubernetes-sigs/iptables-wrappers): `KUBE-IPTABLES-HINT`, or `KUBE-KUBELET-CANARY` of older
  * kubelets, in `mangle` of either family; without any, nft.
  */
-import type { Answer, Script } from "../backend/step.ts";
+
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { ifFound } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
+import type { Answer, Script } from "../system/script.ts";
 import type { IptablesVariant } from "./plan.ts";
 
 type Run = (script: Script) => Promise<Answer>;

@@ -5,6 +5,7 @@
  * that is written in a rule.
  */
 
+import type { Remnant } from "../backend/driver.ts";
 import type { Batch } from "../backend/step.ts";
 import type { Drift } from "../core/drift.ts";
 import type { DeleteByHandle, Operation } from "../netlink/operations.ts";
@@ -20,12 +21,6 @@ interface Foreign {
 
 /** What could not be removed, by its key, with the reason. */
 export type Staying = ReadonlyMap<string, string>;
-
-/** Something of others that stays in our table. */
-export interface Remnant {
-  readonly where: string;
-  readonly why: string;
-}
 
 /** The key of what an operation of a removal concerns: a handle is given once in a table. */
 export function foreignKey(operation: Operation): string {

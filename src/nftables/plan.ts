@@ -9,6 +9,7 @@
  * buffer, a second set is filled and the rules are turned to it.
  */
 
+import type { Remnant } from "../backend/driver.ts";
 import type { Batch, Plan } from "../backend/step.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import { type PortRange, rangeShares } from "../core/ports.ts";
@@ -26,7 +27,7 @@ import {
 import { splitBatches } from "../netlink/split.ts";
 import { renderStatement } from "../netlink/text.ts";
 import { problemOf } from "../netlink/validate.ts";
-import { type Remnant, removeForeign, type Staying } from "./foreign.ts";
+import { removeForeign, type Staying } from "./foreign.ts";
 import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./sets.ts";
 
 /** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */

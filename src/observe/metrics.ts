@@ -2,10 +2,12 @@
  * The agent's series, on prom-client. Named after kube-proxy's where they mean the same (pkg/proxy/metrics of
  * k8s.io/kubernetes), so that dashboards need only another prefix.
  */
+
 import Counter from "prom-client/lib/counter.js";
 import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
+import type { VerdictCount } from "../backend/verdict-counters.ts";
 import type { PassReport } from "./status.ts";
 
 const PREFIX = "ip_masq_agent_";
@@ -13,17 +15,9 @@ const PREFIX = "ip_masq_agent_";
 /** kube-proxy's buckets: 1 ms, doubled 14 times. */
 const BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
 
-/** What is counted of packets by the kernel, in all since the agent runs. */
-export interface VerdictTotals {
-  readonly family: string;
-  readonly verdict: "keep" | "masquerade";
-  readonly packets: number;
-  readonly bytes: number;
-}
-
 /** What is read when somebody asks. What the kernel does not tell is absent. */
 export interface Readings {
-  readonly verdicts: readonly VerdictTotals[];
+  readonly verdicts: readonly VerdictCount[];
   readonly conntrack?: { readonly entries: number; readonly limit: number };
   readonly conntrackCounters?: {
     readonly insertFailed: number;

@@ -2,6 +2,7 @@
  * What an operator can see of a running agent: it is told of each pass, and answers over HTTP. Nothing here is asked for
  * by the loop, and nothing that is asked from outside makes a pass.
  */
+
 import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { renderConfig } from "../agent/config/holder.ts";
@@ -16,9 +17,9 @@ import type { PortRange } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { keptIntervals } from "../nftables/sets.ts";
 import type { Metrics, Readings } from "./metrics.ts";
-import type { Healed, PageView } from "./page/page.ts";
+import type { Healed, PageView } from "./page/view.ts";
 import { createPressureReader } from "./pressure.ts";
-import { jsonReply, plainReply, type Reply, type Routes } from "./server.ts";
+import { jsonReply, plainReply, type Reply, type Routes } from "./reply.ts";
 import { initialStatus, type PassReport, type PassStatus, type Status, statusAfter } from "./status.ts";
 import { renderFlagz, renderStatusz } from "./zpages.ts";
 

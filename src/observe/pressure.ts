@@ -1,6 +1,8 @@
 /** What SNAT does to this node's connections, read when somebody asks, within bounds. */
+
 import { readFileSync } from "node:fs";
 import { parseAddress } from "../core/cidr.ts";
+import { includes } from "../core/intervals.ts";
 import { countPorts, type PortRange } from "../core/ports.ts";
 import { ownAddresses } from "../system/addresses.ts";
 import { sampleList } from "../system/connections.ts";
@@ -10,7 +12,6 @@ import {
   type PortOwner,
   parseConntrackCounters,
 } from "../system/conntrack-stats.ts";
-import { includes } from "../trace/match.ts";
 import type { Readings } from "./metrics.ts";
 
 export type Pressure = Pick<Readings, "conntrack" | "conntrackCounters" | "snatPortShare"> & {

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { answer, jsonReply, plainReply, type Routes, serve } from "./server.ts";
+import { jsonReply, plainReply, type Routes } from "./reply.ts";
+import { answer, serve } from "./server.ts";
 
 const ROUTES: Routes = {
   "/status": () => jsonReply({ a: 1 }),

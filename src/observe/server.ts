@@ -2,21 +2,13 @@
  * A small HTTP server for metrics, probes and status. Whoever can reach the node can reach it, so everything about a
  * connection is bounded, no body is ever read, and nothing that goes wrong here ends the agent.
  */
+
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { printable } from "../text/printable.ts";
 import { type HttpAddress, hostPort, isLoopback, isOwnName, parseHttpAddress } from "./address.ts";
 import { type Gate, type GateLimits, gate } from "./gate.ts";
+import { plainReply, type Reply, type Routes } from "./reply.ts";
 import { shareReplies } from "./share-replies.ts";
-
-export interface Reply {
-  /** The HTTP status. */
-  readonly code: number;
-  readonly type: string;
-  readonly body: string;
-}
-
-/** What is served under each path. */
-export type Routes = Readonly<Record<string, () => Reply | Promise<Reply>>>;
 
 export interface ServerWorld {
   readonly log: { readonly info: (text: string) => void; readonly warning: (text: string) => void };
@@ -158,14 +150,4 @@ export async function answer(routes: Routes, method: string, url: string): Promi
   } catch (error) {
     return plainReply(500, `${error instanceof Error ? error.message : error}\n`);
   }
-}
-
-/** A reply of plain text. */
-export function plainReply(code: number, body: string): Reply {
-  return { code, type: "text/plain; charset=utf-8", body };
-}
-
-/** A reply of JSON. */
-export function jsonReply(value: unknown): Reply {
-  return { code: 200, type: "application/json", body: `${JSON.stringify(value)}\n` };
 }

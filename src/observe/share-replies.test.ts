@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { plainReply } from "./server.ts";
+import { plainReply } from "./reply.ts";
 import { shareReplies } from "./share-replies.ts";
 
 /** What `count` requests for a path are answered. */

@@ -3,7 +3,7 @@
  * and whoever asks a thousand times a second must not make it late. Who asks now and then always gets a fresh answer, so
  * that what was seen to happen is in it.
  */
-import type { Reply, Routes } from "./server.ts";
+import type { Reply, Routes } from "./reply.ts";
 
 /** So many answers in a row are fresh, ... */
 const BURST = 4;

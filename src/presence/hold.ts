@@ -4,10 +4,11 @@
  * has, which may be that other agent's, until it has the name. A name that it waits for tells the holder not to remove
  * anything either: a living agent's rules are removed by nobody.
  */
+
 import { createServer, type Server } from "node:net";
-import { known } from "../doctor/facts.ts";
 import type { Logger } from "../log/log.ts";
 import type { Clock } from "../system/clock.ts";
+import { known } from "../system/fact.ts";
 import { describeHolder, findHolders, type Holder, readHeldNames } from "./holders.ts";
 import { type HeldName, type HoldKind, holdAddress, holdToken } from "./names.ts";
 

@@ -1,7 +1,7 @@
 /** Who holds the sockets by which agents know of each other, as far as /proc shows it. */
+
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { type Fact, isKnown, known } from "../doctor/facts.ts";
-import { learn } from "../system/fact.ts";
+import { type Fact, isKnown, known, learn } from "../system/fact.ts";
 import { agentArguments, commandLine, pidsIn } from "../system/processes.ts";
 import { printableLine } from "../text/printable.ts";
 import { type HeldName, netlinkInode, parseHeldNames } from "./names.ts";

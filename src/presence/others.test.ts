@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Fact } from "../doctor/facts.ts";
+import type { Fact } from "../system/fact.ts";
 import type { Holder, HoldingProcess } from "./holders.ts";
 import { lookForAgent } from "./others.ts";
 

@@ -1,6 +1,7 @@
 /** Whether an agent runs that would put back what `cleanup` removes. */
-import { type Fact, isKnown } from "../doctor/facts.ts";
+
 import type { Clock } from "../system/clock.ts";
+import { type Fact, isKnown } from "../system/fact.ts";
 import { describeHolder, type Holder } from "./holders.ts";
 
 export interface Presence {

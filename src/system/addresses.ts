@@ -1,8 +1,9 @@
 /** The addresses that this machine has, and those that a saved node had. */
+
 import { networkInterfaces } from "node:os";
 import { type Cidr, type Family, isCidr, parseCidr } from "../core/cidr.ts";
+import type { LocalAddresses } from "../core/intervals.ts";
 import { longestPrefixIntervals } from "../core/intervals.ts";
-import type { LocalAddresses } from "../trace/match.ts";
 
 /** This machine's own addresses. */
 export function ownAddresses(): LocalAddresses {

@@ -1,6 +1,7 @@
 /** Samples the connections that conntrack knows, and never more than a bound of them: a node may have a million. */
+
 import { closeSync, openSync, readSync } from "node:fs";
-import type { Answer, Script } from "../backend/step.ts";
+import type { Answer, Script } from "./script.ts";
 
 /** Some entries, as the kernel lists them. */
 export interface ConnectionSample {

@@ -2,11 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { known } from "../doctor/facts.ts";
 import { parseCni, readCni } from "../doctor/read-cni.ts";
 import { readConntrack, readGrowth, readSysctls } from "../doctor/read-proc.ts";
 import { parseConntrackCounters } from "./conntrack-stats.ts";
-import { learn } from "./fact.ts";
+import { known, learn } from "./fact.ts";
 import { ownUid } from "./owner.ts";
 import { agentArguments, commandLine, readProcesses } from "./processes.ts";
 

@@ -1,8 +1,8 @@
 /** Which user listens at a TCP address of this machine, as the kernel lists it: no more than this can be known of who answers there. */
+
 import { isIPv4, type Socket, SocketAddress } from "node:net";
 import { endianness } from "node:os";
-import { known } from "../doctor/facts.ts";
-import { readText } from "./fact.ts";
+import { known, readText } from "./fact.ts";
 import { ownUid } from "./owner.ts";
 
 /** `TCP_LISTEN` of the kernel. */

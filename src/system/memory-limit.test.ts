@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/support/config.ts";
 import type { Capabilities } from "../backend/step.ts";
 import { iptablesBackend } from "../iptables/plan.ts";
-import { describeLowLimit, readMemoryLimit, withinMemory } from "./memory-limit.ts";
+import { withinMemory } from "../iptables/within-memory.ts";
+import { describeLowLimit, readMemoryLimit } from "./memory-limit.ts";
 
 const V2 = (root: string) => `30 23 0:26 ${root} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n`;
 const V1 = (root: string) =>

@@ -3,7 +3,6 @@
  * agent before it has programmed anything, and nothing of that is in its log (measured with 32 MiB).
  */
 import { readFileSync } from "node:fs";
-import type { Backend } from "../backend/step.ts";
 
 /** A limit and the file that sets it. */
 export interface MemoryLimit {
@@ -11,10 +10,10 @@ export interface MemoryLimit {
   readonly path: string;
 }
 
-const MIB = 1024 * 1024;
+export const MIB = 1024 * 1024;
 
 /** The agent with everything on, a list of some thousand CIDRs, and its tools. */
-const ENOUGH_BYTES = 96 * MIB;
+export const ENOUGH_BYTES = 96 * MIB;
 
 /** The lowest limit; undefined if there is none, or it cannot be read. `read` gives a file's text. */
 export function readMemoryLimit(
@@ -35,33 +34,6 @@ export function describeLowLimit(limit: MemoryLimit | undefined): string | undef
   if (limit === undefined || limit.bytes >= ENOUGH_BYTES) return undefined;
   const size = Math.floor(limit.bytes / MIB);
   return `the memory limit is ${size} MiB (${limit.path}), and the agent needs ${ENOUGH_BYTES / MIB} MiB: the kernel may end it without a line in the log; raise resources.limits.memory`;
-}
-
-/**
- * What a rule of a chain takes at most while all are replaced: in the agent, in iptables-nft-restore beside it, and in the kernel the old ones
- * and the new ones. Measured with 50,000: 3.3 KiB.
- */
-const RULE_BYTES = 4 * 1024;
-
-/** The same backend, which refuses chains that the kernel would end the agent for, in the midst of replacing them. */
-export function withinMemory(backend: Backend, limit: MemoryLimit | undefined): Backend {
-  if (limit === undefined) return backend;
-  return {
-    ...backend,
-    plan(ruleset, capabilities, observed) {
-      const plan = backend.plan(ruleset, capabilities, observed);
-      const isSet = capabilities.ipset === true && backend.wantsSet(ruleset);
-      const needed = ENOUGH_BYTES + ruleset.entries.length * RULE_BYTES;
-      const fits = isSet || capabilities.variant !== "nf_tables" || needed <= limit.bytes;
-      if (fits || plan.steps.length === 0 || plan.refusal !== undefined) return plan;
-      return { drift: [], steps: [], refusal: describeLongChain(ruleset.entries.length, needed, limit) };
-    },
-  };
-}
-
-function describeLongChain(entries: number, needed: number, { bytes, path }: MemoryLimit): string {
-  const size = (all: number) => `${Math.ceil(all / MIB)} MiB`;
-  return `${entries} CIDRs as a chain may take ${size(needed)} of memory, and the limit is ${size(bytes)} (${path}): let them be a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory`;
 }
 
 /** Where this process' cgroup and all around it say their limits, as far as they are mounted here. */

@@ -2,9 +2,9 @@
  * Whom a process belongs to. Anybody may start a process that calls itself ip-masq-agent or kubelet; what it says of itself counts
  * only if it is ours, or root's.
  */
+
 import { readlinkSync } from "node:fs";
-import { known } from "../doctor/facts.ts";
-import { learn, readText } from "./fact.ts";
+import { known, learn, readText } from "./fact.ts";
 
 /** The user of a process, and whether that is the one who asks. */
 export interface Owner {

@@ -1,7 +1,8 @@
 /** What this process may do; the tools that it runs may do no more. */
+
 import { readFileSync } from "node:fs";
-import { type Fact, known } from "../doctor/facts.ts";
 import { type Privileges, parseEffective } from "./capabilities.ts";
+import { type Fact, known } from "./fact.ts";
 
 /** The process' effective capabilities, or those of another set. */
 export function readCapabilities(set: "CapEff" | "CapAmb" = "CapEff"): Fact<bigint> {

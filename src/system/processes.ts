@@ -1,9 +1,9 @@
 /** Other processes of the node, as far as they are seen: kubelets, agents, and who uses inotify. */
+
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { type Fact, type InotifyFacts, isKnown, known } from "../doctor/facts.ts";
 import { flagValue } from "../go/flags.ts";
-import { learn, readText } from "./fact.ts";
+import { type Fact, isKnown, known, learn, readText } from "./fact.ts";
 import { type Owner, ownUid, readOwner } from "./owner.ts";
 
 /** What is running, by command lines. */
@@ -207,4 +207,12 @@ function isInotify(path: string): boolean {
     // Closed meanwhile.
     return false;
   }
+}
+
+/** What one user's processes hold of inotify, and how much they may. */
+export interface InotifyFacts {
+  readonly instances: number;
+  readonly maxInstances: number;
+  readonly watches: number;
+  readonly maxWatches: number;
 }

@@ -1,4 +1,4 @@
-/** What a rule of iptables asks and does, from its words in a listing: the model of trace-model.ts. */
+/** What a rule of iptables asks and does, from its words in a listing: the model of model.ts. */
 import {
   ADDRESS_BITS,
   type Cidr,

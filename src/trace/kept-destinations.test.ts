@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Cidr, lastAddress, parseCidr } from "../core/cidr.ts";
-import { everything } from "../core/intervals.ts";
+import { everything, includes } from "../core/intervals.ts";
 import { tokenize } from "../iptables/rule.ts";
 import { readRule } from "./iptables-rule.ts";
 import { keptByRules } from "./kept-destinations.ts";
-import { includes } from "./match.ts";
 import type { TraceRule } from "./model.ts";
 
 function rules(texts: readonly string[], sets: Parameters<typeof readRule>[2] = new Map()): TraceRule[] {

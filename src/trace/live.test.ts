@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { Refusal } from "../backend/driver.ts";
-import type { Answer, Script } from "../backend/step.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { readLiveRules, type Sight } from "./live.ts";
 import type { Hook } from "./model.ts";
 

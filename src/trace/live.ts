@@ -5,12 +5,12 @@
  */
 
 import { isFailure } from "../backend/driver.ts";
-import type { Answer, Script } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
-import { CommandError } from "../system/exec.ts";
+import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
+import type { Answer, Script } from "../system/script.ts";
 import { readSet, splitSets } from "./ipset.ts";
 import type { Sets } from "./iptables-rule.ts";
 import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "./iptables-save.ts";

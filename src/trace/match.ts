@@ -1,12 +1,10 @@
 /** Whether a packet meets a rule's conditions, as far as what is known of the packet tells. */
-import type { Family } from "../core/cidr.ts";
+
 import type { Interval } from "../core/intervals.ts";
+import { includes, type LocalAddresses } from "../core/intervals.ts";
 import type { Condition, Packet, Side } from "./model.ts";
 
 export type Answer = "yes" | "no" | "maybe";
-
-/** Addresses of the node that is traced; undefined if they are not known. */
-export type LocalAddresses = Readonly<Record<Family, readonly Interval[]>>;
 
 /** Whether all conditions are met, and if that is not known, those on which it depends. */
 export function matchAll(
@@ -21,19 +19,6 @@ export function matchAll(
     if (answer === "maybe") depends.push(condition);
   }
   return { answer: depends.length === 0 ? "yes" : "maybe", depends };
-}
-
-/** Whether an address lies in one of sorted disjoint intervals. */
-export function includes(intervals: readonly Interval[], address: bigint): boolean {
-  let low = 0;
-  let high = intervals.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((intervals[middle] as Interval).last < address) low = middle + 1;
-    else high = middle;
-  }
-  const found = intervals[low];
-  return found !== undefined && found.first <= address;
 }
 
 function match(condition: Condition, packet: Packet, local: LocalAddresses): Answer {

@@ -8,9 +8,11 @@
  * matches is followed both ways: what it would decide is noted as possible, and the walk goes on without it.
  */
 
+import type { LocalAddresses } from "../core/intervals.ts";
+import { includes } from "../core/intervals.ts";
 import { rulesFor } from "./chain-index.ts";
 import { markPacket } from "./mark.ts";
-import { includes, type LocalAddresses, matchAll, namesDestination } from "./match.ts";
+import { matchAll, namesDestination } from "./match.ts";
 import {
   type Action,
   type Condition,

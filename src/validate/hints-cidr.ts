@@ -9,7 +9,7 @@ import {
   parseCidr,
 } from "../core/cidr.ts";
 import { decompose } from "../core/intervals.ts";
-import { lookalikeHint, templateHint, withoutLookalikes } from "./hints-text.ts";
+import { lookalikeHint, templateHint, withoutLookalikes } from "../core/text-hints.ts";
 
 /** No address and no usual way to write several is longer. */
 const LONGEST = 1_000;

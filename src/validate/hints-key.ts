@@ -3,8 +3,8 @@
  * never leads to the opposite: what keeps the pods' address and what masquerades are told apart first.
  */
 import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
+import { lookalikeHint, withoutLookalikes } from "../core/text-hints.ts";
 import { editDistance, nearest } from "../text/near.ts";
-import { lookalikeHint, withoutLookalikes } from "./hints-text.ts";
 
 /** The agent's flags that somebody may look for in the file. */
 export const FLAGS_SOUGHT: readonly string[] = [

@@ -1,10 +1,10 @@
 /** What an operator could write instead: hints to the problems of a configuration. */
 import { knownKey } from "../core/config-fields.ts";
 import { type Problem, renderProblem } from "../core/problem.ts";
+import { lookalikeHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
 import { cidrHint } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
-import { lookalikeHint, templateHint } from "./hints-text.ts";
 
 const TYPE_HINTS = {
   nonMasqueradeCIDRs: 'write a list: "- 10.0.0.0/8" on a line of its own for each entry, or [] for none',

@@ -2,8 +2,9 @@
  * Places in a text that is a value of another: a block scalar's lines, or a quoted one's characters. Each way of
  * writing is tried, and counts only if it yields the value, so that a wrong place is never shown.
  */
-import { locator, type Position } from "../core/document.ts";
+
 import type { Node } from "../yaml/node.ts";
+import { locator, type Position } from "../yaml/positions.ts";
 
 type PositionMap = (inner: Position) => Position;
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { locator, parseDocument } from "../core/document.ts";
+import { parseDocument } from "../core/document.ts";
+import { locator } from "../yaml/positions.ts";
 import { readManifest } from "./manifest.ts";
 import { positionMap } from "./manifest-position.ts";
 

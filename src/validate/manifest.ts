@@ -2,11 +2,13 @@
  * Configurations inside Kubernetes manifests: the texts of a ConfigMap that the agent would be shown as files, and
  * where each of their lines stands in the manifest.
  */
+
 import { knownKey } from "../core/config-fields.ts";
 import { holdsConfig, isManifest } from "../core/config-swallowed.ts";
-import { type Document, locator, type Position, parseDocument } from "../core/document.ts";
+import { type Document, parseDocument } from "../core/document.ts";
 import type { Problem } from "../core/problem.ts";
 import type { Member, Node } from "../yaml/node.ts";
+import { locator, type Position } from "../yaml/positions.ts";
 import { positionMap } from "./manifest-position.ts";
 
 /** A configuration's text in a manifest. */

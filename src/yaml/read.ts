@@ -3,7 +3,7 @@
  *
  * That reader takes 512 bytes at a time and only when the scanner asks for more, so text that is bad behind
  * the end of the first document goes unseen, or not, depending on where the 512 bytes end. `bounds` are those
- * ends; they are there only if somebody can tell the difference, see yaml-cursor.ts.
+ * ends; they are there only if somebody can tell the difference, see cursor.ts.
  */
 
 const CHUNK_BYTES = 512;

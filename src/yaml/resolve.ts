@@ -17,7 +17,7 @@ export type Typed =
   | { readonly type: "timestamp"; readonly value: string }
   | { readonly type: "error"; readonly message: string };
 
-/** Bytes of !!binary that are no UTF-8 are lone surrogates in the string, see yaml-binary.ts. */
+/** Bytes of !!binary that are no UTF-8 are lone surrogates in the string, see bytes.ts. */
 export type Scalar = string | Typed;
 
 const PREFIX = "tag:yaml.org,2002:";

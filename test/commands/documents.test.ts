@@ -1,9 +1,11 @@
 /** What the documents say of commands, compared with the commands. */
+
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { allFlags, type Manual } from "../../src/cli/command.ts";
+import { allFlags } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
+import type { Manual } from "../../src/cli/manual.ts";
 import { runManual } from "../../src/cli/run-manual.ts";
 import { renderHelp } from "../../src/cli/usage.ts";
 

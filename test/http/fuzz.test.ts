@@ -1,8 +1,9 @@
 /** Whatever a client does, the server answers as it should, and what else its process does is hardly later than without it. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { plainReply } from "../../src/observe/server.ts";
+import { plainReply } from "../../src/observe/reply.ts";
 import { type Served, startServer, statusOf } from "./server.ts";
 
 const CLIENT = "test/http/fuzz-client.mjs";

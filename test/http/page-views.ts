@@ -1,7 +1,8 @@
 /** What the page is tried with: a healthy node, one in trouble, one that has just started, and hostile names everywhere. */
+
 import { isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { type Interval, longestPrefixIntervals } from "../../src/core/intervals.ts";
-import type { PageView } from "../../src/observe/page/page.ts";
+import type { PageView } from "../../src/observe/page/view.ts";
 import { initialStatus, type PassStatus } from "../../src/observe/status.ts";
 
 const NFTABLES = { name: "nftables", why: "kube-proxy uses nftables, and its table stands" };

@@ -1,8 +1,10 @@
 /** The status page in a browser: nothing is loaded or run, nothing sticks out, light and dark, on a phone and a desk. */
+
 import { existsSync, mkdirSync } from "node:fs";
 import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PageView, renderPage } from "../../src/observe/page/page.ts";
+import { renderPage } from "../../src/observe/page/page.ts";
+import type { PageView } from "../../src/observe/page/view.ts";
 import { HEALTHY, hostile, IN_TROUBLE, JUST_STARTED } from "./page-views.ts";
 import { type Served, startServer } from "./server.ts";
 

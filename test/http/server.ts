@@ -1,7 +1,9 @@
 /** The server on a port of the system's choice. */
+
 import { get } from "node:http";
 import { expect, vi } from "vitest";
-import { type Routes, serve } from "../../src/observe/server.ts";
+import type { Routes } from "../../src/observe/reply.ts";
+import { serve } from "../../src/observe/server.ts";
 
 export interface Served {
   readonly port: number;

@@ -1,9 +1,11 @@
 /** How child processes are run and ended; real ones, since it is the kernel's behaviour that counts. */
+
 import { describe, expect, test } from "vitest";
-import type { Script } from "../../src/backend/step.ts";
 import { renderNeed } from "../../src/system/capabilities.ts";
-import { CommandError, run } from "../../src/system/exec.ts";
+import { CommandError } from "../../src/system/command-error.ts";
+import { run } from "../../src/system/exec.ts";
 import { readPrivileges } from "../../src/system/privileges.ts";
+import type { Script } from "../../src/system/script.ts";
 import { eventually } from "./lab.ts";
 import { isAlive } from "./usage.ts";
 

@@ -2,8 +2,9 @@
  * Sets in memory that answer as ipset 7 does, for the commands that we use: `restore` from standard input, `save`
  * and `destroy` of one set, `--version`.
  */
-import type { Answer, Script } from "../../src/backend/step.ts";
+
 import { isCidr, parseCidr } from "../../src/core/cidr.ts";
+import type { Answer, Script } from "../../src/system/script.ts";
 
 export interface Ipset {
   readonly sets: Map<string, string[]>;

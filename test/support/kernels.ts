@@ -1,6 +1,5 @@
 /** Kernels in memory for simulations: iptables-nft's tables with their tools and images, and our nftables table. */
 
-import type { Script } from "../../src/backend/step.ts";
 import { FAMILIES, type Family } from "../../src/core/cidr.ts";
 import { iptablesDriver } from "../../src/iptables/driver.ts";
 import { createSight } from "../../src/iptables/netlink-view.ts";
@@ -12,7 +11,8 @@ import type { Nftables } from "../../src/netlink/socket/transport.ts";
 import { nftablesDriver } from "../../src/nftables/driver.ts";
 import { planTable } from "../../src/nftables/plan.ts";
 import { CHAIN as NFT_CHAIN } from "../../src/nftables/sets.ts";
-import { CommandError } from "../../src/system/exec.ts";
+import { CommandError } from "../../src/system/command-error.ts";
+import type { Script } from "../../src/system/script.ts";
 import { rulesetOf } from "./config.ts";
 import { recordedLog } from "./log.ts";
 import { createNode, type FakeNode } from "./node.ts";

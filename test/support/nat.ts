@@ -2,7 +2,7 @@
  * A nat table in memory that answers as iptables 1.8.9 does, for the options that we use. It shares no code
  * with the backend, so that both must agree with iptables rather than with each other.
  */
-import type { Answer, Script } from "../../src/backend/step.ts";
+import type { Answer, Script } from "../../src/system/script.ts";
 
 /** The table of one family; rules are texts as `iptables -S` prints them, without `-A CHAIN`. */
 export interface Nat {

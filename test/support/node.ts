@@ -1,7 +1,7 @@
 /** A node in memory: a nat table for each family, and a `run` that answers as the agent's own does. */
 
-import type { Answer, Script } from "../../src/backend/step.ts";
-import { CommandError } from "../../src/system/exec.ts";
+import { CommandError } from "../../src/system/command-error.ts";
+import type { Answer, Script } from "../../src/system/script.ts";
 import { createNat, type Nat } from "./nat.ts";
 
 export interface FakeNode {

@@ -1,7 +1,7 @@
 /** The command `cleanup`: nothing of ours stays, and nothing of others goes. */
+
 import { type CleanupOptions, type CleanupWorld, type Find, lookForOurs } from "../../agent/cleanup.ts";
 import { isFailure } from "../../backend/driver.ts";
-import { type Fact, known } from "../../doctor/facts.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
@@ -10,7 +10,7 @@ import { holdToken } from "../../presence/names.ts";
 import { lookForAgent } from "../../presence/others.ts";
 import { systemClock } from "../../system/clock.ts";
 import { run as runScript } from "../../system/exec.ts";
-import { derive } from "../../system/fact.ts";
+import { derive, type Fact, known } from "../../system/fact.ts";
 import { legacyTables } from "../../system/legacy-tables.ts";
 import { readProcesses } from "../../system/processes.ts";
 import type { Command, CommandIo } from "../command.ts";

@@ -1,17 +1,10 @@
 /** Destinations as operators name them: addresses, CIDRs and host names. */
+
 import { lookup } from "node:dns/promises";
 import { type Family, formatAddress, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
-import type { Interval } from "../../core/intervals.ts";
+import type { Destination } from "../../explain/destination.ts";
 import { goQuote } from "../../go/quote.ts";
 import { UsageError } from "../command.ts";
-
-/** Addresses that are asked about. */
-export interface Destination {
-  /** As it was asked; a host name with the address behind it. */
-  readonly asked: string;
-  readonly family: Family;
-  readonly interval: Interval;
-}
 
 /** What a word asks about, or why nothing. A name may have several addresses. */
 export type Resolved =

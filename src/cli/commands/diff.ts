@@ -3,8 +3,8 @@
 import { chooseBackend } from "../../agent/choose.ts";
 import { SourceError } from "../../agent/config/file.ts";
 import { isFailure, Refusal } from "../../backend/driver.ts";
-import type { Script } from "../../backend/step.ts";
 import { type Cidr, isCidr, parseCidr } from "../../core/cidr.ts";
+import type { Desired } from "../../core/desired.ts";
 import type { Interval } from "../../core/intervals.ts";
 import type { Ruleset } from "../../core/ruleset.ts";
 import {
@@ -34,8 +34,9 @@ import { keptIntervals } from "../../nftables/sets.ts";
 import { ownAddresses, ownNetworks } from "../../system/addresses.ts";
 import { sampleConnections } from "../../system/connections.ts";
 import { run as runScript } from "../../system/exec.ts";
+import type { Script } from "../../system/script.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
-import { type Desired, type DesiredInput, desiredFlags, readDesired, sayProblems } from "../desired.ts";
+import { type DesiredInput, desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { inForce } from "../in-force.ts";
 import { pickFlags } from "../options.ts";
 

@@ -1,11 +1,11 @@
 /** The command `doctor`. */
+
 import { statSync } from "node:fs";
 import { SourceError } from "../../agent/config/file.ts";
-import type { Script } from "../../backend/step.ts";
 import { isCidr, parseCidr } from "../../core/cidr.ts";
 import { enabledFamilies } from "../../core/ruleset.ts";
 import { countOf, diagnose } from "../../doctor/checks.ts";
-import { type Facts, known } from "../../doctor/facts.ts";
+import type { Facts } from "../../doctor/facts.ts";
 import { gatherFacts, type Subject } from "../../doctor/gather.ts";
 import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
 import { parseDuration, toMilliseconds } from "../../go/duration.ts";
@@ -14,7 +14,8 @@ import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
 import { run as runScript } from "../../system/exec.ts";
-import { derive, learn } from "../../system/fact.ts";
+import { derive, known, learn } from "../../system/fact.ts";
+import type { Script } from "../../system/script.ts";
 import { renderAdvice } from "../../validate/hints.ts";
 import { askable, askStatus } from "../ask.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";

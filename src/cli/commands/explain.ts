@@ -1,5 +1,7 @@
 /** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
+import type { Desired } from "../../core/desired.ts";
 import { answerParts, isDecidedBefore } from "../../explain/answer.ts";
+import type { Destination } from "../../explain/destination.ts";
 import { renderExplanation } from "../../explain/text.ts";
 import {
   type DestinationView,
@@ -10,8 +12,8 @@ import {
 import { boolType, stringType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
-import { type Desired, desiredFlags, readDesired, sayProblems } from "../desired.ts";
-import { type Destination, resolveDestination } from "./destination.ts";
+import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
+import { resolveDestination } from "./destination.ts";
 import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
 
 const flags = {

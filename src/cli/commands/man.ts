@@ -1,8 +1,10 @@
 /** The command `man`: the manual page, from the same tables as the help. */
+
 import { describeFlag } from "../../go/flags.ts";
-import { allFlags, type Command, type Manual } from "../command.ts";
-import type { CommandLoaders } from "../commands.ts";
+import type { CommandLoaders } from "../command.ts";
+import { allFlags, type Command } from "../command.ts";
 import { allManuals } from "../help.ts";
+import type { Manual } from "../manual.ts";
 import { runManual } from "../run-manual.ts";
 import { VERSION } from "../version.ts";
 

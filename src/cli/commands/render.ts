@@ -2,13 +2,14 @@
 
 import { comment, renderStep } from "../../backend/shell.ts";
 import type { Capabilities, Plan, Step } from "../../backend/step.ts";
+import type { Desired } from "../../core/desired.ts";
 import { iptablesBackend } from "../../iptables/plan.ts";
 import { renderScript } from "../../netlink/text.ts";
 import { planTable, tooManyRules } from "../../nftables/plan.ts";
 import { NO_TABLE } from "../../nftables/sets.ts";
 import { counted } from "../../text/plural.ts";
 import type { Command, CommandIo } from "../command.ts";
-import { type Desired, desiredFlags, readDesired, sayProblems } from "../desired.ts";
+import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { pickFlags } from "../options.ts";
 import { VERSION } from "../version.ts";
 

@@ -2,7 +2,6 @@
 
 import { readConfig, SourceError } from "../../agent/config/file.ts";
 import { type ConfigText, inspectConfig } from "../../core/config.ts";
-import type { Position } from "../../core/document.ts";
 import type { Problem } from "../../core/problem.ts";
 import type { Options } from "../../core/ruleset.ts";
 import { boolType } from "../../go/flag-types.ts";
@@ -11,6 +10,7 @@ import { counted } from "../../text/plural.ts";
 import { readManifest } from "../../validate/manifest.ts";
 import { overlapWarnings } from "../../validate/overlaps.ts";
 import { byPlace, type Finding, findingOf, renderFinding } from "../../validate/text.ts";
+import type { Position } from "../../yaml/positions.ts";
 import { type Command, type CommandIo, UsageError } from "../command.ts";
 import { optionsOf, STDIN } from "../desired.ts";
 import { pickFlags } from "../options.ts";

@@ -1,6 +1,6 @@
 /** The command `completion`: a script for a shell. */
+import type { CommandLoaders } from "../command.ts";
 import { type Command, UsageError } from "../command.ts";
-import type { CommandLoaders } from "../commands.ts";
 import { allManuals } from "../help.ts";
 import { completedCommands, SHELLS } from "./model.ts";
 import { bashScript, fishScript, zshScript } from "./scripts.ts";

@@ -1,6 +1,8 @@
 /** What there is to complete, from the same manuals as the help, for scripts in several shells. */
+
 import { dashed, describeFlag } from "../../go/flags.ts";
-import { allFlags, type Manual } from "../command.ts";
+import { allFlags } from "../command.ts";
+import type { Manual } from "../manual.ts";
 import { runManual } from "../run-manual.ts";
 
 /** What may stand somewhere: one of a few words, a file's name, or anything. */

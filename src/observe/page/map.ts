@@ -8,9 +8,9 @@ import { FAMILIES, type Family } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import { counted, groupedDigits } from "../../text/plural.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
-import type { PageView } from "./page.ts";
 import { intervalName, intervalText, spaceShares } from "./space.ts";
 import { badge, percentText } from "./text.ts";
+import type { PageView } from "./view.ts";
 
 const RANGES_AT_MOST = 64;
 const COLUMNS = 16;

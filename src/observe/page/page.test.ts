@@ -1,4 +1,5 @@
 /** The page as text; test/http looks at it in a browser. */
+
 import { expect, test } from "vitest";
 import {
   HEALTHY,
@@ -8,8 +9,9 @@ import {
   intervalsOf,
   JUST_STARTED,
 } from "../../../test/http/page-views.ts";
-import { type PageView, renderPage } from "./page.ts";
+import { renderPage } from "./page.ts";
 import { bytesText, percentText, renderTime } from "./text.ts";
+import type { PageView } from "./view.ts";
 
 /** What a reader sees of a section, or of the header. */
 function textOf(page: string, id?: string): string {

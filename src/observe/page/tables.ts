@@ -3,8 +3,8 @@
 import { groupedDigits } from "../../text/plural.ts";
 import { type PassStatus, rulesState, type Status } from "../status.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
-import type { Counter, Healed, PageView, Pressure } from "./page.ts";
 import { badge, bytesText, percentText, renderTime } from "./text.ts";
+import type { Counter, Healed, PageView, Pressure } from "./view.ts";
 
 const COUNTERS_AT_MOST = 40;
 const PASSES_AT_MOST = 20;

@@ -1,4 +1,4 @@
-/** What a rule of `nft -j` asks and does, from its expressions: the model of trace-model.ts. */
+/** What a rule of `nft -j` asks and does, from its expressions: the model of ../model.ts. */
 import type { Family } from "../../core/cidr.ts";
 import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "../model.ts";
 import { addBranches, type Branch, isHiddenXt, readXtMatch, readXtTarget } from "./branch.ts";

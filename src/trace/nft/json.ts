@@ -1,6 +1,7 @@
 /** Reads what `nft -j list ruleset` prints, as far as it concerns what leaves the node. */
-import { positionAt } from "../../core/document.ts";
+
 import { parseJson } from "../../yaml/json.ts";
+import { positionAt } from "../../yaml/positions.ts";
 import type { DumpResult } from "../iptables-save.ts";
 import { type Hook, hookNamed, TABLE_FAMILIES, type TraceRule } from "../model.ts";
 import { isHidden, readExpressions } from "./json-expression.ts";

@@ -1,6 +1,6 @@
 /**
- * What a rule of nf_tables asks and does, from the kernel's own expressions: the model of trace-model.ts. It takes the place of
- * nft-expression.ts where the tool nft cannot be asked, and leaves open what it does not know.
+ * What a rule of nf_tables asks and does, from the kernel's own expressions: the model of ../model.ts. It takes the place of
+ * json-expression.ts where the tool nft cannot be asked, and leaves open what it does not know.
  */
 import type { Family } from "../../core/cidr.ts";
 import { type Attributes, readString } from "../../netlink/attributes.ts";

@@ -1,0 +1,16 @@
+/** What of kube-proxy is on this node. */
+
+import { ifFound } from "../netlink/errors.ts";
+import { chain, tables } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+
+/** kube-proxy's own table stands, and no chain of its iptables mode: that mode's chains outlive it, the table does not. */
+export async function usesNftables(nftables: Nftables): Promise<boolean> {
+  const all = await nftables.read(tables());
+  if (!all.some(({ table }) => table === "kube-proxy")) return false;
+  for (const family of ["ip", "ip6"] as const) {
+    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
+    if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
+  }
+  return true;
+}

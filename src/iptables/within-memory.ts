@@ -1,0 +1,31 @@
+/** Chains that fit into the memory that this process may take. */
+
+import type { Backend } from "../backend/step.ts";
+import { ENOUGH_BYTES, type MemoryLimit, MIB } from "../system/memory-limit.ts";
+
+/**
+ * What a rule of a chain takes at most while all are replaced: in the agent, in iptables-nft-restore beside it, and in the kernel the old ones
+ * and the new ones. Measured with 50,000: 3.3 KiB.
+ */
+const RULE_BYTES = 4 * 1024;
+
+/** The same backend, which refuses chains that the kernel would end the agent for, in the midst of replacing them. */
+export function withinMemory(backend: Backend, limit: MemoryLimit | undefined): Backend {
+  if (limit === undefined) return backend;
+  return {
+    ...backend,
+    plan(ruleset, capabilities, observed) {
+      const plan = backend.plan(ruleset, capabilities, observed);
+      const isSet = capabilities.ipset === true && backend.wantsSet(ruleset);
+      const needed = ENOUGH_BYTES + ruleset.entries.length * RULE_BYTES;
+      const fits = isSet || capabilities.variant !== "nf_tables" || needed <= limit.bytes;
+      if (fits || plan.steps.length === 0 || plan.refusal !== undefined) return plan;
+      return { drift: [], steps: [], refusal: describeLongChain(ruleset.entries.length, needed, limit) };
+    },
+  };
+}
+
+function describeLongChain(entries: number, needed: number, { bytes, path }: MemoryLimit): string {
+  const size = (all: number) => `${Math.ceil(all / MIB)} MiB`;
+  return `${entries} CIDRs as a chain may take ${size(needed)} of memory, and the limit is ${size(bytes)} (${path}): let them be a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory`;
+}
