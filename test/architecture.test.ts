@@ -170,7 +170,6 @@ const EFFECTS: readonly string[] = [
   "system/fact.ts",
   "system/grace.ts",
   "system/heap.ts",
-  "system/legacy-tables.ts",
   "system/listener.ts",
   "system/memory-limit.ts",
   "system/owner.ts",

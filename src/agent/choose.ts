@@ -7,8 +7,8 @@ import { usesNftables } from "../backend/kube-proxy.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { chooseVariant, seenHints } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { legacyTables } from "../system/legacy-tables.ts";
-import type { Answer, Script } from "../system/script.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
+import type { Run, Script } from "../system/script.ts";
 
 export type BackendName = "iptables" | "nftables";
 
@@ -27,7 +27,7 @@ interface Wanted {
 }
 
 interface ChooseWorld {
-  readonly run: (script: Script) => Promise<Answer>;
+  readonly run: Run;
   readonly open: () => Promise<Nftables>;
 }
 
@@ -74,7 +74,7 @@ export async function chooseBackend(iptables: string, world: ChooseWorld): Promi
 /** As `usesNftables`, and no chain of its iptables mode in legacy tables either, for which a tool is needed. */
 async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): Promise<boolean> {
   if (!(await usesNftables(nftables))) return false;
-  if (!legacyTables("IPv4").includes("nat")) return true;
+  if (!hasLegacyNat("IPv4")) return true;
   const args = ["-t", "nat", "-S", "KUBE-SERVICES"];
   const script = {
     file: "iptables-legacy",

@@ -7,7 +7,7 @@
  */
 
 import type { Backend, Capabilities } from "../backend/step.ts";
-import { FAMILIES, type Family } from "../core/cidr.ts";
+import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { isBuiltIn, rulesOfOthers } from "../iptables/chain-owner.ts";
 import { freshSetName, setName } from "../iptables/ipset.ts";
@@ -19,10 +19,10 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { isAgentTable, isOwnTable } from "../nftables/plan.ts";
 import { TABLE } from "../nftables/sets.ts";
 import { CommandError } from "../system/command-error.ts";
-import type { Answer, Script } from "../system/script.ts";
+import type { Run, Script } from "../system/script.ts";
 
 export interface CleanupWorld {
-  readonly run: (script: Script) => Promise<Answer>;
+  readonly run: Run;
   readonly open: () => Promise<Nftables>;
   /** The names of a family's legacy tables. */
   readonly legacyTables: (family: Family) => readonly string[];
@@ -107,7 +107,7 @@ async function hasNat(
 ): Promise<boolean> {
   if (typeof nftables === "string") return nftables === "no addon";
   for (const chain of ["POSTROUTING", masqChain]) {
-    const query = chainQuery({ family: family === "IPv4" ? "ip" : "ip6", table: "nat", chain });
+    const query = chainQuery({ family: NFT_FAMILIES[family], table: "nat", chain });
     if ((await ifFound(nftables.read(query))) !== undefined) return true;
   }
   return false;

@@ -8,7 +8,7 @@ import { FAMILIES, type Family } from "../core/cidr.ts";
 import { enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { ToolWorld } from "../iptables/tools.ts";
 import { CommandError } from "../system/command-error.ts";
-import { legacyTables } from "../system/legacy-tables.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
 
 /** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */
 export async function warnOfLeftovers(backend: Backend, options: Options, world: ToolWorld): Promise<void> {
@@ -34,7 +34,7 @@ async function leftoverChains(
 ): Promise<readonly string[]> {
   try {
     const capabilities = await probe(backend.tools(family), run);
-    if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+    if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return [];
     return backend.parseLeftovers(own, await run(backend.inspectLeftovers(family, capabilities)));
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;

@@ -10,7 +10,7 @@ import type { Logger } from "../log/log.ts";
 import { ifFound, isUnsupported } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { legacyTables } from "../system/legacy-tables.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
 
 /**
  * The variants in which a chain of this name may stand. Asked over netlink, so that an agent on nftables runs no
@@ -20,7 +20,7 @@ export async function variantsWith(chain: string, open: () => Promise<Nftables>)
   const nftables = await open();
   try {
     const inNft = (await exists(nftables, "ip", chain)) || (await exists(nftables, "ip6", chain));
-    const inLegacy = FAMILIES.some((family) => legacyTables(family).includes("nat"));
+    const inLegacy = FAMILIES.some(hasLegacyNat);
     return [...(inNft ? (["nft"] as const) : []), ...(inLegacy ? (["legacy"] as const) : [])];
   } finally {
     nftables.close();

@@ -14,7 +14,7 @@ import { chain as chainQuery, table } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { isOwnTable } from "../nftables/plan.ts";
 import { TABLE } from "../nftables/sets.ts";
-import { legacyTables } from "../system/legacy-tables.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Chosen } from "./choose.ts";
 import type { Healing } from "./group.ts";
 
@@ -94,8 +94,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
         cleanAt = generation ?? cleanAt;
         spared = "";
       }
-      const isLegacy =
-        choice.name === "nftables" && FAMILIES.some((one) => legacyTables(one).includes("nat"));
+      const isLegacy = choice.name === "nftables" && FAMILIES.some(hasLegacyNat);
       const mayBe = (isLegacy || (isSpared && spared !== "")) && now() - toolsAt >= resyncIntervalMs;
       return { places: isSpared ? [] : places, mayBe, generation };
     },

@@ -1,5 +1,6 @@
 /** What of kube-proxy is on this node. */
 
+import { NFT_FAMILIES } from "../core/cidr.ts";
 import { ifFound } from "../netlink/errors.ts";
 import { chain, tables } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
@@ -8,8 +9,8 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 export async function usesNftables(nftables: Nftables): Promise<boolean> {
   const all = await nftables.read(tables());
   if (!all.some(({ table }) => table === "kube-proxy")) return false;
-  for (const family of ["ip", "ip6"] as const) {
-    const services = { family, table: "nat", chain: "KUBE-SERVICES" } as const;
+  for (const family of Object.values(NFT_FAMILIES)) {
+    const services = { family, table: "nat", chain: "KUBE-SERVICES" };
     if ((await ifFound(nftables.read(chain(services)))) !== undefined) return false;
   }
   return true;

@@ -10,6 +10,23 @@ export type Family = "IPv4" | "IPv6";
 
 export const FAMILIES: readonly Family[] = ["IPv4", "IPv6"];
 
+/** The families' names in nf_tables. */
+export const NFT_FAMILIES = { IPv4: "ip", IPv6: "ip6" } as const satisfies Readonly<Record<Family, string>>;
+
+/** The families by their names in nf_tables, and in nft's `meta nfproto`. */
+export const FAMILY_NAMES: Readonly<Record<"ip" | "ip6" | "ipv4" | "ipv6", Family>> = {
+  ...{ ip: "IPv4", ip6: "IPv6" },
+  ...{ ipv4: "IPv4", ipv6: "IPv6" },
+};
+
+/** The family of such a name; undefined for any other. */
+export function familyNamed(name: string): Family | undefined {
+  return (FAMILY_NAMES as Readonly<Record<string, Family>>)[name];
+}
+
+/** The families' tools of iptables. */
+export const IPTABLES: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
+
 export const ADDRESS_BITS: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
 
 /** An aligned block of addresses: `base` has no bit set below `bits`. */

@@ -14,8 +14,8 @@ import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
 import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
-import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
-import type { Answer, Script } from "../system/script.ts";
+import { canSeeLegacyTables, hasLegacyNat } from "../system/legacy-tables.ts";
+import type { Answer, Run, Script } from "../system/script.ts";
 import { readSet } from "../trace/ipset.ts";
 import { readRule, type Sets } from "../trace/iptables-rule.ts";
 import { keptByRules } from "../trace/kept-destinations.ts";
@@ -30,8 +30,6 @@ import {
   type RuleChange,
   setPlace,
 } from "./rule-changes.ts";
-
-type Run = (script: Script) => Promise<Answer>;
 
 /** What is in force, compared with what should be. */
 export interface OwnRules {
@@ -154,7 +152,7 @@ async function inspect(
 ): Promise<Answer[]> {
   if (variant === "legacy" && !canSeeLegacyTables(family))
     throw new Refusal(`${family}: only root may see whether there is a legacy nat table: run this as root`);
-  if (variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+  if (variant === "legacy" && !hasLegacyNat(family)) return [];
   return runUntilNo(scripts, run);
 }
 

@@ -1,5 +1,5 @@
 /** What a change of rulesets means in the words of a packet filter: rules and elements that come and go. */
-import { type Family, formatAddress } from "../core/cidr.ts";
+import { type Family, formatAddress, IPTABLES } from "../core/cidr.ts";
 import { changeIntervals, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { chainLayout, configuredEntries, type Layout, setLayout } from "../iptables/layout.ts";
@@ -35,7 +35,7 @@ export function iptablesContents(ruleset: Ruleset, ipsetThreshold: number): Cont
 
 /** How a chain of ours is called in an answer. */
 export function chainPlace({ chain, family }: Pick<Ruleset, "chain" | "family">): string {
-  return `${family === "IPv4" ? "iptables" : "ip6tables"} -t nat chain ${chain}`;
+  return `${IPTABLES[family]} -t nat chain ${chain}`;
 }
 
 /** How an ipset is called in an answer. */

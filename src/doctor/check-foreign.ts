@@ -4,6 +4,7 @@
  * does no harm.
  */
 
+import { NFT_FAMILIES } from "../core/cidr.ts";
 import { meetIntervals } from "../core/intervals.ts";
 import { known } from "../system/fact.ts";
 import { isKubelets } from "./check-kubelet.ts";
@@ -196,7 +197,7 @@ function describeHook(facts: Facts, hook: HookChain, passed: readonly Passed[], 
 export function incompatibleTable(facts: Facts): readonly Said[] {
   const { chain, backend } = facts.settings;
   return facts.incompatible.map((family) => {
-    const table = family === "IPv6" ? "ip6 nat" : "ip nat";
+    const table = `${NFT_FAMILIES[family]} nat`;
     const found = facts.hooks.flatMap((hook) => known(hook) ?? []);
     const hook = found.find((one) => one.family === family && one.place === `table ${table}`);
     const state = backend === "nftables" ? "" : `; ${ownState(hook, chain)}`;

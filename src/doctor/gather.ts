@@ -14,9 +14,10 @@ import { describeHolder, findHolders, readHeldNames } from "../presence/holders.
 import { derive, isKnown, known } from "../system/fact.ts";
 import { readCapabilities } from "../system/privileges.ts";
 import { readInotify } from "../system/processes.ts";
+import type { Run } from "../system/script.ts";
 import type { Facts, Settings } from "./facts.ts";
 import { readCni } from "./read-cni.ts";
-import { type Run, readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
+import { readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
 import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
 import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
 import { readConntrack, readGrowth, readLock, readSysctls } from "./read-proc.ts";

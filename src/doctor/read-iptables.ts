@@ -4,13 +4,12 @@ import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
-import { derive, type Fact, isKnown, readText } from "../system/fact.ts";
-import type { Answer, Script } from "../system/script.ts";
+import { derive, type Fact, isKnown } from "../system/fact.ts";
+import { readLegacyTables } from "../system/legacy-tables.ts";
+import type { Run, Script } from "../system/script.ts";
 import { readSets } from "../trace/live.ts";
 import type { HookChain, NatTable, Variant } from "./facts.ts";
 import { parseNatListing, policyOf } from "./nat-listing.ts";
-
-export type Run = (script: Script) => Promise<Answer>;
 
 const DEADLINE_MS = 30_000;
 
@@ -120,7 +119,7 @@ async function listTable(
   const exists: Fact<boolean> =
     variant === "nft"
       ? { value: world.hasNftTable(family, table) }
-      : legacyTable(family, table, world.proc, what);
+      : derive(readLegacyTables(family, what, world.proc), (names) => names.includes(table));
   if (!isKnown(exists)) return exists;
   if (!exists.value) return { value: undefined };
   const script: Script = {
@@ -150,12 +149,6 @@ async function listSteadily(script: Script, run: Run): Promise<string> {
 function toolName(family: Family, variant: Variant, tool: Tool | undefined): string {
   const mode = tool?.variant === variant && !tool.command.includes("-") ? "path" : variant;
   return iptablesBackend(mode).tools(family).command;
-}
-
-/** A legacy tool that looks makes the table, so the kernel's own list is asked first. */
-function legacyTable(family: Family, table: string, proc: string, what: string): Fact<boolean> {
-  const path = `${proc}/net/${family === "IPv4" ? "ip" : "ip6"}_tables_names`;
-  return derive(readText(path, what), (text = "") => text.split("\n").includes(table));
 }
 
 /** The names of all ipsets. Without the tool nobody here has made any. */

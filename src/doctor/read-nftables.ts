@@ -4,20 +4,19 @@
  */
 
 import { attempt } from "../backend/attempt.ts";
-import type { Family } from "../core/cidr.ts";
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import type { Family as NftFamily, ObservedChain, TableName } from "../netlink/operations.ts";
 import { chains, rules, sets, tables } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { TABLE } from "../nftables/sets.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Fact } from "../system/fact.ts";
-import type { Script } from "../system/script.ts";
+import type { Run, Script } from "../system/script.ts";
 import { readNftTables } from "../trace/live-netlink.ts";
 import type { TraceRule } from "../trace/model.ts";
 import { parseNftChains } from "../trace/nft/json.ts";
 import type { HookChain, NftFacts } from "./facts.ts";
 import { hookChains, ruleOf } from "./nft-rules.ts";
-import type { Run } from "./read-iptables.ts";
 
 /** What is there. */
 export interface NftRead extends NftFacts {
@@ -110,8 +109,7 @@ function isIptables({ family, table, chain }: Base): boolean {
 
 /** Whether iptables has a table of that name in nf_tables. */
 export function hasTable(all: readonly TableName[], family: Family, name: string): boolean {
-  const wanted = family === "IPv4" ? "ip" : "ip6";
-  return all.some((one) => one.family === wanted && one.table === name);
+  return all.some((one) => one.family === NFT_FAMILIES[family] && one.table === name);
 }
 
 /**

@@ -1,12 +1,10 @@
 /** Where a node says what its pods' networks are: links and routes, flannel's file, the CNI's configuration, command lines. */
 import { attempt } from "../backend/attempt.ts";
-import { type Family, isCidr, parseCidr } from "../core/cidr.ts";
+import { FAMILY_NAMES, isCidr, parseCidr } from "../core/cidr.ts";
 import * as rtnetlink from "../route/rtnetlink.ts";
 import { derive, type Fact, isKnown, readText } from "../system/fact.ts";
 import type { CniFile } from "./facts.ts";
 import { learnPods, type Network, networkCidr, type PodFacts, type PodNetwork } from "./pod-networks.ts";
-
-const FAMILIES: Readonly<Record<"ip" | "ip6", Family>> = { ip: "IPv4", ip6: "IPv6" };
 
 /** Where flannel says what it gives to nodes and pods. */
 const FLANNEL = "/run/flannel/subnet.env";
@@ -27,11 +25,11 @@ function named({ links, addresses, routes }: rtnetlink.Network): Network {
     addresses: addresses.map(({ family, link, address, network, bits }) => ({
       link,
       address,
-      network: networkCidr(FAMILIES[family], network, bits),
+      network: networkCidr(FAMILY_NAMES[family], network, bits),
     })),
     routes: routes.map(({ family, destination, bits, ...rest }) => ({
       ...rest,
-      cidr: networkCidr(FAMILIES[family], destination, bits),
+      cidr: networkCidr(FAMILY_NAMES[family], destination, bits),
     })),
   };
 }

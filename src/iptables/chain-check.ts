@@ -2,7 +2,7 @@
 
 import type { Backend, Capabilities, Observed } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Answer, Script } from "../system/script.ts";
+import type { Run } from "../system/script.ts";
 import { isBuiltIn, renderForeign } from "./chain-owner.ts";
 import { setName } from "./ipset.ts";
 import { countSetUses, parseSetUses } from "./ipset-scripts.ts";
@@ -13,7 +13,7 @@ export async function whyNotOurs(
   { chain, family }: Pick<Ruleset, "chain" | "family">,
   capabilities: Capabilities,
   observed: Observed,
-  run: (script: Script) => Promise<Answer>,
+  run: Run,
 ): Promise<string | undefined> {
   if (!backend.isOthers(chain, observed)) return whyNotOurSet({ chain, family }, observed, run);
   const foreign = renderForeign(chain, observed.rules?.length ?? 0, backend.tools(family).command);
@@ -27,7 +27,7 @@ export async function whyNotOurs(
 async function whyNotOurSet(
   target: Pick<Ruleset, "chain" | "family">,
   { rules = [], set }: Observed,
-  run: (script: Script) => Promise<Answer>,
+  run: Run,
 ): Promise<string | undefined> {
   const name = setName(target);
   if (set === undefined || rules.some((rule) => rule.includes(`--match-set ${name} `))) return undefined;

@@ -1,7 +1,7 @@
 /** What our chain has counted, read over netlink. */
 
 import { sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
-import type { Family } from "../core/cidr.ts";
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { rules } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 
@@ -12,7 +12,7 @@ export async function countChain(
   chain: string,
   signal: AbortSignal,
 ): Promise<VerdictCount[]> {
-  const nat = { family: family === "IPv4" ? "ip" : "ip6", table: "nat" } as const;
+  const nat = { family: NFT_FAMILIES[family], table: "nat" };
   const all = await nftables.read(rules({ ...nat, chain }), signal);
   return sumVerdicts(all.map((rule) => ({ rule, family })));
 }

@@ -6,7 +6,7 @@
 
 import { isFailure } from "../backend/driver.ts";
 import type { VerdictCount } from "../backend/verdict-counters.ts";
-import type { Family } from "../core/cidr.ts";
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { digest } from "../core/digest.ts";
 import { ruleImages } from "../netlink/query.ts";
 import { imageParts, imageText, type RuleImage } from "../netlink/rule-image.ts";
@@ -90,7 +90,7 @@ async function look(
   chain: string,
   signal: AbortSignal,
 ): Promise<Omit<Sighting, "generation">> {
-  const nat = { family: family === "IPv4" ? "ip" : "ip6", table: "nat" } as const;
+  const nat = { family: NFT_FAMILIES[family], table: "nat" };
   const own = await nftables.read(ruleImages({ ...nat, chain }), signal);
   const jumps = await nftables.read(ruleImages({ ...nat, chain: "POSTROUTING" }), signal);
   const comment = imageText(jumpComment(chain));

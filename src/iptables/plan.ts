@@ -10,7 +10,7 @@
  */
 
 import type { Backend, Capabilities, Observed, Plan, Tools } from "../backend/step.ts";
-import type { Family } from "../core/cidr.ts";
+import { type Family, IPTABLES } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
@@ -77,7 +77,7 @@ export function renderRestore(
 }
 
 function toolNames(variant: IptablesVariant, family: Family): Tools {
-  const base = family === "IPv4" ? "iptables" : "ip6tables";
+  const base = IPTABLES[family];
   const name = variant === "path" ? base : `${base}-${variant}`;
   return { command: name, restore: `${name}-restore` };
 }

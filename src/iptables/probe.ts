@@ -5,9 +5,7 @@
 
 import type { Capabilities, Tools } from "../backend/step.ts";
 import { CommandError } from "../system/command-error.ts";
-import type { Answer, Script } from "../system/script.ts";
-
-type Run = (script: Script) => Promise<Answer>;
+import type { Answer, Run, Script } from "../system/script.ts";
 
 /** What a tool that does not tell its version is taken for: the first with `-C`. */
 const ASSUMED = "1.4.11";

@@ -6,7 +6,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
-import { legacyTables } from "../system/legacy-tables.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Script } from "../system/script.ts";
 import { rulesOfOthers } from "./chain-owner.ts";
 import type { ToolWorld } from "./tools.ts";
@@ -32,7 +32,7 @@ async function removal(
   const { chain, family } = target;
   try {
     const capabilities = await probe(backend.tools(family), run);
-    if (capabilities.variant === "legacy" && !legacyTables(family).includes("nat")) return [];
+    if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return [];
     const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
     const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
     const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);

@@ -5,15 +5,15 @@ import type { Backend, Capabilities, Tools } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
-import type { Answer, Script } from "../system/script.ts";
+import type { Run } from "../system/script.ts";
 import type { Sight } from "./netlink-view.ts";
 
 /** What the driver needs of the world. */
 export interface ToolWorld {
-  readonly run: (script: Script) => Promise<Answer>;
+  readonly run: Run;
   /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
-  readonly finish?: (script: Script) => Promise<Answer>;
-  readonly probe: (tools: Tools, run: (script: Script) => Promise<Answer>) => Promise<Capabilities>;
+  readonly finish?: Run;
+  readonly probe: (tools: Tools, run: Run) => Promise<Capabilities>;
   readonly log: Logger;
   /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
   readonly sight?: Sight;

@@ -4,19 +4,16 @@
  * kubelets, in `mangle` of either family; without any, nft.
  */
 
-import { FAMILIES, type Family } from "../core/cidr.ts";
+import { FAMILIES, type Family, IPTABLES, NFT_FAMILIES } from "../core/cidr.ts";
 import { ifFound } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
-import type { Answer, Script } from "../system/script.ts";
+import type { Run } from "../system/script.ts";
 import type { IptablesVariant } from "./plan.ts";
 
-type Run = (script: Script) => Promise<Answer>;
-
 const HINT_CHAINS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
-const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
 const DEADLINE_MS = 5_000;
 
 /** The variant to use; `tables` names the legacy tables that exist. */
@@ -32,7 +29,7 @@ export async function chooseVariant(
 /** The hints that are seen without a tool: chains of the nft variant, and whether the legacy one may have any. */
 export async function seenHints(nftables: Nftables): Promise<string> {
   const found: string[] = [];
-  for (const family of ["ip", "ip6"] as const)
+  for (const family of Object.values(NFT_FAMILIES))
     for (const name of HINT_CHAINS) {
       const hint = await ifFound(nftables.read(chainQuery({ family, table: "mangle", chain: name })));
       if (hint !== undefined) found.push(`${family} ${name}`);
@@ -43,7 +40,7 @@ export async function seenHints(nftables: Nftables): Promise<string> {
 async function hasHint(variant: IptablesVariant, families: readonly Family[], run: Run): Promise<boolean> {
   for (const family of families) {
     for (const chain of HINT_CHAINS) {
-      if (await exists(`${COMMANDS[family]}-${variant}`, chain, run)) return true;
+      if (await exists(`${IPTABLES[family]}-${variant}`, chain, run)) return true;
     }
   }
   return false;

@@ -1,11 +1,10 @@
 /** What our rules have counted, read over netlink. NAT rules see the first packet of a connection, so connections are counted. */
 
 import { sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
+import { FAMILY_NAMES } from "../core/cidr.ts";
 import { rules } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CHAIN, RULES_READ } from "./sets.ts";
-
-const FAMILIES = { ip: "IPv4", ip6: "IPv6" } as const;
 
 /** The counts of our nftables table: both families share its chain. What goes to the node itself is neither. */
 export async function countTable(nftables: Nftables, signal: AbortSignal): Promise<VerdictCount[]> {
@@ -15,7 +14,7 @@ export async function countTable(nftables: Nftables, signal: AbortSignal): Promi
       const match = rule.statements.find((one) => one.kind === "daddr" || one.kind === "nfproto");
       return match === undefined || !("family" in match)
         ? undefined
-        : { rule, family: FAMILIES[match.family] };
+        : { rule, family: FAMILY_NAMES[match.family] };
     }),
   );
 }

@@ -11,6 +11,7 @@
 
 import type { Remnant } from "../backend/driver.ts";
 import type { Batch, Plan } from "../backend/step.ts";
+import { NFT_FAMILIES } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import { type PortRange, rangeShares } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -35,8 +36,6 @@ const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: 101, polic
 
 /** What a transaction takes besides its operations. */
 const BATCH_BUDGET = 1_024;
-
-const IP = { IPv4: "ip", IPv6: "ip6" } as const;
 
 const OWNER = "ip-masq-agent chain=";
 
@@ -170,7 +169,7 @@ function tableDrift(table: ObservedTable | undefined): Drift[] {
 /** Everything that stands in the chain, in order: both families share it. */
 export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]): Statement[][] {
   const looked = rulesets.map(({ family }, i): Statement[] => [
-    { kind: "daddr", family: IP[family], set: sets[i] ?? "", negated: false },
+    { kind: "daddr", family: NFT_FAMILIES[family], set: sets[i] ?? "", negated: false },
     COUNTER,
     RETURN,
   ]);
@@ -183,7 +182,7 @@ const RETURN: Statement = { kind: "verdict", verdict: "return" };
 const LOCAL: Statement = { kind: "fib daddr type", type: "local" };
 
 function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
-  const nfproto: Statement = { kind: "nfproto", family: IP[family] };
+  const nfproto: Statement = { kind: "nfproto", family: NFT_FAMILIES[family] };
   const flags = masquerade.randomFully ? (["fully-random"] as const) : [];
   const shares = rangeShares(masquerade.toPorts);
   const portRule = (protocol: "tcp" | "udp" | "sctp", range: PortRange, i: number): Statement[] => {

@@ -1,7 +1,7 @@
 /** Samples the connections that conntrack knows, and never more than a bound of them: a node may have a million. */
 
 import { closeSync, openSync, readSync } from "node:fs";
-import type { Answer, Script } from "./script.ts";
+import type { Run, Script } from "./script.ts";
 
 /** Some entries, as the kernel lists them. */
 export interface ConnectionSample {
@@ -19,7 +19,7 @@ const DEADLINE_MS = 3_000;
 const LIST = "/proc/net/nf_conntrack";
 
 /** Reads the start of the kernel's own list, or all of what the tool lists where there is none. Throws a `CommandError`. */
-export async function sampleConnections(run: (script: Script) => Promise<Answer>): Promise<ConnectionSample> {
+export async function sampleConnections(run: Run): Promise<ConnectionSample> {
   try {
     return sampleList(SAMPLE_BYTES);
   } catch {
@@ -46,10 +46,7 @@ export function sampleList(limitBytes: number): ConnectionSample {
   }
 }
 
-async function listWithTool(
-  run: (script: Script) => Promise<Answer>,
-  family: string,
-): Promise<readonly string[]> {
+async function listWithTool(run: Run, family: string): Promise<readonly string[]> {
   const script: Script = {
     file: "conntrack",
     args: ["-L", "-f", family],

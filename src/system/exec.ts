@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { CommandError, oneLine } from "./command-error.ts";
 import { readPrivileges } from "./privileges.ts";
-import type { Answer, Script } from "./script.ts";
+import type { Answer, Run, Script } from "./script.ts";
 
 /** How long a child may take to die of SIGTERM. */
 const GRACE_MS = 2_000;
@@ -35,10 +35,7 @@ export async function run(script: Script, signal: AbortSignal): Promise<Answer> 
 }
 
 /** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
-export async function runUntilNo(
-  scripts: readonly Script[],
-  run: (script: Script) => Promise<Answer>,
-): Promise<Answer[]> {
+export async function runUntilNo(scripts: readonly Script[], run: Run): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const script of scripts) {
     const answer = await run(script);

@@ -2,30 +2,27 @@
  * Which tables of the old kernel interface exist. A legacy tool may only look at one that does: looking would
  * make it, and from then on iptables-nft would warn of it for ever.
  */
-import { accessSync, constants, readFileSync } from "node:fs";
-import type { Family } from "../core/cidr.ts";
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
+import { derive, type Fact, isKnown, known, readText } from "./fact.ts";
 
-const LISTS: Readonly<Record<Family, string>> = {
-  IPv4: "/proc/net/ip_tables_names",
-  IPv6: "/proc/net/ip6_tables_names",
-};
-
-/** The names of a family's legacy tables. */
-export function legacyTables(family: Family): readonly string[] {
-  try {
-    return readFileSync(LISTS[family], "utf8").split("\n");
-  } catch {
-    // No such list: the kernel has no legacy tables.
-    return [];
-  }
+/** The names of a family's legacy tables. Only root may read them. */
+export function readLegacyTables(family: Family, what: string, proc = "/proc"): Fact<readonly string[]> {
+  const list = readText(`${proc}/net/${NFT_FAMILIES[family]}_tables_names`, what);
+  // No such list: the kernel has no legacy tables.
+  return derive(list, (text = "") => text.split("\n"));
 }
 
-/** Whether their names may be read: only root may, so that for others there seem to be none. */
+/** The names of a family's legacy tables; to all users but root there seem to be none. */
+export function legacyTables(family: Family): readonly string[] {
+  return known(readLegacyTables(family, "")) ?? [];
+}
+
+/** Whether a family has a legacy nat table. */
+export function hasLegacyNat(family: Family): boolean {
+  return legacyTables(family).includes("nat");
+}
+
+/** Whether this process may read the names. */
 export function canSeeLegacyTables(family: Family): boolean {
-  try {
-    accessSync(LISTS[family], constants.R_OK);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT";
-  }
+  return isKnown(readLegacyTables(family, ""));
 }

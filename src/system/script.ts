@@ -22,3 +22,6 @@ export interface Answer {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Runs a script. Throws a `CommandError` if it fails. */
+export type Run = (script: Script) => Promise<Answer>;

@@ -2,7 +2,7 @@
  * Reads what `iptables-save` and `ip6tables-save` print, of one or several tables, one dump or several behind each
  * other.
  */
-import type { Family } from "../core/cidr.ts";
+import { type Family, IPTABLES } from "../core/cidr.ts";
 import { tokenize } from "../iptables/rule.ts";
 import { readRule, type Sets } from "./iptables-rule.ts";
 import type { Hook, TraceRule } from "./model.ts";
@@ -140,7 +140,7 @@ function finish({ hooks, sets }: Reader, table: Table): void {
 }
 
 function placeOf({ name, tool }: Table, family: Family): string {
-  const command = tool?.replace(/-save$/, "") ?? (family === "IPv4" ? "iptables" : "ip6tables");
+  const command = tool?.replace(/-save$/, "") ?? IPTABLES[family];
   return `${command} -t ${name}`;
 }
 

@@ -5,12 +5,12 @@
  */
 
 import { isFailure } from "../backend/driver.ts";
-import { FAMILIES, type Family } from "../core/cidr.ts";
+import { FAMILIES, type Family, IPTABLES, NFT_FAMILIES } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
-import type { Answer, Script } from "../system/script.ts";
+import type { Run, Script } from "../system/script.ts";
 import { readSet, splitSets } from "./ipset.ts";
 import type { Sets } from "./iptables-rule.ts";
 import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "./iptables-save.ts";
@@ -19,8 +19,6 @@ import { readIpvs } from "./live-ipvs.ts";
 import type { NftTables, TableSizes } from "./live-netlink.ts";
 import type { Hook } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
-
-type Run = (script: Script) => Promise<Answer>;
 
 /** What was found, and what could not be read. */
 export interface LiveRules {
@@ -51,9 +49,6 @@ interface Reader {
 }
 
 const DEADLINE_MS = 60_000;
-const COMMANDS: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
-/** What nf_tables calls the families of iptables. */
-const NFT_FAMILIES: Readonly<Record<Family, string>> = { IPv4: "ip", IPv6: "ip6" };
 /** The base chains that iptables shows. */
 const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
 /** More sets than these are read at once, with all others. */
@@ -168,7 +163,7 @@ async function readNftVariant(
     if (nft === undefined ? table !== "nat" : !nft.tables.has(name)) continue;
     const place = `table ${name}`;
     const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
-    const what = `${COMMANDS[family]}-nft, table ${table}`;
+    const what = `${IPTABLES[family]}-nft, table ${table}`;
     // Where nft shows all that the table asks, iptables only says it in other words.
     const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
     const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
@@ -180,11 +175,11 @@ async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): 
   const hooks: Hook[] = [];
   if (!(sight.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
     const why = "only root may see whether it has tables";
-    reader.notRead.push(`${COMMANDS[family]}-legacy: not read: ${why}`);
+    reader.notRead.push(`${IPTABLES[family]}-legacy: not read: ${why}`);
   }
   const names = (sight.legacyTables ?? legacyTables)(family);
   for (const table of IPTABLES_TABLES.filter((name) => names.includes(name))) {
-    const what = `${COMMANDS[family]}-legacy, table ${table}`;
+    const what = `${IPTABLES[family]}-legacy, table ${table}`;
     const found = await attempt(reader, what, () => readIptables(reader, family, "legacy", table));
     hooks.push(...(found ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
   }
@@ -211,7 +206,7 @@ async function readIptables(
   variant: "nft" | "legacy",
   table: string,
 ): Promise<readonly Hook[]> {
-  const script = await saveScript(reader.run, COMMANDS[family], variant, table);
+  const script = await saveScript(reader.run, IPTABLES[family], variant, table);
   const { stdout, stderr } = await reader.run(script);
   if (isIncompatible(`${stdout}\n${stderr}`)) throw new CommandError(script, { why: INCOMPATIBLE });
   const result = parseIptablesSave(stdout, await readSets(reader, stdout), table);

@@ -1,5 +1,5 @@
 /** What a rule of `nft -j` asks and does, from its expressions: the model of ../model.ts. */
-import type { Family } from "../../core/cidr.ts";
+import { familyNamed } from "../../core/cidr.ts";
 import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "../model.ts";
 import { addBranches, type Branch, isHiddenXt, readXtMatch, readXtTarget } from "./branch.ts";
 import {
@@ -29,8 +29,6 @@ const QUIET = [
   "ct timeout",
   "ct expectation",
 ];
-
-const IP_FAMILIES: Readonly<Record<string, Family>> = { ip: "IPv4", ip6: "IPv6", ipv4: "IPv4", ipv6: "IPv6" };
 
 /** The ways through a rule, in the order in which they are tried. */
 export function readExpressions(expressions: readonly Json[], elements: Elements): Branch[] {
@@ -75,7 +73,7 @@ export function isHidden(expressions: readonly Json[]): boolean {
 /** In an inet table, what translates to an address of one family is not for packets of the other. */
 function familyOf(kind: string, value: Json): Condition[] {
   const isNat = kind === "snat" || kind === "dnat";
-  const family = isNat && isObject(value) ? IP_FAMILIES[String(value.family)] : undefined;
+  const family = isNat && isObject(value) ? familyNamed(String(value.family)) : undefined;
   return family === undefined
     ? []
     : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];
@@ -168,7 +166,7 @@ function readPayload(
   right: Json,
   elements: Elements,
 ): Condition[] | undefined {
-  const family = IP_FAMILIES[String(protocol)];
+  const family = familyNamed(String(protocol));
   if (family !== undefined && (field === "daddr" || field === "saddr")) {
     const intervals = addressIntervals(right, family, elements);
     const side: Side = field === "daddr" ? "destination" : "source";
@@ -194,7 +192,7 @@ function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condi
   if (names === undefined) return undefined;
   if (key === "oifname" || key === "oif") return [{ ...head, kind: "out", names }];
   if (key === "l4proto") return [{ ...head, kind: "protocol", protocols: names.map(protocolName) }];
-  const family = key === "nfproto" || key === "protocol" ? IP_FAMILIES[names[0] ?? ""] : undefined;
+  const family = key === "nfproto" || key === "protocol" ? familyNamed(names[0] ?? "") : undefined;
   return family !== undefined && names.length === 1 ? [{ ...head, kind: "family", family }] : undefined;
 }
 

@@ -1,11 +1,9 @@
 /** Our own table's rules as the tracer's model; what our library does not know, since others have put it there, is left open. */
-import type { Family } from "../../core/cidr.ts";
+import { FAMILY_NAMES } from "../../core/cidr.ts";
 import type { ObservedStatement } from "../../netlink/operations.ts";
 import { renderStatement } from "../../netlink/text.ts";
 import type { TableState } from "../../nftables/sets.ts";
 import type { Action, Condition, TraceRule } from "../model.ts";
-
-const IP_FAMILIES: Readonly<Record<string, Family>> = { ip: "IPv4", ip6: "IPv6", ipv4: "IPv4", ipv6: "IPv6" };
 
 /** The rules of one chain. */
 export function observedRules({ rules, sets }: TableState, chain: string): TraceRule[] {
@@ -28,7 +26,7 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
   const head = { text: statementText(statement), negated: false };
   switch (statement.kind) {
     case "daddr": {
-      const family = IP_FAMILIES[statement.family];
+      const family = FAMILY_NAMES[statement.family];
       const set = sets.find((one) => one.set.set === statement.set);
       // Of other sets, such as hashes, the elements are no intervals.
       if (family === undefined || set?.set.flags.join() !== "interval") return [{ ...head, kind: "unknown" }];
@@ -44,7 +42,7 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
       ];
     }
     case "nfproto": {
-      const family = IP_FAMILIES[statement.family];
+      const family = FAMILY_NAMES[statement.family];
       return [family === undefined ? { ...head, kind: "unknown" } : { ...head, kind: "family", family }];
     }
     case "fib daddr type":

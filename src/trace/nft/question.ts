@@ -1,5 +1,5 @@
 /** What is asked of the content of registers, as a condition, with the words that nft has for it. */
-import { ADDRESS_BITS, type Family, formatAddress } from "../../core/cidr.ts";
+import { ADDRESS_BITS, type Family, formatAddress, NFT_FAMILIES } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import { PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
 import type { Condition, Side } from "../model.ts";
@@ -75,7 +75,7 @@ function fieldText(source: Payload, length: number): string {
   const field = fieldAt(source, length);
   if (field === undefined || family === undefined) return `@${base},${offset * 8},${length * 8}`;
   const short = { source: "saddr", destination: "daddr", protocol: "protocol" }[field];
-  return `${family === "IPv4" ? "ip" : "ip6"} ${short}`;
+  return `${NFT_FAMILIES[family]} ${short}`;
 }
 
 function fieldAt({ base, offset, family }: Payload, length: number): Side | "protocol" | undefined {
