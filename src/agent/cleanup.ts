@@ -11,6 +11,7 @@ import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { isBuiltIn, rulesOfOthers } from "../iptables/chain-owner.ts";
 import { freshSetName, setName } from "../iptables/ipset.ts";
+import { LIST_SETS, parseSetNames } from "../iptables/ipset-scripts.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
 import { ifFound, isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
@@ -205,9 +206,8 @@ async function lookForSets({ world, finds, warnings, targets }: Looking): Promis
 
 /** Without the tool there can be sets only if it was taken away since. */
 async function setNames({ run }: CleanupWorld): Promise<readonly string[]> {
-  const script = { file: "ipset", args: ["list", "-n"], purpose: "listing sets", deadlineMs: 10_000 };
   try {
-    return (await run(script)).stdout.split("\n");
+    return parseSetNames(await run(LIST_SETS));
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;

@@ -6,6 +6,7 @@ import { usesNftables } from "../backend/kube-proxy.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { PortRange } from "../core/ports.ts";
 import { setName } from "../iptables/ipset.ts";
+import { IPSET_VERSION } from "../iptables/ipset-scripts.ts";
 import type { IptablesVariant } from "../iptables/plan.ts";
 import { chooseVariant } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
@@ -115,13 +116,7 @@ async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }:
 }
 
 async function readIpset(run: Run): Promise<Facts["versions"][number]> {
-  const script = {
-    file: "ipset",
-    args: ["--version"],
-    purpose: "asking ipset for its version",
-    deadlineMs: 10_000,
-  };
-  const answer = await attempt("ipset", () => run(script));
+  const answer = await attempt("ipset", () => run(IPSET_VERSION));
   const named = derive(answer, ({ stdout }) => ({
     name: "ipset",
     version: /v([0-9.]+)/.exec(stdout)?.[1] ?? "of unknown version",

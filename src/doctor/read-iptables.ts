@@ -2,6 +2,7 @@
 import { attempt } from "../backend/attempt.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
+import { LIST_SETS, parseSetNames } from "../iptables/ipset-scripts.ts";
 import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
 import { derive, type Fact, isKnown } from "../system/fact.ts";
@@ -153,14 +154,8 @@ function toolName(family: Family, variant: Variant, tool: Tool | undefined): str
 
 /** The names of all ipsets. Without the tool nobody here has made any. */
 export async function readSetNames(run: Run): Promise<Fact<readonly string[]>> {
-  const script: Script = {
-    file: "ipset",
-    args: ["list", "-n"],
-    purpose: "listing ipsets",
-    deadlineMs: DEADLINE_MS,
-  };
-  const answer = await attempt("ipsets", () => run(script));
+  const answer = await attempt("ipsets", () => run(LIST_SETS));
   return isKnown(answer)
-    ? { value: answer.value.stdout.split("\n").filter((name) => name !== "") }
+    ? { value: parseSetNames(answer.value) }
     : { ...answer, minor: answer.cause === "no tool" };
 }

@@ -8,6 +8,7 @@ import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
 import type { Script } from "../system/script.ts";
 import { whyNotOurs } from "./chain-check.ts";
+import { IPSET } from "./ipset-scripts.ts";
 import type { Sighting } from "./netlink-view.ts";
 import { removeAll, removeStaleSet } from "./remove.ts";
 import { describeTools, probeIpset, type ToolWorld } from "./tools.ts";
@@ -29,9 +30,6 @@ interface InForce {
  */
 const LOOK_DEADLINE_MS = 6_000;
 const LOOK_DEADLINE_PER_RULE_MS = 1;
-
-/** The tool that commits to no ruleset of nf_tables. */
-const IPSET = "ipset";
 
 /** As many entries make a list long. */
 const LONG = 10_000;

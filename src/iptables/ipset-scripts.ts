@@ -7,10 +7,38 @@ import { counted } from "../text/plural.ts";
 import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
 import type { Layout } from "./layout.ts";
 
+/** The tool. It commits to no ruleset of nf_tables. */
+export const IPSET = "ipset";
+
 /** The exit code with which ipset says that a set is not there. */
 const ANSWER_NO = [1];
 const DEADLINE_MS = 30_000;
 const DEADLINE_PER_ELEMENT_MS = 1;
+/** More sets than these are read at once, with all others. */
+const FEW_SETS = 8;
+
+/** Asks the tool for its version: whether it is installed. */
+export const IPSET_VERSION: Script = ipset(["--version"], "asking ipset for its version", {
+  deadlineMs: 5_000,
+});
+
+/** Lists the names of all sets. */
+export const LIST_SETS: Script = ipset(["list", "-n"], "listing ipsets");
+
+/** Shows the sets of these names with their elements. */
+export function saveSets(names: readonly string[]): readonly Script[] {
+  if (names.length > FEW_SETS) return [ipset(["save"], "reading all sets", { deadlineMs: 60_000 })];
+  return names.map((name) => ipset(["save", name], `reading the set ${name}`, { deadlineMs: 60_000 }));
+}
+
+/** The names in the answer to `LIST_SETS`. */
+export function parseSetNames({ stdout }: Pick<Answer, "stdout">): readonly string[] {
+  return stdout.split("\n").filter((name) => name !== "");
+}
+
+function ipset(args: readonly string[], purpose: string, more: Partial<Script> = {}): Script {
+  return { file: IPSET, args, purpose, deadlineMs: DEADLINE_MS, ...more };
+}
 
 /** A set is filled before the chain looks it up, and goes once the chain does not any more. */
 export function planSet(
@@ -26,13 +54,7 @@ export function planSet(
   const exists = observed !== undefined;
   const stdin = renderSet(ruleset, set.elements, exists);
   const deadlineMs = DEADLINE_MS + set.elements.length * DEADLINE_PER_ELEMENT_MS;
-  const fill: Script = {
-    file: "ipset",
-    args: ["restore"],
-    stdin,
-    purpose: `filling set ${name}`,
-    deadlineMs,
-  };
+  const fill = ipset(["restore"], `filling set ${name}`, { stdin, deadlineMs });
   const where = `set ${name}`;
   return {
     before: [destroySet(freshSetName(name)), fill],
@@ -52,13 +74,7 @@ export function planSet(
 
 /** "Not there" is success: exit code 1 says that, and also "in use", which the next pass sees again. */
 function destroySet(name: string): Script {
-  return {
-    file: "ipset",
-    args: ["destroy", name],
-    purpose: `removing set ${name}`,
-    accept: ANSWER_NO,
-    deadlineMs: DEADLINE_MS,
-  };
+  return ipset(["destroy", name], `removing set ${name}`, { accept: ANSWER_NO });
 }
 
 /** Both names of a set; the one that is looked for goes last, so that a removal that was cut short is seen again. */
@@ -69,25 +85,13 @@ export function destroySets(name: string): Script[] {
 /** Shows the elements; exit code 1 says that there is no such set. */
 export function saveSet(ruleset: Pick<Ruleset, "chain" | "family">): Script {
   const name = setName(ruleset);
-  return {
-    file: "ipset",
-    args: ["save", name],
-    purpose: `listing set ${name}`,
-    accept: ANSWER_NO,
-    deadlineMs: DEADLINE_MS,
-  };
+  return ipset(["save", name], `listing set ${name}`, { accept: ANSWER_NO });
 }
 
 /** Shows how many rules look the set up, which `ipset save` does not. */
 export function countSetUses(ruleset: Pick<Ruleset, "chain" | "family">): Script {
   const name = setName(ruleset);
-  return {
-    file: "ipset",
-    args: ["list", "-t", name],
-    purpose: `asking who uses set ${name}`,
-    accept: ANSWER_NO,
-    deadlineMs: DEADLINE_MS,
-  };
+  return ipset(["list", "-t", name], `asking who uses set ${name}`, { accept: ANSWER_NO });
 }
 
 /** The number in the answer. */

@@ -6,6 +6,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Run } from "../system/script.ts";
+import { IPSET_VERSION } from "./ipset-scripts.ts";
 import type { Sight } from "./netlink-view.ts";
 
 /** What the driver needs of the world. */
@@ -50,14 +51,8 @@ export async function describeTools(
 
 /** Whether there is an ipset; if not, that is said. */
 export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
-  const script = {
-    file: "ipset",
-    args: ["--version"],
-    purpose: "asking ipset for its version",
-    deadlineMs: 5_000,
-  };
   try {
-    await run(script);
+    await run(IPSET_VERSION);
     return true;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;

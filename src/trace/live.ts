@@ -7,6 +7,7 @@
 import { isFailure } from "../backend/driver.ts";
 import { FAMILIES, type Family, IPTABLES, NFT_FAMILIES } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
+import { saveSets } from "../iptables/ipset-scripts.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
@@ -51,8 +52,6 @@ interface Reader {
 const DEADLINE_MS = 60_000;
 /** The base chains that iptables shows. */
 const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
-/** More sets than these are read at once, with all others. */
-const FEW_SETS = 8;
 
 /** Reads everything. Throws a failure if nothing could be read at all. */
 export async function readLiveRules(run: Run, sight: Sight): Promise<LiveRules> {
@@ -245,14 +244,11 @@ async function saveScript(
 /** The ipsets that a dump asks for. */
 export async function readSets(reader: Reader, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
-  const asked = names.size > FEW_SETS ? [[]] : [...names].map((name) => [name]);
   const sets = new Map();
-  for (const args of asked) {
-    const purpose = args[0] === undefined ? "reading all sets" : `reading the set ${args[0]}`;
-    const script: Script = { file: "ipset", args: ["save", ...args], purpose, deadlineMs: DEADLINE_MS };
-    const saved = await attempt(reader, args[0] === undefined ? "ipsets" : `ipset ${args[0]}`, () =>
-      reader.run(script),
-    );
+  for (const script of saveSets([...names])) {
+    const [, name] = script.args;
+    const what = name === undefined ? "ipsets" : `ipset ${name}`;
+    const saved = await attempt(reader, what, () => reader.run(script));
     // A rule that asks for a set of another type depends on it, and says so.
     for (const [name, text] of splitSets(saved?.stdout ?? "")) {
       const set = readSet(text);
