@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { agentBundle } from "../test/netns/lab.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
 import { cidrList, configText, withOneChanged } from "./lists.ts";
 import { median } from "./statistics.ts";
 

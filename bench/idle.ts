@@ -5,11 +5,11 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { foreignRules } from "../test/netns/foreign.ts";
-import { agentBundle } from "../test/netns/lab.ts";
-import { type Agent, createProcesses } from "../test/netns/processes.ts";
-import { childrenMs, type Memory, memoryOf, processorMs } from "../test/netns/usage.ts";
-import { createVolume } from "../test/netns/volume.ts";
+import { foreignRules } from "../test/lab/network/foreign.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
+import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
+import { childrenMs, type Memory, memoryOf, processorMs } from "../test/lab/network/usage.ts";
+import { createVolume } from "../test/lab/network/volume.ts";
 import { createStand, type Stand } from "./namespaces.ts";
 import { machine, table } from "./report.ts";
 

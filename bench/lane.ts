@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { agentBundle } from "../test/netns/lab.ts";
-import { type Agent, createProcesses } from "../test/netns/processes.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
+import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
 import type { BenchNode, Stand } from "./namespaces.ts";
 import type { Reply, Request } from "./probe.ts";
 import type { BackendName } from "./standing.ts";

@@ -9,8 +9,8 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attempt, type CommandResult, command, commandNow } from "../test/netns/command.ts";
-import { findTool } from "../test/netns/lab.ts";
+import { attempt, type CommandResult, command, commandNow } from "../test/lab/command.ts";
+import { findTool } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
 
 /** One node of the bench. */

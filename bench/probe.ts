@@ -8,9 +8,9 @@ import { NftablesError } from "../src/netlink/errors.ts";
 import { listenToCommits } from "../src/netlink/events.ts";
 import { type Nftables, openNftables } from "../src/netlink/socket/transport.ts";
 import { CHAIN as RULES, TABLE } from "../src/nftables/sets.ts";
-import { command } from "../test/netns/command.ts";
-import { CHAIN } from "../test/netns/iptables.ts";
-import { createVolume } from "../test/netns/volume.ts";
+import { command } from "../test/lab/command.ts";
+import { CHAIN } from "../test/lab/network/iptables.ts";
+import { createVolume } from "../test/lab/network/volume.ts";
 import { type BackendName, ruleHandles, STANDING } from "./standing.ts";
 
 /** What a probe is asked to do: put a text into the configuration, or change the rules as others do. */

@@ -8,9 +8,9 @@
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { agentBundle } from "../test/netns/lab.ts";
-import { type Agent, createProcesses } from "../test/netns/processes.ts";
-import { createVolume } from "../test/netns/volume.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
+import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
+import { createVolume } from "../test/lab/network/volume.ts";
 import { type BenchBackend, runTool, type ToolRun } from "./backends.ts";
 import { cidrList, configText, withOneChanged } from "./lists.ts";
 import type { BenchNode, Stand } from "./namespaces.ts";

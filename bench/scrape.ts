@@ -5,10 +5,10 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { agentBundle } from "../test/netns/lab.ts";
-import { type Agent, createProcesses } from "../test/netns/processes.ts";
-import { memoryOf, processorMs } from "../test/netns/usage.ts";
-import { createVolume } from "../test/netns/volume.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
+import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
+import { memoryOf, processorMs } from "../test/lab/network/usage.ts";
+import { createVolume } from "../test/lab/network/volume.ts";
 import { cidrList } from "./lists.ts";
 import { createStand, type Stand } from "./namespaces.ts";
 import { machine, table } from "./report.ts";

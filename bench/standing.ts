@@ -5,7 +5,7 @@ import type { SetKey } from "../src/netlink/operations.ts";
 import { chains, elements, ruleImages, rules, sets, table } from "../src/netlink/query.ts";
 import type { Nftables } from "../src/netlink/socket/transport.ts";
 import { CHAIN, TABLE } from "../src/nftables/sets.ts";
-import { CHAIN as IPTABLES_CHAIN } from "../test/netns/iptables.ts";
+import { CHAIN as IPTABLES_CHAIN } from "../test/lab/network/iptables.ts";
 
 export type BackendName = "iptables" | "nftables";
 

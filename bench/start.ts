@@ -3,7 +3,7 @@ import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { agentBundle } from "../test/netns/lab.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
 import { median } from "./statistics.ts";
 

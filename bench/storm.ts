@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process";
 import { openNftables } from "../src/netlink/socket/transport.ts";
-import { foreignRules } from "../test/netns/foreign.ts";
-import { childrenMs, memoryOf, processorMs } from "../test/netns/usage.ts";
+import { foreignRules } from "../test/lab/network/foreign.ts";
+import { childrenMs, memoryOf, processorMs } from "../test/lab/network/usage.ts";
 import { type Lane, startLane } from "./lane.ts";
 import { type BenchNode, createStand } from "./namespaces.ts";
 import { machine, table, thousands } from "./report.ts";

@@ -1,6 +1,6 @@
 /** The agent on this machine itself, in the foreground. */
 import { spawn } from "node:child_process";
-import { agentBundle } from "../test/netns/lab.ts";
+import { agentBundle } from "../test/lab/network/lab.ts";
 
 const NOTICE = `HOST=1: the agent now programs THIS machine's nat table, until Ctrl-C; its rules stay afterwards. To remove them:
   iptables -t nat -S POSTROUTING | sed -n 's/^-A \\(.* -j IP-MASQ-AGENT\\)$/iptables -t nat -D \\1/p' | sh

@@ -5,10 +5,10 @@
  * HOST=1 runs the agent on the machine itself instead.
  */
 import { readFileSync } from "node:fs";
-import type { Iptables } from "../test/netns/iptables.ts";
-import { CHAIN, jumpNumber } from "../test/netns/iptables.ts";
-import { createLab, eventually, familyOf, type Lab } from "../test/netns/lab.ts";
-import { NODE, POD } from "../test/netns/topology.ts";
+import type { Iptables } from "../test/lab/network/iptables.ts";
+import { CHAIN, jumpNumber } from "../test/lab/network/iptables.ts";
+import { createLab, eventually, familyOf, type Lab } from "../test/lab/network/lab.ts";
+import { NODE, POD } from "../test/lab/network/topology.ts";
 import { runOnHost } from "./host.ts";
 import { paint, renderTable } from "./table.ts";
 

@@ -7,7 +7,7 @@ import { COMMANDS } from "../src/cli/commands.ts";
 import { allManuals } from "../src/cli/help.ts";
 import { parseAgentFlags } from "../src/cli/options.ts";
 import { parseFlags } from "../src/go/flags.ts";
-import { anchors, calls, documents, links, passages, runnableCalls } from "./support/documents.ts";
+import { anchors, calls, documents, links, passages, runnableCalls } from "./lab/documents.ts";
 
 const pages = documents();
 const manuals = await allManuals(COMMANDS);

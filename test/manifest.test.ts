@@ -6,7 +6,7 @@ import { decodeConfig } from "../src/core/config.ts";
 import { renderProblem } from "../src/core/problem.ts";
 import type { FlagTable } from "../src/go/flags.ts";
 import { validateObject } from "./chart/kubernetes.ts";
-import { at, type Plain, readManifest } from "./support/manifest.ts";
+import { at, type Plain, readManifest } from "./lab/manifest.ts";
 
 const README = readFileSync("README.md", "utf8");
 const CONFIG_OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: false };

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { recordedLog } from "../../test/support/log.ts";
+import { recordedLog } from "../../test/lab/log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { Chosen, Decision } from "./choose.ts";
 import { type Engine, followChoice, SETTLE_MS } from "./follow.ts";

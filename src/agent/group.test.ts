@@ -1,7 +1,7 @@
 /** What a pass makes of what its driver sees after a write. */
 import { expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { recordedLog } from "../../test/support/log.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
 import { type Driver, IN_SYNC, type Look } from "../backend/driver.ts";
 import { createBackoff } from "./backoff.ts";
 import { type Group, reconcileGroup } from "./group.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { recordedLog } from "../../test/support/log.ts";
+import { recordedLog } from "../../test/lab/log.ts";
 import { createTally, warnOfHealing, warnOfUntold } from "./healing-log.ts";
 
 const MINUTE = 60_000;

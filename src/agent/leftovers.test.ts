@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { OPTIONS, rulesetOf } from "../../test/support/config.ts";
-import { recordedLog } from "../../test/support/log.ts";
-import { createNode, DENIED, type FakeNode } from "../../test/support/node.ts";
+import { OPTIONS, rulesetOf } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
+import { createNode, DENIED, type FakeNode } from "../../test/lab/node.ts";
 import type { Options } from "../core/ruleset.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
 import { iptablesBackend } from "../iptables/plan.ts";

@@ -3,8 +3,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Damaged, iptablesKernel, nftablesKernel } from "../../test/support/kernels.ts";
-import { type Simulation, simulate } from "../../test/support/simulation.ts";
+import { type Damaged, iptablesKernel, nftablesKernel } from "../../test/lab/memory/kernels.ts";
+import { type Simulation, simulate } from "../../test/lab/memory/simulation.ts";
 
 /** How many disturbances are tried: at each step every so-manieth kind of all, and so many at random. `make prove` tries all. */
 const { DISTURBANCES: disturbances } = process.env;

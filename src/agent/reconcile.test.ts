@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { OPTIONS } from "../../test/support/config.ts";
-import { recordedLog } from "../../test/support/log.ts";
-import { createNode, DENIED } from "../../test/support/node.ts";
+import { OPTIONS } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
+import { createNode, DENIED } from "../../test/lab/node.ts";
 import type { Testimony } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { ConfigText } from "../core/config.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { recordedLog } from "../../test/support/log.ts";
+import { recordedLog } from "../../test/lab/log.ts";
 import { abridge, createReporter } from "./report.ts";
 
 test("a failure is said once for each change of its cause, under its own key", () => {

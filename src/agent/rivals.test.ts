@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { recordedLog } from "../../test/support/log.ts";
+import { recordedLog } from "../../test/lab/log.ts";
 import { createWitness } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import { NetlinkUnavailable } from "../netlink/errors.ts";

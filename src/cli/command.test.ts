@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { say } from "../../test/support/io.ts";
+import { say } from "../../test/lab/io.ts";
 import { SourceError } from "../agent/config/file.ts";
 import { boolType, countType } from "../go/flag-types.ts";
 import { flag } from "../go/flags.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { say } from "../../test/support/io.ts";
+import { say } from "../../test/lab/io.ts";
 import { COMMANDS } from "./commands.ts";
 import { helpCommand } from "./help.ts";
 import { agentUsage } from "./options.ts";

@@ -1,7 +1,7 @@
 /** Whatever a pass comes to: status, page, metrics and /configz say the same of what is in force, and it is what the pass has seen. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { OPTIONS } from "../../test/support/config.ts";
+import { OPTIONS } from "../../test/lab/config.ts";
 import type { GroupOutcome, Outcome } from "../agent/reconcile.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { decodeConfig } from "../core/config.ts";

@@ -1,6 +1,6 @@
 /** What Go's decoder passes over is read as before, and warned of. */
 import { describe, expect, test } from "vitest";
-import { decodeText, OPTIONS } from "../../test/support/config.ts";
+import { decodeText, OPTIONS } from "../../test/lab/config.ts";
 import { renderAdvice } from "../validate/hints.ts";
 import { decodeConfig } from "./config.ts";
 

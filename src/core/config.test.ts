@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { configOf, decodeText, problemLines } from "../../test/support/config.ts";
+import { configOf, decodeText, problemLines } from "../../test/lab/config.ts";
 import { type ConfigOptions, type DecodedConfig, decodeConfig } from "./config.ts";
 import type { Result } from "./problem.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import { type Cidr, formatAddress, lastAddress, parseCidr } from "./cidr.ts";
 import { explainInterval, whyLost } from "./explanation.ts";
 import { decompose } from "./intervals.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { configOf, rulesetOf } from "../../test/support/config.ts";
+import { configOf, rulesetOf } from "../../test/lab/config.ts";
 import { compileRuleset, enabledFamilies, type Ruleset } from "./ruleset.ts";
 
 const V6 = { enableIPv6: true };

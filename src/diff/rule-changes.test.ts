@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import { parseCidr } from "../core/cidr.ts";
 import { type Content, changeContents, changeElements, iptablesContents } from "./rule-changes.ts";
 

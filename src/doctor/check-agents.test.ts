@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { said } from "../../test/support/doctor.ts";
+import { said } from "../../test/lab/doctor.ts";
 import { holdToken } from "../presence/names.ts";
 import type { Facts, HolderFacts } from "./facts.ts";
 

@@ -9,7 +9,7 @@ import {
   natTable,
   OWN_TABLE,
   said,
-} from "../../test/support/doctor.ts";
+} from "../../test/lab/doctor.ts";
 import { diagnose } from "./checks.ts";
 import type { Facts } from "./facts.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { facts, hook } from "../../test/support/doctor.ts";
+import { facts, hook } from "../../test/lab/doctor.ts";
 import { diagnose } from "./checks.ts";
 import type { Facts } from "./facts.ts";
 import { parseNatListing, policyOf } from "./nat-listing.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { facts, keeps, said } from "../../test/support/doctor.ts";
+import { facts, keeps, said } from "../../test/lab/doctor.ts";
 import { parsePorts } from "../core/ports.ts";
 import { diagnose } from "./checks.ts";
 import type { Facts } from "./facts.ts";

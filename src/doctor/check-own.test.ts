@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/support/doctor.ts";
+import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/lab/doctor.ts";
 import { known } from "../system/fact.ts";
 import { diagnose } from "./checks.ts";
 import type { Facts, OwnTable } from "./facts.ts";

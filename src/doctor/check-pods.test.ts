@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cidr, facts, keeps, said } from "../../test/support/doctor.ts";
+import { cidr, facts, keeps, said } from "../../test/lab/doctor.ts";
 import { diagnose } from "./checks.ts";
 import type { Facts } from "./facts.ts";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { facts } from "../../test/support/doctor.ts";
+import { facts } from "../../test/lab/doctor.ts";
 import { CHECKS, countOf, diagnose } from "./checks.ts";
 
 test("every check is described in docs/doctor.md, in the order in which findings are shown", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cidr } from "../../test/support/doctor.ts";
+import { cidr } from "../../test/lab/doctor.ts";
 import {
   type Link,
   learnPods,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import { ADDRESS_BITS, type Cidr, type Family, lastAddress, parseCidr } from "../core/cidr.ts";
 import { includes } from "../core/intervals.ts";
 import { parsePorts } from "../core/ports.ts";

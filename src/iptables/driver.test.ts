@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { createIpset } from "../../test/support/ipset.ts";
-import { recordedLog } from "../../test/support/log.ts";
-import { createNode, DENIED } from "../../test/support/node.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
+import { createIpset } from "../../test/lab/memory/ipset.ts";
+import { createNode, DENIED } from "../../test/lab/node.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";

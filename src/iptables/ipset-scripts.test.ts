@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { createIpset, hasAddress } from "../../test/support/ipset.ts";
-import { createNat, walk } from "../../test/support/nat.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { createIpset, hasAddress } from "../../test/lab/memory/ipset.ts";
+import { createNat, walk } from "../../test/lab/memory/nat.ts";
 import type { Capabilities } from "../backend/step.ts";
 import { isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import { renderDrift } from "../core/drift.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import { type Cidr, type Family, formatCidr, isCidr, parseCidr } from "../core/cidr.ts";
 import { longestPrefixIntervals } from "../core/intervals.ts";
 import type { Entry } from "../core/ruleset.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { hasAddress } from "../../test/support/ipset.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { hasAddress } from "../../test/lab/memory/ipset.ts";
 import { lastAddress } from "../core/cidr.ts";
 import { chainLayout, configuredEntries, type Layout, setLayout } from "./layout.ts";
 

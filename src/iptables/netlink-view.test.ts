@@ -1,9 +1,9 @@
 /** The iptables driver of an agent that sees iptables-nft's rules over netlink. */
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { createIpset } from "../../test/support/ipset.ts";
-import { recordedLog } from "../../test/support/log.ts";
-import { createNode, DENIED } from "../../test/support/node.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
+import { createIpset } from "../../test/lab/memory/ipset.ts";
+import { createNode, DENIED } from "../../test/lab/node.ts";
 import type { Span } from "../backend/commit-log.ts";
 import type { Family } from "../core/cidr.ts";
 import { iptablesDriver } from "./driver.ts";

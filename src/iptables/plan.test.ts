@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { createNat, type Nat, walk } from "../../test/support/nat.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { createNat, type Nat, walk } from "../../test/lab/memory/nat.ts";
 import type { Capabilities, Plan } from "../backend/step.ts";
 import {
   ADDRESS_BITS,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import { parsePorts } from "../core/ports.ts";
 import type { Options } from "../core/ruleset.ts";
 import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";

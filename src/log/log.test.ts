@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { SETTINGS } from "../../test/support/log.ts";
+import { SETTINGS } from "../../test/lab/log.ts";
 import { createLogger } from "./log.ts";
 import type { LogSettings, LogWorld } from "./types.ts";
 import { processWorld } from "./world.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { operation } from "../../test/support/nftables-arbitrary.ts";
+import { operation } from "../../test/lab/nftables-arbitrary.ts";
 import { readOperations } from "./decode-operation.ts";
 import { encodeBatch } from "./encode.ts";
 import type { Interval, Operation } from "./operations.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { operation } from "../../test/support/nftables-arbitrary.ts";
+import { operation } from "../../test/lab/nftables-arbitrary.ts";
 import { COUNTER, type Operation, type Statement } from "./operations.ts";
 import { problemOf } from "./validate.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { recordedLog } from "../../test/support/log.ts";
-import { applyBatch, type Model, type ModelObject, stateOf } from "../../test/support/table.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { recordedLog } from "../../test/lab/log.ts";
+import { applyBatch, type Model, type ModelObject, stateOf } from "../../test/lab/memory/table.ts";
 import { createBackoff } from "../agent/backoff.ts";
 import { type Group, reconcileGroup } from "../agent/group.ts";
 import type { Ruleset } from "../core/ruleset.ts";

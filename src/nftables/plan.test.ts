@@ -1,8 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { applyBatch, lookedUp, type Model, stateOf, verdictOf } from "../../test/support/table.ts";
-import { interrupted, maxBytes, programmed, rulesets, SAMPLES, tampered } from "../../test/support/tables.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { applyBatch, lookedUp, type Model, stateOf, verdictOf } from "../../test/lab/memory/table.ts";
+import {
+  interrupted,
+  maxBytes,
+  programmed,
+  rulesets,
+  SAMPLES,
+  tampered,
+} from "../../test/lab/memory/tables.ts";
 import { renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { encodeBatch } from "../netlink/encode.ts";

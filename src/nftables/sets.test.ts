@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
-import { type ModelSet, stateOf, type Table } from "../../test/support/table.ts";
-import { programmed } from "../../test/support/tables.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
+import { type ModelSet, stateOf, type Table } from "../../test/lab/memory/table.ts";
+import { programmed } from "../../test/lab/memory/tables.ts";
 import { renderDrift } from "../core/drift.ts";
 import { renderScript } from "../netlink/text.ts";
 import { keptIntervals, planSet } from "./sets.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { additions } from "../../test/support/foreign-content.ts";
-import { applyBatch, type Model, stateOf, verdictOf } from "../../test/support/table.ts";
-import { interrupted, maxBytes, programmed, rulesets, SAMPLES } from "../../test/support/tables.ts";
+import { additions } from "../../test/lab/memory/foreign-content.ts";
+import { applyBatch, type Model, stateOf, verdictOf } from "../../test/lab/memory/table.ts";
+import { interrupted, maxBytes, programmed, rulesets, SAMPLES } from "../../test/lab/memory/tables.ts";
 import { NftablesError } from "../netlink/errors.ts";
 import type { Operation } from "../netlink/operations.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rulesetOf } from "../../test/support/config.ts";
+import { rulesetOf } from "../../test/lab/config.ts";
 import type { Capabilities } from "../backend/step.ts";
 import { iptablesBackend } from "../iptables/plan.ts";
 import { withinMemory } from "../iptables/within-memory.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeText } from "../../test/support/config.ts";
+import { decodeText } from "../../test/lab/config.ts";
 import { agentFlags } from "../cli/options.ts";
 import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
 import type { Problem, ProblemCode } from "../core/problem.ts";

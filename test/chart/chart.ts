@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv, type ErrorObject } from "ajv";
-import { attempt } from "../netns/command.ts";
-import { type Plain, parseManifest, readManifest } from "../support/manifest.ts";
+import { attempt } from "../lab/command.ts";
+import { type Plain, parseManifest, readManifest } from "../lab/manifest.ts";
 
 const DIRECTORY = "deploy/helm/ip-masq-agent";
 const BINARY = "build/chart-render";

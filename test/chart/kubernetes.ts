@@ -3,7 +3,7 @@ import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.co
 import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";
 import { DaemonSet } from "kubernetes-models/apps/v1/DaemonSet";
 import { ConfigMap } from "kubernetes-models/v1/ConfigMap";
-import { at, type Plain } from "../support/manifest.ts";
+import { at, type Plain } from "../lab/manifest.ts";
 
 const MODELS = { ConfigMap, DaemonSet, PodMonitor, PrometheusRule };
 

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { attempt } from "../netns/command.ts";
-import { at, type Plain, parseManifest, readManifest } from "../support/manifest.ts";
-import { kustomizeTool } from "../support/tool.ts";
+import { attempt } from "../lab/command.ts";
+import { at, type Plain, parseManifest, readManifest } from "../lab/manifest.ts";
+import { kustomizeTool } from "../lab/tool.ts";
 import { validateObject } from "./kubernetes.ts";
 import { rightsOf, withoutLegacyRights } from "./rights.ts";
 

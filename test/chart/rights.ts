@@ -1,5 +1,5 @@
 /** What a DaemonSet lets the agent do, and how much less of it is enough where only nf_tables is used. */
-import { at, type Plain } from "../support/manifest.ts";
+import { at, type Plain } from "../lab/manifest.ts";
 
 interface Named {
   readonly name: string;

@@ -1,8 +1,8 @@
 /** Keys that Kubernetes would drop: its published schemas allow them, the types made of the same schemas do not. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { attempt } from "../netns/command.ts";
-import { at, type Plain } from "../support/manifest.ts";
+import { attempt } from "../lab/command.ts";
+import { at, type Plain } from "../lab/manifest.ts";
 
 const MODULES: Readonly<Record<string, string>> = {
   ConfigMap: "kubernetes-models/v1/ConfigMap",

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../../src/cli/options.ts";
-import { at, type Plain, readManifest } from "../support/manifest.ts";
+import { at, type Plain, readManifest } from "../lab/manifest.ts";
 import { defaultValues, inChart, refusedValues } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
 import { typeErrors } from "./strict.ts";

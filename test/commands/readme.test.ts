@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { explainCommand } from "../../src/cli/commands/explain.ts";
-import { say } from "../support/io.ts";
+import { say } from "../lab/io.ts";
 
 const readme = readFileSync("README.md", "utf8");
 

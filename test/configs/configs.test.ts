@@ -5,8 +5,8 @@ import { describe, expect, test } from "vitest";
 import { validateCommand } from "../../src/cli/commands/validate.ts";
 import { decodeConfig } from "../../src/core/config.ts";
 import { parseDuration, toMilliseconds } from "../../src/go/duration.ts";
-import { OPTIONS } from "../support/config.ts";
-import { say } from "../support/io.ts";
+import { OPTIONS } from "../lab/config.ts";
+import { say } from "../lab/io.ts";
 
 const FILES = join("test", "configs", "files");
 const names = readdirSync(FILES).sort();

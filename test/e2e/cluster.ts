@@ -2,7 +2,7 @@
  * The cluster that the test is given. What made it is none of its business: it needs kubectl, a way to load an image, and a
  * way to run a command on the node, each a command line in the environment.
  */
-import { command } from "../netns/command.ts";
+import { command } from "../lab/command.ts";
 
 /** What the environment says of the cluster; words are separated by spaces. */
 interface Access {

@@ -1,7 +1,7 @@
 /** What can be said of the documents' kubectl lines without a cluster. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { documents } from "../support/documents.ts";
+import { documents } from "../lab/documents.ts";
 import { kubectlLines } from "./guide.ts";
 
 const story = readFileSync("test/e2e/e2e.test.ts", "utf8");

@@ -2,9 +2,9 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attempt } from "../netns/command.ts";
-import { blockLines, documents } from "../support/documents.ts";
-import { kustomizeTool } from "../support/tool.ts";
+import { attempt } from "../lab/command.ts";
+import { blockLines, documents } from "../lab/documents.ts";
+import { kustomizeTool } from "../lab/tool.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What stands in the documents for what the operator fills in. */

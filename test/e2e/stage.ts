@@ -6,8 +6,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildTraffic, eventually } from "../netns/lab.ts";
-import { createProcesses } from "../netns/processes.ts";
+import { buildTraffic, eventually } from "../lab/network/lab.ts";
+import { createProcesses } from "../lab/network/processes.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** A namespace of the test's own. */

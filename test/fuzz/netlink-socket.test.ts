@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { attempt } from "../netns/command.ts";
-import { describeKernel } from "../netns/fixture.ts";
+import { attempt } from "../lab/command.ts";
+import { describeKernel } from "../lab/network/fixture.ts";
 
 const { NETLINK_MESSAGES = "20000", SEED = "1" } = process.env;
 const ADDON = `netlink-${process.platform}-${process.arch}.node`;

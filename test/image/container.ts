@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { at, readManifest } from "../support/manifest.ts";
+import { at, readManifest } from "../lab/manifest.ts";
 
 const ENV = { ...process.env, REGISTRY: "localhost", CONTAINER_TOOL: "buildah" };
 /** runc, as for builds (scripts/image.sh). */

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually } from "../netns/lab.ts";
+import { eventually } from "../lab/network/lab.ts";
 import { createNamespace, make, missingTools, type NodeNamespace, sh } from "./container.ts";
 import { faultsOfBill } from "./cyclonedx.ts";
 import { layersOf, lookInto, startRegistry } from "./registry.ts";

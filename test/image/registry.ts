@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually } from "../netns/lab.ts";
+import { eventually } from "../lab/network/lab.ts";
 import { sh } from "./container.ts";
 
 /** Debian's docker-registry on a free port, empty, with its storage in a directory that `close` removes. */

@@ -1,7 +1,7 @@
 /** The alerts in deploy/monitoring and the series in docs/monitoring.md, for tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { at, readManifest } from "../support/manifest.ts";
+import { at, readManifest } from "../lab/manifest.ts";
 
 const DIRECTORY = "deploy/monitoring";
 

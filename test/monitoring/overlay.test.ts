@@ -1,9 +1,9 @@
 /** The overlay for kustomize: what it makes of the DaemonSet, by itself and with the real tool. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { attempt } from "../netns/command.ts";
-import { at, parseManifest, readManifest } from "../support/manifest.ts";
-import { kustomizeTool } from "../support/tool.ts";
+import { attempt } from "../lab/command.ts";
+import { at, parseManifest, readManifest } from "../lab/manifest.ts";
+import { kustomizeTool } from "../lab/tool.ts";
 import { deployed } from "./deploy.ts";
 
 const KUSTOMIZE = kustomizeTool();

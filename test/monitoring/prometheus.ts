@@ -1,7 +1,7 @@
 /** Whether Prometheus and its promtool are there, and promtool as a checker of files. */
 import { describe } from "vitest";
-import { attempt, type CommandResult } from "../netns/command.ts";
-import { isInstalled } from "../support/tool.ts";
+import { attempt, type CommandResult } from "../lab/command.ts";
+import { isInstalled } from "../lab/tool.ts";
 
 /** Whether both are installed. */
 export const FOUND = ["promtool", "prometheus"].every(isInstalled);

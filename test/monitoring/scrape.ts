@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
-import { bothFamilies, describeKernel } from "../netns/fixture.ts";
-import { CHAIN } from "../netns/iptables.ts";
-import type { Lab } from "../netns/lab.ts";
-import { NODE } from "../netns/topology.ts";
+import { bothFamilies, describeKernel } from "../lab/network/fixture.ts";
+import { CHAIN } from "../lab/network/iptables.ts";
+import type { Lab } from "../lab/network/lab.ts";
+import { NODE } from "../lab/network/topology.ts";
 import { deployed } from "./deploy.ts";
 import { FOUND } from "./prometheus.ts";
 import { type Prometheus, startPrometheus } from "./server.ts";

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, type Lab } from "../netns/lab.ts";
+import { eventually, type Lab } from "../lab/network/lab.ts";
 
 /** One series' sample of a query's answer. */
 export interface Sample {

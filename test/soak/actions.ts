@@ -1,6 +1,6 @@
 /** What happens to an agent in a soak. What fails of it does not matter: what it would have broken may not be there. */
-import { foreignRules } from "../netns/foreign.ts";
-import { CHAIN } from "../netns/iptables.ts";
+import { foreignRules } from "../lab/network/foreign.ts";
+import { CHAIN } from "../lab/network/iptables.ts";
 import { type Backend, type Dice, pause, type World } from "./world.ts";
 
 const T = "inet ip-masq-agent";

@@ -4,13 +4,13 @@
  * and with as much memory as in the beginning.
  */
 import { expect } from "vitest";
-import { command } from "../netns/command.ts";
-import { expectVerdicts } from "../netns/fixture.ts";
-import { eventually, findTool, type Lab } from "../netns/lab.ts";
-import { ipsets, iptablesState, nftablesState } from "../netns/move-state.ts";
-import type { Agent } from "../netns/processes.ts";
-import { createShims } from "../netns/shims.ts";
-import { childrenOf, descriptorsOf, memoryOf } from "../netns/usage.ts";
+import { command } from "../lab/command.ts";
+import { expectVerdicts } from "../lab/network/fixture.ts";
+import { eventually, findTool, type Lab } from "../lab/network/lab.ts";
+import { ipsets, iptablesState, nftablesState } from "../lab/network/move-state.ts";
+import type { Agent } from "../lab/network/processes.ts";
+import { createShims } from "../lab/network/shims.ts";
+import { childrenOf, descriptorsOf, memoryOf } from "../lab/network/usage.ts";
 import { ACTIONS } from "./actions.ts";
 import { type Backend, createConfigDirectory, createDice, createTools, pause, type World } from "./world.ts";
 

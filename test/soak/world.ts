@@ -1,9 +1,9 @@
 /** Where a soak happens: a lab, a configuration directory that may be replaced, tools that may fail, and dice. */
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findTool, type Lab } from "../netns/lab.ts";
-import type { Shims } from "../netns/shims.ts";
-import { createVolume } from "../netns/volume.ts";
+import { findTool, type Lab } from "../lab/network/lab.ts";
+import type { Shims } from "../lab/network/shims.ts";
+import { createVolume } from "../lab/network/volume.ts";
 
 export type Backend = "iptables" | "nftables";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { OPTIONS } from "../../../test/support/config.ts";
-import { recordedLog } from "../../../test/support/log.ts";
+import { OPTIONS } from "../../../test/lab/config.ts";
+import { recordedLog } from "../../../test/lab/log.ts";
 import type { ConfigText } from "../../core/config.ts";
 import { createReporter } from "../report.ts";
 import { SourceError } from "./file.ts";

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createVolume } from "../../../test/netns/volume.ts";
+import { createVolume } from "../../../test/lab/network/volume.ts";
 import { type ConfigWatch, type WatchWorld, watchConfig } from "./watch.ts";
 
 let root = "";

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Said, say } from "../../../test/support/io.ts";
+import { type Said, say } from "../../../test/lab/io.ts";
 import type { DiffView } from "../../diff/view.ts";
 import { diffCommand } from "./diff.ts";
 

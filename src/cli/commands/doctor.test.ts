@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { facts } from "../../../test/support/doctor.ts";
-import { say } from "../../../test/support/io.ts";
+import { facts } from "../../../test/lab/doctor.ts";
+import { say } from "../../../test/lab/io.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
 import { createColours } from "../../text/colours.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Said, say } from "../../../test/support/io.ts";
+import { type Said, say } from "../../../test/lab/io.ts";
 import type { ExplainView } from "../../explain/view.ts";
 import { explainCommand } from "./explain.ts";
 

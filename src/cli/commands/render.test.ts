@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { say } from "../../../test/support/io.ts";
+import { say } from "../../../test/lab/io.ts";
 import { renderCommand } from "./render.ts";
 
 const CONFIG = "nonMasqueradeCIDRs: [10.0.0.0/8, 192.168.0.0/16]\n";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { say } from "../../../test/support/io.ts";
+import { say } from "../../../test/lab/io.ts";
 import { initialStatus, type PassReport, type Status, statusAfter } from "../../observe/status.ts";
 import type { SeenAgent } from "../../system/processes.ts";
 import { statusCommand } from "./status.ts";

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { say } from "../../../test/support/io.ts";
+import { say } from "../../../test/lab/io.ts";
 import { validateCommand } from "./validate.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "validate-"));

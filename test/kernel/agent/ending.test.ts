@@ -1,0 +1,76 @@
+/** An agent that is told to end in the midst of its work: what has begun is finished, unless it takes too long. */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect } from "vitest";
+import { bothFamilies, config, describeKernel, flags, labTest, VARIANTS } from "../../lab/network/fixture.ts";
+import { CHAIN, type Variant } from "../../lab/network/iptables.ts";
+import { eventually, findTool, type Lab } from "../../lab/network/lab.ts";
+import { createShims, type Shims } from "../../lab/network/shims.ts";
+import { isAlive } from "../../lab/network/usage.ts";
+
+const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] });
+const CODES = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
+const LAST = "writing the rules";
+/** What the agent gives them, and what a busy machine adds. */
+const GRACE_MS = 3_000;
+const SLACK_MS = 1_500;
+
+/** The real tools, but for one that first does something else and leaves its process' id. */
+function interrupt(lab: Lab, shims: Shims, variant: Variant, which: string, action: string) {
+  const pid = join(lab.directory, "pid");
+  const real = `${dirname(findTool("iptables"))}/\${0##*/}`;
+  const is = `case "\${0##*/} $*" in "iptables-${variant}"${which}) [ -e ${pid} ] || { echo $$ > ${pid}; ${action}; };; esac`;
+  shims.replace(`${is}\nexec ${real} "$@"`);
+  return { isRunning: () => existsSync(pid), pid: () => Number(readFileSync(pid, "utf8")) };
+}
+
+describeKernel.each(VARIANTS)(
+  "an end in the midst of a pass, iptables-%s",
+  { timeout: 60_000 },
+  (variant) => {
+    // Told to end in each step of the first programming; whatever had begun is whole.
+    for (const [step, which] of [
+      ["making the chain", '*" -N "*'],
+      ["appending the jump", '*" -A "*'],
+      [LAST, "-restore*"],
+    ] as const)
+      for (const [signal, code] of Object.entries(step === LAST ? CODES : { SIGTERM: 143 }))
+        labTest(`${signal} while ${step}: the family's rules are whole`, async ({ lab }) => {
+          const shims = createShims(lab);
+          lab.volume.write(CONFIG);
+          const tool = interrupt(lab, shims, variant, which, "sleep 0.7");
+          const agent = lab.startAgent({ flags: flags(variant), env: shims.env });
+          await eventually(() => expect(tool.isRunning()).toBe(true));
+          expect(await agent.end(signal as NodeJS.Signals)).toBe(code);
+          const [ipv4, ipv6] = bothFamilies(lab, variant);
+          expect((await ipv4?.listing(CHAIN))?.at(-1)).toContain("(must be last in chain)");
+          expect((await ipv4?.listing("POSTROUTING"))?.at(-1)).toContain(`-j ${CHAIN}`);
+          // The other family had not begun, and is left as it was.
+          expect(await ipv6?.listing(CHAIN)).toBeUndefined();
+        });
+
+    for (const action of ["sleep 600", "trap '' TERM; while :; do sleep 0.1; done"])
+      labTest(`a tool that hangs (${action}) is gone when the grace period is over`, async ({ lab }) => {
+        const shims = createShims(lab);
+        lab.volume.write(CONFIG);
+        const tool = interrupt(lab, shims, variant, "-restore*", action);
+        const agent = lab.startAgent({ flags: flags(variant), env: shims.env });
+        await eventually(() => expect(tool.isRunning()).toBe(true));
+        const startedAt = performance.now();
+        expect(await agent.end()).toBe(143);
+        expect(performance.now() - startedAt).toBeLessThan(GRACE_MS + SLACK_MS);
+        await eventually(() => expect(isAlive(tool.pid())).toBe(false), 2_000);
+      });
+
+    labTest("a tool that only looks keeps nobody waiting", async ({ lab }) => {
+      const shims = createShims(lab);
+      lab.volume.write(CONFIG);
+      const tool = interrupt(lab, shims, variant, '*" -S "*', "sleep 600");
+      const agent = lab.startAgent({ flags: flags(variant), env: shims.env });
+      await eventually(() => expect(tool.isRunning()).toBe(true));
+      const startedAt = performance.now();
+      expect(await agent.end()).toBe(143);
+      expect(performance.now() - startedAt).toBeLessThan(GRACE_MS / 2);
+    });
+  },
+);

@@ -1,0 +1,33 @@
+/** A tool that says yes and does nothing: an error that names the chain, with growing pauses, and nothing is called healed. */
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { describeKernel, labTest, logged, VARIANTS } from "../../lab/network/fixture.ts";
+import { eventually } from "../../lab/network/lab.ts";
+
+describeKernel("a restore that does nothing", { timeout: 60_000 }, () => {
+  labTest.for(VARIANTS)("is an error while it lasts (%s)", async (variant, { lab }) => {
+    const shims = join(lab.directory, "shims");
+    const calls = join(lab.directory, "calls");
+    mkdirSync(shims);
+    const shim = join(shims, `iptables-${variant}-restore`);
+    writeFileSync(shim, `#!/bin/sh\ncat >/dev/null\necho >>'${calls}'\n`);
+    chmodSync(shim, 0o755);
+    const { PATH } = process.env;
+    const agent = lab.startAgent({
+      flags: [`--iptables-mode=${variant}`],
+      env: { PATH: `${shims}:${PATH}` },
+    });
+    const why = "chain IP-MASQ-AGENT was programmed, but is not as it should be";
+    await eventually(() => expect(logged(agent, "E", why)).toHaveLength(1));
+    const count = async () => (await lab.inNode("cat", [calls])).stdout.length;
+    const before = await count();
+    await new Promise((done) => setTimeout(done, 5_000));
+    // At pauses that double from 100 ms; three writes each where the kernel does not show who writes. At once it would be hundreds.
+    expect((await count()) - before).toBeLessThanOrEqual(24);
+    expect(logged(agent, "E")).toHaveLength(1);
+    expect(agent.log()).not.toMatch(/healed|in force/);
+    writeFileSync(shim, `#!/bin/sh\nexec /usr/sbin/xtables-${variant}-multi iptables-restore "$@"\n`);
+    await eventually(() => expect(agent.log()).toContain("the masquerade rules are in force again"));
+  });
+});

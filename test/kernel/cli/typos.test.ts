@@ -1,0 +1,77 @@
+/** A slip on the command line leaves the agent that runs alone; what is typed at a terminal is answered in few lines. */
+import { expect } from "vitest";
+import { describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+
+const PROGRAM = [process.execPath, agentBundle()] as const;
+
+/** Runs the program as somebody at a terminal would; lines end as on a terminal there. */
+async function typed(lab: Lab, line: string, { before = "", after = "" } = {}) {
+  const command = `${before} ${PROGRAM.join(" ")} ${line} ${after}`;
+  const { code, stdout } = await lab.inNode("script", ["-qec", command.trim(), "/dev/null"]);
+  return { code, text: stdout.replaceAll("\r\n", "\n") };
+}
+
+describeKernel("slips on the command line", { timeout: 120_000 }, () => {
+  labTest("start no second agent", async ({ lab }) => {
+    const agent = lab.startAgent({ flags: ["--backend=nftables"] });
+    const rules = async () => (await lab.inNode("nft", ["list", "ruleset"])).stdout;
+    await eventually(async () => expect(await rules()).toContain("table inet ip-masq-agent"));
+    const before = await rules();
+    const lines = [
+      "expalin 10.1.2.3",
+      "Status",
+      "staus",
+      "10.1.2.3",
+      "--backend=nftables status",
+      "--masq-chain A -- diff",
+      "run --v=2 status",
+      "--enable-ipv6 true explain 10.1.2.3",
+    ];
+    for (const line of lines) {
+      const { code, stdout, stderr } = await lab.inNode(PROGRAM[0], [PROGRAM[1], ...line.split(" ")]);
+      expect([line, code, stdout]).toEqual([line, 2, ""]);
+      expect(stderr).toMatch(/^ip-masq-agent: .*\n(See .*\n)?$/);
+      expect(await rules(), line).toBe(before);
+    }
+    expect(await agent.end()).toBe(143);
+  });
+
+  labTest("are told in few lines at a terminal, where the name alone shows the commands", async ({ lab }) => {
+    const answers: Record<string, RegExp> = {
+      "": /^Keeps .*\n\nUsage: .*\n\nCommands:\n.*To run the agent by hand.* ip-masq-agent run\n/s,
+      "--backnd=nftables": /^ip-masq-agent: flag provided .*-backnd: did you mean --backend\?\nSee .*\n$/,
+      "--enable-ipv6=maybe": /^ip-masq-agent: invalid boolean value .*\nSee .*\n$/,
+      "--backend=nftables staus": /^ip-masq-agent: unknown command "staus": did you mean status\?\nSee .*\n$/,
+      Status: /^ip-masq-agent: unknown command "Status": did you mean status\?\nSee .*\n$/,
+    };
+    for (const [line, answer] of Object.entries(answers)) {
+      const { code, text } = await typed(lab, line);
+      expect([line, code]).toEqual([line, 2]);
+      expect(text).toMatch(answer);
+    }
+    const { code, stderr } = await lab.inNode(PROGRAM[0], [PROGRAM[1], "--backnd=nftables"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^flag provided but not defined: -backnd\nUsage of ip-masq-agent:\n/);
+    expect((await lab.inNode("nft", ["list", "ruleset"])).stdout).toBe("");
+  });
+
+  labTest(
+    "do not keep an agent from its work whose container has a terminal, or that has no input",
+    async ({ lab }) => {
+      // The container's first process, with a terminal; and a terminal for the output alone.
+      const first = await typed(lab, "", { before: "timeout 8 unshare --pid --fork --kill-child=TERM" });
+      expect(first.text).toContain("programmed chain IP-MASQ-AGENT");
+      const second = await typed(lab, "", { before: "timeout 8", after: "</dev/null" });
+      expect(second.text).toMatch(/ in force/);
+    },
+  );
+
+  labTest("behind flags are warned of once, with the flags that they hide", async ({ lab }) => {
+    const agent = lab.startAgent({ flags: ["--enable-ipv6", "true", `--masq-chain=HIDDEN`] });
+    await eventually(() => expect(agent.log()).toContain("programmed chain IP-MASQ-AGENT"));
+    expect(logged(agent, "W", "ignored")).toEqual([
+      expect.stringMatching(/ignored: "true" --masq-chain=HIDDEN: .*Write --enable-ipv6=true$/),
+    ]);
+  });
+});

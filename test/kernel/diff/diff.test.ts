@@ -1,0 +1,129 @@
+/** `diff` against the real kernel: nothing after the agent has applied, and drift as it is. */
+import { expect } from "vitest";
+import type { DiffView } from "../../../src/diff/view.ts";
+import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { CHAIN } from "../../lab/network/iptables.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { POD } from "../../lab/network/topology.ts";
+
+const BACKENDS = {
+  "iptables-nft": ["--backend=iptables", "--iptables-mode=nft"],
+  "iptables-legacy": ["--backend=iptables", "--iptables-mode=legacy"],
+  ipset: ["--backend=iptables", "--iptables-mode=nft", "--ipset-threshold=1"],
+  nftables: ["--backend=nftables"],
+} as const;
+
+const CONFIGS: readonly Readonly<Record<string, unknown>>[] = [
+  { nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8", "10.1.0.0/16", "172.16.0.0/12"] },
+  {
+    nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8", "2600::/16"],
+    masqueradeCIDRs: ["10.1.0.0/16", "fd00:1::/32", "169.254.169.254/32"],
+  },
+  { nonMasqueradeCIDRs: ["0.0.0.0/0", "::/0"] },
+  { nonMasqueradeCIDRs: [], masqLinkLocal: true, masqLinkLocalIPv6: true },
+];
+
+async function diff(lab: Lab, ...args: readonly string[]): Promise<DiffView & { code: number | string }> {
+  const all = [agentBundle(), "diff", `--config=${lab.volume.path}`, "--enable-ipv6", "-o=json", ...args];
+  const { code, stdout, stderr } = await lab.inNode(process.execPath, all);
+  if (stdout === "") throw new Error(`diff: ${code}: ${stderr}`);
+  return { ...(JSON.parse(stdout) as DiffView), code };
+}
+
+describeKernel("diff", { timeout: 120_000 }, () => {
+  for (const [backend, flags] of Object.entries(BACKENDS)) {
+    labTest(`${backend}: empty after applying, and not before`, async ({ lab }) => {
+      for (const ports of [[], ["--to-ports=20000-20999,40000-40999"]]) {
+        for (const fields of CONFIGS) {
+          lab.volume.write(config(fields));
+          const before = await diff(lab, ...flags, ...ports);
+          expect([before.code, before.differs, before.unclear]).toEqual([1, true, []]);
+          const agent = lab.startAgent({ flags: [...flags, ...ports, "--enable-ipv6"] });
+          await eventually(async () =>
+            expect(await diff(lab, ...flags, ...ports)).toMatchObject({ code: 0, differs: false }),
+          );
+          await agent.end();
+        }
+      }
+    });
+
+    labTest(`${backend}: what others have changed, in destinations`, async ({ lab }) => {
+      lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8"] }));
+      const agent = lab.startAgent({ flags: [...flags, "--enable-ipv6"] });
+      await eventually(async () => expect((await diff(lab, ...flags)).differs).toBe(false));
+      await agent.end();
+      await tamper(lab, backend);
+      const drifted = await diff(lab, ...flags);
+      expect(drifted.code).toBe(1);
+      expect(drifted.verdicts).toEqual([
+        {
+          family: "IPv4",
+          newlyKept: { addresses: "1048576", cidrs: ["172.16.0.0/12"] },
+          newlyMasqueraded: { addresses: "256", cidrs: ["8.8.8.0/24"] },
+        },
+      ]);
+      expect(drifted.drift.length).toBeGreaterThan(0);
+    });
+  }
+
+  labTest("connections that keep their old decision", async ({ lab }) => {
+    lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));
+    const agent = lab.startAgent({ flags: ["--backend=nftables"] });
+    await eventually(() => expect(agent.log()).toContain(": programmed "));
+    // A TCP connection is remembered for a while after its end.
+    await lab.ask("tcp", "8.8.8.8");
+    await lab.ask("tcp", "10.10.0.1");
+    const next = JSON.stringify({ nonMasqueradeCIDRs: ["8.0.0.0/8"] });
+    const args = [agentBundle(), "diff", `--config=${lab.volume.path}`, "-o=json", "-"];
+    const { stdout } = await lab.inNode(process.execPath, args, next);
+    const { connections } = JSON.parse(stdout) as DiffView;
+    const stale = connections?.stale.map(({ source, destination, keeps }) => [source, destination, keeps]);
+    expect(stale?.sort()).toEqual([
+      [POD.IPv4, "10.10.0.1", "pod"],
+      [POD.IPv4, "8.8.8.8", "node"],
+    ]);
+  });
+
+  labTest("without root, and where a table is not ours: a line and exit code 2", async ({ lab }) => {
+    lab.volume.write("");
+    // Without root it could not tell agents of other tests from one beside it.
+    const command = [process.execPath, agentBundle(), "diff", "--no-adopt", `--config=${lab.volume.path}`];
+    const failures = [];
+    for (const flags of Object.values(BACKENDS))
+      failures.push(
+        await lab.inNode("setpriv", [
+          "--reuid=65534",
+          "--regid=65534",
+          "--clear-groups",
+          ...command,
+          ...flags,
+        ]),
+      );
+    await lab.inNode("nft", ["add table inet ip-masq-agent"]);
+    failures.push(await lab.inNode(command[0] ?? "", [...command.slice(1), "--backend=nftables"]));
+    for (const { code, stdout, stderr } of failures) {
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+      expect(stderr).toMatch(/root|ermi|not ours/);
+    }
+    expect((await lab.inNode("cat", ["/proc/net/ip_tables_names"])).stdout).toBe("");
+  });
+});
+
+/** 172.16.0.0/12 is no longer kept, and 8.8.8.0/24 is. */
+async function tamper(lab: Lab, backend: string): Promise<void> {
+  const run = async (file: string, ...args: readonly string[]) =>
+    expect(await lab.inNode(file, args), args.join(" ")).toMatchObject({ code: 0 });
+  if (backend === "nftables") {
+    await run(
+      "nft",
+      "delete element inet ip-masq-agent keep-ipv4 { 172.16.0.0/12 }; add element inet ip-masq-agent keep-ipv4 { 8.8.8.0/24 }",
+    );
+  } else if (backend === "ipset") {
+    await run("ipset", "del", `${CHAIN}-4`, "172.16.0.0/12");
+    await run("ipset", "add", `${CHAIN}-4`, "8.8.8.0/24");
+  } else {
+    const { run: iptables } = lab.iptables(backend === "iptables-legacy" ? "legacy" : "nft");
+    await iptables("-R", CHAIN, "3", "-d", "8.8.8.0/24", "-j", "RETURN");
+  }
+}

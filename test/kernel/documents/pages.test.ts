@@ -1,0 +1,87 @@
+/** What the pages for operators show of answers is what the commands answer, on a node of their own. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { textBlocks } from "../../lab/documents.ts";
+import { describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+
+const CONFIG = "nonMasqueradeCIDRs:\n  - 10.0.0.0/8\n  - 192.168.0.0/16\nresyncInterval: 30s\n";
+/** As the kubelet writes it. */
+const KUBELET = [
+  ...["-m", "comment", "--comment", "kubelet: SNAT outbound cluster traffic", "-m", "addrtype"],
+  ...["!", "--dst-type", "LOCAL", "!", "-d", "10.0.0.0/16", "-j", "MASQUERADE"],
+];
+
+/** Without what differs from run to run; the configuration stands where it stands in a pod. */
+function normal(text: string, lab?: Lab): string {
+  return text
+    .replaceAll(lab?.volume.path ?? "\0", "/etc/config/ip-masq-agent")
+    .replaceAll(`${lab?.directory}/`, "")
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
+    .replaceAll(/ v\d\S*,/g, " VERSION,")
+    .replaceAll(/pid \d+/g, "pid PID")
+    .replaceAll(/\d+ notes?/g, "N notes")
+    .replaceAll(/^last pass .*/gm, "last pass");
+}
+
+/** Where a command has to look in a lab, and not on this machine. */
+function flagsOf({ volume, directory }: Lab): Readonly<Record<string, readonly string[]>> {
+  const config = `--config=${volume.path}`;
+  return { explain: [config], diff: [config], doctor: [`--cni-dir=${join(directory, "cni")}`] };
+}
+
+/** Expects the only block of the page that contains `part` to be in the answer of a command. */
+async function expectShown(lab: Lab, page: string, part: string, ...args: readonly string[]) {
+  const blocks = textBlocks(readFileSync(page, "utf8")).map((block) => normal(block));
+  const shown = blocks.filter((block) => block.includes(part));
+  expect(shown, `${page}: ${part}`).toHaveLength(1);
+  const [command = "", ...rest] = args;
+  const line = [agentBundle(), command, ...(flagsOf(lab)[command] ?? [])];
+  const { stdout, stderr } = await lab.inNode(process.execPath, [...line, ...rest]);
+  expect(normal(stdout + stderr, lab)).toContain(shown[0]);
+}
+
+describeKernel("answers on the pages", { timeout: 60_000 }, () => {
+  labTest("are those of a node that is well, and of one that is not", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    mkdirSync(join(lab.directory, "cni"));
+    const agent = lab.startAgent({ flags: ["--iptables-mode=nft"] });
+    const iptables = (...args: readonly string[]) => lab.inNode("iptables-nft", ["-t", "nat", ...args]);
+    await expect.poll(() => iptables("-S", "IP-MASQ-AGENT"), { timeout: 15_000 }).toMatchObject({ code: 0 });
+    await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("serving at");
+
+    await expectShown(lab, "docs/verify.md", "last pass", "status");
+    await expectShown(lab, "docs/verify.md", "No problems", "doctor");
+    await expectShown(lab, "docs/verify.md", "no difference", "diff");
+    await expectShown(lab, "docs/verify.md", "rule 4", "explain", "--live", "10.1.2.3", "8.8.8.8");
+
+    await iptables("-I", "POSTROUTING", "1", "-j", "ACCEPT");
+    await expectShown(
+      lab,
+      "docs/troubleshoot.md",
+      "(iptables-nft -t nat): -j ACCEPT",
+      "explain",
+      "--live",
+      "8.8.8.8",
+    );
+    await expectShown(lab, "docs/troubleshoot.md", "stands behind", "doctor");
+    await iptables("-D", "POSTROUTING", "1");
+
+    await iptables("-I", "POSTROUTING", "1", ...KUBELET);
+    await expectShown(lab, "docs/troubleshoot.md", "10.1.2.3: masqueraded", "explain", "--live", "10.1.2.3");
+    await expectShown(lab, "docs/troubleshoot.md", "the kubelet masquerades", "doctor");
+    await iptables("-D", "POSTROUTING", "1");
+
+    const file = join(lab.directory, "bad.yaml");
+    writeFileSync(file, "nonMasqueradeCIDR:\n  - 10.0.0.0/8\n");
+    await expectShown(lab, "docs/troubleshoot.md", "did you mean nonMasqueradeCIDRs", "validate", file);
+
+    lab.volume.write("nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n");
+    await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("Error syncing configuration");
+    await expectShown(lab, "docs/troubleshoot.md", "(refused)", "status");
+
+    await agent.end();
+    await expectShown(lab, "docs/troubleshoot.md", "nothing listens there", "status");
+  });
+});

@@ -1,0 +1,176 @@
+/** What a running agent says over HTTP, about real packets, real drift and real shortage. */
+import { expect } from "vitest";
+import {
+  programmed as chainsProgrammed,
+  config,
+  describeKernel,
+  expectVerdicts,
+  flags as iptablesFlags,
+  labTest,
+  logged,
+} from "../../lab/network/fixture.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
+import { FLAGS, programmed as tableProgrammed } from "../../lab/network/nftables-agent-table.ts";
+import type { Agent } from "../../lab/network/processes.ts";
+
+const ADDRESS = "127.0.0.1:10279";
+const hourly = (fields: Readonly<Record<string, unknown>>) => config({ resyncInterval: "1h", ...fields });
+const CONFIG = hourly({ nonMasqueradeCIDRs: ["10.0.0.0/8"] });
+
+interface Backend {
+  readonly flags: readonly string[];
+  readonly ready: (lab: Lab, agent: Agent) => Promise<unknown>;
+  readonly flush: readonly [file: string, args: readonly string[]];
+}
+
+const BACKENDS: Readonly<Record<string, Backend>> = {
+  iptables: {
+    flags: iptablesFlags("nft"),
+    ready: (lab) => chainsProgrammed(lab, "nft"),
+    flush: ["iptables-nft", ["-t", "nat", "-F", "IP-MASQ-AGENT"]],
+  },
+  nftables: {
+    flags: FLAGS,
+    ready: tableProgrammed,
+    flush: ["nft", ["flush", "chain", "inet", "ip-masq-agent", "postrouting"]],
+  },
+};
+
+/** One GET within the node. */
+async function get(lab: Lab, path: string): Promise<{ code: number; body: string }> {
+  const script = `require("node:http").get("http://${ADDRESS}${path}", (answer) => {
+    let body = "";
+    answer.on("data", (chunk) => { body += chunk; });
+    answer.on("end", () => console.log(JSON.stringify({ code: answer.statusCode, body })));
+  }).on("error", ({ code }) => console.log(JSON.stringify({ code: 0, body: code })));`;
+  const { stdout } = await lab.inNode(process.execPath, ["-e", script]);
+  return JSON.parse(stdout) as { code: number; body: string };
+}
+
+/** The samples of the agent's series, by name and labels. */
+async function samples(lab: Lab): Promise<ReadonlyMap<string, number>> {
+  const { code, body } = await get(lab, "/metrics");
+  expect(code).toBe(200);
+  const lines = body.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => {
+      const at = line.lastIndexOf(" ");
+      return [line.slice(0, at).replace(/^ip_masq_agent_/, ""), Number(line.slice(at + 1))];
+    }),
+  );
+}
+
+const verdict = (all: ReadonlyMap<string, number>, name: "keep" | "masquerade") =>
+  all.get(`verdict_packets_total{ip_family="IPv4",verdict="${name}"}`) ?? Number.NaN;
+
+describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (name, backend) => {
+  labTest("not ready before the first ruleset, but alive; then both", async ({ lab }) => {
+    lab.volume.write("nonMasqueradeCIDRs: [");
+    lab.startAgent({ flags: backend.flags });
+    await eventually(async () => expect((await get(lab, "/livez")).code).toBe(200));
+    expect(await get(lab, "/readyz")).toMatchObject({ code: 503 });
+    expect((await get(lab, "/readyz")).body).toContain("ip-masq-agent:1:");
+    expect((await samples(lab)).get("config_valid")).toBe(0);
+    lab.volume.write(CONFIG);
+    await eventually(async () => expect((await get(lab, "/readyz")).code).toBe(200));
+    const all = await samples(lab);
+    expect(all.get("config_valid")).toBe(1);
+    expect(all.get('rules_in_force{ip_family="IPv4"}')).toBe(1);
+    expect(all.get('rules_in_force{ip_family="IPv6"}')).toBe(1);
+    expect(all.get('config_reloads_total{result="failure"}')).toBe(1);
+    // A bad configuration is the user's business, not the liveness probe's.
+    lab.volume.write("nonMasqueradeCIDRs: [");
+    await eventually(async () => expect((await samples(lab)).get("config_valid")).toBe(0));
+    expect((await get(lab, "/healthz")).code).toBe(200);
+    expect((await get(lab, "/readyz")).code).toBe(200);
+  });
+
+  labTest("verdicts are counted, and never go back when rules are written anew", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: backend.flags });
+    await backend.ready(lab, agent);
+    await eventually(async () => expect((await get(lab, "/livez")).code).toBe(200));
+    const before = await samples(lab);
+    // Two new flows each: TCP and UDP.
+    await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node", "10.10.1.1": "pod" });
+    const after = await samples(lab);
+    expect(verdict(after, "keep") - verdict(before, "keep")).toBe(4);
+    expect(verdict(after, "masquerade") - verdict(before, "masquerade")).toBe(2);
+    for (const cidrs of [["10.0.0.0/8", "198.51.100.0/24"], ["10.0.0.0/8"]]) {
+      lab.volume.write(hourly({ nonMasqueradeCIDRs: cidrs }));
+      await eventually(async () =>
+        expect((await samples(lab)).get('exempt_cidrs{ip_family="IPv4"}')).toBe(cidrs.length + 1),
+      );
+    }
+    const [file, args] = backend.flush;
+    expect(await lab.inNode(file, args)).toMatchObject({ code: 0 });
+    await eventually(async () => {
+      const healed = [...(await samples(lab))].filter(([series]) => series.startsWith("drift_healed_total"));
+      const [[series = "", count = 0] = []] = healed;
+      expect(series).toContain(`kind="missing",process="${file === "nft" ? "nft" : "iptables-nft"}"`);
+      expect(count).toBeGreaterThan(0);
+    });
+    await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
+    const last = await samples(lab);
+    expect(verdict(last, "keep")).toBeGreaterThanOrEqual(verdict(after, "keep") + 2);
+    expect(verdict(last, "masquerade")).toBeGreaterThanOrEqual(verdict(after, "masquerade") + 2);
+    expect(last.get("sync_rules_duration_seconds_count")).toBeGreaterThanOrEqual(4);
+  });
+
+  labTest("SNAT pressure: ports towards one destination, and the table", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: [...backend.flags, "--to-ports=40000-40019"] });
+    await backend.ready(lab, agent);
+    // Each flow has a source port of its own towards the same address and port; UDP flows stay in the table for a while.
+    // Half of them ask a Service, behind which the destination is the same: both kinds need their ports of the same ones.
+    const service =
+      "table ip service { chain c { type nat hook prerouting priority dstnat; ip daddr 10.96.0.10 dnat to 8.8.8.8; }; }";
+    expect(await lab.inNode("nft", [service])).toMatchObject({ code: 0 });
+    for (let i = 0; i < 5; i++)
+      for (const address of ["8.8.8.8", "10.96.0.10"]) expect(await lab.ask("udp", address)).not.toBe("");
+    await eventually(async () => {
+      const all = await samples(lab);
+      expect(all.get("conntrack_entries")).toBeGreaterThanOrEqual(10);
+      expect(all.get("conntrack_limit")).toBeGreaterThan(0);
+      expect(all.get("snat_port_share")).toBeCloseTo(0.5, 1);
+    });
+  });
+
+  labTest("a port that is taken is a warning, tried again", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const first = lab.startAgent({ flags: backend.flags });
+    await backend.ready(lab, first);
+    await eventually(async () => expect((await get(lab, "/livez")).code).toBe(200));
+    const second = lab.startAgent({ flags: backend.flags });
+    await eventually(() => expect(logged(second, "W", "another process listens there")).toHaveLength(1));
+    await first.end();
+    await eventually(async () => expect((await get(lab, "/livez")).code).toBe(200), 20_000);
+    expect(logged(second, "E")).toEqual([]);
+  });
+
+  labTest(
+    "what it shows: status for the command, flags, configuration; nothing if it is off",
+    async ({ lab }) => {
+      lab.volume.write(CONFIG);
+      const agent = lab.startAgent({ flags: backend.flags });
+      await backend.ready(lab, agent);
+      await eventually(async () => expect((await get(lab, "/readyz")).code).toBe(200));
+      expect(JSON.parse((await get(lab, "/status")).body)).toMatchObject({
+        backend: { name, why: "--backend" },
+        config: { valid: true, problems: [], hash: expect.stringMatching(/^[0-9a-f]{16}$/) },
+        lastPass: { errors: [] },
+      });
+      expect(JSON.parse((await get(lab, "/configz")).body)).toMatchObject({
+        flags: { "enable-ipv6": "true" },
+        config: { nonMasqueradeCIDRs: ["10.0.0.0/8"], resyncInterval: "3600s" },
+      });
+      expect((await get(lab, "/flagz")).body).toContain("\nenable-ipv6=true\n");
+      expect((await get(lab, "/statusz")).body).toContain("Up: 0 hr 00 min");
+      expect((await get(lab, "/nothing")).code).toBe(404);
+      await agent.end();
+      const silent = lab.startAgent({ flags: [...backend.flags, "--http-address="] });
+      await eventually(() => expect(silent.log()).toContain("is in force already"));
+      expect((await get(lab, "/livez")).body).toBe("ECONNREFUSED");
+    },
+  );
+});

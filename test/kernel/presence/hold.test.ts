@@ -1,0 +1,208 @@
+/** Several agents in one network namespace: none removes what a living one has, and the last one clears away. */
+import { readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { expect } from "vitest";
+import { holdAddress } from "../../../src/presence/names.ts";
+import { command } from "../../lab/command.ts";
+import { config, describeKernel, expectVerdicts, labTest, logged } from "../../lab/network/fixture.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { iptablesState, nftablesState } from "../../lab/network/move-state.ts";
+import type { Agent } from "../../lab/network/processes.ts";
+
+const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "192.168.0.0/16"] });
+const VERDICTS = { "10.10.0.1": "pod", "8.8.8.8": "node" } as const;
+const OTHER = "another agent seems to run";
+
+const NODE24 = resolve((await command("sh", ["scripts/node24.sh"])).trim());
+
+interface Side {
+  readonly flags: readonly string[];
+  readonly rules: (lab: Lab) => Promise<readonly string[]>;
+}
+
+const NFTABLES: Side = { flags: ["--backend=nftables"], rules: nftablesState };
+const IPTABLES: Side = { flags: ["--iptables-mode=nft"], rules: iptablesState };
+const LEGACY: Side = { flags: ["--iptables-mode=legacy"], rules: iptablesState };
+
+/** Starts an agent and waits until it has looked at its rules more than once. */
+async function begin(lab: Lab, flags: readonly string[], options: Parameters<Lab["startAgent"]>[0] = {}) {
+  const agent = lab.startAgent({ flags: ["--http-address=", "--v=4", ...flags], ...options });
+  await passes(agent, 3);
+  return agent;
+}
+
+/** Waits for so many more passes. */
+async function passes(agent: Agent, more: number): Promise<void> {
+  const count = () => agent.log().split("pass (").length;
+  const until = count() + more;
+  await eventually(() => expect(count()).toBeGreaterThanOrEqual(until));
+}
+
+async function present(lab: Lab, ...sides: readonly Side[]): Promise<void> {
+  for (const side of sides) expect((await side.rules(lab)).length).toBeGreaterThan(2);
+}
+
+describeKernel("two agents of one chain, one backend each", { timeout: 60_000 }, () => {
+  const PAIRS: Readonly<Record<string, readonly [Side, Side]>> = {
+    "iptables-nft, then nftables": [IPTABLES, NFTABLES],
+    "nftables, then iptables-nft": [NFTABLES, IPTABLES],
+    "iptables-legacy, then nftables": [LEGACY, NFTABLES],
+  };
+  const NODES = {
+    "this Node, then Node 24": [process.execPath, NODE24],
+    "Node 24, then this": [NODE24, process.execPath],
+  } as const;
+  const cases = Object.entries(PAIRS).flatMap(([sides, pair]) =>
+    Object.entries(NODES).map(([nodes, both], i) => ({ sides, pair, nodes, both, signal: i })),
+  );
+
+  labTest.for(cases)("$sides; $nodes", async ({ pair, both, signal }, { lab }) => {
+    lab.volume.write(CONFIG);
+    const [first, second] = pair;
+    const one = await begin(lab, first.flags, { node: both[0] });
+    const two = await begin(lab, second.flags, { node: both[1] });
+    await passes(two, 5);
+    await present(lab, first, second);
+    await expectVerdicts(lab, VERDICTS);
+    expect(logged(two, "W", OTHER)).toHaveLength(1);
+    expect(logged(two, "W", OTHER)[0]).toContain(`pid ${one.pid} (`);
+    expect(logged(two, "W", OTHER)[0]).toContain(first.flags[0]);
+    expect(two.log()).not.toContain("removed what");
+
+    await one.end(signal === 0 ? "SIGTERM" : "SIGKILL");
+    await eventually(async () => expect(await first.rules(lab)).toEqual([]));
+    await present(lab, second);
+    await expectVerdicts(lab, VERDICTS);
+    expect(two.log()).toContain("the other agent of chain IP-MASQ-AGENT has ended");
+    expect([...logged(one, "E"), ...logged(two, "E")]).toEqual([]);
+  });
+});
+
+describeKernel("agents of one chain", { timeout: 60_000 }, () => {
+  labTest("a holder leaves alone what one that waits for it has", async ({ lab }) => {
+    // A bad configuration puts off what waits until rules are in force.
+    lab.volume.write("nonMasqueradeCIDRs: [bad]");
+    const one = await begin(lab, ["--backend=iptables", "--iptables-mode=nft"]);
+    const other = lab.startAgent({ flags: ["--config=/nowhere", "--http-address=", "--backend=nftables"] });
+    await eventually(() => expect(other.log()).toContain(": programmed "));
+    lab.volume.write(CONFIG);
+    await eventually(() => expect(one.log()).toContain(": programmed "));
+    await passes(one, 5);
+    await present(lab, NFTABLES, IPTABLES);
+    expect(logged(one, "W", `pid ${other.pid} (`)).toHaveLength(1);
+    expect(logged(other, "W", `pid ${one.pid} (`)).toHaveLength(1);
+    await other.end("SIGKILL");
+    await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+    await present(lab, IPTABLES);
+  });
+
+  labTest(
+    "three, with and without events: each takes its turn, and the last one has all",
+    async ({ lab }) => {
+      lab.volume.write(CONFIG);
+      const one = await begin(lab, NFTABLES.flags);
+      const two = await begin(lab, [...IPTABLES.flags, "--watch=false"]);
+      const three = await begin(lab, LEGACY.flags);
+      for (const agent of [two, three]) expect(logged(agent, "W", OTHER)).toHaveLength(1);
+      await one.end("SIGKILL");
+      const ended = [two, three].map((agent) => () => agent.log().includes("has ended"));
+      await eventually(() => expect(ended.filter((has) => has())).toHaveLength(1));
+      await passes(two, 3);
+      await present(lab, NFTABLES);
+      const [taker, last] = ended[0]?.() === true ? [two, three] : [three, two];
+      await taker?.end("SIGTERM");
+      await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+      expect(last?.log()).toContain(
+        "removed what an agent with another backend had left: table inet ip-masq-agent",
+      );
+    },
+  );
+
+  labTest("one that is stopped is alive", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const one = await begin(lab, NFTABLES.flags);
+    process.kill(one.pid, "SIGSTOP");
+    const two = await begin(lab, IPTABLES.flags);
+    await passes(two, 5);
+    await present(lab, NFTABLES, IPTABLES);
+    await one.end("SIGKILL");
+    await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+  });
+
+  labTest("one in another PID namespace is not seen, and that is said", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    await begin(lab, NFTABLES.flags);
+    const wrapper = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const two = await begin(lab, IPTABLES.flags, { wrapper });
+    expect(logged(two, "W", `${OTHER}: a process that is not visible from here holds`)).toHaveLength(1);
+    await present(lab, NFTABLES, IPTABLES);
+  });
+
+  labTest("other chains, and other network namespaces, are no other agent", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const agents = [
+      await begin(lab, IPTABLES.flags),
+      await begin(lab, [...IPTABLES.flags, "--masq-chain=OTHER"]),
+      await begin(lab, IPTABLES.flags, { wrapper: ["unshare", "--net"] }),
+    ];
+    for (const agent of agents) expect(logged(agent, "W", OTHER)).toEqual([]);
+  });
+
+  labTest.for(["two words", "x".repeat(100), "名".repeat(30), "a\nb"])(
+    "a name like %j",
+    async (chain, { lab }) => {
+      lab.volume.write(CONFIG);
+      const flags = ["--backend=nftables", `--masq-chain=${chain}`];
+      const one = await begin(lab, flags);
+      const two = await begin(lab, flags, { node: NODE24 });
+      expect(logged(two, "W", `pid ${one.pid} (`)).toHaveLength(1);
+    },
+  );
+});
+
+/** A process in the node that is no agent, and runs this script of Node's; it is ready once it has said so. */
+async function stranger(lab: Lab, script: string): Promise<Agent> {
+  const file = `${lab.directory}/stranger.cjs`;
+  await command("sh", ["-c", `cat > ${file}`], { stdin: script });
+  const other = lab.startAgent({ bundle: file });
+  await eventually(() => expect(other.log()).toContain("ready"));
+  return other;
+}
+
+const ADDRESS = JSON.stringify(holdAddress("IP-MASQ-AGENT"));
+const HOSTILE = `require("node:net").createServer(() => {}).listen(${ADDRESS}, () => console.log("ready"));`;
+const FLOOD = `const open = () => require("node:net").connect(${ADDRESS}).on("close", open).on("error", () => {});
+  for (let i = 0; i < 50; i++) open();
+  setTimeout(() => console.log("ready"), 500);`;
+
+describeKernel("others at the socket", { timeout: 60_000 }, () => {
+  labTest("who holds it keeps no agent from its rules, and is named", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    await (await begin(lab, NFTABLES.flags)).end("SIGKILL");
+    const other = await stranger(lab, HOSTILE);
+    const agent = await begin(lab, IPTABLES.flags);
+    await lab.inNode("iptables-nft", ["-t", "nat", "-F", "IP-MASQ-AGENT"]);
+    await eventually(() => expect(agent.log()).toContain("healed"));
+    await present(lab, NFTABLES, IPTABLES);
+    expect(logged(agent, "W", `pid ${other.pid} (`)).toHaveLength(1);
+    const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "doctor", "--interval=0s"]);
+    expect(stdout).toMatch(
+      new RegExp(`warning .*pid ${other.pid} \\(.*is not an agent: nothing is cleared away`),
+    );
+    await other.end("SIGKILL");
+    await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+  });
+
+  labTest("connections are closed, cost no descriptor, and keep nothing alive", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const agent = await begin(lab, IPTABLES.flags);
+    const open = () => readdirSync(`/proc/${agent.pid}/fd`).length;
+    await passes(agent, 5);
+    const before = open();
+    const flood = await stranger(lab, FLOOD);
+    await passes(agent, 5);
+    await flood.end("SIGKILL");
+    await eventually(() => expect(open()).toBeLessThanOrEqual(before));
+    expect(await agent.end("SIGTERM")).toBe(143);
+  });
+});

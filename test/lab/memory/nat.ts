@@ -1,0 +1,188 @@
+/**
+ * A nat table in memory that answers as iptables 1.8.9 does, for the options that we use. It shares no code
+ * with the backend, so that both must agree with iptables rather than with each other.
+ */
+import type { Answer, Script } from "../../../src/system/script.ts";
+
+/** The table of one family; rules are texts as `iptables -S` prints them, without `-A CHAIN`. */
+export interface Nat {
+  readonly chains: Map<string, string[]>;
+  run(script: Script): Answer;
+}
+
+interface Words {
+  readonly destination?: string;
+  readonly protocol?: string;
+  /** Matches and target, in the order given, as printed. */
+  readonly rest: readonly string[];
+  readonly target: string;
+}
+
+const OK: Answer = { exitCode: 0, stdout: "", stderr: "" };
+const PROTOCOLS: Readonly<Record<string, string>> = { "6": "tcp", "17": "udp", "132": "sctp" };
+
+/** An empty table. */
+export function createNat(family: "IPv4" | "IPv6", version = "v1.8.9 (nf_tables)"): Nat {
+  const chains = new Map<string, string[]>([["POSTROUTING", []]]);
+  const refuse = (exitCode: number, stderr: string): Answer => ({ exitCode, stdout: "", stderr });
+  const printRule = (args: readonly string[]) => print(read(args, family));
+
+  const restore = (text: string): Answer => {
+    const fresh = new Map([...chains].map(([name, rules]) => [name, [...rules]]));
+    for (const [index, line] of text.split("\n").entries()) {
+      const chain = /^:(\S+) - \[0:0\]$/.exec(line)?.[1];
+      if (chain !== undefined) fresh.set(chain, []);
+      const [command, target = "", ...args] = split(line);
+      if (command !== "-A") continue;
+      try {
+        fresh.get(target)?.push(printRule(args));
+      } catch (error) {
+        return refuse(2, `${(error as Error).message}\nError occurred at line: ${index + 1}\n`);
+      }
+    }
+    for (const [name, rules] of fresh) chains.set(name, rules);
+    return OK;
+  };
+
+  const command = (args: readonly string[]): Answer => {
+    const [verb = "", chain = "", ...rest] = args[0] === "-w" ? args.slice(args[1] === "5" ? 2 : 1) : args;
+    const rules = chains.get(chain);
+    if (verb === "--version") return { ...OK, stdout: `iptables ${version}\n` };
+    if (verb === "-N") {
+      if (rules !== undefined) return refuse(1, "iptables: Chain already exists.\n");
+      chains.set(chain, []);
+      return OK;
+    }
+    if (rules === undefined) return refuse(1, "iptables: No chain/target/match by that name.\n");
+    if (verb === "-S") {
+      const head = chain === "POSTROUTING" ? "-P POSTROUTING ACCEPT" : `-N ${chain}`;
+      return { ...OK, stdout: [head, ...rules.map((rule) => `-A ${chain} ${rule}`), ""].join("\n") };
+    }
+    if (verb === "-F") {
+      chains.set(chain, []);
+      return OK;
+    }
+    if (verb === "-X") {
+      const isJumpedTo = [...chains.values()].flat().some((rule) => rule.endsWith(` -j ${chain}`));
+      if (rules.length > 0 || isJumpedTo)
+        return refuse(4, "iptables: CHAIN_DEL failed (Device or resource busy)\n");
+      chains.delete(chain);
+      return OK;
+    }
+    const table = rest.indexOf("-t");
+    const rule = printRule([...rest.slice(0, table), ...rest.slice(table + 2)]);
+    const target = rest.at(-1) ?? "";
+    if (!chains.has(target)) return refuse(2, `iptables: Chain '${target}' does not exist\n`);
+    if (verb === "-C") return rules.includes(rule) ? OK : refuse(1, "iptables: Bad rule\n");
+    if (verb === "-D") {
+      const at = rules.indexOf(rule);
+      if (at < 0) return refuse(1, "iptables: Bad rule\n");
+      rules.splice(at, 1);
+      return OK;
+    }
+    if (verb !== "-A") throw new Error(`the model knows no ${verb}`);
+    rules.push(rule);
+    return OK;
+  };
+
+  return {
+    chains,
+    run: (script) => (script.stdin === undefined ? command(script.args) : restore(script.stdin)),
+  };
+}
+
+/** Words of a line of iptables-restore's input; double quotes group. */
+function split(line: string): string[] {
+  return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? "");
+}
+
+function read(args: readonly string[], family: "IPv4" | "IPv6"): Words {
+  const rest: string[] = [];
+  let words: Words = { rest, target: "" };
+  for (let i = 0; i < args.length; i++) {
+    const [word = "", value = ""] = args.slice(i, i + 2);
+    if (word === "-d") words = { ...words, ...destination(value, family) };
+    else if (word === "-p") words = { ...words, protocol: PROTOCOLS[value] ?? value };
+    else if (word === "-j") words = { ...words, target: value };
+    else if (word === "--comment") rest.push("--comment", /[^\w-]/.test(value) ? `"${value}"` : value);
+    else if (word === "--probability") rest.push(word, probability(value));
+    else if (word === "--to-ports") rest.push(word, ports(value));
+    else {
+      rest.push(word);
+      continue;
+    }
+    i++;
+  }
+  return words;
+}
+
+function print({ destination, protocol, rest, target }: Words): string {
+  const options = rest.findIndex((word) => word === "--to-ports" || word === "--random-fully");
+  const at = options < 0 ? rest.length : options;
+  return [
+    ...(destination === undefined ? [] : ["-d", destination]),
+    ...(protocol === undefined ? [] : ["-p", protocol]),
+    ...rest.slice(0, at),
+    "-j",
+    target,
+    ...rest.slice(at),
+  ].join(" ");
+}
+
+function probability(text: string): string {
+  return (Math.round(Number(text) * 0x80000000) / 0x80000000).toFixed(11);
+}
+
+function ports(text: string): string {
+  const [first = "", last = first] = text.split("-");
+  if (Number(last) > 65535) throw new Error(`Port \`${text}' not valid`);
+  return first === last ? first : text;
+}
+
+function destination(text: string, family: "IPv4" | "IPv6"): { destination?: string } {
+  const [address = "", mask = ""] = text.split("/");
+  const bits = /^0[0-7]+$/.test(mask) ? Number.parseInt(mask, 8) : Number(mask);
+  const max = family === "IPv4" ? 32 : 128;
+  if (/^0\d*[89]/.test(mask) || bits > max || (family === "IPv4" && address.includes(":")))
+    throw new Error(`invalid mask \`${mask}' specified`);
+  if (bits === 0) return {};
+  return { destination: `${family === "IPv4" ? masked(address, bits) : compressed(address)}/${bits}` };
+}
+
+function masked(address: string, bits: number): string {
+  const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  const base = value - (value % 2 ** (32 - bits));
+  return [24, 16, 8, 0].map((shift) => Math.floor(base / 2 ** shift) % 256).join(".");
+}
+
+/** inet_ntop: as browsers print it, but for addresses whose first 96 bits are zero. */
+function compressed(address: string): string {
+  const text = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const tail = /^::([0-9a-f]+):([0-9a-f]+)$/.exec(text);
+  if (tail === null) return text;
+  const [high = 0, low = 0] = tail.slice(1).map((group) => Number.parseInt(group, 16));
+  return `::${[high >> 8, high & 255, low >> 8, low & 255].join(".")}`;
+}
+
+/** What a chain's rules do to new flows to an address, as first-match decides: shares of verdicts. */
+export function walk(
+  rules: readonly string[],
+  protocol: string,
+  contains: (cidr: string) => boolean,
+): ReadonlyMap<string, number> {
+  const shares = new Map<string, number>();
+  let left = 1;
+  for (const rule of rules) {
+    const option = (name: string) => new RegExp(`(?:^| )${name} (\\S+)`).exec(rule)?.[1];
+    const cidr = option("-d");
+    if (cidr !== undefined && !contains(cidr)) continue;
+    if ((option("-p") ?? protocol) !== protocol) continue;
+    const verdict = [option("-j"), option("--to-ports")].filter((part) => part !== undefined).join(" ");
+    const share = left * Number(option("--probability") ?? 1);
+    shares.set(verdict, (shares.get(verdict) ?? 0) + share);
+    left -= share;
+    if (left <= 0) break;
+  }
+  if (left > 0) shares.set("end of chain", left);
+  return shares;
+}

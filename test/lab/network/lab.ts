@@ -1,0 +1,259 @@
+/**
+ * A lab: three network namespaces, an agent in the middle one, and flows through it whose source address tells
+ * the verdict. Used by the demo and by the tests against the real kernel.
+ *
+ * A lab leaves nothing behind: processes, namespaces and files go when it is closed, when the process ends or is
+ * interrupted, and, if it was killed, when the next lab is made.
+ */
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmod } from "node:fs/promises";
+import { constants as osConstants, tmpdir } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { attempt, type CommandResult, command, commandNow } from "../command.ts";
+import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
+import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
+import { buildTopology, type Namespaces, NODE, NODE_TOWARDS_POD } from "./topology.ts";
+import { createVolume, type Volume } from "./volume.ts";
+
+export interface AgentOptions {
+  readonly flags?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** Put before the agent's command line, such as `setpriv` with its options. */
+  readonly wrapper?: readonly string[];
+  /** Another Node than the one that runs the test. */
+  readonly node?: string;
+  /** Another bundle than the one under test, such as a copy without what lies beside it. */
+  readonly bundle?: string;
+}
+
+export interface Lab {
+  /** A directory of the lab's own, for what a test needs. */
+  readonly directory: string;
+  /** The agent's configuration, as a ConfigMap volume. */
+  readonly volume: Volume;
+  /** Starts an agent in the node. */
+  readonly startAgent: (options?: AgentOptions) => Agent;
+  /** A new flow from the pod: the source that the receiver saw. */
+  readonly flow: (protocol: "tcp" | "udp", destination: string) => Promise<Seen>;
+  /** Only the address of it. */
+  readonly ask: (protocol: "tcp" | "udp", destination: string) => Promise<string>;
+  /** A new flow from the node's address towards the world to its own address towards the pod. */
+  readonly askNodeItself: (protocol: "tcp" | "udp", family: Family) => Promise<string>;
+  /** The node's packet filter; without a variant, `iptables` as found in PATH. */
+  readonly iptables: (variant?: Variant, family?: Family) => Iptables;
+  /** Runs a command in the node. */
+  readonly inNode: (file: string, args: readonly string[], stdin?: string) => Promise<CommandResult>;
+  /** A command line that runs `args` in one of the namespaces. What is started with it ends with the lab. */
+  readonly inside: (namespace: keyof Namespaces, ...args: readonly string[]) => readonly string[];
+  readonly close: () => Promise<void>;
+}
+
+const PREFIX = "ipmasq";
+const open = new Set<() => void>();
+let labs = 0;
+
+/** Makes a lab. Only root can. */
+export async function createLab(): Promise<Lab> {
+  const ip = findTool("ip");
+  removeLeftovers(ip);
+  watchForTheEnd();
+  const name = `${PREFIX}-${process.pid}-${++labs}`;
+  const namespaces = { pod: `${name}-pod`, node: `${name}-node`, world: `${name}-world` };
+  const directory = mkdtempSync(join(tmpdir(), `${name}-`));
+  const processes = createProcesses();
+  const abandon = () => {
+    processes.kill();
+    removeNow(ip, Object.values(namespaces), [directory]);
+    open.delete(abandon);
+  };
+  open.add(abandon);
+  try {
+    // Agents without privileges have to read their configuration too.
+    await chmod(directory, 0o755);
+    const [traffic] = await Promise.all([buildTraffic(directory), buildTopology(ip, namespaces)]);
+    return await furnish({ ip, namespaces, directory, processes, traffic, abandon });
+  } catch (error) {
+    abandon();
+    throw error;
+  }
+}
+
+interface Shell {
+  readonly ip: string;
+  readonly namespaces: Namespaces;
+  readonly directory: string;
+  readonly processes: ReturnType<typeof createProcesses>;
+  /** The script of the processes that make and answer flows. */
+  readonly traffic: string;
+  readonly abandon: () => void;
+}
+
+/** Starts what makes and answers flows, and gives the lab its handles. */
+async function furnish({ ip, namespaces, directory, processes, traffic, abandon }: Shell): Promise<Lab> {
+  const inside = (namespace: string, ...args: readonly string[]) => [ip, "netns", "exec", namespace, ...args];
+  const helper = (namespace: string) => inside(namespace, process.execPath, traffic);
+  const volume = createVolume(join(directory, "config"));
+  const [pod] = await Promise.all([
+    processes.startClient(helper(namespaces.pod)),
+    processes.startReceiver(helper(namespaces.world)),
+  ]);
+  let node: Promise<Client> | undefined;
+  // Only few ask the node, so its helpers are started when somebody does.
+  const startNode = async () => {
+    await processes.startReceiver(helper(namespaces.node));
+    return processes.startClient(helper(namespaces.node));
+  };
+  // A lock of its own: what happens in the lab must not wait for the machine's own tools, nor they for it.
+  const env = { ...process.env, XTABLES_LOCKFILE: join(directory, "xtables.lock") };
+  const inNode: Lab["inNode"] = (file, args, stdin = "") => {
+    const [first = "", ...rest] = inside(namespaces.node, file, ...args);
+    return attempt(first, rest, { stdin, env });
+  };
+  return {
+    directory,
+    volume,
+    startAgent: (options = {}) => {
+      const { flags = [], env: more = {}, wrapper = [], node = process.execPath } = options;
+      const agent = [node, options.bundle ?? agentBundle(), "run", `--config=${volume.path}`, ...flags];
+      return processes.startAgent(inside(namespaces.node, ...wrapper, ...agent), { ...env, ...more });
+    },
+    flow: (protocol, destination) => pod.flow({ protocol, destination }),
+    ask: async (protocol, destination) => (await pod.flow({ protocol, destination })).address,
+    askNodeItself: async (protocol, family) => {
+      const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
+      node ??= startNode();
+      return (await (await node).flow({ protocol, ...ends })).address;
+    },
+    iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
+    inNode,
+    inside: (namespace, ...args) => inside(namespaces[namespace], ...args),
+    async close() {
+      await processes.end();
+      abandon();
+    },
+  };
+}
+
+/** The agent under test: `AGENT` in the environment, or what the build makes. */
+export function agentBundle(): string {
+  const { AGENT = "dist/ip-masq-agent.cjs" } = process.env;
+  const path = resolve(AGENT);
+  if (!existsSync(path)) throw new Error(`${path} does not exist: build it first (node build.mjs)`);
+  return path;
+}
+
+/** The family of an address. */
+export function familyOf(address: string): Family {
+  return address.includes(":") ? "IPv6" : "IPv4";
+}
+
+/** Tries until `check` no longer throws; returns what it came to, or throws its last complaint after `deadlineMs`. */
+export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
+/** What is still there of the labs that this process, or the one given, has made. */
+export function leftovers(pid = process.pid): { namespaces: string[]; files: string[] } {
+  const mine = (name: string) => name.startsWith(`${PREFIX}-${pid}-`);
+  return {
+    namespaces: namespaceNames(findTool("ip")).filter(mine),
+    files: readdirSync(tmpdir()).filter(mine),
+  };
+}
+
+/** The script of the helpers, written into a directory: their source is TypeScript, and has to run as a process of its own. */
+export async function buildTraffic(directory: string): Promise<string> {
+  const script = join(directory, "traffic.cjs");
+  const options = ["--bundle", "--platform=node", "--target=node20", "--format=cjs", "--log-level=error"];
+  await command("node_modules/.bin/esbuild", [
+    "test/lab/network/traffic.ts",
+    ...options,
+    `--outfile=${script}`,
+  ]);
+  return script;
+}
+
+function toolName(variant: Variant | undefined, family: Family): string {
+  const base = family === "IPv4" ? "iptables" : "ip6tables";
+  return variant === undefined ? base : `${base}-${variant}`;
+}
+
+/** A tool's absolute path, for starting it with an environment whose PATH does not have it. */
+export function findTool(name: string): string {
+  const { PATH = "" } = process.env;
+  const directories = [...PATH.split(delimiter), "/usr/sbin", "/sbin"];
+  const found = directories.map((directory) => join(directory, name)).find(isExecutable);
+  if (found === undefined) throw new Error(`${name} is not in PATH: install iproute2 and iptables`);
+  return found;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Labs of processes that were killed; their number is in the name. */
+function removeLeftovers(ip: string): void {
+  const isStale = (name: string) => {
+    const pid = new RegExp(`^${PREFIX}-(\\d+)-`).exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  const directories = readdirSync(tmpdir()).filter(isStale);
+  removeNow(
+    ip,
+    namespaceNames(ip).filter(isStale),
+    directories.map((name) => join(tmpdir(), name)),
+  );
+}
+
+function namespaceNames(ip: string): string[] {
+  const lines = commandNow(ip, ["netns", "list"]).split("\n");
+  return lines.map((line) => line.split(" ")[0] ?? "");
+}
+
+/** Ends every process in the namespaces, such as a tool of an agent that was killed, and removes them. */
+function removeNow(ip: string, namespaces: readonly string[], directories: readonly string[]): void {
+  for (const namespace of namespaces) {
+    const pids = commandNow(ip, ["netns", "pids", namespace]).split("\n").filter(Boolean).map(Number);
+    for (const pid of pids) killNow(pid);
+    commandNow(ip, ["netns", "delete", namespace]);
+  }
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+}
+
+function killNow(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+let watching = false;
+
+/** Labs that are open when the process ends, or is told to end, are removed then. */
+function watchForTheEnd(): void {
+  if (watching) return;
+  watching = true;
+  const abandonAll = () => {
+    for (const abandon of [...open]) abandon();
+  };
+  process.on("exit", abandonAll);
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      abandonAll();
+      process.exit(128 + osConstants.signals[signal]);
+    });
+}
