@@ -9,4 +9,7 @@ export interface Destination {
   readonly asked: string;
   readonly family: Family;
   readonly interval: Interval;
+  readonly port?: number;
+  /** As a URL says it. */
+  readonly protocol?: string;
 }

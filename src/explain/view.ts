@@ -55,17 +55,21 @@ export interface ExplainView {
 
 export interface DestinationView {
   readonly destination: string;
+  readonly port?: number;
+  readonly protocol?: string;
   readonly parts: readonly PartView[];
 }
 
 /** The answers about one destination. */
 export function viewDestination(
-  { asked, family }: Destination,
+  { asked, family, port, protocol }: Destination,
   parts: readonly Part[],
   desired: Desired | undefined,
 ): DestinationView {
   return {
     destination: asked,
+    ...(port === undefined ? {} : { port }),
+    ...(protocol === undefined ? {} : { protocol }),
     parts: parts.map((part) => ({
       cidrs: decompose(family, part.interval).map(({ text }) =>
         text.replace(/\/(32|128)$/, (whole, bits) => ((family === "IPv4") === (bits === "32") ? "" : whole)),

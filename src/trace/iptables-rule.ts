@@ -11,6 +11,7 @@ import {
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent } from "./ipset.ts";
 import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "./model.ts";
+import { protocolName } from "./protocols.ts";
 
 /** The elements of ipsets by name; a set that is not there is not known. */
 export type Sets = ReadonlyMap<string, SetContent>;
@@ -42,16 +43,6 @@ const QUIET = [
   "multiport",
 ];
 const PROTOCOL_MODULES = ["tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "esp", "ah"];
-
-const PROTOCOL_NUMBERS: Readonly<Record<string, string>> = {
-  "1": "icmp",
-  "6": "tcp",
-  "17": "udp",
-  "58": "icmpv6",
-  "132": "sctp",
-  "136": "udplite",
-  "ipv6-icmp": "icmpv6",
-};
 
 /** Targets after which the next rule is asked. */
 const CONTINUING = "LOG NFLOG ULOG TRACE AUDIT CLASSIFY TOS DSCP SET SECMARK CONNSECMARK TCPMSS TTL HL".split(
@@ -190,7 +181,7 @@ function rangeInterval(text: string, family: Family): Interval | undefined {
 
 function protocol(head: Head, value: string): Condition[] {
   if (value === "all" || value === "0") return [];
-  return [{ ...head, kind: "protocol", protocols: [PROTOCOL_NUMBERS[value] ?? value] }];
+  return [{ ...head, kind: "protocol", protocols: [protocolName(value)] }];
 }
 
 function mark(head: Head, text: string): Condition[] | undefined {

@@ -1,47 +1,53 @@
-/** Destinations as operators name them: addresses, CIDRs and host names. */
+/** Destinations as operators name them: addresses, CIDRs, host names and URLs, with ports. */
 
 import { lookup } from "node:dns/promises";
 import { type Family, formatAddress, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
 import type { Destination } from "../../explain/destination.ts";
+import { readWord, type Word } from "../../explain/word.ts";
 import { goQuote } from "../../go/quote.ts";
 import { UsageError } from "../command.ts";
 
 /** What a word asks about, or why nothing. A name may have several addresses. */
 export type Resolved =
-  | { readonly ok: true; readonly destinations: readonly Destination[] }
+  | { readonly ok: true; readonly destinations: readonly Destination[]; readonly warning?: string }
   | { readonly ok: false; readonly asked: string; readonly message: string };
 
-/** What RFC 1123 lets a name have, and the underscore that people use. */
-const NAME = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?$/;
+type Host = Extract<Word, { kind: "host" }>;
 
 /** Reads one word. Throws a `UsageError` if it cannot be a destination at all. */
 export async function resolveDestination(word: string): Promise<Resolved> {
-  if (word.includes("/")) return { ok: true, destinations: [readCidr(word)] };
-  const address = parseAddress(word);
-  if (address !== undefined) return { ok: true, destinations: [single(word, word)] };
-  if (!NAME.test(word))
-    throw new UsageError(
-      `${goQuote(word)} is neither an address, nor a CIDR, nor a host name: try 10.1.2.3, 10.0.0.0/8 or example.com`,
-    );
+  const read = readWord(word);
+  if (read.kind === "bad") throw new UsageError(`${goQuote(word)} ${read.why}`);
+  if (read.kind === "cidr") return { ok: true, destinations: [readCidr(word)] };
+  if (read.isAddress) return { ok: true, destinations: [single(word, read.host, read)] };
   try {
-    const found = await lookup(word, { all: true });
+    const found = await lookup(read.host, { all: true });
     const texts = [...new Set(found.map((one) => one.address))];
-    return { ok: true, destinations: texts.map((text) => single(`${word} (${text})`, text)) };
+    const destinations = texts.map((text) => single(`${word} (${text})`, text, read));
+    if (texts.length === 1) return { ok: true, destinations };
+    const warning = `${read.host} has ${texts.length} addresses now, and a pod may get others: each is answered`;
+    return { ok: true, destinations, warning };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return {
       ok: false,
       asked: word,
-      message: `cannot resolve ${word} (${code}): give its address instead, or check the name and /etc/resolv.conf`,
+      message: `cannot resolve ${read.host} (${code}): give its address instead, or check the name and /etc/resolv.conf`,
     };
   }
 }
 
-function single(asked: string, text: string): Destination {
+function single(asked: string, text: string, { port, protocol }: Host): Destination {
   // A link-local address may come with its zone.
   const address = parseAddress(text.replace(/%.*$/, ""));
   if (address === undefined) throw new Error(`the resolver gave ${text}`);
-  return { asked, family: address.family, interval: { first: address.value, last: address.value } };
+  return {
+    asked,
+    family: address.family,
+    interval: { first: address.value, last: address.value },
+    ...(port === undefined ? {} : { port }),
+    ...(protocol === undefined ? {} : { protocol }),
+  };
 }
 
 function readCidr(word: string): Destination {
@@ -52,13 +58,13 @@ function readCidr(word: string): Destination {
     throw new UsageError(
       `${goQuote(word)} has host bits: did you mean ${cidr.network}, or the address ${cidr.address}?`,
     );
-  throw new UsageError(`${goQuote(word)} is no CIDR: an address and a prefix length, such as 10.0.0.0/8`);
+  throw new UsageError(`${goQuote(word)} is not a CIDR: an address and a prefix length, such as 10.0.0.0/8`);
 }
 
 /** A flag that is one address. */
 export function readAddress(flag: string, text: string): { readonly family: Family; readonly value: bigint } {
   const address = parseAddress(text);
-  if (address === undefined) throw new UsageError(`--${flag}=${goQuote(text)} is no address`);
+  if (address === undefined) throw new UsageError(`--${flag}=${goQuote(text)} is not an address`);
   return address;
 }
 

@@ -9,9 +9,11 @@ import { goQuote } from "../../go/quote.ts";
 import { type Nftables, openNftables } from "../../netlink/socket/transport.ts";
 import { localAddresses, ownAddresses } from "../../system/addresses.ts";
 import { run as runScript } from "../../system/exec.ts";
+import { nearest } from "../../text/near.ts";
 import { parseDump } from "../../trace/dump.ts";
 import { readLiveRules } from "../../trace/live.ts";
 import { measureTables, readNftTables } from "../../trace/live-netlink.ts";
+import { PROTOCOLS, protocolName } from "../../trace/protocols.ts";
 import { type CommandIo, UsageError } from "../command.ts";
 import { STDIN } from "../desired.ts";
 import { readAll, tooLong } from "../io.ts";
@@ -54,8 +56,8 @@ export function readPacket(values: NodeValues): AskedPacket {
   const packet = {
     ...(address === undefined ? {} : { source: address.value }),
     ...(mark === "" ? {} : { mark: readMark(mark) }),
-    ...(protocol === "" ? {} : { protocol: protocol.toLowerCase() }),
-    ...(out === "" ? {} : { out }),
+    ...(protocol === "" ? {} : { protocol: readProtocol(protocol) }),
+    ...(out === "" ? {} : { out: readInterface(out) }),
   };
   return { packet, ...(address === undefined ? {} : { sourceFamily: address.family }) };
 }
@@ -105,8 +107,23 @@ async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise
 
 function readMark(text: string): number {
   const parsed = parseGoUint(text, 0, 32);
-  if (!parsed.ok) throw new UsageError(`--mark=${goQuote(text)} is no number of 32 bits: try 0x4000`);
+  if (!parsed.ok) throw new UsageError(`--mark=${goQuote(text)} is not a number of 32 bits: try 0x4000`);
   return Number(parsed.value);
+}
+
+function readProtocol(text: string): string {
+  const name = protocolName(text.toLowerCase());
+  if (PROTOCOLS.includes(name) || (/^\d{1,3}$/.test(name) && Number(name) < 256)) return name;
+  const near = nearest(name, PROTOCOLS);
+  throw new UsageError(
+    `--protocol=${goQuote(text)} is not a protocol: ${near === undefined ? "try tcp, udp or icmp" : `did you mean ${near}?`}`,
+  );
+}
+
+/** What the kernel takes as a name. */
+function readInterface(text: string): string {
+  if (/^[^\s/:]{1,15}$/.test(text) && text !== "." && text !== "..") return text;
+  throw new UsageError(`--out-interface=${goQuote(text)} is not the name of an interface: try eth0`);
 }
 
 /** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */

@@ -151,6 +151,24 @@ describe("by the configuration", () => {
     `);
   });
 
+  test("a port and a URL are taken for what they name", async () => {
+    const config = file("config", CONFIG);
+    const asked = ["10.1.2.3:5432", "[fd00::1]:53", "udp://8.8.8.8:53", "https://localhost/x"];
+    const { code, out } = await explain(["--config", config, "-o=json", ...asked]);
+    const { destinations } = JSON.parse(out) as ExplainView;
+    expect(code).toBe(0);
+    expect(
+      destinations
+        .filter(({ destination }) => !destination.includes("::1)"))
+        .map(({ destination, port, protocol, parts }) => [destination, port, protocol, parts[0]?.cidrs[0]]),
+    ).toEqual([
+      ["10.1.2.3:5432", 5432, "tcp", "10.1.2.3"],
+      ["[fd00::1]:53", 53, "tcp", "fd00::1"],
+      ["udp://8.8.8.8:53", 53, "udp", "8.8.8.8"],
+      ["https://localhost/x (127.0.0.1)", 443, "tcp", "127.0.0.1"],
+    ]);
+  });
+
   test("a bad configuration explains nothing", async () => {
     expect(
       await explain(["--config", file("config", "nonMasqueradeCIDRs: [10.1.0.0/8]\n"), "10.1.2.3"]),
@@ -353,6 +371,13 @@ test("a wrong command line says what to do, with exit code 2", async () => {
     ["--live", "--mark=0x1ffffffff", "10.0.0.1"],
     ["--live", "--node-address=10.0.0.1", "10.0.0.1"],
     ["--to-ports=9-1", "10.0.0.1"],
+    ["010.0.0.1"],
+    ["10.1"],
+    ["10.0.0.1:0"],
+    ["--live", "--protocol=tpc", "10.0.0.1"],
+    ["--live", "--protocol=256", "10.0.0.1"],
+    ["--live", "--protocol=icmp", "10.0.0.1:80"],
+    ["--live", "--out-interface=eth 0", "10.0.0.1"],
   ];
   const answers = [];
   for (const args of wrong) {
@@ -362,16 +387,23 @@ test("a wrong command line says what to do, with exit code 2", async () => {
   }
   expect(answers).toMatchInlineSnapshot(`
     [
-      "ip-masq-agent explain: no destination: give addresses, CIDRs or host names",
+      "ip-masq-agent explain: no destination: give addresses, CIDRs, host names or URLs",
       "ip-masq-agent explain: "10.0.0.1/8" has host bits: did you mean 10.0.0.0/8, or the address 10.0.0.1?",
-      "ip-masq-agent explain: "10.0.0.0/33" is no CIDR: an address and a prefix length, such as 10.0.0.0/8",
-      "ip-masq-agent explain: "what is this" is neither an address, nor a CIDR, nor a host name: try 10.1.2.3, 10.0.0.0/8 or example.com",
+      "ip-masq-agent explain: "10.0.0.0/33" is not a CIDR: an address and a prefix length, such as 10.0.0.0/8",
+      "ip-masq-agent explain: "what is this" is not an address, a CIDR, a host name or a URL: try 10.1.2.3, 10.0.0.0/8, [fd00::1]:443 or example.com",
       "ip-masq-agent explain: --live and --rules exclude each other: one node at a time",
       "ip-masq-agent explain: --source, --mark, --protocol and --out-interface matter to rules only: add --live, or --rules FILE",
-      "ip-masq-agent explain: --source="pod" is no address",
-      "ip-masq-agent explain: --mark="0x1ffffffff" is no number of 32 bits: try 0x4000",
+      "ip-masq-agent explain: --source="pod" is not an address",
+      "ip-masq-agent explain: --mark="0x1ffffffff" is not a number of 32 bits: try 0x4000",
       "ip-masq-agent explain: --node-address is for --rules: with --live the node knows its own",
       "ip-masq-agent explain: invalid --to-ports "9-1": first is greater than last in "9-1"",
+      "ip-masq-agent explain: "010.0.0.1" is not an address: programs disagree on it: write four numbers up to 255 without leading zeros, perhaps 10.0.0.1",
+      "ip-masq-agent explain: "10.1" is not an address: an IPv4 address has four numbers from 0 to 255, such as 10.1.2.3",
+      "ip-masq-agent explain: "10.0.0.1:0" has a port that is not a number from 1 to 65535",
+      "ip-masq-agent explain: --protocol="tpc" is not a protocol: did you mean tcp?",
+      "ip-masq-agent explain: --protocol="256" is not a protocol: try tcp, udp or icmp",
+      "ip-masq-agent explain: 10.0.0.1:80 has a port, but --protocol=icmp has none: leave out one of them",
+      "ip-masq-agent explain: --out-interface="eth 0" is not the name of an interface: try eth0",
     ]
   `);
   const other = await explain(["--rules", file("rules", RULES), "--source=fd00::1", "10.0.0.1"]);

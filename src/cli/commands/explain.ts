@@ -11,6 +11,7 @@ import {
 } from "../../explain/view.ts";
 import { boolType, stringType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
+import { hasPorts } from "../../trace/protocols.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { resolveDestination } from "./destination.ts";
@@ -47,7 +48,8 @@ export const explainCommand: Command<typeof flags> = {
   name: "explain",
   summary: "Says whether destinations are masqueraded, and why",
   operands: "DESTINATION...",
-  details: `A destination is an address, a CIDR, of which each part with an answer of its own gets one, or a host name. Without
+  details: `A destination is an address, a CIDR, of which each part with an answer of its own gets one, or a host name; HOST:PORT, [IPV6]:PORT and
+URLs name a port as well, of tcp unless --protocol says otherwise. Without
 --live and --rules only the configuration is asked: which entry decides, where it is written, and which others contain the
 destination and lost.
 
@@ -67,11 +69,15 @@ it may be translated first, or since not all rules could be read.`,
   adopts: ({ rules }) => (rules === "" ? "/proc" : undefined),
   async run(input, io) {
     const { words, given, values } = input;
-    if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs or host names");
+    if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs, host names or URLs");
     if (values.live && values.rules !== "")
       throw new UsageError("--live and --rules exclude each other: one node at a time");
     const packet = readPacket(values);
     const resolved = await Promise.all(words.map(resolveDestination));
+    for (const one of resolved) if (one.ok && one.warning !== undefined) io.err(`warning: ${one.warning}\n`);
+    const destinations = resolved.flatMap((one) =>
+      one.ok ? one.destinations.map((each) => withProtocol(each, packet.packet.protocol)) : [],
+    );
     const desired = values.rules === "" || given.has("config") ? await readDesired(input, io) : undefined;
     if (desired !== undefined) sayProblems(desired, io);
     if (desired !== undefined && desired.problems.length > 0) {
@@ -82,12 +88,21 @@ it may be translated first, or since not all rules could be read.`,
     }
     const node = await readNode(values, packet, io);
     for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
-    const destinations = resolved.flatMap((one) => (one.ok ? one.destinations : []));
     const answers = destinations.map((destination) => answer(destination, desired, node));
     const isWhole = write(answers, node, input, io);
     return isWhole && destinations.length > 0 && resolved.every(({ ok }) => ok) ? 0 : 1;
   },
 };
+
+/** The destination with the protocol of its port: as a flag says, as its URL says, or else tcp. */
+function withProtocol(destination: Destination, flagged: string | undefined): Destination {
+  const { asked, port, protocol: named = "tcp" } = destination;
+  if (port === undefined) return destination;
+  const protocol = flagged ?? named;
+  if (!hasPorts(protocol))
+    throw new UsageError(`${asked} has a port, but --protocol=${protocol} has none: leave out one of them`);
+  return { ...destination, protocol };
+}
 
 function answer(
   destination: Destination,

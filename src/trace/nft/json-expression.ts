@@ -1,6 +1,7 @@
 /** What a rule of `nft -j` asks and does, from its expressions: the model of ../model.ts. */
 import { familyNamed } from "../../core/cidr.ts";
 import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "../model.ts";
+import { protocolName } from "../protocols.ts";
 import { addBranches, type Branch, isHiddenXt, readXtMatch, readXtTarget } from "./branch.ts";
 import {
   abridge,
@@ -205,17 +206,6 @@ function readFib(head: Head, { result, flags }: Fields, right: Json): Condition[
 
 function readMark(head: Head, right: Json, mask: number): Condition[] | undefined {
   return typeof right === "number" ? [{ ...head, kind: "mark", value: right, mask: mask >>> 0 }] : undefined;
-}
-
-function protocolName(name: string): string {
-  const numbers: Readonly<Record<string, string>> = {
-    "1": "icmp",
-    "6": "tcp",
-    "17": "udp",
-    "58": "icmpv6",
-    "132": "sctp",
-  };
-  return numbers[name] ?? (name === "ipv6-icmp" ? "icmpv6" : name);
 }
 
 /** A verdict map as one branch for each element; what is in none of them goes on. */

@@ -5,6 +5,7 @@
 import type { Family } from "../../core/cidr.ts";
 import { FAMILIES, META, PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
 import type { Condition, Side } from "../model.ts";
+import { protocolName } from "../protocols.ts";
 
 export interface Payload {
   readonly kind: "payload";
@@ -51,14 +52,6 @@ const STATES: Readonly<Record<string, number>> = {
 };
 const STATUSES: Readonly<Record<string, number>> = { snat: 16, dnat: 32 };
 
-const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
-  1: "icmp",
-  6: "tcp",
-  17: "udp",
-  58: "icmpv6",
-  132: "sctp",
-  136: "udplite",
-};
 const ETHER_TYPES: Readonly<Record<number, Family>> = { 2048: "IPv4", 34525: "IPv6" };
 const NFPROTO: Readonly<Record<number, Family>> = { [FAMILIES.ip]: "IPv4", [FAMILIES.ip6]: "IPv6" };
 
@@ -190,8 +183,7 @@ function readMeta(
 
 function readProtocol(head: Head, ranges: readonly Range[]): Condition | undefined {
   const protocols = singles(ranges)?.map((value) => {
-    const number = Number(bigEndian(value));
-    return PROTOCOL_NAMES[number] ?? String(number);
+    return protocolName(String(bigEndian(value)));
   });
   return protocols === undefined ? undefined : { ...head, kind: "protocol", protocols };
 }
