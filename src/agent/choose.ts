@@ -4,7 +4,8 @@
 
 import { isFailure } from "../backend/driver.ts";
 import { usesNftables } from "../backend/kube-proxy.ts";
-import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
 import { chooseVariant, seenHints } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
@@ -37,7 +38,7 @@ const DEADLINE_MS = 5_000;
 export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
   const variant = iptablesMode === "auto" ? await variantFor(backend, world) : iptablesMode;
   if (backend !== "auto") return { ok: true, name: backend, why: "--backend", variant };
-  const choice = await chooseBackend(iptablesBackend(variant).tools("IPv4").command, world);
+  const choice = await chooseBackend(iptablesPlanner(variant).tools("IPv4").command, world);
   return choice.ok ? { ...choice, variant } : choice;
 }
 

@@ -4,12 +4,12 @@ import { recordedLog } from "../../test/lab/log.ts";
 import { createNode, DENIED, type FakeNode } from "../../test/lab/node.ts";
 import type { Options } from "../core/ruleset.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
-import { iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
 import { warnOfLeftovers } from "./leftovers.ts";
 import { createReconciler } from "./reconcile.ts";
 
-const backend = iptablesBackend("path");
+const backend = iptablesPlanner("path");
 
 /** Runs one pass of an agent with these options, as if it had been there before. */
 async function agentWas(node: FakeNode, options: Partial<Options>): Promise<void> {

@@ -3,19 +3,23 @@
  * Like the Go program we let them stand; unlike it we say so.
  */
 
-import type { Backend } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { enabledFamilies, type Options } from "../core/ruleset.ts";
-import type { ToolWorld } from "../iptables/tools.ts";
+import type { IptablesPlanner } from "../iptables/planner.ts";
+import { listPostrouting } from "../iptables/remove.ts";
+import type { ToolWorld } from "../iptables/world.ts";
 import { CommandError } from "../system/command-error.ts";
-import { hasLegacyNat } from "../system/legacy-tables.ts";
 
 /** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */
-export async function warnOfLeftovers(backend: Backend, options: Options, world: ToolWorld): Promise<void> {
+export async function warnOfLeftovers(
+  planner: IptablesPlanner,
+  options: Options,
+  world: ToolWorld,
+): Promise<void> {
   const enabled = enabledFamilies(options);
   for (const family of FAMILIES) {
     const own = enabled.includes(family) ? options.masqChain : undefined;
-    for (const chain of await leftoverChains(backend, family, own, world)) {
+    for (const chain of await leftoverChains(planner, family, own, world)) {
       const why = own === undefined ? "--enable-ipv6 is off" : `--masq-chain is ${own}`;
       world.log
         .with({ family, backend: "iptables" })
@@ -27,15 +31,15 @@ export async function warnOfLeftovers(backend: Backend, options: Options, world:
 }
 
 async function leftoverChains(
-  backend: Backend,
+  planner: IptablesPlanner,
   family: Family,
   own: string | undefined,
-  { probe, run, log }: ToolWorld,
+  world: ToolWorld,
 ): Promise<readonly string[]> {
+  const { log } = world;
   try {
-    const capabilities = await probe(backend.tools(family), run);
-    if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return [];
-    return backend.parseLeftovers(own, await run(backend.inspectLeftovers(family, capabilities)));
+    const listed = await listPostrouting(planner, family, world);
+    return listed === undefined ? [] : planner.parseLeftovers(own, listed.postrouting);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (log.v(2)) log.info(`${family}: cannot look for what earlier agents left: ${error.message}`, 2);

@@ -5,7 +5,7 @@
 
 import type { Driver } from "../backend/driver.ts";
 import { FAMILIES } from "../core/cidr.ts";
-import type { IptablesVariant } from "../iptables/plan.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
 import type { Logger } from "../log/log.ts";
 import { ifFound, isUnsupported } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";

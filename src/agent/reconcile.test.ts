@@ -6,7 +6,7 @@ import type { Testimony } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { ConfigText } from "../core/config.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
-import { iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
 import { SourceError } from "./config/file.ts";
 import { createReconciler, type ReconcileOptions } from "./reconcile.ts";
@@ -35,7 +35,7 @@ function agent(
     log,
     ...(testimony && { between: async () => testimony }),
   };
-  const driver = iptablesDriver(iptablesBackend("path"), CHAIN, { run: node.run, probe, log });
+  const driver = iptablesDriver(iptablesPlanner("path"), CHAIN, { run: node.run, probe, log });
   const span = { from: 1, to: 2 };
   const look: Driver["look"] = async (...of) => ({
     ...(await driver.look(...of)),

@@ -12,8 +12,9 @@ import type { Driver } from "../backend/driver.ts";
 import type { PortRange } from "../core/ports.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
 import { createSight } from "../iptables/netlink-view.ts";
-import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
 import { withinMemory } from "../iptables/within-memory.ts";
 import type { Logger } from "../log/log.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
@@ -68,7 +69,7 @@ export function createEngines(
   const between = (span: Span) => witness.between(span, signal);
   const iptables = (which: IptablesVariant) =>
     iptablesDriver(
-      withinMemory(iptablesBackend(which, flags.ipsetThreshold), memoryLimit),
+      withinMemory(iptablesPlanner(which, flags.ipsetThreshold), memoryLimit),
       flags.masqChain,
       tools,
     );
@@ -106,7 +107,7 @@ export function createEngines(
       driver.tidy,
       async () => {
         if (choice.name === "nftables") return;
-        await warnOfLeftovers(iptablesBackend(choice.variant), optionsOf(choice), tools);
+        await warnOfLeftovers(iptablesPlanner(choice.variant), optionsOf(choice), tools);
       },
     ],
   };

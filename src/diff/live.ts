@@ -1,14 +1,16 @@
 /** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
 
 import { Refusal } from "../backend/driver.ts";
-import type { Capabilities, Plan } from "../backend/step.ts";
+import type { Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import { everything, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { setName } from "../iptables/ipset.ts";
-import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
+import type { Capabilities } from "../iptables/planner.ts";
 import { probe } from "../iptables/probe.ts";
 import { canonicalListing, tokenize } from "../iptables/rule.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
@@ -95,16 +97,16 @@ async function readOwnChain(
   ipsetThreshold: number,
   run: Run,
 ): Promise<OwnChain> {
-  const backend = iptablesBackend(variant, ipsetThreshold);
+  const planner = iptablesPlanner(variant, ipsetThreshold);
   const { family, chain } = ruleset;
-  const probed = await probe(backend.tools(family), run);
-  const set = await readOwnSet(run, backend.inspectSet(ruleset));
+  const probed = await probe(planner.tools(family), run);
+  const set = await readOwnSet(run, planner.inspectSet(ruleset));
   const capabilities: Capabilities = { ...probed, ...(set.isAvailable ? { ipset: true } : {}) };
-  const answers = await inspect(backend.inspect(ruleset, capabilities), family, capabilities, run);
-  const listed = backend.parse(ruleset, capabilities, answers);
-  const elements = set.answer === undefined ? undefined : backend.parseSet(set.answer);
+  const answers = await inspect(planner.inspection(ruleset, capabilities), family, capabilities, run);
+  const listed = planner.parse(ruleset, capabilities, answers);
+  const elements = set.answer === undefined ? undefined : planner.parseSet(set.answer);
   const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
-  const plan = backend.plan(ruleset, capabilities, observed);
+  const plan = planner.plan(ruleset, capabilities, observed);
   if (plan.drift.length === 0 && plan.refusal === undefined)
     return { family, kept: keptIntervals(ruleset), changes: [], plan };
   const texts = (answers[0]?.stdout ?? "").split("\n").filter((line) => line.startsWith(`-A ${chain} `));

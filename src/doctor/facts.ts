@@ -6,6 +6,7 @@
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
+import type { NamedVariant } from "../iptables/tools.ts";
 import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
@@ -13,7 +14,7 @@ import type { InotifyFacts } from "../system/processes.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
 
-export type Variant = "nft" | "legacy";
+export type Variant = NamedVariant;
 
 /** What the agent of this node is meant to do. */
 export interface Settings {

@@ -7,7 +7,7 @@ import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { PortRange } from "../core/ports.ts";
 import { setName } from "../iptables/ipset.ts";
 import { IPSET_VERSION } from "../iptables/ipset-scripts.ts";
-import type { IptablesVariant } from "../iptables/plan.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
 import { chooseVariant } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { ownerComment } from "../nftables/plan.ts";

@@ -3,8 +3,9 @@ import { attempt } from "../backend/attempt.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { LIST_SETS, parseSetNames } from "../iptables/ipset-scripts.ts";
-import { type IptablesVariant, iptablesBackend } from "../iptables/plan.ts";
+import { listSteadily } from "../iptables/listing.ts";
 import { probe } from "../iptables/probe.ts";
+import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
 import { derive, type Fact, isKnown } from "../system/fact.ts";
 import { readLegacyTables } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
@@ -13,9 +14,6 @@ import type { HookChain, NatTable, Variant } from "./facts.ts";
 import { parseNatListing, policyOf } from "./nat-listing.ts";
 
 const DEADLINE_MS = 30_000;
-
-/** How often a table is listed at most. */
-const LISTINGS = 5;
 
 /** The configured tool of a family. */
 export interface Tool {
@@ -28,7 +26,7 @@ export interface Tool {
 
 /** What the iptables is that the agent would run. `--version` does not ask the kernel. */
 export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
-  const tools = iptablesBackend(mode).tools("IPv4");
+  const tools = toolsOf(mode, "IPv4");
   return attempt(`which iptables ${tools.command} is`, async () => {
     const { version, variant, wait } = await probe(tools, run);
     return { command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft", wait };
@@ -129,27 +127,13 @@ async function listTable(
     purpose: `listing the ${table} table`,
     deadlineMs: DEADLINE_MS,
   };
-  return attempt(what, () => listSteadily(script, world.run));
-}
-
-/**
- * The listing that comes twice: one by iptables-nft 1.8.9 can end early without a word while somebody commits. Where
- * others never cease, the last one has to do.
- */
-async function listSteadily(script: Script, run: Run): Promise<string> {
-  let last = (await run(script)).stdout;
-  for (let attempt = 1; attempt < LISTINGS; attempt++) {
-    const { stdout } = await run(script);
-    if (stdout === last) break;
-    last = stdout;
-  }
-  return last;
+  return attempt(what, () => listSteadily(script, variant, world.run));
 }
 
 /** The configured tool, if it is of that variant: an image may have no other. */
 function toolName(family: Family, variant: Variant, tool: Tool | undefined): string {
   const mode = tool?.variant === variant && !tool.command.includes("-") ? "path" : variant;
-  return iptablesBackend(mode).tools(family).command;
+  return toolsOf(mode, family).command;
 }
 
 /** The names of all ipsets. Without the tool nobody here has made any. */

@@ -1,31 +1,30 @@
 /** Whether the chain of the configured name is ours to write. */
 
-import type { Backend, Capabilities, Observed } from "../backend/step.ts";
-import type { Ruleset } from "../core/ruleset.ts";
 import type { Run } from "../system/script.ts";
 import { isBuiltIn, renderForeign } from "./chain-owner.ts";
 import { setName } from "./ipset.ts";
 import { countSetUses, parseSetUses } from "./ipset-scripts.ts";
+import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
 
 /** Why not: others have filled it, and no jump with our comment leads to it. A jump that looks ours makes it ours, whatever it has. */
 export async function whyNotOurs(
-  backend: Backend,
-  { chain, family }: Pick<Ruleset, "chain" | "family">,
+  planner: IptablesPlanner,
+  { chain, family }: Target,
   capabilities: Capabilities,
   observed: Observed,
   run: Run,
 ): Promise<string | undefined> {
-  if (!backend.isOthers(chain, observed)) return whyNotOurSet({ chain, family }, observed, run);
-  const foreign = renderForeign(chain, observed.rules?.length ?? 0, backend.tools(family).command);
+  if (!planner.isOthers(chain, observed)) return whyNotOurSet({ chain, family }, observed, run);
+  const foreign = renderForeign(chain, observed.rules?.length ?? 0, planner.tools(family).command);
   if (isBuiltIn(chain)) return foreign;
   if (observed.jump) return undefined;
-  const listing = await run(backend.inspectLeftovers(family, capabilities));
-  return backend.hasJumpLike(chain, listing) ? undefined : foreign;
+  const listing = await run(planner.inspectLeftovers(family, capabilities));
+  return planner.hasJumpLike(chain, listing) ? undefined : foreign;
 }
 
 /** A set that rules look up, but none of our chain: to exchange its elements would change what these rules do. */
 async function whyNotOurSet(
-  target: Pick<Ruleset, "chain" | "family">,
+  target: Target,
   { rules = [], set }: Observed,
   run: Run,
 ): Promise<string | undefined> {

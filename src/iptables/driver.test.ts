@@ -7,7 +7,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
 import { iptablesDriver } from "./driver.ts";
-import { iptablesBackend } from "./plan.ts";
+import { iptablesPlanner } from "./plan.ts";
 import { probe } from "./probe.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
@@ -32,7 +32,7 @@ function setUp({ version, ipset: hasIpset = true }: { version?: string; ipset?: 
     throw new CommandError(script, { why: "cannot start ipset: ENOENT", code: "ENOENT" });
   };
   const { log, taken } = recordedLog();
-  const driver = iptablesDriver(iptablesBackend("path", 3), CHAIN, { run: node.run, probe, log });
+  const driver = iptablesDriver(iptablesPlanner("path", 3), CHAIN, { run: node.run, probe, log });
   const pass = async (ruleset: Ruleset) => {
     const plan = await driver.look([ruleset], true);
     await driver.apply(plan, [ruleset]);

@@ -1,7 +1,7 @@
 /** The iptables backend at work: tools are run, and netlink tells where they need not be. */
 
 import { type Driver, IN_SYNC, type Look, Refusal } from "../backend/driver.ts";
-import type { Backend, Capabilities, Observed, Plan } from "../backend/step.ts";
+import type { Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
@@ -9,9 +9,11 @@ import { runUntilNo } from "../system/exec.ts";
 import type { Script } from "../system/script.ts";
 import { whyNotOurs } from "./chain-check.ts";
 import { IPSET } from "./ipset-scripts.ts";
+import { listUntil } from "./listing.ts";
 import type { Sighting } from "./netlink-view.ts";
-import { removeAll, removeStaleSet } from "./remove.ts";
-import { describeTools, probeIpset, type ToolWorld } from "./tools.ts";
+import type { Capabilities, IptablesPlanner, Observed } from "./planner.ts";
+import { removeAll, removeLeftSet } from "./remove.ts";
+import { describeTools, probeIpset, type ToolWorld } from "./world.ts";
 
 /** What a family was last found to hold. */
 interface InForce {
@@ -38,7 +40,7 @@ const LONG = 10_000;
 const ATTEMPTS = 3;
 
 /** A driver for an agent whose chain has this name. */
-export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld): Driver {
+export function iptablesDriver(planner: IptablesPlanner, chain: string, world: ToolWorld): Driver {
   const { run, sight, finish = run, inTurn = (work) => work() } = world;
   const known = new Map<Family, Capabilities>();
   /** Families whose chain this agent has written, or seen in force: it is healed, whatever others make of it. */
@@ -58,9 +60,9 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
 
   const capabilitiesOf = async (ruleset: Ruleset): Promise<Capabilities> => {
     const { family } = ruleset;
-    const found = known.get(family) ?? (await describeTools(backend, ruleset, world));
+    const found = known.get(family) ?? (await describeTools(planner, ruleset, world));
     known.set(family, found);
-    if (!backend.wantsSet(ruleset)) return found;
+    if (!planner.wantsSet(ruleset)) return found;
     ipset ??= await probeIpset(world);
     withSet.add(family);
     return { ...found, ipset };
@@ -81,8 +83,8 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     if (!isFound && seen === "none") return false;
     const capabilities = await capabilitiesOf(ruleset);
     if (!capabilities.check) return isFound;
-    const listing = await finish(backend.inspectLeftovers(ruleset.family, capabilities));
-    return backend.countJumps(chain, listing) > 0;
+    const listing = await finish(planner.inspectLeftovers(ruleset.family, capabilities));
+    return planner.countJumps(chain, listing) > 0;
   };
 
   const makeRoom = ({ entries }: Ruleset) => {
@@ -91,7 +93,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
 
   /** The scripts that look; without events there is nobody to be healed sooner. */
   const inspect = (ruleset: Ruleset, capabilities: Capabilities, seen: Sighting | undefined) => {
-    const scripts = backend.inspect(ruleset, capabilities);
+    const scripts = planner.inspection(ruleset, capabilities);
     if (sight === undefined) return scripts;
     const lengths = [
       ruleset.entries.length,
@@ -107,7 +109,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
     makeRoom(ruleset);
     const scripts = inspect(ruleset, capabilities, seen);
     const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, run);
-    const observed = backend.parse(ruleset, capabilities, answers);
+    const observed = planner.parse(ruleset, capabilities, answers);
     // A chain that does not exist, by the only word there is, has no jump to it.
     const isAsked = observed.rules !== undefined || seen !== undefined;
     const jump = isAsked && (await jumpStands(ruleset, observed.jump, seen?.jump));
@@ -116,9 +118,9 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
 
   const observeSet = async (ruleset: Ruleset, observed: Observed): Promise<Observed> => {
     if (ipset !== true || !withSet.has(ruleset.family)) return observed;
-    const set = backend.parseSet(await run(backend.inspectSet(ruleset)));
+    const set = planner.parseSet(await run(planner.inspectSet(ruleset)));
     // Once it is gone and not wanted, there is nothing more to look for.
-    if (set === undefined && !backend.wantsSet(ruleset)) withSet.delete(ruleset.family);
+    if (set === undefined && !planner.wantsSet(ruleset)) withSet.delete(ruleset.family);
     return { ...observed, set };
   };
 
@@ -142,9 +144,9 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
         // A tool that lists rules which are not there is not believed: they are written again.
         const rules = isTrue ? observed.rules : observed.rules && [];
         const isTaken = taken.has(ruleset.family);
-        const refusal = isTaken ? undefined : await whyNotOurs(backend, ruleset, capabilities, observed, run);
+        const refusal = isTaken ? undefined : await whyNotOurs(planner, ruleset, capabilities, observed, run);
         if (refusal !== undefined) return { ...IN_SYNC, refusal };
-        const plan = backend.plan(ruleset, capabilities, { ...observed, rules });
+        const plan = planner.plan(ruleset, capabilities, { ...observed, rules });
         if (!isStill) return { ...plan, disturbed: true };
         plannedAt.delete(ruleset.family);
         if (after !== undefined && after.generation <= newest)
@@ -162,12 +164,14 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
   /** Looks with the tools, and says in which generations came about what differs. */
   const lookAgain = async (before: InForce, sighting: Sighting | undefined): Promise<Look> => {
     const { ruleset, sighting: old } = before;
-    const plan = await ask(ruleset, sighting);
     const isSeen = old !== undefined && sighting !== undefined && old.image !== sighting.image;
-    // A listing by iptables-nft 1.8.9 can end early without a word while somebody commits: drift is looked at twice,
-    // unless it was seen.
-    const sure = plan.steps.length === 0 || isSeen ? plan : await ask(ruleset, sighting);
-    return isSeen ? { ...sure, span: { from: old.generation, to: sighting.generation } } : sure;
+    // Drift that only a listing shows is looked at twice.
+    const plan = await listUntil(
+      () => ask(ruleset, sighting),
+      ({ steps }) => steps.length === 0 || isSeen,
+      2,
+    );
+    return isSeen ? { ...plan, span: { from: old.generation, to: sighting.generation } } : plan;
   };
 
   /** Runs a step, and says whether it has committed; of a check that says no, it is doubted first. */
@@ -230,7 +234,7 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       if (!thorough || !withSet.has(family)) return IN_SYNC;
       // Nothing tells of changes of a set, so it is looked at.
       const capabilities = await capabilitiesOf(ruleset);
-      return backend.plan(
+      return planner.plan(
         ruleset,
         capabilities,
         await observeSet(ruleset, { rules: before.rules, jump: true }),
@@ -271,10 +275,10 @@ export function iptablesDriver(backend: Backend, chain: string, world: ToolWorld
       for (const family of inForce.keys()) counts.push(...((await sightOf(family)?.count(family)) ?? []));
       return counts;
     },
-    remove: () => removeAll(backend, chain, world),
+    remove: () => removeAll(planner, chain, world),
     async tidy() {
       for (const family of known.keys()) {
-        if (!withSet.has(family)) await removeStaleSet(backend, { chain, family }, world);
+        if (!withSet.has(family)) await removeLeftSet(planner, { chain, family }, world);
       }
     },
     close: () => sight?.close(),

@@ -3,13 +3,13 @@ import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
 import { createIpset, hasAddress } from "../../test/lab/memory/ipset.ts";
 import { createNat, walk } from "../../test/lab/memory/nat.ts";
-import type { Capabilities } from "../backend/step.ts";
 import { isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import { renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Script } from "../system/script.ts";
 import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
-import { iptablesBackend } from "./plan.ts";
+import { iptablesPlanner } from "./plan.ts";
+import type { Capabilities } from "./planner.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
 const SET = "IP-MASQ-AGENT-4";
@@ -24,7 +24,7 @@ const CAPABILITIES: Capabilities = {
 };
 /** Longer lists go into a set. */
 const THRESHOLD = 3;
-const backend = iptablesBackend("path", THRESHOLD);
+const backend = iptablesPlanner("path", THRESHOLD);
 
 const ipv4 = (cidrs: readonly string[], more = "") =>
   rulesetOf("IPv4", `nonMasqueradeCIDRs: ${JSON.stringify(cidrs)}\n${more}`);
@@ -45,7 +45,7 @@ function createNode() {
     return answer;
   };
   const observe = (ruleset: Ruleset) => {
-    const answers = backend.inspect(ruleset, CAPABILITIES).map((script) => ({ ...nat.run(script) }));
+    const answers = backend.inspection(ruleset, CAPABILITIES).map((script) => ({ ...nat.run(script) }));
     const set = backend.parseSet(ipset.run(backend.inspectSet(ruleset)));
     return { ...backend.parse(ruleset, CAPABILITIES, answers), set };
   };

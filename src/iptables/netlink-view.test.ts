@@ -7,7 +7,7 @@ import { createNode, DENIED } from "../../test/lab/node.ts";
 import type { Span } from "../backend/commit-log.ts";
 import type { Family } from "../core/cidr.ts";
 import { iptablesDriver } from "./driver.ts";
-import { iptablesBackend } from "./plan.ts";
+import { iptablesPlanner } from "./plan.ts";
 import { probe } from "./probe.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
@@ -53,7 +53,7 @@ function setUp(version?: string) {
   };
   const { log } = recordedLog();
   const world = { run: node.run, probe, log, sight, claim: (span: Span) => claims.push(span) };
-  const driver = iptablesDriver(iptablesBackend("path", 3), CHAIN, world);
+  const driver = iptablesDriver(iptablesPlanner("path", 3), CHAIN, world);
   const pass = async (wanted = ruleset, thorough = false) => {
     node.taken();
     driver.groups([wanted]);

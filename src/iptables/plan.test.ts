@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
 import { createNat, type Nat, walk } from "../../test/lab/memory/nat.ts";
-import type { Capabilities, Plan } from "../backend/step.ts";
+import type { Plan } from "../backend/step.ts";
 import {
   ADDRESS_BITS,
   type Cidr,
@@ -16,7 +16,8 @@ import {
 import { type Drift, renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
-import { iptablesBackend, renderRestore } from "./plan.ts";
+import { iptablesPlanner, renderRestore } from "./plan.ts";
+import type { Capabilities } from "./planner.ts";
 
 const MODERN: Capabilities = {
   version: "1.8.9",
@@ -35,14 +36,14 @@ const ANCIENT: Capabilities = {
   restoreWait: [],
   randomFully: false,
 };
-const backend = iptablesBackend("path");
+const backend = iptablesPlanner("path");
 const RULESET = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
 const V6 = { enableIPv6: true };
 
 /** Looks, and says what is to be done. */
 function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan<Script> {
   const answers: Answer[] = [];
-  for (const script of backend.inspect(ruleset, capabilities)) {
+  for (const script of backend.inspection(ruleset, capabilities)) {
     const answer = nat.run(script);
     answers.push(answer);
     if (answer.exitCode !== 0) break;
@@ -75,7 +76,7 @@ test.each([
   ["nft", "IPv4", "iptables-nft iptables-nft-restore"],
   ["legacy", "IPv6", "ip6tables-legacy ip6tables-legacy-restore"],
 ] as const)("the tools of %s for %s", (variant, family, names) => {
-  const { command, restore } = iptablesBackend(variant).tools(family);
+  const { command, restore } = iptablesPlanner(variant).tools(family);
   expect(`${command} ${restore}`).toBe(names);
 });
 
@@ -113,7 +114,7 @@ describe("a fresh node", () => {
 
   test("old tools: no -C, no -w, no --random-fully", () => {
     const nat = createNat("IPv4");
-    const inspected = backend.inspect(RULESET, ANCIENT).map(commandLine);
+    const inspected = backend.inspection(RULESET, ANCIENT).map(commandLine);
     const { steps } = planFor(nat, RULESET, ANCIENT);
     expect([...inspected, ...steps.map(commandLine)]).toMatchInlineSnapshot(`
       [
@@ -129,7 +130,7 @@ describe("a fresh node", () => {
   });
 
   test("a wait without seconds for tools from 1.4.20", () => {
-    const steps = backend.inspect(RULESET, { ...MODERN, wait: ["-w"] });
+    const steps = backend.inspection(RULESET, { ...MODERN, wait: ["-w"] });
     expect(steps.map(({ args }) => args.slice(0, 2))).toEqual([
       ["-w", "-S"],
       ["-w", "-C"],

@@ -9,8 +9,8 @@
  * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
  */
 
-import type { Backend, Capabilities, Observed, Plan, Tools } from "../backend/step.ts";
-import { type Family, IPTABLES } from "../core/cidr.ts";
+import type { Plan } from "../backend/step.ts";
+import type { Family } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
@@ -18,10 +18,9 @@ import { isBuiltIn, isForeign } from "./chain-owner.ts";
 import { parseElements, setName } from "./ipset.ts";
 import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
 import { chainLayout, configuredEntries, type Layout, setLayout } from "./layout.ts";
+import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
 import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";
-
-/** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
-export type IptablesVariant = "path" | "nft" | "legacy";
+import { type IptablesVariant, type Tools, toolsOf } from "./tools.ts";
 
 /** The exit code with which iptables says that a chain or rule is not there, or a new chain is already. */
 const ANSWER_NO = [1];
@@ -32,14 +31,14 @@ const DEADLINE_MS = 30_000;
 /** What one rule more may cost a slow machine: 100,000 take 2 s on a fast one. */
 const DEADLINE_PER_RULE_MS = 1;
 
-/** The backend for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
-export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): Backend {
-  const tools = (family: Family): Tools => toolNames(variant, family);
+/** The planner for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
+export function iptablesPlanner(variant: IptablesVariant, ipsetThreshold = 0): IptablesPlanner {
+  const tools = (family: Family): Tools => toolsOf(variant, family);
   const wantsSet = (ruleset: Ruleset) => ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
   return {
     name: variant === "path" ? "iptables" : `iptables-${variant}`,
     tools,
-    inspect: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
+    inspection: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
     parse: parseObserved,
     plan: (ruleset, capabilities, observed) => {
       const layout =
@@ -52,8 +51,8 @@ export function iptablesBackend(variant: IptablesVariant, ipsetThreshold = 0): B
     inspectSet: saveSet,
     discardSet: (ruleset) => destroySets(setName(ruleset)),
     parseSet: (answer) => (isSet(answer) ? parseElements(answer.stdout) : undefined),
-    remove: (ruleset, capabilities, observed, jumps) =>
-      removeScripts(tools(ruleset.family), ruleset, capabilities, observed, jumps),
+    removal: (target, capabilities, observed, jumps) =>
+      removeScripts(tools(target.family), target, capabilities, observed, jumps),
     countJumps: (chain, { stdout }) =>
       stdout.split("\n").filter((line) => isJump(tokenize(line), chain)).length,
     inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
@@ -74,12 +73,6 @@ export function renderRestore(
 ): string {
   const rules = desiredRules(ruleset, layout, capabilities).map((rule) => renderRule(ruleset.chain, rule));
   return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
-}
-
-function toolNames(variant: IptablesVariant, family: Family): Tools {
-  const base = IPTABLES[family];
-  const name = variant === "path" ? base : `${base}-${variant}`;
-  return { command: name, restore: `${name}-restore` };
 }
 
 function command(
@@ -151,12 +144,12 @@ function planScripts(
 /** First what decides, the jump; last the chain, which shows the next agent that this was not finished. */
 function removeScripts(
   tools: Tools,
-  ruleset: Pick<Ruleset, "chain" | "family">,
+  target: Target,
   capabilities: Capabilities,
   { rules, set }: Observed,
   jumps: number,
 ): Script[] {
-  const { chain } = ruleset;
+  const { chain } = target;
   const remove = command(
     tools,
     capabilities,
@@ -168,7 +161,7 @@ function removeScripts(
   return [
     ...Array.from({ length: jumps }, () => remove),
     ...(rules === undefined ? [] : [flush]),
-    ...(set === undefined ? [] : destroySets(setName(ruleset))),
+    ...(set === undefined ? [] : destroySets(setName(target))),
     ...(rules === undefined ? [] : [discard]),
   ];
 }

@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { CommandError } from "../system/command-error.ts";
 import type { Answer, Script } from "../system/script.ts";
 import { probe } from "./probe.ts";
+import { toolsOf } from "./tools.ts";
 
-const TOOLS = { command: "iptables", restore: "iptables-restore" };
+const TOOLS = toolsOf("path", "IPv4");
 const says = (stdout: string, exitCode = 0): Answer => ({ exitCode, stdout, stderr: "" });
 
 /** Probes tools that answer so, and names those that were asked. */

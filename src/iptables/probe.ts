@@ -3,9 +3,10 @@
  * (k8s.io/kubernetes/pkg/util/iptables), which the Go program uses; they are recorded in the area `tools`.
  */
 
-import type { Capabilities, Tools } from "../backend/step.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Answer, Run, Script } from "../system/script.ts";
+import type { Capabilities } from "./planner.ts";
+import { kernelInterface, type Tools } from "./tools.ts";
 
 /** What a tool that does not tell its version is taken for: the first with `-C`. */
 const ASSUMED = "1.4.11";
@@ -28,7 +29,7 @@ export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
   const atLeast = (floor: readonly number[]) => compareVersions(version.split(".").map(Number), floor) >= 0;
   return {
     version,
-    variant: (answer.stdout + answer.stderr).includes("(nf_tables)") ? "nf_tables" : "legacy",
+    variant: kernelInterface(answer.stdout + answer.stderr),
     check: atLeast(CHECK),
     wait: atLeast(WAIT_SECONDS) ? ["-w", "5"] : atLeast(WAIT) ? ["-w"] : [],
     restoreWait: atLeast(RESTORE_WAIT) ? ["-w", "5"] : await probeRestoreWait(tools, run),

@@ -1,78 +1,133 @@
-/** Removes what the iptables backend has made: chain, jumps and set, in every family. */
+/**
+ * Finds what the iptables backend has made, and what removes it: chain, jumps and set, by one tool of one family. The agent's moves
+ * between backends, its warnings of leftovers and the command `cleanup` all look here.
+ *
+ * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its set. The look changes nothing.
+ */
 
-import type { Backend } from "../backend/step.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
-import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
-import type { Script } from "../system/script.ts";
-import { rulesOfOthers } from "./chain-owner.ts";
-import type { ToolWorld } from "./tools.ts";
+import type { Answer, Run, Script } from "../system/script.ts";
+import { isBuiltIn, rulesOfOthers } from "./chain-owner.ts";
+import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
+import { isNotInstalled } from "./tools.ts";
+import type { ToolWorld } from "./world.ts";
 
-/** A family whose legacy table does not exist has nothing of ours; nor, as far as we can see, one without tools. */
-export async function removeAll(backend: Backend, chain: string, world: ToolWorld): Promise<string[]> {
+/** A family's tool, and what it can do. */
+export interface Tool {
+  readonly planner: IptablesPlanner;
+  readonly capabilities: Capabilities;
+}
+
+/** Something of ours in a family. */
+export interface FoundChain {
+  readonly tool: Tool;
+  readonly target: Target;
+  /** Without rules where there is no chain, or it is others'. */
+  readonly observed: Observed;
+  /** How many jumps of ours lead to it. */
+  readonly jumps: number;
+  /** How many rules a chain of that name has that is others', and stays. */
+  readonly foreignRules: number | undefined;
+}
+
+/** Looks at a chain; `postrouting` is the listing that shows the jumps. They can be forged, so the chain is judged by its own rules. */
+export async function findChain(
+  tool: Tool,
+  target: Target,
+  postrouting: Answer,
+  { run, force = false }: { readonly run: Run; readonly force?: boolean },
+): Promise<FoundChain> {
+  const { planner, capabilities } = tool;
+  const { chain } = target;
+  const ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
+  const listing = await runUntilNo(planner.inspection(ruleset, capabilities).slice(0, 1), run);
+  const found = planner.parse(ruleset, capabilities, listing);
+  const stays = planner.isOthers(chain, found) && (!force || isBuiltIn(chain));
+  return {
+    tool,
+    target,
+    observed: stays ? { ...found, rules: undefined } : found,
+    jumps: planner.countJumps(chain, postrouting),
+    foreignRules: stays ? (found.rules?.length ?? 0) : undefined,
+  };
+}
+
+/** What removes it, with the elements of its set if that goes as well. */
+export function removalOf(
+  { tool, target, observed, jumps }: FoundChain,
+  set?: readonly string[],
+): readonly Script[] {
+  return tool.planner.removal(target, tool.capabilities, { ...observed, set }, jumps);
+}
+
+/** The tool of a family with its listing of POSTROUTING; undefined where there is no table to list. Throws a `CommandError`. */
+export async function listPostrouting(
+  planner: IptablesPlanner,
+  family: Family,
+  { probe, run }: Pick<ToolWorld, "probe" | "run">,
+): Promise<{ readonly tool: Tool; readonly postrouting: Answer } | undefined> {
+  const capabilities = await probe(planner.tools(family), run);
+  if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return undefined;
+  const postrouting = await run(planner.inspectLeftovers(family, capabilities));
+  return { tool: { planner, capabilities }, postrouting };
+}
+
+/** Removes everything of ours in all families, and says what that was. */
+export async function removeAll(
+  planner: IptablesPlanner,
+  chain: string,
+  world: ToolWorld,
+): Promise<string[]> {
   const { run, finish = run } = world;
   const removed: string[] = [];
   for (const family of FAMILIES) {
-    const scripts = await removal(backend, { chain, family }, world);
+    const scripts = await removalIn(planner, { chain, family }, world);
     for (const script of scripts) await finish(script);
-    if (scripts.length > 0) removed.push(`${family}: chain ${chain} (${backend.tools(family).command})`);
+    if (scripts.length > 0) removed.push(`${family}: chain ${chain} (${planner.tools(family).command})`);
   }
   return removed;
 }
 
-async function removal(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
+async function removalIn(
+  planner: IptablesPlanner,
+  target: Target,
   world: ToolWorld,
 ): Promise<readonly Script[]> {
-  const { probe, run } = world;
   const { chain, family } = target;
   try {
-    const capabilities = await probe(backend.tools(family), run);
-    if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return [];
-    const ruleset: Ruleset = { ...target, entries: [], masquerade: { randomFully: false, toPorts: [] } };
-    const [listing] = await runUntilNo(backend.inspect(ruleset, capabilities).slice(0, 1), run);
-    const observed = backend.parse(ruleset, capabilities, listing === undefined ? [] : [listing]);
-    const jumps = backend.countJumps(chain, await run(backend.inspectLeftovers(family, capabilities)));
-    const { rules = [] } = observed;
-    const isOthers = backend.isOthers(chain, observed);
+    const listed = await listPostrouting(planner, family, world);
+    if (listed === undefined) return [];
+    const found = await findChain(listed.tool, target, listed.postrouting, world);
     // A wrong --masq-chain: nothing there is ours.
-    if (isOthers && jumps === 0) return [];
-    if (isOthers) warnOnce(world, family, `chain ${chain} stays: it has ${rulesOfOthers(rules.length)}`);
-    const set = await leftSet(backend, target, run);
-    return backend.remove(
-      target,
-      capabilities,
-      { ...observed, ...(isOthers && { rules: undefined }), set },
-      jumps,
-    );
+    if (found.foreignRules !== undefined && found.jumps === 0) return [];
+    if (found.foreignRules !== undefined)
+      warnOnce(world, family, `chain ${chain} stays: it has ${rulesOfOthers(found.foreignRules)}`);
+    return removalOf(found, await leftSet(planner, target, world.run));
   } catch (error) {
-    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
-    const { command } = backend.tools(family);
-    warnOnce(
-      world,
-      family,
-      `${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`,
-    );
+    if (!isNotInstalled(error)) throw error;
+    const { command } = planner.tools(family);
+    const what = `${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`;
+    warnOnce(world, family, what);
     return [];
   }
 }
 
-/** A set that an agent with a longer list, or a lower threshold, has left. */
-export async function removeStaleSet(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
+/** Removes the set that an agent with a longer list, or a lower threshold, has left. */
+export async function removeLeftSet(
+  planner: IptablesPlanner,
+  target: Target,
   { run, log }: ToolWorld,
 ): Promise<void> {
-  if ((await leftSet(backend, target, run)) === undefined) return;
-  for (const script of backend.discardSet(target)) await run(script);
+  if ((await leftSet(planner, target, run)) === undefined) return;
+  for (const script of planner.discardSet(target)) await run(script);
   about(log, target.family).info(`${target.family}: removed the set of a list that is short by now`);
 }
 
-/** It is looked once a resync interval. */
+/** Once, since each resync interval looks again. */
 function warnOnce({ log, said }: ToolWorld, family: Family, what: string): void {
   const line = `${family}: ${what}`;
   if (said?.has(line)) return;
@@ -86,12 +141,12 @@ function about(log: Logger, family: Family): Logger {
 
 /** Without the tool, there is no set that could be removed. */
 async function leftSet(
-  backend: Backend,
-  target: Pick<Ruleset, "chain" | "family">,
-  run: ToolWorld["run"],
+  planner: IptablesPlanner,
+  target: Target,
+  run: Run,
 ): Promise<readonly string[] | undefined> {
   try {
-    return backend.parseSet(await run(backend.inspectSet(target)));
+    return planner.parseSet(await run(planner.inspectSet(target)));
   } catch (error) {
     if (error instanceof CommandError) return undefined;
     throw error;

@@ -1,62 +1,61 @@
-/** What the tools of the iptables backend are asked once, and what they are asked with. */
+/** Which programs belong to which variant of iptables. */
 
-import type { Span } from "../backend/commit-log.ts";
-import type { Backend, Capabilities, Tools } from "../backend/step.ts";
-import type { Ruleset } from "../core/ruleset.ts";
-import type { Logger } from "../log/log.ts";
+import { type Family, IPTABLES } from "../core/cidr.ts";
 import { CommandError } from "../system/command-error.ts";
-import type { Run } from "../system/script.ts";
-import { IPSET_VERSION } from "./ipset-scripts.ts";
-import type { Sight } from "./netlink-view.ts";
 
-/** What the driver needs of the world. */
-export interface ToolWorld {
-  readonly run: Run;
-  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
-  readonly finish?: Run;
-  readonly probe: (tools: Tools, run: Run) => Promise<Capabilities>;
-  readonly log: Logger;
-  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
-  readonly sight?: Sight;
-  /**
-   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
-   * container, so that what we no longer need must be gone.
-   */
-  readonly relieve?: () => void;
-  /** What has been warned of already in looking for what is left. */
-  readonly said?: Set<string>;
-  /** Does what no other agent may do at the same time; else at once. */
-  readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Told of the commits that the driver itself has made. */
-  readonly claim?: (span: Span) => void;
+/** A variant that has tools with a name of its own. */
+export type NamedVariant = "nft" | "legacy";
+
+/** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
+export type IptablesVariant = "path" | NamedVariant;
+
+/** The kernel interface behind each variant, as the tools print it. */
+export const KERNEL_INTERFACE = { nft: "nf_tables", legacy: "legacy" } as const satisfies Readonly<
+  Record<NamedVariant, string>
+>;
+
+export type KernelInterface = (typeof KERNEL_INTERFACE)[NamedVariant];
+
+/** The names of a family's tools. */
+export interface Tools {
+  readonly command: string;
+  readonly restore: string;
+  readonly save: string;
 }
 
-/** Asks the tools of a family what they can do, and says it. */
-export async function describeTools(
-  backend: Backend,
-  { family, masquerade }: Ruleset,
-  { probe, run, log }: ToolWorld,
-): Promise<Capabilities> {
-  const { command } = backend.tools(family);
-  const capabilities = await probe(backend.tools(family), run);
-  const about = log.with({ family, backend: "iptables" });
-  about.info(`${family}: using ${command} ${capabilities.version} (${capabilities.variant})`);
-  if (masquerade.randomFully && !capabilities.randomFully) {
-    about.warning(
-      `${family}: ${command} ${capabilities.version} does not know --random-fully (1.6.2 does): masquerading without it`,
-    );
-  }
-  return capabilities;
+export function toolsOf(variant: IptablesVariant, family: Family): Tools {
+  const name = variant === "path" ? IPTABLES[family] : `${IPTABLES[family]}-${variant}`;
+  return { command: name, restore: `${name}-restore`, save: `${name}-save` };
 }
 
-/** Whether there is an ipset; if not, that is said. */
-export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
+/** The kernel interface behind a tool, as its answer to `--version` says; tools before 1.8 know only the old one. */
+export function kernelInterface(version: string): KernelInterface {
+  return version.includes("(nf_tables)") ? "nf_tables" : "legacy";
+}
+
+/** The tools of a variant, and what `ask` has found of them. */
+export interface FoundTools<T> {
+  readonly mode: IptablesVariant;
+  readonly found: T;
+}
+
+/** The variant's tools by their own names, or the plain ones if they are of the variant. Throws if neither are installed. */
+export async function findTools<T extends { readonly variant: KernelInterface }>(
+  variant: NamedVariant,
+  family: Family,
+  ask: (tools: Tools) => Promise<T>,
+): Promise<FoundTools<T>> {
   try {
-    await run(IPSET_VERSION);
-    return true;
+    return { mode: variant, found: await ask(toolsOf(variant, family)) };
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
-    return false;
+    if (!isNotInstalled(error)) throw error;
+    const found = await ask(toolsOf("path", family));
+    if (found.variant !== KERNEL_INTERFACE[variant]) throw error;
+    return { mode: "path", found };
   }
+}
+
+/** Whether a tool is not there, rather than there and failing. */
+export function isNotInstalled(error: unknown): error is CommandError {
+  return error instanceof CommandError && error.code === "ENOENT";
 }

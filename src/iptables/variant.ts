@@ -4,14 +4,14 @@
  * kubelets, in `mangle` of either family; without any, nft.
  */
 
-import { FAMILIES, type Family, IPTABLES, NFT_FAMILIES } from "../core/cidr.ts";
+import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { ifFound } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
 import type { Run } from "../system/script.ts";
-import type { IptablesVariant } from "./plan.ts";
+import { type NamedVariant, toolsOf } from "./tools.ts";
 
 const HINT_CHAINS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
 const DEADLINE_MS = 5_000;
@@ -20,7 +20,7 @@ const DEADLINE_MS = 5_000;
 export async function chooseVariant(
   run: Run,
   tables: (family: Family) => readonly string[] = legacyTables,
-): Promise<IptablesVariant> {
+): Promise<NamedVariant> {
   if (await hasHint("nft", FAMILIES, run)) return "nft";
   const looked = FAMILIES.filter((family) => tables(family).includes("mangle"));
   return (await hasHint("legacy", looked, run)) ? "legacy" : "nft";
@@ -37,10 +37,10 @@ export async function seenHints(nftables: Nftables): Promise<string> {
   return [...found, ...FAMILIES.filter((family) => legacyTables(family).includes("mangle"))].join();
 }
 
-async function hasHint(variant: IptablesVariant, families: readonly Family[], run: Run): Promise<boolean> {
+async function hasHint(variant: NamedVariant, families: readonly Family[], run: Run): Promise<boolean> {
   for (const family of families) {
     for (const chain of HINT_CHAINS) {
-      if (await exists(`${IPTABLES[family]}-${variant}`, chain, run)) return true;
+      if (await exists(toolsOf(variant, family).command, chain, run)) return true;
     }
   }
   return false;

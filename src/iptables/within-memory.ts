@@ -1,7 +1,7 @@
 /** Chains that fit into the memory that this process may take. */
 
-import type { Backend } from "../backend/step.ts";
 import { ENOUGH_BYTES, type MemoryLimit, MIB } from "../system/memory-limit.ts";
+import type { IptablesPlanner } from "./planner.ts";
 
 /**
  * What a rule of a chain takes at most while all are replaced: in the agent, in iptables-nft-restore beside it, and in the kernel the old ones
@@ -9,14 +9,14 @@ import { ENOUGH_BYTES, type MemoryLimit, MIB } from "../system/memory-limit.ts";
  */
 const RULE_BYTES = 4 * 1024;
 
-/** The same backend, which refuses chains that the kernel would end the agent for, in the midst of replacing them. */
-export function withinMemory(backend: Backend, limit: MemoryLimit | undefined): Backend {
-  if (limit === undefined) return backend;
+/** The same planner, which refuses chains that the kernel would end the agent for, in the midst of replacing them. */
+export function withinMemory(planner: IptablesPlanner, limit: MemoryLimit | undefined): IptablesPlanner {
+  if (limit === undefined) return planner;
   return {
-    ...backend,
+    ...planner,
     plan(ruleset, capabilities, observed) {
-      const plan = backend.plan(ruleset, capabilities, observed);
-      const isSet = capabilities.ipset === true && backend.wantsSet(ruleset);
+      const plan = planner.plan(ruleset, capabilities, observed);
+      const isSet = capabilities.ipset === true && planner.wantsSet(ruleset);
       const needed = ENOUGH_BYTES + ruleset.entries.length * RULE_BYTES;
       const fits = isSet || capabilities.variant !== "nf_tables" || needed <= limit.bytes;
       if (fits || plan.steps.length === 0 || plan.refusal !== undefined) return plan;

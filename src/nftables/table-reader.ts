@@ -142,8 +142,8 @@ export function createTableReader(
   };
 }
 
-/** Our table, or whoever's has its name. */
-export function readOwnTable(nftables: Nftables, signal: AbortSignal): Promise<TableState["table"]> {
+/** The table `inet ip-masq-agent`, whether or not it is ours. */
+export function readOwnTable(nftables: Nftables, signal?: AbortSignal): Promise<TableState["table"]> {
   return ifFound(nftables.read(table(TABLE), signal));
 }
 

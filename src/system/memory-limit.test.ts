@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
-import type { Capabilities } from "../backend/step.ts";
-import { iptablesBackend } from "../iptables/plan.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
+import type { Capabilities } from "../iptables/planner.ts";
 import { withinMemory } from "../iptables/within-memory.ts";
 import { describeLowLimit, readMemoryLimit } from "./memory-limit.ts";
 
@@ -123,7 +123,7 @@ describe("a chain", () => {
   const planned = (count: number, mib: number | undefined, more: object = {}, threshold = 0) => {
     const limit = mib === undefined ? undefined : { bytes: mib * 1024 * 1024, path: "/memory.max" };
     const capabilities: Capabilities = { ...tools, variant: "nf_tables", ...more };
-    return withinMemory(iptablesBackend("nft", threshold), limit).plan(list(count), capabilities, none);
+    return withinMemory(iptablesPlanner("nft", threshold), limit).plan(list(count), capabilities, none);
   };
 
   test("that would not fit is refused, and nothing done", () => {

@@ -5,9 +5,11 @@
  */
 
 import { isFailure } from "../backend/driver.ts";
-import { FAMILIES, type Family, IPTABLES, NFT_FAMILIES } from "../core/cidr.ts";
+import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { saveSets } from "../iptables/ipset-scripts.ts";
+import { listSteadily } from "../iptables/listing.ts";
+import { findTools, kernelInterface, type NamedVariant, type Tools, toolsOf } from "../iptables/tools.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
@@ -162,7 +164,7 @@ async function readNftVariant(
     if (nft === undefined ? table !== "nat" : !nft.tables.has(name)) continue;
     const place = `table ${name}`;
     const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
-    const what = `${IPTABLES[family]}-nft, table ${table}`;
+    const what = `${toolsOf("nft", family).command}, table ${table}`;
     // Where nft shows all that the table asks, iptables only says it in other words.
     const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
     const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
@@ -174,11 +176,11 @@ async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): 
   const hooks: Hook[] = [];
   if (!(sight.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
     const why = "only root may see whether it has tables";
-    reader.notRead.push(`${IPTABLES[family]}-legacy: not read: ${why}`);
+    reader.notRead.push(`${toolsOf("legacy", family).command}: not read: ${why}`);
   }
   const names = (sight.legacyTables ?? legacyTables)(family);
   for (const table of IPTABLES_TABLES.filter((name) => names.includes(name))) {
-    const what = `${IPTABLES[family]}-legacy, table ${table}`;
+    const what = `${toolsOf("legacy", family).command}, table ${table}`;
     const found = await attempt(reader, what, () => readIptables(reader, family, "legacy", table));
     hooks.push(...(found ?? []).map((hook) => ({ ...hook, isOrderUnknown: true })));
   }
@@ -202,12 +204,16 @@ function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): voi
 async function readIptables(
   reader: Reader,
   family: Family,
-  variant: "nft" | "legacy",
+  variant: NamedVariant,
   table: string,
 ): Promise<readonly Hook[]> {
-  const script = await saveScript(reader.run, IPTABLES[family], variant, table);
-  const { stdout, stderr } = await reader.run(script);
-  if (isIncompatible(`${stdout}\n${stderr}`)) throw new CommandError(script, { why: INCOMPATIBLE });
+  const script = await saveScript(reader.run, family, variant, table);
+  const stdout = await listSteadily(script, variant, async (one) => {
+    const answer = await reader.run(one);
+    if (isIncompatible(`${answer.stdout}\n${answer.stderr}`))
+      throw new CommandError(script, { why: INCOMPATIBLE });
+    return answer;
+  });
   const result = parseIptablesSave(stdout, await readSets(reader, stdout), table);
   return result.ok ? result.hooks : refuse(script, result);
 }
@@ -216,29 +222,19 @@ async function readIptables(
 const INCOMPATIBLE =
   "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used, which does not show all conditions of iptables";
 
-/** Without a tool for the variant by its name, `iptables-save` may be of that variant. */
-async function saveScript(
-  run: Run,
-  command: string,
-  variant: "nft" | "legacy",
-  table: string,
-): Promise<Script> {
-  const script = (file: string, args: readonly string[]): Script => ({
-    file,
+/** Saves a table with the variant's tool. */
+async function saveScript(run: Run, family: Family, variant: NamedVariant, table: string): Promise<Script> {
+  const script = ({ save }: Tools, args: readonly string[]): Script => ({
+    file: save,
     args,
     purpose: `saving the ${table} table`,
     deadlineMs: DEADLINE_MS,
   });
-  const named = `${command}-${variant}-save`;
-  try {
-    await run(script(named, ["--version"]));
-    return script(named, ["-t", table]);
-  } catch (error) {
-    if (!(error instanceof CommandError) || error.code !== "ENOENT") throw error;
-    const { stdout } = await run(script(`${command}-save`, ["--version"]));
-    if (stdout.includes("nf_tables") !== (variant === "nft")) throw error;
-    return script(`${command}-save`, ["-t", table]);
-  }
+  const { mode } = await findTools(variant, family, async (tools) => {
+    const { stdout } = await run(script(tools, ["--version"]));
+    return { variant: kernelInterface(stdout) };
+  });
+  return script(toolsOf(mode, family), ["-t", table]);
 }
 
 /** The ipsets that a dump asks for. */
@@ -258,7 +254,7 @@ export async function readSets(reader: Reader, dump: string): Promise<Sets> {
   return sets;
 }
 
-/** A listing by iptables-nft can end early without a word while somebody commits. */
+/** A listing that cannot be read is a failure of the tool. */
 function refuse(script: Script, { line, message }: Extract<DumpResult, { ok: false }>): never {
   throw new CommandError(script, { why: `its output, line ${line}: ${message}` });
 }

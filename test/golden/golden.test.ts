@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { probe } from "../../src/iptables/probe.ts";
-import { iptablesBackend, renderRestore } from "../../src/iptables/plan.ts";
+import { iptablesPlanner, renderRestore } from "../../src/iptables/plan.ts";
 import { planTable } from "../../src/nftables/plan.ts";
 import { NO_TABLE } from "../../src/nftables/sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
@@ -55,7 +55,7 @@ test.each(cases)("%s with iptables", async (name) => {
   if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
   const parts: string[] = [];
   for (const family of enabledFamilies(options)) {
-    const { tools } = iptablesBackend("path");
+    const { tools } = iptablesPlanner("path");
     const answer = { exitCode: 0, stdout: version, stderr: "" };
     const capabilities = await probe(tools(family), async () => answer);
     const ruleset = compileRuleset(family, decoded.value.config, options);

@@ -1,6 +1,7 @@
 /** The command `cleanup`: nothing of ours stays, and nothing of others goes. */
 
-import { type CleanupOptions, type CleanupWorld, type Find, lookForOurs } from "../../agent/cleanup.ts";
+import { lookForOurs } from "../../agent/cleanup.ts";
+import type { CleanupOptions, CleanupWorld, Find } from "../../backend/cleanup.ts";
 import { isFailure } from "../../backend/driver.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";

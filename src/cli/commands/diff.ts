@@ -27,7 +27,7 @@ import { type ConnectionsView, type Difference, viewDifference } from "../../dif
 import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { goQuote } from "../../go/quote.ts";
-import { iptablesBackend } from "../../iptables/plan.ts";
+import { iptablesPlanner } from "../../iptables/plan.ts";
 import { chooseVariant } from "../../iptables/variant.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
@@ -174,7 +174,7 @@ async function compareLive(desired: Desired, { values }: Input, { signal }: Comm
   const { rulesets, source } = desired;
   const mode = values["iptables-mode"];
   const variant = mode !== "auto" ? mode : values.backend === "nftables" ? "path" : await chooseVariant(run);
-  const backend = await chooseName(values.backend, iptablesBackend(variant).tools("IPv4").command, run);
+  const backend = await chooseName(values.backend, iptablesPlanner(variant).tools("IPv4").command, run);
   const own =
     backend === "nftables"
       ? await readOwnTable(rulesets, signal)

@@ -1,9 +1,10 @@
 /** The command `render`: what `run` would program, without a look at the machine. */
 
 import { comment, renderStep } from "../../backend/shell.ts";
-import type { Capabilities, Plan, Step } from "../../backend/step.ts";
+import type { Plan, Step } from "../../backend/step.ts";
 import type { Desired } from "../../core/desired.ts";
-import { iptablesBackend } from "../../iptables/plan.ts";
+import { iptablesPlanner } from "../../iptables/plan.ts";
+import type { Capabilities } from "../../iptables/planner.ts";
 import { renderScript } from "../../netlink/text.ts";
 import { planTable, tooManyRules } from "../../nftables/plan.ts";
 import { NO_TABLE } from "../../nftables/sets.ts";
@@ -88,7 +89,7 @@ function renderTable({ rulesets }: Desired): PlannedPart[] {
 
 function renderChains({ rulesets }: Desired, values: Values): PlannedPart[] {
   const mode = values["iptables-mode"];
-  const backend = iptablesBackend(mode === "auto" ? "nft" : mode, values["ipset-threshold"]);
+  const backend = iptablesPlanner(mode === "auto" ? "nft" : mode, values["ipset-threshold"]);
   const nothing = { rules: undefined, jump: false };
   return rulesets.map((ruleset) => ({
     label: ruleset.family,

@@ -3,7 +3,7 @@
 import { FAMILIES, type Family } from "../../../src/core/cidr.ts";
 import { iptablesDriver } from "../../../src/iptables/driver.ts";
 import { createSight } from "../../../src/iptables/netlink-view.ts";
-import { iptablesBackend, jumpComment } from "../../../src/iptables/plan.ts";
+import { iptablesPlanner, jumpComment } from "../../../src/iptables/plan.ts";
 import { probe } from "../../../src/iptables/probe.ts";
 import { NftablesError } from "../../../src/netlink/errors.ts";
 import type { Query } from "../../../src/netlink/query.ts";
@@ -59,7 +59,7 @@ export function iptablesKernel(): Damaged {
     const known = wanted.get(text);
     if (known !== undefined) return known;
     const fresh = createNode();
-    const backend = iptablesBackend("path");
+    const backend = iptablesPlanner("path");
     const capabilities = {
       version: "1.8.9",
       variant: "nf_tables",
@@ -106,7 +106,7 @@ export function iptablesKernel(): Damaged {
         }
       };
       const sight = createSight(CHAIN, async () => images(node, step, generation), signal);
-      return iptablesDriver(iptablesBackend("path"), CHAIN, { run, probe, log, sight, claim: witness.claim });
+      return iptablesDriver(iptablesPlanner("path"), CHAIN, { run, probe, log, sight, claim: witness.claim });
     },
     labels: FAMILIES,
     wrong: (text) => FAMILIES.filter((family) => ownRules(node, family) !== rulesOf(text)[family]),

@@ -1,0 +1,148 @@
+/** Our chains and sets of iptables, in both variants and both families, for the command `cleanup`. */
+
+import type { CleanupOptions, CleanupWorld, Find, Finds, Search } from "../backend/cleanup.ts";
+import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
+import { ifFound, NetlinkUnavailable } from "../netlink/errors.ts";
+import { chain as chainQuery } from "../netlink/query.ts";
+import type { Script } from "../system/script.ts";
+import { isBuiltIn, rulesOfOthers } from "./chain-owner.ts";
+import { freshSetName, setName } from "./ipset.ts";
+import { LIST_SETS, parseSetNames } from "./ipset-scripts.ts";
+import { iptablesPlanner } from "./plan.ts";
+import type { Target } from "./planner.ts";
+import { probe } from "./probe.ts";
+import { type FoundChain, findChain, removalOf, type Tool } from "./remove.ts";
+import { findTools, isNotInstalled, type NamedVariant, toolsOf } from "./tools.ts";
+
+interface Looking {
+  readonly options: CleanupOptions;
+  readonly world: CleanupWorld;
+  readonly finds: Find[];
+  readonly warnings: string[];
+  /** Chains whose sets have to be looked for. */
+  readonly targets: Map<string, Target>;
+}
+
+/** Looks wherever the kernel has a table for a variant. */
+export async function findChains({ options, world, nftables }: Search): Promise<Finds> {
+  const targets = FAMILIES.map((family) => ({ family, chain: options.masqChain }));
+  const looking: Looking = {
+    options,
+    world,
+    finds: [],
+    warnings: [],
+    targets: new Map(targets.map((target) => [setName(target), target])),
+  };
+  for (const family of FAMILIES) {
+    if (await hasNat(nftables, family, options)) await lookInVariant(looking, "nft", family);
+    if (world.legacyTables(family).includes("nat")) await lookInVariant(looking, "legacy", family);
+  }
+  await lookForSets(looking);
+  return looking;
+}
+
+/** Whether iptables-nft has something to list. An agent that was killed early has left a chain without POSTROUTING. */
+async function hasNat(
+  nftables: Search["nftables"],
+  family: Family,
+  { masqChain }: CleanupOptions,
+): Promise<boolean> {
+  if (nftables === undefined) return false;
+  if (nftables instanceof NetlinkUnavailable) return true;
+  for (const chain of ["POSTROUTING", masqChain]) {
+    const query = chainQuery({ family: NFT_FAMILIES[family], table: "nat", chain });
+    if ((await ifFound(nftables.read(query))) !== undefined) return true;
+  }
+  return false;
+}
+
+async function lookInVariant(looking: Looking, variant: NamedVariant, family: Family): Promise<void> {
+  const { options, world, warnings } = looking;
+  const tool = await findTool(variant, family, world);
+  if (tool === undefined) {
+    const { command } = toolsOf(variant, family);
+    warnings.push(
+      `${family}: ${command} is not installed: chain ${options.masqChain} stays there if there is one (Debian: apt-get install iptables)`,
+    );
+    return;
+  }
+  const { planner, capabilities } = tool;
+  const postrouting = await world.run(planner.inspectLeftovers(family, capabilities));
+  const others = planner.parseLeftovers(options.masqChain, postrouting);
+  const look = { run: world.run, force: options.force };
+  for (const chain of [options.masqChain, ...(options.allChains ? others : [])])
+    note(looking, await findChain(tool, { family, chain }, postrouting, look));
+  if (options.allChains) return;
+  for (const chain of others)
+    warnings.push(
+      `${family}: chain ${chain} of another agent stays (${planner.tools(family).command}): --masq-chain=${chain} or --all-chains removes it`,
+    );
+}
+
+/** Undefined if no tool of the variant is installed. */
+async function findTool(
+  variant: NamedVariant,
+  family: Family,
+  { run }: CleanupWorld,
+): Promise<Tool | undefined> {
+  try {
+    const { mode, found } = await findTools(variant, family, (tools) => probe(tools, run));
+    return { planner: iptablesPlanner(mode), capabilities: found };
+  } catch (error) {
+    if (!isNotInstalled(error)) throw error;
+    return undefined;
+  }
+}
+
+function note({ world, finds, warnings, targets }: Looking, found: FoundChain): void {
+  const { tool, target, observed, jumps, foreignRules } = found;
+  const { chain, family } = target;
+  const { command } = tool.planner.tools(family);
+  const stays = foreignRules !== undefined;
+  if (stays) warnings.push(`${family}: ${renderStay(chain, foreignRules)} (${command})`);
+  if (observed.rules === undefined && jumps === 0) return;
+  targets.set(setName(target), target);
+  const toIt = jumps === 1 ? "the jump" : `${jumps} jumps`;
+  const what = stays
+    ? `${toIt} to chain ${chain}`
+    : `chain ${chain}${jumps === 0 ? "" : ` and ${toIt} to it`}`;
+  finds.push(findOf(`${family}: ${what} (${command})`, removalOf(found), world));
+}
+
+function renderStay(chain: string, rules: number): string {
+  if (isBuiltIn(chain)) return `chain ${chain} stays: it is one of the kernel's own`;
+  return `chain ${chain} stays: it has ${rulesOfOthers(rules)}; --force removes it`;
+}
+
+/** Sets go after the chains of all variants, which may look them up. One that is half filled counts too. */
+async function lookForSets({ world, finds, warnings, targets }: Looking): Promise<void> {
+  const names = await setNames(world);
+  const planner = iptablesPlanner("path");
+  for (const target of targets.values()) {
+    const name = setName(target);
+    if (!names.includes(name) && !names.includes(freshSetName(name))) continue;
+    const found = await world.run(planner.inspectSet(target));
+    if (found.exitCode === 0 && planner.parseSet(found) === undefined)
+      warnings.push(`${target.family}: set ${name} stays: it is of another type than an agent's (ipset)`);
+    else finds.push(findOf(`${target.family}: set ${name} (ipset)`, planner.discardSet(target), world));
+  }
+}
+
+/** Without the tool there can be sets only if it was taken away since. */
+async function setNames({ run }: CleanupWorld): Promise<readonly string[]> {
+  try {
+    return parseSetNames(await run(LIST_SETS));
+  } catch (error) {
+    if (isNotInstalled(error)) return [];
+    throw error;
+  }
+}
+
+function findOf(place: string, scripts: readonly Script[], { run }: CleanupWorld): Find {
+  return {
+    place,
+    remove: async () => {
+      for (const script of scripts) await run(script);
+    },
+  };
+}
