@@ -12,8 +12,6 @@ export const NLM_F = {
   /** Of requests that read: NLM_F_ROOT | NLM_F_MATCH. */
   DUMP: 0x300,
   /** Of requests that write. */
-  REPLACE: 0x100,
-  EXCL: 0x200,
   CREATE: 0x400,
   APPEND: 0x800,
 } as const;

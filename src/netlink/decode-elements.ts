@@ -49,15 +49,6 @@ function pair(boundaries: readonly Boundary[], lastAddress: bigint): Interval[] 
   return intervals;
 }
 
-/** The type of the keys in a message, by their length; none if it has no elements, as a request to flush. */
-export function keyIn({ attributes }: Message): SetKey | undefined {
-  let found = 0;
-  eachElement(attributes, ({ length }) => {
-    found = length;
-  });
-  return (Object.keys(KEYS) as SetKey[]).find((key) => KEYS[key].bytes === found);
-}
-
 /** Where an element's key is, and what its flags say. */
 interface Place {
   readonly from: number;

@@ -34,7 +34,6 @@ import type {
   ChangeElements,
   DeleteByHandle,
   Operation,
-  ReplaceRule,
   SetName,
 } from "./operations.ts";
 import { commentData, setData } from "./userdata.ts";
@@ -115,14 +114,12 @@ function writePlain(writer: Writer, operation: PlainOperation, sequence: number)
 function putOperation(writer: Writer, operation: PlainOperation): void {
   switch (operation.op) {
     case "add table":
-    case "create table":
       putTable(writer, operation);
       break;
     case "delete table":
       putString(writer, NFTA.TABLE.NAME, operation.table);
       break;
     case "add chain":
-    case "create chain":
       putChain(writer, operation);
       break;
     case "delete chain":
@@ -144,21 +141,16 @@ function putOperation(writer: Writer, operation: PlainOperation): void {
       putHandle(writer, operation);
       break;
     case "add set":
-    case "create set":
       putSet(writer, operation);
       break;
     case "delete set":
       putSetName(writer, operation);
       break;
-    case "flush set":
-      putString(writer, NFTA.SET_ELEM_LIST.TABLE, operation.table);
-      putString(writer, NFTA.SET_ELEM_LIST.SET, operation.set);
-      break;
     case "delete rule":
       putRuleChain(writer, operation);
       putU64(writer, NFTA.RULE.HANDLE, BigInt(operation.handle));
       break;
-    default:
+    case "add rule":
       putRule(writer, operation);
   }
 }
@@ -222,9 +214,8 @@ function putRuleChain(writer: Writer, { table, chain }: ChainName): void {
   putString(writer, NFTA.RULE.CHAIN, chain);
 }
 
-function putRule(writer: Writer, operation: AddRule | ReplaceRule): void {
+function putRule(writer: Writer, operation: AddRule): void {
   putRuleChain(writer, operation);
-  if (operation.op === "replace rule") putU64(writer, NFTA.RULE.HANDLE, BigInt(operation.handle));
   putStatements(writer, operation.family, operation.statements);
   if (operation.comment !== undefined) putBytes(writer, NFTA.RULE.USERDATA, commentData(operation.comment));
 }

@@ -11,24 +11,18 @@ interface MessageKind {
 
 export const MESSAGES: Readonly<Record<Exclude<Operation["op"], "delete by handle">, MessageKind>> = {
   "add table": { type: NFT_MSG.NEWTABLE, flags: 0 },
-  "create table": { type: NFT_MSG.NEWTABLE, flags: NLM_F.EXCL },
   "delete table": { type: NFT_MSG.DELTABLE, flags: 0 },
   // Rules without a chain are those of all chains.
   "flush table": { type: NFT_MSG.DELRULE, flags: 0 },
   "add chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE },
-  "create chain": { type: NFT_MSG.NEWCHAIN, flags: NLM_F.CREATE | NLM_F.EXCL },
-  // Rules without a handle are all rules, and no elements all elements.
+  // Rules without a handle are all rules of the chain.
   "flush chain": { type: NFT_MSG.DELRULE, flags: 0 },
   "delete chain": { type: NFT_MSG.DELCHAIN, flags: 0 },
   "add set": { type: NFT_MSG.NEWSET, flags: NLM_F.CREATE },
-  "create set": { type: NFT_MSG.NEWSET, flags: NLM_F.CREATE | NLM_F.EXCL },
-  "flush set": { type: NFT_MSG.DELSETELEM, flags: 0 },
   "delete set": { type: NFT_MSG.DELSET, flags: 0 },
   "add elements": { type: NFT_MSG.NEWSETELEM, flags: NLM_F.CREATE },
   "delete elements": { type: NFT_MSG.DELSETELEM, flags: 0 },
   "add rule": { type: NFT_MSG.NEWRULE, flags: NLM_F.CREATE | NLM_F.APPEND },
-  "insert rule": { type: NFT_MSG.NEWRULE, flags: NLM_F.CREATE },
-  "replace rule": { type: NFT_MSG.NEWRULE, flags: NLM_F.REPLACE },
   "delete rule": { type: NFT_MSG.DELRULE, flags: 0 },
   "rename chain": { type: NFT_MSG.NEWCHAIN, flags: 0 },
 };

@@ -24,9 +24,6 @@ export interface ChainName extends TableName {
 export interface SetName extends TableName {
   readonly set: string;
 }
-export interface RuleName extends ChainName {
-  readonly handle: number;
-}
 
 /** Where a base chain stands among those that the kernel calls; `priority` as a number, such as 100 for srcnat. */
 export interface BaseChain {
@@ -97,24 +94,18 @@ export type Statement =
 /** A counter that starts at nothing. */
 export const COUNTER: CounterStatement = { kind: "counter", packets: 0n, bytes: 0n };
 
-interface RuleBody {
-  readonly statements: readonly Statement[];
-  readonly comment?: string;
-}
-
-/** `create` is `add` that fails with EEXIST if the object is there. */
 export interface AddTable extends TableName {
-  readonly op: "add table" | "create table";
+  readonly op: "add table";
   readonly comment?: string;
 }
 export interface AddChain extends ChainName {
-  readonly op: "add chain" | "create chain";
+  readonly op: "add chain";
   /** Without it, a chain to jump to. */
   readonly base?: BaseChain;
 }
 /** A set of intervals (`flags interval`). `size` limits it; the kernel counts both ends of an interval. */
 export interface AddSet extends SetName {
-  readonly op: "add set" | "create set";
+  readonly op: "add set";
   readonly key: SetKey;
   readonly size?: number;
   readonly comment?: string;
@@ -125,15 +116,15 @@ export interface ChangeElements extends SetName {
   readonly key: SetKey;
   readonly elements: readonly Interval[];
 }
-/** `add` appends; `insert` puts the rule in front of all others. */
-export interface AddRule extends ChainName, RuleBody {
-  readonly op: "add rule" | "insert rule";
+/** Appends the rule. */
+export interface AddRule extends ChainName {
+  readonly op: "add rule";
+  readonly statements: readonly Statement[];
+  readonly comment?: string;
 }
-export interface ReplaceRule extends RuleName, RuleBody {
-  readonly op: "replace rule";
-}
-export interface DeleteRule extends RuleName {
+export interface DeleteRule extends ChainName {
   readonly op: "delete rule";
+  readonly handle: number;
 }
 /** `flush table` deletes the rules of all its chains. */
 export interface EmptyTable extends TableName {
@@ -143,8 +134,8 @@ export interface EmptyTable extends TableName {
 export interface EmptyChain extends ChainName {
   readonly op: "flush chain" | "delete chain";
 }
-export interface EmptySet extends SetName {
-  readonly op: "flush set" | "delete set";
+export interface DeleteSet extends SetName {
+  readonly op: "delete set";
 }
 /** `chain` is the name that it has, `name` the one that it gets. */
 export interface RenameChain extends ChainName {
@@ -169,10 +160,9 @@ export type Operation =
   | AddChain
   | EmptyChain
   | AddSet
-  | EmptySet
+  | DeleteSet
   | ChangeElements
   | AddRule
-  | ReplaceRule
   | DeleteRule
   | RenameChain
   | DeleteByHandle;

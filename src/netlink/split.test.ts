@@ -33,7 +33,7 @@ test("a long list fills batches to the brim", () => {
   });
   const names = { family: "inet", table: "t", set: "s" } as const;
   const operations: Operation[] = [
-    { op: "flush set", ...names },
+    { op: "add set", ...names, key: "ipv4_addr" },
     { op: "add elements", ...names, key: "ipv4_addr", elements },
     { op: "delete set", ...names },
   ];

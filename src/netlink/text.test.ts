@@ -11,13 +11,13 @@ test("a script is one command on each line", () => {
     return { first: BigInt(index * 256), last: BigInt(index * 256 + index) };
   });
   const operations: Operation[] = [
-    { op: "create table", ...t, comment: "it's ours: ü \\" },
+    { op: "add table", ...t, comment: "it's ours: ü \\" },
     { op: "add set", ...t, set: "v4", key: "ipv4_addr", size: 100, comment: "no masquerading" },
     { op: "add set", ...t, set: "v6", key: "ipv6_addr" },
     { op: "add elements", ...t, set: "v4", key: "ipv4_addr", elements },
     { op: "add elements", ...t, set: "v6", key: "ipv6_addr", elements: [] },
     { op: "add chain", ...chain, base: { type: "nat", hook: "postrouting", priority: -5, policy: "accept" } },
-    { op: "create chain", ...t, chain: "masq" },
+    { op: "add chain", ...t, chain: "masq" },
     {
       op: "add rule",
       ...chain,
@@ -27,15 +27,14 @@ test("a script is one command on each line", () => {
       ],
     },
     {
-      op: "insert rule",
+      op: "add rule",
       ...chain,
       statements: [COUNTER, { kind: "verdict", verdict: "return" }],
       comment: "first",
     },
     {
-      op: "replace rule",
+      op: "add rule",
       ...chain,
-      handle: 7,
       statements: [
         { kind: "fib daddr type", type: "local" },
         { kind: "verdict", verdict: "drop" },
@@ -44,7 +43,6 @@ test("a script is one command on each line", () => {
     { op: "delete rule", ...chain, handle: 8 },
     { op: "flush chain", ...chain },
     { op: "delete chain", ...chain },
-    { op: "flush set", ...t, set: "v4" },
     { op: "delete set", ...t, set: "v4" },
     {
       op: "delete elements",
@@ -56,20 +54,19 @@ test("a script is one command on each line", () => {
     { op: "delete table", ...t },
   ];
   expect(renderScript(operations)).toMatchInlineSnapshot(`
-    "create table inet ip-masq-agent { comment "it's ours: ü \\"; }
+    "add table inet ip-masq-agent { comment "it's ours: ü \\"; }
     add set inet ip-masq-agent v4 { type ipv4_addr; size 100; flags interval; comment "no masquerading"; }
     add set inet ip-masq-agent v6 { type ipv6_addr; flags interval; }
     add element inet ip-masq-agent v4 { 0.0.0.0, 0.0.1.0/31, 0.0.2.0-0.0.2.2, 0.0.3.0/30, 0.0.4.0-0.0.4.4, 0.0.5.0-0.0.5.5, 0.0.6.0-0.0.6.6, 0.0.7.0/29 }
     add element inet ip-masq-agent v4 { 0.0.8.0-0.0.8.8, 0.0.9.0-0.0.9.9 }
     add chain inet ip-masq-agent postrouting { type nat hook postrouting priority -5; policy accept; }
-    create chain inet ip-masq-agent masq
+    add chain inet ip-masq-agent masq
     add rule inet ip-masq-agent postrouting ip6 daddr != @v6 goto masq
-    insert rule inet ip-masq-agent postrouting counter packets 0 bytes 0 return comment "first"
-    replace rule inet ip-masq-agent postrouting handle 7 fib daddr type local drop
+    add rule inet ip-masq-agent postrouting counter packets 0 bytes 0 return comment "first"
+    add rule inet ip-masq-agent postrouting fib daddr type local drop
     delete rule inet ip-masq-agent postrouting handle 8
     flush chain inet ip-masq-agent postrouting
     delete chain inet ip-masq-agent postrouting
-    flush set inet ip-masq-agent v4
     delete set inet ip-masq-agent v4
     delete element inet ip-masq-agent v6 { ::/0 }
     delete table inet ip-masq-agent

@@ -75,17 +75,12 @@ function renderCommand(operation: Exclude<Operation, ChangeElements>): string {
   const name = renderName(operation);
   switch (operation.op) {
     case "add table":
-    case "create table":
       return name + block(comment(operation));
     case "add chain":
-    case "create chain":
       return name + block(base(operation));
     case "add set":
-    case "create set":
       return name + block(content(operation));
     case "add rule":
-    case "insert rule":
-    case "replace rule":
       return [name, renderStatements(operation.statements), ...comment(operation)].join(" ");
     default:
       return name;

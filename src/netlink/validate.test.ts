@@ -27,7 +27,7 @@ test.each<[string, Operation]>([
   ["is no name in nft's language", { op: "delete table", family: "ip", table: "7up" }],
   ["is no name in nft's language", { op: "delete table", family: "ip", table: "a".repeat(256) }],
   ["is no name in nft's language", { op: "delete chain", ...t, chain: "a b" }],
-  ["is no name in nft's language", { op: "flush set", ...t, set: "a;b" }],
+  ["is no name in nft's language", { op: "delete set", ...t, set: "a;b" }],
   ["a comment can't have quotes", { op: "add table", ...t, comment: 'a "quoted" word' }],
   ["a comment can't have quotes or control", { op: "add table", ...t, comment: "two\nlines" }],
   ["a comment can't be empty", { op: "add table", ...t, comment: "" }],

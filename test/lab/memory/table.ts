@@ -267,8 +267,6 @@ function changeSets(
       return withSet({ ...there, elements: addElements(there.elements, operation) });
     case "delete elements":
       return withSet({ ...there, elements: deleteElements(there.elements, operation) });
-    default:
-      throw new Error(`the model knows no ${operation.op}`);
   }
 }
 

@@ -68,11 +68,11 @@ export function rulesets(): Record<string, readonly Operation[]> {
     "an empty table": [{ op: "add table", ...TABLE }],
     "empty sets": SETS,
     comments: [
-      { op: "create table", ...TABLE, comment },
-      { op: "create set", ...V4, size: 1000, comment },
-      { op: "create chain", ...TABLE, chain: "masq" },
+      { op: "add table", ...TABLE, comment },
+      { op: "add set", ...V4, size: 1000, comment },
+      { op: "add chain", ...TABLE, chain: "masq" },
       { op: "add rule", ...TABLE, chain: "masq", statements: [COUNTER], comment: "x".repeat(128) },
-      { op: "insert rule", ...TABLE, chain: "masq", statements: [COUNTER, RETURN], comment },
+      { op: "add rule", ...TABLE, chain: "masq", statements: [COUNTER, RETURN], comment },
     ],
     "every IPv4 address": fill(V4, [interval(0n, LAST.ipv4_addr)]),
     "every IPv6 address": fill(V6, [interval(0n, LAST.ipv6_addr)]),
@@ -114,21 +114,14 @@ export function rulesets(): Record<string, readonly Operation[]> {
 
 /** What reading should find of what the operations make, in the kernel's order. */
 export function expectedListing(operations: readonly Operation[]): unknown {
-  const sets = operations.flatMap((each) =>
-    each.op === "add set" || each.op === "create set" ? [each] : [],
-  );
+  const sets = operations.flatMap((each) => (each.op === "add set" ? [each] : []));
   const elementsOf = (name: string) =>
     operations.flatMap((each) => (isElementsOf(each, name) ? each.elements : []));
   return {
-    table: operations
-      .filter((each) => each.op === "add table" || each.op === "create table")
-      .map(withoutOp)[0],
-    chains: operations.filter((each) => each.op === "add chain" || each.op === "create chain").map(withoutOp),
+    table: operations.filter((each) => each.op === "add table").map(withoutOp)[0],
+    chains: operations.filter((each) => each.op === "add chain").map(withoutOp),
     sets: sets.map((each) => ({ ...withoutOp(each), elements: elementsOf(each.set) })),
-    rules: [
-      ...operations.filter((each) => each.op === "insert rule").map(withoutOp),
-      ...operations.filter((each) => each.op === "add rule").map(withoutOp),
-    ],
+    rules: operations.filter((each) => each.op === "add rule").map(withoutOp),
   };
 }
 
