@@ -15,7 +15,7 @@ PUSH_FLAGS ?=
 COMPRESS_FLAGS ?=
 IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
-.PHONY: help setup build all-build check test prove bench e2e run container all-container push all-push image-test sbom version clean
+.PHONY: help setup build all-build check test golden prove bench e2e run container all-container push all-push image-test sbom version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ check: setup ## types, format, lint, dead exports
 
 test: build ## everything that proves a change, in a few minutes
 	@node test/suite.mjs
+
+golden: build ## write the files that are made from others: golden files, schema/, docs/, deploy/ (then look at `git diff`)
+	@npm run --silent golden
 
 prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 30 minutes, the slow facts, a comparison with Go's decoders
 	@./scripts/setup-go.sh
