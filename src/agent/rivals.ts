@@ -10,10 +10,11 @@ import { FAMILIES } from "../core/cidr.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Logger } from "../log/log.ts";
 import { ifFound } from "../netlink/errors.ts";
-import { chain as chainQuery, table } from "../netlink/query.ts";
+import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { isOwnTable } from "../nftables/plan.ts";
 import { TABLE } from "../nftables/sets.ts";
+import { readOwnTable } from "../nftables/table-reader.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Chosen } from "./choose.ts";
 import type { Healing } from "./group.ts";
@@ -144,6 +145,6 @@ async function chains(nftables: Nftables, chain: string, signal: AbortSignal): P
 }
 
 async function tables(nftables: Nftables, chain: string, signal: AbortSignal): Promise<string[]> {
-  const found = await ifFound(nftables.read(table(TABLE), signal));
+  const found = await readOwnTable(nftables, signal);
   return found !== undefined && isOwnTable(found, chain) ? [`table inet ${TABLE.table}`] : [];
 }

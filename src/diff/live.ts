@@ -14,6 +14,7 @@ import type { IptablesVariant } from "../iptables/tools.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
+import { readWholeTable } from "../nftables/table-reader.ts";
 import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
 import { canSeeLegacyTables, hasLegacyNat } from "../system/legacy-tables.ts";
@@ -21,7 +22,6 @@ import type { Answer, Run, Script } from "../system/script.ts";
 import { readSet } from "../trace/ipset.ts";
 import { readRule, type Sets } from "../trace/iptables-rule.ts";
 import { keptByRules } from "../trace/kept-destinations.ts";
-import { readTableState } from "../trace/live-netlink.ts";
 import { observedRules } from "../trace/nft/own-table.ts";
 import {
   type Content,
@@ -45,7 +45,7 @@ export interface OwnRules {
 export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSignal): Promise<OwnRules> {
   const nftables = await openNftables();
   try {
-    const state = await readTableState(nftables, TABLE, signal);
+    const state = await readWholeTable(nftables, signal);
     const plan = planTable(rulesets, state, nftables.maxBatchBytes);
     const refusal = plan.refusal ?? tooManyRules(plan, rulesets, nftables.maxBatchBytes);
     const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;

@@ -9,8 +9,9 @@
  */
 
 import type { Span, Testimony } from "../backend/commit-log.ts";
-import { ifFound, isNotFound, isUnsupported } from "../netlink/errors.ts";
-import type { ObservedSet, SetKey, TableName } from "../netlink/operations.ts";
+import { readSteadily } from "../backend/read-steadily.ts";
+import { ifFound, isUnsupported } from "../netlink/errors.ts";
+import type { ObservedSet, SetKey } from "../netlink/operations.ts";
 import { chains, elements, flowtables, objects, rules, sets, table } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CHAIN, CROWDED, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState } from "./sets.ts";
@@ -63,70 +64,44 @@ export function createTableReader(
   let assumed = false;
   let notBefore = Number.NEGATIVE_INFINITY;
 
-  const readSet = async (
-    nftables: Nftables,
-    set: ObservedSet,
-    before: FilledSet | undefined,
-    most: number,
-    signal: AbortSignal,
-  ): Promise<FilledSet> => {
-    if (before !== undefined) return { set, elements: before.elements };
-    // Of a set that is not ours, only that it is there.
-    if (!isSetName(set.set)) return { set, elements: [] };
-    if (set.key !== "ipv4_addr" && set.key !== "ipv6_addr") return { set, elements: [] };
-    if ((set.count ?? 0) > most) return { set: { ...set, flags: [...set.flags, CROWDED] }, elements: [] };
-    const name = { ...TABLE, set: set.set, key: set.key as SetKey };
+  const readTimed = async (nftables: Nftables, set: ObservedSet, signal: AbortSignal) => {
     const startedAt = now();
-    const read = await nftables.read(elements(name), signal);
+    const read = await readElements(nftables, set, signal);
     notBefore = Math.max(notBefore, now() + (now() - startedAt) * PAUSE_RATIO);
-    return { set, elements: read };
-  };
-
-  const readTable = async (
-    nftables: Nftables,
-    before: Reading | undefined,
-    most: number,
-    signal: AbortSignal,
-  ): Promise<TableState> => {
-    const found = await readOwnTable(nftables, signal);
-    if (found === undefined) return NO_TABLE;
-    const filled: FilledSet[] = [];
-    for (const set of await nftables.read(sets(TABLE), signal)) {
-      const same = before?.state.sets.find((old) => isUnchanged(old, set));
-      if (same !== undefined && before?.isWritten !== true) assumed = true;
-      filled.push(await readSet(nftables, set, same, most, signal));
-    }
-    return {
-      table: found,
-      chains: await nftables.read(chains(TABLE), signal),
-      sets: filled,
-      rules: await nftables.read(rules(CHAIN, RULES_READ), signal),
-      objects: await readObjects(nftables, TABLE, signal),
-    };
+    return read;
   };
 
   return {
     async read(nftables, { before, thorough, entries }, signal) {
-      const most = FOREIGN_ELEMENTS + 2 * entries;
       const isFull = thorough && now() >= notBefore;
+      const most = FOREIGN_ELEMENTS + 2 * entries;
       const isTouched = async (to: number) =>
         before !== undefined &&
         (await between({ from: before.generation, to })).commits.some((one) => one.touched);
-      // It takes several questions, and if somebody commits in between, or removes what is asked for, they are asked
-      // again. On a node where that never ends, the last answers will do: a commit after the generation makes the next
-      // look read anew.
-      for (let attempt = 1; ; attempt++) {
-        const generation = await nftables.generation(signal);
-        const trusted = isFull || (await isTouched(generation)) ? undefined : before;
-        try {
-          const state = await readTable(nftables, trusted, most, signal);
+      // Where others commit all the time, the last answers will do: a commit after the generation makes the next look read
+      // again.
+      const { generation, value } = await readSteadily(
+        nftables,
+        async (to) => {
+          const trusted = isFull || (await isTouched(to)) ? undefined : before;
+          const fill = async (set: ObservedSet): Promise<FilledSet> => {
+            const same = trusted?.state.sets.find((old) => isUnchanged(old, set));
+            if (same !== undefined && trusted?.isWritten !== true) assumed = true;
+            if (same !== undefined) return { set, elements: same.elements };
+            // Of a set that is not ours, only that it is there.
+            if (!isSetName(set.set) || !holdsAddresses(set)) return { set, elements: [] };
+            if ((set.count ?? 0) > most)
+              return { set: { ...set, flags: [...set.flags, CROWDED] }, elements: [] };
+            return { set, elements: await readTimed(nftables, set, signal) };
+          };
+          const state = await readState(nftables, fill, signal);
           if (isFull) assumed = false;
-          if (attempt === READ_ATTEMPTS || generation === (await nftables.generation(signal)))
-            return { generation, state };
-        } catch (error) {
-          if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
-        }
-      }
+          return state;
+        },
+        READ_ATTEMPTS,
+        signal,
+      );
+      return { generation, state: value };
     },
     isDue: () => assumed && now() >= notBefore,
     async settle(nftables, planned, signal) {
@@ -142,19 +117,55 @@ export function createTableReader(
   };
 }
 
+/** The table with the elements of all its sets of addresses, also of others' that are in it. */
+export async function readWholeTable(nftables: Nftables, signal: AbortSignal): Promise<TableState> {
+  const fill = async (set: ObservedSet): Promise<FilledSet> => ({
+    set,
+    elements: holdsAddresses(set) ? await readElements(nftables, set, signal) : [],
+  });
+  const read = () => readState(nftables, fill, signal);
+  return (await readSteadily(nftables, read, READ_ATTEMPTS, signal)).value;
+}
+
+async function readState(
+  nftables: Nftables,
+  fill: (set: ObservedSet) => Promise<FilledSet>,
+  signal: AbortSignal,
+): Promise<TableState> {
+  const found = await readOwnTable(nftables, signal);
+  if (found === undefined) return NO_TABLE;
+  const filled: FilledSet[] = [];
+  for (const set of await nftables.read(sets(TABLE), signal)) filled.push(await fill(set));
+  return {
+    table: found,
+    chains: await nftables.read(chains(TABLE), signal),
+    sets: filled,
+    rules: await nftables.read(rules(CHAIN, RULES_READ), signal),
+    objects: await readObjects(nftables, signal),
+  };
+}
+
+function holdsAddresses({ key }: ObservedSet): boolean {
+  return key === "ipv4_addr" || key === "ipv6_addr";
+}
+
+function readElements(
+  nftables: Nftables,
+  { set, key }: ObservedSet,
+  signal: AbortSignal,
+): Promise<FilledSet["elements"]> {
+  return nftables.read(elements({ ...TABLE, set, key: key as SetKey }), signal);
+}
+
 /** The table `inet ip-masq-agent`, whether or not it is ours. */
 export function readOwnTable(nftables: Nftables, signal?: AbortSignal): Promise<TableState["table"]> {
   return ifFound(nftables.read(table(TABLE), signal));
 }
 
 /** A kernel without such objects has none. */
-export async function readObjects(
-  nftables: Nftables,
-  name: TableName,
-  signal: AbortSignal,
-): Promise<TableState["objects"]> {
+async function readObjects(nftables: Nftables, signal: AbortSignal): Promise<TableState["objects"]> {
   const found = [];
-  for (const query of [objects(name), flowtables(name)]) {
+  for (const query of [objects(TABLE), flowtables(TABLE)]) {
     try {
       found.push(...(await nftables.read(query, signal)));
     } catch (error) {

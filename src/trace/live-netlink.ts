@@ -1,36 +1,13 @@
 /** Reads tables of nf_tables over netlink, whoever made them. */
 
+import { readSteadily } from "../backend/read-steadily.ts";
 import { FAMILIES } from "../netlink/constants.ts";
-import { ifFound, isNotFound, isUnsupported, NftablesError } from "../netlink/errors.ts";
-import type { SetKey, TableName } from "../netlink/operations.ts";
-import { chains, elements, rules, sets, table, tables } from "../netlink/query.ts";
+import { isNotFound, isUnsupported, NftablesError } from "../netlink/errors.ts";
+import { tables } from "../netlink/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets, ruleCount } from "../netlink/raw.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { NO_TABLE, type TableState } from "../nftables/sets.ts";
-import { readObjects } from "../nftables/table-reader.ts";
 import { type Hook, TABLE_FAMILIES } from "./model.ts";
 import { type RawTable, rawHooks } from "./nft/table.ts";
-
-/** Everything in a table. Of a set with other keys than addresses, only that it is there. */
-export async function readTableState(
-  nftables: Nftables,
-  name: TableName,
-  signal: AbortSignal,
-): Promise<TableState> {
-  const found = await ifFound(nftables.read(table(name), signal));
-  if (found === undefined) return NO_TABLE;
-  const filled = [];
-  for (const set of await nftables.read(sets(name), signal)) {
-    const isKnown = set.key === "ipv4_addr" || set.key === "ipv6_addr";
-    const asked = { ...name, set: set.set, key: set.key as SetKey };
-    filled.push({ set, elements: isKnown ? await nftables.read(elements(asked), signal) : [] });
-  }
-  const all = await nftables.read(chains(name), signal);
-  const each = [];
-  for (const { chain } of all) each.push(...(await nftables.read(rules({ ...name, chain }), signal)));
-  const objects = await readObjects(nftables, name, signal);
-  return { table: found, chains: all, sets: filled, rules: each, objects };
-}
 
 /** The tables of nf_tables, as `inet filter`, with how many rules they have; without dormant ones. */
 export type TableSizes = ReadonlyMap<string, number>;
@@ -46,29 +23,34 @@ const ATTEMPTS = 5;
 
 /** Reads every table, in their order. Throws a failure, also where others commit all the time. */
 export async function readNftTables(nftables: Nftables, signal: AbortSignal): Promise<NftTables> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const before = await nftables.generation(signal);
-    try {
-      const names = await listTables(nftables, signal);
-      const hooks: Hook[] = [];
-      const tables = new Map<string, number>();
-      for (const name of names) {
-        const read = await readRawTable(nftables, name, signal);
-        hooks.push(...rawHooks(read));
-        tables.set(keyOf(name), read.rules.length);
-      }
-      if (before === (await nftables.generation(signal))) return { tables, hooks };
-    } catch (error) {
-      // It could say its generation, so nf_tables is there.
-      if (isUnsupported(error)) throw unreadable("EIO", (error as Error).message);
-      // What was there a moment ago is gone.
-      if (!isNotFound(error)) throw error;
-    }
-  }
+  const read = () => readTables(nftables, signal);
+  const found = await readSteadily(nftables, read, ATTEMPTS, signal).catch((error: unknown) => {
+    // What was there a moment ago was gone, each time.
+    if (!isNotFound(error)) throw error;
+    return undefined;
+  });
+  if (found?.isSteady === true) return found.value;
   throw unreadable(
     "EINTR",
     `others commit so fast that the ruleset changed each of the ${ATTEMPTS} times it was read`,
   );
+}
+
+async function readTables(nftables: Nftables, signal: AbortSignal): Promise<NftTables> {
+  const hooks: Hook[] = [];
+  const tables = new Map<string, number>();
+  try {
+    for (const name of await listTables(nftables, signal)) {
+      const read = await readRawTable(nftables, name, signal);
+      hooks.push(...rawHooks(read));
+      tables.set(keyOf(name), read.rules.length);
+    }
+  } catch (error) {
+    // It could say its generation, so nf_tables is there.
+    if (isUnsupported(error)) throw unreadable("EIO", (error as Error).message);
+    throw error;
+  }
+  return { tables, hooks };
 }
 
 function unreadable(code: string, why: string): NftablesError {
