@@ -2,7 +2,6 @@
 # Builds and pushes images with whichever of buildah, podman and docker is here.
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
 #        image.sh save FILE; writes the image for this machine as a docker archive
-#        image.sh packages; prints dpkg's records of what is in this machine's image, and node's
 #   REGISTRY BUILD_FLAGS PUSH_FLAGS COMPRESS_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
 cd "$(dirname "$0")/.."
@@ -71,38 +70,6 @@ push_list() {
   esac
 }
 
-# records ROOT: what is in its /var/lib/dpkg/status.d, with the licences where Debian's file of them is for programs to
-# read, an empty line after each.
-records() {
-  for record in "$1"/var/lib/dpkg/status.d/*; do
-    cat "$record"
-    licences=$1/usr/share/doc/$(basename "$record")/copyright
-    ! head -n 1 "$licences" | grep -q '^Format:' || sed -n 's/^License: */License: /p' "$licences" | sort -u
-    echo
-  done
-}
-
-# The records of an image, and one for node, which no package brings.
-packages() {
-  case "$tool" in
-    buildah)
-      container=$(buildah from --pull-never "$1")
-      root=$(buildah mount "$container")
-      records "$root"
-      node=$("$root/usr/local/bin/node" --version)
-      buildah rm "$container" >/dev/null ;;
-    *)
-      container=$("$tool" create "$1")
-      directory=$(mktemp -d)
-      "$tool" export "$container" | tar -x -C "$directory" var/lib/dpkg/status.d usr/share/doc
-      records "$directory"
-      rm -r "$directory"
-      "$tool" rm "$container" >/dev/null
-      node=$("$tool" run --rm --entrypoint /usr/local/bin/node "$1" --version) ;;
-  esac
-  printf 'Package: node\nVersion: %s\n' "${node#v}"
-}
-
 # save NAME FILE
 save() {
   case "$tool" in
@@ -113,7 +80,6 @@ save() {
 
 case "$action" in
   save) save "$name:$version" "$1" ;;
-  packages) packages "$name:$version" ;;
   build)
     [ $# -gt 0 ] || build "$name:$version"
     for arch in "$@"; do build "$name-$arch:$version" "$arch"; done ;;
@@ -126,5 +92,5 @@ case "$action" in
     done
     # shellcheck disable=SC2086 # a list of images
     [ -z "$images" ] || push_list "$name:$version" $images ;;
-  *) echo "usage: image.sh build|push [ARCH...], image.sh save FILE, or image.sh packages" >&2; exit 2 ;;
+  *) echo "usage: image.sh build|push [ARCH...], or image.sh save FILE" >&2; exit 2 ;;
 esac

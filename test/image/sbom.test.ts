@@ -1,98 +1,47 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { billOf } from "../../scripts/sbom-model.ts";
-import { faultsOfBill } from "./cyclonedx.ts";
+import { make } from "./container.ts";
 
-const LOCK = {
-  packages: {
-    "": { version: "0.1.0", license: "Apache-2.0" },
-    "node_modules/vitest": { version: "4.1.12", dev: true, license: "MIT" },
-    "node_modules/@opentelemetry/api": { version: "1.9.0", license: "Apache-2.0" },
-    "node_modules/netlink": { version: "0.3.0" },
-    "node_modules/netlink/node_modules/@types/node": { version: "14.0.0", license: "MIT" },
-  },
-};
-const RECORDS = `Package: base-files
-Architecture: arm64
-Version: 12.4+deb12u15
-
-Package: libstdc++6
-Source: gcc-12
-Architecture: arm64
-Version: 12.2.0-14
-Description: a library
- Package: not a field
-
-Package: libnfnetlink0
-Source: libnfnetlink (1.0.2-1)
-Version: 1.0.2-2
-Architecture: arm64
-License: GPL-2.0+
-License: public-domain
-
-Package: nftables
-Version: 1:1.0.6-2+deb12u2
-Architecture: arm64
-
-Package: node
-Version: 24.21.0
-`;
-
-test("what is shipped is listed, and what only builds it is not", () => {
-  const { components, metadata } = billOf("v1.2.3", LOCK, RECORDS);
-  expect(metadata.component).toMatchObject({ name: "ip-masq-agent", version: "v1.2.3" });
-  expect(components.map(({ purl }) => purl)).toMatchInlineSnapshot(`
-    [
-      "pkg:deb/debian/base-files@12.4%2Bdeb12u15?arch=arm64&distro=debian-12",
-      "pkg:deb/debian/libnfnetlink0@1.0.2-2?arch=arm64&distro=debian-12&upstream=libnfnetlink",
-      "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=arm64&distro=debian-12&upstream=gcc-12",
-      "pkg:deb/debian/nftables@1%3A1.0.6-2%2Bdeb12u2?arch=arm64&distro=debian-12",
-      "pkg:generic/node@24.21.0",
-      "pkg:npm/%40opentelemetry/api@1.9.0",
-      "pkg:npm/%40types/node@14.0.0",
-      "pkg:npm/netlink@0.3.0",
-    ]
-  `);
-});
-
-test("licences are npm's identifiers and Debian's names, and left out where there are none", () => {
-  const { components } = billOf("v1.2.3", LOCK, RECORDS);
-  const licences = (wanted: string) => components.find(({ name }) => name === wanted)?.licenses;
-  expect(licences("@opentelemetry/api")).toEqual([{ license: { id: "Apache-2.0" } }]);
-  expect(licences("netlink")).toBeUndefined();
-  expect(licences("libnfnetlink0")).toEqual([
-    { license: { name: "GPL-2.0+" } },
-    { license: { name: "public-domain" } },
-  ]);
-  expect(licences("nftables")).toBeUndefined();
-});
-
-test("it is what CycloneDX's schema says", () => {
-  expect(faultsOfBill(billOf("v1.2.3", LOCK, RECORDS))).toEqual([]);
-  expect(faultsOfBill({ ...billOf("v1.2.3", LOCK, RECORDS), components: [{ name: "x" }] })).not.toEqual([]);
-});
-
-test("of npm's packages it names those that npm calls for production, all with a licence", () => {
-  const { components } = billOf("v1", JSON.parse(readFileSync("package-lock.json", "utf8")), "");
-  const names = components.map(({ name, version }) => `${name}@${version}`);
-  expect(names.sort()).toEqual([...new Set(installed())].sort());
-  for (const { name, licenses } of components) expect(licenses, name).not.toBeUndefined();
-});
-
-interface Installed {
+interface Component {
+  readonly name: string;
   readonly version: string;
-  readonly dependencies?: Readonly<Record<string, Installed>>;
+  readonly purl: string;
+  readonly licenses: readonly { readonly license: { readonly id: string } }[];
 }
 
-/** What `npm ls` finds in node_modules, as NAME@VERSION. */
-function installed(): readonly string[] {
-  const args = ["ls", "--omit=dev", "--all", "--json"];
-  const names = ({ dependencies = {} }: Installed): string[] =>
-    Object.entries(dependencies).flatMap(([name, one]) => [`${name}@${one.version}`, ...names(one)]);
-  return names(JSON.parse(execFileSync("npm", args, { encoding: "utf8" })));
+/** The npm packages whose files are in the bundle. */
+async function bundled(): Promise<readonly string[]> {
+  const { metafile } = await build({
+    entryPoints: ["src/main.ts"],
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: "node",
+    format: "cjs",
+    external: ["*.node"],
+  });
+  const names = Object.keys(metafile.inputs).flatMap((path) => {
+    return /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [];
+  });
+  return [...new Set(names)].sort();
 }
 
-test("a record without a name or a version is nothing", () => {
-  expect(billOf("v1", { packages: {} }, "Package: x\n\nVersion: 1\n\n\n").components).toEqual([]);
+test("`make sbom` names each package in the bundle, with versions and licences", async () => {
+  make("sbom");
+  const bill = JSON.parse(readFileSync("dist/ip-masq-agent.cdx.json", "utf8"));
+  expect(bill).toMatchObject({ bomFormat: "CycloneDX", metadata: { component: { type: "application" } } });
+  const components: readonly Component[] = bill.components;
+  const shipped = await bundled();
+  expect(shipped).not.toEqual([]);
+  expect(components.map(({ name }) => name)).toEqual(expect.arrayContaining([...shipped]));
+  const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));
+  for (const { name, version, purl, licenses } of components) {
+    const locked = packages[`node_modules/${name}`];
+    expect({ version, licenses }).toEqual({
+      version: locked.version,
+      licenses: [{ license: { id: locked.license } }],
+    });
+    expect(purl).toBe(`pkg:npm/${name}@${version}`);
+  }
 });
