@@ -4,7 +4,6 @@ import { expect, test } from "vitest";
 import { agentFlags } from "../src/cli/options.ts";
 import { decodeConfig } from "../src/core/config.ts";
 import { renderProblem } from "../src/core/problem.ts";
-import type { FlagTable } from "../src/go/flags.ts";
 import { validateObject } from "./chart/kubernetes.ts";
 import { at, type Plain, readManifest } from "./lab/manifest.ts";
 
@@ -157,39 +156,6 @@ test("the README's commands name what the manifest names", () => {
   expect(README).toContain(
     "kubectl create configmap ip-masq-agent --from-file=agent-config --namespace=kube-system\n",
   );
-});
-
-test("the README's tables of flags have every flag with its default", () => {
-  const documented = [...README.matchAll(/^\| `--([\w-]+)` \| `([^`]*)` \|/gm)].map(
-    ([, name, initial]) => [name, initial] as const,
-  );
-  const flags = Object.entries(agentFlags as FlagTable).map(([name, { type, initial }]) => {
-    const printed = type.print(initial);
-    return [name, printed === "" ? '""' : printed] as const;
-  });
-  expect(documented.toSorted()).toEqual(flags.toSorted());
-});
-
-test("the README's table of keys has every key that the agent knows", () => {
-  const samples: Readonly<Record<string, string>> = {
-    nonMasqueradeCIDRs: "[10.0.0.0/8]",
-    masqueradeCIDRs: "[10.20.0.0/16]",
-    cidrLimit: "64",
-    masqLinkLocal: "false",
-    masqLinkLocalIPv6: "false",
-    resyncInterval: "60s",
-  };
-  const section = README.slice(README.indexOf("## Configuration"), README.indexOf("## Flags"));
-  const documented = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key ?? "");
-  for (const key of documented)
-    expect(decode(`${key}: ${samples[key]}`), key).toMatchObject({ problems: [], warnings: [] });
-  expect(decode("cidrLimits: 64").warnings).toEqual(["f:1:1: cidrLimits: unknown key, ignored"]);
-
-  const decoded = decodeConfig({ kind: "file", files: [] }, CONFIG_OPTIONS);
-  if (!decoded.ok) throw new Error("the defaults have problems");
-  // The configuration's fields are the file's keys, but for these.
-  const { nonMasqueradeDefaults: _, resyncIntervalMs: __, ...fields } = decoded.value.config;
-  expect(documented.toSorted()).toEqual([...Object.keys(fields), "resyncInterval"].toSorted());
 });
 
 test("the tables of packages have every package with its version", () => {

@@ -9,8 +9,9 @@
  */
 
 import { type Driver, type FailureReason, isFailure, reasonOf } from "../backend/driver.ts";
-import { type ConfigText, DEFAULT_RESYNC_MS, type MasqConfig, MIN_RESYNC_MS } from "../core/config.ts";
+import type { ConfigText, MasqConfig } from "../core/config.ts";
 import type { Drift } from "../core/drift.ts";
+import { DEFAULT_RESYNC_MS, MIN_RESYNC_MS } from "../core/keys.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import { createBackoff, MAX_RETRY_MS } from "./backoff.ts";
 import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config/holder.ts";

@@ -3,8 +3,9 @@
 import { readConfig, SourceError } from "../agent/config/file.ts";
 import type { Cidr } from "../core/cidr.ts";
 import { type ConfigText, inspectConfig } from "../core/config.ts";
-import { type Item, locate } from "../core/config-fields.ts";
 import type { Desired } from "../core/desired.ts";
+import type { Entries, Item } from "../core/key-lists.ts";
+import { locate } from "../core/place.ts";
 import { parsePorts } from "../core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { FlagValues } from "../go/flags.ts";
@@ -100,13 +101,11 @@ async function readText(
 }
 
 /** Entries are told apart by identity, for the same prefix may stand twice. */
-function createPlaces(
-  lists: readonly { readonly items: readonly Item[]; readonly cidrs: readonly Cidr[] }[],
-): Desired["placeOf"] {
+function createPlaces(lists: readonly Entries[]): Desired["placeOf"] {
   let items: Map<Cidr, Item> | undefined;
   return (cidr) => {
     items ??= new Map(
-      lists.flatMap(({ items, cidrs }) => cidrs.map((cidr, i) => [cidr, items[i] as Item] as const)),
+      lists.flatMap(({ items, values }) => values.map((cidr, i) => [cidr, items[i] as Item] as const)),
     );
     const item = items.get(cidr);
     return item === undefined ? undefined : locate(item);

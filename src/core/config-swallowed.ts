@@ -4,8 +4,9 @@
  */
 
 import type { Member, Node } from "../yaml/node.ts";
-import { CONFIG_KEYS, knownKey, type Report, type Source } from "./config-fields.ts";
 import type { Document } from "./document.ts";
+import { CONFIG_KEYS, knownKey } from "./keys.ts";
+import type { Report, Source } from "./place.ts";
 
 /** The beginning of a line that looks like one of a configuration, in YAML or JSON. */
 const CONFIG_LINE = new RegExp(`^[ \\t{]*["']?(?:${CONFIG_KEYS.join("|")})["']?\\s*:`, "im");

@@ -1,35 +1,39 @@
 /** Lists and switches that are allowed, but hardly do what was meant: judged of all files together. */
 import { type Cidr, type Family, lastAddress, parseAddress } from "./cidr.ts";
-import type { Entries, Fields, Report, Switch } from "./config-fields.ts";
+import type { Settings } from "./config-fields.ts";
+import type { Setting } from "./key-kinds.ts";
+import type { Entries } from "./key-lists.ts";
+import type { Report } from "./place.ts";
 
 /** Link-local destinations, and the key that has them masqueraded. */
 const LINK_LOCAL = [
   { key: "masqLinkLocal", family: "IPv4", base: parseAddress("169.254.0.0")?.value ?? 0n, bits: 16 },
   { key: "masqLinkLocalIPv6", family: "IPv6", base: parseAddress("fe80::")?.value ?? 0n, bits: 10 },
-] as const satisfies readonly { key: keyof Fields; family: Family; base: bigint; bits: number }[];
+] as const satisfies readonly { key: keyof Settings; family: Family; base: bigint; bits: number }[];
 
 /** Warns of lists that keep nothing, of those that keep everything, and of switches without an effect. */
 export function warnOfLists(
-  fields: readonly Fields[],
+  settings: Settings,
   [exempt, exceptions]: readonly [Entries, Entries],
   { enableIPv6 }: { readonly enableIPv6: boolean },
   warn: Report,
 ): void {
-  const isOn = (key: "masqLinkLocal" | "masqLinkLocalIPv6") =>
-    fields.some((file) => file[key]?.value === true);
-  warnOfNothing(fields, isOn("masqLinkLocal") && (!enableIPv6 || isOn("masqLinkLocalIPv6")), warn);
+  const withIpv6 = !enableIPv6 || settings.masqLinkLocalIPv6.value;
+  warnOfNothing(settings, settings.masqLinkLocal.value && withIpv6, warn);
   warnOfEverything(exempt, warn);
   for (const range of LINK_LOCAL) {
-    const set = fields.map((file) => file[range.key]).find((one) => one?.value === true);
-    if (set !== undefined) warnOfLinkLocal(set, range, exempt, exceptions, warn);
+    const setting = settings[range.key];
+    if (setting.value) warnOfLinkLocal(setting, range, exempt, exceptions, warn);
   }
 }
 
 /** An empty list is not the default one, and a null is an empty list. In a directory the lists of all files count. */
-function warnOfNothing(fields: readonly Fields[], withLinkLocal: boolean, warn: Report): void {
-  const lists = fields.map(({ nonMasqueradeCIDRs }) => nonMasqueradeCIDRs);
-  const { given } = lists.find((list) => list.given !== undefined) ?? {};
-  if (given === undefined || lists.some((list) => list.given !== undefined && list.length > 0)) return;
+function warnOfNothing(
+  { nonMasqueradeCIDRs: { given, length } }: Settings,
+  withLinkLocal: boolean,
+  warn: Report,
+): void {
+  if (given === undefined || length > 0) return;
   warn(
     "empty",
     given,
@@ -37,8 +41,8 @@ function warnOfNothing(fields: readonly Fields[], withLinkLocal: boolean, warn: 
   );
 }
 
-function warnOfEverything({ items, cidrs }: Entries, warn: Report): void {
-  for (const [i, cidr] of cidrs.entries()) {
+function warnOfEverything({ items, values }: Entries, warn: Report): void {
+  for (const [i, cidr] of values.entries()) {
     if (cidr.bits === 0)
       warn(
         "suspicious",
@@ -50,7 +54,7 @@ function warnOfEverything({ items, cidrs }: Entries, warn: Report): void {
 
 /** With `masqLinkLocal`, link-local is as any other destination: an entry around it decides. */
 function warnOfLinkLocal(
-  place: Switch,
+  place: Setting<boolean>,
   { family, base, bits }: (typeof LINK_LOCAL)[number],
   exempt: Entries,
   exceptions: Entries,
@@ -58,8 +62,8 @@ function warnOfLinkLocal(
 ): void {
   const covers = (cidr: Cidr) =>
     cidr.family === family && cidr.bits <= bits && cidr.base <= base && lastAddress(cidr) >= base;
-  const longest = ({ cidrs }: Entries) =>
-    cidrs
+  const longest = ({ values }: Entries) =>
+    values
       .filter(covers)
       .reduce<Cidr | undefined>((a, b) => (a !== undefined && a.bits >= b.bits ? a : b), undefined);
   const by = longest(exempt);

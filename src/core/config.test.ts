@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { configOf, decodeText, problemLines } from "../../test/lab/config.ts";
-import { type ConfigOptions, type DecodedConfig, decodeConfig } from "./config.ts";
+import { type DecodedConfig, decodeConfig } from "./config.ts";
+import type { ConfigOptions } from "./config-options.ts";
 import type { Result } from "./problem.ts";
 
 const OPTIONS: ConfigOptions = { noMasqAllReservedRanges: false, enableIPv6: false };

@@ -3,7 +3,8 @@
  * pod's address, and how all others are masqueraded. What a packet filter makes of it is a backend's business.
  */
 import { type Cidr, type Family, parseCidr } from "./cidr.ts";
-import type { ConfigOptions, MasqConfig } from "./config.ts";
+import type { MasqConfig } from "./config.ts";
+import type { ConfigOptions } from "./config-options.ts";
 import type { PortRange } from "./ports.ts";
 
 /** The command line's part in the rules. */

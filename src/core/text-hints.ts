@@ -1,5 +1,5 @@
 /** Text that looks right and is not: templates, characters from word processors, tabs; and YAML's and JSON's errors in plain words. */
-import { knownKey } from "./config-fields.ts";
+import { knownKey } from "./keys.ts";
 
 /** Ways in which templates name what they put in. */
 const TEMPLATES: readonly RegExp[] = [

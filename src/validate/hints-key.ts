@@ -2,7 +2,7 @@
  * What may have been meant by a key that is none: other agents' and proposals' keys, flags, and misspelt ones. A hint
  * never leads to the opposite: what keeps the pods' address and what masquerades are told apart first.
  */
-import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
+import { CONFIG_KEYS, knownKey, ROWS } from "../core/keys.ts";
 import { lookalikeHint, withoutLookalikes } from "../core/text-hints.ts";
 import { editDistance, nearest } from "../text/near.ts";
 
@@ -89,8 +89,8 @@ const EXCEPTING = /except|exclu|exempt|skip|bypass/;
 const LIST_LIKE = /cidr|subnet|network|range|dest|prefix|ips?$|masq/;
 
 function meantKey(stem: string): string | undefined {
-  if (/limit$|^max(?:imum)?(?:cidr|entr)/.test(stem)) return suggest("cidrLimit");
-  if (/interval|resync|^(?:sync|refresh|reload)/.test(stem)) return suggest("resyncInterval");
+  const named = CONFIG_KEYS.find((name) => ROWS.get(name)?.alias?.test(stem));
+  if (named !== undefined) return suggest(named);
   const [, before, behind = ""] =
     /^(.*?)(?:masquerad(?:e|ing|ed)?|masq|(?:snat|nat)(?=$|cidr|ips?$|range|net|subnet|dest|link))(.*)$/.exec(
       stem,

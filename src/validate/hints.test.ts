@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeText } from "../../test/lab/config.ts";
 import { agentFlags } from "../cli/options.ts";
-import { CONFIG_KEYS, knownKey } from "../core/config-fields.ts";
+import { CONFIG_KEYS, knownKey } from "../core/keys.ts";
 import type { Problem, ProblemCode } from "../core/problem.ts";
 import { hintFor } from "./hints.ts";
 import { FLAGS_SOUGHT } from "./hints-key.ts";

@@ -1,19 +1,12 @@
 /** What an operator could write instead: hints to the problems of a configuration. */
-import { knownKey } from "../core/config-fields.ts";
+import { DURATION } from "../core/key-kinds.ts";
+import { CIDR_LIST, isListKind, type ListKind } from "../core/key-lists.ts";
+import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.ts";
 import { type Problem, renderProblem } from "../core/problem.ts";
 import { lookalikeHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
 import { cidrHint } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
-
-const TYPE_HINTS = {
-  nonMasqueradeCIDRs: 'write a list: "- 10.0.0.0/8" on a line of its own for each entry, or [] for none',
-  masqueradeCIDRs: 'write a list: "- 10.20.0.0/16" on a line of its own for each entry',
-  cidrLimit: "write digits, without quotes or a fraction",
-  masqLinkLocal: "write true or false, without quotes",
-  masqLinkLocalIPv6: "write true or false, without quotes",
-  resyncInterval: 'write a number with a unit, such as "60s" or "1m30s"',
-} as const;
 
 /** What to do about a problem, unless its message says it. */
 export function hintFor({ code, key = "", text, hint }: Problem): string | undefined {
@@ -52,8 +45,19 @@ export function renderAdvice(problem: Problem): string {
   return hint === undefined ? renderProblem(problem) : `${renderProblem(problem)}; ${hint}`;
 }
 
+/** The row of the key that a path begins with, such as `nonMasqueradeCIDRs[3]`. */
+function rowOf(path: string): Key | undefined {
+  return ROWS.get(path.replace(/\[.*$/, ""));
+}
+
+/** The kind of the list that a path leads to or into. */
+function listAt(path: string): ListKind<unknown> | undefined {
+  const kind = rowOf(path)?.kind;
+  return kind !== undefined && isListKind(kind) ? kind : undefined;
+}
+
 function emptyHint(key: string, text: string | undefined): string | undefined {
-  if (key.endsWith("]")) return "was a variable not set? Remove the entry, or write a CIDR";
+  if (key.endsWith("]")) return `was a variable not set? Remove the entry, or write ${listAt(key)?.one}`;
   if (key !== "nonMasqueradeCIDRs") return undefined;
   const list = text === "[]" ? "list what keeps the pods' address" : "indent its entries below it";
   return `remove the key for the defaults, or ${list}`;
@@ -61,21 +65,25 @@ function emptyHint(key: string, text: string | undefined): string | undefined {
 
 function typeHint(key: string): string | undefined {
   if (key === "") return 'write keys with values: "nonMasqueradeCIDRs:" and its entries below';
-  if (key.endsWith("]"))
-    return 'write the CIDR alone, as in "- 10.0.0.0/8", and in quotes if it ends with a colon';
-  return TYPE_HINTS[key as keyof typeof TYPE_HINTS];
+  const { one = "", example } = (key.endsWith("]") && listAt(key)) || {};
+  return example === undefined
+    ? rowOf(key)?.hint
+    : `write the ${one.replace(/^an? /, "")} alone, as in "- ${example}", and in quotes if it ends with a colon`;
 }
 
-/** About a text (or a number) that stands where something else should. */
+/** About a text (or a number) in place of another type. */
 function textHint(text: string, key: string): string | undefined {
-  if (key === "resyncInterval") return durationHint(text);
+  const { kind } = rowOf(key) ?? {};
+  if (kind === DURATION) return durationHint(text);
   const seen = templateHint(text) ?? lookalikeHint(text);
   if (seen !== undefined) return seen;
   if (key === "") return documentHint(text);
-  if (!key.endsWith("CIDRs")) return undefined;
+  const list = listAt(key);
+  if (list === undefined) return undefined;
   if (/^\s*[[{]/.test(text)) return "quotes make text of the list: remove them";
-  if (/^-\S/.test(text)) return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
-  if (/^!|,\s*!/.test(text)) return "write a list, and what stands behind ! as an entry of masqueradeCIDRs";
+  if (/^-\S/.test(text)) return `a space belongs behind the dash, as in "- ${list.example}"`;
+  if (list === CIDR_LIST && /^!|,\s*!/.test(text))
+    return "write a list, and what stands behind ! as an entry of masqueradeCIDRs";
   return undefined;
 }
 
@@ -99,12 +107,13 @@ const UNITS: readonly (readonly [RegExp, string, number])[] = [
 const AMOUNT = /(\d{1,9}(?:\.\d{1,9})?)\s{0,2}([a-z]{0,8})/gi;
 
 function durationHint(text: string): string {
-  if (text === "") return "remove the key for the default of 60s, or write a duration";
+  if (text === "")
+    return `remove the key for the default of ${DURATION.written(DEFAULT_RESYNC_MS)}, or write a duration`;
   const parts = [...text.slice(0, 64).matchAll(AMOUNT)].map(([, digits = "", name = ""]) => {
     const [, unit = "?", factor = 1] = UNITS.find(([names]) => names.test(name || "s")) ?? [];
     return `${Number(digits) * factor}${unit}`;
   });
   const meant = parts.join("");
   const isAll = text.length <= 64 && /^[\s,]*$/.test(text.replace(AMOUNT, ""));
-  return isAll && parseDuration(meant).ok ? `did you mean "${meant}"?` : TYPE_HINTS.resyncInterval;
+  return isAll && parseDuration(meant).ok ? `did you mean "${meant}"?` : KEYS.resyncInterval.hint;
 }

@@ -3,9 +3,9 @@
  * where each of their lines stands in the manifest.
  */
 
-import { knownKey } from "../core/config-fields.ts";
 import { holdsConfig, isManifest } from "../core/config-swallowed.ts";
 import { type Document, parseDocument } from "../core/document.ts";
+import { knownKey } from "../core/keys.ts";
 import type { Problem } from "../core/problem.ts";
 import type { Member, Node } from "../yaml/node.ts";
 import { locator, type Position } from "../yaml/positions.ts";

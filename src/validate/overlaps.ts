@@ -1,7 +1,8 @@
 /** Entries that change nothing: no error, but mostly not what somebody meant. */
 import { type Cidr, lastAddress } from "../core/cidr.ts";
 import type { InspectedConfig } from "../core/config.ts";
-import { type Entries, type Item, reportInto } from "../core/config-fields.ts";
+import type { Entries, Item } from "../core/key-lists.ts";
+import { reportInto } from "../core/place.ts";
 import type { Problem } from "../core/problem.ts";
 import { compileRuleset, type Entry, enabledFamilies, type Options } from "../core/ruleset.ts";
 
@@ -50,8 +51,8 @@ export function overlapWarnings({ config, lists }: InspectedConfig, options: Opt
   const warnings: Problem[] = [];
   const warn = reportInto(warnings);
   const names = createNames(lists);
-  for (const { items, cidrs } of lists) {
-    for (const [i, cidr] of cidrs.entries()) {
+  for (const { items, values } of lists) {
+    for (const [i, cidr] of values.entries()) {
       const overlap = overlaps.get(cidr);
       // The defaults are nobody's mistake, and who writes link-local down says what the default is.
       if (overlap !== undefined && items[i]?.at !== undefined && !isLinkLocal(overlap))
@@ -75,7 +76,7 @@ function explain({ entry, by }: Overlap, nameOf: (entry: Entry) => string): stri
 /** Names of entries for a message about one of the file `path`. */
 function createNames(lists: readonly Entries[]): (path: string | undefined) => (entry: Entry) => string {
   const items = new Map<Cidr, Item | undefined>();
-  for (const list of lists) for (const [i, cidr] of list.cidrs.entries()) items.set(cidr, list.items[i]);
+  for (const list of lists) for (const [i, cidr] of list.values.entries()) items.set(cidr, list.items[i]);
   return (path) =>
     ({ cidr }) => {
       const item = items.get(cidr);

@@ -1,10 +1,6 @@
 /** Shorthand for rulesets in tests: what a configuration file and flags come to. */
-import {
-  type ConfigOptions,
-  type DecodedConfig,
-  decodeConfig,
-  type MasqConfig,
-} from "../../src/core/config.ts";
+import { type DecodedConfig, decodeConfig, type MasqConfig } from "../../src/core/config.ts";
+import type { ConfigOptions } from "../../src/core/config-options.ts";
 import { type Problem, type Result, renderProblem } from "../../src/core/problem.ts";
 import { compileRuleset, type Options, type Ruleset } from "../../src/core/ruleset.ts";
 

@@ -1,7 +1,10 @@
 /**
- * The JSON Schema of the configuration, for editors and CI: accepts what the agent accepts, and refuses what a schema
- * can express. That excludes host bits, the same prefix in both lists, the sum of both lists, and flags.
+ * The JSON Schema of the configuration, for editors and CI, made from the table of keys: it accepts what the agent accepts,
+ * and refuses what a schema can express. That excludes host bits, the same prefix in both lists, the sum of both lists, and
+ * flags.
  */
+import { CIDR_LIST, isListKind } from "../../src/core/key-lists.ts";
+import { CONFIG_KEYS, KEYS, type Key, ROWS } from "../../src/core/keys.ts";
 
 const OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
 const IPV4 = `(?:${OCTET}\\.){3}${OCTET}`;
@@ -32,50 +35,27 @@ const CIDR = {
 
 const NULLABLE_CIDR = { anyOf: [{ $ref: "#/$defs/cidr" }, { type: "null" }] };
 
-/** The longest default list: a null in a list keeps the default of that place. */
-const DEFAULTS = 11;
+const OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: true };
 
-const NUMBER = "(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)";
+/** The schema of a key's value; null means the same as leaving the key out, or for lists an empty list. */
+function schemaOf({ kind, initial, meaning }: Key) {
+  const description = `${meaning[0]?.toUpperCase()}${meaning.slice(1)}.`.replaceAll("`", "");
+  const written = kind.written(initial(OPTIONS));
+  const longest = kind.written(initial({ ...OPTIONS, noMasqAllReservedRanges: true })) as string[];
+  if (!isListKind(kind)) return { description, ...kind.schema, default: written };
+  const defaults = (written as string[]).join(", ");
+  if (longest.length === 0) return { description, ...kind.schema };
+  const { items, ...others } = kind.schema;
+  return {
+    description: `${description} Replaces the default list: ${defaults}.`,
+    ...others,
+    // A null in a list keeps the default of that place.
+    prefixItems: longest.map(() => ({ $ref: "#/$defs/nullableCidr" })),
+    items,
+  };
+}
 
-/** What each key takes; null means the same as leaving it out, or for lists an empty list. */
-const KEYS = {
-  nonMasqueradeCIDRs: {
-    description:
-      "Destinations that keep the pod's address. Replaces the default list: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16.",
-    type: ["array", "null"],
-    prefixItems: Array.from({ length: DEFAULTS }, () => ({ $ref: "#/$defs/nullableCidr" })),
-    items: { $ref: "#/$defs/cidr" },
-  },
-  masqueradeCIDRs: {
-    description:
-      "Destinations that are masqueraded although a wider entry of nonMasqueradeCIDRs, a default or link-local covers them.",
-    type: ["array", "null"],
-    items: { $ref: "#/$defs/cidr" },
-  },
-  cidrLimit: {
-    description: "More entries than this, both lists together, are an error.",
-    type: ["integer", "null"],
-    minimum: 0,
-    maximum: 2 ** 63,
-    default: 64,
-  },
-  masqLinkLocal: {
-    description: "Whether to masquerade 169.254.0.0/16 too.",
-    type: ["boolean", "null"],
-    default: false,
-  },
-  masqLinkLocalIPv6: {
-    description: "Whether to masquerade fe80::/10 too (with --enable-ipv6).",
-    type: ["boolean", "null"],
-    default: false,
-  },
-  resyncInterval: {
-    description: "How often the file and the rules are looked at, as Go writes durations: 30s, 1m30s.",
-    type: "string",
-    pattern: `^[+-]?(?:0|(?:${NUMBER}(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$`,
-    default: "60s",
-  },
-} as const;
+const DEFINITIONS = Object.fromEntries([...ROWS].map(([name, row]) => [name, schemaOf(row)]));
 
 /** A pattern for a key in any case, with the two look-alikes that Go takes for s and k. */
 function anyCase(key: string): string {
@@ -93,9 +73,9 @@ const DEFAULT_LIMIT = {
   // biome-ignore lint/suspicious/noThenProperty: a schema's word, not a promise's
   then: {
     patternProperties: Object.fromEntries(
-      ["nonMasqueradeCIDRs", "masqueradeCIDRs"].map((key) => [
-        anyCase(key),
-        { type: ["array", "null"], maxItems: 64 },
+      CONFIG_KEYS.filter((name) => KEYS[name].kind === CIDR_LIST).map((name) => [
+        anyCase(name),
+        { type: ["array", "null"], maxItems: KEYS.cidrLimit.initial(OPTIONS) },
       ]),
     ),
   },
@@ -107,13 +87,10 @@ export const schema = {
   title: "Configuration of ip-masq-agent",
   description: "All keys are optional, case does not matter in their names, and unknown ones are ignored.",
   type: ["object", "null"],
-  properties: Object.fromEntries(Object.keys(KEYS).map((key) => [key, { $ref: `#/$defs/${key}` }])),
+  properties: Object.fromEntries(CONFIG_KEYS.map((name) => [name, { $ref: `#/$defs/${name}` }])),
   patternProperties: Object.fromEntries(
-    Object.keys(KEYS).map((key) => [anyCase(key), { $ref: `#/$defs/${key}` }]),
+    CONFIG_KEYS.map((name) => [anyCase(name), { $ref: `#/$defs/${name}` }]),
   ),
   ...DEFAULT_LIMIT,
-  $defs: { ...KEYS, cidr: CIDR, nullableCidr: NULLABLE_CIDR },
+  $defs: { ...DEFINITIONS, cidr: CIDR, nullableCidr: NULLABLE_CIDR },
 };
-
-/** The keys that the schema knows. */
-export const SCHEMA_KEYS: readonly string[] = Object.keys(KEYS);

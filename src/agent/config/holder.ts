@@ -1,13 +1,9 @@
 /** Holds the last good configuration, and re-reads it for each pass. */
 
-import {
-  type ConfigOptions,
-  type ConfigText,
-  type DecodedConfig,
-  decodeConfig,
-  type MasqConfig,
-} from "../../core/config.ts";
+import { type ConfigText, type DecodedConfig, decodeConfig, type MasqConfig } from "../../core/config.ts";
+import type { ConfigOptions } from "../../core/config-options.ts";
 import { digest } from "../../core/digest.ts";
+import { DURATION } from "../../core/key-kinds.ts";
 import type { Result } from "../../core/problem.ts";
 import type { Logger } from "../../log/log.ts";
 import { prepareFor } from "../../system/heap.ts";
@@ -120,7 +116,7 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   const exceptions =
     masqueradeCIDRs.length === 0 ? "" : `, ${counted(masqueradeCIDRs.length, "masqueradeCIDR")}`;
   log.info(
-    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${exceptions}, resyncInterval ${resyncIntervalMs / 1000}s`,
+    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${exceptions}, resyncInterval ${DURATION.written(resyncIntervalMs)}`,
   );
   if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
 }
@@ -133,12 +129,9 @@ function describeSource({ files }: ConfigText, path: string): string {
 
 /** The configuration as JSON with the file's keys. */
 export function renderConfig(config: MasqConfig): string {
-  const { nonMasqueradeCIDRs, masqueradeCIDRs, nonMasqueradeDefaults: _, resyncIntervalMs, ...rest } = config;
-  const texts = {
-    nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text),
-    masqueradeCIDRs: masqueradeCIDRs.map(({ text }) => text),
-  };
-  return JSON.stringify({ ...texts, ...rest, resyncInterval: `${resyncIntervalMs / 1000}s` });
+  const { nonMasqueradeDefaults: _, resyncIntervalMs, ...others } = config;
+  const written = { ...others, resyncInterval: DURATION.written(resyncIntervalMs) };
+  return JSON.stringify(written, (_key, value: { readonly text?: string }) => value?.text ?? value);
 }
 
 function sameText(a: ConfigText, b: ConfigText): boolean {

@@ -1,0 +1,147 @@
+/**
+ * The kinds of values that keys of the configuration take, but for lists (key-lists.ts): how a value is read, as
+ * encoding/json's Unmarshal reads it into the Go program's struct, and how documents and the schema describe it.
+ */
+import { parseDuration, toMilliseconds } from "../go/duration.ts";
+import type { Member, Node } from "../yaml/node.ts";
+import type { ConfigOptions } from "./config-options.ts";
+import type { Place, Report, Source } from "./place.ts";
+
+/** Where to say that something is wrong or odd, and the options that decide it. */
+export interface Reporting {
+  /** A file of a directory starts from empty lists, as Azure's agent does, so that an empty entry has nothing to keep. */
+  readonly kind: "file" | "directory";
+  readonly options: ConfigOptions;
+  readonly report: Report;
+  readonly warn: Report;
+}
+
+/** A file that is being read. */
+export interface Reading extends Reporting {
+  readonly file: Source;
+}
+
+/**
+ * How the values of one kind are read. `Given` is a value as a file gives it, with its place; `Initial` is one without,
+ * as a default is written. Methods, so that a kind of any value is a `Kind` too.
+ */
+export interface Kind<Given extends Place = Place, Initial = unknown> {
+  /** The type in words, for documents. */
+  readonly type: string;
+  /** The type in JSON Schema. */
+  readonly schema: Readonly<Record<string, unknown>>;
+  /** Whether Go's decoder passes over a null, which then keeps the value of an earlier member. */
+  readonly skipsNull: boolean;
+  /**
+   * Applies a member of the document over `earlier`, which an earlier one has given or else the default. Undefined: the
+   * value is passed over, or refused and reported.
+   */
+  decode(key: string, member: Member, earlier: Given | undefined, reading: Reading): Given | undefined;
+  /** A default as if a file gave it. */
+  given(initial: Initial, place: Place): Given;
+  /** A value as a file would have it. */
+  written(initial: Initial): unknown;
+}
+
+/** One value, and its place. */
+export interface Setting<T> extends Place {
+  readonly value: T;
+}
+
+/** true or false. */
+export const SWITCH: Kind<Setting<boolean>, boolean> = {
+  type: "true or false",
+  schema: { type: ["boolean", "null"] },
+  skipsNull: true,
+  decode(key, { value: node }, _, { file, report }) {
+    if (node.kind === "boolean") return { value: node.value, file, at: node.at, key };
+    if (node.kind !== "null")
+      report("type", placeOf(key, node, file), `must be true or false, not ${article(node.kind)}`);
+    return undefined;
+  },
+  given: (value, place) => ({ ...place, value }),
+  written: (value) => value,
+};
+
+/** Go's int. */
+export const COUNT: Kind<Setting<number>, number> = {
+  type: "whole number",
+  schema: { type: ["integer", "null"], minimum: 0, maximum: 2 ** 63 },
+  skipsNull: true,
+  decode(key, { value: node }, _, { file, report, warn }) {
+    if (node.kind === "null") return undefined;
+    const place = { file, at: node.at, key };
+    const literal = node.kind === "number" ? node.literal : "";
+    if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal)) {
+      const [octal] = /^[-+]?0[0-7_]+/.exec(file.text?.slice(node.at, node.at + 32) ?? "") ?? [];
+      if (octal !== undefined && Number(octal) !== Number(literal))
+        warn("suspicious", place, `${octal} is octal in YAML, and read as ${literal}`);
+      return { value: Number(literal), ...place };
+    }
+    const found = node.kind === "number" ? literal : article(node.kind);
+    report("type", place, `must be a whole number of 64 bits, not ${found}`);
+    return undefined;
+  },
+  given: (value, place) => ({ ...place, value }),
+  written: (value) => value,
+};
+
+const AMOUNT = "(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)";
+
+/** A duration as Go writes it, in milliseconds. The Go program's own decoder sees a null as the empty text, which is no duration. */
+export const DURATION: Kind<Setting<number>, number> = {
+  type: "duration",
+  schema: {
+    type: "string",
+    pattern: `^[+-]?(?:0|(?:${AMOUNT}(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$`,
+  },
+  skipsNull: false,
+  decode(key, { value: node }, _, { file, report }) {
+    if (node.kind !== "string" && node.kind !== "null") {
+      const text = node.kind === "number" ? { text: node.literal } : {};
+      report(
+        "type",
+        { file, at: node.at, key, ...text },
+        `must be a duration in text form such as "60s", not ${article(node.kind)}`,
+      );
+      return undefined;
+    }
+    const text = node.kind === "null" ? "" : node.value;
+    const parsed = parseDuration(text);
+    if (parsed.ok) return { value: toMilliseconds(parsed.nanoseconds), file, at: node.at, key };
+    report("duration", { file, at: node.at, key, text }, parsed.message);
+    return undefined;
+  },
+  given: (value, place) => ({ ...place, value }),
+  written: (ms) => `${ms / 1000}s`,
+};
+
+/** The place of a value, with its text where it is a string that should be something else. */
+export function placeOf(key: string, node: Node, file: Source): Place {
+  return { file, at: node.at, key, ...(node.kind === "string" ? { text: node.value } : {}) };
+}
+
+/** A kind of node with its article. */
+export function article(kind: Node["kind"]): string {
+  return kind === "array" || kind === "object" ? `an ${kind}` : kind === "null" ? "null" : `a ${kind}`;
+}
+
+/** Of switches, one that is on, else any. */
+export function anyOn(given: readonly Setting<boolean>[]): Setting<boolean> {
+  return (given.find(({ value }) => value) ?? given[0]) as Setting<boolean>;
+}
+
+/** The largest; of equal ones the first. */
+export function largest(given: readonly Setting<number>[]): Setting<number> {
+  return given.reduce((a, b) => (a.value >= b.value ? a : b));
+}
+
+/** The smallest duration, but no shorter than `leastMs`, with a warning; of equal ones the first. */
+export function smallestFrom(leastMs: number) {
+  return (given: readonly Setting<number>[], { warn }: Reporting): Setting<number> => {
+    const smallest = given.reduce((a, b) => (a.value <= b.value ? a : b));
+    if (smallest.value >= leastMs) return smallest;
+    warn("suspicious", smallest, `${smallest.value}ms is taken as ${leastMs}ms`);
+    return { ...smallest, value: leastMs };
+  };
+}

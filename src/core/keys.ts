@@ -1,0 +1,134 @@
+/**
+ * The keys of the configuration: one row each. The decoder, the union of several files, hints, the JSON Schema and the
+ * README's table are made from the rows (`make golden` writes the latter two).
+ */
+import type { Cidr } from "./cidr.ts";
+import type { ConfigOptions } from "./config-options.ts";
+import { defaultCidrs } from "./default-cidrs.ts";
+import {
+  anyOn,
+  COUNT,
+  DURATION,
+  type Kind,
+  largest,
+  type Reporting,
+  type Setting,
+  SWITCH,
+  smallestFrom,
+} from "./key-kinds.ts";
+import { CIDR_LIST, joined, type ListKind, type Slice } from "./key-lists.ts";
+import type { Place } from "./place.ts";
+
+/** One row of the table. */
+export interface Key<Given extends Place = Place, Initial = unknown> {
+  readonly kind: Kind<Given, Initial>;
+  /** The value where no file has the key; some depend on flags. */
+  initial(options: ConfigOptions): Initial;
+  /** The value of several files, which is never called without one. A method, as those of `Kind` are. */
+  unite(given: readonly Given[], reporting: Reporting): Given;
+  /** Its meaning in Markdown, for documents: a sentence without capital and full stop. */
+  readonly meaning: string;
+  /** What to write where the value is of another type. */
+  readonly hint: string;
+  /** Other names under which people look for it, in lower case without separators. */
+  readonly alias?: RegExp;
+}
+
+/** Shorter intervals would make the agent a busy loop; they are taken as this one, with a warning. */
+export const MIN_RESYNC_MS = 100;
+export const DEFAULT_RESYNC_MS = 60_000;
+
+/** The file's keys, as they are documented, in the order of the documents. */
+export const KEYS = {
+  nonMasqueradeCIDRs: list(CIDR_LIST, {
+    initial: defaultCidrs,
+    unite: joined,
+    meaning: "destinations that keep the pod's address",
+    hint: 'write a list: "- 10.0.0.0/8" on a line of its own for each entry, or [] for none',
+  }),
+  masqueradeCIDRs: list(CIDR_LIST, {
+    initial: () => [],
+    unite: joined,
+    meaning:
+      "destinations that are masqueraded although a wider entry of `nonMasqueradeCIDRs`, a default or link-local covers them",
+    hint: 'write a list: "- 10.20.0.0/16" on a line of its own for each entry',
+  }),
+  cidrLimit: key(COUNT, {
+    initial: () => 64,
+    unite: largest,
+    meaning: "more entries than this, both lists together, are an error",
+    hint: "write digits, without quotes or a fraction",
+    alias: /limit$|^max(?:imum)?(?:cidr|entr)/,
+  }),
+  masqLinkLocal: key(SWITCH, {
+    initial: () => false,
+    unite: anyOn,
+    meaning: "whether to masquerade `169.254.0.0/16` too",
+    hint: "write true or false, without quotes",
+  }),
+  masqLinkLocalIPv6: key(SWITCH, {
+    initial: () => false,
+    unite: anyOn,
+    meaning: "whether to masquerade `fe80::/10` too (with `--enable-ipv6`)",
+    hint: "write true or false, without quotes",
+  }),
+  resyncInterval: key(DURATION, {
+    initial: () => DEFAULT_RESYNC_MS,
+    unite: smallestFrom(MIN_RESYNC_MS),
+    meaning:
+      "how often the file and the rules are checked even without an event; text as Go writes durations: `30s`, `1m30s`; at least `100ms`",
+    hint: 'write a number with a unit, such as "60s" or "1m30s"',
+    alias: /interval|resync|^(?:sync|refresh|reload)/,
+  }),
+};
+
+function key<Given extends Place, Initial>(
+  kind: Kind<Given, Initial>,
+  row: Omit<Key<Given, NoInfer<Initial>>, "kind">,
+): Key<Given, Initial> {
+  return { kind, ...row };
+}
+
+/** The row of a list, which keeps the type of its entries. */
+function list<T>(
+  kind: ListKind<T>,
+  row: Omit<Key<Slice, readonly string[]>, "kind">,
+): Key<Slice, readonly string[]> & { readonly kind: ListKind<T> } {
+  return { kind, ...row };
+}
+
+export type KeyName = keyof typeof KEYS;
+
+/** A value as files give it. */
+export type GivenOf<Name extends KeyName> = ReturnType<(typeof KEYS)[Name]["unite"]>;
+
+/** A value as the rest of the program has it. */
+export type ValueOf<Name extends KeyName> =
+  (typeof KEYS)[Name]["kind"] extends ListKind<infer T>
+    ? readonly T[]
+    : GivenOf<Name> extends Setting<infer T>
+      ? T
+      : never;
+
+/** The keys whose values are CIDRs: all of them count against `cidrLimit`. */
+export type CidrListName = {
+  [Name in KeyName]: (typeof KEYS)[Name]["kind"] extends ListKind<Cidr> ? Name : never;
+}[KeyName];
+
+/** The rows by name, for code that treats all values alike. */
+export const ROWS: ReadonlyMap<string, Key> = new Map(Object.entries(KEYS));
+
+/** The names of the keys. */
+export const CONFIG_KEYS = Object.keys(KEYS) as readonly KeyName[];
+
+const BY_FOLDED: ReadonlyMap<string, KeyName> = new Map(CONFIG_KEYS.map((name) => [foldKey(name), name]));
+
+/** Go compares names by simple case folding, under which U+017F is an s and U+212A a k. */
+function foldKey(name: string): string {
+  return name.replaceAll("\u017f", "s").replaceAll("\u212a", "k").toLowerCase();
+}
+
+/** The key as it is documented, if Go's decoder takes this one for it. */
+export function knownKey(name: string): KeyName | undefined {
+  return BY_FOLDED.get(foldKey(name));
+}

@@ -1,0 +1,42 @@
+/** The README's tables of keys and flags are made from the program's (`make golden`). */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { agentFlags } from "../src/cli/options.ts";
+import { isListKind } from "../src/core/key-lists.ts";
+import { type Key, ROWS } from "../src/core/keys.ts";
+import { describeFlag, type FlagTable } from "../src/go/flags.ts";
+import { klogFlags } from "../src/log/flags.ts";
+import { markdownTable, withMade } from "./lab/made.ts";
+
+function code(text: unknown): string {
+  return `\`${text}\``;
+}
+
+function keyRow([name, { kind, initial, meaning }]: [string, Key]): readonly string[] {
+  const options = { noMasqAllReservedRanges: false, enableIPv6: false };
+  const written = kind.written(initial(options));
+  const values = isListKind(kind) ? (written as readonly string[]) : [written];
+  return [code(name), kind.type, values.map(code).join(", ") || "none", meaning];
+}
+
+function flagTable(flags: FlagTable): string {
+  const rows = Object.entries(flags).map(([name, flag]) => {
+    const printed = flag.type.print(flag.initial);
+    return [code(`--${name}`), code(printed === "" ? '""' : printed), describeFlag(flag).help];
+  });
+  return markdownTable(["flag", "default", "meaning"], rows);
+}
+
+test("the tables have every key and every flag, with its default", async () => {
+  const own = Object.fromEntries(Object.entries(agentFlags).filter(([name]) => !(name in klogFlags)));
+  const keys = markdownTable(["key", "type", "default", "meaning"], [...ROWS].map(keyRow));
+  const tables = { keys, flags: flagTable(own), "klog's flags": flagTable(klogFlags) };
+  const made = Object.entries(tables).reduce(
+    (page, [name, table]) => withMade(page, name, table),
+    readFileSync("README.md", "utf8"),
+  );
+  expect(made).toContain("| `cidrLimit` | whole number | `64` |");
+  expect(made).toContain('| `--to-ports` | `""` |');
+  expect(made).toContain("| `--v` | `0` |");
+  await expect(made).toMatchFileSnapshot("../README.md");
+});
