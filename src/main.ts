@@ -9,7 +9,6 @@ import { isatty } from "node:tty";
 import type { CommandLine } from "./cli/command-line.ts";
 import { COMMANDS, runNamed } from "./cli/commands.ts";
 import { EXIT_GRACE_MS } from "./system/grace.ts";
-import { keepHeapSmall } from "./system/heap.ts";
 
 /** Signals that end the agent, with 128 + n; the rules stay. */
 const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGTERM"];
@@ -44,8 +43,6 @@ function end(code: number): void {
 for (const name of IGNORED) process.on(name, () => {});
 for (const name of ENDING) process.on(name, () => end(128 + constants.signals[name]));
 for (const name of ABORTING) process.on(name, () => process.exit(2));
-// A command that answers and ends is to be quick; only the agent stays, and has to be small.
-if (!Object.hasOwn(COMMANDS, process.argv[2] ?? "")) keepHeapSmall();
 
 async function run(asked: CommandLine): Promise<number | undefined> {
   if (asked.kind === "agent") return (await import("./cli/run.ts")).runAgent(asked, controller.signal);

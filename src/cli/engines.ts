@@ -25,7 +25,7 @@ import { systemClock } from "../system/clock.ts";
 import { run as runScript } from "../system/exec.ts";
 import { cutAfter } from "../system/grace.ts";
 import { collectGarbage } from "../system/heap.ts";
-import { readMemoryLimit } from "../system/memory-limit.ts";
+import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { Script } from "../system/script.ts";
 import { type AgentOptions, agentFlags } from "./options.ts";
 
@@ -33,6 +33,7 @@ interface EnginesWorld {
   readonly turns: TurnsWorld;
   readonly witness: Witness;
   readonly beforeChange: () => Promise<void>;
+  readonly memoryLimit: MemoryLimit | undefined;
   readonly log: Logger;
 }
 
@@ -47,13 +48,12 @@ export interface Engines {
 export function createEngines(
   flags: AgentOptions,
   toPorts: readonly PortRange[],
-  { turns, witness, beforeChange, log }: EnginesWorld,
+  { turns, witness, beforeChange, memoryLimit, log }: EnginesWorld,
   signal: AbortSignal,
 ): Engines {
   const cut = cutAfter(signal);
   const sight = flags.watch ? createSight(flags.masqChain, openNftables, cut) : undefined;
   const { claim } = witness;
-  const memoryLimit = readMemoryLimit();
   const tools = {
     run: (script: Script) => runScript(script, signal),
     finish: (script: Script) => runScript(script, cut),

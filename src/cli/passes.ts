@@ -1,0 +1,112 @@
+/** The passes of `run`: the chosen backend at work, the moves to another one, and what follows a pass. */
+import { afterwards, CLEARING } from "../agent/afterwards.ts";
+import { type Decision, decide, signsOf } from "../agent/choose.ts";
+import { type Followed, followChoice } from "../agent/follow.ts";
+import type { Healing } from "../agent/group.ts";
+import type { Outcome } from "../agent/reconcile.ts";
+import { createRivalWatch } from "../agent/rivals.ts";
+import { createSigns } from "../agent/signs.ts";
+import { createSources, type Sources } from "../agent/sources.ts";
+import type { Inbox } from "../agent/triggers.ts";
+import { createAside, createTurns, type TurnsWorld } from "../agent/turns.ts";
+import { createWitness } from "../backend/commit-log.ts";
+import type { Driver } from "../backend/driver.ts";
+import type { PortRange } from "../core/ports.ts";
+import type { Logger } from "../log/log.ts";
+import { trimMemory } from "../netlink/socket/addon.ts";
+import { openNftables } from "../netlink/socket/transport.ts";
+import { holdChain } from "../presence/hold.ts";
+import { systemClock } from "../system/clock.ts";
+import { run as runScript } from "../system/exec.ts";
+import { createHeapRelief } from "../system/heap.ts";
+import type { MemoryLimit } from "../system/memory-limit.ts";
+import type { Script } from "../system/script.ts";
+import { createEngines } from "./engines.ts";
+import type { AgentOptions } from "./options.ts";
+
+interface PassesWorld {
+  readonly inbox: Inbox;
+  readonly memoryLimit: MemoryLimit | undefined;
+  /** Reads the counters, where they are served: before they begin at zero, and once they have. */
+  readonly sample: () => Promise<void>;
+  readonly log: Logger;
+}
+
+export interface Passes extends Pick<Followed, "engine"> {
+  readonly reconcile: () => Promise<Outcome>;
+  /** What asks for passes; undefined without `watch`. */
+  readonly sources: Sources | undefined;
+  /** Waits until what goes on beside the passes has ended. */
+  readonly over: () => Promise<void>;
+}
+
+/** Chooses a backend, and holds the chain's name before anything is read or written for it; or says what each backend lacks. */
+export async function createPasses(
+  options: AgentOptions,
+  toPorts: readonly PortRange[],
+  { inbox, memoryLimit, sample, log }: PassesWorld,
+  signal: AbortSignal,
+): Promise<({ readonly ok: true } & Passes) | Extract<Decision, { ok: false }>> {
+  const { watch, masqChain: chain, configPath } = options;
+  const run = (script: Script) => runScript(script, signal);
+  const choose = () => decide(options, { run, open: openNftables });
+  const look = createSigns(signsOf(options), openNftables);
+  // Looked at first: what comes while it is chosen is seen later.
+  const signs = await look();
+  const choice = await choose();
+  if (!choice.ok) return choice;
+  log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
+  const succeeded = () => watch && inbox.request("ruleset");
+  const hold = holdChain(chain, { ...systemClock, log: log.named("presence/hold.ts"), succeeded }, signal);
+  const { now, sleep } = systemClock;
+  const witness = createWitness(sleep);
+  const aside = createAside(() => inbox.request("ruleset"));
+  const turns = { sleep, goesOn: aside.goesOn };
+  const enginesWorld = { turns, witness, beforeChange: sample, memoryLimit, log };
+  const engines = createEngines(options, toPorts, enginesWorld, signal);
+  const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
+  const followed = followChoice(engines.build(choice), signs, {
+    ...engines,
+    look,
+    choose: chooseInTurn(choose, watch ? turns : undefined),
+    // Counters begin at zero then, which has to be seen before they have overtaken the old ones.
+    moved: () => void sample(),
+    isFree: () => !clearing.isUnderWay(CLEARING),
+    now,
+    log,
+    watch,
+  });
+  const rivalsWorld = { chain, open: openNftables, others: engines.others, witness, now };
+  const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
+  const sourcesWorld = { configPath, driver: both(followed, rivals), inbox, witness };
+  const relieve = createHeapRelief(trimMemory);
+  return {
+    ok: true,
+    engine: followed.engine,
+    reconcile: afterwards(followed, { now, hold, rivals, clearing, relieve, log }),
+    sources: watch
+      ? createSources({ ...sourcesWorld, log: log.named("agent/sources.ts") }, signal)
+      : undefined,
+    over: aside.over,
+  };
+}
+
+/** Chooses for what was seen; undefined while the tools that decide are at work. */
+function chooseInTurn(choose: () => Promise<Decision>, world: TurnsWorld | undefined) {
+  const turns = createTurns<{ readonly seen: string | undefined; readonly choice: Decision }>(world);
+  return async (seen: string | undefined): Promise<Decision | undefined> => {
+    const late = turns.collect().find((one) => one.seen === seen);
+    const begin = async () => ({ seen, choice: await choose() });
+    return (late ?? (await turns.take(`choosing for ${seen}`, begin)))?.choice;
+  };
+}
+
+/** What both know is known. */
+function both(...drivers: readonly Pick<Driver, "knows" | "heard">[]): Pick<Driver, "knows" | "heard"> {
+  return {
+    knows: (generation) => drivers.every((one) => one.knows(generation)),
+    heard: (generation) => {
+      for (const one of drivers) one.heard(generation);
+    },
+  };
+}
