@@ -92,7 +92,7 @@ describe("if nothing works, it is said what each lacks:", () => {
       {
         "lacks": [
           "iptables: error listing POSTROUTING: cannot start iptables: ENOENT (iptables is not in PATH: install it, e.g. with "apt-get install iptables", or see --iptables-mode)",
-          "nftables: no netlink sockets on linux-riscv64: the addon netlink can't be loaded (no native build). The build compiles it if there is a C compiler, and a bundle needs it as a file beside itself",
+          "nftables: no netlink sockets on linux-riscv64: the addon netlink cannot be loaded (no native build). The build compiles it if there is a C compiler, and a bundle needs it as a file beside itself",
         ],
         "ok": false,
       }

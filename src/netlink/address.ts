@@ -2,7 +2,7 @@
 import { KEYS } from "./constants.ts";
 import type { Interval, SetKey } from "./operations.ts";
 
-/** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, whichever says it shortest, as `nft list` does. */
+/** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, whichever is shortest, as `nft list` does. */
 export function formatInterval(key: SetKey, { first, last }: Interval): string {
   if (first === last) return formatAddress(key, first);
   const length = prefixLength(KEYS[key].bytes * 8, first, last);

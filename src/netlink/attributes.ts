@@ -24,7 +24,7 @@ export function createWriter(capacity = 1024): Writer {
   return { bytes, view: new DataView(bytes.buffer), length: 0 };
 }
 
-/** Makes room for `count` bytes more. Memory is zero when new, so padding needs no writing. */
+/** Makes room for `count` more bytes. New memory is zero, so padding needs no writing. */
 export function reserve(writer: Writer, count: number): void {
   const needed = writer.length + count;
   if (needed <= writer.bytes.length) return;
@@ -34,7 +34,7 @@ export function reserve(writer: Writer, count: number): void {
   writer.view = new DataView(bytes.buffer);
 }
 
-/** What has been written. */
+/** The bytes written so far. */
 export function written(writer: Writer): Uint8Array<ArrayBuffer> {
   return writer.bytes.subarray(0, writer.length);
 }
@@ -43,7 +43,7 @@ function align(length: number): number {
   return (length + 3) & ~3;
 }
 
-/** Writes an attribute's header and makes room for its payload; says where that begins. */
+/** Writes an attribute's header and makes room for its payload; returns where that begins. */
 function putHeader(writer: Writer, type: number, payloadBytes: number): number {
   const at = writer.length;
   reserve(writer, align(4 + payloadBytes));
@@ -69,7 +69,7 @@ export function putU64(writer: Writer, type: number, value: bigint): void {
   writer.view.setBigUint64(at, value);
 }
 
-/** A text with the NUL that the kernel wants behind it. */
+/** A text with the NUL that the kernel wants after it. */
 export function putString(writer: Writer, type: number, value: string): void {
   putBytes(writer, type, cString(value));
 }
@@ -97,7 +97,7 @@ export function closeNest(writer: Writer, start: number): void {
   writer.view.setUint16(start, writer.length - start, true);
 }
 
-/** What precedes a message's attributes. `resource` is the subsystem of a batch's first and last message. */
+/** A message's headers, before its attributes. `resource` is the subsystem of a batch's first and last message. */
 export interface Header {
   readonly type: number;
   readonly flags: number;
@@ -106,7 +106,7 @@ export interface Header {
   readonly resource?: number;
 }
 
-/** Begins a message; the place it says is for `closeMessage`. */
+/** Begins a message; returns its place, for `closeMessage`. */
 export function openMessage(writer: Writer, header: Header): number {
   const start = writer.length;
   reserve(writer, HEADER_BYTES);
@@ -123,7 +123,7 @@ export function closeMessage(writer: Writer, start: number): void {
   writer.view.setUint32(start, writer.length - start, true);
 }
 
-/** How long a message is that is written already. */
+/** The length of a message that is written already. */
 export function lengthOf(writer: Writer, start: number): number {
   return writer.view.getUint32(start, true);
 }
@@ -133,13 +133,13 @@ export function addFlags(writer: Writer, start: number, flags: number): void {
   writer.view.setUint16(start + 6, writer.view.getUint16(start + 6, true) | flags, true);
 }
 
-/** A message as received. `payload` is everything behind the header, `attributes` what follows nfnetlink's part. */
+/** A message as received. `payload` is everything after the header, `attributes` what follows nfnetlink's part. */
 export interface Message extends Header {
   readonly payload: Uint8Array;
   readonly attributes: Uint8Array;
 }
 
-/** The messages in what was received at once. What is cut off at its end is left out. */
+/** The messages in bytes that were received at once; one that is cut off at the end is left out. */
 export function parseMessages(bytes: Uint8Array): Message[] {
   const view = viewOf(bytes);
   const messages: Message[] = [];

@@ -144,7 +144,7 @@ export const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 } as const;
 /** RTN_LOCAL of linux/rtnetlink.h. */
 export const ROUTE_TYPE_LOCAL = 2;
 
-/** What addresses are in sets (`type` and `len` are nft's: enum datatypes in its datatype.h) and in packets. */
+/** Addresses in sets (`type` and `len` are nft's: enum datatypes in its datatype.h) and in packets. */
 export const KEYS = {
   ipv4_addr: { type: 7, bytes: 4 },
   ipv6_addr: { type: 8, bytes: 16 },
@@ -155,7 +155,7 @@ export const DESTINATIONS = {
 } as const;
 
 /**
- * What nft keeps in the kernel for itself, type-length-value in one byte each: libnftnl/udata.h. A comment's type
+ * Data that nft keeps in the kernel for itself, type-length-value in one byte each: libnftnl/udata.h. A comment's type
  * is 0 for tables and rules too.
  */
 export const UDATA = {
@@ -171,7 +171,7 @@ export const UDATA = {
 /** linux/rtnetlink.h, if_link.h and if_addr.h: links, addresses and routes. Their numbers are in the machine's byte order. */
 export const NETLINK_ROUTE = 0;
 export const RTM = { GETLINK: 18, GETADDR: 22, GETROUTE: 26 } as const;
-/** The bytes of each kind's own header, in front of its attributes. */
+/** The bytes of each kind's own header, before its attributes. */
 export const RTM_HEADER_BYTES = { LINK: 16, ADDR: 8, ROUTE: 12 } as const;
 export const IFLA = { IFNAME: 3, MASTER: 10, LINKINFO: 18, INFO_KIND: 1 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2 } as const;

@@ -1,6 +1,6 @@
 /**
  * Elements of interval sets as intervals again. The kernel lists, in descending order, first addresses and, flagged,
- * those behind the last; nft also puts a flagged 0 before the first interval of a set, which ends nothing.
+ * those after the last; nft also puts a flagged 0 before the first interval of a set, which ends nothing.
  * Intervals that touch stay two. A set may have 200,000 elements, so they are read in place.
  */
 import { type Message, scanAttributes } from "./attributes.ts";
@@ -8,13 +8,13 @@ import { KEYS, NFTA, SET_ELEM_INTERVAL_END } from "./constants.ts";
 import { LAST_ADDRESS } from "./elements.ts";
 import type { Interval, SetKey } from "./operations.ts";
 
-/** An element as the kernel keeps it: an interval's first address, or the one behind its last. */
+/** An element as the kernel keeps it: an interval's first address, or the one after its last. */
 interface Boundary {
   readonly at: bigint;
   readonly isEnd: boolean;
 }
 
-/** The intervals in the messages of one set, sorted. Keys of another length are no addresses, and left out. */
+/** The intervals in the messages of one set, sorted. Keys of another length are not addresses, and are left out. */
 export function readIntervals(messages: readonly Message[], key: SetKey): Interval[] {
   const boundaries = messages.flatMap((message) => boundariesIn(message, key));
   // Cheap for what is sorted already, in either direction.
@@ -49,7 +49,7 @@ function pair(boundaries: readonly Boundary[], lastAddress: bigint): Interval[] 
   return intervals;
 }
 
-/** Where an element's key is, and what its flags say. */
+/** Where an element's key is, and whether it is flagged as an end. */
 interface Place {
   readonly from: number;
   readonly length: number;
@@ -65,7 +65,7 @@ function eachElement(bytes: Uint8Array, visit: (place: Place) => void): void {
   });
 }
 
-/** The flags are a big-endian number, of which the lowest bit counts; the key is an attribute in an attribute. */
+/** The flags are a big-endian number whose lowest bit counts; the key is an attribute in an attribute. */
 function placeOf(bytes: Uint8Array, start: number, end: number): Place {
   const place = { from: start, length: 0, isEnd: false };
   scanAttributes(bytes, start, end, (type, from, to) => {

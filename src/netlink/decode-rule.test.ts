@@ -73,7 +73,7 @@ describe("what others write stays visible", () => {
       unknown("fib", "cmp"),
     ],
     [
-      "a counter of ours among them",
+      "our counter among them",
       [
         ["limit", { 1: 5n }],
         ["counter", { 1: 7n, 2: 5n }],

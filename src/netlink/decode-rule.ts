@@ -1,7 +1,7 @@
 /**
  * The kernel's expressions as statements again. A statement is recognised only if it is exactly what encode-rule.ts
- * (or nft) writes for it: an attribute or a value that isn't known makes its expressions unknown ones, which are
- * kept, so that what others have added to a rule is seen.
+ * (or nft) writes for it: an unknown attribute or value makes its expressions unknown ones. They are
+ * kept, so that changes by other programs are seen.
  */
 import {
   type Attributes,
@@ -33,7 +33,7 @@ import {
 } from "./constants.ts";
 import type { MasqueradeFlag, ObservedStatement, Statement } from "./operations.ts";
 
-/** One of the kernel's own small steps, of which statements are made. */
+/** One of the kernel's own small steps, which make up statements. */
 export interface Expression {
   readonly name: string;
   readonly attributes: Attributes;
@@ -43,7 +43,7 @@ interface Found {
   readonly statement: Statement;
   readonly used: number;
 }
-/** What earlier statements of the rule have settled: NFPROTO_* of the packet, once it is known. */
+/** Known from earlier statements of the rule: NFPROTO_* of the packet. */
 interface Context {
   protocol: number | undefined;
 }
@@ -62,7 +62,7 @@ export function readStatements(list: Uint8Array | undefined, family: number): Ob
   return statements;
 }
 
-/** A rule's expressions, whatever they are. */
+/** A rule's expressions, known or not. */
 export function readExpressions(list: Uint8Array | undefined): Expression[] {
   const expressions: Expression[] = [];
   if (list === undefined) return expressions;
@@ -105,7 +105,7 @@ function hasOnly(
   return expression?.name === name && [...expression.attributes.keys()].every((type) => types.includes(type));
 }
 
-/** What the first register is compared with. */
+/** The value with which the first register is compared. */
 function comparand(expression: Expression | undefined, operator: number): Uint8Array | undefined {
   const { SREG, OP, DATA } = EXPRESSION.cmp;
   if (!hasOnly(expression, "cmp", [SREG, OP, DATA])) return undefined;
@@ -129,7 +129,7 @@ const l4proto: Matcher = (expressions) => {
   return protocol === undefined ? undefined : { statement: { kind: "l4proto", protocol }, used: 2 };
 };
 
-/** The question for the packet's family alone; before an address it is part of that (daddr, which is tried first). */
+/** A check of the packet's family alone; before an address it is part of that (daddr, which is tried first). */
 const nfproto: Matcher = (expressions, context) => {
   const asked = context.protocol === undefined ? metaMatch(expressions, META.NFPROTO) : undefined;
   const family = (["ip", "ip6"] as const).find((each) => FAMILIES[each] === asked);
@@ -138,7 +138,7 @@ const nfproto: Matcher = (expressions, context) => {
   return { statement: { kind: "nfproto", family }, used: 2 };
 };
 
-/** With the question for the packet's family before it, unless that is known. */
+/** With a check of the packet's family before it, unless that is known. */
 const daddr: Matcher = (expressions, context) => {
   const asked = metaMatch(expressions, META.NFPROTO);
   const before = asked === undefined ? 0 : 2;
@@ -213,7 +213,7 @@ const counter: Matcher = ([first]) => {
   return { statement: { kind: "counter", packets, bytes }, used: 1 };
 };
 
-/** What is put into a register. */
+/** The value that is put into a register. */
 function immediate(expression: Expression | undefined, register: number): Attributes | undefined {
   const { DREG, DATA } = EXPRESSION.immediate;
   if (!hasOnly(expression, "immediate", [DREG, DATA])) return undefined;
@@ -238,7 +238,7 @@ function portIn(expression: Expression | undefined, register: number): number | 
   return value?.length === 2 ? ((value[0] ?? 0) << 8) | (value[1] ?? 0) : undefined;
 }
 
-/** Ports stand in registers before it: the first, or the first and the last. The kernel says a single one twice. */
+/** Registers hold the ports: the first, or the first and the last. The kernel lists a single one twice. */
 const masquerade: Matcher = (expressions) => {
   const first = portIn(expressions[0], REGISTER.FIRST);
   const last = first === undefined ? undefined : portIn(expressions[1], REGISTER.SECOND);

@@ -1,4 +1,4 @@
-/** What the kernel says of its objects, as values. */
+/** The kernel's messages about its objects, as values. */
 import {
   type Attributes,
   type Message,
@@ -51,7 +51,7 @@ export function readChain({ family, attributes }: Message): ObservedChain {
   };
 }
 
-/** Hooks have other numbers where they are a device's. */
+/** The hooks of a device have different numbers. */
 const DEVICE_FAMILIES: readonly number[] = [FAMILIES.netdev];
 
 function readBase(read: Attributes, hooks: readonly string[]): ObservedChain["base"] {

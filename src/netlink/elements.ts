@@ -1,7 +1,7 @@
 /**
  * Elements of interval sets as messages. The kernel keeps an interval as two elements: its first address, and the
- * one behind its last with a flag; one up to the last address of all has no second. A set of 100,000 intervals is
- * 4 MB of them (IPv4), so they are written by hand into memory that was sized beforehand.
+ * one after its last, with a flag; one up to the last address of all has no second. A set of 100,000 intervals is
+ * 4 MB of them (IPv4), so they are written by hand into memory of the right size.
  */
 import {
   closeMessage,
@@ -19,7 +19,7 @@ import { headerOf } from "./messages.ts";
 import type { ChangeElements, Interval, SetKey } from "./operations.ts";
 import { OPEN_INTERVAL } from "./userdata.ts";
 
-/** Of a message of elements, at most. A list is one attribute, whose length has 16 bits: 64 KB would be possible, and no faster. */
+/** The longest message of elements. A list is one attribute, whose length has 16 bits: 64 KB would be possible, and no faster. */
 const MESSAGE_BYTES = 32_256;
 /** The headers of an element, of its key and of the key's value. */
 const ELEMENT_BYTES = 12;
@@ -47,14 +47,14 @@ function intervalsPerMessage(operation: ChangeElements): number {
   return Math.floor((MESSAGE_BYTES - envelopeBytes(operation)) / intervalBytes(operation.key));
 }
 
-/** How long the messages of an operation are together, at most. */
+/** The most bytes that an operation's messages have together. */
 export function elementsBytes(operation: ChangeElements): number {
   const count = operation.elements.length;
   const messages = Math.ceil(count / intervalsPerMessage(operation));
   return messages * envelopeBytes(operation) + count * intervalBytes(operation.key);
 }
 
-/** What an operation takes of a batch's budget, at most. */
+/** The most that an operation takes of a batch's budget. */
 export function elementsBudget(operation: ChangeElements): number {
   const perMessage = intervalsPerMessage(operation);
   const rest = operation.elements.length % perMessage;
@@ -75,7 +75,7 @@ export function intervalsWithin(operation: ChangeElements, budget: number): numb
   return whole * perMessage + Math.max(0, Math.floor(rest / each));
 }
 
-/** Writes the messages, whose sequence numbers count up from `sequence`; says where each begins. */
+/** Writes the messages, whose sequence numbers count up from `sequence`; returns where each begins. */
 export function writeElements(writer: Writer, operation: ChangeElements, sequence: number): number[] {
   const perMessage = intervalsPerMessage(operation);
   reserve(writer, elementsBytes(operation));
@@ -148,7 +148,7 @@ function putKey(writer: Writer, keyBytes: number, value: bigint): void {
   writer.length += keyBytes;
 }
 
-/** Six bytes, of which the length is the true one, and two of padding. */
+/** Six bytes, which is what its length says, and two of padding. */
 function putOpen(writer: Writer): void {
   putHeader(writer, 4 + OPEN_INTERVAL.length, NFTA.SET_ELEM.USERDATA);
   writer.bytes.set(OPEN_INTERVAL, writer.length);

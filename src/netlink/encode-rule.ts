@@ -1,7 +1,7 @@
 /**
  * Statements of a rule as the kernel's expressions: small steps that load something into a register, compare a
- * register or act. What nft sends for the same text was the model (`nft --debug=netlink`), so that `nft list`
- * shows the text again.
+ * register or act. They are those that nft sends for the same text (`nft --debug=netlink`), so that `nft list`
+ * shows that text again.
  */
 import { putBytes, putNest, putString, putU32, putU64, type Writer } from "./attributes.ts";
 import {
@@ -32,10 +32,10 @@ import type {
   VerdictStatement,
 } from "./operations.ts";
 
-/** What earlier statements of the rule have settled. */
+/** Known from earlier statements of the rule. */
 interface Context {
   readonly writer: Writer;
-  /** The network protocol is known: by the table's family, or because the rule has asked for it. */
+  /** The network protocol is known: by the table's family, or since the rule has checked it. */
   protocolKnown: boolean;
 }
 
@@ -102,7 +102,7 @@ function putMetaMatch(writer: Writer, key: number, value: number): void {
   putComparison(writer, CMP.EQ, Uint8Array.of(value));
 }
 
-/** In an `inet` table the packet's family has to be asked for first, once in a rule. */
+/** In an `inet` table a rule has to check the packet's family first, once. */
 function putDestinationLookup(context: Context, { family, set, negated }: DaddrStatement): void {
   const { writer } = context;
   const destination = DESTINATIONS[family];
@@ -121,7 +121,7 @@ function putDestinationLookup(context: Context, { family, set, negated }: DaddrS
   });
 }
 
-/** The type of route is in the machine's byte order: it is no field of a packet. */
+/** The type of route is in the machine's byte order: it is not a field of a packet. */
 function putLocalMatch(writer: Writer): void {
   putExpression(writer, "fib", () => {
     putU32(writer, EXPRESSION.fib.FLAGS, FIB.F_DADDR);

@@ -9,8 +9,8 @@ const LAST: Operation = { op: "flush chain", ...c };
 
 /**
  * Commands of nft and what nft 1.0.6 sends for them (`strace -e write=all -e trace=sendmsg nft -f`): the message's
- * type and flags, then its attributes. There are two differences: nft numbers elements, of which the kernel reads no
- * number, and names a set by its number in the batch too, which ours don't have.
+ * type and flags, then its attributes. There are two differences: nft numbers elements, though the kernel does not read the
+ * numbers, and also names a set by its number in the batch, which ours do not have.
  */
 const GOLDEN: readonly (readonly [string, string, Operation])[] = [
   [
@@ -210,7 +210,7 @@ const GOLDEN: readonly (readonly [string, string, Operation])[] = [
 describe("messages are nft's own", () => {
   test.each(GOLDEN)("%s", (text, bytes, operation) => {
     expect(renderOperation(operation)).toEqual([`${text}\n`]);
-    // Another operation behind it, since the last of a batch asks for an acknowledgement.
+    // Another operation after it, since the last of a batch asks for an acknowledgement.
     const [, message] = messagesOf([operation, LAST]);
     expect(message).toBe(unwrap(bytes));
   });
@@ -230,7 +230,7 @@ test("nothing to do is an empty transaction", () => {
   expect(encodeBatch([none], 1).owners).toEqual([]);
 });
 
-test("rules ask for a packet's family once, and in a table of one family never", () => {
+test("a rule checks a packet's family once, and in a table of one family never", () => {
   const daddr = (set: string) => ({ kind: "daddr", family: "ip", set, negated: false }) as const;
   const rule = (family: "inet" | "ip", sets: readonly string[]): Operation => {
     return { op: "add rule", family, table: "t", chain: "c", statements: [...sets.map(daddr), COUNTER] };
@@ -263,11 +263,11 @@ test("100,000 intervals are packed quickly, into memory that was sized beforehan
   expect(tookMs).toBeLessThan(500);
 });
 
-test("what can't be sent is refused before anything is", () => {
+test("operations that cannot be sent are rejected before anything is sent", () => {
   expect(() =>
     encodeBatch([{ op: "delete table", family: "inet", table: "a b" }], 1),
   ).toThrowErrorMatchingInlineSnapshot(
-    `[Error: delete table in table a b: "a b" is no name in nft's language]`,
+    `[Error: delete table in table a b: "a b" is not a valid name in nft's language]`,
   );
 });
 

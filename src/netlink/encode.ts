@@ -47,7 +47,7 @@ export interface EncodedBatch {
   readonly lastSequence: number;
   /** For each message between beginning and end, the index of its operation. */
   readonly owners: readonly number[];
-  /** What the messages count of what a batch may have. */
+  /** How much of a batch's budget the messages take. */
   readonly budget: number;
 }
 
@@ -75,7 +75,7 @@ export function encodeBatch(operations: readonly Operation[], firstSequence: num
   return { bytes: written(writer), firstSequence, lastSequence, owners, budget };
 }
 
-/** What an operation counts of what a batch may have, at most. */
+/** The most that an operation takes of a batch's budget. */
 export function operationBudget(operation: Operation): number {
   if (isElements(operation)) return elementsBudget(operation);
   const writer = createWriter();
@@ -92,13 +92,13 @@ function capacityFor(operations: readonly Operation[]): number {
   return operations.filter(isElements).reduce((sum, each) => sum + elementsBytes(each), 1024);
 }
 
-/** The beginning or the end of a batch, which say whose it is. */
+/** The beginning or the end of a batch, which name the subsystem. */
 function writeMarker(writer: Writer, type: number, sequence: number): void {
   const header = { type, flags: NLM_F.REQUEST, sequence, family: 0, resource: NFNL.SUBSYS_NFTABLES };
   closeMessage(writer, openMessage(writer, header));
 }
 
-/** Says where each message begins. */
+/** Returns where each message begins. */
 function writeOperation(writer: Writer, operation: Operation, sequence: number): number[] {
   if (isElements(operation)) return writeElements(writer, operation, sequence);
   return [writePlain(writer, operation, sequence)];
@@ -155,7 +155,7 @@ function putOperation(writer: Writer, operation: PlainOperation): void {
   }
 }
 
-/** nft always says the flags, of which there are none. */
+/** nft always sends the flags, though none is set. */
 function putTable(writer: Writer, { table, comment }: AddTable): void {
   putString(writer, NFTA.TABLE.NAME, table);
   putU32(writer, NFTA.TABLE.FLAGS, 0);

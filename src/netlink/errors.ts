@@ -1,4 +1,4 @@
-/** How this library fails when the world does. Mistakes of the caller throw plain errors. */
+/** Errors of the kernel and of this machine. A caller's mistake throws a plain error. */
 import { readFileSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 import type { Operation } from "./operations.ts";
@@ -7,16 +7,16 @@ import { renderName } from "./text.ts";
 export interface Failure {
   /** The kernel's name for it, such as `ENOENT`. */
   readonly code: string;
-  /** What was attempted. */
+  /** The attempt that failed. */
   readonly what: string;
   /** The code in words. */
   readonly why: string;
-  /** The operation that the kernel refused, if it was one. */
+  /** The operation that the kernel rejected, if it was one. */
   readonly operation?: Operation | undefined;
   readonly cause?: unknown;
 }
 
-/** The kernel refused, or didn't answer. After a refusal of one operation of a batch, none of it is applied. */
+/** The kernel rejected a request, or did not answer. If it rejects one operation of a batch, it applies none. */
 export class NftablesError extends Error {
   override readonly name = "NftablesError";
   readonly code: string;
@@ -29,7 +29,7 @@ export class NftablesError extends Error {
   }
 }
 
-/** The addon can't be loaded, so nf_tables can't be reached from this process. */
+/** The addon cannot be loaded, so this process cannot reach nf_tables. */
 export class NetlinkUnavailable extends Error {
   override readonly name = "NetlinkUnavailable";
   readonly platform: string;
@@ -37,7 +37,7 @@ export class NetlinkUnavailable extends Error {
   constructor(platform: string, cause: unknown) {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
     super(
-      `no netlink sockets on ${platform}: the addon netlink can't be loaded (${reason}). ` +
+      `no netlink sockets on ${platform}: the addon netlink cannot be loaded (${reason}). ` +
         "The build compiles it if there is a C compiler, and a bundle needs it as a file beside itself",
       { cause },
     );
@@ -45,7 +45,7 @@ export class NetlinkUnavailable extends Error {
   }
 }
 
-/** What a message of the kernel's, with a negative number, or zero, says of an attempt. */
+/** The error in the kernel's answer to an attempt, a negative number; none for zero. */
 export function kernelFailure(errno: number, what: string, operation?: Operation): NftablesError {
   const [code, words] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
   const why = code === "EPERM" ? renderForbidden(holdsNetAdmin()) : (HINTS[code] ?? words);
@@ -57,7 +57,7 @@ export function kernelFailure(errno: number, what: string, operation?: Operation
   });
 }
 
-/** What the codes mean for nf_tables, where the system's words mislead. */
+/** The codes' meanings for nf_tables, where the system's words mislead. */
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "it, or something that it refers to, does not exist",
   EEXIST: "it exists already, or an element overlaps one that is there",
@@ -83,21 +83,21 @@ function holdsNetAdmin(): boolean | undefined {
   }
 }
 
-/** Codes with which a kernel without nf_tables, or without netfilter's netlink family, answers a question. */
+/** A kernel without nf_tables, or without netfilter's netlink family, answers with one of these codes. */
 const UNSUPPORTED: readonly string[] = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];
 
-/** Whether nf_tables cannot be spoken to at all here: no addon, or no such thing in the kernel. For questions only. */
+/** Whether nf_tables cannot be reached here: without the addon, or not in the kernel. Only for errors of reading. */
 export function isUnsupported(error: unknown): boolean {
   if (error instanceof NetlinkUnavailable) return true;
   return error instanceof NftablesError && UNSUPPORTED.includes(error.code);
 }
 
-/** Whether something was asked for, or meant to be changed, that does not exist. */
+/** Whether the request was for an object that does not exist. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof NftablesError && error.code === "ENOENT";
 }
 
-/** What was asked for, or undefined if it does not exist. */
+/** The answer, or undefined if the object does not exist. */
 export async function ifFound<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;

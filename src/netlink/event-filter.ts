@@ -1,11 +1,11 @@
 /**
- * The classic BPF program of a socket that listens to nf_tables' events (linux/filter.h, linux/bpf_common.h): what
- * it refuses, the kernel never queues. It lets through
- * - the end of each commit (NFT_MSG_NEWGEN), which names who made it, and
- * - messages that begin with one about the table of interest, cut off behind the headers: that it was touched is enough.
+ * The classic BPF program of a socket that listens to nf_tables' events (linux/filter.h, linux/bpf_common.h): the
+ * kernel does not queue what it rejects. It lets through
+ * - the end of each commit (NFT_MSG_NEWGEN), which names the process that made it, and
+ * - messages that begin with one about the table of interest, cut off after the headers: they show that it was changed.
  *
  * The kernel packs a commit's messages together and the program sees only the first of a pack. So a commit that is not
- * known to touch the table may do so all the same, behind something else; only the reverse is certain.
+ * known to change the table may still do so, in a later message; only the reverse is certain.
  */
 import { cString } from "./attributes.ts";
 import { FAMILIES, NFNL, NFT_MSG } from "./constants.ts";
@@ -15,10 +15,10 @@ import type { TableName } from "./operations.ts";
 /** BPF_LD | BPF_ABS | BPF_H, _B and _W; BPF_JMP | BPF_JEQ | BPF_K; BPF_RET | BPF_K. */
 const OP = { loadHalf: 0x28, loadByte: 0x30, loadWord: 0x20, jumpIfEqual: 0x15, return: 0x06 } as const;
 
-/** Where things stand in a message: netlink's header, nfnetlink's, and the first attribute, which names the table. */
+/** Offsets in a message: netlink's header, nfnetlink's, and the first attribute, which names the table. */
 const AT = { type: 4, subsystem: 5, family: 16, nameLength: 20, name: 24 } as const;
 
-/** How much of a message is let through: all, or the headers, which tell the generation. */
+/** How much of a message gets through: all, or the headers, which have the generation. */
 const WHOLE_BYTES = 0xffff;
 const HEADER_BYTES = 20;
 const INSTRUCTION_BYTES = 8;
@@ -48,7 +48,7 @@ export function commitFilter(table: TableName): Uint8Array<ArrayBuffer> {
     ...isNewGen.map((one) =>
       one.code === OP.jumpIfEqual ? { ...one, ifTrue: conditions.length + 2, ifFalse: 0 } : one,
     ),
-    // A condition that does not hold leads to the return of nothing, behind the conditions that follow and one return.
+    // A condition that does not hold jumps to the return of nothing, after the conditions that follow and one return.
     ...conditions.map((one, i) =>
       one.code === OP.jumpIfEqual ? { ...one, ifTrue: 0, ifFalse: conditions.length - i } : one,
     ),

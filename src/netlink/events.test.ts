@@ -114,7 +114,7 @@ describe("the reader", () => {
     expect(read(newGen(65_541))).toMatchObject({ touched: false });
   });
 
-  test("takes no touch for another commit's", () => {
+  test("does not take a change for that of another commit", () => {
     const read = createCommitReader();
     read(ofTable(NFT_MSG.NEWSETELEM, TABLE.table, { generation: 4 }).subarray(0, 20));
     expect(read(newGen(3))).toMatchObject({ touched: false });

@@ -1,6 +1,6 @@
 /**
- * Who commits to the ruleset, as it happens: the kernel's multicast group NFNLGRP_NFTABLES on a socket of its own, of
- * which a filter in the kernel lets through one short message for each commit.
+ * Commits to the ruleset as they happen, with the process that made each: the kernel's multicast group NFNLGRP_NFTABLES on
+ * a socket of its own, whose filter in the kernel lets through one short message for each commit.
  */
 
 import { readAttributes, readString, readU32 } from "./attributes.ts";
@@ -10,20 +10,20 @@ import { messageType } from "./messages.ts";
 import type { TableName } from "./operations.ts";
 import { loadEvents } from "./socket/addon.ts";
 
-/** One transaction that somebody has made. */
+/** A transaction of any process. */
 export interface Commit {
   /** The ruleset's generation since then. */
   readonly generation: number;
   /** The process, as the initial PID namespace numbers it, and its name (`comm`, 15 bytes at most). */
   readonly pid: number;
   readonly process: string;
-  /** Whether it is known to have touched the table of interest; one that is not may have, too (see event-filter.ts). */
+  /** Whether it is known to have changed the table of interest; if not, it may have done so (see event-filter.ts). */
   readonly touched: boolean;
 }
 
 export interface CommitEvents {
   readonly commit: (commit: Commit) => void;
-  /** Some commits were not heard: there were too many at once. */
+  /** Some commits were missed: there were too many at once. */
   readonly missed: () => void;
   /** The socket has failed and hears nothing more. */
   readonly lost: (error: unknown) => void;
@@ -38,7 +38,7 @@ export interface Listening {
 const GROUP = 7;
 
 /**
- * Listens from now on. Throws `NetlinkUnavailable` without the addons, `NftablesError` if the kernel refuses: EPERM
+ * Listens from now on. Throws `NetlinkUnavailable` without the addon, `NftablesError` if the kernel rejects it: EPERM
  * without CAP_NET_ADMIN.
  */
 export async function listenToCommits(table: TableName, events: CommitEvents): Promise<Listening> {
@@ -54,8 +54,8 @@ export async function listenToCommits(table: TableName, events: CommitEvents): P
 }
 
 /**
- * Makes commits of messages: those about the table of interest come first and tell the low 16 bits of the generation
- * (`nfgenmsg.res_id`); the end of the commit tells the rest.
+ * Makes commits of messages: those about the table of interest come first and have the low 16 bits of the generation
+ * (`nfgenmsg.res_id`); the end of the commit has the rest.
  */
 export function createCommitReader(): (bytes: Uint8Array) => Commit | undefined {
   let touched = new Set<number>();

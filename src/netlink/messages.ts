@@ -1,4 +1,4 @@
-/** Which message of nf_tables each operation is, and with which flags: nft's own choice for the same command. */
+/** Which message of nf_tables each operation is, and with which flags: the same as nft's for the same command. */
 
 import type { Header } from "./attributes.ts";
 import { FAMILIES, NFNL, NFT_MSG, NLM_F } from "./constants.ts";
@@ -39,7 +39,7 @@ export function messageType(type: number): number {
   return (NFNL.SUBSYS_NFTABLES << 8) | type;
 }
 
-/** What precedes the attributes of an operation's message. */
+/** The header of an operation's message. */
 export function headerOf(operation: Operation, sequence: number): Header {
   const { op, family } = operation;
   const { type, flags } = op === "delete by handle" ? DELETIONS[operation.kind] : MESSAGES[op];

@@ -1,9 +1,9 @@
 /**
- * Changes of nf_tables as values: what `nft` would be told, as plain data. They can be compared, printed
+ * Changes of nf_tables as values: the commands of `nft` as plain data. They can be compared, printed
  * (text.ts), encoded (encode.ts) and split (split.ts); only transport.ts sends them. Rules are lists of
- * statements, each of them what nft's language writes as one, and not the kernel's smaller expressions.
+ * statements as nft's language has them, not of the kernel's smaller expressions.
  *
- * Reading the kernel gives the same values with what only the kernel knows (a handle, foreign names) added.
+ * Reading gives the same values, and adds what only the kernel knows (handles, names of other programs' objects).
  */
 
 export type Family = "inet" | "ip" | "ip6";
@@ -25,7 +25,7 @@ export interface SetName extends TableName {
   readonly set: string;
 }
 
-/** Where a base chain stands among those that the kernel calls; `priority` as a number, such as 100 for srcnat. */
+/** Where the kernel calls a base chain; `priority` is a number, such as 100 for srcnat. */
 export interface BaseChain {
   readonly type: "filter" | "nat" | "route";
   readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
@@ -37,7 +37,7 @@ export type SetKey = "ipv4_addr" | "ipv6_addr";
 export type Protocol = "tcp" | "udp" | "sctp";
 export type MasqueradeFlag = "random" | "fully-random" | "persistent";
 
-/** `meta nfproto ipv4`: in an `inet` table, for rules that ask for no address. */
+/** `meta nfproto ipv4`: in an `inet` table, for rules that match no address. */
 export interface NfprotoStatement {
   readonly kind: "nfproto";
   readonly family: "ip" | "ip6";
@@ -91,7 +91,7 @@ export type Statement =
   | VerdictStatement
   | MasqueradeStatement;
 
-/** A counter that starts at nothing. */
+/** A counter that starts at zero. */
 export const COUNTER: CounterStatement = { kind: "counter", packets: 0n, bytes: 0n };
 
 export interface AddTable extends TableName {
@@ -100,7 +100,7 @@ export interface AddTable extends TableName {
 }
 export interface AddChain extends ChainName {
   readonly op: "add chain";
-  /** Without it, a chain to jump to. */
+  /** Without it, a chain that other chains jump to. */
   readonly base?: BaseChain;
 }
 /** A set of intervals (`flags interval`). `size` limits it; the kernel counts both ends of an interval. */
@@ -137,14 +137,14 @@ export interface EmptyChain extends ChainName {
 export interface DeleteSet extends SetName {
   readonly op: "delete set";
 }
-/** `chain` is the name that it has, `name` the one that it gets. */
+/** `chain` is the old name, `name` the new one. */
 export interface RenameChain extends ChainName {
   readonly op: "rename chain";
   readonly handle: number;
   readonly name: string;
 }
 /**
- * Deletes what has this handle, whatever its name: the kernel takes names that nft's language cannot say. A chain's own
+ * Deletes what has this handle, whatever its name: the kernel allows names that nft's language does not. A chain's own
  * rules go with it. For a stateful object, `type` is the kernel's number for its kind.
  */
 export interface DeleteByHandle extends TableName {
@@ -167,14 +167,14 @@ export type Operation =
   | RenameChain
   | DeleteByHandle;
 
-/** An expression that is none of ours, by the kernel's name for it, such as `ct` or `match`. */
+/** An expression that this library does not write, by the kernel's name for it, such as `ct` or `match`. */
 export interface UnknownStatement {
   readonly kind: "unknown";
   readonly name: string;
 }
 export type ObservedStatement = Statement | UnknownStatement;
 
-/** What the kernel says of a table; families and flags that this library never makes are shown as well. */
+/** A table as the kernel describes it, with families and flags that this library never writes. */
 export interface ObservedTable {
   readonly family: string;
   readonly table: string;
@@ -189,7 +189,7 @@ export interface ObservedChain {
   readonly table: string;
   readonly chain: string;
   readonly handle: number;
-  /** Whether it is written in a rule, as in `jump { accept; }`: it goes with that. */
+  /** Whether it is part of a rule, as in `jump { accept; }`, and goes with that rule. */
   readonly bound?: boolean;
   readonly base?: { readonly [K in keyof BaseChain]: BaseChain[K] extends string ? string : BaseChain[K] };
 }
@@ -200,9 +200,9 @@ export interface ObservedSet {
   readonly handle: number;
   /** A `SetKey`, or `type 13`. */
   readonly key: string;
-  /** `interval` alone, if it is like ours. */
+  /** `interval` alone for a set that this library made. */
   readonly flags: readonly string[];
-  /** How many elements it has, in the kernel's own counting; absent before Linux 6.16. */
+  /** How many elements it has, as the kernel counts them; absent before Linux 6.16. */
   readonly count?: number;
   readonly size?: number;
   readonly comment?: string;

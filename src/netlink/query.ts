@@ -1,7 +1,7 @@
 /**
- * Questions to the kernel as values: which message asks, and how the answer is read. What is asked for by name
- * costs the same however large the rest of the ruleset is. Lists are restricted to a table by the kernel, but for
- * chains, of which it lists all of the family.
+ * Questions to the kernel as values: which message asks, and how the answer is read. A question about one name
+ * costs the same however large the rest of the ruleset is. The kernel restricts lists to a table, except for
+ * chains: it lists all of the family.
  */
 import { closeMessage, createWriter, type Message, openMessage, putString, written } from "./attributes.ts";
 import { FAMILIES, NFT_MSG, NFTA, NLM_F } from "./constants.ts";
@@ -24,18 +24,18 @@ export interface Query<T> {
   readonly what: string;
   /** NFT_MSG_GET... */
   readonly type: number;
-  /** Whether there are any number of answers, or one (or the error ENOENT). */
+  /** Whether there can be any number of answers, or only one (or the error ENOENT). */
   readonly isList: boolean;
   readonly family: keyof typeof FAMILIES | "any";
   /** Attributes that name the object, by their numbers. */
   readonly names: Readonly<Record<number, string>>;
-  /** Reads the answers as they arrive, so that a long list is not kept as the kernel sent it, too. */
+  /** Reads the answers as they arrive, so that memory does not hold a long list twice. */
   readonly reader: () => Reader<T>;
 }
 
 export interface Reader<T> {
   readonly add: (message: Message) => void;
-  /** What all answers say. */
+  /** The value of all answers. */
   readonly value: () => T;
 }
 
@@ -63,7 +63,7 @@ export function readTogether<T>(read: (messages: readonly Message[]) => T): Quer
 
 type Names = Pick<Query<unknown>, "family" | "names">;
 
-/** The ruleset's generation: it moves with every commit, by whomever. */
+/** The ruleset's generation: it changes with every commit of any process. */
 export function generation(): Query<number> {
   return one("generation", NFT_MSG.GETGEN, { family: "any", names: {} }, readGeneration);
 }
@@ -125,14 +125,14 @@ export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Quer
   };
 }
 
-/** The first rules of a chain in their order, all of them without `most`. A chain that doesn't exist has none. */
+/** The first rules of a chain in their order, all of them without `most`. A chain that does not exist has none. */
 export function rules({ family, table, chain }: nft.ChainName, most?: number): Query<nft.ObservedRule[]> {
   const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
   const all = list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRule);
   return { ...all, reader: readEach(readRule, most) };
 }
 
-/** The same rules, whoever has made them, as images to compare. A chain that doesn't exist has none. */
+/** The same rules, made by any program, as images to compare. A chain that does not exist has none. */
 export function ruleImages({ family, table, chain }: nft.ChainName): Query<RuleImage[]> {
   const names = { [NFTA.RULE.TABLE]: table, [NFTA.RULE.CHAIN]: chain };
   return list(`rules of ${family} ${table} ${chain}`, NFT_MSG.GETRULE, { family, names }, readRuleImage);

@@ -1,5 +1,5 @@
 /**
- * What others have made, as the kernel keeps it: rules as lists of expressions that nothing is left out of, and the elements of
+ * Other programs' objects, as the kernel keeps them: rules as complete lists of expressions, and the elements of
  * sets and maps of any type. For readers who must see everything; this library's own rules are read as statements
  * (decode-rule.ts).
  */
@@ -36,13 +36,13 @@ export interface RawSet {
   readonly flags: number;
 }
 
-/** Where a packet goes on; `code` is one of VERDICTS, or another of the kernel's. */
+/** Where a packet goes next; `code` is one of VERDICTS, or another of the kernel's. */
 export interface RawVerdict {
   readonly code: number;
   readonly chain?: string | undefined;
 }
 
-/** An element. Without `keyEnd`, an interval is two: its first key, and, with the flag for it, the one behind its last. */
+/** An element. Without `keyEnd`, an interval is two: its first key and, with a flag, the one after its last. */
 export interface RawElement {
   readonly key: Uint8Array;
   readonly keyEnd?: Uint8Array | undefined;
@@ -132,7 +132,7 @@ function readElement(read: Attributes): RawElement {
   };
 }
 
-/** The bytes in an attribute of data, such as what is compared with. */
+/** The bytes in an attribute of data, such as the value of a comparison. */
 export function valueIn(data: Uint8Array | undefined): Uint8Array | undefined {
   return readAttributes(data).get(NFTA.DATA.VALUE);
 }

@@ -1,18 +1,18 @@
 /**
- * Rules as images: what the kernel keeps of them, byte for byte, without understanding it. Two images of one rule are
- * the same as long as nobody has changed it, whoever made it: iptables-nft's rules hold structures of xtables that
- * only iptables can read, but whether they are still what they were can be told without it.
+ * Rules as images: the bytes that the kernel keeps of them, not decoded. Two images of one rule are equal as long as no
+ * process has changed it: iptables-nft's rules hold structures of xtables that only iptables can read, but comparing
+ * bytes shows a change.
  */
 import { type Message, readAttributes, readString, scanAttributes } from "./attributes.ts";
 import { NFTA } from "./constants.ts";
 
-/** What the kernel keeps of a rule, a character for each byte: the same text as long as nobody has changed it. */
+/** The bytes that the kernel keeps of a rule, a character for each: the same text until the rule changes. */
 export type RuleImage = string;
 
 /** Expressions whose data is the kernel's own bookkeeping: it changes with each packet. */
 const COUNTING: readonly string[] = ["counter"];
 
-/** A rule's image. Its handle and its neighbour's, which the kernel tells as well, are not part of it. */
+/** A rule's image. The kernel also sends its handle and that of the rule before it; they are not part of the image. */
 export function readRuleImage({ attributes }: Message): RuleImage {
   const read = readAttributes(attributes);
   const parts = [
@@ -22,7 +22,7 @@ export function readRuleImage({ attributes }: Message): RuleImage {
   return parts.map((part) => `${part.length}:${textOf(part)}`).join();
 }
 
-/** The parts that an image was made of: expressions in their order, then what userland has noted. */
+/** The parts of an image: expressions in their order, then userland's data. */
 export function imageParts(image: RuleImage): string[] {
   const parts: string[] = [];
   for (let at = 0; at < image.length; ) {

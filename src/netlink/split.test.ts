@@ -61,7 +61,7 @@ test("what fits stays as it is", () => {
   expect(splitBatches([], 212_960)).toEqual([]);
 });
 
-test("what can't be cut makes a batch of its own, even if it's too big", () => {
+test("an operation that cannot be cut makes a batch of its own, even if it is too big", () => {
   const operations: Operation[] = ["a", "b"].map((table) => ({ op: "delete table", family: "ip", table }));
   expect(splitBatches(operations, 50)).toEqual(operations.map((each) => [each]));
 });

@@ -1,4 +1,4 @@
-/** Cuts work into batches that the buffers take. Pure; what it costs in atomicity is the caller's to weigh. */
+/** Cuts operations into batches that fit the buffers. Pure; the caller decides whether several transactions are acceptable. */
 import { intervalsWithin } from "./elements.ts";
 import { isElements, operationBudget } from "./encode.ts";
 import type { ChangeElements, Operation } from "./operations.ts";
@@ -11,8 +11,8 @@ interface Batches {
 }
 
 /**
- * The same operations in the same order, as batches that count at most `maxBytes` each (see budget.ts). Lists of elements are cut where a
- * batch is full; nothing else can be, and a batch of it alone is made even if it's too big.
+ * The same operations in the same order, as batches that count at most `maxBytes` each (see budget.ts). Lists of elements are
+ * cut where a batch is full; nothing else can be cut, and gets a batch of its own even if that is too big.
  */
 export function splitBatches(operations: readonly Operation[], maxBytes: number): Operation[][] {
   const batches: Batches = { whole: maxBytes, done: [], current: [], left: maxBytes };

@@ -74,7 +74,7 @@ test("a script is one command on each line", () => {
   `);
 });
 
-test("statements as nft writes them, and what isn't known by name", () => {
+test("statements as nft writes them, and unknown ones by name", () => {
   const text = renderStatements([
     { kind: "l4proto", protocol: "sctp" },
     { kind: "unknown", name: "ct" },

@@ -21,14 +21,14 @@ export function renderScript(operations: readonly Operation[]): string {
   return operations.flatMap(renderOperation).join("");
 }
 
-/** The lines of one operation. Elements that don't fit a line make several commands. */
+/** The lines of one operation. Elements that do not fit a line make several commands. */
 export function renderOperation(operation: Operation): string[] {
   assertValid(operation);
   if ("elements" in operation) return renderElements(operation);
   return [`${renderCommand(operation)}\n`];
 }
 
-/** What an operation does and to what, without its content: `add rule inet nat postrouting`. */
+/** The verb and the object of an operation, without its content: `add rule inet nat postrouting`. */
 export function renderName(operation: Operation): string {
   const verb =
     operation.op === "delete by handle"
@@ -42,7 +42,7 @@ export function renderName(operation: Operation): string {
   return names.join(" ");
 }
 
-/** What nft calls a kind of stateful objects: NFT_OBJECT_* of linux/netfilter/nf_tables.h. */
+/** nft's name for a kind of stateful object: NFT_OBJECT_* of linux/netfilter/nf_tables.h. */
 export function objectKind(type: number | undefined): string {
   return OBJECT_KINDS[type ?? 0] ?? `object of type ${type}`;
 }
@@ -87,7 +87,7 @@ function renderCommand(operation: Exclude<Operation, ChangeElements>): string {
   }
 }
 
-/** What belongs to an object, in braces, if there is anything. */
+/** An object's properties in braces; empty without any. */
 function block(parts: readonly string[]): string {
   return parts.length === 0 ? "" : ` { ${parts.map((part) => `${part};`).join(" ")} }`;
 }
@@ -111,7 +111,7 @@ export function renderStatements(statements: readonly ObservedStatement[]): stri
   return statements.map(renderStatement).join(" ");
 }
 
-/** One statement as nft writes it; one that is not known as its name in angle brackets. */
+/** One statement as nft writes it; an unknown one as its name in angle brackets. */
 export function renderStatement(statement: ObservedStatement): string {
   switch (statement.kind) {
     case "nfproto":

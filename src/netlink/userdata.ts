@@ -1,6 +1,6 @@
 /**
- * What nft keeps in the kernel beside its objects: records of one byte each for type and length, then the value
- * (libnftnl/udata.h). The kernel doesn't read them; without them `nft list` shows no comments.
+ * Data that nft keeps in the kernel with its objects: records of one byte each for type and length, then the value
+ * (libnftnl/udata.h). The kernel does not read it; without it `nft list` shows no comments.
  */
 import { cString, readString } from "./attributes.ts";
 import { UDATA } from "./constants.ts";

@@ -23,20 +23,20 @@ const TCP: Statement = { kind: "l4proto", protocol: "tcp" };
 const RETURN: Statement = { kind: "verdict", verdict: "return" };
 
 test.each<[string, Operation]>([
-  ["is no name in nft's language", { op: "delete table", family: "ip", table: "" }],
-  ["is no name in nft's language", { op: "delete table", family: "ip", table: "7up" }],
-  ["is no name in nft's language", { op: "delete table", family: "ip", table: "a".repeat(256) }],
-  ["is no name in nft's language", { op: "delete chain", ...t, chain: "a b" }],
-  ["is no name in nft's language", { op: "delete set", ...t, set: "a;b" }],
-  ["a comment can't have quotes", { op: "add table", ...t, comment: 'a "quoted" word' }],
-  ["a comment can't have quotes or control", { op: "add table", ...t, comment: "two\nlines" }],
-  ["a comment can't be empty", { op: "add table", ...t, comment: "" }],
+  ["is not a valid name in nft's language", { op: "delete table", family: "ip", table: "" }],
+  ["is not a valid name in nft's language", { op: "delete table", family: "ip", table: "7up" }],
+  ["is not a valid name in nft's language", { op: "delete table", family: "ip", table: "a".repeat(256) }],
+  ["is not a valid name in nft's language", { op: "delete chain", ...t, chain: "a b" }],
+  ["is not a valid name in nft's language", { op: "delete set", ...t, set: "a;b" }],
+  ["a comment cannot have quotes", { op: "add table", ...t, comment: 'a "quoted" word' }],
+  ["a comment cannot have quotes or control", { op: "add table", ...t, comment: "two\nlines" }],
+  ["a comment cannot be empty", { op: "add table", ...t, comment: "" }],
   ["a comment has 128 bytes at most", { op: "add table", ...t, comment: "ü".repeat(65) }],
   ["sorted, disjoint", elements([5n, 9n], [1n, 2n])],
   ["sorted, disjoint", elements([5n, 9n], [9n, 12n])],
   ["sorted, disjoint", elements([5n, 4n])],
   ["sorted, disjoint", elements([-1n, 4n])],
-  ["no ipv4_addr", elements([0n, 2n ** 32n])],
+  ["not a valid ipv4_addr", elements([0n, 2n ** 32n])],
   ["a rule needs a statement", rule()],
   ["nothing may follow verdict", rule(RETURN, COUNTER)],
   ["no packet is both", rule(daddr("ip"), daddr("ip6"))],
@@ -45,14 +45,14 @@ test.each<[string, Operation]>([
   ["ports are a range", rule(TCP, masquerade(2, 1))],
   ["ports are a range", rule(TCP, masquerade(1, 65_536))],
   ["numgen needs", rule({ kind: "numgen random", modulus: 3, below: 3 })],
-  ["no name of a chain", rule({ kind: "verdict", verdict: "jump", chain: "a b" })],
-  ["no such handle", { op: "delete rule", ...t, chain: "c", handle: 0 }],
+  ["not a valid name of a chain", rule({ kind: "verdict", verdict: "jump", chain: "a b" })],
+  ["a handle is a positive number", { op: "delete rule", ...t, chain: "c", handle: 0 }],
   ["a set's size", { op: "add set", ...t, set: "s", key: "ipv4_addr", size: 0 }],
 ])("%s", (problem, operation) => {
   expect(problemOf(operation)).toContain(problem);
 });
 
-test("what can be written is not refused", () => {
+test("what can be written is not rejected", () => {
   fc.assert(fc.property(operation, (any) => problemOf(any) === undefined));
   const touching = elements([0n, 4n], [5n, 5n], [2n ** 32n - 1n, 2n ** 32n - 1n]);
   expect([touching, elements([0n, 2n ** 32n - 1n])].map(problemOf)).toEqual([undefined, undefined]);

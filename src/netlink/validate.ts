@@ -1,7 +1,7 @@
 /**
- * What an operation must be so that its bytes and its text mean the same. nft's language has no way to write some
- * things that the kernel would take (a quote in a comment, a name with a blank); what `nft list` couldn't print
- * again is refused here, before anything is sent. These are mistakes of the caller and throw plain errors.
+ * Checks of operations, so that their bytes and their text mean the same. nft's language cannot express some things
+ * that the kernel accepts (a quote in a comment, a name with a blank); they are rejected here, before anything is
+ * sent. These are mistakes of the caller and throw plain errors.
  */
 import { KEYS, UDATA } from "./constants.ts";
 import type { Family, Interval, Operation, SetKey, Statement } from "./operations.ts";
@@ -10,19 +10,19 @@ import type { Family, Interval, Operation, SetKey, Statement } from "./operation
 const NAME_BYTES = 256;
 /** `string` of nft's src/scanner.l. */
 const NAME = /^[A-Za-z][A-Za-z0-9/\\_.-]*$/;
-/** A quote ends the text, whatever stands before it; a line's end would end the command. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is refused.
+/** A quote ends the text, whatever precedes it; a line feed would end the command. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are rejected.
 const UNQUOTABLE = /["\u0000-\u001f\u007f]/;
 const LAST_PORT = 65_535;
 const MAX_U32 = 2 ** 32 - 1;
 
-/** Throws if the operation can't be carried out as `nft` would. */
+/** Throws if `nft` could not carry out the operation. */
 export function assertValid(operation: Operation): void {
   const problem = problemOf(operation);
   if (problem !== undefined) throw new Error(`${operation.op} in table ${operation.table}: ${problem}`);
 }
 
-/** What is wrong with an operation, or nothing. */
+/** The problem with an operation, if there is one. */
 export function problemOf(operation: Operation): string | undefined {
   return nameProblem(operation) ?? commentProblem(operation) ?? contentProblem(operation);
 }
@@ -33,14 +33,14 @@ function nameProblem(operation: Operation): string | undefined {
   if ("set" in operation) names.push(operation.set);
   if ("name" in operation) names.push(operation.name);
   const bad = names.find((name) => !NAME.test(name) || name.length >= NAME_BYTES);
-  return bad === undefined ? undefined : `${JSON.stringify(bad)} is no name in nft's language`;
+  return bad === undefined ? undefined : `${JSON.stringify(bad)} is not a valid name in nft's language`;
 }
 
 function commentProblem(operation: Operation): string | undefined {
   if (!("comment" in operation) || operation.comment === undefined) return undefined;
   const { comment } = operation;
-  if (comment === "") return "a comment can't be empty";
-  if (UNQUOTABLE.test(comment)) return "a comment can't have quotes or control characters";
+  if (comment === "") return "a comment cannot be empty";
+  if (UNQUOTABLE.test(comment)) return "a comment cannot have quotes or control characters";
   const bytes = new TextEncoder().encode(comment).length;
   return bytes > UDATA.COMMENT_MAX_BYTES
     ? `a comment has ${UDATA.COMMENT_MAX_BYTES} bytes at most`
@@ -50,14 +50,14 @@ function commentProblem(operation: Operation): string | undefined {
 function contentProblem(operation: Operation): string | undefined {
   if ("elements" in operation) return elementsProblem(operation.key, operation.elements);
   if ("handle" in operation && !isWithin(operation.handle, 1, Number.MAX_SAFE_INTEGER))
-    return "no such handle";
+    return "a handle is a positive number";
   if ("size" in operation && operation.size !== undefined && !isWithin(operation.size, 1, MAX_U32))
     return `a set's size is 1-${MAX_U32}`;
   if ("statements" in operation) return statementsProblem(operation.family, operation.statements);
   return undefined;
 }
 
-/** The kernel takes elements in any order, but refuses some that overlap and not others. */
+/** The kernel takes elements in any order, but rejects only some that overlap. */
 function elementsProblem(key: SetKey, elements: readonly Interval[]): string | undefined {
   let previous = -1n;
   for (const { first, last } of elements) {
@@ -65,7 +65,7 @@ function elementsProblem(key: SetKey, elements: readonly Interval[]): string | u
     previous = last;
   }
   const bits = BigInt(KEYS[key].bytes * 8);
-  return previous >> bits > 0n ? `an element is no ${key}` : undefined;
+  return previous >> bits > 0n ? `an element is not a valid ${key}` : undefined;
 }
 
 function statementsProblem(family: Family, statements: readonly Statement[]): string | undefined {
@@ -80,7 +80,7 @@ function endsRule({ kind }: Statement): boolean {
   return kind === "verdict" || kind === "masquerade";
 }
 
-/** A packet can't be of two families, nor of another than its table's. */
+/** A packet has one family, that of its table. */
 function familyProblem(family: Family, statements: readonly Statement[]): string | undefined {
   const families = new Set(
     statements.flatMap((each) => (each.kind === "daddr" || each.kind === "nfproto" ? [each.family] : [])),
@@ -89,7 +89,7 @@ function familyProblem(family: Family, statements: readonly Statement[]): string
   return families.size > 1 ? "no packet is both ip and ip6" : undefined;
 }
 
-/** Ports belong to a protocol, which the rule must have asked for: nft refuses it otherwise, the kernel doesn't. */
+/** Ports belong to a protocol, which the rule must match first: nft rejects it otherwise, the kernel does not. */
 function portsProblem(statements: readonly Statement[]): string | undefined {
   const last = statements.at(-1);
   if (last?.kind !== "masquerade" || last.ports === undefined) return undefined;
@@ -108,15 +108,15 @@ function firstProblem(statements: readonly Statement[]): string | undefined {
 
 function statementProblem(statement: Statement): string | undefined {
   if (statement.kind === "daddr" && !NAME.test(statement.set))
-    return `${JSON.stringify(statement.set)} is no name of a set`;
+    return `${JSON.stringify(statement.set)} is not a valid name of a set`;
   if (statement.kind === "verdict" && "chain" in statement && !NAME.test(statement.chain))
-    return `${JSON.stringify(statement.chain)} is no name of a chain`;
+    return `${JSON.stringify(statement.chain)} is not a valid name of a chain`;
   if (statement.kind === "numgen random" && !isChance(statement))
     return "numgen needs 0 < below < modulus < 2^32";
   return undefined;
 }
 
-/** nft refuses comparisons that are always true or never. */
+/** nft rejects comparisons that are always or never true. */
 function isChance({ modulus, below }: { modulus: number; below: number }): boolean {
   return isWithin(modulus, 1, MAX_U32) && isWithin(below, 1, modulus - 1);
 }

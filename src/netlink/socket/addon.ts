@@ -1,6 +1,6 @@
 /**
- * The one place that touches the addon netlink.c. It is loaded when first asked for, so that a missing addon is an error of that
- * moment and not of starting the program. A bundle has it beside itself (esbuild-addon.mjs).
+ * The one place that touches the addon netlink.c. It is loaded at its first use, so that a missing addon does not
+ * keep the program from starting. A bundle has it in its own directory (esbuild-addon.mjs).
  */
 import { NETLINK_NETFILTER } from "../constants.ts";
 import { kernelFailure, NetlinkUnavailable, type NftablesError } from "../errors.ts";
@@ -23,16 +23,16 @@ export interface SocketEvents {
   readonly lost: (error: NftablesError) => void;
 }
 
-/** Throws an `NftablesError` if the kernel refuses. */
+/** Throws an `NftablesError` if the kernel rejects it. */
 export type OpenSocket = (events: SocketEvents) => NetlinkSocket;
 
 /**
- * Of one message from the kernel: what it puts into one when it knows that so much is read at once. The kernel walks a set from
- * its beginning for each piece of a list, so that lists in small pieces take longer.
+ * The longest message from the kernel, which fills messages as far as it knows that so much is read at once. The kernel walks a
+ * set from its beginning for each piece of a list, so that lists in small pieces take longer.
  */
 const RECEIVE_BYTES = 32_768;
 
-/** What opens sockets of a netlink protocol; throws `NetlinkUnavailable` if the addon is missing. */
+/** Opens sockets of a netlink protocol; throws `NetlinkUnavailable` if the addon is missing. */
 export function loadNetlink(bufferBytes: number, protocol = NETLINK_NETFILTER): OpenSocket {
   const addon = loadAddon();
   return (events) => {
@@ -48,20 +48,20 @@ export function loadNetlink(bufferBytes: number, protocol = NETLINK_NETFILTER): 
   };
 }
 
-/** A socket that hears what `program`, a classic BPF program, lets through of a multicast group. */
+/** A socket that gets those messages of a multicast group that `program`, a classic BPF program, lets through. */
 export type OpenEvents = (
   program: Uint8Array,
   group: number,
   events: SocketEvents,
 ) => { readonly close: () => void };
 
-/** An event that is longer is cut off; what matters of it is shorter. */
+/** A longer event is cut off; the part that matters is shorter. */
 const EVENT_BYTES = 256;
 
-/** The kernel's default for a socket: some hundred events, of which only the last matters for what is asked next. */
+/** The kernel's default for a socket: some hundred events, of which only the last matters for the next question. */
 const EVENT_BUFFER_BYTES = 212_992;
 
-/** What opens sockets for events; throws `NetlinkUnavailable` if the addon is missing. */
+/** Opens sockets for events; throws `NetlinkUnavailable` if the addon is missing. */
 export function loadEvents(): OpenEvents {
   const addon = loadAddon();
   return (program, group, events) => {
@@ -79,10 +79,10 @@ export function loadEvents(): OpenEvents {
   };
 }
 
-/** An open socket in the addon's hands. */
+/** An open socket that the addon holds. */
 type Handle = object;
 
-/** What netlink.c exports; it says what each does. Numbers that are returned are 0 or a negative errno. */
+/** The exports of netlink.c, which describes them. A number that is returned is 0 or a negative errno. */
 interface Addon {
   readonly open: (
     protocol: number,

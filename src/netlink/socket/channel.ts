@@ -1,9 +1,9 @@
 /**
- * One socket and one request on it at a time, with a deadline. The kernel works a batch off while it is being sent,
- * so the answer is there when sending returns; what can take long is waiting for another's transaction.
+ * One socket and one request on it at a time, with a deadline. The kernel executes a batch while it is sent,
+ * so the answer is there when sending returns; only waiting for another process's transaction can take long.
  *
- * A socket that didn't answer in time, or whose caller has lost interest, is closed, since what it still has to say
- * could be taken for the answer to something else; the next request opens another.
+ * A socket that did not answer in time, or whose caller has given up, is closed, since its late answer could be
+ * taken for the answer to another request; the next request opens another socket.
  */
 
 import { type Message, parseMessages } from "../attributes.ts";
@@ -12,7 +12,7 @@ import type { NetlinkSocket, OpenSocket } from "./addon.ts";
 import type { Listener, Progress } from "./conversation.ts";
 
 export interface Request<T> {
-  /** For messages of errors. */
+  /** For error messages. */
   readonly what: string;
   readonly bytes: Uint8Array;
   /** The sequence numbers of its messages. */
@@ -22,29 +22,29 @@ export interface Request<T> {
 }
 
 /**
- * What netlink_sendmsg() of the kernel's net/netlink/af_netlink.c keeps of the send buffer for itself, and the two messages of 20
+ * The part of the send buffer that netlink_sendmsg() of the kernel's net/netlink/af_netlink.c keeps for itself, and the two messages of 20
  * bytes that begin and end a batch.
  */
 const SEND_BUFFER_RESERVE = 32 + 2 * 20;
 
 /**
- * As much is sent in one transaction, even where net.core.wmem_max allows more. The kernel works it off within the system call and
+ * The largest transaction, even where net.core.wmem_max allows more. The kernel executes it within the system call and
  * prepares a notification for each element, which takes 40 times the memory. Replacing 100,000 elements, wall clock in all and of
  * the longest transaction: 128 KiB 900 and 30 ms, 256 KiB 650 and 40, 512 KiB 560 and 50, 1 MiB 490 and 80, 4 MB 480 and 290.
  */
 const TRANSACTION_BYTES = 512 * 1024;
 
-/** What a request came to; failure is thrown. */
+/** A request's result; failure is thrown. */
 export type Settled<T> = Extract<Progress<T>, { state: "done" | "interrupted" }>;
 
 export interface Channel {
   readonly exchange: <T>(request: Request<T>, signal?: AbortSignal) => Promise<Settled<T>>;
-  /** What one batch may have, for its answers too (see budget.ts). */
+  /** How large one batch may be, with its answers (see budget.ts). */
   readonly maxBatchBytes: () => number;
   readonly close: () => void;
 }
 
-/** What the socket's events are told to, while a request waits for its answer. */
+/** Gets the socket's events while a request waits for its answer. */
 interface Pending {
   readonly hear: (message: Message) => void;
   readonly lose: (cause: unknown) => void;
@@ -57,7 +57,7 @@ interface State {
   closed: boolean;
 }
 
-/** A channel whose socket is opened when it is needed. */
+/** A channel that opens its socket at the first request. */
 export function createChannel(open: OpenSocket, timeoutMs: number): Channel {
   const state: State = { socket: undefined, pending: undefined, closed: false };
   const connect = () => {
@@ -102,7 +102,7 @@ interface Attempt<T> {
   readonly timeoutMs: number;
 }
 
-/** Sends the request and listens until its listener is content, or the deadline passes. */
+/** Sends the request and listens until its listener has the answer, or the deadline passes. */
 function converse<T>(state: State, socket: NetlinkSocket, attempt: Attempt<T>): Promise<Settled<T>> {
   const { request, signal, timeoutMs } = attempt;
   const { listener, first, last } = request;
@@ -122,7 +122,7 @@ function converse<T>(state: State, socket: NetlinkSocket, attempt: Attempt<T>): 
       try {
         advance(listener.hear(message));
       } catch (error) {
-        // An answer that can't be read is a mistake of ours, but the asker's to hear of, not the event loop's.
+        // An answer that we cannot parse is our bug: reject the caller's promise instead of throwing in the event loop.
         reject(error);
       }
     },
@@ -155,7 +155,7 @@ function deferred<T>() {
 }
 
 function timeoutError(what: string, timeoutMs: number): NftablesError {
-  const why = `no answer within ${timeoutMs} ms; whether a change was made has to be read back`;
+  const why = `no answer within ${timeoutMs} ms; read the ruleset to see whether it was changed`;
   return new NftablesError({ code: "ETIMEDOUT", what, why });
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the messages that come back mean, as a small state for each kind of request. Pure: it is told of messages and
- * says when it has all of them.
+ * The meaning of the answers, as a small state for each kind of request. Pure: it takes messages and returns whether it
+ * has all of them.
  */
 import type { Message } from "../attributes.ts";
 import { NLM_F, NLMSG } from "../constants.ts";
@@ -9,12 +9,12 @@ import { kernelFailure, NftablesError } from "../errors.ts";
 import type { Operation } from "../operations.ts";
 import type { Query } from "../query.ts";
 
-/** Where a request stands. */
+/** The state of a request. */
 export type Progress<T> =
   | { readonly state: "waiting" }
   | { readonly state: "done"; readonly value: T }
   | { readonly state: "failed"; readonly error: NftablesError }
-  /** To be asked again: the ruleset changed while it was listed, or a part of the list was lost. */
+  /** Ask again: the ruleset changed while it was listed, or a part of the list was lost. */
   | { readonly state: "interrupted" };
 
 export interface Listener<T> {
@@ -27,9 +27,9 @@ const WAITING = { state: "waiting" } as const;
 const INTERRUPTED = { state: "interrupted" } as const;
 
 /**
- * Listens for the end of a batch. The kernel tells of every operation that it refuses, in their order, and last of
- * the one that asked for an acknowledgement, which after a refusal means nothing. A refusal of the batch's beginning
- * is one of the whole: no permission, no nf_tables, or a commit that failed.
+ * Listens for the end of a batch. The kernel answers for every operation that it rejects, in their order, and last for
+ * the one that asked for an acknowledgement, which means nothing after a rejection. If it rejects the batch's beginning,
+ * it rejects the whole: no permission, no nf_tables, or a commit that failed.
  */
 export function listenToBatch(batch: EncodedBatch, operations: readonly Operation[]): Listener<void> {
   let error: NftablesError | undefined;
@@ -46,11 +46,11 @@ export function listenToBatch(batch: EncodedBatch, operations: readonly Operatio
   return { hear, lose };
 }
 
-/** What a transaction is called where no operation of it can be named. */
+/** The name of a transaction in errors that concern no single operation. */
 export const TRANSACTION = "nf_tables transaction";
 
 function lost(cause: unknown): NftablesError {
-  const why = "the answer was lost; whether a change was made has to be read back";
+  const why = "the answer was lost; read the ruleset to see whether it was changed";
   return new NftablesError({ code: "ENOBUFS", what: TRANSACTION, why, cause });
 }
 

@@ -1,7 +1,7 @@
 /**
  * An esbuild plugin for bundles that contain addon.ts: it compiles netlink.c and puts it beside the bundle as
- * `netlink-<platform>-<arch>.node`, where addon.ts looks for it. Without a compiler for a platform the bundle is made all the
- * same, with a warning: it can do everything but speak to nf_tables.
+ * `netlink-<platform>-<arch>.node`, where addon.ts looks for it. Without a compiler for a platform the bundle is still
+ * made, with a warning: it can do everything but reach nf_tables.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, renameSync } from "node:fs";
@@ -11,8 +11,8 @@ import { dirname, join } from "node:path";
 const HERE = `${process.platform}-${process.arch}`;
 
 /**
- * @param {{ platforms?: readonly string[] }} options For which platforms the addon is put beside the bundle, such as
- *   `linux-arm64`; without it, for this machine's.
+ * @param {{ platforms?: readonly string[] }} options The platforms of the addons beside the bundle, such as
+ *   `linux-arm64`; without it, this machine's.
  * @returns {import("esbuild").Plugin}
  */
 export function netlinkAddon({ platforms = [HERE] } = {}) {
@@ -43,7 +43,7 @@ const COMPILERS = {
   "linux-ia32": "i686-linux-gnu-gcc",
 };
 
-/** The warnings there are. The binary has no build path and no build id: the same source makes the same bytes. */
+/** Returns warnings. The binary has no build path and no build id: the same source makes the same bytes. */
 function compile(directory, platform) {
   const compiler = platform === HERE ? (process.env.CC ?? "cc") : COMPILERS[platform];
   if (compiler === undefined) throw new Error(`no compiler is known for ${platform}`);
@@ -56,11 +56,11 @@ function compile(directory, platform) {
     execFileSync(compiler, [...flags, ...include, "-o", `${file}.new`, source], {
       stdio: ["ignore", "ignore", "pipe"],
     });
-    // A file that is written over ends every process that has it loaded.
+    // Overwriting a file ends every process that has it loaded.
     renameSync(`${file}.new`, file);
     return [];
   } catch (error) {
     const why = error.stderr?.toString().trim() || error.message;
-    return [{ text: `no netlink addon for ${platform}: nf_tables cannot be spoken to there (${why})` }];
+    return [{ text: `no netlink addon for ${platform}: the bundle cannot reach nf_tables there (${why})` }];
   }
 }

@@ -14,7 +14,7 @@ const PROGRAM = `
     ({ name, platform, message }) => console.log(name, platform, message));
 `;
 
-test("a bundle finds the native part beside itself, wherever it is moved, and says so if it can't", async () => {
+test("a bundle finds the native part beside itself, wherever it is moved, and says so if there is none", async () => {
   const directory = mkdtempSync(join(tmpdir(), "nftables-bundle-"));
   try {
     await bundle(join(directory, "built"));
@@ -53,7 +53,7 @@ async function bundle(outdir: string, platforms?: readonly string[]): Promise<vo
   });
 }
 
-/** What the bundle prints when it is run from elsewhere. */
+/** The output of the bundle in another directory. */
 function run(directory: string): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(process.execPath, [join(directory, "program.cjs")], { cwd: "/" }, (error, stdout) =>

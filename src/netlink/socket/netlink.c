@@ -6,20 +6,20 @@
  *   join(socket, group, program)                      listens to what a classic BPF filter, an array of struct sock_filter,
  *                                                     lets through of a multicast group
  *   send(socket, bytes)                               sends to the kernel
- *   hold(socket, held)                                whether the process waits for it
+ *   hold(socket, held)                                whether it keeps the process alive
  *   close(socket)
- *   trim()                                            gives back to the system what the C library has freed and keeps: not
- *                                                     netlink's business, but a process needs no second addon for it
+ *   trim()                                            returns to the system what the C library has freed and keeps: not a
+ *                                                     subject of netlink, but not worth a second addon
  *
  * `hear` gets each message from the kernel as a Buffer, cut off at `messageBytes`, or an errno if receiving failed. The socket
  * stays usable then: after ENOBUFS, messages are missing.
  *
- * - The kernel chooses the port: a process that guesses a port and takes it first would keep us from a socket.
- * - Only the kernel is heard: a process with CAP_NET_ADMIN may send to any port, but the kernel refuses that where the socket
- *   is connected (netlink_getsockbyportid() of net/netlink/af_netlink.c), and multicast messages tell their sender.
+ * - The kernel chooses the port: a process that guesses a port and takes it first would deny us a socket.
+ * - Only messages from the kernel count: a process with CAP_NET_ADMIN may send to any port, but the kernel rejects that where the
+ *   socket is connected (netlink_getsockbyportid() of net/netlink/af_netlink.c), and multicast messages name their sender.
  * - After READS messages the event loop has its turn: a flood must not keep it.
- * - A socket that has joined a group has NETLINK_NO_ENOBUFS, and what was dropped is counted instead. Without it the kernel says
- *   ENOBUFS once, and then drops all that comes until everything is read, without a further word.
+ * - A socket that has joined a group has NETLINK_NO_ENOBUFS, and the kernel counts what it drops. Without it the kernel returns
+ *   ENOBUFS once, and then silently drops all messages until everything is read.
  *
  * Node-API and these functions of libuv, which each node exports and whose binary interface is that of libuv 1: so one binary
  * serves every version of Node. libuv's headers are not part of Node-API's, hence the declarations.
@@ -63,7 +63,7 @@ struct netlink_socket {
 	napi_async_context context;
 	napi_ref hear;
 	size_t message_bytes;
-	/* Whether the kernel only counts what it drops, and how much that was when it was last looked at. */
+	/* Whether the kernel only counts what it drops, and the count at the last look. */
 	bool counts_drops;
 	uint32_t drops;
 	/* Memory has two users, libuv until it has closed the handle, and JavaScript until its value is collected. */
@@ -126,14 +126,14 @@ static void tell(struct netlink_socket *socket, const char *bytes, ssize_t lengt
 	if (status == napi_ok && napi_get_reference_value(env, socket->hear, &hear) == napi_ok &&
 	    napi_get_global(env, &receiver) == napi_ok)
 		napi_make_callback(env, socket->context, receiver, hear, 1, &argument, NULL);
-	/* What JavaScript throws here has no caller: it is an uncaught exception. */
+	/* An exception of JavaScript has no caller here: it is an uncaught one. */
 	if (napi_is_exception_pending(env, &is_thrown) == napi_ok && is_thrown &&
 	    napi_get_and_clear_last_exception(env, &error) == napi_ok)
 		napi_fatal_exception(env, error);
 	napi_close_handle_scope(env, scope);
 }
 
-/* How many messages the kernel has dropped since the socket was opened; before Linux 4.12 nothing tells. */
+/* How many messages the kernel has dropped since the socket was opened; unknown before Linux 4.12. */
 static uint32_t dropped(const struct netlink_socket *socket)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
@@ -161,7 +161,7 @@ static void read_messages(struct netlink_socket *socket)
 	}
 }
 
-/* There is something to read; whatever is dropped has something to read before it, and so is noticed here. */
+/* There is something to read; a dropped message always follows one that can be read, so it is noticed here. */
 static void on_readable(uv_handle_t *poll, int status, int events)
 {
 	struct netlink_socket *socket = uv_handle_get_data(poll);
@@ -190,7 +190,7 @@ static int connect_socket(int protocol, int buffer_bytes)
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)&KERNEL, sizeof(KERNEL)) == 0 &&
-	    /* A refusal comes without the message that was refused: answers to a large batch stay small. */
+	    /* An error does not repeat the rejected message: answers to a large batch stay small. */
 	    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof(buffer_bytes)) == 0)
@@ -200,7 +200,7 @@ static int connect_socket(int protocol, int buffer_bytes)
 	return error;
 }
 
-/* The socket in JavaScript's hands, or an errno. Whatever fails gives back all that was taken. */
+/* The socket as a JavaScript value, or an errno. A failure frees everything. */
 static int open_socket(napi_env env, int fd, uint32_t message_bytes, napi_value hear, napi_value *result)
 {
 	struct netlink_socket *socket = calloc(1, sizeof(*socket) + message_bytes);
@@ -215,7 +215,7 @@ static int open_socket(napi_env env, int fd, uint32_t message_bytes, napi_value 
 	error = uv_poll_init(loop, poll, fd);
 	if (error != 0)
 		goto failed;
-	/* From here on close_socket() gives back the rest. */
+	/* From here on close_socket() frees the rest. */
 	uv_handle_set_data(poll, socket);
 	socket->users = 2;
 	if (napi_create_reference(env, hear, 1, &socket->hear) != napi_ok ||
@@ -331,7 +331,7 @@ static napi_value call_join(napi_env env, napi_callback_info info)
 		return wrong_arguments(env);
 	program.len = length / sizeof(struct sock_filter);
 	program.filter = bytes;
-	/* The filter first: what the group has to tell could fill the buffer before. */
+	/* The filter first: the messages of the group could fill the buffer before. */
 	if (setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0 ||
 	    setsockopt(socket->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) != 0 ||
 	    setsockopt(socket->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0)

@@ -26,10 +26,10 @@ const EPERM = -1;
 const ENOBUFS = -105;
 const OVERFLOW = kernelFailure(ENOBUFS, "receiving");
 
-/** What a kernel does with the messages of one request. */
+/** How a kernel answers the messages of one request. */
 type Behaviour = (messages: readonly Message[], events: SocketEvents) => void;
 
-/** A kernel that does one thing after another with what it's sent, and what was seen of it. */
+/** A kernel that answers requests one after another, and a record of them. */
 function kernel(...behaviours: readonly Behaviour[]) {
   const seen = { sent: [] as Message[][], opened: 0, closed: 0, held: false };
   const open: OpenSocket = (events): NetlinkSocket => {
@@ -113,7 +113,7 @@ test("an empty batch sends nothing", async () => {
   expect(seen.sent).toEqual([]);
 });
 
-test("the first operation that is refused is named", async () => {
+test("an error names the first operation that is rejected", async () => {
   const { nft } = kernel(refuse(ENOENT, 2, 3), ack);
   const expected = { name: "NftablesError", code: "ENOENT", operation: OPERATIONS[1] };
   await expect(nft.batch(OPERATIONS)).rejects.toMatchObject(expected);
@@ -144,7 +144,7 @@ test("a batch whose refusals would overflow the buffer is not sent", async () =>
   await nft.batch(big.slice(0, 166));
 });
 
-test("what the system call refuses is an error of the batch", async () => {
+test("an error of the system call is an error of the batch", async () => {
   const open: OpenSocket = () => ({
     sendBufferBytes: 1e6,
     receiveBufferBytes: 1e6,
@@ -155,7 +155,7 @@ test("what the system call refuses is an error of the batch", async () => {
   await expect(createNftables(open).batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOBUFS" });
 });
 
-test("requests wait for each other, and a failure doesn't stop those behind it", async () => {
+test("requests wait for each other, and a failure does not stop later ones", async () => {
   const { nft, seen } = kernel(refuse(ENOENT, 1), ack, list());
   const results = await Promise.allSettled([
     nft.batch(OPERATIONS),
@@ -199,7 +199,7 @@ test("an answer that is lost is an error of the batch", async () => {
   await nft.batch(OPERATIONS);
 });
 
-test("a refusal that came before something was lost is what is told", async () => {
+test("a rejection that came before something was lost is the error", async () => {
   const { nft } = kernel((messages, events) => {
     events.message(answer(messages[1]?.sequence ?? 0, NLMSG.ERROR, { errno: ENOENT }));
     events.lost(OVERFLOW);
@@ -246,7 +246,9 @@ test("closing ends everything", async () => {
 
 test("a mistake in an operation is thrown before anything is sent", async () => {
   const { nft, seen } = kernel();
-  await expect(nft.batch([{ op: "delete table", family: "ip", table: "" }])).rejects.toThrow("no name");
+  await expect(nft.batch([{ op: "delete table", family: "ip", table: "" }])).rejects.toThrow(
+    "not a valid name",
+  );
   expect(seen.sent).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 /**
- * nf_tables over netlink: transactions and questions, one after another in the order in which they were asked for.
+ * nf_tables over netlink: transactions and questions, one after another in the order of the calls.
  *
  * Events (NFNLGRP_NFTABLES, group 7) belong on a socket of their own, from the same `OpenSocket`: a storm of them
  * overflows its buffer, and must not take answers with it.
@@ -14,15 +14,15 @@ import { type Channel, createChannel } from "./channel.ts";
 import { listenToBatch, listenToQuery, TRANSACTION } from "./conversation.ts";
 
 export interface Nftables {
-  /** Applies operations as one transaction: all of them or, if it throws what the kernel refused, none. */
+  /** Applies operations as one transaction: all of them or, if it throws, none. */
   readonly batch: (operations: readonly Operation[], signal?: AbortSignal) => Promise<void>;
   /** Asks one of the questions of query.ts. */
   readonly read: <T>(query: Query<T>, signal?: AbortSignal) => Promise<T>;
-  /** The number of the last commit in this network namespace, by whomever. */
+  /** The number of the last commit in this network namespace, by any process. */
   readonly generation: (signal?: AbortSignal) => Promise<number>;
-  /** What one transaction may count, for `splitBatches`; more is EMSGSIZE. */
+  /** The largest transaction, for `splitBatches`; more is EMSGSIZE. */
   readonly maxBatchBytes: number;
-  /** What waits, or comes later, fails with ECANCELED. */
+  /** Waiting and later requests fail with ECANCELED. */
   readonly close: () => void;
 }
 
@@ -36,7 +36,7 @@ export interface Options {
 const TIMEOUT_MS = 10_000;
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** How often a list is asked for anew when the ruleset changes meanwhile. */
+/** How often a list is read again when the ruleset changes meanwhile. */
 const LIST_ATTEMPTS = 10;
 
 /** Opens a socket. Throws `NetlinkUnavailable` without the addon, `NftablesError` if the kernel has no netfilter. */
@@ -102,13 +102,13 @@ async function ask<T>(connection: Connection, query: Query<T>, signal?: AbortSig
   }
   throw new NftablesError({
     code: "EINTR",
-    // The same words whatever was listed: what is in the way is a storm of commits, not the object.
+    // The same text for every list: the reason is a storm of commits, not the object.
     what: "nf_tables",
     why: `others commit so fast that the ruleset changed each of the ${LIST_ATTEMPTS} times it was listed`,
   });
 }
 
-/** Numbers begin anew long before they would no longer fit: no request has more than some hundreds. */
+/** Numbers start again long before they overflow: no request has more than some hundreds. */
 function advance(connection: Connection, next: number): void {
   connection.sequence = next < 2 ** 31 ? next : 1;
 }

@@ -51,7 +51,7 @@ describeKernel("nftables: what stops it", { timeout: 60_000 }, () => {
     copyFileSync(agentBundle(), bundle);
     const agent = lab.startAgent({ flags: FLAGS, bundle });
     await eventually(() => expect(logged(agent, "E")).toHaveLength(1));
-    expect(logged(agent, "E")[0]).toMatch(/no netlink sockets on .*the addon netlink can't be loaded/);
+    expect(logged(agent, "E")[0]).toMatch(/no netlink sockets on .*the addon netlink cannot be loaded/);
     await expectSaidOnce(lab, agent);
   });
 });
