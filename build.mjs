@@ -6,7 +6,7 @@ import { version } from "./scripts/version.mjs";
 import { netlinkAddon } from "./src/netlink/socket/esbuild-addon.mjs";
 
 const outfile = "dist/ip-masq-agent.cjs";
-/** Whoever names platforms, as in PLATFORMS="linux-x64 linux-arm64", wants all parts for each: then a warning is a failure. */
+/** With PLATFORMS, as in PLATFORMS="linux-x64 linux-arm64", every platform must have its addon: a warning is a failure. */
 const platforms = process.env.PLATFORMS?.split(/\s+/).filter((name) => name !== "");
 const { warnings } = await build({
   entryPoints: ["src/main.ts"],

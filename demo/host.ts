@@ -7,7 +7,7 @@ const NOTICE = `HOST=1: the agent now programs THIS machine's nat table, until C
   iptables -t nat -F IP-MASQ-AGENT && iptables -t nat -X IP-MASQ-AGENT
 `;
 
-/** Runs it until it ends or we are told to end; returns its exit code. */
+/** Runs it until it ends or a signal ends us; returns its exit code. */
 export function runOnHost(config: string, flags: readonly string[]): Promise<number> {
   process.stdout.write(NOTICE);
   const args = [agentBundle(), "run", `--config=${config}`, ...flags];

@@ -14,14 +14,14 @@ import { paint, renderTable } from "./table.ts";
 
 const CONFIG = "agent-config/config";
 
-/** Short, so that nobody has to wait; on a node it is a minute. */
+/** Short, to save time; on a node it is a minute. */
 const RESYNC = "resyncInterval: 300ms";
 
 type Verdict = "keeps pod address" | "leaves as node";
 const KEEPS: Verdict = "keeps pod address";
 const LEAVES: Verdict = "leaves as node";
 
-/** Destinations, the entry that covers each, and what is to become of a packet there. */
+/** Destinations, the entry that covers each, and the expected verdict. */
 const PROBES: readonly (readonly [destination: string, coveredBy: string, expected: Verdict])[] = [
   ["10.10.0.1", "10.0.0.0/8", KEEPS],
   ["172.16.9.9", "172.16.0.0/12", KEEPS],
@@ -33,7 +33,7 @@ const PROBES: readonly (readonly [destination: string, coveredBy: string, expect
   ["2001:4860:4860::8888", "none", LEAVES],
 ];
 
-/** What is added to the list while the agent runs, and a destination in it. */
+/** The entry that is added while the agent runs, and a destination in it. */
 const ADDED = { cidr: "203.0.113.0/24", destination: "203.0.113.7" };
 
 let wrong = 0;
@@ -47,7 +47,7 @@ async function demo(): Promise<void> {
   }
   say(
     wrong === 0
-      ? `\n${paint("green", "All as it should be.")} Everything that was made for this is removed again.`
+      ? `\n${paint("green", "Everything is correct.")} The demo has removed its namespaces.`
       : `\n${paint("red", `${wrong} went WRONG.`)}`,
   );
 }
@@ -66,7 +66,7 @@ async function show(lab: Lab): Promise<void> {
     Promise.all([expectVerdict(lab, "8.8.8.8", LEAVES), expectVerdict(lab, "2001:4860:4860::8888", LEAVES)]),
   );
 
-  heading("Verdicts", "what the receiver sees as the source of each new connection");
+  heading("Verdicts", "the source address of each new connection, as its receiver sees it");
   say(renderTable([HEADINGS, ...(await probeAll(lab))]));
 
   heading("Edit", `${ADDED.cidr} is added to nonMasqueradeCIDRs while the agent runs`);
@@ -100,7 +100,7 @@ async function probeAll(lab: Lab): Promise<string[][]> {
   return rows;
 }
 
-/** Times how long the agent takes to put back what `tamper` breaks: rules and jump, as they were. */
+/** Times how long the agent takes to repair what `tamper` breaks: rules and jump. */
 async function breakAndHeal(
   what: string,
   lab: Lab,
@@ -112,12 +112,12 @@ async function breakAndHeal(
   const before = JSON.stringify(await state());
   await tamper();
   await measure(`${what}: healed`, log, async () => {
-    if (JSON.stringify(await state()) !== before) throw new Error("not as before");
+    if (JSON.stringify(await state()) !== before) throw new Error("the rules differ from those before");
     await expectVerdict(lab, "8.8.8.8", LEAVES);
   });
 }
 
-/** Waits until `check` passes and says how long that took; a failure is counted, and shown with the agent's log. */
+/** Waits until `check` passes and prints how long that took; counts a failure and prints it with the agent's log. */
 async function measure(what: string, log: () => string, check: () => Promise<unknown>): Promise<void> {
   const startedAt = performance.now();
   try {
@@ -125,7 +125,7 @@ async function measure(what: string, log: () => string, check: () => Promise<unk
     say(`  ${what} ${paint("green", `after ${(performance.now() - startedAt).toFixed(0)} ms`)}`);
   } catch (error) {
     wrong++;
-    say(`  ${paint("red", "WRONG")}: not so within 5 s: ${what} (${(error as Error).message})`);
+    say(`  ${paint("red", "WRONG")}: not within 5 s: ${what} (${(error as Error).message})`);
     say(log().replace(/^/gm, "    agent: "));
   }
 }

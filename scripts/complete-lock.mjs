@@ -28,7 +28,7 @@ const PROCESSORS = [
   "x64",
 ];
 
-/** What a platform package's name says about where it is to be installed. */
+/** A platform package's platforms, from its name. */
 function platformOf(name) {
   const words = name.split(/[/-]/);
   const os = SYSTEMS.filter((system) => words.includes(system));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# In the Dockerfile's builder: builds the agent, puts it in its layer with the licences of what is bundled, and gives
-# every layer's files one time, so that what is the same inside makes the same layers.
+# In the Dockerfile's builder: builds the agent, puts it in its layer with the licences of the bundled packages, and gives
+# all files of the layers one time, so that equal files make equal layers.
 # usage: image-agent.sh amd64|arm64 LAYER
 set -eu
 case "$1" in

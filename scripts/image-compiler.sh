@@ -8,7 +8,7 @@ else
   case "$1" in
     amd64) packages="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
     arm64) packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
-    *) echo "no image for $1: Node 24 and the compilers are there for amd64 and arm64" >&2; exit 1 ;;
+    *) echo "no image for $1: Node 24 and the compilers exist for amd64 and arm64" >&2; exit 1 ;;
   esac
 fi
 apt-get update -qq

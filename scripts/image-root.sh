@@ -1,6 +1,6 @@
 #!/bin/sh
 # In the Dockerfile's builder: puts together the image's root from single files of Debian's packages for its platform,
-# as distroless images do: programs, the libraries that they name, licences, and what scanners read of packages.
+# as distroless images do: programs, the libraries that they name, licences, and the packages' records for scanners.
 # usage: image-root.sh amd64|arm64 NODE_DIRECTORY DESTINATION
 set -eu
 arch=$1 node=$2 destination=$3
@@ -11,7 +11,7 @@ case "$arch" in
 esac
 debs=/tmp/image-debs
 
-# With an apt of its own that knows nothing installed, so that the libraries come too, in the target's architecture.
+# An apt of its own in which nothing is installed also brings the libraries, in the target's architecture.
 download() {
   apt=/tmp/image-apt
   mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
@@ -38,7 +38,7 @@ layer() {
   ln -s usr/lib "$root/lib"
 }
 
-# The package that has a file, which is looked for below / and /usr; the licence and the package's record come along.
+# Finds a file below / and /usr in the packages, and adds the licence and the record of its package.
 find_file() {
   for found in "$debs"/*/usr/"$1" "$debs"/*/"$1"; do
     [ -e "$found" ] || [ -L "$found" ] || continue
@@ -85,7 +85,7 @@ add_libraries() {
   done
 }
 
-# Its complaints about files that are no programs are not shown; that it is missing must be.
+# Its errors about files that are not programs are hidden, but not that it is missing.
 command -v "$triplet-readelf" >/dev/null || { echo "no $triplet-readelf: scripts/image-compiler.sh installs it" >&2; exit 1; }
 
 download base-files coreutils libstdc++6 iptables ipset nftables conntrack
@@ -117,7 +117,7 @@ for family in ip ip6; do
     ln -s "xtables-nft-multi" "$root/usr/sbin/$family$tool"
   done
 done
-# All matches and targets, since a listing fails on the first one of anybody's that is not known.
+# All matches and targets, since a listing fails at the first unknown one, in rules of any program.
 mkdir -p "$root/usr/lib/$triplet/xtables"
 find_file "lib/$triplet/xtables/libxt_comment.so"
 cp -a "$(dirname "$found")"/libxt_* "$(dirname "$found")"/libip*t_* "$root/usr/lib/$triplet/xtables"

@@ -20,8 +20,8 @@ done
 runtime=${BUILDAH_RUNTIME:-$(command -v runc || true)}
 [ -z "$runtime" ] || export BUILDAH_RUNTIME="$runtime"
 
-# Files have one time for all commits, so that layers that are the same inside are the same for every version; when the
-# commit was made, a label says.
+# Files have one time for all commits, so that equal files make equal layers in every version; a label has the time of the
+# commit.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
 export SOURCE_DATE_EPOCH
 
@@ -37,12 +37,12 @@ build() {
     --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" --build-arg "BASE_DIGEST=${BASE_DIGEST:-}"
   [ -z "$arch" ] || set -- "$@" --platform "linux/$arch"
   case "$tool" in
-    # buildah 1.28 takes the target's platform for the builder's, unless told.
+    # buildah 1.28 takes the target's platform for the builder's without this.
     buildah | podman) set -- "$@" --build-arg "BUILDPLATFORM=linux/$(host_arch)" ;;
   esac
   case "$tool" in
     # Without the host's network buildah and podman make a bridge and rules of their own, on the machine. buildah leaves the
-    # container of a stage without instructions behind, unless it is told not to.
+    # container of a stage without instructions behind without --force-rm.
     buildah) buildah bud --network=host --layers --force-rm --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     podman) podman ${runtime:+--runtime="$runtime"} build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     *) "$tool" build "$@" . ;;
@@ -52,7 +52,7 @@ build() {
 # shellcheck disable=SC2086 # lists of flags
 push() { "$tool" push ${PUSH_FLAGS:-} ${COMPRESS_FLAGS:-} "$1"; }
 
-# A list of the images of several platforms, under the name that every node can pull.
+# A list of the images of several platforms, under one name that every node can pull.
 # shellcheck disable=SC2086
 push_list() {
   case "$tool" in
@@ -64,7 +64,7 @@ push_list() {
       shift
       "$tool" manifest rm "$list" >/dev/null 2>&1 || true
       "$tool" manifest create "$list" >/dev/null
-      # As they are in the registry: buildah 1.28 and podman 4.3 would compress what is here anew, with their default.
+      # As they are in the registry: buildah 1.28 and podman 4.3 would compress the local images again, with their default.
       for image in "$@"; do "$tool" manifest add ${PUSH_FLAGS:-} "$list" "docker://$image" >/dev/null; done
       "$tool" manifest push --all ${PUSH_FLAGS:-} "$list" "docker://$list" ;;
   esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Node 24 from npm beside the project, for tests on the version that is meant to be shipped; prints its path.
+# Installs Node 24 from npm beside the project, for tests on the version in the image; prints its path.
 set -eu
 cd "$(dirname "$0")/.."
 version=24.21.0

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian's Go and the very decoders that the Go program is built on, for the comparison with them,
+# Installs Debian's Go and the decoders of the Go program, for the comparison with them,
 # and the template functions that Helm adds to Go's, for the tests of the chart.
 set -eu
 needed="golang-go golang-gopkg-yaml.v2-dev golang-k8s-sigs-yaml-dev golang-github-masterminds-sprig-dev"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the build and the tests need: Debian packages if we may, else it says which are missing; then npm's.
+# Installs what the build and the tests need: Debian packages as root, else prints which are missing; then npm's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ fi
 node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null ||
   { echo "Node.js 20.19 or newer is needed; found: $(node --version 2>/dev/null || echo none)" >&2; exit 1; }
 
-# The lock file is the truth: install again only when it has changed.
+# Install again only when the lock file has changed.
 if ! cmp -s package-lock.json node_modules/.installed-lock 2>/dev/null; then
   npm ci --no-audit --no-fund --loglevel=error
   cp package-lock.json node_modules/.installed-lock

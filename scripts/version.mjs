@@ -1,4 +1,4 @@
-// The version: $VERSION, or the newest tag and how far we are from it; without git, the package's version.
+// The version: $VERSION, or the newest tag and the distance from it; without git, the package's version.
 // Run as a program it prints it.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -55,7 +55,7 @@ test.each([
   ["99999999999999999999x", 'invalid duration "99999999999999999999x"'],
   ["3000000h", 'invalid duration "3000000h"'],
   ["2562047h47m16.854775808s", 'invalid duration "2562047h47m16.854775808s"'],
-])("%j is refused: %s", (text, message) => {
+])("%j is rejected: %s", (text, message) => {
   expect(parseDuration(text)).toEqual({ ok: false, message: `time: ${message}` });
 });
 

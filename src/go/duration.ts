@@ -24,7 +24,7 @@ const UNITS: ReadonlyMap<string, bigint> = new Map([
 
 const LIMIT = 1n << 63n;
 
-// One number with its unit, which is everything up to the next number, as Go takes it.
+// One number with its unit: as in Go, everything up to the next number.
 const TERM = /0*(\d*)(?:\.(\d*))?([^.0-9]*)/y;
 
 /** Nanoseconds of a Go duration such as `1m30s`. */

@@ -5,14 +5,14 @@
 
 import { type Integer, parseGoInt, parseGoUint } from "./integer.ts";
 
-/** A flag's value, or what Go's `Set` says against the text. */
+/** A flag's value, or the message of Go's `Set` about the text. */
 export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly message: string };
 
 /** How values of one kind are read, printed and shown in the usage text. */
 export interface FlagType<T> {
-  /** What `PrintDefaults` calls the argument; "bool" takes none and is not printed. */
+  /** The argument's name in `PrintDefaults`; "bool" takes none and is not printed. */
   readonly name: "bool" | "string" | "value" | "uint" | "int";
   /** How Go's zero value prints: a default that prints like it is not shown. */
   readonly zero: string;

@@ -122,7 +122,7 @@ describe("Go's flag syntax", () => {
     expect(parseFlags({ h: flag(boolType, false, "") }, ["-h"])).toMatchObject({ values: { h: true } });
   });
 
-  test("values that nobody gave are the table's", () => {
+  test("flags that are not given have the table's values", () => {
     expect(parseFlags(table, ["--dir=x"])).toMatchObject({
       values: { chain: "MASQ", dir: "x", six: false, random: true, size: 1800n, few: 0, mode: "one" },
       given: new Set(["dir"]),

@@ -26,7 +26,7 @@ export type FlagValues<Table extends FlagTable> = {
   readonly [Name in keyof Table]: Table[Name] extends Flag<infer T> ? T : never;
 };
 
-/** What a command line says; `words` is what follows the flags (or stood between them). */
+/** The content of a command line; `words` follow the flags (or are between them). */
 export type FlagsResult<Table extends FlagTable> =
   | {
       readonly kind: "flags";
@@ -43,7 +43,7 @@ export type FlagsResult<Table extends FlagTable> =
 interface FlagError {
   readonly kind: "error";
   readonly message: string;
-  /** What may have been meant. */
+  /** A flag with a similar name. */
   readonly hint?: string;
 }
 
@@ -54,7 +54,7 @@ export function flag<T>(type: FlagType<T>, initial: NoInfer<T>, usage: string): 
 
 /**
  * Reads a command line. `"leading"` is Go's rule: the first word, `-`, empty
- * argument or `--` ends the flags; `"anywhere"` lets words stand between them.
+ * argument or `--` ends the flags; `"anywhere"` allows words between them.
  */
 export function parseFlags<Table extends FlagTable>(
   table: Table,
@@ -90,13 +90,13 @@ type Read =
   | { readonly kind: "version" }
   | FlagError;
 
-/** An argument and, behind a flag that takes its value from there, the next one; `flag` is undefined for a word. */
+/** An argument and, after a flag that takes its value from there, the next one; `flag` is undefined for a word. */
 export interface Unit {
   readonly flag: string | undefined;
   readonly texts: readonly string[];
 }
 
-/** Arguments as people mean them, wherever flags end. Flags that the table does not have are taken for switches. */
+/** Arguments in pairs, wherever flags end. Flags that the table does not have count as switches. */
 export function unitsOf(table: FlagTable, args: readonly string[]): readonly Unit[] {
   const units: Unit[] = [];
   for (let at = 0; at < args.length; at++) {
@@ -176,7 +176,7 @@ function renderFlag(name: string, flag: Flag<unknown>): string {
   return `${head}${gap}${help.replaceAll("\n", "\n    \t")}${initial === "" ? "" : ` (default ${initial})`}\n`;
 }
 
-/** What help says of a flag: its argument's name (none for a switch), its text, and its default (empty: not worth saying). */
+/** A flag's help: its argument's name (none for a switch), its text, and its default (empty: not shown). */
 export function describeFlag({ type, initial, usage }: Flag<unknown>): {
   readonly argument: string;
   readonly help: string;

@@ -3,10 +3,10 @@
  * fractions) and looser than a regular expression (`0x10`, `1_000` in base 0).
  */
 
-/** What strconv's two errors say. */
+/** The texts of strconv's two errors. */
 type IntegerFault = "invalid syntax" | "value out of range";
 
-/** A whole number, or Go's reason why the text is none. */
+/** A whole number, or Go's reason why the text is not one. */
 export type Integer =
   | { readonly ok: true; readonly value: bigint }
   | { readonly ok: false; readonly fault: IntegerFault };
@@ -35,7 +35,7 @@ export function parseGoUint(text: string, base: IntegerBase, bits: number): Inte
     const digit = /^[0-9a-z]$/i.test(char) ? Number.parseInt(char, 36) : radix;
     if (digit >= radix) return fault("invalid syntax");
     value = value * BigInt(radix) + BigInt(digit);
-    // As in Go, before the rest is looked at: too long wins over a bad digit behind.
+    // As in Go, before the remaining digits: too long wins over a bad digit after it.
     if (value >= limit) return fault("value out of range");
   }
   return text === "" || /^_|__|_$/.test(text) ? fault("invalid syntax") : { ok: true, value };

@@ -1,6 +1,6 @@
 /**
  * Go's strconv.Quote, which the Go program's messages are full of (`%q`).
- * Go works on bytes and Node has decoded them: what was no UTF-8 arrives as
+ * Go works on bytes and Node has decoded them: bytes that are not UTF-8 arrive as
  * U+FFFD, which prints as itself, where Go would print `\xff`.
  */
 
@@ -30,7 +30,7 @@ export function goQuote(text: string): string {
 function escaped(char: string): string {
   const code = char.codePointAt(0) ?? 0;
   if (code < 0x20 || code === 0x7f) return `\\x${hex(code, 2)}`;
-  // Half a surrogate pair is no character; Go prints the replacement's number.
+  // Half a surrogate pair is not a character; Go prints the replacement's number.
   if (code >= 0xd800 && code <= 0xdfff) return "\\ufffd";
   return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
 }

@@ -1,6 +1,6 @@
 /**
  * klog's log files (klog_file.go): one per severity in `--log_dir`, or a single
- * `--log_file`. Opened when the first line is due, as in klog, and written
+ * `--log_file`. Opened at the first line, as in klog, and written
  * without a buffer: the lines are few, and none is lost by a crash.
  */
 
@@ -17,7 +17,7 @@ export class LogFileError extends Error {
 
 /** The files of a logger. */
 export interface LogFiles {
-  /** False if a file didn't take the line. Throws LogFileError if one cannot be created at first. */
+  /** False if writing the line to a file failed. Throws LogFileError if one cannot be created at first. */
   write(severity: SeverityNumber, line: string, now: number): boolean;
 }
 
@@ -32,7 +32,7 @@ export function createLogFiles(settings: LogSettings, world: LogWorld): LogFiles
   return {
     write(severity, line, now) {
       const highest = settings.file === "" ? severity : 0;
-      // As klog: from the line's severity down, up to the first that is there.
+      // As klog: from the line's severity down to the first that exists.
       for (let at = highest; at >= 0 && open[at] === undefined; at--) {
         open[at] = create(settings, world, at, now, "append");
       }
@@ -44,8 +44,8 @@ export function createLogFiles(settings: LogSettings, world: LogWorld): LogFiles
   };
 
   /**
-   * A line that fits no more starts a new file. klog exits when a write fails; a full
-   * disk is no reason to end an agent, so here the line goes to stderr instead.
+   * A line that does not fit starts a new file. klog exits when a write fails; a full
+   * disk is not a reason to end an agent, so here the line goes to stderr instead.
    */
   function append(entry: OpenFile | undefined, at: number, line: string, now: number): boolean {
     if (entry === undefined) return false;
@@ -62,7 +62,7 @@ export function createLogFiles(settings: LogSettings, world: LogWorld): LogFiles
 
   function rotate(entry: OpenFile, at: number, now: number): void {
     const old = entry.file;
-    // The new one first: if it cannot be had, the old one is still there to try again with.
+    // The new one first: if it cannot be opened, the old one remains.
     Object.assign(entry, create(settings, world, at, now, "truncate"));
     old.close();
   }
@@ -82,7 +82,7 @@ function create(
   try {
     if (header !== "") file.write(header);
   } catch {
-    // A full disk: the lines' own writes fail next, and are dealt with there.
+    // A full disk: the lines' own writes fail next, and handle it.
   }
   return { file, bytes: file.size + Buffer.byteLength(header) };
 }
@@ -97,7 +97,7 @@ function single(settings: LogSettings, world: LogWorld, mode: "append" | "trunca
   }
 }
 
-/** `--log_dir`, or else the temporary directory, also where that one doesn't serve. */
+/** `--log_dir`, or else the temporary directory, also if files cannot be created there. */
 function inDirectory(
   settings: LogSettings,
   world: LogWorld,

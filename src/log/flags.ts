@@ -17,7 +17,7 @@ const TRACE_SYNTAX = "syntax error: expect file.go:234";
 /** klog's `Level`: any 32-bit number. */
 const levelType: FlagType<number> = { name: "value", zero: "0", parse: int32, print: String };
 
-/** klog's severities: a name in any case, or a number, which need not be one of theirs. */
+/** klog's severities: a name in any case, or a number, even one that has no name. */
 const severityType: FlagType<number> = {
   name: "value",
   zero: "0",
@@ -119,11 +119,11 @@ export const klogFlags = {
   vmodule: flag(moduleType, [], "comma-separated list of pattern=N settings for file-filtered logging"),
 };
 
-/** klog's MaxSize, which holds where `--log_file` is not given. */
+/** klog's MaxSize, which applies without `--log_file`. */
 const DIRECTORY_FILE_MB = 1800;
 const BYTES_PER_MB = 1024 * 1024;
 
-/** What the logger is to do. */
+/** The settings for the logger. */
 export function logSettings(values: FlagValues<typeof klogFlags>, format: "text" | "json"): LogSettings {
   return {
     format,

@@ -1,6 +1,6 @@
 /**
- * What one log line looks like: klog's text (klog's `FormatHeader`) or the JSON
- * of Kubernetes' component-base (zapr), and which sources `--vmodule` means.
+ * The format of a log line: klog's text (klog's `FormatHeader`) or the JSON
+ * of Kubernetes' component-base (zapr), and the sources that `--vmodule` selects.
  * Pure but for a cache.
  *
  * klog puts `file.go:123` in its header. Here a logger has a source, and its
@@ -22,7 +22,7 @@ import {
 const LETTERS = "IWEF";
 const ERROR = 2;
 
-/** One message on its way out. */
+/** One message to be logged. */
 export interface LogRecord {
   readonly severity: SeverityNumber;
   readonly message: string;
@@ -80,13 +80,13 @@ function microseconds(now: number): string {
   return `.${String(fraction).padStart(6, "0")}`;
 }
 
-/** One line, ended with a newline. klog writes a message as it is; ours have words of others in them, who could forge lines. */
+/** One line, ended with a newline. klog writes a message as it is; ours contain text from outside, which could forge lines. */
 function ended(message: string): string {
   const line = printableLine(message);
   return line.endsWith("\n") ? line : `${line}\n`;
 }
 
-/** Errors have `err` and no `v`, as zapr writes them. It knows no other levels, so the severity has a field besides. */
+/** Errors have `err` and no `v`, as zapr writes them. It has no other levels, so the severity has a field of its own. */
 function renderJson(record: LogRecord, caller: string, now: number): string {
   const { message, level, cause, fields } = record;
   const msg = message.endsWith("\n") ? message.slice(0, -1) : message;

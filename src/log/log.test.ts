@@ -212,7 +212,7 @@ describe("files", () => {
     expect(json.world.files["/log"]).toMatch(/^\{.*\}\n$/);
   });
 
-  test("start anew when a line would fill them: the single file is emptied", () => {
+  test("start again when a line would fill them: the single file is emptied", () => {
     const { world, log } = logged({ toStderr: false, file: "/log", maxFileBytes: 12, skipHeaders: true });
     world.files["/log"] = "before\n";
     log.info("four");
@@ -223,7 +223,7 @@ describe("files", () => {
     expect(world.files["/log"]).toBe("é\n");
   });
 
-  test("start anew in a directory under a new name", () => {
+  test("start again in a directory under a new name", () => {
     const { world, log } = logged({
       toStderr: false,
       directory: "/logs",
@@ -276,7 +276,7 @@ describe("files", () => {
     expect(world.stderr).toBe("one\n");
   });
 
-  test("that cannot be started anew are tried again", () => {
+  test("that cannot be started again are retried", () => {
     const { world, log } = logged({
       toStderr: false,
       directory: "/logs",

@@ -1,7 +1,7 @@
 /**
- * The logger: klog's lines, destinations and flags, so that what reads the Go
- * program's log reads ours, or JSON. Everything that touches the world comes in
- * as a `LogWorld` (`logworld.ts` has the real one).
+ * The logger: klog's lines, destinations and flags, so that programs that read the Go
+ * program's log read ours, or JSON. Everything that touches the world is an
+ * argument, `LogWorld` (`world.ts` has the real one).
  *
  * Where a line goes (klog's `loggingT.output`):
  * - `--logtostderr` (the default): to stderr, if `--legacy_stderr_threshold_behavior`
@@ -17,23 +17,23 @@ import { processWorld } from "./world.ts";
 
 const NUMBERS = { info: 0, warning: 1, error: 2, fatal: 3 } as const;
 
-/** Fields as they come at hand: JSON leaves out what is undefined. */
+/** Fields of a line: JSON leaves out undefined ones. */
 type LogFieldsOrNone = { readonly [Name in keyof LogFields]: LogFields[Name] | undefined };
 
 /** Writes lines for one source; all loggers made from one another share their destinations. */
 export interface Logger {
-  /** `level` says at which verbosity the line belongs; the caller has asked `v(level)`. */
+  /** `level` is the line's verbosity; the caller has checked `v(level)`. */
   info(message: string, level?: number): void;
   warning(message: string): void;
-  /** The message says everything; JSON has the cause's text in `err` besides. */
+  /** The message is complete; JSON also has the cause's text in `err`. */
   error(message: string, cause?: unknown): void;
-  /** Only writes the F line; ending the process is the caller's. */
+  /** Only writes the F line; the caller ends the process. */
   fatal(message: string, cause?: unknown): void;
-  /** Whether lines of this verbosity are wanted from this source. */
+  /** Whether the settings include lines of this verbosity from this source. */
   v(level: number): boolean;
   /** A logger for another source, such as `agent/reconcile.ts`. */
   named(source: string): Logger;
-  /** A logger whose lines are about this as well; an absent value is no field. */
+  /** A logger whose lines have these fields as well; an undefined value is left out. */
   with(fields: LogFieldsOrNone): Logger;
 }
 

@@ -1,6 +1,6 @@
-/** What the parts of the logger tell one another. */
+/** Types that the parts of the logger share. */
 
-/** What the logging flags ask for. */
+/** The values of the logging flags. */
 export interface LogSettings {
   readonly format: "text" | "json";
   /** `--v`. */
@@ -31,14 +31,14 @@ export interface ModuleLevel {
   readonly level: number;
 }
 
-/** What a line is about, for programs that read JSON lines: each is a field there. Lines of text have none. */
+/** A line's subject, for programs that read JSON lines: each is a field there. Lines of text have none. */
 export interface LogFields {
-  /** What is programmed together, as `status` names it: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
+  /** The families that are programmed together, as `status` names them: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
   readonly family?: string;
   readonly backend?: string;
   /** Of a difference `missing`, `extra` or `changed`; of a failure its kind, as `sync_failures_total` counts it. */
   readonly kind?: string;
-  /** Who has changed rules, and its process id on the host. */
+  /** The process that has changed rules, and its id on the host. */
   readonly process?: string;
   readonly pid?: number;
   /** The digest of the configuration that the line is about. */
@@ -59,22 +59,22 @@ export interface LogFile {
   close(): void;
 }
 
-/** What the logger needs of the world. */
+/** The effects that the logger needs. */
 export interface LogWorld {
   /** Milliseconds since 1970; a fraction is printed as microseconds. */
   now(): number;
   readonly pid: number;
-  /** Never throws: a reader of stderr that is gone is no reason to stop. */
+  /** Never throws: the agent works on without a reader of stderr. */
   writeStderr(text: string): void;
   /** Throws Node's errors. */
   openFile(path: string, mode: "append" | "truncate"): LogFile;
-  /** Makes or replaces a symbolic link; failing is of no consequence. */
+  /** Makes or replaces a symbolic link; ignores failures. */
   link(target: string, path: string): void;
-  /** Asked only when a file is opened. */
+  /** Called only when a file is opened. */
   place(): LogPlace;
 }
 
-/** What log files' names and headers say about where they come from. */
+/** The origin in log files' names and headers. */
 export interface LogPlace {
   readonly program: string;
   readonly host: string;

@@ -5,10 +5,10 @@ import { hostname, tmpdir, userInfo } from "node:os";
 import type { LogFile, LogPlace, LogWorld } from "./types.ts";
 
 const STDERR = 2;
-/** How long a full pipe is waited for, in all, before the rest of a line is dropped. */
+/** How long to wait for a full pipe, in all, before dropping the rest of a line. */
 const PATIENCE_MS = 100;
 
-/** The process' own world. */
+/** This process's own world. */
 export function processWorld(): LogWorld {
   let stderr: number | undefined;
   const write = (bytes: Uint8Array, from: number) => {
@@ -27,8 +27,8 @@ export function processWorld(): LogWorld {
 
 /**
  * A descriptor for the same pipe whose writes do not wait for a reader: one that is stuck must not keep the agent from its rules. It
- * is opened again, since the flag on the old one would be that of every process that writes there. The old one if that fails, and
- * for all that is no pipe: a second descriptor of a file has a place of its own in it.
+ * is opened again, since a flag on the old one would change every process that writes there. The old one if that fails, and
+ * for everything but pipes: a second descriptor of a file has its own offset.
  */
 function withoutWaiting(descriptor: number): number {
   try {
@@ -40,9 +40,9 @@ function withoutWaiting(descriptor: number): number {
 }
 
 /**
- * A writer that never throws. While a pipe is full (EAGAIN), it is tried again for a while, but after a wait in vain the next
- * lines are tried only once, so that a stuck reader costs the agent one wait and not one for each line. Any other failure (EPIPE,
- * EIO, EBADF) drops the line: there is nobody to tell.
+ * A writer that never throws. While a pipe is full (EAGAIN), it tries again for a while, but after a wait in vain it tries the
+ * next lines only once, so that a stuck reader costs the agent one wait and not one for each line. Any other failure (EPIPE,
+ * EIO, EBADF) drops the line: there is no other place for it.
  */
 export function createPatientWriter(
   write: (bytes: Uint8Array, from: number) => number,
@@ -101,7 +101,7 @@ function place(): LogPlace {
   };
 }
 
-/** A container's user id need not have a name. */
+/** A container's user id does not need a name. */
 function userName(): string {
   try {
     return userInfo().username;

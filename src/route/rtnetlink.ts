@@ -1,6 +1,6 @@
 /**
- * Links, addresses and routes of this network namespace (rtnetlink): what `ip link`, `ip address` and `ip route` list, without
- * the tool, without a privilege, and of the right namespace whatever is mounted at /sys.
+ * Links, addresses and routes of this network namespace (rtnetlink): the lists of `ip link`, `ip address` and `ip route`, without
+ * the tool, without a privilege, and for the right namespace whatever is mounted at /sys.
  */
 
 import {
@@ -37,7 +37,7 @@ export interface ObservedLink {
   readonly name: string;
   /** `bridge`, `veth`, `vxlan`, ...; undefined for hardware, and for loopback. */
   readonly kind: string | undefined;
-  /** The index of the bridge, or bond, that it is a port of. */
+  /** The index of the bridge, or bond, whose port it is. */
   readonly master: number | undefined;
 }
 
@@ -72,7 +72,7 @@ export interface Network {
 
 const TIMEOUT_MS = 10_000;
 const BUFFER_BYTES = 1024 * 1024;
-/** How often a list is asked for again that changed meanwhile. */
+/** How often a list that changed meanwhile is read again. */
 const ATTEMPTS = 10;
 
 /** Reads all of it. Throws `NetlinkUnavailable` without the addon. */

@@ -1,4 +1,4 @@
-/** Colours for people at a terminal; whoever reads a file or a pipe gets plain text. */
+/** Colours for people at a terminal; a file or a pipe gets plain text. */
 
 type Paint = (text: string) => string;
 
@@ -12,7 +12,7 @@ export interface Colours {
 
 const PLAIN: Paint = (text) => text;
 
-/** SGR codes: what to switch on, and what switches just that off again. */
+/** SGR codes: one that switches something on, and one that switches just that off. */
 const CODES: Readonly<Record<keyof Colours, readonly [on: number, off: number]>> = {
   red: [31, 39],
   yellow: [33, 39],

@@ -1,6 +1,6 @@
-/** Which of some names somebody meant who wrote another one. */
+/** Finds the name that a misspelled one means. */
 
-/** Names are short, and what is longer is none of them. */
+/** Names are short, so a longer text is not one of them. */
 const LONGEST = 64;
 
 /** The name that differs least, in whatever case, if by at most a third of its letters. */

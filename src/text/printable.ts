@@ -1,12 +1,11 @@
 /**
- * Text that others have written (comments of rules, keys of a file, command lines, names of processes) on its way to a terminal
- * or a log. Control characters (Unicode's Cc) would steer the terminal, a line feed would begin a line that looks like ours, and
- * marks that turn the reading direction or cannot be seen would make a text look like another.
+ * Text from outside (comments of rules, keys of a file, command lines, names of processes) for a terminal or a log. Control characters (Unicode's Cc) would steer the terminal, a line feed would begin a line that looks like ours, and
+ * marks that turn the reading direction or are invisible would make a text look like another.
  */
 
-/** Cc but tab and line feed, invisible marks and separators; a colour as `text/colours.ts` switches it is none of them. */
+/** Control characters except tab, line feed and the colour codes of `text/colours.ts`; invisible marks and separators. */
 const STEERING =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for them
   /(?!\u001b\[\d{1,2}m)[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 /**

@@ -14,7 +14,7 @@ const alerts = readAlerts();
 const names = [...new Set(alerts.map(({ alert }) => alert))];
 
 /** What is above the alerts in the operator's file. */
-const HEAD = `# Made from alerts.yaml: change that file, then \`npm run golden\`. Many an operator takes only rules with a label of its own
+const HEAD = `# Made from alerts.yaml: change that file, then \`make golden\`. Many operators only take rules with a label of their own
 # (\`release: ...\`): add it with a patch.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule

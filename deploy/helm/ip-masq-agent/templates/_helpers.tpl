@@ -28,13 +28,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- regexFind "[0-9]+$" .Values.httpAddress -}}
 {{- end }}
 
-{{/* "true" if only the node's own processes get at what is served, or nothing is. */}}
+{{/* "true" if only the node's own processes reach what is served, or if nothing is served. */}}
 {{- define "ip-masq-agent.unreachable" -}}
 {{- $host := include "ip-masq-agent.httpHost" . -}}
 {{- if or (not .Values.httpAddress) (hasPrefix "127." $host) (eq $host "::1") -}}true{{- end -}}
 {{- end }}
 
-{{/* What a probe asks. Without a host the kubelet asks the pod's address, which is the node's. */}}
+{{/* The request of a probe. Without a host the kubelet uses the pod's address, which is the node's. */}}
 {{- define "ip-masq-agent.httpGet" -}}
 {{- $host := include "ip-masq-agent.httpHost" .root -}}
 httpGet:
@@ -45,7 +45,7 @@ httpGet:
   path: {{ .path }}
 {{- end }}
 
-{{/* Numbers arrive as floats, and 1000000 is to be no 1e+06. */}}
+{{/* Numbers are floats here: print 1000000, not 1e+06. */}}
 {{- define "ip-masq-agent.flag" -}}
 {{- $value := .value -}}
 {{- if kindIs "float64" $value -}}{{- $value = int64 $value -}}{{- end -}}
