@@ -62,7 +62,7 @@ describeKernel("a lab leaves nothing behind", { timeout: 60_000 }, () => {
   labTest("when the demo has run to its end, which it does without a wrong verdict", async ({ lab }) => {
     const demo = await startDemo(lab);
     expect(await demo.ended).toBe(0);
-    expect(demo.output()).toContain("All as it should be.");
+    expect(demo.output()).toContain("Everything is correct.");
     expect(demo.output()).not.toContain("WRONG");
     expectNothingLeft(demo.pid);
   });
