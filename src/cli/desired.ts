@@ -6,13 +6,12 @@ import { type ConfigText, inspectConfig } from "../core/config.ts";
 import type { Desired } from "../core/desired.ts";
 import type { Entries, Item } from "../core/key-lists.ts";
 import { locate } from "../core/place.ts";
-import { parsePorts } from "../core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { FlagValues } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
 import { renderAdvice } from "../validate/hints.ts";
 import { type CommandInput, type CommandIo, UsageError } from "./command.ts";
-import { agentFlags, pickFlags } from "./options.ts";
+import { agentFlags, pickFlags, type RuleFlags, ruleOptions } from "./options.ts";
 
 /** The flags of `run` that have a part in the rules. */
 export const desiredFlags = pickFlags(
@@ -66,19 +65,11 @@ export async function readDesired(
   };
 }
 
-/** What the flags say about rules. `auto` is taken for iptables: nothing here looks at the machine. */
-export function optionsOf(values: Omit<DesiredValues, "config">): Options & { readonly setsAbove: number } {
-  const toPorts = parsePorts(values["to-ports"]);
-  if (!toPorts.ok)
-    throw new UsageError(`invalid --to-ports ${goQuote(values["to-ports"])}: ${toPorts.message}`);
-  return {
-    masqChain: values["masq-chain"],
-    noMasqAllReservedRanges: values["nomasq-all-reserved-ranges"],
-    enableIPv6: values["enable-ipv6"],
-    randomFully: values["random-fully"],
-    toPorts: toPorts.ranges,
-    setsAbove: values.backend === "nftables" ? 0 : values["ipset-threshold"] || Number.POSITIVE_INFINITY,
-  };
+/** The flags' part in the rules. Throws a `UsageError`. */
+export function optionsOf(values: RuleFlags): Options {
+  const options = ruleOptions(values);
+  if (options.ok) return options.value;
+  throw new UsageError(`invalid --to-ports ${goQuote(values["to-ports"])}: ${options.message}`);
 }
 
 /** Says what is wrong and what is odd, one line each, on stderr; that there is no configuration, too. */

@@ -9,7 +9,6 @@ import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
 import type { Span, Witness } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
-import type { PortRange } from "../core/ports.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
 import { createSight } from "../iptables/netlink-view.ts";
 import { iptablesPlanner } from "../iptables/plan.ts";
@@ -27,7 +26,7 @@ import { cutAfter } from "../system/grace.ts";
 import { collectGarbage } from "../system/heap.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { Script } from "../system/script.ts";
-import { type AgentOptions, agentFlags } from "./options.ts";
+import { type AgentOptions, agentFlags, setsAbove } from "./options.ts";
 
 interface EnginesWorld {
   readonly turns: TurnsWorld;
@@ -47,7 +46,6 @@ export interface Engines {
 
 export function createEngines(
   flags: AgentOptions,
-  toPorts: readonly PortRange[],
   { turns, witness, beforeChange, memoryLimit, log }: EnginesWorld,
   signal: AbortSignal,
 ): Engines {
@@ -86,10 +84,7 @@ export function createEngines(
     beforeChange,
     turns,
   };
-  const optionsOf = ({ name }: Chosen) => {
-    const setsAbove = name === "nftables" ? 0 : flags.ipsetThreshold || Number.POSITIVE_INFINITY;
-    return { ...flags, toPorts, setsAbove };
-  };
+  const optionsOf = ({ name }: Chosen) => ({ ...flags, setsAbove: setsAbove(name, flags.ipsetThreshold) });
   const others = async ({ name, variant }: Chosen): Promise<readonly Driver[]> => {
     if (name === "iptables" && flags.iptablesMode !== "auto") return [nftables()];
     const variants = await variantsWith(flags.masqChain, openNftables);

@@ -3,13 +3,16 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { effectiveFlags } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
+import { logSettings } from "../log/flags.ts";
 import {
   type AgentFlags,
   type AgentFlagsResult,
   agentFlags,
   agentOptions,
   agentUsage,
+  configOptions,
   parseAgentFlags,
+  ruleOptions,
 } from "./options.ts";
 
 interface Case {
@@ -126,15 +129,26 @@ describe("klog's values", () => {
 });
 
 test("options of an empty command line", () => {
-  expect(agentOptions(flags().values)).toMatchInlineSnapshot(`
-    {
-      "backend": "iptables",
-      "configPath": "/etc/config/ip-masq-agent",
-      "enableIPv6": false,
-      "httpAddress": "127.0.0.1:10279",
-      "ipsetThreshold": 1000,
-      "iptablesMode": "path",
-      "log": {
+  expect([agentOptions(flags().values), logSettings(flags().values, "text")]).toMatchInlineSnapshot(`
+    [
+      {
+        "ok": true,
+        "value": {
+          "backend": "iptables",
+          "configPath": "/etc/config/ip-masq-agent",
+          "enableIPv6": false,
+          "httpAddress": "127.0.0.1:10279",
+          "ipsetThreshold": 1000,
+          "iptablesMode": "path",
+          "masqChain": "IP-MASQ-AGENT",
+          "noMasqAllReservedRanges": false,
+          "randomFully": true,
+          "setsAbove": 1000,
+          "toPorts": [],
+          "watch": true,
+        },
+      },
+      {
         "addDirectory": false,
         "alsoToStderr": false,
         "alsoToStderrThreshold": 0,
@@ -151,17 +165,33 @@ test("options of an empty command line", () => {
         "toStderr": true,
         "verbosity": 0,
       },
-      "masqChain": "IP-MASQ-AGENT",
-      "noMasqAllReservedRanges": false,
-      "randomFully": true,
-      "toPorts": "",
-      "watch": true,
-    }
+    ]
   `);
 });
 
+test.each([
+  ["--backend=iptables", 1000],
+  ["--backend=auto", 1000],
+  ["--ipset-threshold=7", 7],
+  ["--ipset-threshold=0", Number.POSITIVE_INFINITY],
+  ["--backend=nftables", 0],
+])("with %s lists longer than %d are sets", (flag, above) => {
+  const { values } = flags(flag);
+  expect([configOptions(values), ruleOptions(values), agentOptions(values)]).toMatchObject([
+    { setsAbove: above },
+    { ok: true, value: { setsAbove: above } },
+    { ok: true, value: { setsAbove: above } },
+  ]);
+});
+
+test("bad ports are not a flag error, but there are no options", () => {
+  const { values } = flags("--to-ports=0-5-7");
+  expect([ruleOptions(values), agentOptions(values)]).toMatchObject([{ ok: false }, { ok: false }]);
+  expect(configOptions(values)).toMatchObject({ enableIPv6: false });
+});
+
 test("sizes of log files", () => {
-  const bytes = (...argv: string[]) => agentOptions(flags(...argv).values).log.maxFileBytes / 1024 / 1024;
+  const bytes = (...argv: string[]) => logSettings(flags(...argv).values, "text").maxFileBytes / 1024 / 1024;
   expect(bytes("--log_file_max_size=5")).toBe(1800);
   expect(bytes("--log_file=x", "--log_file_max_size=5")).toBe(5);
   expect(bytes("--log_file=x", "--log_file_max_size=0")).toBe(Number.POSITIVE_INFINITY);

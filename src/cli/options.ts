@@ -3,10 +3,12 @@
  * the only place that knows their names, defaults and help.
  */
 
-import { boolType, countType, stringType, wordType } from "../go/flag-types.ts";
+import type { ConfigOptions } from "../core/config-options.ts";
+import { parsePorts } from "../core/ports.ts";
+import type { Options } from "../core/ruleset.ts";
+import { boolType, countType, type Parsed, stringType, wordType } from "../go/flag-types.ts";
 import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../go/flags.ts";
-import { klogFlags, logSettings } from "../log/flags.ts";
-import type { LogSettings } from "../log/types.ts";
+import { klogFlags } from "../log/flags.ts";
 
 /** Every flag of `run`; the other commands add theirs to it. */
 export const agentFlags = {
@@ -72,21 +74,23 @@ export type AgentFlags = Extract<AgentFlagsResult, { kind: "flags" }>;
 
 type AgentFlagValues = FlagValues<typeof agentFlags>;
 
-/** What the flags ask for, in the program's own words. */
-export interface AgentOptions {
-  readonly masqChain: string;
-  readonly noMasqAllReservedRanges: boolean;
-  readonly enableIPv6: boolean;
-  readonly randomFully: boolean;
-  /** Unchecked text: a bad one is no flag error but an F line and exit code 1. */
-  readonly toPorts: string;
+/** The flags that decide how the configuration is read. */
+type ConfigFlags = Pick<
+  AgentFlagValues,
+  "nomasq-all-reserved-ranges" | "enable-ipv6" | "backend" | "ipset-threshold"
+>;
+
+/** The flags that decide the rules. */
+export type RuleFlags = ConfigFlags & Pick<AgentFlagValues, "masq-chain" | "random-fully" | "to-ports">;
+
+/** What the flags ask for, as the rest of the program names it. */
+export interface AgentOptions extends Options {
   readonly configPath: string;
   readonly backend: AgentFlagValues["backend"];
   readonly iptablesMode: AgentFlagValues["iptables-mode"];
   readonly ipsetThreshold: number;
   readonly watch: boolean;
   readonly httpAddress: string;
-  readonly log: LogSettings;
 }
 
 /** Reads the flags of `run`. */
@@ -94,21 +98,43 @@ export function parseAgentFlags(args: readonly string[]): AgentFlagsResult {
   return parseFlags(agentFlags, args);
 }
 
-/** The values, as the rest of the program names them. */
-export function agentOptions(values: AgentFlagValues): AgentOptions {
+/** The number of CIDRs of a family above which a backend takes a set. `auto` is taken for iptables: nothing here looks at the machine. */
+export function setsAbove(backend: AgentFlagValues["backend"], ipsetThreshold: number): number {
+  return backend === "nftables" ? 0 : ipsetThreshold || Number.POSITIVE_INFINITY;
+}
+
+/** The flags' part in reading the configuration. */
+export function configOptions(values: ConfigFlags): ConfigOptions {
   return {
-    masqChain: values["masq-chain"],
     noMasqAllReservedRanges: values["nomasq-all-reserved-ranges"],
     enableIPv6: values["enable-ipv6"],
-    randomFully: values["random-fully"],
-    toPorts: values["to-ports"],
-    configPath: values.config,
-    backend: values.backend,
-    iptablesMode: values["iptables-mode"],
-    ipsetThreshold: values["ipset-threshold"],
-    watch: values.watch,
-    httpAddress: values["http-address"],
-    log: logSettings(values, values["logging-format"]),
+    setsAbove: setsAbove(values.backend, values["ipset-threshold"]),
+  };
+}
+
+/** The flags' part in the rules. A bad `--to-ports` is not a flag error, but an F line and exit code 1, as in the Go program. */
+export function ruleOptions(values: RuleFlags): Parsed<Options> {
+  const toPorts = parsePorts(values["to-ports"]);
+  if (!toPorts.ok) return { ok: false, message: toPorts.message };
+  const { "masq-chain": masqChain, "random-fully": randomFully } = values;
+  return { ok: true, value: { ...configOptions(values), masqChain, randomFully, toPorts: toPorts.ranges } };
+}
+
+/** The values of all flags but klog's. */
+export function agentOptions(values: AgentFlagValues): Parsed<AgentOptions> {
+  const rules = ruleOptions(values);
+  if (!rules.ok) return rules;
+  return {
+    ok: true,
+    value: {
+      ...rules.value,
+      configPath: values.config,
+      backend: values.backend,
+      iptablesMode: values["iptables-mode"],
+      ipsetThreshold: values["ipset-threshold"],
+      watch: values.watch,
+      httpAddress: values["http-address"],
+    },
   };
 }
 

@@ -11,7 +11,6 @@ import type { Inbox } from "../agent/triggers.ts";
 import { createAside, createTurns, type TurnsWorld } from "../agent/turns.ts";
 import { createWitness } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
-import type { PortRange } from "../core/ports.ts";
 import type { Logger } from "../log/log.ts";
 import { trimMemory } from "../netlink/socket/addon.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
@@ -43,7 +42,6 @@ export interface Passes extends Pick<Followed, "engine"> {
 /** Chooses a backend, and holds the chain's name before anything is read or written for it; or says what each backend lacks. */
 export async function createPasses(
   options: AgentOptions,
-  toPorts: readonly PortRange[],
   { inbox, memoryLimit, sample, log }: PassesWorld,
   signal: AbortSignal,
 ): Promise<({ readonly ok: true } & Passes) | Extract<Decision, { ok: false }>> {
@@ -63,7 +61,7 @@ export async function createPasses(
   const aside = createAside(() => inbox.request("ruleset"));
   const turns = { sleep, goesOn: aside.goesOn };
   const enginesWorld = { turns, witness, beforeChange: sample, memoryLimit, log };
-  const engines = createEngines(options, toPorts, enginesWorld, signal);
+  const engines = createEngines(options, enginesWorld, signal);
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {
     ...engines,

@@ -5,11 +5,11 @@ import { runLoop } from "../agent/loop.ts";
 import type { Outcome } from "../agent/reconcile.ts";
 import { createInbox, type Reason } from "../agent/triggers.ts";
 import { countDrift } from "../core/drift.ts";
-import { parsePorts } from "../core/ports.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { effectiveFlags } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
 import { LogFileError } from "../log/file.ts";
+import { logSettings } from "../log/flags.ts";
 import { createLogger } from "../log/log.ts";
 import { systemClock } from "../system/clock.ts";
 import { keepHeapSmall } from "../system/heap.ts";
@@ -39,8 +39,7 @@ async function start(
   { flags: { values }, ignored }: Asked,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const options = agentOptions(values);
-  const log = createLogger(options.log, "cli/run.ts");
+  const log = createLogger(logSettings(values, values["logging-format"]), "cli/run.ts");
   log.info(`ip-masq-agent version: ${VERSION}`);
   const flags = effectiveFlags(agentFlags, values);
   for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
@@ -48,18 +47,19 @@ async function start(
   const memoryLimit = readMemoryLimit();
   const lowMemory = describeLowLimit(memoryLimit);
   if (lowMemory !== undefined) log.warning(lowMemory);
-  const toPorts = parsePorts(options.toPorts);
-  if (!toPorts.ok) {
-    log.fatal(`Invalid --to-ports flag ${goQuote(options.toPorts)}: ${toPorts.message}`);
+  const asked = agentOptions(values);
+  if (!asked.ok) {
+    log.fatal(`Invalid --to-ports flag ${goQuote(values["to-ports"])}: ${asked.message}`);
     return 1;
   }
+  const options = asked.value;
   let engine: Passes["engine"] | undefined;
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
       backend: () => backendOf(engine?.().choice),
       driver: { counters: async () => (await engine?.().driver.counters?.()) ?? [] },
-      toPorts: toPorts.ranges,
+      toPorts: options.toPorts,
       families: enabledFamilies(options),
       flags,
       log,
@@ -68,7 +68,7 @@ async function start(
   );
   const inbox = createInbox(systemClock);
   const world = { inbox, memoryLimit, sample: async () => monitoring?.sample(), log };
-  const passes = await createPasses(options, toPorts.ranges, world, signal);
+  const passes = await createPasses(options, world, signal);
   if (!passes.ok) {
     log.fatal(`No backend works: ${passes.lacks.join("; ")}`);
     return 1;

@@ -52,7 +52,7 @@ export function compileRuleset(family: Family, config: MasqConfig, options: Opti
  * With exceptions the longest prefix decides, so they stand longest first, ties in the file's order, and
  * link-local is one entry among them, which an explicit entry of the same prefix replaces.
  */
-function compileEntries(family: Family, config: MasqConfig): readonly Entry[] {
+export function compileEntries(family: Family, config: MasqConfig): readonly Entry[] {
   const reason = config.nonMasqueradeDefaults ? "default" : "configured";
   const exempt = ofFamily(family, config.nonMasqueradeCIDRs, "return", reason);
   const linkLocal = linkLocalEntries(family, config);

@@ -1,10 +1,11 @@
 /** Entries that change nothing: no error, but mostly not what somebody meant. */
 import { type Cidr, lastAddress } from "../core/cidr.ts";
 import type { InspectedConfig } from "../core/config.ts";
+import type { ConfigOptions } from "../core/config-options.ts";
 import type { Entries, Item } from "../core/key-lists.ts";
 import { reportInto } from "../core/place.ts";
 import type { Problem } from "../core/problem.ts";
-import { compileRuleset, type Entry, enabledFamilies, type Options } from "../core/ruleset.ts";
+import { compileEntries, type Entry, enabledFamilies } from "../core/ruleset.ts";
 
 /** An entry without which every packet would be treated the same. */
 export interface Overlap {
@@ -41,11 +42,14 @@ function byAddress({ cidr: a }: Entry, { cidr: b }: Entry): number {
 }
 
 /** A warning for each entry of a configuration's lists that changes nothing, in their order. */
-export function overlapWarnings({ config, lists }: InspectedConfig, options: Options): Problem[] {
+export function overlapWarnings(
+  { config, lists }: InspectedConfig,
+  options: Pick<ConfigOptions, "enableIPv6">,
+): Problem[] {
   const overlaps = new Map<Cidr, Overlap>();
   for (const family of enabledFamilies(options)) {
-    const { entries } = compileRuleset(family, config, options);
-    for (const overlap of findOverlaps(entries)) overlaps.set(overlap.entry.cidr, overlap);
+    for (const overlap of findOverlaps(compileEntries(family, config)))
+      overlaps.set(overlap.entry.cidr, overlap);
   }
   if (overlaps.size === 0) return [];
   const warnings: Problem[] = [];

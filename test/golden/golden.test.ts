@@ -13,7 +13,6 @@ import { planTable } from "../../src/nftables/plan.ts";
 import { NO_TABLE } from "../../src/nftables/sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { decodeConfig } from "../../src/core/config.ts";
-import { parsePorts } from "../../src/core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
 import { renderScript } from "../../src/netlink/text.ts";
 
@@ -35,9 +34,8 @@ function optionsOf(args: readonly string[]): Options {
   const parsed = parseAgentFlags(args);
   if (parsed.kind !== "flags") throw new Error(`bad flags: ${args.join(" ")}`);
   const options = agentOptions(parsed.values);
-  const toPorts = parsePorts(options.toPorts);
-  if (!toPorts.ok) throw new Error(toPorts.message);
-  return { ...options, toPorts: toPorts.ranges };
+  if (!options.ok) throw new Error(options.message);
+  return options.value;
 }
 
 const cases = readdirSync(ROOT, { withFileTypes: true })

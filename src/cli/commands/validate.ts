@@ -2,8 +2,8 @@
 
 import { readConfig, SourceError } from "../../agent/config/file.ts";
 import { type ConfigText, inspectConfig } from "../../core/config.ts";
+import type { ConfigOptions } from "../../core/config-options.ts";
 import type { Problem } from "../../core/problem.ts";
-import type { Options } from "../../core/ruleset.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { counted } from "../../text/plural.ts";
@@ -12,8 +12,8 @@ import { overlapWarnings } from "../../validate/overlaps.ts";
 import { byPlace, type Finding, findingOf, renderFinding } from "../../validate/text.ts";
 import type { Position } from "../../yaml/positions.ts";
 import { type Command, type CommandIo, UsageError } from "../command.ts";
-import { optionsOf, STDIN } from "../desired.ts";
-import { pickFlags } from "../options.ts";
+import { STDIN } from "../desired.ts";
+import { configOptions, pickFlags } from "../options.ts";
 
 const flags = {
   ...pickFlags("enable-ipv6", "nomasq-all-reserved-ranges", "backend", "ipset-threshold"),
@@ -60,13 +60,7 @@ is seen: elsewhere, give the flags that the agent is given.`,
   adopts: () => "/proc",
   async run({ values, words, output }, io) {
     if (words.length === 0) throw new UsageError("name a file, a directory, or - for standard input");
-    const rules = pickFlags("masq-chain", "random-fully", "to-ports");
-    const options = optionsOf({
-      ...values,
-      "masq-chain": rules["masq-chain"].initial,
-      "random-fully": rules["random-fully"].initial,
-      "to-ports": rules["to-ports"].initial,
-    });
+    const options = configOptions(values);
     const reports: Report[] = [];
     for (const word of words) reports.push(await examine(word, options, io));
     const isBad = ({ findings }: Report) =>
@@ -78,7 +72,7 @@ is seen: elsewhere, give the flags that the agent is given.`,
 };
 
 /** Reads an operand and looks at it. What cannot be read is a finding too, so that the other files are not forgotten. */
-async function examine(path: string, options: Options, { stdin }: CommandIo): Promise<Report> {
+async function examine(path: string, options: ConfigOptions, { stdin }: CommandIo): Promise<Report> {
   let text: ConfigText;
   try {
     text =
@@ -127,7 +121,7 @@ function failed(path: string, message: string): Report {
 /** Inspects one configuration; `positionOf` leads from its text to the file that it stands in, `within` is its key there. */
 function inspect(
   text: ConfigText,
-  options: Options,
+  options: ConfigOptions,
   positionOf?: (inner: Position) => Position,
   within?: string,
 ): { readonly findings: Finding[]; readonly cidrs: number; readonly isDefault: boolean } {
