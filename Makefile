@@ -32,6 +32,10 @@ all-build: setup ## the same with the addon for both platforms, linux-x64 and li
 check: setup ## types, format, lint, dead exports
 	@npm run --silent check
 
+unit: ## the tests of what decides, in half a minute: on Linux and macOS, without root, Debian packages or a build
+	@./scripts/setup.sh --npm
+	@npx vitest run --project unit
+
 test: build ## everything that proves a change, in a few minutes
 	@node test/suite.mjs
 

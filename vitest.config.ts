@@ -1,12 +1,39 @@
 import { defineConfig } from "vitest/config";
 
+/** Folders with tests that need Linux' tools, a built bundle or minutes; `test/kernel` needs root, too. */
+const LONGER = ["kernel", "soak", "fuzz", "http", "image", "e2e"].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
+
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-    // Real-kernel tests share two cores with each other; the pure ones take milliseconds.
-    maxWorkers: 2,
     // A loaded machine is no reason to fail; what must be fast is measured in bench/.
     testTimeout: 30_000,
     reporters: ["default"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: LONGER,
+          // Pure functions leave nothing behind for the next file: a new thread for each would cost more than most tests do.
+          pool: "threads",
+          isolate: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "kernel",
+          include: LONGER,
+          // Most of their time they wait, for the kernel or for an agent's patience.
+          maxWorkers: 4,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what the build and the tests need: Debian packages as root, else prints which are missing; then npm's.
+# usage: setup.sh [--npm]     (--npm: only the npm packages, which is what unit tests need, on any system)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -8,6 +9,7 @@ wanted="ip=iproute2 xtables-nft-multi=iptables xtables-legacy-multi=iptables nft
 python3=python3 unshare=util-linux setpriv=util-linux strace=strace git=git cc=gcc cc=libc6-dev
 promtool=prometheus prometheus=prometheus"
 
+[ "${1:-}" != --npm ] || wanted=""
 missing=""
 for pair in $wanted; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"

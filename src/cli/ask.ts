@@ -2,6 +2,7 @@
 import { get } from "node:http";
 import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/address.ts";
 import { parseStatus, type Status } from "../observe/status.ts";
+import { type Clock, systemClock } from "../system/clock.ts";
 import { whyNotBelieved } from "../system/listener.ts";
 import { agentFlags } from "./options.ts";
 
@@ -14,10 +15,14 @@ export type StatusAnswer =
   | { readonly ok: true; readonly status: Status }
   | { readonly ok: false; readonly why: string };
 
-/** Asks the agent at an address. Rejects only when `signal` is aborted. */
-export async function askStatus(address: HttpAddress, signal: AbortSignal): Promise<StatusAnswer> {
+/** Asks the agent at an address; `clock` bounds the wait. Rejects only when `signal` is aborted. */
+export async function askStatus(
+  address: HttpAddress,
+  signal: AbortSignal,
+  clock: Clock = systemClock,
+): Promise<StatusAnswer> {
   const url = `http://${hostPort(reachable(address))}/status`;
-  const answer = await ask(url, signal);
+  const answer = await ask(url, signal, clock);
   const status = answer.ok ? parseStatus(answer.body) : undefined;
   if (status !== undefined) return { ok: true, status };
   const why = answer.ok ? "what answers is no ip-masq-agent: is --http-address right?" : answer.why;
@@ -39,9 +44,19 @@ export function askable(text: string): HttpAddress | string {
 type Answer = { readonly ok: true; readonly body: string } | { readonly ok: false; readonly why: string };
 
 /** One GET, bounded in time and size. */
-function ask(url: string, signal: AbortSignal): Promise<Answer> {
+async function ask(url: string, signal: AbortSignal, clock: Clock): Promise<Answer> {
+  const answered = new AbortController();
+  const deadline = new AbortController();
+  void clock.sleep(PATIENCE_MS, answered.signal).then(() => deadline.abort());
+  try {
+    return await fetchBody(url, signal, deadline.signal);
+  } finally {
+    answered.abort();
+  }
+}
+
+function fetchBody(url: string, signal: AbortSignal, deadline: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
     const fail = (error: NodeJS.ErrnoException) => {
       if (signal.aborted) reject(error);
       else

@@ -7,6 +7,7 @@ import { SourceError } from "../agent/config/file.ts";
 import { isFailure } from "../backend/driver.ts";
 import { boolType, wordType } from "../go/flag-types.ts";
 import { type FlagTable, type FlagValues, flag, parseFlags } from "../go/flags.ts";
+import type { Clock } from "../system/clock.ts";
 import type { Fact } from "../system/fact.ts";
 import type { Processes } from "../system/processes.ts";
 import type { Colours } from "../text/colours.ts";
@@ -41,6 +42,8 @@ export interface CommandIo {
   readonly err: (text: string) => void;
   readonly colours: Colours;
   readonly signal: AbortSignal;
+  /** For waits that have an end. */
+  readonly clock: Clock;
   /** All of standard input, once. Throws a `SourceError`. */
   readonly stdin: () => Promise<Uint8Array>;
   /** Other processes of the node whose proc is mounted there. */

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { ON_LINUX } from "../../test/lab/linux.ts";
 import { parseFlags } from "../go/flags.ts";
 import { UsageError } from "./command.ts";
 import { desiredFlags, readDesired, sayProblems } from "./desired.ts";
@@ -174,7 +175,7 @@ describe("where entries stand", () => {
     );
   });
 
-  test("in the files of a directory", async () => {
+  test.runIf(ON_LINUX)("in the files of a directory", async () => {
     writeFileSync(join(directory, "ip-masq-a"), "nonMasqueradeCIDRs: [10.0.0.0/8]\n");
     writeFileSync(join(directory, "ip-masq-b"), "nonMasqueradeCIDRs: [10.0.0.0/8, 11.0.0.0/8]\n");
     const { rulesets, placeOf, source } = await desired("", `--config=${directory}`);
@@ -199,24 +200,27 @@ test("no file means the defaults, and says so", async () => {
   expect(rulesets[0]?.entries).toHaveLength(4);
 });
 
-test("but not where it was named: that is an error", async () => {
+test.runIf(ON_LINUX)("but not where it was named: that is an error", async () => {
   await expect(desired("", "--config=/no/such/file")).rejects.toThrow("/no/such/file: no such file");
   // A directory that is there may get its files later, and the agent goes on with the defaults until then.
   mkdirSync(join(directory, "empty"));
   expect((await desired("", `--config=${directory}/empty`)).text.files).toEqual([]);
 });
 
-test("a directory where the agent beside reads none is an error for it, and so it is here", async () => {
-  const values = { ...parsed().values, config: directory };
-  const io = { stdin: async () => Buffer.from("") };
-  const agent = { pid: 7, isOurs: true, flags: {} as never };
-  const given = new Set<string>();
-  await expect(
-    readDesired({ values, given, agent: { ...agent, readsDirectory: false } }, io),
-  ).rejects.toThrow("EISDIR");
-  const read = await readDesired({ values, given, agent: { ...agent, readsDirectory: true } }, io);
-  expect(read.text.kind).toBe("directory");
-});
+test.runIf(ON_LINUX)(
+  "a directory where the agent beside reads none is an error for it, and so it is here",
+  async () => {
+    const values = { ...parsed().values, config: directory };
+    const io = { stdin: async () => Buffer.from("") };
+    const agent = { pid: 7, isOurs: true, flags: {} as never };
+    const given = new Set<string>();
+    await expect(
+      readDesired({ values, given, agent: { ...agent, readsDirectory: false } }, io),
+    ).rejects.toThrow("EISDIR");
+    const read = await readDesired({ values, given, agent: { ...agent, readsDirectory: true } }, io);
+    expect(read.text.kind).toBe("directory");
+  },
+);
 
 test("bad ports are a usage error", async () => {
   await expect(desired("", "--to-ports=0-5-7")).rejects.toThrow(UsageError);

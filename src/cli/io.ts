@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { CONFIG_BYTES, SourceError } from "../agent/config/file.ts";
+import { systemClock } from "../system/clock.ts";
 import type { Fact } from "../system/fact.ts";
 import { type Processes, readProcesses } from "../system/processes.ts";
 import { createColours, wantsColours } from "../text/colours.ts";
@@ -27,6 +28,7 @@ export function processIo(
     err: (text) => void process.stderr.write(printable(text)),
     colours: createColours(wantsColours(process.stdout.isTTY === true, process.env)),
     signal,
+    clock: systemClock,
     stdin: () => readAll(process.stdin, signal),
     processes: (proc) => {
       const read = seen.get(proc) ?? readProcesses(proc);

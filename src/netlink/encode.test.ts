@@ -249,18 +249,14 @@ test("what an operation counts is what its messages count", () => {
     expect(operationBudget(operation)).toBe(encodeBatch([operation], 1).budget);
 });
 
-test("100,000 intervals are packed quickly, into memory that was sized beforehand", () => {
+test("100,000 intervals are packed into memory that was sized beforehand", () => {
   const elements = Array.from({ length: 100_000 }, (_, index): Interval => {
     return { first: BigInt(index) * 64n, last: BigInt(index) * 64n + 31n };
   });
   const operation: Operation = { op: "add elements", ...t, set: "v4", key: "ipv4_addr", elements };
-  const startedAt = performance.now();
   const { bytes } = encodeBatch([operation], 1);
-  const tookMs = performance.now() - startedAt;
   expect(bytes.buffer.byteLength - bytes.length).toBeLessThan(2_000);
   expect(bytes.length).toBeLessThan(4_100_000);
-  // 10-25 ms on a quiet machine.
-  expect(tookMs).toBeLessThan(500);
 });
 
 test("operations that cannot be sent are rejected before anything is sent", () => {

@@ -12,6 +12,9 @@ import { agentArguments, commandLine, readProcesses } from "./processes.ts";
 const directory = mkdtempSync(join(tmpdir(), "doctor-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
+/** Another user than the one who runs the tests. */
+const OTHER = ownUid() === 65_534 ? 65_533 : 65_534;
+
 /** Writes files below a directory of its own; returns its path. */
 function tree(name: string, files: Readonly<Record<string, string>>): string {
   for (const [path, text] of Object.entries(files)) {
@@ -139,10 +142,10 @@ describe("/proc", () => {
 
   test.each<[string, readonly number[], "agents" | "strangers"]>([
     ["ours", [], "agents"],
-    ["another user's", [65534], "strangers"],
-    ["a setuid program that another user has started", [65534, ownUid(), ownUid(), ownUid()], "strangers"],
-    ["a program of ours that can change users", [ownUid(), 65534, 65534, 65534], "strangers"],
-    ["one that can change back", [ownUid(), ownUid(), 65534, ownUid()], "strangers"],
+    ["another user's", [OTHER], "strangers"],
+    ["a setuid program that another user has started", [OTHER, ownUid(), ownUid(), ownUid()], "strangers"],
+    ["a program of ours that can change users", [ownUid(), OTHER, OTHER, OTHER], "strangers"],
+    ["one that can change back", [ownUid(), ownUid(), OTHER, ownUid()], "strangers"],
   ])("who calls itself an agent or a kubelet counts only if it is ours: %s", (name, uids, kind) => {
     const lines = {
       21: "node\0/app/ip-masq-agent.cjs\0",

@@ -1,6 +1,7 @@
 /**
  * Feeds what reads foreign text with damaged copies of recorded inputs. Whatever comes, a reader must answer: without an
- * exception, within a second, the same each time, and where it refuses, with problems that say what and where.
+ * exception, within a second, the same each time, and where it refuses, with problems that say what and where. Large inputs
+ * (large.ts) have times of their own.
  *
  * usage: fuzz [--count N] [--seed S] [--from I]     (input I of seed S is the same in every run)
  */
@@ -17,6 +18,7 @@ import { renderRestore } from "../../src/iptables/plan.ts";
 import { canonicalListing } from "../../src/iptables/rule.ts";
 import { renderAdvice } from "../../src/validate/hints.ts";
 import { type Chance, createChance, mutate, readCorpus } from "./inputs.ts";
+import { LARGE } from "./large.ts";
 
 const SLOW_MS = 1_000;
 const FAILURES_SHOWN = 10;
@@ -208,6 +210,19 @@ function failureOf({ check }: Input): string | undefined {
 }
 
 let failures = 0;
+
+/** How long each large input takes. */
+async function tryLarge(): Promise<void> {
+  for (const { name, limitMs, run } of LARGE) {
+    const startedAt = performance.now();
+    await run();
+    const took = performance.now() - startedAt;
+    if (took <= limitMs) continue;
+    failures++;
+    console.error(`${name}: ${took.toFixed(0)} ms, and ${limitMs} are allowed`);
+  }
+}
+
 const startedAt = performance.now();
 for (let i = from; i < from + count; i++) {
   const input = inputOf(createChance(seed * 1_000_003 + i));
@@ -220,5 +235,9 @@ for (let i = from; i < from + count; i++) {
   }
 }
 const rate = (count / (performance.now() - startedAt)) * 1_000;
-console.log(`${count} inputs, ${failures} failures, ${rate.toFixed(0)} inputs per second`);
-process.exitCode = failures === 0 ? 0 : 1;
+void tryLarge().then(() => {
+  console.log(
+    `${count} inputs and ${LARGE.length} large ones, ${failures} failures, ${rate.toFixed(0)} inputs per second`,
+  );
+  process.exitCode = failures === 0 ? 0 : 1;
+});

@@ -1,6 +1,7 @@
 /** A command's world that remembers what was said. */
 
 import { type Command, type CommandIo, runCommand } from "../../src/cli/command.ts";
+import { type Clock, systemClock } from "../../src/system/clock.ts";
 import type { SeenAgent } from "../../src/system/processes.ts";
 import { createColours } from "../../src/text/colours.ts";
 
@@ -19,11 +20,13 @@ export async function say(
     colours = false,
     signal = new AbortController().signal,
     agents = [],
+    clock = systemClock,
   }: {
     readonly stdin?: string;
     readonly colours?: boolean;
     readonly signal?: AbortSignal;
     readonly agents?: readonly SeenAgent[];
+    readonly clock?: Clock;
   } = {},
 ): Promise<Said> {
   let out = "";
@@ -37,6 +40,7 @@ export async function say(
     },
     colours: createColours(colours),
     signal,
+    clock,
     stdin: async () => Buffer.from(stdin),
     // Never those that happen to run on this machine.
     processes: () => ({ value: { kubelets: [], agents, strangers: [], hidden: [], clusterCidrs: [] } }),

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { ON_LINUX } from "../../../test/lab/linux.ts";
 import { readConfig, SourceError } from "./file.ts";
 
 const root = mkdtempSync(join(tmpdir(), "source-"));
@@ -100,7 +101,7 @@ describe("what is no configuration is an error, and never looks like an empty on
     return "(none)";
   };
 
-  test("a directory, unless one is allowed", () => {
+  test.runIf(ON_LINUX)("a directory, unless one is allowed", () => {
     expect(failure(dir)).toBe("read DIR: illegal operation on a directory (EISDIR)");
     expect(failure(dir, true)).toBe("(none)");
   });
@@ -141,7 +142,7 @@ describe("what is no configuration is an error, and never looks like an empty on
   });
 });
 
-describe("a directory", () => {
+describe.runIf(ON_LINUX)("a directory", () => {
   test("empty, or without files of that name: no files", () => {
     expect(read()).toEqual(["directory"]);
     write("other", "x");

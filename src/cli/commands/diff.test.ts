@@ -200,12 +200,12 @@ test("exit codes as of diff(1): 0 the same, 1 a difference, 2 a failure or a wro
 test("what is not in force, as far as that is known, is said", async () => {
   const [old, next] = [file(OLD), file({ ...OLD, masqLinkLocal: true })];
   const go = { pid: 7, args: [], isOurs: false };
-  const ours = { pid: 8, args: [`--config=${old}`, "--http-address="], isOurs: true };
+  const ours = { pid: process.pid, args: [`--config=${old}`, "--http-address="], isOurs: true };
   const { code, out, err } = await say(diffCommand, [next, "--connections=false"], { agents: [go, ours] });
   expect(code).toBe(1);
-  expect(err).toContain(`--config=${old}, as of the agent with pid 8`);
+  expect(err).toContain(`--config=${old}, as of the agent with pid ${process.pid}`);
   expect(out).toContain(
-    `from ${old} (the agent with pid 8 does not say whether it is in force: --http-address is empty`,
+    `from ${old} (the agent with pid ${process.pid} does not say whether it is in force: --http-address is empty`,
   );
   // A file that is named is the one to compare with, whatever runs beside.
   const named = await say(diffCommand, [`--config=${old}`, next, "--connections=false"], { agents: [ours] });

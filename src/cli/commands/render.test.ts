@@ -53,11 +53,11 @@ test("what is odd is said beside it", async () => {
 });
 
 test("no configuration means the defaults, and says so", async () => {
-  const agents = [{ pid: 7, args: ["--config=/no/such/file"], isOurs: true }];
+  const agents = [{ pid: process.pid, args: ["--config=/no/such/file"], isOurs: true }];
   const { code, out, err } = await say(renderCommand, [], { agents });
   expect({ code, err }).toEqual({
     code: 0,
-    err: `ip-masq-agent render: --config=/no/such/file, as of the agent with pid 7
+    err: `ip-masq-agent render: --config=/no/such/file, as of the agent with pid ${process.pid}
 warning: no configuration at /no/such/file, the defaults
 `,
   });

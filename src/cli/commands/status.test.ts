@@ -1,9 +1,10 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { say } from "../../../test/lab/io.ts";
 import { initialStatus, type PassReport, type Status, statusAfter } from "../../observe/status.ts";
+import type { Clock } from "../../system/clock.ts";
 import type { SeenAgent } from "../../system/processes.ts";
 import { statusCommand } from "./status.ts";
 
@@ -202,9 +203,20 @@ test("nothing there", async () => {
 });
 
 test("no answer ends after some seconds", async () => {
-  const { code, err } = await ask(() => {});
+  const slept: number[] = [];
+  const asked = new EventEmitter();
+  const clock: Clock = {
+    now: () => 0,
+    sleep: async (ms) => {
+      slept.push(ms);
+      await once(asked, "asked");
+    },
+  };
+  const address = await listen(createServer(() => asked.emit("asked")));
+  const { code, err } = await say(statusCommand, [`--http-address=${address}`], { clock });
   expect(code).toBe(1);
-  expect(err).toBe("ip-masq-agent status: http://ADDRESS/status: no answer within 5 s\n");
+  expect(err).toBe(`ip-masq-agent status: http://${address}/status: no answer within 5 s\n`);
+  expect(slept).toEqual([5_000]);
 });
 
 test("an agent that serves nothing, and one that is not there, cannot be asked", async () => {

@@ -24,7 +24,7 @@ give the same here, if it is not the default. Of several agents, --masq-chain sa
     { args: "status --http-address=127.0.0.1:9000 -o json", what: "another one, for a program to read" },
   ],
   adopts: () => "/proc",
-  async run(input, { out, err, colours, signal }) {
+  async run(input, { out, err, colours, signal, clock }) {
     const { values, given, agent, output } = input;
     const fail = (why: string) => {
       err(`ip-masq-agent status: ${why}\n`);
@@ -37,7 +37,7 @@ give the same here, if it is not the default. Of several agents, --masq-chain sa
       if (agent === undefined) throw new UsageError(address);
       return fail(`${nameOf(agent)} cannot be asked: its ${address}`);
     }
-    const answer = await askStatus(address, signal);
+    const answer = await askStatus(address, signal, clock);
     if (!answer.ok) return fail(answer.why);
     const { status } = answer;
     out(output === "json" ? `${JSON.stringify(status)}\n` : renderStatus(status, colours));

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { say } from "../../../test/lab/io.ts";
+import { ON_LINUX } from "../../../test/lab/linux.ts";
 import { validateCommand } from "./validate.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "validate-"));
@@ -62,8 +63,7 @@ describe("as text", () => {
     "@/misnamed.yaml",
     "@/binary",
     "@/truncated",
-    "@/config.d",
-    "@/empty.d",
+    ...(ON_LINUX ? ["@/config.d", "@/empty.d"] : []),
     "@/none @/good",
     "@/good/x",
     "--backend=nftables @/mapped",
@@ -114,12 +114,10 @@ test("nothing in a file reaches the terminal but what can be seen", async () => 
   expect(out).not.toMatch(/[^\P{Cc}\n]/u);
 });
 
-test("100,000 entries, each inside another and all on one line, in less than 10 s on a busy machine", async () => {
+test("100,000 entries, each inside another and all on one line", async () => {
   const cidrs = Array.from({ length: 100_000 }, (_, i) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}/32`);
   const text = JSON.stringify({ cidrLimit: 200_000, nonMasqueradeCIDRs: ["10.0.0.0/8", ...cidrs] });
-  const startedAt = performance.now();
   const { code, out } = await validate("-", text);
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
   expect(code).toBe(0);
   expect(out).toContain("and 99000 more: -o json has them all\n");
   expect(out).toContain("accepted: 100001 CIDRs, 100000 warnings\n");

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { netlinkAddon } from "./esbuild-addon.mjs";
+import { netlinkAddon } from "../../../src/netlink/socket/esbuild-addon.mjs";
 
 const NATIVE = `netlink-${process.platform}-${process.arch}.node`;
 const PROGRAM = `
-  import { openNftables } from "./transport.ts";
+  import { openNftables } from "../../../src/netlink/socket/transport.ts";
   openNftables().then(
     (nft) => console.log("buffer", nft.maxBatchBytes > 0),
     ({ name, platform, message }) => console.log(name, platform, message));

@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { manCommand, renderMan } from "../../src/cli/commands/man.ts";
-import { COMMANDS } from "../../src/cli/commands.ts";
-import { allManuals } from "../../src/cli/help.ts";
-import { say } from "../lab/io.ts";
+import { manCommand, renderMan } from "../../../src/cli/commands/man.ts";
+import { COMMANDS } from "../../../src/cli/commands.ts";
+import { allManuals } from "../../../src/cli/help.ts";
+import { say } from "../../lab/io.ts";
 
 const manuals = await allManuals(COMMANDS);
 const { out: page } = await say(manCommand(COMMANDS), []);

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readConfig } from "./file.ts";
+import { readConfig } from "../../../src/agent/config/file.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "container-path-"));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../../src/cli/commands.ts";
-import { completionCommand } from "../../src/cli/completion/command.ts";
-import { say } from "../lab/io.ts";
+import { COMMANDS } from "../../../src/cli/commands.ts";
+import { completionCommand } from "../../../src/cli/completion/command.ts";
+import { say } from "../../lab/io.ts";
 
 const command = completionCommand(COMMANDS);
 const directory = mkdtempSync(join(tmpdir(), "completion-"));
