@@ -2,23 +2,20 @@
  * `--backend=auto`: the packet filter that kube-proxy uses, or else the first that works.
  */
 
-import { isFailure } from "../backend/driver.ts";
+import { type BackendName, isFailure } from "../backend/driver.ts";
 import { usesNftables } from "../backend/kube-proxy.ts";
-import { iptablesPlanner } from "../iptables/plan.ts";
-import type { IptablesVariant } from "../iptables/tools.ts";
+import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
 import { chooseVariant, seenHints } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
-
-export type BackendName = "iptables" | "nftables";
 
 /** What was chosen and why, or what each backend lacks. */
 export type Choice =
   | { readonly ok: true; readonly name: BackendName; readonly why: string }
   | { readonly ok: false; readonly lacks: readonly string[] };
 
-/** The choice with the variant of iptables, which matters where that is chosen. */
+/** The choice with the variant of iptables; `path` for a backend that calls none. */
 export type Chosen = Extract<Choice, { ok: true }> & { readonly variant: IptablesVariant };
 export type Decision = Chosen | Extract<Choice, { ok: false }>;
 
@@ -34,23 +31,27 @@ interface ChooseWorld {
 
 const DEADLINE_MS = 5_000;
 
-/** What these flags come to on this node, now. */
-export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
-  const variant = iptablesMode === "auto" ? await variantFor(backend, world) : iptablesMode;
-  if (backend !== "auto") return { ok: true, name: backend, why: "--backend", variant };
-  const choice = await chooseBackend(iptablesPlanner(variant).tools("IPv4").command, world);
-  return choice.ok ? { ...choice, variant } : choice;
+/** Whether it matters to a backend which iptables is called. */
+function callsIptables(backend: Wanted["backend"]): boolean {
+  return backend !== "nftables";
 }
 
-async function variantFor(backend: Wanted["backend"], { run }: ChooseWorld): Promise<IptablesVariant> {
-  return backend === "nftables" ? "path" : chooseVariant(run);
+/** What these flags come to on this node, now. */
+export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
+  const isOpen = iptablesMode === "auto" && callsIptables(backend);
+  const variant = isOpen ? await chooseVariant(world.run) : iptablesMode === "auto" ? "path" : iptablesMode;
+  const choice: Choice =
+    backend === "auto"
+      ? await chooseBackend(toolsOf(variant, "IPv4").command, world)
+      : { ok: true, name: backend, why: "--backend" };
+  return choice.ok ? { ...choice, variant: callsIptables(choice.name) ? variant : "path" } : choice;
 }
 
 /** What can be seen without a tool of that on which the answer depends; nothing where it is the flags' alone. */
 export function signsOf({ backend, iptablesMode }: Wanted) {
   return [
     ...(backend === "auto" ? [usesNftables] : []),
-    ...(iptablesMode === "auto" && backend !== "nftables" ? [seenHints] : []),
+    ...(iptablesMode === "auto" && callsIptables(backend) ? [seenHints] : []),
   ];
 }
 

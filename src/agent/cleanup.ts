@@ -7,16 +7,18 @@
  */
 
 import type { CleanupOptions, CleanupWorld, Finds, Search } from "../backend/cleanup.ts";
-import { findChains } from "../iptables/cleanup.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
-import { findTable } from "../nftables/cleanup.ts";
 
-/** Looks at every backend. Throws a failure if one that is there cannot be looked at. */
-export async function lookForOurs(options: CleanupOptions, world: CleanupWorld): Promise<Finds> {
+/** Looks with every backend's `finders`. Throws a failure if one that is there cannot be looked at. */
+export async function lookForOurs(
+  options: CleanupOptions,
+  world: CleanupWorld,
+  finders: readonly ((search: Search) => Promise<Finds>)[],
+): Promise<Finds> {
   const nftables = await open(world);
   try {
     const found = [];
-    for (const find of [findChains, findTable]) found.push(await find({ options, world, nftables }));
+    for (const find of finders) found.push(await find({ options, world, nftables }));
     return {
       finds: found.flatMap(({ finds }) => finds),
       warnings: found.flatMap(({ warnings }) => warnings),

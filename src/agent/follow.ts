@@ -169,10 +169,10 @@ function isUnderWay({ groups }: Outcome): boolean {
 }
 
 function isSame(a: Chosen, b: Chosen): boolean {
-  return a.name === b.name && (a.name === "nftables" || a.variant === b.variant);
+  return a.name === b.name && a.variant === b.variant;
 }
 
 function describe({ name, why, variant }: Chosen): string {
-  const which = name === "nftables" || variant === "path" ? "" : `-${variant}`;
+  const which = variant === "path" ? "" : `-${variant}`;
   return `${name}${which} (${why})`;
 }

@@ -18,6 +18,7 @@ function watch(removed: readonly string[]) {
       chain: "X",
       open: () => Promise.reject(new NetlinkUnavailable("linux", "no addon")),
       others: async () => [driver],
+      traces: () => [],
       witness: createWitness(async () => {}),
       now: () => state.at,
       log,

@@ -5,17 +5,10 @@
  */
 
 import { renderCulprits, type Witness } from "../backend/commit-log.ts";
-import { type Driver, isFailure } from "../backend/driver.ts";
-import { FAMILIES } from "../core/cidr.ts";
+import { type Driver, isFailure, type Traces } from "../backend/driver.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Logger } from "../log/log.ts";
-import { ifFound } from "../netlink/errors.ts";
-import { chain as chainQuery } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { isOwnTable } from "../nftables/plan.ts";
-import { TABLE } from "../nftables/sets.ts";
-import { readOwnTable } from "../nftables/table-reader.ts";
-import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Chosen } from "./choose.ts";
 import type { Healing } from "./group.ts";
 
@@ -31,6 +24,8 @@ export interface RivalsWorld {
   readonly open: () => Promise<Nftables>;
   /** The drivers whose rules an agent with this choice does not have. */
   readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
+  /** How it is seen that there are such rules. */
+  readonly traces: (choice: Chosen) => readonly Traces[];
   readonly witness: Witness;
   readonly now: () => number;
   readonly log: Logger;
@@ -51,7 +46,7 @@ const MINUTE_MS = 60_000;
 
 /** A watch that has not looked yet. */
 export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): RivalWatch {
-  const { chain, others, witness, now, log } = world;
+  const { chain, others, traces, witness, now, log } = world;
   let connection: Promise<Nftables> | undefined;
   let over = -1;
   let seenUpTo = -1;
@@ -71,7 +66,8 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
       connection ??= world.open();
       const nftables = await connection;
       const generation = await nftables.generation(signal);
-      const places = await (choice.name === "nftables" ? chains : tables)(nftables, chain, signal);
+      const places: string[] = [];
+      for (const { seen } of traces(choice)) places.push(...(await seen(nftables, chain, signal)));
       return { places, generation };
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -95,8 +91,8 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
         cleanAt = generation ?? cleanAt;
         spared = "";
       }
-      const isLegacy = choice.name === "nftables" && FAMILIES.some(hasLegacyNat);
-      const mayBe = (isLegacy || (isSpared && spared !== "")) && now() - toolsAt >= resyncIntervalMs;
+      const isHidden = traces(choice).some(({ mayBeHidden }) => mayBeHidden());
+      const mayBe = (isHidden || (isSpared && spared !== "")) && now() - toolsAt >= resyncIntervalMs;
       return { places: isSpared ? [] : places, mayBe, generation };
     },
     async remove(choice, { places, generation }) {
@@ -132,19 +128,4 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
       return recently().length >= FIGHT ? line : undefined;
     },
   };
-}
-
-/** The chains by which the iptables backend of nf_tables decides. */
-async function chains(nftables: Nftables, chain: string, signal: AbortSignal): Promise<string[]> {
-  const places: string[] = [];
-  for (const family of ["ip", "ip6"] as const) {
-    const found = await ifFound(nftables.read(chainQuery({ family, table: "nat", chain }), signal));
-    if (found !== undefined) places.push(`chain ${chain} of table ${family} nat`);
-  }
-  return places;
-}
-
-async function tables(nftables: Nftables, chain: string, signal: AbortSignal): Promise<string[]> {
-  const found = await readOwnTable(nftables, signal);
-  return found !== undefined && isOwnTable(found, chain) ? [`table inet ${TABLE.table}`] : [];
 }

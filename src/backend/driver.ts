@@ -5,6 +5,7 @@
 
 import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Span } from "./commit-log.ts";
 import type { Plan } from "./step.ts";
@@ -32,9 +33,19 @@ export function isInForce({ steps, disturbed }: Look): boolean {
   return isRight && disturbed !== true;
 }
 
+/** The backends, as `--backend` names them. */
+export type BackendName = "iptables" | "nftables";
+
+/** How it is seen without a tool that rules of a backend are there, for an agent that uses another. */
+export interface Traces {
+  /** The places of an agent's rules with this chain, as an operator would look for them. Throws a failure. */
+  readonly seen: (nftables: Nftables, chain: string, signal?: AbortSignal) => Promise<readonly string[]>;
+  /** Whether there may be some that only a tool can show. */
+  readonly mayBeHidden: () => boolean;
+}
+
 export interface Driver {
-  /** The backend, as `--backend` names it. */
-  readonly name: "iptables" | "nftables";
+  readonly name: BackendName;
   /** The rulesets that are looked at and changed together; if one group fails, the others go on. */
   readonly groups: (rulesets: readonly Ruleset[]) => readonly (readonly Ruleset[])[];
   /** Where a group's rules stand, as an operator would look for them. */

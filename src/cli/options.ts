@@ -9,6 +9,7 @@ import type { Options } from "../core/ruleset.ts";
 import { boolType, countType, type Parsed, stringType, wordType } from "../go/flag-types.ts";
 import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../go/flags.ts";
 import { klogFlags } from "../log/flags.ts";
+import { backendOf } from "./backends.ts";
 
 /** Every flag of `run`; the other commands add theirs to it. */
 export const agentFlags = {
@@ -98,17 +99,12 @@ export function parseAgentFlags(args: readonly string[]): AgentFlagsResult {
   return parseFlags(agentFlags, args);
 }
 
-/** The number of CIDRs of a family above which a backend takes a set. `auto` is taken for iptables: nothing here looks at the machine. */
-export function setsAbove(backend: AgentFlagValues["backend"], ipsetThreshold: number): number {
-  return backend === "nftables" ? 0 : ipsetThreshold || Number.POSITIVE_INFINITY;
-}
-
 /** The flags' part in reading the configuration. */
 export function configOptions(values: ConfigFlags): ConfigOptions {
   return {
     noMasqAllReservedRanges: values["nomasq-all-reserved-ranges"],
     enableIPv6: values["enable-ipv6"],
-    setsAbove: setsAbove(values.backend, values["ipset-threshold"]),
+    setsAbove: backendOf(values.backend).setsAbove(values["ipset-threshold"]),
   };
 }
 

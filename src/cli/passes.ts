@@ -74,7 +74,7 @@ export async function createPasses(
     log,
     watch,
   });
-  const rivalsWorld = { chain, open: openNftables, others: engines.others, witness, now };
+  const rivalsWorld = { ...engines, chain, open: openNftables, witness, now };
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
   const sourcesWorld = { configPath, driver: both(followed, rivals), inbox, witness };
   const relieve = createHeapRelief(trimMemory);

@@ -9,11 +9,13 @@
  */
 
 import type { Span, Testimony } from "../backend/commit-log.ts";
+import type { Traces } from "../backend/driver.ts";
 import { readSteadily } from "../backend/read-steadily.ts";
 import { ifFound, isUnsupported } from "../netlink/errors.ts";
 import type { ObservedSet, SetKey } from "../netlink/operations.ts";
 import { chains, elements, flowtables, objects, rules, sets, table } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
+import { isOwnTable } from "./plan.ts";
 import { CHAIN, CROWDED, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState } from "./sets.ts";
 
 /** The table as of a generation of the ruleset. */
@@ -182,3 +184,12 @@ function isUnchanged(
 ): boolean {
   return known.length >= SHORT && before.set === set && before.handle === handle && before.count === count;
 }
+
+/** Our table is seen over netlink. */
+export const tableTraces: Traces = {
+  async seen(nftables, chain, signal) {
+    const found = await readOwnTable(nftables, signal);
+    return found !== undefined && isOwnTable(found, chain) ? [`table inet ${TABLE.table}`] : [];
+  },
+  mayBeHidden: () => false,
+};

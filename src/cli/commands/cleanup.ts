@@ -14,6 +14,7 @@ import { run as runScript } from "../../system/exec.ts";
 import { derive, type Fact, known } from "../../system/fact.ts";
 import { legacyTables } from "../../system/legacy-tables.ts";
 import { readProcesses } from "../../system/processes.ts";
+import { finders } from "../backends.ts";
 import type { Command, CommandIo } from "../command.ts";
 import { pickFlags } from "../options.ts";
 import { flagsOf } from "../running-agent.ts";
@@ -82,7 +83,7 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
       say({ ...NOTHING, ...said, refused }, output, false, io);
       return 1;
     }
-    const { finds, warnings: more } = await lookForOurs(options, world);
+    const { finds, warnings: more } = await lookForOurs(options, world, await finders());
     const warnings = [...said.warnings, ...(agent === undefined ? [] : [`${agent}: ${STAYS}`]), ...more];
     const removed = finds.map(({ place }) => place);
     if (values["dry-run"]) {
@@ -129,7 +130,7 @@ async function removeAndLookAgain(
   if (removed.length === 0) return { removed, failed, back: [] };
   await systemClock.sleep(LOOK_AGAIN_MS, signal);
   signal.throwIfAborted();
-  const { finds: back } = await lookForOurs(options, world);
+  const { finds: back } = await lookForOurs(options, world, await finders());
   return { removed, failed, back: back.map(({ place }) => place) };
 }
 

@@ -1,6 +1,6 @@
 /** The command `diff`: what a new configuration would change, or how the live rules differ from the one in force. */
 
-import { chooseBackend } from "../../agent/choose.ts";
+import { decide } from "../../agent/choose.ts";
 import { SourceError } from "../../agent/config/file.ts";
 import { isFailure, Refusal } from "../../backend/driver.ts";
 import { type Cidr, isCidr, parseCidr } from "../../core/cidr.ts";
@@ -14,27 +14,20 @@ import {
   type VerdictChange,
   type Zone,
 } from "../../core/verdicts.ts";
-import { type OwnRules, readOwnChains, readOwnTable } from "../../diff/live.ts";
-import {
-  changeContents,
-  changeElements,
-  iptablesContents,
-  type RuleChange,
-} from "../../diff/rule-changes.ts";
+import type { OwnRules } from "../../diff/live.ts";
 import { staleConnections } from "../../diff/stale-connections.ts";
 import { renderDiff } from "../../diff/text.ts";
 import { type ConnectionsView, type Difference, viewDifference } from "../../diff/view.ts";
 import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { goQuote } from "../../go/quote.ts";
-import { iptablesPlanner } from "../../iptables/plan.ts";
-import { chooseVariant } from "../../iptables/variant.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
 import { ownAddresses, ownNetworks } from "../../system/addresses.ts";
 import { sampleConnections } from "../../system/connections.ts";
 import { run as runScript } from "../../system/exec.ts";
 import type { Script } from "../../system/script.ts";
+import { BACKENDS, backendOf } from "../backends.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
 import { type DesiredInput, desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { inForce } from "../in-force.ts";
@@ -149,20 +142,15 @@ async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<F
   const found =
     file === undefined
       ? { ...(await compareLive(next, input, io)), drift: [] }
-      : compareFiles(file, next, input);
+      : await compareFiles(file, next, input);
   return { ...found, from: `${found.from} (${note})` };
 }
 
-function compareFiles(current: Desired, next: Desired, { values }: Input): Found {
+async function compareFiles(current: Desired, next: Desired, { values }: Input): Promise<Found> {
   const pairs = current.rulesets.map((before, i) => [before, next.rulesets[i] ?? before] as const);
   const kept = pairs.map((pair) => pair.map(keptIntervals) as [Interval[], Interval[]]);
-  const rules = pairs.flatMap(([before, after], i): RuleChange[] => {
-    const [old = [], fresh = []] = kept[i] ?? [];
-    if (values.backend === "nftables")
-      return changeElements(`table inet ip-masq-agent set for ${before.family}`, before.family, old, fresh);
-    const threshold = values["ipset-threshold"];
-    return changeContents(iptablesContents(before, threshold), iptablesContents(after, threshold));
-  });
+  const { compare } = await backendOf(values.backend).commands();
+  const rules = pairs.flatMap(([before, after]) => compare(before, after, values));
   const changes = pairs.map(([{ family }], i) =>
     changeVerdicts(family, kept[i]?.[0] ?? [], kept[i]?.[1] ?? []),
   );
@@ -172,17 +160,16 @@ function compareFiles(current: Desired, next: Desired, { values }: Input): Found
 async function compareLive(desired: Desired, { values }: Input, { signal }: CommandIo): Promise<Found> {
   const run = (script: Script) => runScript(script, signal);
   const { rulesets, source } = desired;
-  const mode = values["iptables-mode"];
-  const variant = mode !== "auto" ? mode : values.backend === "nftables" ? "path" : await chooseVariant(run);
-  const backend = await chooseName(values.backend, iptablesPlanner(variant).tools("IPv4").command, run);
-  const own =
-    backend === "nftables"
-      ? await readOwnTable(rulesets, signal)
-      : await readOwnChains(rulesets, { variant, ipsetThreshold: values["ipset-threshold"] }, run);
+  const wanted = { backend: values.backend, iptablesMode: values["iptables-mode"] };
+  const choice = await decide(wanted, { run, open: openNftables });
+  if (!choice.ok) throw new Refusal(`no backend works: ${choice.lacks.join("; ")}`);
+  const { name, variant } = choice;
+  const { current } = await BACKENDS[name].commands();
+  const own = await current(rulesets, { ...values, variant }, { run, signal });
   const refusal = own.plans.find((plan) => plan.refusal !== undefined)?.refusal;
   if (refusal !== undefined) throw new Refusal(refusal);
   return {
-    from: `the live rules of this node (${backend})`,
+    from: `the live rules of this node (${name})`,
     to: source,
     changes: rulesets.flatMap((ruleset) => changeOf(ruleset, own)),
     unclear: rulesets.flatMap(({ family }) => (own.kept.get(family) === undefined ? [family] : [])),
@@ -194,17 +181,6 @@ async function compareLive(desired: Desired, { values }: Input, { signal }: Comm
 function changeOf(ruleset: Ruleset, { kept }: OwnRules): VerdictChange[] {
   const live = kept.get(ruleset.family);
   return live === undefined ? [] : [changeVerdicts(ruleset.family, live, keptIntervals(ruleset))];
-}
-
-async function chooseName(
-  wanted: "iptables" | "nftables" | "auto",
-  iptables: string,
-  run: Parameters<typeof chooseBackend>[1]["run"],
-): Promise<"iptables" | "nftables"> {
-  if (wanted !== "auto") return wanted;
-  const choice = await chooseBackend(iptables, { run, open: openNftables });
-  if (!choice.ok) throw new Refusal(`no backend works: ${choice.lacks.join("; ")}`);
-  return choice.name;
 }
 
 /** Which live connections stay with the old decision. That they cannot be read is no failure of the comparison. */

@@ -1,14 +1,12 @@
 /** The command `render`: what `run` would program, without a look at the machine. */
 
 import { comment, renderStep } from "../../backend/shell.ts";
-import type { Plan, Step } from "../../backend/step.ts";
+import type { Step } from "../../backend/step.ts";
 import type { Desired } from "../../core/desired.ts";
-import { iptablesPlanner } from "../../iptables/plan.ts";
-import type { Capabilities } from "../../iptables/planner.ts";
 import { renderScript } from "../../netlink/text.ts";
-import { planTable, tooManyRules } from "../../nftables/plan.ts";
-import { NO_TABLE } from "../../nftables/sets.ts";
 import { counted } from "../../text/plural.ts";
+import type { Rendered } from "../backend.ts";
+import { backendOf } from "../backends.ts";
 import type { Command, CommandIo } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { pickFlags } from "../options.ts";
@@ -19,24 +17,7 @@ const flags = { ...desiredFlags, ...pickFlags("iptables-mode") };
 type Values = Parameters<(typeof renderCommand)["run"]>[0]["values"];
 
 /** A family's steps, or those of both. */
-interface Part {
-  readonly label: string;
-  readonly steps: readonly Step[];
-}
-
-/** What current tools can do (1.6.2, of 2018, or later). */
-const CAPABILITIES: Capabilities = {
-  version: "1.8",
-  variant: "nf_tables",
-  check: true,
-  wait: ["-w", "5"],
-  restoreWait: ["-w", "5"],
-  randomFully: true,
-  ipset: true,
-};
-
-/** What a netlink socket takes at once on a kernel with the usual net.core.wmem_max and rmem_max of 212,992. */
-const BATCH_BYTES = 425_952;
+type Part = Rendered["parts"][number];
 
 export const renderCommand: Command<typeof flags> = {
   name: "render",
@@ -65,10 +46,15 @@ lists make more or fewer transactions where the kernel has other limits for a so
     const desired = await readDesired(input, io);
     sayProblems(desired, io);
     if (desired.problems.length > 0) return 1;
-    const parts = values.backend === "nftables" ? renderTable(desired) : renderChains(desired, values);
+    const { render } = await backendOf(values.backend).commands();
+    const { parts, assumed } = render(desired.rulesets, values);
     const refused = parts.find(({ refusal }) => refusal !== undefined);
     if (refused !== undefined) return refuse(refused.refusal ?? "", io);
-    io.out(output === "json" ? renderJson(parts, desired) : renderText(parts, desired, values));
+    io.out(
+      output === "json"
+        ? renderJson(parts, desired)
+        : renderText(parts, desired, [...assumedBackend(values), ...assumed]),
+    );
     return 0;
   },
 };
@@ -78,33 +64,16 @@ function refuse(refusal: string, { err }: CommandIo): number {
   return 1;
 }
 
-type PlannedPart = Part & Pick<Plan, "refusal">;
-
-function renderTable({ rulesets }: Desired): PlannedPart[] {
-  const label = rulesets.map(({ family }) => family).join(" and ");
-  const plan = planTable(rulesets, NO_TABLE, BATCH_BYTES);
-  const refusal = plan.refusal ?? tooManyRules(plan, rulesets, BATCH_BYTES);
-  return [{ label, steps: plan.steps, ...(refusal === undefined ? {} : { refusal }) }];
+function assumedBackend({ backend }: Values): string[] {
+  return backend === "auto" ? ["--backend=auto is taken for iptables"] : [];
 }
 
-function renderChains({ rulesets }: Desired, values: Values): PlannedPart[] {
-  const mode = values["iptables-mode"];
-  const backend = iptablesPlanner(mode === "auto" ? "nft" : mode, values["ipset-threshold"]);
-  const nothing = { rules: undefined, jump: false };
-  return rulesets.map((ruleset) => ({
-    label: ruleset.family,
-    ...backend.plan(ruleset, CAPABILITIES, nothing),
-  }));
-}
-
-function renderText(parts: readonly Part[], { source, rulesets }: Desired, values: Values): string {
+function renderText(
+  parts: readonly Part[],
+  { source, rulesets }: Desired,
+  assumed: readonly string[],
+): string {
   const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);
-  const assumed = [
-    ...(values.backend === "auto" ? ["--backend=auto is taken for iptables"] : []),
-    ...(values["iptables-mode"] === "auto" && values.backend !== "nftables"
-      ? ["--iptables-mode=auto is taken for nft"]
-      : []),
-  ];
   return [
     "#!/bin/sh",
     `# ip-masq-agent ${VERSION}, ${comment(source)}: ${counted(cidrs, "CIDR")} with link-local`,

@@ -1,0 +1,72 @@
+/** What the program asks of a backend. */
+
+import type { Chosen } from "../agent/choose.ts";
+import type { Finds, Search } from "../backend/cleanup.ts";
+import type { Driver, Traces } from "../backend/driver.ts";
+import type { Plan } from "../backend/step.ts";
+import type { Options, Ruleset } from "../core/ruleset.ts";
+import type { OwnRules } from "../diff/live.ts";
+import type { RuleChange } from "../diff/rule-changes.ts";
+import type { IptablesVariant } from "../iptables/tools.ts";
+import type { ToolWorld } from "../iptables/world.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import type { NftablesWorld } from "../nftables/driver.ts";
+import type { MemoryLimit } from "../system/memory-limit.ts";
+import type { Run } from "../system/script.ts";
+
+/** What drivers need: the flags, and the world. */
+export interface DriverWorld {
+  readonly flags: {
+    readonly masqChain: string;
+    readonly iptablesMode: IptablesVariant | "auto";
+    readonly ipsetThreshold: number;
+  };
+  readonly tools: ToolWorld;
+  readonly nftables: NftablesWorld;
+  readonly memoryLimit: MemoryLimit | undefined;
+  readonly open: () => Promise<Nftables>;
+  readonly signal: AbortSignal;
+}
+
+export interface Backend {
+  readonly createDriver: (variant: IptablesVariant, world: DriverWorld) => Driver;
+  /** How many CIDRs may be configured without a set, where `--ipset-threshold` has this value. */
+  readonly setsAbove: (ipsetThreshold: number) => number;
+  readonly traces: Traces;
+  /** The variants in which an agent with this choice has no rules of this backend, but may find some. */
+  readonly otherVariants: (
+    choice: Chosen & { readonly isOwn: boolean },
+    world: DriverWorld,
+  ) => Promise<readonly IptablesVariant[]>;
+  /** Warns of what an agent with other options on the same backend has left. */
+  readonly warn: (variant: IptablesVariant, options: Options, world: DriverWorld) => Promise<void>;
+  readonly commands: () => Promise<BackendCommands>;
+}
+
+/** What only commands ask of a backend. */
+export interface BackendCommands {
+  /** What `run` would program on a node where nothing of ours is. */
+  readonly render: (rulesets: readonly Ruleset[], flags: LayoutFlags) => Rendered;
+  /** What changes in rules between two configurations. */
+  readonly compare: (before: Ruleset, after: Ruleset, flags: LayoutFlags) => readonly RuleChange[];
+  /** What is in force on this node, and what would bring it in line. Throws a failure. */
+  readonly current: (
+    rulesets: readonly Ruleset[],
+    look: Pick<LayoutFlags, "ipset-threshold"> & { readonly variant: IptablesVariant },
+    world: { readonly run: Run; readonly signal: AbortSignal },
+  ) => Promise<OwnRules>;
+  /** Finds what `cleanup` removes. Throws a failure. */
+  readonly findOurs: (search: Search) => Promise<Finds>;
+}
+
+/** The flags with a part in how rules are laid out. */
+export interface LayoutFlags {
+  readonly "iptables-mode": IptablesVariant | "auto";
+  readonly "ipset-threshold": number;
+}
+
+/** Steps, and what they take for granted of the node. */
+export interface Rendered {
+  readonly parts: readonly (Pick<Plan, "steps" | "refusal"> & { readonly label: string })[];
+  readonly assumed: readonly string[];
+}

@@ -1,0 +1,73 @@
+/**
+ * The backends, one row each. Nothing else knows their names: the rest of the program asks a row. What only commands ask is loaded
+ * when one of them runs, so that starting `run` does not pay for it.
+ */
+
+import type { Chosen } from "../agent/choose.ts";
+import { warnOfLeftovers } from "../agent/leftovers.ts";
+import type { BackendName, Driver, Traces } from "../backend/driver.ts";
+import { iptablesDriver } from "../iptables/driver.ts";
+import { iptablesPlanner } from "../iptables/plan.ts";
+import { chainTraces, variantsWith } from "../iptables/traces.ts";
+import { withinMemory } from "../iptables/within-memory.ts";
+import { nftablesDriver } from "../nftables/driver.ts";
+import { tableTraces } from "../nftables/table-reader.ts";
+import type { Backend, BackendCommands, DriverWorld } from "./backend.ts";
+
+export const BACKENDS: Readonly<Record<BackendName, Backend>> = {
+  iptables: {
+    createDriver: (variant, { flags, tools, memoryLimit }) =>
+      iptablesDriver(
+        withinMemory(iptablesPlanner(variant, flags.ipsetThreshold), memoryLimit),
+        flags.masqChain,
+        tools,
+      ),
+    setsAbove: (ipsetThreshold) => ipsetThreshold || Number.POSITIVE_INFINITY,
+    traces: chainTraces,
+    async otherVariants({ isOwn, variant }, { flags, open }) {
+      if (isOwn && flags.iptablesMode !== "auto") return [];
+      return (await variantsWith(flags.masqChain, open)).filter((one) => !isOwn || one !== variant);
+    },
+    warn: (variant, options, { tools }) => warnOfLeftovers(iptablesPlanner(variant), options, tools),
+    commands: async () => (await import("./iptables.ts")).iptablesCommands,
+  },
+  nftables: {
+    createDriver: (_variant, { flags, nftables, signal }) =>
+      nftablesDriver(flags.masqChain, signal, nftables),
+    setsAbove: () => 0,
+    traces: tableTraces,
+    otherVariants: async ({ isOwn }) => (isOwn ? [] : ["path"]),
+    // Whatever is foreign in our table is drift.
+    warn: async () => {},
+    commands: async () => (await import("./nftables.ts")).nftablesCommands,
+  },
+};
+
+const NAMES = Object.keys(BACKENDS) as readonly BackendName[];
+
+/** The backend of a flag. `auto` is taken for iptables where nothing looks at the machine. */
+export function backendOf(flag: BackendName | "auto"): Backend {
+  return BACKENDS[flag === "auto" ? "iptables" : flag];
+}
+
+/** What `cleanup` looks with, in the order in which it reports. */
+export function finders(): Promise<readonly BackendCommands["findOurs"][]> {
+  return Promise.all(NAMES.map(async (name) => (await BACKENDS[name].commands()).findOurs));
+}
+
+/** How rules of the other backends are seen. */
+export function otherTraces(name: BackendName): readonly Traces[] {
+  return NAMES.filter((one) => one !== name).map((one) => BACKENDS[one].traces);
+}
+
+/** Drivers for all rules that an agent with this choice does not have. */
+export async function otherDrivers(choice: Chosen, world: DriverWorld): Promise<readonly Driver[]> {
+  const drivers: Driver[] = [];
+  // First what needs no tool, which may fail.
+  for (const name of NAMES.toReversed()) {
+    const { otherVariants, createDriver } = BACKENDS[name];
+    const variants = await otherVariants({ ...choice, isOwn: name === choice.name }, world);
+    drivers.push(...variants.map((variant) => createDriver(variant, world)));
+  }
+  return drivers;
+}

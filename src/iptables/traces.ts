@@ -1,0 +1,39 @@
+/** Chains of an agent that are seen without a tool. */
+
+import type { Traces } from "../backend/driver.ts";
+import { FAMILIES, NFT_FAMILIES } from "../core/cidr.ts";
+import { ifFound } from "../netlink/errors.ts";
+import { chain as chainQuery } from "../netlink/query.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
+import type { NamedVariant } from "./tools.ts";
+
+/** Chains of the nf_tables variant are seen over netlink, those in legacy tables with a tool only. */
+export const chainTraces: Traces = {
+  async seen(nftables, chain, signal) {
+    const places: string[] = [];
+    for (const family of Object.values(NFT_FAMILIES)) {
+      const found = await ifFound(nftables.read(chainQuery({ family, table: "nat", chain }), signal));
+      if (found !== undefined) places.push(`chain ${chain} of table ${family} nat`);
+    }
+    return places;
+  },
+  mayBeHidden: () => FAMILIES.some(hasLegacyNat),
+};
+
+/**
+ * The variants in which a chain of this name may be. Asked over netlink, so that an agent on nftables runs no
+ * tool unless there is something for it to do.
+ */
+export async function variantsWith(chain: string, open: () => Promise<Nftables>): Promise<NamedVariant[]> {
+  const nftables = await open();
+  try {
+    const inNft = (await chainTraces.seen(nftables, chain)).length > 0;
+    return [
+      ...(inNft ? (["nft"] as const) : []),
+      ...(chainTraces.mayBeHidden() ? (["legacy"] as const) : []),
+    ];
+  } finally {
+    nftables.close();
+  }
+}
