@@ -7,6 +7,7 @@ import type { Plan } from "../backend/step.ts";
 import type { Options, Ruleset } from "../core/ruleset.ts";
 import type { OwnRules } from "../diff/live.ts";
 import type { RuleChange } from "../diff/rule-changes.ts";
+import type { OwnSide } from "../doctor/facts.ts";
 import type { IptablesVariant } from "../iptables/tools.ts";
 import type { ToolWorld } from "../iptables/world.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
@@ -57,6 +58,7 @@ export interface BackendCommands {
   ) => Promise<OwnRules>;
   /** Finds what `cleanup` removes. Throws a failure. */
   readonly findOurs: (search: Search) => Promise<Finds>;
+  readonly doctor: OwnSide;
 }
 
 /** The flags with a part in how rules are laid out. */

@@ -50,9 +50,9 @@ export function backendOf(flag: BackendName | "auto"): Backend {
   return BACKENDS[flag === "auto" ? "iptables" : flag];
 }
 
-/** What `cleanup` looks with, in the order in which it reports. */
-export function finders(): Promise<readonly BackendCommands["findOurs"][]> {
-  return Promise.all(NAMES.map(async (name) => (await BACKENDS[name].commands()).findOurs));
+/** What commands ask of all backends, in the order in which they report. */
+export function allCommands(): Promise<readonly BackendCommands[]> {
+  return Promise.all(NAMES.map((name) => BACKENDS[name].commands()));
 }
 
 /** How rules of the other backends are seen. */

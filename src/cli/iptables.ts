@@ -2,6 +2,7 @@
 
 import { readOwnChains } from "../diff/live.ts";
 import { changeContents, iptablesContents } from "../diff/rule-changes.ts";
+import { iptablesSide } from "../doctor/own/iptables.ts";
 import { findChains } from "../iptables/cleanup.ts";
 import { iptablesPlanner } from "../iptables/plan.ts";
 import type { Capabilities } from "../iptables/planner.ts";
@@ -34,4 +35,5 @@ export const iptablesCommands: BackendCommands = {
   current: (rulesets, { variant, "ipset-threshold": ipsetThreshold }, { run }) =>
     readOwnChains(rulesets, { variant, ipsetThreshold }, run),
   findOurs: findChains,
+  doctor: iptablesSide,
 };

@@ -2,6 +2,7 @@
 
 import { readOwnTable } from "../diff/live.ts";
 import { changeElements } from "../diff/rule-changes.ts";
+import { nftablesSide } from "../doctor/own/nftables.ts";
 import { findTable } from "../nftables/cleanup.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { keptIntervals, NO_TABLE, TABLE } from "../nftables/sets.ts";
@@ -24,4 +25,5 @@ export const nftablesCommands: BackendCommands = {
   },
   current: (rulesets, _look, { signal }) => readOwnTable(rulesets, signal),
   findOurs: findTable,
+  doctor: nftablesSide,
 };

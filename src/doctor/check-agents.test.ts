@@ -63,7 +63,7 @@ describe("what auto comes to", () => {
     ["iptables", false],
     ["nftables", true],
   ] as const)("%s, with rules in iptables: finding %s", ([auto, isFound]) => {
-    const found = said({ auto: { value: auto } });
+    const found = said({ auto: { value: auto && { backend: auto, why: "" } } });
     expect(
       found.some((line) => line.startsWith("warning auto-backend: --backend=auto comes to nftables now")),
     ).toBe(isFound);

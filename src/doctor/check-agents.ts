@@ -34,11 +34,11 @@ function describe({ kind, token, who, isAgent }: HolderFacts): readonly Said[] {
 /** The rules are where `auto` would not put them any more. */
 export function autoBackend({ settings, auto }: Facts): readonly Said[] {
   const wanted = known(auto);
-  if (wanted === undefined || wanted === settings.backend) return [];
-  const why = wanted === "nftables" ? "kube-proxy uses nftables" : "kube-proxy does not use nftables";
+  if (wanted === undefined || wanted.backend === settings.backend) return [];
+  const { backend, why } = wanted;
   return [
     warning(
-      `--backend=auto comes to ${wanted} now, since ${why}, and the rules are those of ${settings.backend}`,
+      `--backend=auto comes to ${backend} now, since ${why}, and the rules are those of ${settings.backend}`,
       "the agent moves within seconds, or at its resync interval with --watch=false; if it does not, see its log, and restart it",
     ),
   ];

@@ -81,13 +81,13 @@ function walkTable(
 
 /** The rules of others in a table that decide otherwise than the configuration, or may. */
 function foreignPasses(facts: Facts, table: NatTable): readonly Placed[] {
-  const { chain, backend } = facts.settings;
+  const { chain } = facts.settings;
   const harmless = [...table.chains.keys()].filter((name) => HARMLESS.has(name) || OPENSHIFT.test(name));
   const passed = walkTable(facts, table, [chain, ...jumpTargets(table), ...harmless]);
   const jump = passed.findIndex(({ rule }) => rule.target === chain);
   const isOwn = ownTables(facts).includes(table) && jump >= 0;
   return passed.flatMap((one, at) => {
-    const isFront = backend === "nftables" || (isOwn && at < jump);
+    const isFront = !facts.own.isInNatTable || (isOwn && at < jump);
     if (
       !isSourceNat(one.rule) ||
       isKubelets(one.rule) ||
@@ -162,13 +162,12 @@ function weigh(
 
 /** Chains of nftables at the same hook that set the source. The first that does so wins, and after our return the next decides. */
 export function foreignChains(facts: Facts): readonly Said[] {
-  const { families, backend, chain } = facts.settings;
-  const ours = backend === "nftables" ? 101 : 100;
+  const { families, chain } = facts.settings;
   const hooks = facts.hooks.flatMap((fact) => known(fact) ?? []);
   return hooks
     .filter(({ family }) => families.includes(family))
     .flatMap((hook) => {
-      const isFront = hook.priority <= ours;
+      const isFront = hook.priority <= facts.own.priority;
       const passed = walkHook(facts, hook, chain).filter(
         (one) => isSourceNat(one.rule) && decidesOtherwise(facts, hook.family, one, isFront),
       );
@@ -195,12 +194,12 @@ function describeHook(facts: Facts, hook: HookChain, passed: readonly Passed[], 
 
 /** Chains that iptables cannot show, since somebody has made something else in its table. */
 export function incompatibleTable(facts: Facts): readonly Said[] {
-  const { chain, backend } = facts.settings;
+  const { chain } = facts.settings;
   return facts.incompatible.map((family) => {
     const table = `${NFT_FAMILIES[family]} nat`;
     const found = facts.hooks.flatMap((hook) => known(hook) ?? []);
     const hook = found.find((one) => one.family === family && one.place === `table ${table}`);
-    const state = backend === "nftables" ? "" : `; ${ownState(hook, chain)}`;
+    const state = facts.own.isInNatTable ? `; ${ownState(hook, chain)}` : "";
     return warning(
       `table ${table} has rules that were made with nft in iptables' own table, so that iptables cannot list it${state}`,
       `move those rules into a table of their own: nft -a list table ${table} shows them (those without "xt" or a comment of ours)`,

@@ -3,7 +3,6 @@
 import { formatRange, type PortRange } from "../core/ports.ts";
 import { missingCapabilities } from "../system/capabilities.ts";
 import { type Cause, type Fact, isKnown, known } from "../system/fact.ts";
-import { counted } from "../text/plural.ts";
 import type { Facts, Sysctl } from "./facts.ts";
 import { error, info, type Said, warning } from "./finding.ts";
 
@@ -12,9 +11,6 @@ const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
 
 const NEARLY = 0.75;
 const FULL = 0.9;
-
-/** What one interval of a set takes of a transaction, as measured: 212,992 bytes carry about 10,500. */
-const BYTES_PER_INTERVAL = 20;
 
 export function versions({ versions: all, settings }: Facts): readonly Said[] {
   const tools = all.flatMap((fact) => known(fact) ?? []).map(({ name, version }) => `${name} ${version}`);
@@ -125,7 +121,8 @@ function overlaps(a: PortRange, b: PortRange): boolean {
   return a.first <= b.last && b.first <= a.last;
 }
 
-function numbers(text = ""): bigint[] {
+/** The numbers in a text. */
+export function numbers(text = ""): bigint[] {
   return (text.match(/\d+/g) ?? []).map(BigInt);
 }
 
@@ -166,20 +163,6 @@ export function conntrackCounters({ counters }: Facts): readonly Said[] {
   });
 }
 
-/** Legacy tools keep each other apart by a lock, which is the host's only if it is mounted. */
-export function lock({ lock: fact, settings }: Facts): readonly Said[] {
-  const found = known(fact);
-  if (found === undefined || settings.backend !== "iptables" || settings.variant !== "legacy") return [];
-  if (!found.inContainer || (found.exists && found.mounted)) return [];
-  const how = found.exists ? "is not the host's" : "does not exist";
-  return [
-    warning(
-      `${found.path} ${how}: iptables-legacy in this container and on the host can undo each other's changes`,
-      "mount the host's /run/xtables.lock (hostPath with type FileOrCreate)",
-    ),
-  ];
-}
-
 /** Watching the configuration needs one instance and a few watches. */
 export function inotify({ inotify: fact }: Facts): readonly Said[] {
   const found = known(fact);
@@ -197,22 +180,6 @@ export function inotify({ inotify: fact }: Facts): readonly Said[] {
         `sysctl -w ${name}=${max * 4}`,
       ),
     );
-}
-
-/** A socket's buffers bound what one nf_tables transaction can hold. */
-export function buffers({ settings, sysctls, config }: Facts): readonly Said[] {
-  const entries = known(config)?.entries ?? 0;
-  if (settings.backend !== "nftables") return [];
-  return (["net.core.wmem_max", "net.core.rmem_max"] as const).flatMap((name) => {
-    const [bytes] = numbers(known(sysctls[name]));
-    if (bytes === undefined) return [];
-    const holds = Number(bytes) / BYTES_PER_INTERVAL;
-    if (entries <= holds) return [];
-    return info(
-      `${name} is ${bytes}: a change of the whole list (${counted(entries, "CIDR")}) does not fit one transaction, and takes a second set`,
-      `sysctl -w ${name}=${Math.ceil(entries / 10_000) * 262_144}`,
-    );
-  });
 }
 
 function percent(share: number): string {

@@ -1,19 +1,17 @@
 /** Checks of `doctor`: whether our own rules stand and decide. */
 
 import type { Family } from "../core/cidr.ts";
-import { isBuiltIn, isForeign, renderForeign } from "../iptables/chain-owner.ts";
 import { holdToken } from "../presence/names.ts";
 import { known } from "../system/fact.ts";
 import type { Facts, NatRule, NatTable } from "./facts.ts";
-import { error, info, type Said, warning } from "./finding.ts";
-import { isTerminal, walkBase } from "./nat-walk.ts";
+import { info, type Said, warning } from "./finding.ts";
 import type { Senders } from "./rule-scope.ts";
 
 /** How the comment of a jump of ours begins, and what stands around the chain's name. */
 const JUMP_COMMENT = /^ip-masq-agent: ensure nat POSTROUTING .* to our custom (\S+) chain$/;
 
 /** What to do about rules that are not as an agent would have them. */
-function askAgent(facts: Facts): string {
+export function askAgent(facts: Facts): string {
   const { processes, settings } = facts;
   const found = known(processes);
   const agent = found?.agents.find(({ chain }) => chain === settings.chain);
@@ -28,11 +26,8 @@ function askAgent(facts: Facts): string {
 }
 
 /** The tables in which the agent should have its rules. */
-export function ownTables({ settings, nat }: Facts): readonly NatTable[] {
-  if (settings.backend !== "iptables") return [];
-  return natTables({ nat }).filter(
-    ({ family, variant }) => variant === settings.variant && settings.families.includes(family),
-  );
+export function ownTables(facts: Facts): readonly NatTable[] {
+  return facts.own.tables(facts);
 }
 
 /** All tables that could be listed. */
@@ -58,7 +53,7 @@ export function sendersOf({ links, podNetworks }: Facts, family: Family): Sender
   return { family, pods: { networks: [...networks, ...more], others, links: ways } };
 }
 
-function postrouting({ chains }: NatTable): readonly NatRule[] {
+export function postrouting({ chains }: NatTable): readonly NatRule[] {
   return chains.get("POSTROUTING") ?? [];
 }
 
@@ -69,92 +64,12 @@ export function jumpTargets(table: NatTable): readonly string[] {
   );
 }
 
-/** No chain, one that is not finished, no jump or several. */
-export function ownChain(facts: Facts): readonly Said[] {
-  const { chain, backend, variant } = facts.settings;
-  if (backend === "iptables" && variant === undefined)
-    return [
-      error(
-        "the backend is iptables, and no iptables runs here",
-        "install it, or see --iptables-mode and --backend",
-      ),
-    ];
-  return ownTables(facts).flatMap((table) => {
-    const where = inTable(table);
-    const rules = table.chains.get(chain);
-    const jumps = postrouting(table).filter(({ target }) => target === chain).length;
-    if (rules === undefined)
-      return error(`${where} has no chain ${chain}: the agent's rules are not in force`, askAgent(facts));
-    const foreign = isForeign(rules.map(({ comment }) => comment));
-    if (isBuiltIn(chain) || (foreign && jumps === 0))
-      return error(renderForeign(chain, rules.length, table.tool), "the agent refuses to write there");
-    const said: Said[] = [];
-    if (jumps === 0)
-      said.push(
-        error(
-          `${where}: no jump from POSTROUTING to ${chain}: no packet comes to its rules`,
-          askAgent(facts),
-        ),
-      );
-    if (jumps > 1) {
-      const remedy = `delete all but one: ${where} -D POSTROUTING NUMBER`;
-      said.push(warning(`${where}: ${jumps} jumps from POSTROUTING to ${chain}`, remedy));
-    }
-    const last = rules.at(-1);
-    if (last?.target !== "MASQUERADE" || last.conditions.length > 0) {
-      const how = last === undefined ? "is empty" : `ends with "${last.text}"`;
-      said.push(error(`${where}: chain ${chain} ${how}: the rest is not masqueraded`, askAgent(facts)));
-    }
-    return said;
-  });
-}
-
-/** A rule in front of the jump that no packet gets past. */
-export function blockedJump(facts: Facts): readonly Said[] {
-  const { chain } = facts.settings;
-  return ownTables(facts).flatMap((table) => {
-    const { chains, family } = table;
-    const senders = sendersOf(facts, family);
-    const passed = walkBase({ chains, base: "POSTROUTING", senders, without: new Set([chain]) });
-    const jump = passed.findIndex(({ rule }) => rule.target === chain);
-    const before = passed.slice(0, Math.max(jump, 0));
-    const blocking = before.find(({ rule, certain }) => isTerminal(rule) && certain);
-    if (blocking === undefined) return [];
-    const { rule } = blocking;
-    return error(
-      `${inTable(table)}: the jump to ${chain} stands behind "${rule.text}", which no packet gets past`,
-      "remove that rule, or move it behind the jump",
-    );
-  });
-}
-
-/** The nftables table, if that is where the rules should be. */
-export function ownTable(facts: Facts): readonly Said[] {
-  const { settings } = facts;
-  const found = known(facts.nftables);
-  if (settings.backend !== "nftables" || found === undefined) return [];
-  const { own } = found;
-  const where = "table inet ip-masq-agent";
-  if (own === undefined) return [error(`no ${where}: the agent's rules are not in force`, askAgent(facts))];
-  const wanted = `ip-masq-agent chain=${settings.chain}`;
-  if (own.comment !== wanted) {
-    const whose = own.comment === undefined ? "no comment" : `the comment "${own.comment}"`;
-    const remedy =
-      "remove it (nft delete table inet ip-masq-agent), or the agent that made it, or set --masq-chain";
-    return [error(`${where} has ${whose} and not "${wanted}": the agent never touches it`, remedy)];
-  }
-  if (own.dormant) return [error(`${where} is dormant: its rules do nothing`, askAgent(facts))];
-  if (own.masquerades) return [];
-  const how = own.rules === 0 ? "has no rules" : "does not end with masquerade";
-  return [error(`${where} ${how}: the rest is not masqueraded`, askAgent(facts))];
-}
-
-const CLEANUP =
+export const CLEANUP =
   "restart the agent, which clears away what its other backend left; without an agent: ip-masq-agent cleanup";
 
 /** Rules of ours where the agent, as it is set now, does not look. */
 export function leftovers(facts: Facts): readonly Said[] {
-  const { chain, backend } = facts.settings;
+  const { chain } = facts.settings;
   const own = ownTables(facts);
   const inIptables = natTables(facts).flatMap((table): Said[] => {
     const isOwn = own.includes(table);
@@ -165,7 +80,7 @@ export function leftovers(facts: Facts): readonly Said[] {
         : [];
     return [...targets.map((target) => otherChain(facts, table, target)), ...alone];
   });
-  return [...inIptables, ...(backend === "iptables" ? leftTable(facts) : []), ...leftSets(facts)];
+  return [...inIptables, ...facts.others.flatMap(({ left }) => left(facts)), ...leftSets(facts)];
 }
 
 /** The agent of a chain, by its process, or by the socket that it holds where its process is not seen. */
@@ -197,16 +112,6 @@ function otherChain(facts: Facts, table: NatTable, target: string): Said {
     `${what} another agent's, or left by one; they decide too`,
     `if no such agent is meant to run: ip-masq-agent cleanup${flag}`,
   );
-}
-
-function leftTable({ nftables }: Facts): readonly Said[] {
-  const own = known(nftables)?.own;
-  if (own === undefined) return [];
-  const what =
-    own.rules === 0
-      ? "has no rules, and is left by an agent"
-      : "stands beside the iptables rules and decides too";
-  return [warning(`table inet ip-masq-agent ${what}`, CLEANUP)];
 }
 
 /** Sets that no rule of any table looks up. */

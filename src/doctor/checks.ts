@@ -6,33 +6,35 @@ import { foreignChains, foreignNat, incompatibleTable, oldChain, openshift } fro
 import { invalid } from "./check-invalid.ts";
 import { kubeletFlags, kubeletRules } from "./check-kubelet.ts";
 import {
-  buffers,
   capabilities,
   conntrackCounters,
   conntrackTable,
   forwarding,
   inotify,
-  lock,
   ports,
   unknowns,
   versions,
 } from "./check-node.ts";
-import { agents, blockedJump, bothVariants, leftovers, ownChain, ownTable } from "./check-own.ts";
+import { agents, bothVariants, leftovers } from "./check-own.ts";
 import { podNetworks } from "./check-pods.ts";
-import type { Facts } from "./facts.ts";
-import { type Finding, type Said, SEVERITIES, type Severity } from "./finding.ts";
+import type { Check, Facts } from "./facts.ts";
+import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
 
-type Check = (facts: Facts) => readonly Said[];
+/** A check that the backend has, or has not. */
+const ofBackend =
+  (name: string): Check =>
+  (facts) =>
+    facts.own.checks[name]?.(facts) ?? [];
 
 /** By their names, in the order in which findings of the same severity are shown. */
 export const CHECKS: Readonly<Record<string, Check>> = {
   capabilities,
   "could-not-check": unknowns,
   config,
-  "own-chain": ownChain,
-  "own-table": ownTable,
+  "own-chain": ofBackend("own-chain"),
+  "own-table": ofBackend("own-table"),
   "incompatible-table": incompatibleTable,
-  "blocked-jump": blockedJump,
+  "blocked-jump": ofBackend("blocked-jump"),
   "pod-networks": podNetworks,
   "kubelet-rule": kubeletRules,
   "kubelet-flag": kubeletFlags,
@@ -51,9 +53,9 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   ports,
   "conntrack-table": conntrackTable,
   "conntrack-counters": conntrackCounters,
-  lock,
+  lock: ofBackend("lock"),
   inotify,
-  buffers,
+  buffers: ofBackend("buffers"),
   versions,
   "not-seen": notSeen,
 };

@@ -3,6 +3,7 @@
  * could not be made is never taken for one that found nothing.
  */
 
+import type { BackendName } from "../backend/driver.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
@@ -11,6 +12,7 @@ import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
 import type { InotifyFacts } from "../system/processes.ts";
+import type { Said } from "./finding.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
 
@@ -20,7 +22,7 @@ export type Variant = NamedVariant;
 export interface Settings {
   readonly chain: string;
   readonly families: readonly Family[];
-  readonly backend: "iptables" | "nftables";
+  readonly backend: BackendName;
   /** The variant behind the configured iptables; undefined if it does not run. */
   readonly variant: Variant | undefined;
   readonly toPorts: readonly PortRange[];
@@ -129,8 +131,36 @@ export interface HolderFacts extends HeldName {
   readonly isAgent: boolean | undefined;
 }
 
+/** A check, from what is known of the node to what is to be said. */
+export type Check = (facts: Facts) => readonly Said[];
+
+/** What checks ask of the backend whose rules they look at. */
+export interface OwnSide {
+  readonly name: BackendName;
+  /** For people. */
+  readonly label: (settings: Settings) => string;
+  /** Whether its rules are in iptables' own nat tables; if not, they are evaluated after all of these. */
+  readonly isInNatTable: boolean;
+  /** The priority of its rules at the hook postrouting. */
+  readonly priority: number;
+  /** The tables of iptables in which the agent should have its rules. */
+  readonly tables: (facts: Facts) => readonly NatTable[];
+  /** Checks of its rules, and of what no other backend depends on, by name. */
+  readonly checks: Readonly<Record<string, Check>>;
+  /** What it has left, for an agent with another backend, besides chains. */
+  readonly left: Check;
+}
+
+export interface AutoFacts {
+  readonly backend: BackendName;
+  readonly why: string;
+}
+
 export interface Facts {
   readonly settings: Settings;
+  /** The backend of the settings, and the others. */
+  readonly own: OwnSide;
+  readonly others: readonly OwnSide[];
   /** Programs and what they say of themselves. */
   readonly versions: readonly Fact<{ readonly name: string; readonly version: string }>[];
   /** CapEff of /proc/self/status. */
@@ -154,8 +184,8 @@ export interface Facts {
   readonly processes: Fact<ProcessFacts>;
   /** Who holds the sockets by which agents know of each other. */
   readonly holders: Fact<readonly HolderFacts[]>;
-  /** What `--backend=auto` comes to now; undefined where the backend is not left to it. */
-  readonly auto: Fact<Settings["backend"] | undefined>;
+  /** What `--backend=auto` comes to now, and why; undefined where the backend is not left to it. */
+  readonly auto: Fact<AutoFacts | undefined>;
   /** Undefined if there is no such directory. */
   readonly cni: Fact<readonly CniFile[] | undefined>;
   readonly lock: Fact<LockFacts>;

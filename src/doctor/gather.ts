@@ -16,7 +16,7 @@ import { derive, isKnown, known } from "../system/fact.ts";
 import { readCapabilities } from "../system/privileges.ts";
 import { readInotify } from "../system/processes.ts";
 import type { Run } from "../system/script.ts";
-import type { Facts, Settings } from "./facts.ts";
+import type { AutoFacts, Facts, OwnSide, Settings } from "./facts.ts";
 import { readCni } from "./read-cni.ts";
 import { readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
 import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
@@ -43,6 +43,7 @@ export interface Subject {
 }
 
 export interface DoctorWorld {
+  readonly sides: readonly OwnSide[];
   readonly run: Run;
   readonly open: () => Promise<Nftables>;
   readonly env: NodeJS.ProcessEnv;
@@ -61,9 +62,13 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
   ]);
   const cni = readCni(subject.cniDirectory);
   const settings = { chain, families, toPorts, ...chosen(subject, known(nftables), known(tool)) };
-  const needed = settings.backend === "iptables" ? {} : { minor: true };
+  const own = world.sides.find(({ name }) => name === settings.backend);
+  if (own === undefined) throw new Error(`no backend ${settings.backend}`);
+  const needed = own.isInNatTable ? {} : { minor: true };
   return {
     settings,
+    own,
+    others: world.sides.filter((one) => one !== own),
     versions: [
       { value: { name: "kernel", version: release() } },
       { value: { name: "Node.js", version: process.version } },
@@ -146,7 +151,11 @@ async function readAuto({ backend }: Subject, tool: Tool | undefined, { open }: 
       nftables.close();
     }
   });
-  return derive(answer, (uses) => (uses || tool === undefined ? "nftables" : "iptables"));
+  return derive(answer, (uses): AutoFacts => {
+    if (uses) return { backend: "nftables", why: "kube-proxy uses nftables" };
+    if (tool === undefined) return { backend: "nftables", why: "no iptables runs here" };
+    return { backend: "iptables", why: "kube-proxy does not use nftables" };
+  });
 }
 
 function chosen(

@@ -3,12 +3,11 @@
 import type { Colours } from "../text/colours.ts";
 import { counted } from "../text/plural.ts";
 import { countOf } from "./checks.ts";
-import type { Settings } from "./facts.ts";
+import type { Facts, Settings } from "./facts.ts";
 import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
 
 /** What was looked at, and what was found there. */
-export interface Diagnosis {
-  readonly settings: Settings;
+export interface Diagnosis extends Pick<Facts, "settings" | "own"> {
   /** Where the settings come from, besides doctor's own flags. */
   readonly source: string | undefined;
   readonly findings: readonly Finding[];
@@ -18,21 +17,20 @@ const PAINT: Readonly<Record<Severity, keyof Colours>> = { error: "red", warning
 
 /** Problems with their remedies; information only if `verbose`. */
 export function renderDiagnosis(
-  { settings, source, findings }: Diagnosis,
+  { settings, own, source, findings }: Diagnosis,
   verbose: boolean,
   colours: Colours,
 ): string {
   const shown = findings.filter((finding) => verbose || !isNote(finding));
   return [
-    `${[describeSettings(settings), source].filter(Boolean).join("; ")}\n`,
+    `${[describeSettings(settings, own.label(settings)), source].filter(Boolean).join("; ")}\n`,
     ...shown.map((finding) => renderFinding(finding, colours)),
     `${summary(findings, verbose, colours)}\n`,
   ].join("");
 }
 
-function describeSettings({ backend, variant, chain, families }: Settings): string {
-  const which = backend === "iptables" && variant !== undefined ? `iptables (${variant})` : backend;
-  return `Looked for an agent with backend ${which}, chain ${chain}, ${families.join(" and ")}`;
+function describeSettings({ chain, families }: Settings, label: string): string {
+  return `Looked for an agent with backend ${label}, chain ${chain}, ${families.join(" and ")}`;
 }
 
 function renderFinding({ check, severity, message, remedy }: Finding, colours: Colours): string {

@@ -31,8 +31,10 @@ import { problemOf } from "../netlink/validate.ts";
 import { removeForeign, type Staying } from "./foreign.ts";
 import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./sets.ts";
 
-/** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump stands behind theirs. */
-const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: 101, policy: "accept" };
+/** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump comes after theirs. */
+export const PRIORITY = 101;
+
+const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: PRIORITY, policy: "accept" };
 
 /** What a transaction takes besides its operations. */
 const BATCH_BUDGET = 1_024;

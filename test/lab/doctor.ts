@@ -3,9 +3,11 @@
 import { type Cidr, FAMILIES, type Family, isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { type Interval, longestPrefixIntervals } from "../../src/core/intervals.ts";
 import { diagnose } from "../../src/doctor/checks.ts";
-import type { Facts, HookChain, NatTable, OwnTable, Variant } from "../../src/doctor/facts.ts";
+import type { Facts, HookChain, NatTable, OwnTable, Settings, Variant } from "../../src/doctor/facts.ts";
 import { parseNatListing } from "../../src/doctor/nat-listing.ts";
 import { hookChains } from "../../src/doctor/nft-rules.ts";
+import { iptablesSide } from "../../src/doctor/own/iptables.ts";
+import { nftablesSide } from "../../src/doctor/own/nftables.ts";
 import { parseNftChains } from "../../src/trace/nft/json.ts";
 
 /** Our jump, chain and rules, as `iptables -S` shows them. */
@@ -67,14 +69,20 @@ export function hook(
 
 /** A node on which all is well, but for `changes`. */
 export function facts(changes: Partial<Facts> = {}): Facts {
+  const settings: Settings = {
+    chain: "IP-MASQ-AGENT",
+    families: ["IPv4"],
+    backend: "iptables",
+    variant: "nft",
+    toPorts: [],
+    ...changes.settings,
+  };
+  const sides = [iptablesSide, nftablesSide];
+  const [own = iptablesSide] = sides.filter(({ name }) => name === settings.backend);
   return {
-    settings: {
-      chain: "IP-MASQ-AGENT",
-      families: ["IPv4"],
-      backend: "iptables",
-      variant: "nft",
-      toPorts: [],
-    },
+    settings,
+    own,
+    others: sides.filter((one) => one !== own),
     versions: [{ value: { name: "kernel", version: "6.1" } }],
     capabilities: { value: (1n << 12n) | (1n << 13n) },
     config: {

@@ -1,7 +1,7 @@
 /** The command `cleanup`: nothing of ours stays, and nothing of others goes. */
 
 import { lookForOurs } from "../../agent/cleanup.ts";
-import type { CleanupOptions, CleanupWorld, Find } from "../../backend/cleanup.ts";
+import type { CleanupOptions, CleanupWorld, Find, Finds } from "../../backend/cleanup.ts";
 import { isFailure } from "../../backend/driver.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
@@ -14,7 +14,7 @@ import { run as runScript } from "../../system/exec.ts";
 import { derive, type Fact, known } from "../../system/fact.ts";
 import { legacyTables } from "../../system/legacy-tables.ts";
 import { readProcesses } from "../../system/processes.ts";
-import { finders } from "../backends.ts";
+import { allCommands } from "../backends.ts";
 import type { Command, CommandIo } from "../command.ts";
 import { pickFlags } from "../options.ts";
 import { flagsOf } from "../running-agent.ts";
@@ -83,14 +83,16 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
       say({ ...NOTHING, ...said, refused }, output, false, io);
       return 1;
     }
-    const { finds, warnings: more } = await lookForOurs(options, world, await finders());
+    const finders = (await allCommands()).map(({ findOurs }) => findOurs);
+    const find = () => lookForOurs(options, world, finders);
+    const { finds, warnings: more } = await find();
     const warnings = [...said.warnings, ...(agent === undefined ? [] : [`${agent}: ${STAYS}`]), ...more];
     const removed = finds.map(({ place }) => place);
     if (values["dry-run"]) {
       say({ ...NOTHING, removed, warnings }, output, true, io);
       return 0;
     }
-    const outcome = { ...NOTHING, warnings, ...(await removeAndLookAgain(finds, options, world, io.signal)) };
+    const outcome = { ...NOTHING, warnings, ...(await removeAndLookAgain(finds, find, io.signal)) };
     say(outcome, output, false, io);
     return outcome.failed.length > 0 || outcome.back.length > 0 ? 1 : 0;
   },
@@ -122,15 +124,14 @@ function agentsOf({ masqChain, allChains }: CleanupOptions): Fact<readonly Holde
 
 async function removeAndLookAgain(
   finds: readonly Find[],
-  options: CleanupOptions,
-  world: CleanupWorld,
+  find: () => Promise<Finds>,
   signal: AbortSignal,
 ): Promise<Pick<Outcome, "removed" | "failed" | "back">> {
   const { removed, failed } = await removeAll(finds);
   if (removed.length === 0) return { removed, failed, back: [] };
   await systemClock.sleep(LOOK_AGAIN_MS, signal);
   signal.throwIfAborted();
-  const { finds: back } = await lookForOurs(options, world, await finders());
+  const { finds: back } = await find();
   return { removed, failed, back: back.map(({ place }) => place) };
 }
 

@@ -6,7 +6,7 @@ import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
 import { createColours } from "../../text/colours.ts";
 import { doctorCommand } from "./doctor.ts";
 
-const { settings } = facts();
+const { settings, own } = facts();
 const FINDINGS: readonly Finding[] = [
   { check: "own-chain", severity: "error", message: "no chain", remedy: "start the agent" },
   { check: "ports", severity: "warning", message: "ports overlap", remedy: "use others" },
@@ -15,7 +15,7 @@ const FINDINGS: readonly Finding[] = [
 const plain = createColours(false);
 
 test("problems first, each with its remedy; notes only if asked for", () => {
-  const diagnosis = { settings, source: "flags as of the agent with pid 7", findings: FINDINGS };
+  const diagnosis = { settings, own, source: "flags as of the agent with pid 7", findings: FINDINGS };
   expect(renderDiagnosis(diagnosis, false, plain)).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4; flags as of the agent with pid 7
     error    [own-chain] no chain
@@ -31,7 +31,7 @@ test("problems first, each with its remedy; notes only if asked for", () => {
 });
 
 test("a healthy node is one line", () => {
-  const healthy = { settings, source: undefined, findings: FINDINGS.slice(2) };
+  const healthy = { settings, own, source: undefined, findings: FINDINGS.slice(2) };
   expect(renderDiagnosis(healthy, false, plain)).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4
     No problems found (--verbose shows 1 note)
@@ -47,7 +47,9 @@ test("that no agent runs is always said", () => {
     ...FINDINGS.slice(2),
     { check: "agents", severity: "info", message: "no agent runs here" } as const,
   ];
-  expect(renderDiagnosis({ settings, source: undefined, findings }, false, plain)).toMatchInlineSnapshot(`
+  expect(
+    renderDiagnosis({ settings, own, source: undefined, findings }, false, plain),
+  ).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4
     info     [agents] no agent runs here
     No problems found (--verbose shows 1 note)
@@ -56,7 +58,7 @@ test("that no agent runs is always said", () => {
 });
 
 test("JSON has everything, without colours", () => {
-  expect(JSON.parse(diagnosisJson({ settings, source: undefined, findings: FINDINGS }))).toEqual({
+  expect(JSON.parse(diagnosisJson({ settings, own, source: undefined, findings: FINDINGS }))).toEqual({
     backend: "iptables",
     variant: "nft",
     chain: "IP-MASQ-AGENT",

@@ -18,6 +18,7 @@ import { derive, known, learn } from "../../system/fact.ts";
 import type { Script } from "../../system/script.ts";
 import { renderAdvice } from "../../validate/hints.ts";
 import { askable, askStatus } from "../ask.ts";
+import { allCommands } from "../backends.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
 import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "../desired.ts";
 import { pickFlags } from "../options.ts";
@@ -68,9 +69,11 @@ export const doctorCommand: Command<Flags> = {
     const subject = await subjectOf(input, io);
     const { signal } = io;
     const run = (script: Script) => runScript(script, signal);
-    const facts = await gatherFacts(subject, { run, open: openNftables, env: process.env, signal });
+    const sides = (await allCommands()).map(({ doctor }) => doctor);
+    const facts = await gatherFacts(subject, { sides, run, open: openNftables, env: process.env, signal });
     const findings = diagnose(facts);
-    const diagnosis = { settings: facts.settings, source: subject.source, findings };
+    const { settings, own } = facts;
+    const diagnosis = { settings, own, source: subject.source, findings };
     io.out(
       output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
     );
