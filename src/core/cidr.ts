@@ -71,6 +71,18 @@ export function parseCidr(text: string): Cidr | CidrFailure {
   return { family, base: value, bits, text };
 }
 
+/** A CIDR that the program itself names. */
+export function constantCidr(text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (!isCidr(cidr)) throw new Error(`${text} is not a CIDR`);
+  return cidr;
+}
+
+/** Whether two CIDRs of one family have the same addresses. */
+export function isSamePrefix(a: Cidr | undefined, b: Cidr): boolean {
+  return a?.base === b.base && a.bits === b.bits;
+}
+
 /** Narrows the result of `parseCidr`. */
 export function isCidr(result: Cidr | CidrFailure): result is Cidr {
   return "base" in result;

@@ -1,15 +1,16 @@
 /** Lists and switches that are allowed, but hardly do what was meant: judged of all files together. */
-import { type Cidr, type Family, lastAddress, parseAddress } from "./cidr.ts";
+import { type Cidr, lastAddress } from "./cidr.ts";
 import type { Settings } from "./config-fields.ts";
 import type { Setting } from "./key-kinds.ts";
 import type { Entries } from "./key-lists.ts";
 import type { Report } from "./place.ts";
+import { LINK_LOCAL } from "./special-ranges.ts";
 
-/** Link-local destinations, and the key that has them masqueraded. */
-const LINK_LOCAL = [
-  { key: "masqLinkLocal", family: "IPv4", base: parseAddress("169.254.0.0")?.value ?? 0n, bits: 16 },
-  { key: "masqLinkLocalIPv6", family: "IPv6", base: parseAddress("fe80::")?.value ?? 0n, bits: 10 },
-] as const satisfies readonly { key: keyof Settings; family: Family; base: bigint; bits: number }[];
+/** The keys that have link-local destinations masqueraded. */
+const LINK_LOCAL_KEYS = [
+  { key: "masqLinkLocal", range: LINK_LOCAL.IPv4 },
+  { key: "masqLinkLocalIPv6", range: LINK_LOCAL.IPv6 },
+] as const;
 
 /** Warns of lists that keep nothing, of those that keep everything, and of switches without an effect. */
 export function warnOfLists(
@@ -21,8 +22,8 @@ export function warnOfLists(
   const withIpv6 = !enableIPv6 || settings.masqLinkLocalIPv6.value;
   warnOfNothing(settings, settings.masqLinkLocal.value && withIpv6, warn);
   warnOfEverything(exempt, warn);
-  for (const range of LINK_LOCAL) {
-    const setting = settings[range.key];
+  for (const { key, range } of LINK_LOCAL_KEYS) {
+    const setting = settings[key];
     if (setting.value) warnOfLinkLocal(setting, range, exempt, exceptions, warn);
   }
 }
@@ -55,7 +56,7 @@ function warnOfEverything({ items, values }: Entries, warn: Report): void {
 /** With `masqLinkLocal`, link-local is as any other destination: an entry around it decides. */
 function warnOfLinkLocal(
   place: Setting<boolean>,
-  { family, base, bits }: (typeof LINK_LOCAL)[number],
+  { family, base, bits, text: name }: Cidr,
   exempt: Entries,
   exceptions: Entries,
   warn: Report,
@@ -68,7 +69,6 @@ function warnOfLinkLocal(
       .reduce<Cidr | undefined>((a, b) => (a !== undefined && a.bits >= b.bits ? a : b), undefined);
   const by = longest(exempt);
   if (by === undefined || (longest(exceptions)?.bits ?? -1) > by.bits) return;
-  const name = family === "IPv4" ? "169.254.0.0/16" : "fe80::/10";
   const remedy = by.bits === bits ? "remove that entry" : `list ${name} in masqueradeCIDRs`;
   warn(
     "suspicious",

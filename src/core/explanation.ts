@@ -6,7 +6,7 @@
  * the file, with them the longest prefix first (see ruleset.ts).
  */
 import { type Cidr, lastAddress } from "./cidr.ts";
-import type { Interval } from "./intervals.ts";
+import { type Interval, sweepPrefixes } from "./intervals.ts";
 import type { Entry, Ruleset } from "./ruleset.ts";
 
 /** Addresses that one entry decides. */
@@ -28,19 +28,20 @@ interface Group {
 /** What becomes of each address of an interval, in address order; neighbours have different `by`. */
 export function explainInterval({ entries }: Pick<Ruleset, "entries">, interval: Interval): Explanation[] {
   const parts: { interval: Interval; by: Group | undefined; groups: Set<Group> }[] = [];
-  sweep(groupByPrefix(entries, interval), interval, (part, open) => {
+  const pass = (first: bigint, last: bigint, open: readonly Group[]) => {
     const by = open.reduce<Group | undefined>(
       (a, b) => (a !== undefined && indexOf(a) < indexOf(b) ? a : b),
       undefined,
     );
     const previous = parts.at(-1);
     if (previous === undefined || previous.by !== by) {
-      parts.push({ interval: part, by, groups: new Set(open) });
+      parts.push({ interval: { first, last }, by, groups: new Set(open) });
       return;
     }
-    previous.interval = { first: previous.interval.first, last: part.last };
+    previous.interval = { first: previous.interval.first, last };
     for (const group of open) previous.groups.add(group);
-  });
+  };
+  sweepPrefixes(groupByPrefix(entries, interval), { enter: () => true, pass, within: interval });
   return parts.map(({ interval, by, groups }) => {
     const decisive = by?.entries[0]?.entry;
     return {
@@ -72,7 +73,7 @@ function losers(groups: ReadonlySet<Group>, decisive: Entry | undefined): Entry[
     .filter((entry) => entry !== decisive);
 }
 
-/** The entries that meet the interval, a wider prefix before those inside it. */
+/** The entries that share addresses with the interval. */
 function groupByPrefix(entries: readonly Entry[], { first, last }: Interval): Group[] {
   const groups = new Map<string, Group>();
   for (const [index, entry] of entries.entries()) {
@@ -83,36 +84,5 @@ function groupByPrefix(entries: readonly Entry[], { first, last }: Interval): Gr
     group.entries.push({ entry, index });
     groups.set(key, group);
   }
-  return [...groups.values()].sort(({ cidr: a }, { cidr: b }) =>
-    a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits,
-  );
-}
-
-/** Calls `emit` for each stretch of addresses with the groups that contain it; prefixes nest, so a stack has them. */
-function sweep(
-  groups: readonly Group[],
-  { first, last }: Interval,
-  emit: (part: Interval, open: Group[]) => void,
-) {
-  const open: Group[] = [];
-  let at = first;
-  const advance = (end: bigint) => {
-    const until = end < last ? end : last;
-    if (until < at) return;
-    emit({ first: at, last: until }, [...open]);
-    at = until + 1n;
-  };
-  const closeBefore = (address: bigint) => {
-    for (let top = open.at(-1); top !== undefined && lastAddress(top.cidr) < address; top = open.at(-1)) {
-      advance(lastAddress(top.cidr));
-      open.pop();
-    }
-  };
-  for (const group of groups) {
-    closeBefore(group.cidr.base);
-    advance(group.cidr.base - 1n);
-    open.push(group);
-  }
-  closeBefore(last + 1n);
-  advance(last);
+  return [...groups.values()];
 }

@@ -10,10 +10,10 @@ import {
   lastAddress,
   parseCidr,
 } from "./cidr.ts";
-import { type Choice, decompose, type Interval, longestPrefixIntervals } from "./intervals.ts";
+import { decompose, type Interval, longestPrefixIntervals, type WeighedPrefix } from "./intervals.ts";
 
 /** `+10.0.0.0/8` is included, `-10.0.0.0/8` is not. */
-const choice = (text: string): Choice => ({
+const choice = (text: string): WeighedPrefix => ({
   cidr: parseCidr(text.slice(1)) as Cidr,
   included: text.startsWith("+"),
 });
@@ -53,7 +53,7 @@ const smallChoices = (family: Family, spaceBits: number) => {
   const origin = (1n << BigInt(ADDRESS_BITS[family])) - (1n << BigInt(spaceBits));
   const one = fc
     .record({ hostBits: fc.nat({ max: spaceBits }), at: fc.nat(), included: fc.boolean() })
-    .map(({ hostBits, at, included }): Choice => {
+    .map(({ hostBits, at, included }): WeighedPrefix => {
       const block = (BigInt(at) % (1n << BigInt(spaceBits))) & ~((1n << BigInt(hostBits)) - 1n);
       const cidr = { family, base: origin + block, bits: ADDRESS_BITS[family] - hostBits };
       return { cidr: { ...cidr, text: formatCidr(cidr) }, included };
@@ -62,8 +62,8 @@ const smallChoices = (family: Family, spaceBits: number) => {
 };
 
 /** What a router would do: the longest prefix that contains the address, the first of equals. */
-const naive = (choices: readonly Choice[], address: bigint): boolean => {
-  let best: Choice | undefined;
+const naive = (choices: readonly WeighedPrefix[], address: bigint): boolean => {
+  let best: WeighedPrefix | undefined;
   for (const candidate of choices) {
     const { base, bits } = candidate.cidr;
     const inside = base <= address && address <= lastAddress(candidate.cidr);

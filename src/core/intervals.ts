@@ -2,7 +2,7 @@
  * Sorted disjoint intervals of addresses, computed from prefixes of which the longest match decides,
  * and their decomposition into CIDRs again. One code path for both families.
  */
-import { ADDRESS_BITS, type Cidr, type Family, formatCidr, lastAddress } from "./cidr.ts";
+import { ADDRESS_BITS, type Cidr, type Family, formatCidr, isSamePrefix, lastAddress } from "./cidr.ts";
 
 /** All addresses from `first` to `last`, both included. */
 export interface Interval {
@@ -15,8 +15,59 @@ export function everything(family: Family): Interval {
   return { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
 }
 
+/** What a sweep over prefixes does on its way. */
+interface Sweep<T> {
+  /** Meets a prefix, with those around it from the widest to the narrowest; false: it is left out. */
+  readonly enter: (prefix: T, around: readonly T[]) => boolean;
+  /** Passes addresses that have the same prefixes around them. The last of these is the longest match. */
+  readonly pass?: (first: bigint, last: bigint, around: readonly T[]) => void;
+  /** Which addresses are passed; all of them by default. */
+  readonly within?: Interval;
+}
+
+/**
+ * A sweep over the prefixes of one family in address order, a wider one before those inside it, equal ones in their own
+ * order. Prefixes nest or are disjoint, so a stack holds those that are open. O(n log n) for the sort, linear after.
+ */
+export function sweepPrefixes<T extends { readonly cidr: Cidr }>(
+  prefixes: readonly T[],
+  { enter, pass, within: { first, last } = everything("IPv6") }: Sweep<T>,
+): void {
+  const open: T[] = [];
+  const ends: bigint[] = [];
+  let at = first;
+  const advance = (end: bigint) => {
+    const until = end < last ? end : last;
+    if (until < at) return;
+    pass?.(at, until, open);
+    at = until + 1n;
+  };
+  const closeBefore = (address: bigint) => {
+    for (let end = ends.at(-1); end !== undefined && end < address; end = ends.at(-1)) {
+      advance(end);
+      open.pop();
+      ends.pop();
+    }
+  };
+  for (const prefix of [...prefixes].sort(byAddress)) {
+    const { cidr } = prefix;
+    closeBefore(cidr.base);
+    if (!enter(prefix, open)) continue;
+    if (cidr.base > at) advance(cidr.base - 1n);
+    open.push(prefix);
+    ends.push(lastAddress(cidr));
+  }
+  closeBefore(last + 1n);
+  advance(last);
+}
+
+/** In address order, a wider prefix before those inside it. The sort is stable, so equal ones stay in the given order. */
+function byAddress({ cidr: a }: { readonly cidr: Cidr }, { cidr: b }: { readonly cidr: Cidr }): number {
+  return a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits;
+}
+
 /** A prefix and whether its addresses belong to the result where no longer prefix says otherwise. */
-export interface Choice {
+export interface WeighedPrefix {
   readonly cidr: Cidr;
   readonly included: boolean;
 }
@@ -24,40 +75,19 @@ export interface Choice {
 /**
  * The addresses that longest-prefix matching includes, as sorted, disjoint and non-adjacent intervals.
  * All CIDRs are of one family. Of equal prefixes the first counts.
- *
- * A sweep over the prefixes in address order with a stack of those that are open: prefixes nest or are
- * disjoint, so the top of the stack is always the longest match. O(n log n) for the sort, linear after.
  */
-export function longestPrefixIntervals(choices: readonly Choice[]): Interval[] {
+export function longestPrefixIntervals(prefixes: readonly WeighedPrefix[]): Interval[] {
   const intervals: Interval[] = [];
-  const open: { last: bigint; included: boolean }[] = [];
-  let at = 0n;
-  // What lies between the last boundary and this one belongs to the innermost open prefix.
-  const advance = (end: bigint) => {
-    if (end < at) return;
-    if (open.at(-1)?.included === true) append(intervals, at, end);
-    at = end + 1n;
-  };
-  const closeBefore = (address: bigint) => {
-    for (let top = open.at(-1); top !== undefined && top.last < address; top = open.at(-1)) {
-      advance(top.last);
-      open.pop();
-    }
-  };
-  let previous: Cidr | undefined;
-  for (const { cidr, included } of [...choices].sort(byAddress)) {
-    if (previous?.base === cidr.base && previous.bits === cidr.bits) continue;
-    previous = cidr;
-    closeBefore(cidr.base);
-    if (open.length > 0) advance(cidr.base - 1n);
-    at = cidr.base;
-    open.push({ last: lastAddress(cidr), included });
-  }
-  closeBefore(1n << 129n);
+  sweepPrefixes(prefixes, {
+    enter: ({ cidr }, around) => !isSamePrefix(around.at(-1)?.cidr, cidr),
+    pass(first, last, around) {
+      if (around.at(-1)?.included === true) append(intervals, first, last);
+    },
+  });
   return intervals;
 }
 
-/** Adds an interval behind all others, as one with the last if they touch. */
+/** Adds an interval after all others, as one with the last if they touch. */
 function append(intervals: Interval[], first: bigint, last: bigint): void {
   const previous = intervals.at(-1);
   if (previous !== undefined && previous.last + 1n === first)
@@ -82,11 +112,6 @@ export function decompose(family: Family, interval: Interval): Cidr[] {
     first += 1n << BigInt(width - bits);
   }
   return cidrs;
-}
-
-/** In address order, a wider prefix before those inside it. The sort is stable, so equal ones stay in the given order. */
-function byAddress({ cidr: a }: Choice, { cidr: b }: Choice): number {
-  return a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits;
 }
 
 /** The addresses of `intervals` that lie in none of `removed`. Both are sorted and disjoint, as is the result. */

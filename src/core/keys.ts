@@ -4,7 +4,6 @@
  */
 import type { Cidr } from "./cidr.ts";
 import type { ConfigOptions } from "./config-options.ts";
-import { defaultCidrs } from "./default-cidrs.ts";
 import {
   anyOn,
   COUNT,
@@ -18,6 +17,7 @@ import {
 } from "./key-kinds.ts";
 import { CIDR_LIST, joined, type ListKind, type Slice } from "./key-lists.ts";
 import type { Place } from "./place.ts";
+import { defaultCidrs, LINK_LOCAL } from "./special-ranges.ts";
 
 /** One row of the table. */
 export interface Key<Given extends Place = Place, Initial = unknown> {
@@ -63,13 +63,13 @@ export const KEYS = {
   masqLinkLocal: key(SWITCH, {
     initial: () => false,
     unite: anyOn,
-    meaning: "whether to masquerade `169.254.0.0/16` too",
+    meaning: `whether to masquerade \`${LINK_LOCAL.IPv4.text}\` too`,
     hint: "write true or false, without quotes",
   }),
   masqLinkLocalIPv6: key(SWITCH, {
     initial: () => false,
     unite: anyOn,
-    meaning: "whether to masquerade `fe80::/10` too (with `--enable-ipv6`)",
+    meaning: `whether to masquerade \`${LINK_LOCAL.IPv6.text}\` too (with \`--enable-ipv6\`)`,
     hint: "write true or false, without quotes",
   }),
   resyncInterval: key(DURATION, {

@@ -2,10 +2,11 @@
  * The rulesets that the configuration and the flags ask for, one per family: which destinations keep the
  * pod's address, and how all others are masqueraded. What a packet filter makes of it is a backend's business.
  */
-import { type Cidr, type Family, parseCidr } from "./cidr.ts";
+import { type Cidr, type Family, isSamePrefix } from "./cidr.ts";
 import type { MasqConfig } from "./config.ts";
 import type { ConfigOptions } from "./config-options.ts";
 import type { PortRange } from "./ports.ts";
+import { LINK_LOCAL } from "./special-ranges.ts";
 
 /** The command line's part in the rules. */
 export interface Options extends ConfigOptions {
@@ -28,9 +29,6 @@ export interface Ruleset {
   readonly entries: readonly Entry[];
   readonly masquerade: { readonly randomFully: boolean; readonly toPorts: readonly PortRange[] };
 }
-
-/** RFC 3927 and RFC 4291, section 2.4. */
-const LINK_LOCAL: Readonly<Record<Family, string>> = { IPv4: "169.254.0.0/16", IPv6: "fe80::/10" };
 
 /** The families that the agent looks after. */
 export function enabledFamilies(options: Pick<Options, "enableIPv6">): readonly Family[] {
@@ -58,7 +56,7 @@ export function compileEntries(family: Family, config: MasqConfig): readonly Ent
   const linkLocal = linkLocalEntries(family, config);
   if (config.masqueradeCIDRs.length === 0) return [...linkLocal, ...exempt];
   const explicit = [...exempt, ...ofFamily(family, config.masqueradeCIDRs, "masquerade", "configured")];
-  const implicit = linkLocal.filter((entry) => !explicit.some(({ cidr }) => samePrefix(cidr, entry.cidr)));
+  const implicit = linkLocal.filter((entry) => !explicit.some(({ cidr }) => isSamePrefix(cidr, entry.cidr)));
   return [...implicit, ...explicit].sort((a, b) => b.cidr.bits - a.cidr.bits);
 }
 
@@ -73,9 +71,5 @@ function ofFamily(
 
 function linkLocalEntries(family: Family, config: MasqConfig): readonly Entry[] {
   if (family === "IPv4" ? config.masqLinkLocal : config.masqLinkLocalIPv6) return [];
-  return [{ cidr: parseCidr(LINK_LOCAL[family]) as Cidr, verdict: "return", reason: "link-local" }];
-}
-
-function samePrefix(a: Cidr, b: Cidr): boolean {
-  return a.bits === b.bits && a.base === b.base;
+  return [{ cidr: LINK_LOCAL[family], verdict: "return", reason: "link-local" }];
 }

@@ -1,6 +1,7 @@
 /** Which addresses change their verdict between two rulesets, how many they are, and whether that is dangerous. */
-import { ADDRESS_BITS, type Cidr, type Family, isCidr, lastAddress, parseCidr } from "./cidr.ts";
+import { ADDRESS_BITS, type Cidr, constantCidr, type Family, lastAddress } from "./cidr.ts";
 import { type Interval, subtractIntervals } from "./intervals.ts";
+import { LINK_LOCAL } from "./special-ranges.ts";
 
 /** The addresses of one family that become something else; both lists are sorted and disjoint. */
 export interface VerdictChange {
@@ -46,10 +47,10 @@ export interface Danger {
 
 /** Zones that are what they are on every node. */
 export const COMMON_ZONES: readonly Zone[] = [
-  zone("the cloud's metadata service", "169.254.169.254/32"),
-  zone("the cloud's metadata service", "fd00:ec2::254/128"),
-  zone("link-local addresses", "169.254.0.0/16"),
-  zone("link-local addresses", "fe80::/10"),
+  { what: "the cloud's metadata service", cidr: constantCidr("169.254.169.254/32") },
+  { what: "the cloud's metadata service", cidr: constantCidr("fd00:ec2::254/128") },
+  { what: "link-local addresses", cidr: LINK_LOCAL.IPv4 },
+  { what: "link-local addresses", cidr: LINK_LOCAL.IPv6 },
 ];
 
 /**
@@ -73,12 +74,6 @@ export function findDangers(change: VerdictChange, zones: readonly Zone[], maxPe
         : []),
     ];
   });
-}
-
-function zone(what: string, text: string): Zone {
-  const cidr = parseCidr(text);
-  if (!isCidr(cidr)) throw new Error(`${text} is no CIDR`);
-  return { what, cidr };
 }
 
 /** The part of sorted disjoint intervals that lies in a block. */

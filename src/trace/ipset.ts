@@ -1,6 +1,6 @@
 /** What addresses an ipset has, from its listing. */
 import { ADDRESS_BITS, type Family, isCidr, parseCidr } from "../core/cidr.ts";
-import { type Choice, type Interval, longestPrefixIntervals } from "../core/intervals.ts";
+import { type Interval, longestPrefixIntervals, type WeighedPrefix } from "../core/intervals.ts";
 
 /** What an ipset holds. */
 export interface SetContent {
@@ -15,7 +15,7 @@ export function readSet(listing: string): SetContent | undefined {
   const kinds = type?.split(",") ?? [];
   if (!kinds.some(isAddress)) return undefined;
   const family = words === "inet6" ? "IPv6" : "IPv4";
-  const choices: readonly Choice[][] = kinds.map(() => []);
+  const choices: readonly WeighedPrefix[][] = kinds.map(() => []);
   for (const line of listing.split("\n")) {
     const [verb, , element = "", ...options] = line.split(" ");
     if (verb !== "add") continue;

@@ -1,7 +1,8 @@
 /** Entries that change nothing: no error, but mostly not what somebody meant. */
-import { type Cidr, lastAddress } from "../core/cidr.ts";
+import { type Cidr, isSamePrefix } from "../core/cidr.ts";
 import type { InspectedConfig } from "../core/config.ts";
 import type { ConfigOptions } from "../core/config-options.ts";
+import { sweepPrefixes } from "../core/intervals.ts";
 import type { Entries, Item } from "../core/key-lists.ts";
 import { reportInto } from "../core/place.ts";
 import type { Problem } from "../core/problem.ts";
@@ -17,28 +18,19 @@ export interface Overlap {
 /**
  * The entries of a ruleset that change nothing, in address order: those that stand twice, those inside a wider one of
  * the same verdict (with no other in between), and exceptions that nothing covers.
- *
- * Prefixes nest or are disjoint, so a sweep in address order with a stack of those that are open finds the next wider
- * one of each: O(n log n) for the sort, linear after.
  */
 export function findOverlaps(entries: readonly Entry[]): Overlap[] {
   const overlaps: Overlap[] = [];
-  const open: { readonly entry: Entry; readonly last: bigint }[] = [];
-  for (const entry of [...entries].sort(byAddress)) {
-    const { base, bits } = entry.cidr;
-    for (let top = open.at(-1); top !== undefined && top.last < base; top = open.at(-1)) open.pop();
-    const by = open.at(-1)?.entry;
-    const isTwin = by?.cidr.base === base && by.cidr.bits === bits;
-    // What no entry covers is masqueraded.
-    if (isTwin || (by?.verdict ?? "masquerade") === entry.verdict) overlaps.push({ entry, by });
-    if (!isTwin) open.push({ entry, last: lastAddress(entry.cidr) });
-  }
+  sweepPrefixes(entries, {
+    enter(entry, around) {
+      const by = around.at(-1);
+      const isTwin = isSamePrefix(by?.cidr, entry.cidr);
+      // Without an entry a destination is masqueraded.
+      if (isTwin || (by?.verdict ?? "masquerade") === entry.verdict) overlaps.push({ entry, by });
+      return !isTwin;
+    },
+  });
   return overlaps;
-}
-
-/** Wider ones first; the sort is stable, so that of equal ones the first counts. */
-function byAddress({ cidr: a }: Entry, { cidr: b }: Entry): number {
-  return a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits;
 }
 
 /** A warning for each entry of a configuration's lists that changes nothing, in their order. */
@@ -71,9 +63,9 @@ function isLinkLocal({ entry, by }: Overlap): boolean {
 }
 
 function explain({ entry, by }: Overlap, nameOf: (entry: Entry) => string): string {
-  const { text, base, bits } = entry.cidr;
+  const { text } = entry.cidr;
   if (by === undefined) return `no entry covers ${text}, so it is masqueraded without this exception`;
-  if (by.cidr.base === base && by.cidr.bits === bits) return `${text} is there already, as ${nameOf(by)}`;
+  if (isSamePrefix(by.cidr, entry.cidr)) return `${text} is there already, as ${nameOf(by)}`;
   return `${text} is covered by ${by.cidr.text} (${nameOf(by)}), and changes nothing`;
 }
 

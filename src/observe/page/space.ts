@@ -1,14 +1,7 @@
 /** The address space for the page: how much of each part keeps the pod's address, and what ranges are called. */
-import {
-  ADDRESS_BITS,
-  type Cidr,
-  type Family,
-  formatAddress,
-  isCidr,
-  lastAddress,
-  parseCidr,
-} from "../../core/cidr.ts";
+import { ADDRESS_BITS, constantCidr, type Family, formatAddress, lastAddress } from "../../core/cidr.ts";
 import { decompose, type Interval } from "../../core/intervals.ts";
+import { SPECIAL_RANGES } from "../../core/special-ranges.ts";
 
 /** How many blocks of the first octet IPv4 has. */
 const OCTETS = 256;
@@ -68,50 +61,14 @@ export function intervalText(family: Family, interval: Interval): string {
   return `${formatAddress(family, interval.first)} to ${formatAddress(family, interval.last)}`;
 }
 
+const NAMED = SPECIAL_RANGES.map(({ text, name }) => ({ name, cidr: constantCidr(text) }));
+
 /** What a range is known as; empty if it is just addresses. The narrowest block that has all of it gives the name. */
 export function intervalName(family: Family, { first, last }: Interval): string {
-  const found = ZONES.filter(
+  const found = NAMED.filter(
     ({ cidr }) => cidr.family === family && cidr.base <= first && last <= lastAddress(cidr),
   ).toSorted((a, b) => b.cidr.bits - a.cidr.bits)[0];
   if (found === undefined) return "";
   const isWhole = found.cidr.base === first && lastAddress(found.cidr) === last;
-  return isWhole ? found.what : found.cidr.bits === 0 ? "" : `within ${found.what}`;
-}
-
-interface Zone {
-  readonly what: string;
-  readonly cidr: Cidr;
-}
-
-/** From IANA's registries of special-purpose addresses. */
-const ZONES: readonly Zone[] = [
-  zone("0.0.0.0/0", "every IPv4 address"),
-  zone("0.0.0.0/8", "this network"),
-  zone("10.0.0.0/8", "private"),
-  zone("100.64.0.0/10", "shared by carriers"),
-  zone("127.0.0.0/8", "loopback"),
-  zone("169.254.0.0/16", "link-local"),
-  zone("172.16.0.0/12", "private"),
-  zone("192.0.0.0/24", "protocol assignments"),
-  zone("192.0.2.0/24", "documentation"),
-  zone("192.88.99.0/24", "6to4 relays"),
-  zone("192.168.0.0/16", "private"),
-  zone("198.18.0.0/15", "benchmarking"),
-  zone("198.51.100.0/24", "documentation"),
-  zone("203.0.113.0/24", "documentation"),
-  zone("224.0.0.0/4", "multicast"),
-  zone("240.0.0.0/4", "reserved"),
-  zone("::/0", "every IPv6 address"),
-  zone("64:ff9b::/96", "IPv4 behind NAT64"),
-  zone("2000::/3", "global unicast"),
-  zone("2001:db8::/32", "documentation"),
-  zone("fc00::/7", "unique local"),
-  zone("fe80::/10", "link-local"),
-  zone("ff00::/8", "multicast"),
-];
-
-function zone(text: string, what: string): Zone {
-  const cidr = parseCidr(text);
-  if (!isCidr(cidr)) throw new Error(`${text} is no CIDR`);
-  return { what, cidr };
+  return isWhole ? found.name : found.cidr.bits === 0 ? "" : `within ${found.name}`;
 }
