@@ -1,9 +1,9 @@
-/** What is to be removed when the process ends: by itself, by a failure, or because it is interrupted. */
+/** Cleaning up when the process ends: by itself, by a failure, or by a signal. */
 import { constants } from "node:os";
 
 const pending = new Set<() => void>();
 
-/** Calls `clean` at the end of the process; returns what calls it earlier, once. */
+/** Calls `clean` at the end of the process; returns a function that calls it earlier, once. */
 export function atTheEnd(clean: () => void): () => void {
   watch();
   pending.add(clean);

@@ -1,8 +1,8 @@
 /**
- * What a new flow costs: all backends and the floor in turn, in bursts, so that whatever else the machine does falls on
- * all of them alike. What is kept of a round is the difference to the floor in the same round.
+ * What a new flow costs: all backends and the floor in turn, in bursts, so that other work of the machine affects
+ * all of them alike. A figure is the difference to the floor in the same round.
  *
- * A second floor is measured like a backend: how far it is from the first says what the figures can be trusted for.
+ * A second floor is measured like a backend: its distance from the first shows the noise.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -59,7 +59,7 @@ export function startSender({ podPrefix }: Stand): Sender {
   };
 }
 
-/** Measures every position of a list of this length; the first target is the floor. Fails if a packet was treated as it should not be. */
+/** Measures every position of a list of this length; the first target is the floor. Fails if a packet got a wrong verdict. */
 export async function measureFlows(
   { aloneSource }: Stand,
   sender: Sender,
@@ -105,7 +105,7 @@ function costsOf(
   });
 }
 
-/** How many flows the rules have seen. A NAT chain is asked for the first packet of a flow only, so these are flows. */
+/** How many flows the rules have seen: a NAT chain gets the first packet of a flow only. */
 interface Verdicts {
   kept: number;
   masqueraded: number;
@@ -124,7 +124,7 @@ async function readCounters({ node, listing }: Target): Promise<Verdicts> {
   return verdicts;
 }
 
-/** Each packet was a new flow, none was lost or pushed out of the table, and each took the verdict of its position. */
+/** Each packet was a new flow, none was lost or pushed out of the table, and each got the verdict of its position. */
 async function verify(target: Target, before: Verdicts, sent: Verdicts): Promise<void> {
   const after = await readCounters(target);
   const seen = { kept: after.kept - before.kept, masqueraded: after.masqueraded - before.masqueraded };
@@ -134,7 +134,7 @@ async function verify(target: Target, before: Verdicts, sent: Verdicts): Promise
   if (trouble.length > 0) throw new Error(`${target.name}: connection tracking: ${trouble.join(", ")}`);
 }
 
-/** What connection tracking counts when it has not taken a flow as it came; one line for each processor, in hexadecimal. */
+/** Connection tracking's counters of failures; one line for each processor, in hexadecimal. */
 function conntrackTrouble(text: string): string[] {
   const [names = [], ...processors] = text
     .trim()
@@ -150,15 +150,15 @@ function conntrackTrouble(text: string): string[] {
 /** The floor, the floor again, and a target for each backend of a group. */
 export function targetsOf(
   floors: readonly [BenchNode, BenchNode],
-  nodes: readonly (readonly [BenchBackend, BenchNode])[],
+  ways: readonly { readonly backend: BenchBackend; readonly node: BenchNode }[],
   group: BenchBackend["group"],
 ): Target[] {
   const listing: ToolRun = { file: "nft", args: ["list", "ruleset"] };
   return [
     { name: "floor", node: floors[0], listing },
     { name: `the floor again, beside ${group}`, node: floors[1], listing },
-    ...nodes
-      .filter(([backend]) => backend.group === group)
-      .map(([{ name, listing }, node]) => ({ name, node, listing })),
+    ...ways
+      .filter(({ backend }) => backend.group === group)
+      .map(({ backend: { name, listing }, node }) => ({ name, node, listing })),
   ];
 }

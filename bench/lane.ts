@@ -2,17 +2,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { agentBundle } from "../test/lab/network/lab.ts";
 import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
 import type { BenchNode, Stand } from "./namespaces.ts";
 import type { Reply, Request } from "./probe.ts";
+import type { Side } from "./sides.ts";
 import type { BackendName } from "./standing.ts";
 
 export interface Lane {
+  readonly side: Side;
   readonly backend: BackendName;
   readonly node: BenchNode;
   readonly agent: Agent;
-  /** Has something done by the probe; returns the milliseconds until the right rules stood. */
+  /** Lets the probe do something; returns the milliseconds until the rules were right. */
   readonly ask: (request: Request) => Promise<number>;
   readonly end: () => Promise<void>;
 }
@@ -30,19 +31,19 @@ const FLAGS: Readonly<Record<BackendName, readonly string[]>> = {
 
 let lanes = 0;
 
-/** Starts both; returns once the probe knows what each of the texts comes to. */
-export async function startLane(stand: Stand, nodePath: string, backend: BackendName): Promise<Lane> {
+/** Starts both; returns once the probe knows the rules for each of the texts. */
+export async function startLane(stand: Stand, side: Side, backend: BackendName): Promise<Lane> {
   const node = await stand.addNode();
   const directory = join(stand.directory, `lane-${++lanes}`);
   const processes = createProcesses();
-  // The namespaces' end is the probe's, too.
+  // The probe ends with its namespace.
   const [ip = "", ...rest] = [...node.prefix, process.execPath, process.argv[1] ?? "", "--probe", backend];
   const probe = spawn(ip, [...rest, directory], { stdio: ["pipe", "pipe", "inherit"], env: stand.env });
   const { ask, ready } = converse(probe);
   await ready;
   const learning = ask({ do: "learn", text: TEXTS[0] });
   const config = `--config=${join(directory, "ip-masq-agent")}`;
-  const command = [...node.prefix, nodePath, agentBundle(), "run", config, ...FLAGS[backend]];
+  const command = [...node.prefix, ...side.command, "run", config, ...FLAGS[backend]];
   const agent = processes.startAgent(command, stand.env);
   try {
     await learning;
@@ -52,6 +53,7 @@ export async function startLane(stand: Stand, nodePath: string, backend: Backend
     throw new Error(`${backend}: ${agent.log().slice(-1_000)}`, { cause: error });
   }
   return {
+    side,
     backend,
     node,
     agent,

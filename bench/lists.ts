@@ -5,8 +5,8 @@
 
 /**
  * Where in the list the destination of a flow is: in its first or last entry, in a random one, in the gap in the middle, in a
- * random gap. A chain is walked from the first entry to the last; of a set, what the flow before has looked up is in the
- * processor's caches, unless it was elsewhere. Random ones are the worst that destinations can do.
+ * random gap. A chain is walked from the first entry to the last; the part of a set that the flow before has looked up is in the
+ * processor's caches. Random destinations are the worst case.
  */
 export const POSITIONS = ["first", "last", "any", "gap", "gaps"] as const;
 export type Position = (typeof POSITIONS)[number];
@@ -27,7 +27,7 @@ export function withOneChanged(list: readonly string[], generation: number): str
 }
 
 /** An entry that is in no list. */
-export function changedEntry(generation: number): string {
+function changedEntry(generation: number): string {
   return `${network(SPARE_NETWORK + generation)}.0/24`;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Where flows are measured: one pod with an address for each of several nodes, which it takes as the router for packets
- * from that address; behind the nodes one world. The world drops a packet at its device, since it carries another's
- * hardware address: what happens behind the node is no part of what a node costs.
+ * from that address; behind the nodes one world. The world drops a packet at its device, since its hardware
+ * address is another: the measured cost is that of the node alone.
  *
  * Nothing outside the namespaces is touched, and they go with the process, however it ends; after a SIGKILL the next run
  * removes them.
@@ -9,7 +9,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attempt, type CommandResult, command, commandNow } from "../test/lab/command.ts";
+import { command, commandNow } from "../test/lab/command.ts";
 import { findTool } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
 
@@ -18,12 +18,10 @@ export interface BenchNode {
   readonly namespace: string;
   /** The pod's address whose packets go through this node. */
   readonly source: string;
-  /** What starts a command in it. */
+  /** Starts a command in it. */
   readonly prefix: readonly string[];
   /** Runs a tool in it, which must succeed; returns its output. */
   readonly run: (file: string, args: readonly string[], stdin?: string) => Promise<string>;
-  /** Runs a tool that may fail. */
-  readonly attempt: (file: string, args: readonly string[]) => Promise<CommandResult>;
 }
 
 /** The namespaces of one run. */
@@ -32,7 +30,7 @@ export interface Stand {
   readonly directory: string;
   /** For the tools: a lock of the run's own among them. */
   readonly env: NodeJS.ProcessEnv;
-  /** What starts a command in the pod. */
+  /** Starts a command in the pod. */
   readonly podPrefix: readonly string[];
   /** The pod's address whose packets reach the world through no node. */
   readonly aloneSource: string;
@@ -42,7 +40,7 @@ export interface Stand {
 
 /** As the tests name theirs, so that each removes what the other has left. */
 const PREFIX = "ipmasq";
-/** Nobody's hardware address. */
+/** A hardware address that no device has. */
 const NOBODY = "02:00:00:00:00:99";
 const ROUTER = "02:00:00:00:00:01";
 
@@ -93,7 +91,6 @@ function createNode(ip: string, namespace: string, source: string, env: NodeJS.P
     source,
     prefix,
     run: (file, args, stdin = "") => command(ip, inside(file, args), { stdin, env }),
-    attempt: (file, args) => attempt(ip, inside(file, args), { env }),
   };
 }
 
@@ -140,7 +137,7 @@ async function batch(ip: string, namespace: string, commands: readonly string[])
   await command(ip, ["-n", namespace, "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
 }
 
-/** Ends every process in the namespaces and removes them; a process that has ended meanwhile is no failure. */
+/** Ends every process in the namespaces and removes them; a process may end meanwhile. */
 function remove(ip: string, namespaces: readonly string[]): void {
   for (const namespace of namespaces) {
     const pids = commandNow(ip, ["netns", "pids", namespace]).split("\n").filter(Boolean);
@@ -149,7 +146,7 @@ function remove(ip: string, namespaces: readonly string[]): void {
   }
 }
 
-/** What runs that were killed have left; their process id is in the name. */
+/** Removes namespaces and files of runs that were killed; their process id is in the name. */
 function removeStale(ip: string): void {
   const isStale = (name: string) => {
     const pid = new RegExp(`^${PREFIX}-(\\d+)-bench`).exec(name)?.[1];

@@ -1,6 +1,6 @@
 /**
- * The plot of what a new flow costs, as SVG text: both axes logarithmic, one line for each backend with its name at its end.
- * Its ground is transparent; ink and colours follow the reader's choice of light or dark.
+ * The plot of the cost of a new flow, as SVG text: both axes logarithmic, one line for each backend with its name at its end.
+ * Its background is transparent; ink and colours follow the reader's choice of light or dark.
  */
 
 /** A line: its name and points, (CIDRs, nanoseconds). */
@@ -18,7 +18,7 @@ const BOTTOM = 384;
 /** Names at the lines' ends are kept so far apart. */
 const LABEL_HEIGHT = 17;
 
-/** Distinguishable with deficient colour vision too; for a light and for a dark ground. */
+/** Distinguishable with deficient colour vision too; for a light and for a dark background. */
 const LIGHT = ["#b3261e", "#9a5b00", "#6b4fa0", "#0b6e4f"];
 const DARK = ["#ff8a80", "#f2b54a", "#c3a6ff", "#5fd3a8"];
 
@@ -37,7 +37,7 @@ ${LIGHT.map((colour, i) => `  .s${i} { stroke: ${colour}; } .f${i} { fill: ${col
 ${DARK.map((colour, i) => `    .s${i} { stroke: ${colour}; } .f${i} { fill: ${colour}; stroke: none; }`).join("\n")}
   }`;
 
-/** The plot. `floorNs` is what a new flow costs without a list. */
+/** The plot. `floorNs` is the cost of a new flow without a list. */
 export function renderPlot(
   title: string,
   subtitle: string,

@@ -1,7 +1,7 @@
 /**
- * Who changes and watches the rules from within a node, as a process of its own: Node cannot enter a namespace. It takes a
- * line of JSON with what to do on stdin and answers with one. The rules are watched over netlink: the kernel tells of
- * each commit as it happens, and only then is looked whether they are right again.
+ * Changes and watches the rules within a node, as a process of its own: Node cannot enter a namespace. It reads requests from
+ * stdin, a line of JSON each, and answers with one. It watches the rules over netlink: the kernel sends an event for each
+ * commit, and only then the probe reads whether they are right again.
  */
 import { createInterface } from "node:readline";
 import { NftablesError } from "../src/netlink/errors.ts";
@@ -13,23 +13,21 @@ import { CHAIN } from "../test/lab/network/iptables.ts";
 import { createVolume } from "../test/lab/network/volume.ts";
 import { type BackendName, ruleHandles, STANDING } from "./standing.ts";
 
-/** What a probe is asked to do: put a text into the configuration, or change the rules as others do. */
+/** A task: put a text into the configuration, or change the rules as other programs do. */
 export type Request =
   | { readonly do: "learn"; readonly text: string }
   | { readonly do: "swap"; readonly text: string }
-  | { readonly do: "drift"; readonly kind: string; readonly storm: boolean };
+  | { readonly do: "drift"; readonly kind: string };
 
-/** Milliseconds until the right rules stood; or why they do not. */
+/** Milliseconds until the rules were right, or why they are not. */
 export type Reply = { readonly ms: number } | { readonly error: string };
 
-/** As long as nobody commits, the agent has nothing more to do. */
+/** After so long without a commit the agent has finished. */
 const CALM_MS = 500;
 const DEADLINE_MS = 30_000;
-/** While others commit all the time, the rules are looked at so often. */
-const LOOK_MS = 2;
 const UNSTEADY: readonly string[] = ["EINTR", "ENOENT"];
 
-/** What others do to the rules, each in one commit. */
+/** Changes by other programs, each in one commit. */
 const DRIFTS: Readonly<
   Record<BackendName, Readonly<Record<string, (nftables: Nftables) => Promise<unknown>>>>
 > = {
@@ -46,8 +44,8 @@ const DRIFTS: Readonly<
       nft(`delete rule ${ours()} postrouting handle ${(await steadily(() => ruleHandles(nftables)))[0]}`),
     "nft delete table": () => nft(`delete table ${ours()}`),
     "nft flush ruleset": () => nft("flush ruleset"),
-    // The tool closes its socket, and the kernel lets nobody else commit until it has cleared up behind it: some 9 ms. A
-    // program that keeps its socket, as kube-proxy's or an agent's may, costs nobody that time.
+    // The tool closes its socket, and the kernel accepts no other commit until it has cleaned up after it: some 9 ms. A
+    // program that keeps its socket, such as an agent, does not cost that time.
     "delete one rule, socket kept": async (nftables) => {
       const [handle = 0] = await steadily(() => ruleHandles(nftables));
       await nftables.batch([{ op: "delete rule", ...RULES, handle }]);
@@ -56,7 +54,7 @@ const DRIFTS: Readonly<
   },
 };
 
-/** Everything that others do with a backend, by name. */
+/** The changes for a backend, by name. */
 export function driftKinds(backend: BackendName): readonly string[] {
   return Object.keys(DRIFTS[backend]);
 }
@@ -70,21 +68,21 @@ export async function probeChild(backend: BackendName, directory: string): Promi
   const learned = new Map<string, string>();
   let right = "";
 
-  /** Waits until the right rules stand; returns when the commit was heard that brought them about. */
-  const healed = async (since: number, storm: boolean): Promise<number> => {
+  /** Waits until the rules are right; returns the time of the commit that made them so. */
+  const healed = async (since: number): Promise<number> => {
     const deadline = performance.now() + DEADLINE_MS;
     for (let from = since; ; ) {
       const at = commits.newest();
-      if (at > from || storm) {
+      if (at > from) {
         from = at;
         if ((await standing()) === right) return at;
       }
       if (performance.now() > deadline) throw new Error(`not right within ${DEADLINE_MS} ms`);
-      await commits.after(from, storm ? LOOK_MS : DEADLINE_MS);
+      await commits.after(from, DEADLINE_MS);
     }
   };
 
-  /** Waits until rules stand that are none of these; returns them. */
+  /** Waits for rules that are none of these; returns them. */
   const settled = async (others: ReadonlySet<string>): Promise<string> => {
     for (const deadline = performance.now() + DEADLINE_MS; performance.now() < deadline; ) {
       await commits.calm();
@@ -104,17 +102,13 @@ export async function probeChild(backend: BackendName, directory: string): Promi
       case "swap":
         right = learned.get(request.text) ?? "";
         volume.write(request.text);
-        return (await healed(startedAt, false)) - startedAt;
+        return (await healed(startedAt)) - startedAt;
       case "drift": {
         right = await standing();
         const drifting = DRIFTS[backend][request.kind]?.(nftables);
-        if (request.storm) {
-          await drifting;
-          return (await healed(startedAt, true)) - startedAt;
-        }
         // The first commit is theirs.
         const [drifted] = await Promise.all([commits.after(startedAt, DEADLINE_MS), drifting]);
-        return (await healed(drifted, false)) - drifted;
+        return (await healed(drifted)) - drifted;
       }
     }
   };
@@ -127,16 +121,18 @@ export async function probeChild(backend: BackendName, directory: string): Promi
     );
     process.stdout.write(`${JSON.stringify(reply)}\n`);
   }
+  commits.close();
   process.exit();
 }
 
 interface Commits {
-  /** When the last one was heard. */
+  /** The time of the last one. */
   readonly newest: () => number;
-  /** Waits for the first one that is heard after a moment, or so long; returns when it was. */
+  /** Waits for the first one after a moment, or so long; returns its time. */
   readonly after: (moment: number, ms: number) => Promise<number>;
   /** Waits until there has been none for a while. */
   readonly calm: () => Promise<void>;
+  readonly close: () => void;
 }
 
 async function hearCommits(): Promise<Commits> {
@@ -149,8 +145,12 @@ async function hearCommits(): Promise<Commits> {
     newest = performance.now();
     hear();
   };
-  // What is heard keeps the process alive only as long as its stdin does.
-  await listenToCommits(TABLE, { commit, missed: () => lost(new Error("commits were missed")), lost });
+  // The socket closes when nothing refers to it any more.
+  const listening = await listenToCommits(TABLE, {
+    commit,
+    missed: () => lost(new Error("commits were missed")),
+    lost,
+  });
   const after = (moment: number, ms: number) =>
     new Promise<number>((resolve) => {
       if (newest > moment) return resolve(newest);
@@ -164,13 +164,14 @@ async function hearCommits(): Promise<Commits> {
   return {
     newest: () => newest,
     after,
+    close: () => listening.close(),
     async calm() {
       for (let at = performance.now(); ; at = newest) if ((await after(at, CALM_MS)) <= at) return;
     },
   };
 }
 
-/** Reads again what others have changed, or removed, while it was read. */
+/** Reads again if other programs have changed, or removed, the object meanwhile. */
 async function steadily<T>(read: () => Promise<T>): Promise<T> {
   for (const deadline = performance.now() + DEADLINE_MS; ; ) {
     try {

@@ -1,25 +1,22 @@
-/** Tables of what was measured, as they are printed and as docs/performance.md has them. */
+/** Tables of the figures, as they are printed and as docs/performance.md has them. */
 import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
 import type { FlowCost } from "./flows.ts";
 import { POSITIONS, type Position } from "./lists.ts";
-import type { AgentCost, Programming, ToolCost } from "./programming.ts";
+import type { AgentCost } from "./programming.ts";
 
 /** A backend's programming of one list. */
-export interface ProgrammingRow {
+export interface ProgrammingRow extends AgentCost {
   readonly name: string;
   readonly count: number;
-  readonly agent?: AgentCost;
-  readonly tool: ToolCost;
-  readonly toolOne?: ToolCost;
 }
 
-/** How often the floor a flow costs, and so the figure to compare between machines. */
+/** A flow's cost as a multiple of the floor: the figure to compare between machines. */
 export function ratioOf({ aboveNs, floorNs }: FlowCost): number {
   return 1 + aboveNs / floorNs;
 }
 
-/** The dearest of some positions, for each length of the list. */
+/** The most expensive of some positions, for each length of the list. */
 export function worstOf(
   costs: readonly FlowCost[],
   name: string,
@@ -35,64 +32,53 @@ export function worstOf(
   );
 }
 
-/** Ratios of each backend, a row for each length of the list, a column for each position. */
+/** Ratios of each backend, a row for each length of the list, a column for each position; ± from the confidence interval. */
 export function ratioTable(costs: readonly FlowCost[]): string {
-  return costTable(costs, (cost) => `${significant(ratioOf(cost))}x`);
+  const rows = new Map<string, string[]>();
+  for (const cost of costs) {
+    const { name, count, position, errorNs, floorNs } = cost;
+    const row = rows.get(`${name} ${count}`) ?? [name, thousands(count), ...POSITIONS.map(() => "")];
+    row[2 + POSITIONS.indexOf(position)] =
+      `${significant(ratioOf(cost))}x ± ${significant(errorNs / floorNs)}`;
+    rows.set(`${name} ${count}`, row);
+  }
+  const head = [
+    "backend",
+    "CIDRs",
+    "first entry",
+    "last entry",
+    "random entry",
+    "no match",
+    "random, no match",
+  ];
+  return table(head, [...rows.values()].sort(byName));
 }
 
-/** Nanoseconds above the floor, with the half width of the confidence interval. */
-export function aboveTable(costs: readonly FlowCost[]): string {
-  return costTable(costs, ({ aboveNs, errorNs }) => `${thousands(aboveNs)} ± ${thousands(errorNs)}`);
-}
-
-function costTable(costs: readonly FlowCost[], cell: (cost: FlowCost) => string): string {
-  const names = [...new Set(costs.map(({ name }) => name))];
-  const counts = [...new Set(costs.map(({ count }) => count))];
-  const find = (name: string, count: number, position: Position) =>
-    costs.find((cost) => cost.name === name && cost.count === count && cost.position === position);
-  const rows = names.flatMap((name) =>
-    counts.map((count) => [
-      name,
-      thousands(count),
-      ...POSITIONS.map((position) => {
-        const cost = find(name, count, position);
-        return cost === undefined ? "" : cell(cost);
-      }),
-    ]),
-  );
-  return table(
-    ["backend", "CIDRs", "first entry", "last entry", "random entry", "no match", "random, no match"],
-    rows,
-  );
+/** Keeps the order of lengths. */
+function byName([a = ""]: readonly string[], [b = ""]: readonly string[]): number {
+  return a === b ? 0 : a < b ? -1 : 1;
 }
 
 /** Times and memory of programming. */
 export function programmingTable(rows: readonly ProgrammingRow[]): string {
-  const agent = (cost: Programming | undefined) =>
-    cost === undefined || Number.isNaN(cost.ms)
-      ? ["", "", ""]
-      : [thousands(cost.ms), thousands(cost.passMs), thousands(cost.peakMb)];
-  const tool = (cost: ToolCost | undefined) =>
-    cost === undefined ? ["", ""] : [thousands(cost.ms), thousands(cost.peakMb)];
+  const change = ["ms", "pass", "peak MB"];
   return table(
     [
-      ...["backend", "CIDRs"],
-      ...["full: ms", "pass", "peak MB"],
-      ...["one entry: ms", "pass", "peak MB"],
-      ...["tool, full: ms", "peak MB", "tool, one: ms", "peak MB"],
+      "backend",
+      "CIDRs",
+      `full: ${change[0]}`,
+      ...change.slice(1),
+      `one entry: ${change[0]}`,
+      ...change.slice(1),
     ],
-    rows.map((row) => [
-      row.name,
-      thousands(row.count),
-      ...agent(row.agent?.full),
-      ...agent(row.agent?.one),
-      ...tool(row.tool),
-      ...tool(row.toolOne),
+    rows.map(({ name, count, full, one }) => [
+      name,
+      ...[count, full.ms, full.passMs, full.peakMb, one.ms, one.passMs, one.peakMb].map(thousands),
     ]),
   );
 }
 
-/** What the figures were taken on, without a name. */
+/** The machine of the figures, without a name. */
 export function machine(): string {
   const version = (tool: string, ...args: string[]) =>
     /\d+\.\d+[.\d]*/.exec(spawnSync(tool, args, { encoding: "utf8" }).stdout ?? "")?.[0] ?? "none";

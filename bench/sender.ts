@@ -1,17 +1,17 @@
 /**
- * The process in the pod: sends bursts of UDP packets, each a flow of its own, through one node after another, and says how
- * long a packet of each burst took.
+ * The process in the pod: sends bursts of UDP packets, each a flow of its own, through one node after another, and returns
+ * how long a packet of each burst took.
  *
  * A packet's whole way happens within its system call: a veth device queues it for the softirq of the same processor, which
  * runs before the call returns, through the node's forwarding, connection tracking and NAT to the device in the world.
- * So the time of a loop of calls is the cost of the flows, plus that of the calls, which a way around the nodes tells.
+ * So the time of a loop of calls is the cost of the flows, plus that of the calls, which is measured on a way around the nodes.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { destinationNetwork, type Position } from "./lists.ts";
 
-/** What to measure: all ways in turn, again and again. */
+/** Measures all ways in turn, again and again. */
 export interface SendRequest {
   readonly position: Position;
   readonly count: number;
@@ -34,7 +34,7 @@ interface Way {
   bursts: number[];
 }
 
-/** Short enough to fit between two turns of the scheduler, which has others to serve. */
+/** Short enough to fit between two turns of the scheduler. */
 const BURST_NS = 800_000;
 const MOST_PACKETS = 100;
 const FEWEST_PACKETS = 4;
@@ -48,7 +48,7 @@ let flows = 0;
 
 /** Reads requests, a line of JSON each, until the input ends. */
 export function senderChild(): void {
-  // What else the machine does should not fall into a burst.
+  // Other work of the machine should not interrupt a burst.
   setPriority(-10);
   const sockets = new Map<string, Socket>();
   createInterface({ input: process.stdin })

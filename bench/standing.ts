@@ -1,4 +1,4 @@
-/** What stands of the agent's rules, as one text that is the same whenever they are: read over netlink, in some hundred microseconds. */
+/** The agent's rules in the kernel as one text, which is equal if they are: read over netlink, in some hundred microseconds. */
 import { jumpComment } from "../src/iptables/plan.ts";
 import { ifFound } from "../src/netlink/errors.ts";
 import type { SetKey } from "../src/netlink/operations.ts";
@@ -9,7 +9,7 @@ import { CHAIN as IPTABLES_CHAIN } from "../test/lab/network/iptables.ts";
 
 export type BackendName = "iptables" | "nftables";
 
-/** For IPv4, which is all that an agent with default options programs. */
+/** For IPv4: an agent with default options programs no other family. */
 export const STANDING: Readonly<Record<BackendName, (nftables: Nftables) => Promise<string>>> = {
   async iptables(nftables) {
     const nat = { family: "ip", table: "nat" } as const;
@@ -43,7 +43,7 @@ async function readTable(nftables: Nftables): Promise<unknown> {
   };
 }
 
-/** Without what differs from one making to another: handles, counters, and which of its two names a set has. */
+/** Without parts that differ each time: handles, counters, and which of its two names a set has. */
 function canonical(found: unknown): string {
   const IGNORED = ["handle", "packets", "bytes", "count"];
   return plain(

@@ -1,27 +1,39 @@
 /** From the agent's start to the first rules, beside a bare `node -e 0` of the same Node, and its memory when idle. */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { agentBundle } from "../test/lab/network/lab.ts";
+import { memoryOf } from "../test/lab/network/usage.ts";
 import { atTheEnd } from "./end.ts";
+import { inTurn, type Side, titled } from "./sides.ts";
 import { median } from "./statistics.ts";
 
-/** Start to rules and idle memory, in a network namespace of their own. */
-export async function measureStart(node: string, directory: string): Promise<void> {
+const ROUNDS = 15;
+const SETTLED_MS = 3_000;
+
+/** Start to rules and idle memory, each in a network namespace of its own. */
+export async function measureStart(sides: readonly Side[], directory: string): Promise<void> {
+  const [node = ""] = sides[0]?.command ?? [];
   const bare: number[] = [];
-  const full: number[] = [];
-  for (let i = 0; i < 15; i++) {
+  const times = new Map(sides.map((side) => [side, [] as number[]]));
+  for (let round = 0; round < ROUNDS; round++) {
     const startedAt = performance.now();
     spawnSync(node, ["-e", "0"]);
     bare.push(performance.now() - startedAt);
-    full.push(await startOnce(node, directory));
+    for (const side of inTurn(sides, round)) times.get(side)?.push(await startOnce(side, directory));
   }
-  const extra = full.map((ms, i) => ms - (bare[i] ?? 0));
-  console.log(
-    `start to rules: ${median(full).toFixed(0)} ms, bare node -e 0: ${median(bare).toFixed(0)} ms, difference: ${median(extra).toFixed(0)} ms, ratio ${(median(full) / median(bare)).toFixed(2)}`,
-  );
-  console.log(`idle: ${await idleMemory(node, directory)}`);
+  for (const [side, all] of times) {
+    const extra = median(all.map((ms, round) => ms - (bare[round] ?? 0))).toFixed(0);
+    const [own, of] = [median(all), median(bare)];
+    console.log(
+      `${titled("start to rules", side)}: ${own.toFixed(0)} ms, bare node -e 0: ${of.toFixed(0)} ms, difference: ${extra} ms, ratio ${(own / of).toFixed(2)}`,
+    );
+  }
+  const [ours = [], others] = [...times.values()];
+  if (others !== undefined) {
+    const ratio = median(ours.map((ms, round) => ms / (others[round] ?? Number.NaN)));
+    console.log(`start to rules, median of the ratios this to against: ${ratio.toFixed(3)}`);
+  }
+  for (const side of sides) console.log(`${titled("idle", side)}: ${await idleMemory(side, directory)}`);
 }
 
 interface StartedAgent {
@@ -31,8 +43,8 @@ interface StartedAgent {
   readonly kill: () => Promise<void>;
 }
 
-function startAgent(node: string, directory: string): StartedAgent {
-  const args = ["-n", node, agentBundle(), `--config=${join(directory, "none")}`];
+function startAgent({ command }: Side, directory: string): StartedAgent {
+  const args = ["-n", ...command, `--config=${join(directory, "none")}`];
   const child = spawn("unshare", args, { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<void>((done) => child.on("exit", () => done()));
   const kill = atTheEnd(() => child.kill("SIGKILL"));
@@ -48,9 +60,9 @@ function startAgent(node: string, directory: string): StartedAgent {
 }
 
 /** Milliseconds from spawn to the line that says that the rules are programmed. */
-async function startOnce(node: string, directory: string): Promise<number> {
+async function startOnce(side: Side, directory: string): Promise<number> {
   const startedAt = performance.now();
-  const agent = startAgent(node, directory);
+  const agent = startAgent(side, directory);
   await agent.programmed;
   const durationMs = performance.now() - startedAt;
   await agent.kill();
@@ -68,13 +80,11 @@ function programmed(agent: ChildProcessByStdio<null, null, Readable>): Promise<v
   });
 }
 
-async function idleMemory(node: string, directory: string): Promise<string> {
-  const agent = startAgent(node, directory);
+async function idleMemory(side: Side, directory: string): Promise<string> {
+  const agent = startAgent(side, directory);
   await agent.programmed;
-  await new Promise((done) => setTimeout(done, 3000));
-  const rollup = readFileSync(`/proc/${agent.pid}/smaps_rollup`, "utf8");
+  await new Promise((done) => setTimeout(done, SETTLED_MS));
+  const { residentMb, anonymousMb } = memoryOf(agent.pid);
   await agent.kill();
-  const megabytes = (field: string) =>
-    (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]) / 1024).toFixed(1);
-  return `${megabytes("Rss")} MB RSS, ${megabytes("Anonymous")} MB anonymous`;
+  return `${residentMb.toFixed(1)} MB RSS, ${anonymousMb.toFixed(1)} MB anonymous`;
 }

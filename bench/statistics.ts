@@ -1,11 +1,11 @@
-/** Medians, since a machine that is used for other things as well makes outliers, and all of them to one side. */
+/** Medians, since other work of the machine makes outliers, all of them to one side. */
 
 /** The middle value. */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** The value below which this part of the others lies. */
+/** The value below which this part of the values lies. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const index = Math.floor(sorted.length * part);
@@ -13,8 +13,8 @@ export function quantile(values: readonly number[], part: number): number {
 }
 
 /**
- * Half the width of the 95 % confidence interval of the median, from the order of the values alone: nothing is assumed of
- * their distribution, which is far from normal here.
+ * Half the width of the 95 % confidence interval of the median, from the order of the values alone, without
+ * assuming a distribution: it is far from normal here.
  */
 export function medianError(values: readonly number[]): number {
   const reach = 0.98 / Math.sqrt(values.length);

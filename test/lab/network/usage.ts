@@ -6,22 +6,6 @@ export interface Memory {
   readonly anonymousMb: number;
 }
 
-/** Processor milliseconds of all threads of a process so far, to the nanosecond of the scheduler. */
-export function processorMs(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  const spent = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8"));
-  return spent.reduce((sum, text) => sum + Number(text.split(" ")[0]), 0) / 1e6;
-}
-
-/** Processor milliseconds of its children that have ended, in steps of 10. */
-export function childrenMs(pid: number): number {
-  // The name, in parentheses, may hold anything; the fields behind it are numbered from 3.
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /s, "")
-    .split(" ");
-  return (Number(fields[16 - 3]) + Number(fields[17 - 3])) * 10;
-}
-
 /** Its memory now. */
 export function memoryOf(pid: number): Memory {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
