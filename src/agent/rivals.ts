@@ -4,7 +4,7 @@
  * interval.
  */
 
-import { renderCulprits, type Witness } from "../backend/commit-log.ts";
+import { renderCulprits, type Testimony, type Witness } from "../backend/commit-log.ts";
 import { type Driver, isFailure, type Traces } from "../backend/driver.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Logger } from "../log/log.ts";
@@ -46,8 +46,9 @@ const MINUTE_MS = 60_000;
 
 /** A watch that has not looked yet. */
 export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): RivalWatch {
-  const { chain, others, traces, witness, now, log } = world;
-  let connection: Promise<Nftables> | undefined;
+  const { traces, witness, now, log } = world;
+  const find = createFinder(world, signal);
+  const fight = createFight(now, log);
   let over = -1;
   let seenUpTo = -1;
   /** The last generation in which there were none. */
@@ -55,28 +56,6 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
   let toolsAt = now();
   /** What is there, but not ours to remove. */
   let spared = "";
-  let line = "";
-  let saidAt = Number.NEGATIVE_INFINITY;
-  let times: readonly number[] = [];
-
-  const recently = () => times.filter((at) => now() - at < MINUTE_MS);
-
-  const find = async (choice: Chosen): Promise<Pick<Rivals, "places" | "generation">> => {
-    try {
-      connection ??= world.open();
-      const nftables = await connection;
-      const generation = await nftables.generation(signal);
-      const places: string[] = [];
-      for (const { seen } of traces(choice)) places.push(...(await seen(nftables, chain, signal)));
-      return { places, generation };
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      connection?.then((nftables) => nftables.close()).catch(() => {});
-      connection = undefined;
-      return { places: [], generation: undefined };
-    }
-  };
-
   return {
     knows: (generation) => seenUpTo >= generation || witness.isOwn(generation),
     heard(generation) {
@@ -101,18 +80,59 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
         places.length > 0 && cleanAt !== undefined && generation !== undefined
           ? await witness.between({ from: cleanAt, to: generation }, signal)
           : undefined;
-      const removed: string[] = [];
-      for (const driver of await others(choice)) {
-        try {
-          removed.push(...(await driver.remove()));
-        } finally {
-          driver.close();
-        }
-      }
+      const removed = await removeAll(await world.others(choice));
       spared = removed.length === 0 ? places.join() : "";
       if (removed.length === 0) return [];
       const touching = testimony?.commits.filter(({ touched }) => touched) ?? [];
       const told = testimony && (touching.length > 0 ? { ...testimony, commits: touching } : testimony);
+      fight.note(removed, told);
+      const drift = removed.map((where): Drift => ({ kind: "extra", where }));
+      return [{ drift, ...(told && { testimony: told }) }];
+    },
+    complaint: fight.complaint,
+  };
+}
+
+/** Asks over netlink what there is, by a connection that is opened when first needed, and again after a failure. */
+function createFinder({ chain, open, traces }: RivalsWorld, signal: AbortSignal) {
+  let connection: Promise<Nftables> | undefined;
+  return async (choice: Chosen): Promise<Pick<Rivals, "places" | "generation">> => {
+    try {
+      connection ??= open();
+      const nftables = await connection;
+      const generation = await nftables.generation(signal);
+      const places: string[] = [];
+      for (const { seen } of traces(choice)) places.push(...(await seen(nftables, chain, signal)));
+      return { places, generation };
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      connection?.then((nftables) => nftables.close()).catch(() => {});
+      connection = undefined;
+      return { places: [], generation: undefined };
+    }
+  };
+}
+
+async function removeAll(drivers: readonly Driver[]): Promise<string[]> {
+  const removed: string[] = [];
+  for (const driver of drivers) {
+    try {
+      removed.push(...(await driver.remove()));
+    } finally {
+      driver.close();
+    }
+  }
+  return removed;
+}
+
+/** Logs what came back, and remembers how often that was. */
+function createFight(now: () => number, log: Logger) {
+  let line = "";
+  let saidAt = Number.NEGATIVE_INFINITY;
+  let times: readonly number[] = [];
+  const recently = () => times.filter((at) => now() - at < MINUTE_MS);
+  return {
+    note(removed: readonly string[], told: Testimony | undefined) {
       const by = (told && renderCulprits(told)) ?? "somebody who cannot be named";
       line = `rules of another backend had come back and decided beside ours: ${removed.join(", ")}, made by ${by}`;
       const { process, pid } = told?.commits.at(-1) ?? {};
@@ -121,11 +141,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
         saidAt = now();
         log.with({ kind: "extra", process, pid }).warning(`${line}; removed. Does another agent run?`);
       }
-      const drift = removed.map((where): Drift => ({ kind: "extra", where }));
-      return [{ drift, ...(told && { testimony: told }) }];
     },
-    complaint() {
-      return recently().length >= FIGHT ? line : undefined;
-    },
+    complaint: () => (recently().length >= FIGHT ? line : undefined),
   };
 }

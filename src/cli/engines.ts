@@ -41,16 +41,16 @@ export interface Engines {
   readonly tasks: (engine: Engine) => Task[];
 }
 
-export function createEngines(
+/** What all drivers of an agent with these flags need. */
+function driverWorld(
   flags: AgentOptions,
-  { turns, witness, beforeChange, memoryLimit, log }: EnginesWorld,
+  { witness, memoryLimit, log }: EnginesWorld,
   signal: AbortSignal,
-): Engines {
+): DriverWorld {
   const cut = cutAfter(signal);
   const sight = flags.watch ? createSight(flags.masqChain, openNftables, cut) : undefined;
-  const { claim } = witness;
-  const between = (span: Span) => witness.between(span, signal);
-  const drivers: DriverWorld = {
+  const { claim, between } = witness;
+  return {
     flags,
     tools: {
       run: (script) => runScript(script, signal),
@@ -65,7 +65,7 @@ export function createEngines(
     },
     nftables: {
       now: systemClock.now,
-      between,
+      between: (span) => between(span, signal),
       claim,
       ownerOf: (port) => describePort("/proc", port),
       cut,
@@ -74,14 +74,19 @@ export function createEngines(
     open: openNftables,
     signal,
   };
+}
+
+export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: AbortSignal): Engines {
+  const { turns, witness, beforeChange, log } = world;
+  const drivers = driverWorld(flags, world, signal);
   const directoryAllowed = flags.configPath !== agentFlags.config.initial;
-  const world = {
+  const passWorld = {
     readConfig: () => readConfig(flags.configPath, directoryAllowed),
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
     random: Math.random,
     signal,
-    between,
+    between: (span: Span) => witness.between(span, signal),
     beforeChange,
     turns,
   };
@@ -95,7 +100,7 @@ export function createEngines(
     traces: ({ name }) => otherTraces(name),
     build(choice) {
       const driver = BACKENDS[choice.name].createDriver(choice.variant, drivers);
-      return { choice, driver, reconcile: createReconciler(driver, optionsOf(choice), world) };
+      return { choice, driver, reconcile: createReconciler(driver, optionsOf(choice), passWorld) };
     },
     tasks: ({ choice, driver }) => [
       () => removeOthers(() => others(choice), log),

@@ -74,20 +74,24 @@ export const SERIES = {
 
 type Name = keyof typeof SERIES;
 
+interface Build {
+  readonly version: string;
+  readonly node_version: string;
+  readonly backend: string;
+}
+
 const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
+type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
+
 /** The series of an agent with this build, which looks after these families. */
-export function createMetrics(
-  build: { version: string; node_version: string; backend: string },
-  families: readonly string[],
-): Metrics {
+export function createMetrics(build: Build, families: readonly string[]): Metrics {
   const registry = new Registry();
-  const registers = [registry];
   const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
     name: PREFIX + name,
     help: SERIES[name],
     labelNames,
-    registers,
+    registers: [registry],
   });
   const counter = <Label extends string>(name: Name, ...labels: Label[]) =>
     new Counter(options(name, ...labels));
@@ -95,6 +99,29 @@ export function createMetrics(
   const duration = new Histogram({ ...options("sync_rules_duration_seconds"), buckets: BUCKETS });
   const last = gauge("sync_rules_last_timestamp_seconds");
   const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
+  const observe = createPassSeries(build, families, counter, gauge);
+  const renderReadings = createReadings(registry, counter, gauge);
+  return {
+    observe(pass) {
+      duration.observe(pass.durationMs / 1000);
+      if (pass.errors.length === 0) last.set((pass.at + pass.durationMs) / 1000);
+      observe(pass);
+    },
+    queued: (at) => lastQueued.set(at),
+    async render(readings) {
+      renderReadings(readings);
+      return { type: registry.contentType, body: await registry.metrics() };
+    },
+  };
+}
+
+/** What a pass has found and done, besides when. */
+function createPassSeries(
+  build: Build,
+  families: readonly string[],
+  counter: Maker<Counter<string>>,
+  gauge: Maker<Gauge<string>>,
+): (pass: PassReport) => void {
   const failures = counter("sync_failures_total", "reason");
   const configValid = gauge("config_valid");
   const configInfo = gauge("config_info", "ip_family", "hash", "source");
@@ -105,42 +132,32 @@ export function createMetrics(
   const cidrs = gauge("exempt_cidrs", "ip_family");
   const intervals = gauge("cidr_set_intervals", "ip_family");
   const buildInfo = gauge("build_info", "version", "node_version", "backend");
-  buildInfo.set(build, 1);
+  buildInfo.set({ ...build }, 1);
   // What may happen is shown before it does: rate() does not see a series' first sample.
   for (const reason of REASONS) failures.inc({ reason }, 0);
   for (const result of ["success", "failure"]) reloads.inc({ result }, 0);
   for (const family of families) inForce.set({ ip_family: family }, 0);
   const bounded = boundNames();
-  const renderReadings = createReadings(registry, counter, gauge);
-  return {
-    observe(pass) {
-      duration.observe(pass.durationMs / 1000);
-      if (pass.errors.length === 0) last.set((pass.at + pass.durationMs) / 1000);
-      for (const reason of pass.failures) failures.inc({ reason });
-      buildInfo.reset();
-      buildInfo.set({ ...build, backend: pass.backend.name }, 1);
-      const { state, hash, source, isNew } = pass.config;
-      configValid.set(state === "accepted" ? 1 : 0);
-      readLastInfo.reset();
-      readLastInfo.set({ hash: hash ?? "", source, state }, 1);
-      if (isNew) reloads.inc({ result: state === "accepted" ? "success" : "failure" });
-      configInfo.reset();
-      for (const family of families) {
-        const labels = { ip_family: family };
-        const found = pass.families.find((one) => one.family === family && one.inForce);
-        inForce.set(labels, found === undefined ? 0 : 1);
-        show(cidrs, found?.cidrs, labels);
-        show(intervals, found?.intervals, labels);
-        if (found !== undefined && pass.current !== null) configInfo.set({ ...labels, ...pass.current }, 1);
-      }
-      for (const { kind, process, count } of pass.healed)
-        healed.inc({ kind, process: bounded(process) }, count);
-    },
-    queued: (at) => lastQueued.set(at),
-    async render(readings) {
-      renderReadings(readings);
-      return { type: registry.contentType, body: await registry.metrics() };
-    },
+  return (pass) => {
+    for (const reason of pass.failures) failures.inc({ reason });
+    buildInfo.reset();
+    buildInfo.set({ ...build, backend: pass.backend.name }, 1);
+    const { state, hash, source, isNew } = pass.config;
+    configValid.set(state === "accepted" ? 1 : 0);
+    readLastInfo.reset();
+    readLastInfo.set({ hash: hash ?? "", source, state }, 1);
+    if (isNew) reloads.inc({ result: state === "accepted" ? "success" : "failure" });
+    configInfo.reset();
+    for (const family of families) {
+      const labels = { ip_family: family };
+      const found = pass.families.find((one) => one.family === family && one.inForce);
+      inForce.set(labels, found === undefined ? 0 : 1);
+      show(cidrs, found?.cidrs, labels);
+      show(intervals, found?.intervals, labels);
+      if (found !== undefined && pass.current !== null) configInfo.set({ ...labels, ...pass.current }, 1);
+    }
+    for (const { kind, process, count } of pass.healed)
+      healed.inc({ kind, process: bounded(process) }, count);
   };
 }
 
@@ -154,8 +171,6 @@ function boundNames(): (name: string) => string {
     return known.has(name) ? name : "others";
   };
 }
-
-type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
 
 /** Series whose values are read when somebody asks for them. */
 function createReadings(

@@ -10,7 +10,7 @@ import type { Healing } from "../agent/group.ts";
 import type { Outcome } from "../agent/reconcile.ts";
 import type { Reason } from "../agent/triggers.ts";
 import { type Driver, isFailure } from "../backend/driver.ts";
-import { createVerdictCounters } from "../backend/verdict-counters.ts";
+import { createVerdictCounters, type VerdictCount } from "../backend/verdict-counters.ts";
 import type { Family } from "../core/cidr.ts";
 import { countDrift } from "../core/drift.ts";
 import type { PortRange } from "../core/ports.ts";
@@ -54,18 +54,29 @@ const SILENCE_MS = 120_000;
 /** As many passes and differences are remembered for the page. */
 const REMEMBERED = 20;
 
+/** What the passes so far have come to. */
+interface Seen {
+  status: Status;
+  last: Outcome | undefined;
+  passes: readonly PassStatus[];
+  healed: readonly Healed[];
+  /** When the last pass ended. */
+  beat: number;
+  isReady: boolean;
+}
+
 /** A monitor of an agent that starts now. */
 export function createMonitor(world: MonitorWorld): Monitor {
   const { build, driver, metrics, startedAt, epoch, now } = world;
   const verdicts = createVerdictCounters();
-  const pressure = createPressureReader(world.toPorts, now);
-  let status = initialStatus(build.version, world.backend(), startedAt);
-  let last: Outcome | undefined;
-  let passes: readonly PassStatus[] = [];
-  let healed: readonly Healed[] = [];
-  let beat = now();
-  let isReady = false;
-
+  const seen: Seen = {
+    status: initialStatus(build.version, world.backend(), startedAt),
+    last: undefined,
+    passes: [],
+    healed: [],
+    beat: now(),
+    isReady: false,
+  };
   const sample = async () => {
     try {
       verdicts.read((await driver.counters?.()) ?? []);
@@ -74,73 +85,96 @@ export function createMonitor(world: MonitorWorld): Monitor {
       if (!isFailure(error)) throw error;
     }
   };
-
-  // A long list takes tens of milliseconds to write, and is the same until the configuration changes.
-  let shown: { current: Outcome["current"]; families: string; reply: Reply } | undefined;
-  const configz = (current: Outcome["current"]): Reply => {
-    const inForce = status.config.inForce?.families ?? [];
-    const families = inForce.join();
-    if (shown === undefined || shown.current !== current || shown.families !== families) {
-      const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
-      const { source = null, hash = null } = current ?? {};
-      const flags = Object.fromEntries(world.flags);
-      shown = { current, families, reply: jsonReply({ flags, source, hash, inForce, config }) };
-    }
-    return shown.reply;
+  const totals = async () => {
+    await sample();
+    return verdicts.totals();
   };
+  return {
+    report(outcome, reason) {
+      const pass = describePass(outcome, reason, epoch() - outcome.durationMs, world.backend());
+      note(seen, pass, outcome, now());
+      metrics.observe(pass);
+    },
+    queued: () => metrics.queued(epoch() / 1000),
+    sample,
+    routes: { ...probes(seen, now), ...createPages(world, seen, totals) },
+  };
+}
 
-  const routes: Routes = {
-    "/healthz": () => alive(now() - beat, last),
-    "/livez": () => alive(now() - beat, last),
+function note(seen: Seen, pass: PassReport, outcome: Outcome, now: number): void {
+  seen.beat = now;
+  seen.last = outcome;
+  seen.isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
+  seen.status = statusAfter(seen.status, pass);
+  const { lastPass } = seen.status;
+  if (lastPass !== null) seen.passes = [lastPass, ...seen.passes].slice(0, REMEMBERED);
+  const healed = outcome.healed.flatMap((one) => describeForPage(one, lastPass?.at ?? ""));
+  seen.healed = [...healed, ...seen.healed].slice(0, REMEMBERED);
+}
+
+/** What the kubelet asks. */
+function probes(seen: Seen, now: () => number): Routes {
+  const isAlive = () => alive(now() - seen.beat, seen.last);
+  return {
+    "/healthz": isAlive,
+    "/livez": isAlive,
     "/readyz": () =>
-      isReady ? plainReply(200, "ok\n") : plainReply(503, `not ready: ${whyNotReady(status, last)}\n`),
+      seen.isReady
+        ? plainReply(200, "ok\n")
+        : plainReply(503, `not ready: ${whyNotReady(seen.status, seen.last)}\n`),
+  };
+}
+
+/** What people and Prometheus ask; `totals` reads the counters. */
+function createPages(
+  world: MonitorWorld,
+  seen: Seen,
+  totals: () => Promise<readonly VerdictCount[]>,
+): Routes {
+  const { build, metrics, startedAt, epoch } = world;
+  const pressure = createPressureReader(world.toPorts, world.now);
+  const configz = createConfigz(world.flags);
+  return {
     "/metrics": async () => {
-      await sample();
+      const verdicts = await totals();
       const { busiest: _, ...read } = pressure();
-      const { type, body } = await metrics.render({
-        ...read,
-        verdicts: verdicts.totals(),
-        process: ofProcess(startedAt),
-      });
+      const { type, body } = await metrics.render({ ...read, verdicts, process: ofProcess(startedAt) });
       return { code: 200, type, body };
     },
     "/": async () => {
       // Nobody may ever look, so it is loaded when somebody does.
       const { renderPage } = await import("./page/page.ts");
-      await sample();
+      const counters = await totals();
+      const { status, last, passes, healed } = seen;
       const view: PageView = {
-        status,
+        ...{ status, counters, passes, healed },
         at: new Date(epoch()).toISOString(),
         host: hostname(),
         nodeVersion: build.node,
-        counters: verdicts.totals(),
         kept: keptByFamily(world.families, last?.groups ?? []),
-        passes,
-        healed,
         pressure: pressure(),
       };
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },
-    "/status": () => jsonReply(status),
-    "/configz": () => configz(last?.current),
+    "/status": () => jsonReply(seen.status),
+    "/configz": () => configz(seen.last?.current, seen.status.config.inForce?.families ?? []),
     "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
     "/flagz": () => plainReply(200, renderFlagz(world.flags)),
   };
-  return {
-    report(outcome, reason) {
-      const pass = describePass(outcome, reason, epoch() - outcome.durationMs, world.backend());
-      beat = now();
-      last = outcome;
-      isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
-      status = statusAfter(status, pass);
-      metrics.observe(pass);
-      if (status.lastPass !== null) passes = [status.lastPass, ...passes].slice(0, REMEMBERED);
-      const at = status.lastPass?.at ?? "";
-      healed = [...outcome.healed.flatMap((one) => describeForPage(one, at)), ...healed].slice(0, REMEMBERED);
-    },
-    queued: () => metrics.queued(epoch() / 1000),
-    sample,
-    routes,
+}
+
+/** A long list takes tens of milliseconds to write, and is the same until the configuration changes. */
+function createConfigz(flagValues: MonitorWorld["flags"]) {
+  let shown: { current: Outcome["current"]; families: string; reply: Reply } | undefined;
+  return (current: Outcome["current"], inForce: readonly string[]): Reply => {
+    const families = inForce.join();
+    if (shown === undefined || shown.current !== current || shown.families !== families) {
+      const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
+      const { source = null, hash = null } = current ?? {};
+      const flags = Object.fromEntries(flagValues);
+      shown = { current, families, reply: jsonReply({ flags, source, hash, inForce, config }) };
+    }
+    return shown.reply;
   };
 }
 
