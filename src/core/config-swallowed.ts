@@ -4,7 +4,7 @@
  */
 
 import type { Member, Node } from "../yaml/node.ts";
-import type { Document } from "./document.ts";
+import type { Document } from "../yaml/reader.ts";
 import { CONFIG_KEYS, knownKey } from "./keys.ts";
 import type { Report, Source } from "./place.ts";
 

@@ -57,10 +57,9 @@ export function renderProblem(problem: Problem): string {
   return `${renderPlace(problem)}: ${key}${messageOf(problem)}`;
 }
 
-/** The message without Go's own line number, which counts otherwise than ours, where ours is there; cut where it is long. */
-export function messageOf({ message, line }: Problem): string {
-  const shown = cut(message, COMPLAINT_CHARACTERS);
-  return line === undefined ? shown : shown.replace(/^yaml: line \d+: /, "yaml: ");
+/** The message, cut where it is long. */
+export function messageOf({ message }: Problem): string {
+  return cut(message, COMPLAINT_CHARACTERS);
 }
 
 /** `path:line:column`, as far as it is known. */

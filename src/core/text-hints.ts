@@ -87,7 +87,7 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
     /did not find expected ',' or '\}'/,
     "a map that begins with { needs commas between its members, and } at its end",
   ],
-  [/incompatible YAML document/, "YAML 1.1 is read: remove this line"],
+  [/incompatible YAML document|unknown directive/, "YAML 1.1 is read: remove this line"],
   [/unexpected end of stream/, "a quote is not closed"],
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],

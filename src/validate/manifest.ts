@@ -4,11 +4,12 @@
  */
 
 import { holdsConfig, isManifest } from "../core/config-swallowed.ts";
-import { type Document, parseDocument } from "../core/document.ts";
+import { parseDocument } from "../core/document.ts";
 import { knownKey } from "../core/keys.ts";
 import type { Problem } from "../core/problem.ts";
 import type { Member, Node } from "../yaml/node.ts";
 import { locator, type Position } from "../yaml/positions.ts";
+import type { Document } from "../yaml/reader.ts";
 import { positionMap } from "./manifest-position.ts";
 
 /** A configuration's text in a manifest. */

@@ -6,7 +6,6 @@ import {
   isBreak,
   isBreakOrEnd,
   isDigit,
-  need,
   scanError,
   skipBlanksAndComment,
   takeBreak,
@@ -27,16 +26,15 @@ interface Breaks {
   text: string;
 }
 
-/** The block scalar whose `|` or `>` stands here. */
+/** Scans the block scalar whose `|` or `>` is here. */
 export function scanBlockScalar(scanner: Scanner, literal: boolean): Token | undefined {
-  const { pos: at, line } = scanner;
+  const { pos: at } = scanner;
   scanner.pos++;
   const header = scanHeader(scanner);
   if (header === undefined) return undefined;
   const base = Math.max(scanner.indent, 0);
   const breaks: Breaks = { indent: header.increment === 0 ? 0 : base + header.increment, text: "" };
   if (!skipBreaks(scanner, breaks)) return undefined;
-  if (!need(scanner, 1)) return undefined;
 
   let value = "";
   let lastBreak = "";
@@ -51,43 +49,31 @@ export function scanBlockScalar(scanner: Scanner, literal: boolean): Token | und
     breaks.text = "";
     wasIndented = indented;
     const from = scanner.pos;
-    while (!isBreakOrEnd(unitAt(scanner, scanner.pos))) {
-      scanner.pos++;
-      if (!need(scanner, 1)) return undefined;
-    }
+    while (!isBreakOrEnd(unitAt(scanner, scanner.pos))) scanner.pos++;
     value += scanner.text.slice(from, scanner.pos);
-    if (!need(scanner, 2)) return undefined;
     lastBreak = takeBreak(scanner);
     if (!skipBreaks(scanner, breaks)) return undefined;
   }
   if (header.chomping !== "strip") value += lastBreak;
   if (header.chomping === "keep") value += breaks.text;
-  return { type: "quoted", at, end: scanner.pos, line, value, suffix: "" };
+  return { type: "quoted", at, end: scanner.pos, value };
 }
 
 /** `|2-`, `>+1` and the like, with the rest of their line. */
 function scanHeader(scanner: Scanner): Header | undefined {
-  if (!need(scanner, 1)) return undefined;
   let sign = scanSign(scanner);
-  if (sign !== 0 && !need(scanner, 1)) return undefined;
   const digit = unitAt(scanner, scanner.pos);
   let increment = 0;
   if (isDigit(digit)) {
     if (digit === CH.zero) return refuse(scanner, "found an indentation indicator equal to 0");
     increment = digit - CH.zero;
     scanner.pos++;
-    if (sign === 0) {
-      if (!need(scanner, 1)) return undefined;
-      sign = scanSign(scanner);
-    }
+    if (sign === 0) sign = scanSign(scanner);
   }
-  if (!need(scanner, 1) || !skipBlanksAndComment(scanner)) return undefined;
+  skipBlanksAndComment(scanner);
   const end = unitAt(scanner, scanner.pos);
   if (!isBreakOrEnd(end)) return refuse(scanner, "did not find expected comment or line break");
-  if (isBreak(end)) {
-    if (!need(scanner, 2)) return undefined;
-    takeBreak(scanner);
-  }
+  takeBreak(scanner);
   const chomping = sign === CH.plus ? "keep" : sign === CH.dash ? "strip" : "clip";
   return { chomping, increment };
 }
@@ -104,20 +90,15 @@ function scanSign(scanner: Scanner): number {
 function skipBreaks(scanner: Scanner, breaks: Breaks): boolean {
   let deepest = 0;
   for (;;) {
-    if (!need(scanner, 1)) return false;
     // Only spaces so far on this line, so units are columns.
     const inside = () => breaks.indent === 0 || scanner.pos - scanner.lineStart < breaks.indent;
-    while (inside() && unitAt(scanner, scanner.pos) === CH.space) {
-      scanner.pos++;
-      if (!need(scanner, 1)) return false;
-    }
+    while (inside() && unitAt(scanner, scanner.pos) === CH.space) scanner.pos++;
     deepest = Math.max(deepest, column(scanner));
     const unit = unitAt(scanner, scanner.pos);
     if (unit === CH.tab && inside()) {
       return scanError(scanner, "found a tab character where an indentation space is expected");
     }
     if (!isBreak(unit)) break;
-    if (!need(scanner, 2)) return false;
     breaks.text += takeBreak(scanner);
   }
   if (breaks.indent === 0) breaks.indent = Math.max(deepest, scanner.indent + 1, 1);

@@ -1,41 +1,15 @@
-/**
- * A place in YAML text, the classes of its characters, and how far libyaml's reader would have read.
- *
- * Two quirks of that reader can be seen from outside: bad bytes count only once the scanner asks for the 512
- * bytes around them, and its test for a byte order mark looks at the beginning of its buffer, wherever the
- * scanner is. So the scanner says `need` wherever libyaml's asks for more input; for the usual text, which has
- * neither bad bytes nor such marks, there is no `guard` and that costs nothing.
- */
-import type { ReadFailure, Source } from "./read.ts";
-
-/** The first thing wrong with the text: Go's words, and the offset of the place to look at. */
-export interface YamlFailure {
-  readonly code: "syntax" | "encoding";
-  readonly message: string;
-  readonly at: number;
-}
-
-interface Guard {
-  readonly bounds: readonly number[];
-  readonly failure: ReadFailure | undefined;
-  /** The next entry of `bounds`. */
-  next: number;
-  /** Code points read so far. */
-  loaded: number;
-  /** Where the reader's buffer begins. */
-  base: number;
-}
+/** A place in YAML text, and the classes of its characters. */
+import type { Failure } from "./node.ts";
 
 export interface Cursor {
   readonly text: string;
   /** Offsets of the characters that take two units. */
   readonly wide: readonly number[];
-  readonly guard: Guard | undefined;
   pos: number;
   /** 0-based, in YAML's line breaks. */
   line: number;
   lineStart: number;
-  failure: YamlFailure | undefined;
+  failure: Failure | undefined;
 }
 
 export const CH = {
@@ -57,7 +31,6 @@ export const CH = {
   zero: 48,
   nine: 57,
   colon: 58,
-  less: 60,
   greater: 62,
   question: 63,
   at: 64,
@@ -73,15 +46,13 @@ export const CH = {
 const NEXT_LINE = 0x85;
 const LINE_SEPARATOR = 0x2028;
 const PARAGRAPH_SEPARATOR = 0x2029;
-const BYTE_ORDER_MARK = 0xfeff;
 
-export function cursorOver({ text, bounds, failure }: Source): Cursor {
+export function cursorOver(text: string): Cursor {
   const wide = Array.from(text.matchAll(/[\uD800-\uDBFF]/g), (match) => match.index);
-  const guard = bounds && { bounds, failure, next: 0, loaded: 0, base: 0 };
-  return { text, wide, guard, pos: 0, line: 0, lineStart: 0, failure: undefined };
+  return { text, wide, pos: 0, line: 0, lineStart: 0, failure: undefined };
 }
 
-/** The unit at an offset; 0, which no text contains, behind the end. */
+/** The unit at an offset; 0, which no text contains, after the end. */
 export function unitAt(cursor: Cursor, at: number): number {
   return at < cursor.text.length ? cursor.text.charCodeAt(at) : 0;
 }
@@ -104,49 +75,14 @@ export function column(cursor: Cursor): number {
 }
 
 /** Records what is wrong, once; false, for the caller to return. */
-export function fail(cursor: Cursor, failure: YamlFailure): false {
+export function fail(cursor: Cursor, failure: Failure): false {
   cursor.failure ??= failure;
   return false;
 }
 
-/** What libyaml calls a scanner error: Go names the line the scanner stands in, unless it is the first. */
+/** Records a mistake in libyaml's words. Go names a line, too, which is sometimes not the one of `at`: we leave it out. */
 export function scanError(cursor: Cursor, problem: string, at = cursor.pos): false {
-  const place = cursor.line === 0 ? "" : `line ${cursor.line + 1}: `;
-  return fail(cursor, { code: "syntax", message: `yaml: ${place}${problem}`, at });
-}
-
-/** Whether the reader can give `count` characters from here on; the text's end counts as given. */
-export function need(cursor: Cursor, count: number): boolean {
-  return cursor.guard === undefined || load(cursor, cursor.guard, count);
-}
-
-function load(cursor: Cursor, guard: Guard, count: number): boolean {
-  const wanted = indexAt(cursor, cursor.pos) + count;
-  if (wanted <= guard.loaded) return true;
-  guard.base = cursor.pos;
-  while (guard.loaded < wanted) {
-    const bound = guard.bounds[guard.next++];
-    if (bound !== undefined) {
-      guard.loaded = bound;
-      continue;
-    }
-    if (guard.failure !== undefined) {
-      const { message, at } = guard.failure;
-      return fail(cursor, { code: "encoding", message: `yaml: ${message}`, at });
-    }
-    // At the end one NUL is handed out per request, however many were asked for.
-    guard.loaded++;
-    break;
-  }
-  return true;
-}
-
-/** Skips what libyaml takes for a byte order mark: any character, if its buffer begins with one. */
-export function skipByteOrderMark(cursor: Cursor): void {
-  const { guard, pos } = cursor;
-  if (guard === undefined || pos !== cursor.lineStart) return;
-  if (unitAt(cursor, guard.base) !== BYTE_ORDER_MARK) return;
-  cursor.pos += (unitAt(cursor, pos) & 0xfc00) === 0xd800 ? 2 : 1;
+  return fail(cursor, { code: "syntax", message: `yaml: ${problem}`, at });
 }
 
 export function isBlank(unit: number): boolean {
@@ -172,13 +108,13 @@ export function isDigit(unit: number): boolean {
   return unit >= CH.zero && unit <= CH.nine;
 }
 
-/** What anchors and tag handles consist of. */
+/** A character of an anchor's name. */
 export function isWord(unit: number): boolean {
   const letter = unit | 0x20;
   return isDigit(unit) || (letter >= 97 && letter <= 122) || unit === CH.dash || unit === 95;
 }
 
-/** Moves behind a line break, and says how a scalar keeps it. */
+/** Moves past a line break, and says how a scalar keeps it. */
 export function takeBreak(cursor: Cursor): string {
   const unit = unitAt(cursor, cursor.pos);
   if (!isBreak(unit)) return "";
@@ -199,20 +135,13 @@ export function atDocumentMark(cursor: Cursor): boolean {
   return isBlankOrEnd(unitAt(cursor, pos + 3));
 }
 
-/** Moves over blanks and a comment; false if the reader failed. */
-export function skipBlanksAndComment(cursor: Cursor): boolean {
-  while (isBlank(unitAt(cursor, cursor.pos))) {
-    cursor.pos++;
-    if (!need(cursor, 1)) return false;
-  }
-  return skipComment(cursor);
+/** Moves over blanks and a comment. */
+export function skipBlanksAndComment(cursor: Cursor): void {
+  while (isBlank(unitAt(cursor, cursor.pos))) cursor.pos++;
+  skipComment(cursor);
 }
 
-export function skipComment(cursor: Cursor): boolean {
-  if (unitAt(cursor, cursor.pos) !== CH.hash) return true;
-  while (!isBreakOrEnd(unitAt(cursor, cursor.pos))) {
-    cursor.pos++;
-    if (!need(cursor, 1)) return false;
-  }
-  return true;
+export function skipComment(cursor: Cursor): void {
+  if (unitAt(cursor, cursor.pos) !== CH.hash) return;
+  while (!isBreakOrEnd(unitAt(cursor, cursor.pos))) cursor.pos++;
 }

@@ -6,26 +6,25 @@
  * in its order. They are kept on a stack of frames, as JavaScript's own stack is too short.
  */
 
-import { replaceLoneBytes } from "./bytes.ts";
-import type { YamlFailure } from "./cursor.ts";
-import { inspect, MAX_JSON_DEPTH } from "./inspect.ts";
-import type { Node } from "./node.ts";
+import type { Failure, Member, Node } from "./node.ts";
 import { jsonNumber } from "./number.ts";
-import { type Entries, identify, type Key, makeObject } from "./object.ts";
+import { type Entries, keyText, makeObject } from "./object.ts";
 import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./parse.ts";
 import { resolveScalar } from "./resolve.ts";
 
 export type YamlDecoded =
   | { readonly ok: true; readonly root: Node; readonly replaced: readonly ReplacedKey[] }
-  | { readonly ok: false; readonly failure: YamlFailure };
+  | { readonly ok: false; readonly failure: Failure };
 
-/** A key of the outermost mapping that is written once more below, or replaced by a merge, and what replaces it. */
+/** A key of the outermost mapping that is written again below, or replaced by a merge. */
 export interface ReplacedKey {
   readonly key: string;
   readonly at: number;
   readonly byMerge: boolean;
 }
 
+/** encoding/json's limit. */
+const MAX_DEPTH = 10_000;
 const MERGE_TAG = "tag:yaml.org,2002:merge";
 
 type Frame =
@@ -37,13 +36,13 @@ type Frame =
       /** Whether the entries are those of a mapping further out, this one being merged into it. */
       readonly merged: boolean;
       next: number;
-      key: Key | undefined;
+      key: Pick<Member, "key" | "at"> | undefined;
     }
   | { readonly kind: "merge list"; readonly node: YamlCollection; readonly entries: Entries; next: number }
   | { readonly kind: "alias"; readonly node: YamlAlias };
 
-/** What a step made: a value, or entries merged elsewhere; nothing yet if it opened a frame, or failed. */
-type Outcome = Node | "merged" | undefined;
+/** The result of a step: a value, or entries merged elsewhere; nothing yet if it opened a frame, or failed. */
+type Decoded = Node | "merged" | undefined;
 
 interface Decoder {
   readonly frames: Frame[];
@@ -51,15 +50,11 @@ interface Decoder {
   steps: number;
   aliasSteps: number;
   aliasDepth: number;
-  /** Objects with a key that JSON can't have; an error only if they are still there at the end. */
-  readonly badKeys: Map<Node, YamlFailure>;
-  /** Whether anything was seen that the finished tree must be searched for. */
-  suspect: boolean;
   readonly replaced: ReplacedKey[];
-  failure: YamlFailure | undefined;
+  failure: Failure | undefined;
 }
 
-/** The JSON tree of a YAML tree. Values that come from an alias or a merge stand where they are written, at the anchor. */
+/** The JSON tree of a YAML tree. A value from an alias or a merge has the place where it is written, at the anchor. */
 export function decodeYaml(root: YamlNode): YamlDecoded {
   const decoder: Decoder = {
     frames: [],
@@ -67,22 +62,18 @@ export function decodeYaml(root: YamlNode): YamlDecoded {
     steps: 1, // the document
     aliasSteps: 0,
     aliasDepth: 0,
-    badKeys: new Map(),
-    suspect: false,
     replaced: [],
     failure: undefined,
   };
-  let outcome = enter(decoder, root);
+  let decoded = enter(decoder, root);
   while (decoder.failure === undefined) {
     const frame = decoder.frames.at(-1);
     if (frame === undefined) break;
-    outcome = outcome === undefined ? advance(decoder, frame) : deliver(decoder, frame, outcome);
+    decoded = decoded === undefined ? advance(decoder, frame) : deliver(decoder, frame, decoded);
   }
   if (decoder.failure !== undefined) return { ok: false, failure: decoder.failure };
-  if (typeof outcome !== "object") throw new Error("the decoder lost its value");
-  const failure = decoder.suspect ? inspect(outcome, decoder.badKeys) : undefined;
-  if (failure !== undefined) return { ok: false, failure };
-  return { ok: true, root: outcome, replaced: decoder.replaced };
+  if (typeof decoded !== "object") throw new Error("the decoder lost its value");
+  return { ok: true, root: decoded, replaced: decoder.replaced };
 }
 
 function fail(decoder: Decoder, message: string, at: number): undefined {
@@ -91,7 +82,7 @@ function fail(decoder: Decoder, message: string, at: number): undefined {
 }
 
 /** Starts on a node; `target` are the entries that it is to be merged into. */
-function enter(decoder: Decoder, node: YamlNode, target?: Entries): Outcome {
+function enter(decoder: Decoder, node: YamlNode, target?: Entries): Decoded {
   decoder.steps++;
   if (decoder.aliasDepth > 0) decoder.aliasSteps++;
   if (isExcessive(decoder)) return fail(decoder, "yaml: document contains excessive aliasing", node.at);
@@ -113,7 +104,8 @@ function enter(decoder: Decoder, node: YamlNode, target?: Entries): Outcome {
 
 function push(decoder: Decoder, frame: Frame): void {
   decoder.frames.push(frame);
-  if (decoder.frames.length > MAX_JSON_DEPTH) decoder.suspect = true;
+  if (decoder.frames.length > MAX_DEPTH)
+    fail(decoder, `yaml: exceeded max depth of ${MAX_DEPTH}`, frame.node.at);
 }
 
 /** yaml.v2's limits: 99 % of the steps may come from aliases, 10 % in documents of 4,000,000 steps and more. */
@@ -125,8 +117,8 @@ function isExcessive({ steps, aliasSteps }: Decoder): boolean {
   return aliasSteps / steps > allowed;
 }
 
-/** What an alias means is decoded anew each time, as in Go; inside of itself that would never end. */
-function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcome {
+/** Decodes an alias's target again each time, as Go does; inside of itself that would never end. */
+function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Decoded {
   if (decoder.active.has(node)) {
     return fail(decoder, `yaml: anchor '${node.name}' value contains itself`, node.at);
   }
@@ -136,11 +128,11 @@ function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Outcom
   return enter(decoder, node.target, target);
 }
 
-/** A scalar as a node of JSON; infinities pass here, as a later key may replace them. */
+/** A scalar as a node of JSON. */
 function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
   const { at } = node;
   const scalar = resolveScalar(node);
-  if (typeof scalar === "string") return { kind: "string", at, value: replaceLoneBytes(scalar) };
+  if (typeof scalar === "string") return { kind: "string", at, value: scalar };
   switch (scalar.type) {
     case "null":
       return { kind: "null", at };
@@ -150,36 +142,31 @@ function decodeScalar(decoder: Decoder, node: YamlScalar): Node | undefined {
     case "uint":
       return { kind: "number", at, literal: scalar.literal };
     case "float":
-      if (!Number.isFinite(scalar.value)) decoder.suspect = true;
-      return { kind: "number", at, literal: jsonNumber(scalar.value) };
-    case "timestamp":
-      return { kind: "string", at, value: scalar.value };
+      if (Number.isFinite(scalar.value)) return { kind: "number", at, literal: jsonNumber(scalar.value) };
+      return fail(decoder, `json: unsupported value: ${jsonNumber(scalar.value)}`, at);
     case "error":
       return fail(decoder, scalar.message, at);
   }
 }
 
 /** Hands a finished child to the collection it belongs to. */
-function deliver(decoder: Decoder, frame: Frame, outcome: Node | "merged"): Outcome {
+function deliver(decoder: Decoder, frame: Frame, decoded: Node | "merged"): Decoded {
   switch (frame.kind) {
     case "alias":
       decoder.frames.pop();
       decoder.aliasDepth--;
       decoder.active.delete(frame.node);
-      return outcome;
+      return decoded;
     case "sequence":
-      if (outcome !== "merged") frame.items[frame.next - 1] = outcome;
+      if (decoded !== "merged") frame.items[frame.next - 1] = decoded;
       break;
     case "mapping":
-      if (outcome === "merged") break;
+      if (decoded === "merged") break;
       if (frame.key === undefined) {
-        frame.key = keyOf(decoder, frame.node.children[frame.next - 1], outcome);
+        frame.key = keyOf(decoder, frame.node.children[frame.next - 1], decoded);
       } else {
-        const { id, key, at } = frame.key;
-        noteReplaced(decoder, frame, id);
-        // Anew, so that the entries are in the order in which they were written last.
-        frame.entries.delete(id);
-        frame.entries.set(id, { key, at, value: outcome, merged: frame.merged });
+        noteReplaced(decoder, frame, frame.key.key);
+        frame.entries.set(frame.key.key, { ...frame.key, value: decoded, merged: frame.merged });
         frame.key = undefined;
       }
       break;
@@ -192,17 +179,17 @@ function deliver(decoder: Decoder, frame: Frame, outcome: Node | "merged"): Outc
 function noteReplaced(
   { frames, replaced }: Decoder,
   frame: Extract<Frame, { kind: "mapping" }>,
-  id: string,
+  key: string,
 ): void {
-  const old = frame.entries.get(id);
+  const old = frame.entries.get(key);
   const [outermost] = frames;
-  if (old?.key === undefined || old.merged) return;
+  if (old === undefined || old.merged) return;
   if (outermost?.kind === "mapping" && outermost.entries === frame.entries)
-    replaced.push({ key: replaceLoneBytes(old.key), at: old.at, byMerge: frame.merged });
+    replaced.push({ key, at: old.at, byMerge: frame.merged });
 }
 
 /** The next child of a collection, or the collection if there is none. */
-function advance(decoder: Decoder, frame: Frame): Outcome {
+function advance(decoder: Decoder, frame: Frame): Decoded {
   if (decoder.failure !== undefined) return undefined;
   switch (frame.kind) {
     case "alias":
@@ -225,13 +212,13 @@ function advance(decoder: Decoder, frame: Frame): Outcome {
   }
 }
 
-/** The next key or value; a merge takes effect where it stands, so it may replace what came before. */
-function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping" }>): Outcome {
+/** The next key or value; a merge takes effect where it is written, so it may replace earlier keys. */
+function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping" }>): Decoded {
   const { node, entries } = frame;
   const child = node.children[frame.next++];
   if (child === undefined) {
     decoder.frames.pop();
-    return frame.merged ? "merged" : finishObject(decoder, node, entries);
+    return frame.merged ? "merged" : makeObject(node.at, entries);
   }
   if (frame.key === undefined && isMerge(child)) {
     const value = node.children[frame.next++];
@@ -242,34 +229,29 @@ function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping
   return enter(decoder, child);
 }
 
-/** `<<`, if it isn't quoted or is tagged as what it is. */
+/** `<<`, if it is not quoted or is tagged as what it is. */
 function isMerge(node: YamlNode): boolean {
   return node.kind === "scalar" && node.text === "<<" && (node.implicit || node.tag === MERGE_TAG);
 }
 
 /** Only mappings can be merged, and aliases of them. */
-function enterMerge(decoder: Decoder, node: YamlNode, entries: Entries): Outcome {
+function enterMerge(decoder: Decoder, node: YamlNode, entries: Entries): Decoded {
   const source = node.kind === "alias" ? node.target : node;
   if (source.kind === "mapping") return enter(decoder, node, entries);
   return fail(decoder, "yaml: map merge requires map or sequence of maps as the value", node.at);
 }
 
-/** The key as Go's map tells keys apart, and as sigs.k8s.io/yaml writes it. */
-function keyOf(decoder: Decoder, node: YamlNode | undefined, value: Node): Key | undefined {
+/** A scalar key as text. */
+function keyOf(
+  decoder: Decoder,
+  node: YamlNode | undefined,
+  value: Node,
+): Pick<Member, "key" | "at"> | undefined {
   const source = node?.kind === "alias" ? node.target : node;
   const at = node?.at ?? value.at;
   if (source?.kind !== "scalar") {
     return fail(decoder, `yaml: invalid map key: ${value.kind === "array" ? "a list" : "a map"}`, at);
   }
-  return identify(resolveScalar(source), at);
-}
-
-/** The JSON object, with a note if a key in it can't be. */
-function finishObject(decoder: Decoder, { at }: YamlCollection, entries: Entries): Node {
-  const { object, bad } = makeObject(at, entries);
-  if (bad !== undefined) {
-    decoder.suspect = true;
-    decoder.badKeys.set(object, bad);
-  }
-  return object;
+  const key = keyText(resolveScalar(source));
+  return key === undefined ? fail(decoder, `Unsupported map key: ${source.text || "null"}`, at) : { key, at };
 }

@@ -2,13 +2,11 @@
  * JSON as Go's encoding/json scans it: the same grammar, limits and messages, but into nodes that keep their
  * places, every duplicate member, and numbers as written. JSON.parse would lose all three.
  */
-
-import { isLoneByte, replaceLoneBytes } from "./bytes.ts";
-import type { Member, Node } from "./node.ts";
+import type { Failure, Member, Node } from "./node.ts";
 
 export type JsonParsed =
   | { readonly ok: true; readonly root: Node }
-  | { readonly ok: false; readonly message: string; readonly at: number };
+  | { readonly ok: false; readonly failure: Failure };
 
 const MAX_DEPTH = 10_000;
 
@@ -54,16 +52,15 @@ interface Reader {
   readonly text: string;
   pos: number;
   readonly open: Frame[];
-  failure: { readonly message: string; readonly at: number } | undefined;
+  failure: Failure | undefined;
 }
 
-/** `text` is that of decodeBytes: bytes that are no UTF-8 stand in it as lone surrogates. */
 export function parseJson(text: string): JsonParsed {
   const reader: Reader = { text, pos: 0, open: [], failure: undefined };
   const root = parseTop(reader);
   if (root !== undefined) return { ok: true, root };
-  const failure = reader.failure ?? { message: "unexpected end of JSON input", at: text.length };
-  return { ok: false, ...failure };
+  const end: Failure = { code: "syntax", message: "unexpected end of JSON input", at: text.length };
+  return { ok: false, failure: reader.failure ?? end };
 }
 
 /** The unit here. Go lets the end of the input look like a space to what is incomplete. */
@@ -81,7 +78,7 @@ function skipSpace(reader: Reader): void {
 
 function refuse(reader: Reader, context: string): undefined {
   const message = `invalid character ${quoteByte(peek(reader))} ${context}`;
-  reader.failure = { message, at: Math.min(reader.pos, reader.text.length) };
+  reader.failure = { code: "syntax", message, at: Math.min(reader.pos, reader.text.length) };
   return undefined;
 }
 
@@ -97,11 +94,9 @@ function quoteByte(unit: number): string {
       ? unit
       : unit < 0x800
         ? 0xc0 | (unit >> 6)
-        : isLoneByte(unit)
-          ? unit & 0xff
-          : unit >= 0xd800 && unit <= 0xdbff
-            ? 0xf0 | (((unit & 0x3ff) + 0x40) >> 8)
-            : 0xe0 | (unit >> 12);
+        : unit >= 0xd800 && unit <= 0xdbff
+          ? 0xf0 | (((unit & 0x3ff) + 0x40) >> 8)
+          : 0xe0 | (unit >> 12);
   const character = String.fromCharCode(lead);
   const named: Readonly<Record<string, string>> = {
     "'": "\\'",
@@ -249,7 +244,7 @@ function parseDigits(reader: Reader, context: string): boolean {
   return true;
 }
 
-/** The string whose quote stands here. */
+/** Reads the string whose quote is here. */
 function parseString(reader: Reader): string | undefined {
   const { text } = reader;
   let value = "";
@@ -258,7 +253,7 @@ function parseString(reader: Reader): string | undefined {
     const unit = text.charCodeAt(reader.pos);
     if (unit === QUOTE) {
       const run = text.slice(from, reader.pos++);
-      return replaceLoneBytes(value === "" ? run : value + run);
+      return value === "" ? run : value + run;
     }
     if (unit < SPACE) return refuse(reader, "in string literal");
     if (unit !== BACKSLASH) continue;

@@ -1,6 +1,6 @@
-/** The tree of a configuration document. */
+/** The tree of a document, or the failure instead. */
 
-/** A value of the document, in JSON's kinds. `at` is a character offset into `Document.text`. */
+/** A value of the document, in JSON's kinds. `at` is an offset into the document's text. */
 export type Node =
   | { readonly kind: "null"; readonly at: number }
   | { readonly kind: "boolean"; readonly at: number; readonly value: boolean }
@@ -15,4 +15,11 @@ export interface Member {
   readonly key: string;
   readonly at: number;
   readonly value: Node;
+}
+
+/** The first mistake in a text: a message, mostly in Go's words, and the offset of the place to look at. */
+export interface Failure {
+  readonly code: "syntax" | "encoding";
+  readonly message: string;
+  readonly at: number;
 }

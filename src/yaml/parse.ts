@@ -1,12 +1,12 @@
 /**
  * YAML tokens -> the tree of the first document, anchors tied to their aliases.
  *
- * The grammar is YAML 1.1's as libyaml reads it, which is laxer in places: what follows a complete document
- * isn't looked at beyond one token, and `[?]` swallows its bracket. Each collection that is open is a frame
+ * The grammar is YAML 1.1's as libyaml reads it, which is laxer in places: of the text after a complete document
+ * one token is read, and `[?]` swallows its bracket. Each collection that is open is a frame
  * on a stack of our own, since 20,000 of them can be, more than JavaScript's stack takes.
  */
-import { fail, type YamlFailure } from "./cursor.ts";
-import type { Source } from "./read.ts";
+import { scanError } from "./cursor.ts";
+import type { Failure } from "./node.ts";
 import { peekToken } from "./scan.ts";
 import { type Scanner, scannerOver, type Token, type TokenType, takeToken } from "./tokens.ts";
 
@@ -20,7 +20,7 @@ export interface YamlScalar {
   readonly implicit: boolean;
 }
 
-/** A collection's own tag means nothing to the decoder and isn't kept. */
+/** A collection's own tag means nothing to the decoder and is not kept. */
 export interface YamlCollection {
   readonly kind: "sequence" | "mapping";
   readonly at: number;
@@ -42,14 +42,14 @@ export type YamlParsed =
       readonly ok: true;
       /** None if there is no document. */
       readonly root: YamlNode | undefined;
-      /** The token behind the document, which nobody reads on from; none at the end of the text. */
-      readonly behind?: Token;
+      /** The token after the document, where reading ends; none at the end of the text. */
+      readonly next?: Token;
       /** Where the nodes begin that aliases mean. */
       readonly aliased: ReadonlySet<number>;
     }
-  | { readonly ok: false; readonly failure: YamlFailure };
+  | { readonly ok: false; readonly failure: Failure };
 
-/** What a collection that is open expects next. */
+/** The next part of a collection that is open. */
 type Expects =
   | "block entry"
   | "indentless entry"
@@ -74,26 +74,24 @@ interface Parser {
   readonly scanner: Scanner;
   readonly frames: Frame[];
   readonly anchors: Map<string, YamlScalar | YamlCollection>;
-  readonly handles: Map<string, string>;
   readonly aliased: Set<number>;
 }
 
-export function parseYaml(source: Source): YamlParsed {
-  const scanner = scannerOver(source);
+export function parseYaml(text: string): YamlParsed {
+  const scanner = scannerOver(text);
   const aliased = new Set<number>();
-  const parser: Parser = { scanner, frames: [], anchors: new Map(), handles: new Map(), aliased };
+  const parser: Parser = { scanner, frames: [], anchors: new Map(), aliased };
   const root = parseDocumentNode(parser);
   if (scanner.failure !== undefined) return { ok: false, failure: scanner.failure };
-  const behind = peekToken(scanner);
-  return behind === undefined || behind.type === "stream end"
+  const next = peekToken(scanner);
+  return next === undefined || next.type === "stream end"
     ? { ok: true, root, aliased }
-    : { ok: true, root, behind, aliased };
+    : { ok: true, root, next, aliased };
 }
 
-/** What libyaml calls a parser error: Go counts its lines from zero, and doesn't name line zero. */
+/** Records a token that the grammar has no place for, in libyaml's words. */
 function parseError({ scanner }: Parser, problem: string, token: Token): undefined {
-  const place = token.line === 0 ? "" : `line ${token.line}: `;
-  fail(scanner, { code: "syntax", message: `yaml: ${place}${problem}`, at: token.at });
+  scanError(scanner, problem, token.at);
   return undefined;
 }
 
@@ -102,8 +100,8 @@ function parseDocumentNode(parser: Parser): YamlNode | undefined {
   const { scanner } = parser;
   const first = peekToken(scanner);
   if (first === undefined || first.type === "stream end") return undefined;
-  const explicit = first.type === "---" || isDirective(first.type);
-  if (!parseDirectives(parser)) return undefined;
+  const explicit = first.type === "---" || first.type === "%YAML";
+  if (first.type === "%YAML") takeToken(scanner);
   const token = peekToken(scanner);
   if (token === undefined) return undefined;
   if (explicit) {
@@ -115,51 +113,20 @@ function parseDocumentNode(parser: Parser): YamlNode | undefined {
   while (parser.frames.length > 0) {
     if (!parseStep(parser)) return undefined;
   }
-  // The token behind the document is read, whatever it is.
+  // The token after the document is read, whatever it is.
   return peekToken(scanner) === undefined ? undefined : root;
 }
 
-function isDirective(type: TokenType): boolean {
-  return type === "%YAML" || type === "%TAG";
-}
-
-/** What follows `---`, which may be nothing. */
+/** The node after `---`, which may be left out. */
 function parseExplicitContent(parser: Parser): YamlNode | undefined {
   const token = peekToken(parser.scanner);
   if (token === undefined) return undefined;
   const { type } = token;
-  const empty = isDirective(type) || type === "---" || type === "..." || type === "stream end";
+  const empty = type === "%YAML" || type === "---" || type === "..." || type === "stream end";
   return empty ? emptyScalar(token.at) : parseNode(parser, true, false);
 }
 
-/** %YAML and %TAG lines; the two handles that every document has can be redefined, but only once. */
-function parseDirectives(parser: Parser): boolean {
-  const { scanner, handles } = parser;
-  let versions = 0;
-  for (;;) {
-    const token = peekToken(scanner);
-    if (token === undefined) return false;
-    if (!isDirective(token.type)) break;
-    if (token.type === "%YAML") {
-      const problem =
-        versions++ > 0
-          ? "found duplicate %YAML directive"
-          : token.value !== "1.1" && "found incompatible YAML document";
-      if (problem) return parseError(parser, problem, token) ?? false;
-    } else {
-      if (handles.has(token.value)) {
-        return parseError(parser, "found duplicate %TAG directive", token) ?? false;
-      }
-      handles.set(token.value, token.suffix);
-    }
-    takeToken(scanner);
-  }
-  if (!handles.has("!")) handles.set("!", "!");
-  if (!handles.has("!!")) handles.set("!!", "tag:yaml.org,2002:");
-  return true;
-}
-
-/** What stands where a node was left out: null, once it is resolved. */
+/** A node that was left out: null, once it is resolved. */
 function emptyScalar(at: number): YamlScalar {
   return { kind: "scalar", at, text: "", tag: "", implicit: true };
 }
@@ -235,7 +202,7 @@ function keepScalar(parser: Parser, anchor: string, node: YamlScalar): YamlScala
 function parseAlias(parser: Parser, { at, value: name }: Token): YamlNode | undefined {
   const target = parser.anchors.get(name);
   if (target === undefined) {
-    fail(parser.scanner, { code: "syntax", message: `yaml: unknown anchor '${name}' referenced`, at });
+    scanError(parser.scanner, `unknown anchor '${name}' referenced`, at);
     return undefined;
   }
   takeToken(parser.scanner);
@@ -256,16 +223,7 @@ function parseProperties(parser: Parser, start: Token): Properties | undefined {
   }
   const tagToken = start.type === "tag" ? start : both ? second : undefined;
   const anchorToken = start.type === "anchor" ? start : both ? second : undefined;
-  const tag = tagToken === undefined ? "" : wholeTag(parser, tagToken);
-  return tag === undefined ? undefined : { tag, anchor: anchorToken?.value ?? "" };
-}
-
-/** The tag with its handle replaced; one that is not declared is an error even if the tag means nothing. */
-function wholeTag(parser: Parser, token: Token): string | undefined {
-  if (token.value === "") return token.suffix;
-  const prefix = parser.handles.get(token.value);
-  if (prefix === undefined) return parseError(parser, "found undefined tag handle", token);
-  return prefix + token.suffix;
+  return { tag: tagToken?.value ?? "", anchor: anchorToken?.value ?? "" };
 }
 
 /** Takes the innermost open collection one child, or its end, further. */
@@ -314,7 +272,7 @@ function close(parser: Parser, take: boolean): boolean {
   return true;
 }
 
-/** Takes the token and adds the block node behind it, or an empty one if a token of `ends` stands there. */
+/** Takes the token and adds the block node after it, or an empty one if a token of `ends` follows. */
 function addBlockChild(
   parser: Parser,
   frame: Frame,
@@ -394,7 +352,7 @@ function parsePairKey(parser: Parser, frame: Frame, token: Token): boolean {
   return add(frame, emptyScalar(token.end));
 }
 
-/** The value behind a colon; without one it is empty. */
+/** The value after a colon; without one it is empty. */
 function parseFlowValue(parser: Parser, frame: Frame, token: Token, end: "]" | "}", then: Expects): boolean {
   frame.expects = then;
   if (token.type !== "value") return add(frame, emptyScalar(token.at));

@@ -16,7 +16,7 @@ describe("plain", () => {
     ["?a\n", '"?a"'],
     ["[a?b]\n", "! 1:3 yaml: did not find expected ',' or ']'"],
     ["a\u2028b\n", '"a\u2028b"'],
-    ["a: b\n\tc\n", "! 2:1 yaml: line 2: found a tab character that violates indentation"],
+    ["a: b\n\tc\n", "! 2:1 yaml: found a tab character that violates indentation"],
   ];
   test.each(table)("%j", check);
 });
@@ -35,10 +35,10 @@ describe("quoted", () => {
     ['"\\x4"\n', "! 1:4 yaml: did not find expected hexdecimal number"],
     ['"\\ud800"\n', "! 1:4 yaml: found invalid Unicode character escape code"],
     ['"\\U00110000"\n', "! 1:4 yaml: found invalid Unicode character escape code"],
-    ["a: 'b\n---\nc'\n", "! 2:1 yaml: line 2: found unexpected document indicator"],
+    ["a: 'b\n---\nc'\n", "! 2:1 yaml: found unexpected document indicator"],
     // Go names the last line; the problem is the quote that is open.
-    ["a: 'b\nc\n", "! 1:4 yaml: line 3: found unexpected end of stream"],
-    ['a: "b\n', "! 1:4 yaml: line 2: found unexpected end of stream"],
+    ["a: 'b\nc\n", "! 1:4 yaml: found unexpected end of stream"],
+    ['a: "b\n', "! 1:4 yaml: found unexpected end of stream"],
   ];
   test.each(table)("%j", check);
 });
@@ -60,7 +60,7 @@ describe("block", () => {
     [">\n a\u2028 b\n", '"a\u2028b\\n"'],
     ["|0\n", "! 1:2 yaml: found an indentation indicator equal to 0"],
     ["| x\n", "! 1:3 yaml: did not find expected comment or line break"],
-    ["|\n\ta\n", "! 2:1 yaml: line 2: found a tab character where an indentation space is expected"],
+    ["|\n\ta\n", "! 2:1 yaml: found a tab character where an indentation space is expected"],
   ];
   test.each(table)("%j", check);
 });

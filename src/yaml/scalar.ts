@@ -6,14 +6,13 @@ import {
   isBlank,
   isBlankOrEnd,
   isBreak,
-  need,
   scanError,
   takeBreak,
   unitAt,
 } from "./cursor.ts";
 import type { Scanner, Token } from "./tokens.ts";
 
-/** What a double-quoted backslash may stand before; `\/` is of YAML 1.2, and refused. */
+/** The characters after a backslash in double quotes; `\/` is of YAML 1.2, and refused. */
 const ESCAPES: Readonly<Record<string, string>> = {
   "0": "\0",
   a: "\x07",
@@ -45,7 +44,7 @@ interface Gap {
   rest: string;
 }
 
-/** What a gap with a break becomes: one break is a space, more are one less; LS and PS stay. */
+/** The text of a gap with a break: one break is a space, more are one less; LS and PS stay. */
 function fold({ first, rest }: Gap): string {
   if (first !== "\n") return first + rest;
   return rest === "" ? " " : rest;
@@ -61,7 +60,6 @@ function skipGap(scanner: Scanner, gap: Gap, indent: number): boolean {
       }
       scanner.pos++;
     } else if (isBreak(unit)) {
-      if (!need(scanner, 2)) return false;
       const kept = takeBreak(scanner);
       if (gap.broken) gap.rest += kept;
       else gap.first = kept;
@@ -69,23 +67,21 @@ function skipGap(scanner: Scanner, gap: Gap, indent: number): boolean {
     } else {
       return true;
     }
-    if (!need(scanner, 1)) return false;
   }
 }
 
 /** A scalar without quotes: up to `: `, ` #`, less indentation, or a flow indicator. */
 export function scanPlain(scanner: Scanner): Token | undefined {
-  const { text, pos: at, line } = scanner;
+  const { text, pos: at } = scanner;
   const indent = scanner.indent + 1;
   let value = "";
   let from = at;
   let end = at;
   let gap: Gap = { broken: false, first: "", rest: "" };
   for (;;) {
-    if (!need(scanner, 4)) return undefined;
     if (atDocumentMark(scanner) || unitAt(scanner, scanner.pos) === CH.hash) break;
     const start = scanner.pos;
-    if (!skipPlainRun(scanner)) return undefined;
+    skipPlainRun(scanner);
     if (scanner.pos > start) {
       if (gap.broken) {
         value += text.slice(from, end) + fold(gap);
@@ -96,19 +92,18 @@ export function scanPlain(scanner: Scanner): Token | undefined {
     }
     const unit = unitAt(scanner, scanner.pos);
     if (!isBlank(unit) && !isBreak(unit)) break;
-    if (!need(scanner, 1) || !skipGap(scanner, gap, indent)) return undefined;
+    if (!skipGap(scanner, gap, indent)) return undefined;
     if (scanner.flowLevel === 0 && column(scanner) < indent) break;
   }
-  // Behind a line break a key may start again, although a scalar doesn't let one follow.
+  // After a line break a key may start again, although no key can follow a scalar.
   if (gap.broken) scanner.simpleKeyAllowed = true;
   const run = text.slice(from, end);
-  return { type: "plain", at, end, line, value: value === "" ? run : value + run, suffix: "" };
+  return { type: "plain", at, end, value: value === "" ? run : value + run };
 }
 
 /** Moves to the next blank, break or indicator that ends a plain scalar. */
-function skipPlainRun(scanner: Scanner): boolean {
+function skipPlainRun(scanner: Scanner): void {
   const flow = scanner.flowLevel > 0;
-  const guarded = scanner.guard !== undefined;
   const { text } = scanner;
   for (; scanner.pos < text.length; scanner.pos++) {
     const unit = text.charCodeAt(scanner.pos);
@@ -118,20 +113,7 @@ function skipPlainRun(scanner: Scanner): boolean {
     } else if (flow && endsFlowPlain(unit)) {
       break;
     }
-    // The reader is asked after each character, and before this one if it is the first.
-    if (guarded && !needAfter(scanner, unit)) return false;
   }
-  return true;
-}
-
-/** Whether the reader can give two characters behind this one. */
-function needAfter(scanner: Scanner, unit: number): boolean {
-  // The second unit of a wide character is no character.
-  if ((unit & 0xfc00) === 0xd800) return true;
-  scanner.pos++;
-  const given = need(scanner, 2);
-  scanner.pos--;
-  return given;
 }
 
 /** Inside brackets libyaml ends plain text at `?`, too. */
@@ -157,14 +139,13 @@ export function scanDoubleQuoted(scanner: Scanner): Token | undefined {
   return scanQuoted(scanner, false);
 }
 
-/** The quoted scalar whose quote stands here. */
+/** Scans the quoted scalar whose quote is here. */
 function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
-  const { pos: at, line, text } = scanner;
+  const { pos: at, text } = scanner;
   const quote = single ? CH.singleQuote : CH.doubleQuote;
   let value = "";
   let from = ++scanner.pos;
   for (;;) {
-    if (!need(scanner, 4)) return undefined;
     if (atDocumentMark(scanner)) return refuse(scanner, "found unexpected document indicator");
     if (scanner.pos >= text.length) return refuse(scanner, "found unexpected end of stream", at);
     const gap: Gap = { broken: false, first: "", rest: "" };
@@ -181,7 +162,6 @@ function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
       } else if (unit === CH.backslash && !single) {
         value += text.slice(from, scanner.pos);
         if (isBreak(next)) {
-          if (!need(scanner, 3)) return undefined;
           scanner.pos++;
           takeBreak(scanner);
           from = scanner.pos;
@@ -195,21 +175,12 @@ function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
       } else {
         scanner.pos += (unit & 0xfc00) === 0xd800 ? 2 : 1;
       }
-      if (!need(scanner, 2)) return undefined;
     }
-    if (!need(scanner, 1)) return undefined;
     const end = scanner.pos;
     if (unitAt(scanner, end) === quote) {
       scanner.pos++;
       const run = text.slice(from, end);
-      return {
-        type: "quoted",
-        at,
-        end: scanner.pos,
-        line,
-        value: value === "" ? run : value + run,
-        suffix: "",
-      };
+      return { type: "quoted", at, end: scanner.pos, value: value === "" ? run : value + run };
     }
     if (!skipGap(scanner, gap, 0)) return undefined;
     // Blanks without a break are text like any other.
@@ -229,7 +200,6 @@ function scanEscape(scanner: Scanner): string | undefined {
   if (character === undefined && length === 0) return refuse(scanner, "found unknown escape character");
   scanner.pos += 2;
   if (character !== undefined) return character;
-  if (!need(scanner, length)) return undefined;
   const digits = text.slice(scanner.pos, scanner.pos + length);
   if (digits.length < length || !HEX.test(digits)) {
     return refuse(scanner, "did not find expected hexdecimal number");

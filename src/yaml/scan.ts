@@ -2,7 +2,7 @@
  * YAML text -> tokens, under libyaml's rules of indentation and simple keys.
  *
  * `a: b` is a mapping only because of the colon, so whatever may turn out to be a key (a "simple key") holds
- * back its token until the colon comes or can't come any more: on the same line, within 1024 characters.
+ * back its token until the colon comes or cannot come any more: on the same line, within 1024 characters.
  * Reference: YAML 1.1 and the behaviour of gopkg.in/yaml.v2 2.4.0, which test/oracle compares with.
  */
 import { scanBlockScalar } from "./block.ts";
@@ -13,9 +13,7 @@ import {
   isBlank,
   isBlankOrEnd,
   isBreak,
-  need,
   scanError,
-  skipByteOrderMark,
   skipComment,
   takeBreak,
   unitAt,
@@ -61,9 +59,8 @@ export function peekToken(scanner: Scanner): Token | undefined {
 
 /** Adds the next token to the queue, and those that the indentation puts before it. */
 function fetchToken(scanner: Scanner): boolean {
-  if (!skipToToken(scanner)) return false;
+  skipToToken(scanner);
   unrollIndent(scanner, column(scanner));
-  if (!need(scanner, 4)) return false;
   const { pos } = scanner;
   if (pos >= scanner.text.length) return fetchStreamEnd(scanner);
   const unit = unitAt(scanner, pos);
@@ -74,7 +71,7 @@ function fetchToken(scanner: Scanner): boolean {
   return fetchIndicator(scanner, unit) ?? fetchOther(scanner, unit);
 }
 
-/** Tokens told by their first character and the one behind it; undefined if it's none of them. */
+/** Tokens told by their first character and the next; undefined if it is none of them. */
 function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
   const flow = scanner.flowLevel > 0;
   switch (unit) {
@@ -113,7 +110,7 @@ function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
   }
 }
 
-/** Whether the character here stands alone. */
+/** Whether a blank or the end follows the character here. */
 function isApart(scanner: Scanner): boolean {
   return isBlankOrEnd(unitAt(scanner, scanner.pos + 1));
 }
@@ -145,21 +142,16 @@ function startsPlain(scanner: Scanner, unit: number): boolean {
 }
 
 /** Moves over blanks, comments and line breaks. Tabs count as blanks only where no block key could start. */
-function skipToToken(scanner: Scanner): boolean {
+function skipToToken(scanner: Scanner): void {
   for (;;) {
-    if (!need(scanner, 1)) return false;
-    skipByteOrderMark(scanner);
-    if (!need(scanner, 1)) return false;
     const tabs = scanner.flowLevel > 0 || !scanner.simpleKeyAllowed;
     let unit = unitAt(scanner, scanner.pos);
     while (unit === CH.space || (tabs && unit === CH.tab)) {
       scanner.pos++;
-      if (!need(scanner, 1)) return false;
       unit = unitAt(scanner, scanner.pos);
     }
-    if (!skipComment(scanner)) return false;
-    if (!isBreak(unitAt(scanner, scanner.pos))) return true;
-    if (!need(scanner, 2)) return false;
+    skipComment(scanner);
+    if (!isBreak(unitAt(scanner, scanner.pos))) return;
     takeBreak(scanner);
     if (scanner.flowLevel === 0) scanner.simpleKeyAllowed = true;
   }
@@ -175,7 +167,7 @@ function fetchStreamEnd(scanner: Scanner): boolean {
   return emit(scanner, makeToken("stream end", scanner, scanner.pos));
 }
 
-/** Directives and document marks end everything, wherever they stand. */
+/** Directives and document marks end everything, wherever they are. */
 function leaveBlocks(scanner: Scanner): boolean {
   unrollIndent(scanner, -1);
   if (!dropKey(scanner)) return false;
@@ -221,7 +213,7 @@ function fetchFlowEntry(scanner: Scanner): boolean {
   return emitMark(scanner, ",", 1);
 }
 
-/** `- `: opens a block sequence if it stands deeper than what is open. */
+/** `- `: opens a block sequence if it is deeper than the open one. */
 function fetchBlockEntry(scanner: Scanner): boolean {
   if (scanner.flowLevel === 0) {
     if (!scanner.simpleKeyAllowed) {
@@ -273,7 +265,7 @@ function fetchName(scanner: Scanner, type: "alias" | "anchor"): boolean {
   return fetchProperty(scanner, (at) => scanName(at, type));
 }
 
-/** Whatever may itself be a key, or begin one, and allows none right behind it. */
+/** A token that may itself be a key, or begin one, and allows none right after it. */
 function fetchProperty(scanner: Scanner, scan: (scanner: Scanner) => Token | undefined): boolean {
   if (!saveKey(scanner)) return false;
   scanner.simpleKeyAllowed = false;
@@ -281,7 +273,7 @@ function fetchProperty(scanner: Scanner, scan: (scanner: Scanner) => Token | und
   return token !== undefined && emit(scanner, token);
 }
 
-/** A block scalar can't be a key, but one may stand behind it. */
+/** A block scalar cannot be a key, but a key may follow it. */
 function fetchBlockScalar(scanner: Scanner, literal: boolean): boolean {
   if (!dropKey(scanner)) return false;
   scanner.simpleKeyAllowed = true;

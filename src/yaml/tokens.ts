@@ -1,6 +1,5 @@
 /** The scanner's state: the tokens that wait for a colon, what may be a key, and the indentation. */
 import { type Cursor, column, cursorOver, indexAt, scanError } from "./cursor.ts";
-import type { Source } from "./read.ts";
 
 export const MAX_DEPTH = 10_000; // of flow collections, and of indentation
 const MAX_KEY_LENGTH = 1024;
@@ -8,7 +7,6 @@ const MAX_KEY_LENGTH = 1024;
 export type TokenType =
   | "stream end"
   | "%YAML"
-  | "%TAG"
   | "---"
   | "..."
   | "block sequence"
@@ -33,18 +31,14 @@ export interface Token {
   readonly type: TokenType;
   readonly at: number;
   readonly end: number;
-  /** 0-based. */
-  readonly line: number;
-  /** The scalar, the name of an anchor, the handle of a tag, the version of %YAML. */
+  /** The scalar, the name of an anchor, the whole tag. */
   readonly value: string;
-  /** What follows the handle in a tag, the prefix of %TAG. */
-  readonly suffix: string;
 }
 
-/** What may become a key, one per flow level. */
+/** A token that may become a key, one per flow level. */
 interface SimpleKey {
   possible: boolean;
-  /** In block context at the mapping's own column nothing but a key can stand. */
+  /** In block context at the mapping's own column only a key can be. */
   required: boolean;
   token: number;
   at: number;
@@ -64,7 +58,7 @@ export interface Scanner extends Cursor {
   head: number;
   /**
    * Beside the queue: the flow level whose simple key begins at the token of that number, or -1. A token that
-   * is inserted moves the tokens behind it, but not these, as libyaml goes by the number.
+   * is inserted moves the tokens after it, but not these, as libyaml goes by the number.
    */
   readonly keyLevels: number[];
   /** How many tokens were taken out of the queue. */
@@ -72,9 +66,9 @@ export interface Scanner extends Cursor {
 }
 
 /** A scanner at the beginning of the text. */
-export function scannerOver(source: Source): Scanner {
+export function scannerOver(text: string): Scanner {
   return {
-    ...cursorOver(source),
+    ...cursorOver(text),
     flowLevel: 0,
     indent: -1,
     indents: [],
@@ -109,17 +103,11 @@ export function nextTokenNumber(scanner: Scanner): number {
 }
 
 /** A token that begins here. */
-export function makeToken(
-  type: TokenType,
-  { pos, line }: Cursor,
-  end: number,
-  value = "",
-  suffix = "",
-): Token {
-  return { type, at: pos, end, line, value, suffix };
+export function makeToken(type: TokenType, { pos }: Cursor, end: number): Token {
+  return { type, at: pos, end, value: "" };
 }
 
-/** Whether the key may still find its colon; undefined if it must and can't. */
+/** Whether the key may still find its colon; undefined if it must and cannot. */
 export function usableKey(scanner: Scanner, key: SimpleKey): boolean | undefined {
   if (!key.possible) return false;
   const near =
@@ -178,7 +166,7 @@ export function emit(scanner: Scanner, token: Token): true {
   return true;
 }
 
-/** Emits a token of the next `length` characters and moves behind it. */
+/** Emits a token of the next `length` characters and moves past it. */
 export function emitMark(scanner: Scanner, type: TokenType, length: number): true {
   const token = makeToken(type, scanner, scanner.pos + length);
   scanner.pos += length;
@@ -214,6 +202,6 @@ export function unrollIndent(scanner: Scanner, at: number): void {
 }
 
 /** A token of no length where a simple key begins. */
-export function keyToken(type: TokenType, { at, line }: SimpleKey): Token {
-  return { type, at, end: at, line, value: "", suffix: "" };
+export function keyToken(type: TokenType, { at }: SimpleKey): Token {
+  return { type, at, end: at, value: "" };
 }

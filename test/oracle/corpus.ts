@@ -68,21 +68,14 @@ export const SNIPPETS: readonly string[] = [
   "'<<': {a: 1}\n",
   "!!merge <<: {a: 1}\n",
   "! <<: {a: 1}\n",
-  "a: !!str 1\nb: !!int '5'\nc: !!float 5\nd: !!bool yes\ne: !!null ~\nf: !foo 5\ng: ! 5\nh: !!binary aGVsbG8=\n",
-  "!!binary gIA=: a\n!!binary gYE=: b\nc: d\n",
-  "a: !!timestamp 2001-12-14T21:59:43.10-05:00\nb: !!timestamp 2001-1-1\nc: 2001-12-14\n",
-  "a: !!timestamp 2001-13-14\n",
+  "a: !!str 1\nb: !!int '5'\nc: !!float 5\nd: !!bool yes\ne: !!null ~\nf: !foo 5\ng: ! 5\n",
+  "a: 2001-12-14T21:59:43.10-05:00\nb: 2001-1-1\n2001-12-14: c\n",
   "a: !!int abc\n",
   "a: !!float 99999999999999999999\n",
   "a: !!seq [a]\nb: !!map {c: d}\nc: !!set {e}\n",
   "a: !<tag:yaml.org,2002:int> 5\nb: !<!x> y\n",
   "%YAML 1.1\n---\na: b\n",
-  "%YAML 1.2\n---\na: b\n",
-  "%TAG !e! tag:yaml.org,2002:\n--- !e!int 5\n",
-  "%TAG ! tag:yaml.org,2002:\n--- !int 5\n",
-  "%TAG !! tag:example.com,2000:\n---\na: !!int 5\n",
-  "%FOO bar\n---\na: b\n",
-  "# comment\n%YAML 1.1 # c\n# more\n---\n",
+  "%YAML 1.1 # c\n# more\n---\n",
   "--- a\n--- b\n",
   "---\n...\n---\na\n",
   "...\n",
@@ -99,14 +92,11 @@ export const SNIPPETS: readonly string[] = [
   "a: @x\n",
   "a: `x\n",
   "a: %x\n",
-  "%x\n",
   "- - - a\n    - b\n  - c\n- d\n",
   "a:\n-b\n- c\n",
   "a: -\nb: - c\n",
   "- ? a\n  : b\n- : c\n- ?\n",
-  "true: 1\nno: 2\n3: 4\n1.5: 5\n1e3: 6\n0x10: 7\n.inf: 8\n~: 9\n",
-  "1.0: a\n1e6: b\n123456789.125: c\n1e-5: d\n-0.0: e\n3.4e39: f\n16777217.0: g\n",
-  "18446744073709551615: a\n",
+  "true: 1\nno: 2\n3: 4\n0x10: 7\n9223372036854775807: a\n",
   "[a]: b\n",
   "{a: b}: c\n",
   "? [a]\n: b\n",
@@ -118,18 +108,12 @@ export const SNIPPETS: readonly string[] = [
   "[01777777777777777777777, 0b1111111111111111111111111111111111111111111111111111111111111111]\n",
   "[1.5, .5, 5., -.5, +.5, 1e3, 1e21, 1e20, 1e-7, 1e400, -1e400, .5_5, ._5, .5e1_0, ., -, +, ..]\n",
   "[1.0, -0.0, 100000000.0, 123456789012345678.0, 0.000001, 1.e3, .e3, 1e, 1e+]\n",
-  "[.inf]\n",
-  "[-.Inf]\n",
-  "[.nan]\n",
-  "a: .inf\na: 1\n",
-  "a: {~: 1}\na: 1\n",
   "'a':b\n",
   '{"a":b}\n',
   ' {"a":b}\n',
   "--- {'a':b}\n",
   "\u00e9: \u4f60\n\u{1F600}: \uE000\n\uFFFD: x\n",
   "\uFEFFa: b\n",
-  "\uFEFF\uFEFFa: b\nc: d\n",
   "a: b\u0085c: d\u2028e: f\u2029",
   "a: 'x\u0085\u0085y\u2028z'\n",
   "a: >\n  x\u2028  y\n  z\u0085\n",
@@ -151,17 +135,11 @@ export const SNIPPETS: readonly string[] = [
   "- &a !!str\n- *a\n- !!str &b\n",
   "!foo\n",
   "!<foo a\n",
-  "!a%C3%A9 b\n",
-  "!%zz b\n",
-  "!a!b c\n",
   `a: ${"x".repeat(1100)}: b\n`,
   `${"x".repeat(1020)}: b\n`,
   `${"x".repeat(1030)}: b\n`,
   `[${"x".repeat(1030)}: b]\n`,
   `? ${"x".repeat(1030)}\n: b\n`,
-  `a: ${"y".repeat(500)}\n\uFEFFb: c\n`,
-  `a: b\n...\n${"y".repeat(500)}\u0001\n`,
-  `a: b\n---\n${"y".repeat(500)}\u0001\n`,
   '{"a": 1, "a": [true, false, null, -0, 1.50, 1E5], "b": "\\ud83d\\ude00\\ud800x\\u0041\\/"}',
   '{"a": "\\q"}',
   '{"a": 01}',
@@ -221,16 +199,10 @@ const PIECES: readonly string[] = [
   "!!float ",
   "!!bool ",
   "!!null ",
-  "!!binary ",
-  "!!timestamp ",
   "!!merge ",
   "!x ",
   "! ",
   "!<",
-  "%YAML 1.1\n",
-  "%TAG ! !\n",
-  "%TAG !e! tag:yaml.org,2002:\n",
-  "!e!int ",
   "|\n",
   "|-\n  ",
   ">+\n ",
@@ -249,8 +221,6 @@ const PIECES: readonly string[] = [
   "0x1f",
   "0b1",
   "1e3",
-  ".inf",
-  ".nan",
   "-0.0",
   "2001-01-01",
   "a",
@@ -263,7 +233,6 @@ const PIECES: readonly string[] = [
   "\u00a0",
   "\u00e9",
   "\u{1F600}",
-  "\uFEFF",
   "\uE000",
   "\u0001",
   "\u007f",
@@ -420,7 +389,7 @@ function mutate(random: Random, seed: Buffer, other: Buffer): Buffer {
 
 /** Puts the text around the ends of the reader's 512 bytes. */
 function pad(random: Random, bytes: Buffer): Buffer {
-  const filler = random.pick(["x", " ", "\n", "# c\n", "\u00e9", "- x\n", "\uFEFF", "\u{1F600}", "a: b\n"]);
+  const filler = random.pick(["x", " ", "\n", "# c\n", "\u00e9", "- x\n", "\u{1F600}", "a: b\n"]);
   const count = Math.floor((480 + random.below(60)) / Buffer.byteLength(filler));
   const padding = Buffer.from(filler.repeat(random.below(8) === 0 ? count * 2 : count));
   const at = random.pick([0, 0, bytes.length, random.below(bytes.length + 1)]);
@@ -507,37 +476,17 @@ function timestampText(random: Random): string {
   return date + random.pick(["", `T${time}${zone}`, `t${time}${zone}`, ` ${time}`, `  ${time}${zone}`]);
 }
 
-const TAGS = [
-  "",
-  "",
-  "",
-  "!!int ",
-  "!!float ",
-  "!!str ",
-  "!!bool ",
-  "!!null ",
-  "!!timestamp ",
-  "!!binary ",
-  "! ",
-  "!!merge ",
-];
-const WORDS = "y n yes No TRUE off ~ null Null nULL .inf -.INF +.inf .NaN .nan << = t f".split(" ");
+const TAGS = ["", "", "", "!!int ", "!!float ", "!!str ", "!!bool ", "!!null ", "! ", "!!merge "];
+const WORDS = "y n yes No TRUE off ~ null Null nULL << = t f".split(" ");
 
 /** Scalars of all types with all tags, as values and as keys. */
 function typed(random: Random): string {
   const scalar = () => {
-    const text = random.pick([numberText, numberText, timestampText, () => random.pick(WORDS), base64Text])(
-      random,
-    );
+    const text = random.pick([numberText, numberText, timestampText, () => random.pick(WORDS)])(random);
     return random.pick(TAGS) + (random.below(8) === 0 ? `'${text}'` : text);
   };
   if (random.below(2) === 0) return `- ${scalar()}\n- ${scalar()}\n`;
   return Array.from({ length: 1 + random.below(4) }, () => `${scalar()}: ${scalar()}\n`).join("");
-}
-
-function base64Text(random: Random): string {
-  const bytes = Buffer.from(Array.from({ length: random.below(6) }, () => random.below(256)));
-  return bytes.toString("base64").slice(0, 8 - random.below(2)) + random.pick(["", "", "", "=", " "]);
 }
 
 /** What stands at one of the limits: of keys, of depth, of aliases. */

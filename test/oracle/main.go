@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"time"
 	"unicode"
@@ -75,8 +76,10 @@ func document(data []byte) answer {
 	return answer{Ok: true, Ambiguous: ambiguous(data), Value: canonical(checked)}
 }
 
+var badBytes = regexp.MustCompile("\uFFFD+")
+
 // canonical writes JSON with its numbers as they are and its strings, decoded, in hexadecimal,
-// so that no two encoders have to agree on escapes.
+// so that no two encoders have to agree on escapes. One U+FFFD is written for any number of bad bytes.
 func canonical(text []byte) string {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -90,7 +93,7 @@ func canonical(text []byte) string {
 		case json.Delim:
 			out.WriteString(token.String())
 		case string:
-			fmt.Fprintf(&out, "%x", token)
+			fmt.Fprintf(&out, "%x", badBytes.ReplaceAllString(token, "\uFFFD"))
 		case json.Number:
 			out.WriteString("#" + token.String())
 		default:

@@ -1,6 +1,7 @@
 /** What comes of a document, as one line of text: for tables of examples. */
-import { parseDocument } from "../../src/core/document.ts";
 import type { Node } from "../../src/yaml/node.ts";
+import { positionAt } from "../../src/yaml/positions.ts";
+import { readDocument } from "../../src/yaml/reader.ts";
 
 /** JSON with its numbers and duplicate members as they are. Only for trees that JavaScript's stack can take. */
 export function compact(node: Node): string {
@@ -20,14 +21,11 @@ export function compact(node: Node): string {
   }
 }
 
-/** The compact tree, or `line:column message` behind an exclamation mark, with the code if it isn't `syntax`. */
+/** The compact tree, or `line:column message` behind an exclamation mark, with the code if it is not `syntax`. */
 export function outcome(input: string | Uint8Array): string {
-  const parsed = parseDocument(typeof input === "string" ? new TextEncoder().encode(input) : input, "config");
-  if (parsed.ok) return compact(parsed.value.root);
-  return parsed.problems
-    .map(
-      ({ code, line, column, message }) =>
-        `! ${line}:${column} ${code === "syntax" ? "" : `${code} `}${message}`,
-    )
-    .join("\n");
+  const read = readDocument(typeof input === "string" ? new TextEncoder().encode(input) : input);
+  if (read.ok) return compact(read.document.root);
+  const { code, message, at } = read.failure;
+  const { line, column } = positionAt(read.text, at);
+  return `! ${line}:${column} ${code === "syntax" ? "" : `${code} `}${message}`;
 }

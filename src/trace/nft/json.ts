@@ -92,7 +92,7 @@ function parse(text: string): { value: Json } | { line: number; message: string 
   } catch {
     const parsed = parseJson(text);
     // Our reader says where; what only JSON.parse refuses is at the end.
-    const { message, at } = parsed.ok ? { message: "no JSON", at: text.length } : parsed;
+    const { message, at } = parsed.ok ? { message: "no JSON", at: text.length } : parsed.failure;
     const { line } = positionAt(text, at);
     return { line, message: `${message}: the dump is cut short or no output of "nft -j list ruleset"` };
   }
