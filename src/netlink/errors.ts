@@ -57,13 +57,13 @@ export function kernelFailure(errno: number, what: string, operation?: Operation
   });
 }
 
-/** The codes' meanings for nf_tables, where the system's words mislead. */
+/** The codes' meanings for nf_tables, where the system's words mislead. libuv's name of EOPNOTSUPP is ENOTSUP. */
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "it, or something that it refers to, does not exist",
   EEXIST: "it exists already, or an element overlaps one that is there",
   EBUSY: "it is still in use",
   EPROTONOSUPPORT: "this kernel has no netfilter netlink",
-  EOPNOTSUPP: "this kernel lacks nf_tables, or the part of it that is needed",
+  ENOTSUP: "this kernel lacks nf_tables, or the part of it that is needed",
 };
 
 /** Filters of system calls, security modules and the owners of tables say EPERM as well as a missing capability does. */
@@ -84,7 +84,7 @@ function holdsNetAdmin(): boolean | undefined {
 }
 
 /** A kernel without nf_tables, or without netfilter's netlink family, answers with one of these codes. */
-const UNSUPPORTED: readonly string[] = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];
+const UNSUPPORTED: readonly string[] = ["EINVAL", "ENOTSUP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];
 
 /** Whether nf_tables cannot be reached here: without the addon, or not in the kernel. Only for errors of reading. */
 export function isUnsupported(error: unknown): boolean {

@@ -96,15 +96,7 @@ async function dump(channel: Channel, what: string, type: number): Promise<reado
       writer,
       openMessage(writer, { type, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence, family: 0 }),
     );
-    const query = {
-      what,
-      type,
-      isList: true,
-      family: "any",
-      names: {},
-      reader: readTogether((all) => all),
-    };
-    const listener = listenToQuery({ ...query, family: "any" });
+    const listener = listenToQuery({ what, isList: true, reader: readTogether((all) => all) });
     const request = { what, bytes: written(writer), first: sequence, last: sequence, listener };
     const settled = await channel.exchange(request);
     if (settled.state === "done") return settled.value;

@@ -172,7 +172,7 @@ describe("where nft fails, the kernel is asked itself, and where that fails too,
   });
 
   test("a kernel without nf_tables has no tables", async () => {
-    const failure = new NftablesError({ code: "EOPNOTSUPP", what: "tables", why: "no such thing" });
+    const failure = new NftablesError({ code: "ENOTSUP", what: "tables", why: "no such thing" });
     const old = { readTables: () => Promise.reject(failure), measureTables: () => Promise.reject(failure) };
     expect(await machine({ nft: failing({ exitCode: 1 }) }, old)).toMatchObject({ hooks: [], notRead: [] });
   });

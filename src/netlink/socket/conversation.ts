@@ -55,7 +55,7 @@ function lost(cause: unknown): NftablesError {
 }
 
 /** Listens for the answers to a question: one, or a list and its end. */
-export function listenToQuery<T>(query: Query<T>): Listener<T> {
+export function listenToQuery<T>(query: Pick<Query<T>, "what" | "isList" | "reader">): Listener<T> {
   const reader = query.reader();
   let interrupted = false;
   const finish = (): Progress<T> => (interrupted ? INTERRUPTED : { state: "done", value: reader.value() });
