@@ -32,7 +32,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
         "backend",
         "presence",
       ],
-      ...["system", "validate", "core", "log", "netlink", "yaml", "go", "text"],
+      ...["system", "validate", "conntrack", "core", "log", "netlink", "yaml", "go", "text"],
     ],
   },
   explain: { holds: "answers of `explain`, as values and as text", imports: ["trace", "core", "text"] },
@@ -42,7 +42,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   observe: {
     holds: "what a running agent shows: monitor, status, metrics, HTTP, the page",
-    imports: ["agent", "nftables", "backend", "system", "core", "text"],
+    imports: ["agent", "nftables", "backend", "system", "conntrack", "core", "netlink", "text"],
   },
   agent: {
     holds: "the loop and one pass, the sources of change, moves between backends",
@@ -104,6 +104,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
   validate: {
     holds: "what `validate` adds to decoding: hints, overlaps, manifests",
     imports: ["core", "yaml", "go", "text"],
+  },
+  conntrack: {
+    holds: "the kernel's table of connections over ctnetlink, and what they use of the node's source ports",
+    imports: ["core", "netlink"],
   },
   core: {
     holds: "what a configuration means: documents, keys, CIDRs, intervals, rulesets, verdicts",

@@ -24,8 +24,9 @@ const READINGS: Readings = {
     { family: "IPv4", verdict: "masquerade", packets: 2, bytes: 120 },
   ],
   conntrack: { entries: 10, limit: 100 },
-  conntrackCounters: { insertFailed: 1, drop: 2, earlyDrop: 3 },
+  conntrackCounters: { insertFailed: 1, drop: 2, earlyDrop: 3, invalid: 4 },
   snatPortShare: 0.25,
+  snatPortShareOpen: 0.125,
   process: PROCESS,
 };
 
@@ -67,9 +68,11 @@ test("a pass and what is read, but for the histogram", async () => {
       "ip_masq_agent_conntrack_entries 10",
       "ip_masq_agent_conntrack_limit 100",
       "ip_masq_agent_snat_port_share 0.25",
+      "ip_masq_agent_snat_port_share_open 0.125",
       "ip_masq_agent_conntrack_insert_failed_total 1",
       "ip_masq_agent_conntrack_drop_total 2",
       "ip_masq_agent_conntrack_early_drop_total 3",
+      "ip_masq_agent_conntrack_invalid_total 4",
       "process_cpu_seconds_total 1.5",
       "process_resident_memory_bytes 50000000",
       "process_start_time_seconds 7",
@@ -81,7 +84,8 @@ test("a pass and what is read, but for the histogram", async () => {
 test("every series of the table is exposed, in the text format", async () => {
   const of = metrics();
   of.observe({ ...PASS, failures: ["tool"], healed: [{ kind: "missing", process: "nft", count: 1 }] });
-  const { type, body } = await of.render(READINGS);
+  const labels = { pod_ip: "", remote: "8.8.8.8", port: "443", protocol: "tcp", node_address: "192.0.2.1" };
+  const { type, body } = await of.render({ ...READINGS, snatPortsUsed: [{ labels, ports: 9 }] });
   expect(type).toContain("text/plain");
   const exposed = [...body.matchAll(/^# TYPE ip_masq_agent_(\S+)/gm)].map(([, name]) => name);
   expect(exposed.sort()).toEqual(Object.keys(SERIES).sort());
@@ -98,11 +102,38 @@ test("counters that are kept elsewhere are shown as they are, again and again", 
   await samples(of);
   const lines = await samples(of, {
     ...READINGS,
-    conntrackCounters: { insertFailed: 9, drop: 2, earlyDrop: 3 },
+    conntrackCounters: { insertFailed: 9, drop: 2, earlyDrop: 3, invalid: 4 },
   });
   expect(lines).toContain("ip_masq_agent_conntrack_insert_failed_total 9");
   expect(lines).toContain('ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="keep"} 5');
   expect(lines).toContain("process_cpu_seconds_total 1.5");
+});
+
+test("those who hold most ports have series for as long as they do", async () => {
+  const of = metrics();
+  const labels = {
+    pod_ip: "10.1.0.2",
+    remote: "8.8.8.8",
+    port: "443",
+    protocol: "tcp",
+    node_address: "192.0.2.1",
+  };
+  const own = { ...labels, pod_ip: "" };
+  const used = async (snatPortsUsed: Readings["snatPortsUsed"]) => {
+    const lines = await samples(of, { ...READINGS, ...(snatPortsUsed && { snatPortsUsed }) });
+    return lines.filter((line) => line.includes("snat_ports_used"));
+  };
+  expect(
+    await used([
+      { labels, ports: 40_000 },
+      { labels: own, ports: 7 },
+    ]),
+  ).toEqual([
+    'ip_masq_agent_snat_ports_used{pod_ip="10.1.0.2",remote="8.8.8.8",port="443",protocol="tcp",node_address="192.0.2.1"} 40000',
+    'ip_masq_agent_snat_ports_used{pod_ip="",remote="8.8.8.8",port="443",protocol="tcp",node_address="192.0.2.1"} 7',
+  ]);
+  expect(await used([{ labels: own, ports: 8 }])).toHaveLength(1);
+  expect(await used(undefined)).toEqual([]);
 });
 
 describe("the configuration", () => {

@@ -15,6 +15,8 @@ const PREFIX = "ip_masq_agent_";
 /** kube-proxy's buckets: 1 ms, doubled 14 times. */
 const BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
 
+const HOLDER_LABELS = ["pod_ip", "remote", "port", "protocol", "node_address"] as const;
+
 /** What is read when somebody asks. What the kernel does not tell is absent. */
 export interface Readings {
   readonly verdicts: readonly VerdictCount[];
@@ -23,9 +25,16 @@ export interface Readings {
     readonly insertFailed: number;
     readonly drop: number;
     readonly earlyDrop: number;
+    readonly invalid: number;
   };
   /** From 0 to 1. */
   readonly snatPortShare?: number;
+  readonly snatPortShareOpen?: number;
+  /** A few of those who hold most ports. */
+  readonly snatPortsUsed?: readonly {
+    readonly labels: Readonly<Record<(typeof HOLDER_LABELS)[number], string>>;
+    readonly ports: number;
+  }[];
   readonly process: {
     readonly cpuSeconds: number;
     readonly residentBytes: number;
@@ -68,8 +77,13 @@ export const SERIES = {
     "First packets whose connection could not be entered: no free source port in 240 tries, two packets of one flow that raced, or a full bucket.",
   conntrack_drop_total: "Packets dropped since the table was full, memory short, or no source port free.",
   conntrack_early_drop_total: "Connections forgotten before their time, to make room in a full table.",
+  conntrack_invalid_total: "Packets that belong to no connection, and so are not translated.",
   snat_port_share:
-    "Share of the source ports of one address of the node that are in use towards the busiest destination behind any Service, from a sample.",
+    "Share of the source ports of one address of the node that are in use towards the busiest destination behind any Service: from a sample, above one half counted.",
+  snat_port_share_open:
+    "The same without TCP connections that have ended (TIME_WAIT, CLOSE), whose ports newer kernels take over when none is free.",
+  snat_ports_used:
+    "Source ports in use by those who hold most of them, where more than half are in use; without pod_ip: the node's own sockets.",
 } as const;
 
 type Name = keyof typeof SERIES;
@@ -183,11 +197,14 @@ function createReadings(
   const entries = gauge("conntrack_entries");
   const limit = gauge("conntrack_limit");
   const share = gauge("snat_port_share");
+  const openShare = gauge("snat_port_share_open");
+  const used = gauge("snat_ports_used", ...HOLDER_LABELS);
   const insertFailed = counter("conntrack_insert_failed_total");
   const drop = counter("conntrack_drop_total");
   const earlyDrop = counter("conntrack_early_drop_total");
+  const invalid = counter("conntrack_invalid_total");
   const ofProcess = processSeries(registry);
-  return ({ verdicts, conntrack, conntrackCounters, snatPortShare, process }) => {
+  return ({ verdicts, conntrack, conntrackCounters, process, ...ports }) => {
     for (const one of verdicts) {
       const labels = { ip_family: one.family, verdict: one.verdict };
       raise(packets, one.packets, labels);
@@ -195,10 +212,14 @@ function createReadings(
     }
     show(entries, conntrack?.entries);
     show(limit, conntrack?.limit);
-    show(share, snatPortShare);
+    show(share, ports.snatPortShare);
+    show(openShare, ports.snatPortShareOpen);
+    used.reset();
+    for (const { labels, ports: count } of ports.snatPortsUsed ?? []) used.set(labels, count);
     raise(insertFailed, conntrackCounters?.insertFailed);
     raise(drop, conntrackCounters?.drop);
     raise(earlyDrop, conntrackCounters?.earlyDrop);
+    raise(invalid, conntrackCounters?.invalid);
     ofProcess(process);
   };
 }

@@ -132,12 +132,12 @@ function createPages(
   totals: () => Promise<readonly VerdictCount[]>,
 ): Routes {
   const { build, metrics, startedAt, epoch } = world;
-  const pressure = createPressureReader(world.toPorts, world.now);
+  const pressure = createPressureReader(() => world.toPorts, world.now);
   const configz = createConfigz(world.flags);
   return {
     "/metrics": async () => {
       const verdicts = await totals();
-      const { busiest: _, ...read } = pressure();
+      const { busiest: _, ...read } = await pressure();
       const { type, body } = await metrics.render({ ...read, verdicts, process: ofProcess(startedAt) });
       return { code: 200, type, body };
     },
@@ -152,7 +152,7 @@ function createPages(
         host: hostname(),
         nodeVersion: build.node,
         kept: keptByFamily(world.families, last?.groups ?? []),
-        pressure: pressure(),
+        pressure: await pressure(),
       };
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },

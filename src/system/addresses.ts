@@ -7,7 +7,14 @@ import { longestPrefixIntervals } from "../core/intervals.ts";
 
 /** This machine's own addresses. */
 export function ownAddresses(): LocalAddresses {
-  return localAddresses(ownNetworks().map(({ address }) => address));
+  return localAddresses(ownAddressTexts());
+}
+
+/** The same as texts. An address of the node may be one of loopback's, too, as where routers announce it. */
+export function ownAddressTexts(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses = []) =>
+    addresses.map(({ address }) => address),
+  );
 }
 
 /** The addresses of this machine's interfaces with the networks that they are in, but for loopback. */

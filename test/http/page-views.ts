@@ -91,7 +91,7 @@ export const HEALTHY: PageView = {
   ],
   pressure: {
     conntrack: { entries: 41_230, limit: 262_144 },
-    conntrackCounters: { insertFailed: 0, drop: 0, earlyDrop: 0 },
+    conntrackCounters: { insertFailed: 0, drop: 0, earlyDrop: 0, invalid: 0 },
     snatPortShare: 0.1834,
     busiest: { address: "203.0.113.7", port: 443, protocol: "tcp", nodeAddress: "192.0.2.17" },
   },
@@ -125,7 +125,7 @@ export const IN_TROUBLE: PageView = {
   passes: [pass(0, { errors: [REFUSED], reason: "retry" }), ...PASSES.slice(1)],
   pressure: {
     conntrack: { entries: 257_100, limit: 262_144 },
-    conntrackCounters: { insertFailed: 18_220, drop: 3, earlyDrop: 91 },
+    conntrackCounters: { insertFailed: 18_220, drop: 3, earlyDrop: 91, invalid: 7 },
     snatPortShare: 0.961,
     busiest: { address: "2001:db8::1428:57ab", port: 443, protocol: "tcp", nodeAddress: "192.0.2.17" },
   },
@@ -192,7 +192,7 @@ export function hostile(length: number): PageView {
     })),
     pressure: {
       conntrack: { entries: 1e9, limit: 1e9 },
-      conntrackCounters: { insertFailed: 1e12, drop: 1e12, earlyDrop: 1e12 },
+      conntrackCounters: { insertFailed: 1e12, drop: 1e12, earlyDrop: 1e12, invalid: 1e12 },
       snatPortShare: 1.5,
       busiest: { address: HOSTILE, port: 65_535, protocol: HOSTILE, nodeAddress: HOSTILE },
     },

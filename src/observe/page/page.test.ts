@@ -95,7 +95,7 @@ test("of the pressure, what the kernel tells", () => {
     textOf(renderPage({ ...HEALTHY, ...(pressure && { pressure }) }), "pressure").replace(/^.*ports /, "");
   expect(said({})).toMatch(/Not measured\.$/);
   expect(said({ conntrack: { entries: 7, limit: 0 } })).toContain("7, without a limit");
-  const counters = { insertFailed: 1, drop: 0, earlyDrop: 0 };
+  const counters = { insertFailed: 1, drop: 0, earlyDrop: 0, invalid: 0 };
   const text = said({ conntrackCounters: counters });
   expect(text).toContain("Connections tracked not known Busiest destination none in the sample");
   expect(text).toContain("1 not inserted");
