@@ -195,6 +195,8 @@ describe("at a terminal", () => {
         render      Prints what run would program, as a shell script
         doctor      Finds what defeats the agent on this node, and what to do about it
         status      Asks the agent that runs on this node what it does
+        ports       Shows how many of the node's source ports are in use, and by which pods
+        who         Says whose connection has an address and port of this node outside
         cleanup     Removes all rules and sets of the agent from this node
         version     Prints the version
         completion  Prints a script that completes commands and flags in a shell

@@ -199,6 +199,7 @@ describe("every command that answers for an agent", async () => {
         "render",
         "doctor",
         "status",
+        "ports",
       ]
     `);
   });

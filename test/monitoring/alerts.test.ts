@@ -43,7 +43,7 @@ test.each(alerts)("$alert ($labels.severity) says how bad it is, what is wrong a
   expect(summary).toMatch(/\.$/);
   // A command to run, in the agent's pod if there is one.
   const command =
-    alert.alert === "IpMasqAgentAbsent" ? /`kubectl / : /`ip-masq-agent (diff|doctor|explain|status)\b/;
+    alert.alert === "IpMasqAgentAbsent" ? /`kubectl / : /`ip-masq-agent (diff|doctor|explain|ports|status)\b/;
   expect(description).toMatch(command);
   // Nobody knows yet where these documents are read.
   expect(runbook).toBeUndefined();
@@ -112,6 +112,16 @@ describePrometheus("promtool", () => {
         new RegExp(`alertname="${alert}",alertstate="firing".*severity="${labels.severity}"`),
       );
     const { code, stdout, stderr } = await promtool(["test", "rules", deployed("alerts.test.yaml")]);
+    expect(stdout + stderr).toContain("SUCCESS");
+    expect(code).toBe(0);
+  });
+
+  test("finds the names of pods that hold most source ports", async () => {
+    const { code, stdout, stderr } = await promtool([
+      "test",
+      "rules",
+      deployed("snat-ports-by-pod.test.yaml"),
+    ]);
     expect(stdout + stderr).toContain("SUCCESS");
     expect(code).toBe(0);
   });

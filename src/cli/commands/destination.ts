@@ -1,6 +1,7 @@
 /** Destinations as operators name them: addresses, CIDRs, host names and URLs, with ports. */
 
 import { lookup } from "node:dns/promises";
+import { isProtocol, type Protocol } from "../../conntrack/flow.ts";
 import { type Family, formatAddress, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
 import type { Destination } from "../../explain/destination.ts";
 import { readWord, type Word } from "../../explain/word.ts";
@@ -78,4 +79,26 @@ export function readAddresses(flag: string, text: string): string[] {
     const { family, value } = readAddress(flag, one);
     return formatAddress(family, value);
   });
+}
+
+/** An address with or without a port, as `192.0.2.1:443` or `[fd00::1]:443`; `what` names it in the error. */
+export function readEndpoint(
+  what: string,
+  text: string,
+): { readonly address: string; readonly port: number | undefined } {
+  const read = readWord(text);
+  if (read.kind === "bad") throw new UsageError(`${what}${goQuote(text)} ${read.why}`);
+  if (read.kind !== "host" || !read.isAddress || text.includes("://"))
+    throw new UsageError(
+      `${what}${goQuote(text)} is not an address with a port: try 192.0.2.1:443 or [fd00::1]:443`,
+    );
+  return { address: read.host, port: read.port };
+}
+
+/** A flag that is a protocol with ports; undefined if it is empty. */
+export function readProtocol(text: string): Protocol | undefined {
+  const name = text.toLowerCase();
+  if (name === "") return undefined;
+  if (!isProtocol(name)) throw new UsageError(`--protocol=${goQuote(text)} is not tcp, udp or sctp`);
+  return name;
 }
