@@ -10,7 +10,7 @@ import { countTable } from "./counters.ts";
 import { isOwnTable, ownedTable, planTable, tooManyRules } from "./plan.ts";
 import { TABLE, type TableState } from "./sets.ts";
 import { sweep } from "./sweep.ts";
-import { createTableReader, type Reading, readOwnTable } from "./table-reader.ts";
+import { createTableReader, type Reading, readOwnTable, type TableReader } from "./table-reader.ts";
 
 /** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
 interface Known {
@@ -35,159 +35,194 @@ export interface NftablesWorld {
   readonly cut?: AbortSignal;
 }
 
+/** What a driver works with, and what it remembers. */
+interface Context {
+  readonly reader: TableReader;
+  readonly world: NftablesWorld;
+  readonly signal: AbortSignal;
+  known: Known | undefined;
+  /** What the table holds once the plan of the last look is carried out. */
+  next: Omit<Known, "group"> | undefined;
+  /** Whether a transaction has failed while others committed: what they removed may be why, but not time after time. */
+  isExcused: boolean;
+  /** All commits up to this generation are over. */
+  over: number;
+  /** What of others could not be removed; it is tried again with the next thorough look. */
+  readonly staying: Map<string, string>;
+}
+
 /** A driver for an agent whose chain would have this name: the table's comment says it. */
 export function nftablesDriver(chain: string, signal: AbortSignal, world: NftablesWorld = {}): Driver {
-  const { open = openNftables, now = () => 0, claim, between, ownerOf, cut = signal } = world;
-  const reader = createTableReader(now, between ?? (async () => ({ commits: [], complete: false })));
-  let connection: Promise<Nftables> | undefined;
-  let known: Known | undefined;
-  /** What the table holds once the plan of the last look is carried out. */
-  let next: Omit<Known, "group"> | undefined;
-  /** Whether a transaction has failed while others committed: what they removed may be why, but not time after time. */
-  let isExcused = false;
-  /** All commits up to this generation are over. */
-  let over = -1;
-  /** What of others could not be removed; it is tried again with the next thorough look. */
-  const staying = new Map<string, string>();
-
-  /** Opened when first needed, and anew after a failure. */
-  const connect = (): Promise<Nftables> => {
-    connection ??= open().catch((error: unknown) => {
-      connection = undefined;
-      throw error;
-    });
-    return connection;
+  const { now = () => 0, between = async () => ({ commits: [], complete: false }) } = world;
+  const context: Context = {
+    reader: createTableReader(now, between),
+    world,
+    signal,
+    known: undefined,
+    next: undefined,
+    isExcused: false,
+    over: -1,
+    staying: new Map(),
   };
-
-  const ownedBy = (table: TableState["table"]) =>
-    ownedTable(table, table?.owner === undefined ? undefined : ownerOf?.(table.owner));
-
-  /** What a reading of the table leaves to do; if nothing, it is what is known. */
-  const weigh = (
-    reading: Reading,
-    group: readonly Ruleset[],
-    newest: number,
-    maxBatchBytes: number,
-  ): Look => {
-    const plan = planTable(group, reading.state, maxBatchBytes, staying);
-    const isSettled = reading.generation <= newest;
-    // What is not there yet, no commit under way can touch.
-    const isFresh = reading.state.table === undefined;
-    next = { generation: reading.generation, state: plan.after, isSettled: isSettled || isFresh };
-    const refusal = ownedBy(reading.state.table) ?? plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
-    if (refusal !== undefined) return { drift: [], steps: [], refusal };
-    if (plan.steps.length === 0) known = { ...reading, group, isSettled };
-    return plan;
-  };
-
-  /** Makes transactions, and says how many; a first failure while others commit only ends them. */
-  const commit = async (
-    nftables: Nftables,
-    steps: Plan["steps"],
-    from: number | undefined,
-  ): Promise<number> => {
-    let commits = 0;
-    try {
-      for (const step of steps) {
-        if (!("operations" in step)) continue;
-        if (step.mayFail === true) commits += await sweep(nftables, step.operations, cut, staying);
-        else {
-          await nftables.batch(step.operations, cut);
-          commits++;
-        }
-      }
-      isExcused = false;
-    } catch (error) {
-      const isAlone = from === undefined || from + commits === (await nftables.generation(signal));
-      if (!(error instanceof NftablesError) || isAlone || isExcused) throw error;
-      isExcused = true;
-    }
-    return commits;
-  };
-
-  /** Looks after `commits` transactions that should have made `planned` of what was read. */
-  const check = async (
-    nftables: Nftables,
-    planned: typeof next,
-    commits: number,
-    group: readonly Ruleset[],
-  ): Promise<Look> => {
-    // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
-    const from = planned?.generation ?? 0;
-    const to = from + commits;
-    const isAlone = planned !== undefined && to === (await nftables.generation(signal));
-    if (isAlone) {
-      claim?.({ from, to });
-      over = Math.max(over, to);
-    }
-    // If it is gone by now, nothing of it is left to be known.
-    const isUndisturbed = isAlone && planned.isSettled;
-    const state = isUndisturbed ? await ifFound(reader.settle(nftables, planned.state, signal)) : undefined;
-    const newest = over;
-    const own = state && { generation: to, state, isWritten: true };
-    const reading = await reader.read(
-      nftables,
-      { before: own, thorough: false, entries: countEntries(group) },
-      signal,
-    );
-    const left = weigh(reading, group, newest, nftables.maxBatchBytes);
-    return left.steps.length === 0
-      ? left
-      : { ...left, disturbed: !isUndisturbed || reading.generation !== to };
-  };
-
+  const { connect, close } = createConnection(world.open ?? openNftables);
   return {
     name: "nftables",
     // One table holds both families, so they stand and fall together.
     groups: (rulesets) => [rulesets],
     place: () => `table inet ${TABLE.table}`,
-    async look(group, thorough): Promise<Look> {
-      const nftables = await connect();
-      const before = known;
-      const newest = over;
-      const isNewest =
-        before?.isSettled === true && before.generation === (await nftables.generation(signal));
-      next = isNewest ? before : undefined;
-      const isRead = isNewest && !(thorough && (reader.isDue() || staying.size > 0));
-      if (thorough) staying.clear();
-      if (isRead && before.group === group) return IN_SYNC;
-      const reading = isRead
-        ? before
-        : await reader.read(nftables, { before, thorough, entries: countEntries(group) }, signal);
-      const look = weigh(reading, group, newest, nftables.maxBatchBytes);
-      if (before?.group !== group || look.refusal !== undefined) return look;
-      return { ...look, span: { from: before.generation, to: reading.generation } };
+    look: async (group, thorough) => look(context, await connect(), group, thorough),
+    knows: (generation) => {
+      const { known } = context;
+      return known !== undefined && known.generation >= generation + (known.isSettled ? 0 : 1);
     },
-    knows: (generation) => known !== undefined && known.generation >= generation + (known.isSettled ? 0 : 1),
-    heard(generation) {
-      over = Math.max(over, generation);
-    },
-    async apply({ steps, refusal }, group): Promise<Look> {
+    heard: (generation) => noteOver(context, generation),
+    async apply({ steps, refusal }, group) {
       if (refusal !== undefined) throw new Refusal(refusal);
       if (steps.length === 0) return IN_SYNC;
-      const planned = next;
-      known = undefined;
+      const planned = context.next;
+      context.known = undefined;
       const nftables = await connect();
-      const commits = await commit(nftables, steps, planned?.generation);
-      return check(nftables, planned, commits, group);
+      const commits = await commit(context, nftables, steps, planned?.generation);
+      return check(context, nftables, planned, commits, group);
     },
     counters: async () => countTable(await connect(), signal),
     async remove() {
       const nftables = await connect();
       const found = await readOwnTable(nftables, signal);
       if (found === undefined || !isOwnTable(found, chain)) return [];
-      const refusal = ownedBy(found);
+      const refusal = ownedBy(world, found);
       if (refusal !== undefined) throw new Refusal(refusal);
       await nftables.batch([{ op: "delete table", ...TABLE }], signal);
       return [`table inet ${TABLE.table}`];
     },
     // Whatever is unused in our table is drift, and goes with the first pass.
     tidy: async () => {},
+    close,
+  };
+}
+
+/** A connection that is opened when first needed, and again after it could not be. */
+function createConnection(open: () => Promise<Nftables>) {
+  let connection: Promise<Nftables> | undefined;
+  return {
+    connect: (): Promise<Nftables> => {
+      connection ??= open().catch((error: unknown) => {
+        connection = undefined;
+        throw error;
+      });
+      return connection;
+    },
     close() {
       connection?.then((nftables) => nftables.close()).catch(() => {});
       connection = undefined;
     },
   };
+}
+
+function noteOver(context: Context, generation: number): void {
+  context.over = Math.max(context.over, generation);
+}
+
+function ownedBy({ ownerOf }: NftablesWorld, table: TableState["table"]): string | undefined {
+  return ownedTable(table, table?.owner === undefined ? undefined : ownerOf?.(table.owner));
+}
+
+/** What a reading of the table leaves to do; if nothing, it is what is known. */
+function weigh(
+  context: Context,
+  reading: Reading,
+  group: readonly Ruleset[],
+  newest: number,
+  maxBatchBytes: number,
+): Look {
+  const { table } = reading.state;
+  const plan = planTable(group, reading.state, maxBatchBytes, context.staying);
+  const isSettled = reading.generation <= newest;
+  // What is not there yet, no commit under way can touch.
+  const isFresh = table === undefined;
+  context.next = { generation: reading.generation, state: plan.after, isSettled: isSettled || isFresh };
+  const refusal = ownedBy(context.world, table) ?? plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
+  if (refusal !== undefined) return { drift: [], steps: [], refusal };
+  if (plan.steps.length === 0) context.known = { ...reading, group, isSettled };
+  return plan;
+}
+
+async function look(
+  context: Context,
+  nftables: Nftables,
+  group: readonly Ruleset[],
+  thorough: boolean,
+): Promise<Look> {
+  const { reader, signal, staying } = context;
+  const before = context.known;
+  const newest = context.over;
+  const isNewest = before?.isSettled === true && before.generation === (await nftables.generation(signal));
+  context.next = isNewest ? before : undefined;
+  const isRead = isNewest && !(thorough && (reader.isDue() || staying.size > 0));
+  if (thorough) staying.clear();
+  if (isRead && before.group === group) return IN_SYNC;
+  const reading = isRead
+    ? before
+    : await reader.read(nftables, { before, thorough, entries: countEntries(group) }, signal);
+  const found = weigh(context, reading, group, newest, nftables.maxBatchBytes);
+  if (before?.group !== group || found.refusal !== undefined) return found;
+  return { ...found, span: { from: before.generation, to: reading.generation } };
+}
+
+/** Makes transactions, and says how many; a first failure while others commit only ends them. */
+async function commit(
+  context: Context,
+  nftables: Nftables,
+  steps: Plan["steps"],
+  from: number | undefined,
+): Promise<number> {
+  const { signal, staying, world } = context;
+  const { cut = signal } = world;
+  let commits = 0;
+  try {
+    for (const step of steps) {
+      if (!("operations" in step)) continue;
+      if (step.mayFail === true) commits += await sweep(nftables, step.operations, cut, staying);
+      else {
+        await nftables.batch(step.operations, cut);
+        commits++;
+      }
+    }
+    context.isExcused = false;
+  } catch (error) {
+    const isAlone = from === undefined || from + commits === (await nftables.generation(signal));
+    if (!(error instanceof NftablesError) || isAlone || context.isExcused) throw error;
+    context.isExcused = true;
+  }
+  return commits;
+}
+
+/** Looks after `commits` transactions that should have made `planned` of what was read. */
+async function check(
+  context: Context,
+  nftables: Nftables,
+  planned: Context["next"],
+  commits: number,
+  group: readonly Ruleset[],
+): Promise<Look> {
+  const { reader, signal, world } = context;
+  // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
+  const from = planned?.generation ?? 0;
+  const to = from + commits;
+  const isAlone = planned !== undefined && to === (await nftables.generation(signal));
+  if (isAlone) {
+    world.claim?.({ from, to });
+    noteOver(context, to);
+  }
+  // If it is gone by now, nothing of it is left to be known.
+  const isUndisturbed = isAlone && planned.isSettled;
+  const state = isUndisturbed ? await ifFound(reader.settle(nftables, planned.state, signal)) : undefined;
+  const newest = context.over;
+  const own = state && { generation: to, state, isWritten: true };
+  const asked = { before: own, thorough: false, entries: countEntries(group) };
+  const reading = await reader.read(nftables, asked, signal);
+  const left = weigh(context, reading, group, newest, nftables.maxBatchBytes);
+  return left.steps.length === 0 ? left : { ...left, disturbed: !isUndisturbed || reading.generation !== to };
 }
 
 function countEntries(group: readonly Ruleset[]): number {

@@ -1,0 +1,206 @@
+/** Looks at a family's rules: with the tools, and over netlink where they need not be run. */
+
+import { IN_SYNC, type Look } from "../backend/driver.ts";
+import type { Family } from "../core/cidr.ts";
+import type { Ruleset } from "../core/ruleset.ts";
+import { CommandError } from "../system/command-error.ts";
+import { runUntilNo } from "../system/exec.ts";
+import type { Script } from "../system/script.ts";
+import { whyNotOurs } from "./chain-check.ts";
+import { listUntil } from "./listing.ts";
+import { type InForce, type Memory, noteInForce, notePlan } from "./memory.ts";
+import type { Sight, Sighting } from "./netlink-view.ts";
+import type { Capabilities, IptablesPlanner, Observed } from "./planner.ts";
+import { describeTools, probeIpset, type ToolWorld } from "./world.ts";
+
+/** What a driver works with. */
+export interface Context {
+  readonly planner: IptablesPlanner;
+  readonly chain: string;
+  readonly world: ToolWorld;
+  readonly memory: Memory;
+}
+
+/**
+ * How long a tool may take that only looks, waiting 5 s for the xtables lock included: while it hangs, its family is not healed.
+ * Of each rule, what it may take longer on a slow machine.
+ */
+const LOOK_DEADLINE_MS = 6_000;
+const LOOK_DEADLINE_PER_RULE_MS = 1;
+
+/** As many entries make a list long. */
+const LONG = 10_000;
+
+/** How often it is looked with the tools at most, while what is seen changes or they say what is not so. */
+const ATTEMPTS = 3;
+
+/** What a family's tools can do, asked once. */
+export async function capabilitiesOf(context: Context, ruleset: Ruleset): Promise<Capabilities> {
+  const { planner, world, memory } = context;
+  const { family } = ruleset;
+  const found = memory.capabilities.get(family) ?? (await describeTools(planner, ruleset, world));
+  memory.capabilities.set(family, found);
+  if (!planner.wantsSet(ruleset)) return found;
+  memory.ipset ??= await probeIpset(world);
+  memory.withSet.add(family);
+  return { ...found, ipset: memory.ipset };
+}
+
+/** A family's rules can be seen where the tools are of the nf_tables variant. */
+export function sightOf({ world, memory }: Context, family: Family): Sight | undefined {
+  return memory.capabilities.get(family)?.variant === "nf_tables" ? world.sight : undefined;
+}
+
+export async function see(
+  context: Context,
+  { family }: Ruleset,
+  expected?: string,
+): Promise<Sighting | undefined> {
+  return sightOf(context, family)?.see(family, expected);
+}
+
+/** Frees memory before tools work on a long chain. */
+export function makeRoom({ world }: Context, { entries }: Ruleset): void {
+  if (entries.length > LONG) world.relieve?.();
+}
+
+/**
+ * Whether our jump is there. What is seen over netlink counts for more than what `-C` says, and where it cannot be seen, or
+ * they disagree, a listing decides: some versions of the tool do not find the rule, and two jumps are never taken back.
+ */
+export async function hasJump(
+  context: Context,
+  ruleset: Ruleset,
+  isFound: boolean,
+  seen: Sighting["jump"] | undefined,
+): Promise<boolean> {
+  const { planner, chain, world } = context;
+  const { finish = world.run } = world;
+  if (seen === "ours" || (isFound && seen !== "none")) return true;
+  if (!isFound && seen === "none") return false;
+  const capabilities = await capabilitiesOf(context, ruleset);
+  if (!capabilities.check) return isFound;
+  const listing = await finish(planner.inspectLeftovers(ruleset.family, capabilities));
+  return planner.countJumps(chain, listing) > 0;
+}
+
+/** The scripts that look; without events nothing waits to be healed sooner. */
+function inspection(
+  { planner, world, memory }: Context,
+  ruleset: Ruleset,
+  capabilities: Capabilities,
+  seen: Sighting | undefined,
+): readonly Script[] {
+  const scripts = planner.inspection(ruleset, capabilities);
+  if (world.sight === undefined) return scripts;
+  const known = memory.inForce.get(ruleset.family)?.rules?.length ?? 0;
+  const rules = Math.max(ruleset.entries.length, seen?.rules ?? 0, known);
+  const deadlineMs = LOOK_DEADLINE_MS + rules * LOOK_DEADLINE_PER_RULE_MS;
+  return scripts.map((script) => ({ ...script, deadlineMs }));
+}
+
+/** What the tools list, and the jump as far as it can be seen. */
+async function observe(
+  context: Context,
+  ruleset: Ruleset,
+  capabilities: Capabilities,
+  seen: Sighting | undefined,
+): Promise<Observed> {
+  makeRoom(context, ruleset);
+  const scripts = inspection(context, ruleset, capabilities, seen);
+  const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, context.world.run);
+  const observed = context.planner.parse(ruleset, capabilities, answers);
+  // A chain that does not exist, by the only word there is, has no jump to it.
+  const isAsked = observed.rules !== undefined || seen !== undefined;
+  const jump = isAsked && (await hasJump(context, ruleset, observed.jump, seen?.jump));
+  return observeSet(context, ruleset, { ...observed, jump });
+}
+
+/** The same with the elements of the set, where there may be one. */
+export async function observeSet(
+  { planner, world, memory }: Context,
+  ruleset: Ruleset,
+  observed: Observed,
+): Promise<Observed> {
+  if (memory.ipset !== true || !memory.withSet.has(ruleset.family)) return observed;
+  const set = planner.parseSet(await world.run(planner.inspectSet(ruleset)));
+  // Once it is gone and not wanted, there is nothing more to look for.
+  if (set === undefined && !planner.wantsSet(ruleset)) memory.withSet.delete(ruleset.family);
+  return { ...observed, set };
+}
+
+/** The tools' word on a ruleset, as long as what is seen bears it out; if it is in force, both are remembered. */
+export async function lookWithTools(
+  context: Context,
+  ruleset: Ruleset,
+  sighting: Sighting | undefined,
+): Promise<Look> {
+  const capabilities = await capabilitiesOf(context, ruleset);
+  let before = sighting;
+  for (let attempt = 1; ; attempt++) {
+    const observed = await observe(context, ruleset, capabilities, before).catch(
+      (error: unknown) => error as Error,
+    );
+    const newest = context.memory.over;
+    const after = before === undefined ? undefined : await see(context, ruleset, before.image);
+    const isStill = after?.image === before?.image;
+    const isLast = attempt === ATTEMPTS;
+    if (observed instanceof Error) {
+      // What a tool was about to look at may have gone in the midst of it.
+      if (isStill || isLast || !(observed instanceof CommandError)) throw observed;
+    } else {
+      const isTrue = after === undefined || after.rules === (observed.rules?.length ?? 0);
+      // A tool that lists rules which are not there is not believed: they are written again.
+      const believed = isTrue ? observed.rules : observed.rules && [];
+      if ((isStill && isTrue) || isLast)
+        return judge(context, ruleset, capabilities, { observed, believed, after, newest, isStill });
+    }
+    before = after ?? (await see(context, ruleset));
+  }
+}
+
+/** What was seen by tools and over netlink. */
+interface Judged {
+  readonly observed: Observed;
+  readonly believed: Observed["rules"];
+  readonly after: Sighting | undefined;
+  /** All commits up to this generation were over. */
+  readonly newest: number;
+  /** Whether nothing has changed meanwhile. */
+  readonly isStill: boolean;
+}
+
+async function judge(
+  { planner, world, memory }: Context,
+  ruleset: Ruleset,
+  capabilities: Capabilities,
+  { observed, believed, after, newest, isStill }: Judged,
+): Promise<Look> {
+  const { family } = ruleset;
+  const isTaken = memory.taken.has(family);
+  const refusal = isTaken ? undefined : await whyNotOurs(planner, ruleset, capabilities, observed, world.run);
+  if (refusal !== undefined) return { ...IN_SYNC, refusal };
+  const plan = planner.plan(ruleset, capabilities, { ...observed, rules: believed });
+  if (!isStill) return { ...plan, disturbed: true };
+  notePlan(memory, family, after, newest);
+  if (plan.steps.length > 0 || plan.refusal !== undefined) return plan;
+  memory.taken.add(family);
+  noteInForce(memory, ruleset, believed, after, newest);
+  return plan;
+}
+
+/** Looks with the tools, and says in which generations came about what differs. */
+export async function lookAgain(
+  context: Context,
+  { ruleset, sighting: old }: InForce,
+  sighting: Sighting | undefined,
+): Promise<Look> {
+  const isSeen = old !== undefined && sighting !== undefined && old.image !== sighting.image;
+  // Drift that only a listing shows is looked at twice.
+  const plan = await listUntil(
+    () => lookWithTools(context, ruleset, sighting),
+    ({ steps }) => steps.length === 0 || isSeen,
+    2,
+  );
+  return isSeen ? { ...plan, span: { from: old.generation, to: sighting.generation } } : plan;
+}
