@@ -1,9 +1,9 @@
 /** Addresses and intervals as nft's language writes them. */
 import { KEYS } from "./constants.ts";
-import type { Interval, SetKey } from "./operations.ts";
+import type { ElementInterval, SetKey } from "./operations.ts";
 
 /** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, whichever is shortest, as `nft list` does. */
-export function formatInterval(key: SetKey, { first, last }: Interval): string {
+export function formatInterval(key: SetKey, { first, last }: ElementInterval): string {
   if (first === last) return formatAddress(key, first);
   const length = prefixLength(KEYS[key].bytes * 8, first, last);
   if (length !== undefined) return `${formatAddress(key, first)}/${length}`;

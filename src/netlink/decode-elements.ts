@@ -6,7 +6,7 @@
 import { type Message, scanAttributes } from "./attributes.ts";
 import { KEYS, NFTA, SET_ELEM_INTERVAL_END } from "./constants.ts";
 import { LAST_ADDRESS } from "./elements.ts";
-import type { Interval, SetKey } from "./operations.ts";
+import type { ElementInterval, SetKey } from "./operations.ts";
 
 /** An element as the kernel keeps it: an interval's first address, or the one after its last. */
 interface Boundary {
@@ -15,7 +15,7 @@ interface Boundary {
 }
 
 /** The intervals in the messages of one set, sorted. Keys of another length are not addresses, and are left out. */
-export function readIntervals(messages: readonly Message[], key: SetKey): Interval[] {
+export function readIntervals(messages: readonly Message[], key: SetKey): ElementInterval[] {
   const boundaries = messages.flatMap((message) => boundariesIn(message, key));
   // Cheap for what is sorted already, in either direction.
   boundaries.sort(inOrder);
@@ -38,8 +38,8 @@ function inOrder(a: Boundary, b: Boundary): number {
 }
 
 /** One without an end goes up to the last address. */
-function pair(boundaries: readonly Boundary[], lastAddress: bigint): Interval[] {
-  const intervals: Interval[] = [];
+function pair(boundaries: readonly Boundary[], lastAddress: bigint): ElementInterval[] {
+  const intervals: ElementInterval[] = [];
   let first: bigint | undefined;
   for (const { at, isEnd } of boundaries) {
     if (isEnd && first !== undefined) intervals.push({ first, last: at - 1n });

@@ -6,7 +6,7 @@ import { NFNL } from "./constants.ts";
 import { readChain, readRule, readSet, readTable } from "./decode.ts";
 import { readIntervals } from "./decode-elements.ts";
 import { encodeBatch } from "./encode.ts";
-import type { Interval, Operation } from "./operations.ts";
+import type { ElementInterval, Operation } from "./operations.ts";
 
 test("a message that adds something is read as that", () => {
   const seen = new Set<string>();
@@ -23,7 +23,7 @@ test("a message that adds something is read as that", () => {
 });
 
 test.each(["ipv4_addr", "ipv6_addr"] as const)("a long list of %s comes in several messages", (key) => {
-  const elements = Array.from({ length: 5_000 }, (_, index): Interval => {
+  const elements = Array.from({ length: 5_000 }, (_, index): ElementInterval => {
     return { first: BigInt(index) * 16n, last: BigInt(index) * 16n + 7n };
   });
   const operation: Operation = { op: "add elements", family: "inet", table: "t", set: "s", key, elements };

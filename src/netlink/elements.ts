@@ -16,7 +16,7 @@ import {
 import { bytesWithin, messageCost } from "./budget.ts";
 import { KEYS, NFTA, SET_ELEM_INTERVAL_END } from "./constants.ts";
 import { headerOf } from "./messages.ts";
-import type { ChangeElements, Interval, SetKey } from "./operations.ts";
+import type { ChangeElements, ElementInterval, SetKey } from "./operations.ts";
 import { OPEN_INTERVAL } from "./userdata.ts";
 
 /** The longest message of elements. A list is one attribute, whose length has 16 bits: 64 KB would be possible, and no faster. */
@@ -98,14 +98,14 @@ function writeElementMessage(
   putString(writer, NFTA.SET_ELEM_LIST.SET, operation.set);
   const list = openNest(writer, NFTA.SET_ELEM_LIST.ELEMENTS);
   for (let index = from; index < to; index++)
-    putInterval(writer, operation.key, operation.elements[index] as Interval);
+    putInterval(writer, operation.key, operation.elements[index] as ElementInterval);
   closeNest(writer, list);
   closeMessage(writer, start);
   return start;
 }
 
 /** The attributes in the order in which nft writes them. */
-function putInterval(writer: Writer, key: SetKey, { first, last }: Interval): void {
+function putInterval(writer: Writer, key: SetKey, { first, last }: ElementInterval): void {
   const keyBytes = KEYS[key].bytes;
   if (last === LAST_ADDRESS[key]) {
     putElementHeader(writer, ELEMENT_BYTES + keyBytes + 4 + 8);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { encodeBatch, operationBudget } from "./encode.ts";
-import { COUNTER, type Interval, type Operation } from "./operations.ts";
+import { COUNTER, type ElementInterval, type Operation } from "./operations.ts";
 import { renderOperation } from "./text.ts";
 
 const t = { family: "inet", table: "t" } as const;
@@ -250,7 +250,7 @@ test("what an operation counts is what its messages count", () => {
 });
 
 test("100,000 intervals are packed into memory that was sized beforehand", () => {
-  const elements = Array.from({ length: 100_000 }, (_, index): Interval => {
+  const elements = Array.from({ length: 100_000 }, (_, index): ElementInterval => {
     return { first: BigInt(index) * 64n, last: BigInt(index) * 64n + 31n };
   });
   const operation: Operation = { op: "add elements", ...t, set: "v4", key: "ipv4_addr", elements };

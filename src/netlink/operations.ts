@@ -9,7 +9,7 @@
 export type Family = "inet" | "ip" | "ip6";
 
 /** All addresses from `first` to `last`, both included. */
-export interface Interval {
+export interface ElementInterval {
   readonly first: bigint;
   readonly last: bigint;
 }
@@ -114,7 +114,7 @@ export interface AddSet extends SetName {
 export interface ChangeElements extends SetName {
   readonly op: "add elements" | "delete elements";
   readonly key: SetKey;
-  readonly elements: readonly Interval[];
+  readonly elements: readonly ElementInterval[];
 }
 /** Appends the rule. */
 export interface AddRule extends ChainName {

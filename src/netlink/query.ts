@@ -111,7 +111,7 @@ export function flowtables({ family, table }: nft.TableName): Query<nft.Observed
 }
 
 /** The intervals of a set whose key is known; asking for a set of another key finds none. */
-export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Query<nft.Interval[]> {
+export function elements(name: nft.SetName & { readonly key: nft.SetKey }): Query<nft.ElementInterval[]> {
   const { family, table, set, key } = name;
   const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
   const reader = readTogether((messages) => readIntervals(messages, key));

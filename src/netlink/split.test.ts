@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { operation } from "../../test/lab/nftables-arbitrary.ts";
 import { encodeBatch } from "./encode.ts";
-import type { Interval, Operation } from "./operations.ts";
+import type { ElementInterval, Operation } from "./operations.ts";
 import { splitBatches } from "./split.ts";
 
 /** The beginning and the end of a batch. */
@@ -28,7 +28,7 @@ test("batches keep the order, lose nothing and fit", () => {
 });
 
 test("a long list fills batches to the brim", () => {
-  const elements = Array.from({ length: 100_000 }, (_, index): Interval => {
+  const elements = Array.from({ length: 100_000 }, (_, index): ElementInterval => {
     return { first: BigInt(index) * 8n, last: BigInt(index) * 8n };
   });
   const names = { family: "inet", table: "t", set: "s" } as const;

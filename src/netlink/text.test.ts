@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import { formatInterval } from "./address.ts";
-import { COUNTER, type Interval, type Operation } from "./operations.ts";
+import { COUNTER, type ElementInterval, type Operation } from "./operations.ts";
 import { renderName, renderScript, renderStatements } from "./text.ts";
 
 const t = { family: "inet", table: "ip-masq-agent" } as const;
 
 test("a script is one command on each line", () => {
   const chain = { ...t, chain: "postrouting" } as const;
-  const elements = Array.from({ length: 10 }, (_, index): Interval => {
+  const elements = Array.from({ length: 10 }, (_, index): ElementInterval => {
     return { first: BigInt(index * 256), last: BigInt(index * 256 + index) };
   });
   const operations: Operation[] = [

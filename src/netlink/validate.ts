@@ -4,7 +4,7 @@
  * sent. These are mistakes of the caller and throw plain errors.
  */
 import { KEYS, UDATA } from "./constants.ts";
-import type { Family, Interval, Operation, SetKey, Statement } from "./operations.ts";
+import type { ElementInterval, Family, Operation, SetKey, Statement } from "./operations.ts";
 
 /** NFT_NAME_MAXLEN of linux/netfilter/nf_tables.h, with its NUL. */
 const NAME_BYTES = 256;
@@ -58,7 +58,7 @@ function contentProblem(operation: Operation): string | undefined {
 }
 
 /** The kernel takes elements in any order, but rejects only some that overlap. */
-function elementsProblem(key: SetKey, elements: readonly Interval[]): string | undefined {
+function elementsProblem(key: SetKey, elements: readonly ElementInterval[]): string | undefined {
   let previous = -1n;
   for (const { first, last } of elements) {
     if (first <= previous || last < first) return "elements must be sorted, disjoint intervals";

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { KEYS } from "../../src/netlink/constants.ts";
 import type {
-  Interval,
+  ElementInterval,
   MasqueradeStatement,
   Operation,
   Protocol,
@@ -24,7 +24,7 @@ const comment = fc
   .map((text) => text.replaceAll(/["\u0000-\u001f\u007f]/g, "'"));
 
 /** Sorted and disjoint; both ends of the address space and intervals that touch are likely. */
-export function intervals(key: SetKey, maxLength = 40): fc.Arbitrary<Interval[]> {
+export function intervals(key: SetKey, maxLength = 40): fc.Arbitrary<ElementInterval[]> {
   const last = (1n << BigInt(KEYS[key].bytes * 8)) - 1n;
   const any = fc.bigInt({ min: 0n, max: last });
   const address = fc.oneof(any, fc.constantFrom(0n, 1n, last - 1n, last), fc.bigInt({ min: 0n, max: 20n }));

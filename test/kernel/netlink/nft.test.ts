@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import {
   type AddRule,
   COUNTER,
-  type Interval,
+  type ElementInterval,
   type Operation,
   type Statement,
 } from "../../../src/netlink/operations.ts";
@@ -74,11 +74,11 @@ describeKernel("nf_tables over netlink", () => {
     const elements = [interval(10n, 19n), interval(30n, 39n), interval(60n, 60n)];
     await ours.call("batches", [[...SETS, { op: "add elements", ...V4, elements }]]);
     const now = async () => (await ours.call("list", TABLE)).sets[0]?.elements;
-    const change = (op: "add elements" | "delete elements", ...changed: Interval[]) =>
+    const change = (op: "add elements" | "delete elements", ...changed: ElementInterval[]) =>
       ours.call("batches", [[{ op, ...V4, elements: changed }]]);
     const last = interval(LAST.ipv4_addr - 1n, LAST.ipv4_addr);
     await change("add elements", interval(0n, 0n), interval(20n, 29n), last);
-    const [ten, thirty, sixty] = elements as [Interval, Interval, Interval];
+    const [ten, thirty, sixty] = elements as [ElementInterval, ElementInterval, ElementInterval];
     expect(await now()).toEqual([interval(0n, 0n), ten, interval(20n, 29n), thirty, sixty, last]);
     await change("delete elements", interval(0n, 0n), interval(20n, 29n), last);
     expect(await now()).toEqual(elements);

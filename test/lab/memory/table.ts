@@ -9,7 +9,7 @@ import type {
   BaseChain,
   ChangeElements,
   DeleteByHandle,
-  Interval,
+  ElementInterval,
   ObservedObject,
   ObservedStatement,
   Operation,
@@ -28,7 +28,7 @@ export interface ModelSet {
   readonly key: string;
   readonly flags: readonly string[];
   readonly size?: number;
-  readonly elements: readonly Interval[];
+  readonly elements: readonly ElementInterval[];
   /** The chains and objects that the elements of a map hold. */
   readonly holds?: readonly string[];
 }
@@ -270,12 +270,15 @@ function changeSets(
   }
 }
 
-function isSame(a: Interval, b: Interval): boolean {
+function isSame(a: ElementInterval, b: ElementInterval): boolean {
   return a.first === b.first && a.last === b.last;
 }
 
 /** One that is there already is fine, one that overlaps another is not. */
-function addElements(there: readonly Interval[], operation: ChangeElements): readonly Interval[] {
+function addElements(
+  there: readonly ElementInterval[],
+  operation: ChangeElements,
+): readonly ElementInterval[] {
   const fresh = operation.elements.filter((one) => !there.some((other) => isSame(one, other)));
   const overlaps = fresh.some((one) =>
     there.some(({ first, last }) => one.first <= last && first <= one.last),
@@ -284,7 +287,10 @@ function addElements(there: readonly Interval[], operation: ChangeElements): rea
   return [...there, ...fresh].sort((a, b) => (a.first < b.first ? -1 : 1));
 }
 
-function deleteElements(there: readonly Interval[], operation: ChangeElements): readonly Interval[] {
+function deleteElements(
+  there: readonly ElementInterval[],
+  operation: ChangeElements,
+): readonly ElementInterval[] {
   const { elements } = operation;
   if (elements.some((one) => !there.some((other) => isSame(one, other)))) return refuse("ENOENT", operation);
   return there.filter((one) => !elements.some((other) => isSame(one, other)));

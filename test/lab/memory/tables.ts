@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { type Cidr, type Family, formatCidr } from "../../../src/core/cidr.ts";
 import type { Entry, Ruleset } from "../../../src/core/ruleset.ts";
-import type { Interval, ObservedStatement } from "../../../src/netlink/operations.ts";
+import type { ElementInterval, ObservedStatement } from "../../../src/netlink/operations.ts";
 import { planTable } from "../../../src/nftables/plan.ts";
 import {
   applyBatch,
@@ -91,7 +91,7 @@ export const interrupted: fc.Arbitrary<Model> = fc
     return steps.slice(0, done).reduce((model, { operations }) => applyBatch(model, operations), start);
   });
 
-const INTERVAL: Interval = { first: 5n, last: 7n };
+const INTERVAL: ElementInterval = { first: 5n, last: 7n };
 const RETURN: ObservedStatement = { kind: "verdict", verdict: "return" };
 
 const LOOKUP = { kind: "daddr", family: "ip", set: "keep-ipv4", negated: false } as const;

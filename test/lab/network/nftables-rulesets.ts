@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import {
   type ChangeElements,
   COUNTER,
-  type Interval,
+  type ElementInterval,
   type Operation,
   type SetKey,
   type Statement,
@@ -34,12 +34,12 @@ export const LAST: Readonly<Record<SetKey, bigint>> = {
   ipv6_addr: 2n ** 128n - 1n,
 };
 
-export function interval(first: bigint, last: bigint): Interval {
+export function interval(first: bigint, last: bigint): ElementInterval {
   return { first, last };
 }
 
 /** Intervals of 1 to 8 addresses, 64 apart, from the start of the family's addresses. */
-export function many(key: SetKey, count: number): Interval[] {
+export function many(key: SetKey, count: number): ElementInterval[] {
   const scale = key === "ipv4_addr" ? 64n : 2n ** 100n;
   return Array.from({ length: count }, (_, index) => {
     const first = BigInt(index) * scale;
@@ -49,7 +49,7 @@ export function many(key: SetKey, count: number): Interval[] {
 
 /** What is made in the tests above, by name. */
 export function rulesets(): Record<string, readonly Operation[]> {
-  const fill = (set: typeof V4 | typeof V6, elements: readonly Interval[]): Operation[] => [
+  const fill = (set: typeof V4 | typeof V6, elements: readonly ElementInterval[]): Operation[] => [
     ...SETS,
     { op: "add elements", ...set, elements },
   ];

@@ -18,7 +18,7 @@ export interface Listing {
   readonly chains: readonly values.ObservedChain[];
   readonly sets: readonly {
     readonly set: values.ObservedSet;
-    readonly elements: readonly values.Interval[];
+    readonly elements: readonly values.ElementInterval[];
   }[];
   readonly rules: readonly values.ObservedRule[];
 }
