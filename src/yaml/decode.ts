@@ -9,7 +9,7 @@
 import type { Failure, Member, Node } from "./node.ts";
 import { jsonNumber } from "./number.ts";
 import { type Entries, keyText, makeObject } from "./object.ts";
-import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./parse.ts";
+import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./parse-node.ts";
 import { resolveScalar } from "./resolve.ts";
 
 export type YamlDecoded =

@@ -3,7 +3,7 @@
  * floats, but no base 60. https://yaml.org/type/ has the types.
  */
 import { parseFloatText, parseIntText } from "./number.ts";
-import type { YamlScalar } from "./parse.ts";
+import type { YamlScalar } from "./parse-node.ts";
 
 /** A scalar that is not simply a string. */
 export type Typed =

@@ -1,5 +1,6 @@
 /** The documents that are not compared: what letter h of README's differences says that we read differently, on purpose. */
-import { parseYaml, type YamlNode } from "../../src/yaml/parse.ts";
+import { parseYaml } from "../../src/yaml/parse.ts";
+import type { YamlNode } from "../../src/yaml/parse-node.ts";
 import { resolveScalar } from "../../src/yaml/resolve.ts";
 import { decodeText } from "../../src/yaml/text.ts";
 

@@ -1,0 +1,168 @@
+/**
+ * The nodes of YAML's tree, and the parser's state. Each collection that is open is a frame on a stack of our own, since
+ * 20,000 of them can be, more than JavaScript's stack takes.
+ */
+import { scanError } from "./cursor.ts";
+import { peekToken } from "./scan.ts";
+import { type Scanner, type Token, takeToken } from "./tokens.ts";
+
+export interface YamlScalar {
+  readonly kind: "scalar";
+  readonly at: number;
+  readonly text: string;
+  /** The whole tag, `tag:yaml.org,2002:int` for `!!int`; empty if there is none. */
+  readonly tag: string;
+  /** Whether the text may decide the type: it is plain, or its tag is `!`. */
+  readonly implicit: boolean;
+}
+
+/** A collection's own tag means nothing to the decoder and is not kept. */
+export interface YamlCollection {
+  readonly kind: "sequence" | "mapping";
+  readonly at: number;
+  /** Of a mapping: key, value, key, value. */
+  readonly children: YamlNode[];
+}
+
+export interface YamlAlias {
+  readonly kind: "alias";
+  readonly at: number;
+  readonly name: string;
+  readonly target: YamlScalar | YamlCollection;
+}
+
+export type YamlNode = YamlScalar | YamlCollection | YamlAlias;
+
+/** The next part of a collection that is open. */
+export type Expects =
+  | "block entry"
+  | "indentless entry"
+  | "block key"
+  | "block value"
+  | "flow entry"
+  | "pair key"
+  | "pair value"
+  | "pair end"
+  | "flow key"
+  | "flow value"
+  | "no flow value";
+
+export interface Frame {
+  readonly node: YamlCollection;
+  expects: Expects;
+  /** Nothing stood in it yet, so no comma is due. */
+  first: boolean;
+}
+
+export interface Parser {
+  readonly scanner: Scanner;
+  readonly frames: Frame[];
+  readonly anchors: Map<string, YamlScalar | YamlCollection>;
+  readonly aliased: Set<number>;
+}
+
+/** Records a token that the grammar has no place for, in libyaml's words. */
+export function parseError({ scanner }: Parser, problem: string, token: Token): undefined {
+  scanError(scanner, problem, token.at);
+  return undefined;
+}
+
+/** A node that was left out: null, once it is resolved. */
+export function emptyScalar(at: number): YamlScalar {
+  return { kind: "scalar", at, text: "", tag: "", implicit: true };
+}
+
+/** A tag and an anchor, in either order. */
+interface Properties {
+  readonly tag: string;
+  readonly anchor: string;
+}
+
+const NO_PROPERTIES: Properties = { tag: "", anchor: "" };
+
+function isProperty({ type }: Token): boolean {
+  return type === "tag" || type === "anchor";
+}
+
+/** The node at the next token, or the failure. A collection is opened: its children follow step by step. */
+export function parseNode(parser: Parser, block: boolean, indentless: boolean): YamlNode | undefined {
+  const { scanner } = parser;
+  const start = peekToken(scanner);
+  if (start === undefined) return undefined;
+  if (start.type === "alias") return parseAlias(parser, start);
+  const properties = isProperty(start) ? parseProperties(parser, start) : NO_PROPERTIES;
+  const token = peekToken(scanner);
+  if (properties === undefined || token === undefined) return undefined;
+  const { tag, anchor } = properties;
+  const { at } = start;
+  switch (token.type) {
+    case "plain":
+    case "quoted": {
+      const implicit = tag === "!" || (tag === "" && token.type === "plain");
+      takeToken(scanner);
+      return keepScalar(parser, anchor, { kind: "scalar", at, text: token.value, tag, implicit });
+    }
+    case "[":
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "sequence", at, children: [] }, "flow entry");
+    case "{":
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "mapping", at, children: [] }, "flow key");
+    case "-":
+      // Not taken: it is the first entry's.
+      if (indentless) return open(parser, anchor, { kind: "sequence", at, children: [] }, "indentless entry");
+      break;
+    case "block sequence":
+      if (!block) break;
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "sequence", at, children: [] }, "block entry");
+    case "block mapping":
+      if (!block) break;
+      takeToken(scanner);
+      return open(parser, anchor, { kind: "mapping", at, children: [] }, "block key");
+    default:
+  }
+  if (anchor === "" && tag === "") return parseError(parser, "did not find expected node content", token);
+  return keepScalar(parser, anchor, { kind: "scalar", at, text: "", tag, implicit: tag === "" });
+}
+
+/** Opens a collection. Its anchor counts from here on, so that it can contain itself, which the decoder refuses. */
+function open(parser: Parser, anchor: string, node: YamlCollection, expects: Expects): YamlCollection {
+  if (anchor !== "") parser.anchors.set(anchor, node);
+  parser.frames.push({ node, expects, first: true });
+  return node;
+}
+
+/** A scalar, remembered under its anchor. */
+function keepScalar(parser: Parser, anchor: string, node: YamlScalar): YamlScalar {
+  if (anchor !== "") parser.anchors.set(anchor, node);
+  return node;
+}
+
+/** An alias means the anchor last seen; anchors may be redefined. */
+function parseAlias(parser: Parser, { at, value: name }: Token): YamlNode | undefined {
+  const target = parser.anchors.get(name);
+  if (target === undefined) {
+    scanError(parser.scanner, `unknown anchor '${name}' referenced`, at);
+    return undefined;
+  }
+  takeToken(parser.scanner);
+  parser.aliased.add(target.at);
+  return { kind: "alias", at, name, target };
+}
+
+function parseProperties(parser: Parser, start: Token): Properties | undefined {
+  const { scanner } = parser;
+  const other = start.type === "tag" ? "anchor" : "tag";
+  takeToken(scanner);
+  const second = peekToken(scanner);
+  if (second === undefined) return undefined;
+  const both = second.type === other;
+  if (both) {
+    takeToken(scanner);
+    if (peekToken(scanner) === undefined) return undefined;
+  }
+  const tagToken = start.type === "tag" ? start : both ? second : undefined;
+  const anchorToken = start.type === "anchor" ? start : both ? second : undefined;
+  return { tag: tagToken?.value ?? "", anchor: anchorToken?.value ?? "" };
+}
