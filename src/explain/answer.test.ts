@@ -9,7 +9,7 @@ import { renderRestore } from "../iptables/plan.ts";
 import { keptIntervals } from "../nftables/sets.ts";
 import { parseIptablesSave } from "../trace/iptables-save.ts";
 import type { Hook } from "../trace/model.ts";
-import { answerParts, compareOutcomes, type Node } from "./answer.ts";
+import { answerParts, compareOutcomes, type NodeRules } from "./answer.ts";
 
 const LOCAL = { IPv4: [], IPv6: [] };
 
@@ -57,7 +57,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
           enableIPv6: true,
           toPorts: hasPorts && ports.ok ? ports.ranges : [],
         });
-        const node: Node = { hooks: programmed(ruleset), local: LOCAL, packet: {}, notRead: [] };
+        const node: NodeRules = { hooks: programmed(ruleset), local: LOCAL, packet: {}, notRead: [] };
         const all = { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
         const parts = answerParts({ family, interval: all, ruleset, hasConfig: true, node }) ?? [];
         const sets = keptIntervals(ruleset);
@@ -79,7 +79,7 @@ test("the node's own addresses are a part of their own, and keep", () => {
   const ruleset = rulesetOf("IPv4", '{"nonMasqueradeCIDRs": []}');
   const { base: own } = parseCidr("192.0.2.1/32") as Cidr;
   const block = parseCidr("192.0.2.0/30") as Cidr;
-  const node: Node = {
+  const node: NodeRules = {
     hooks: programmed(ruleset),
     local: { IPv4: [{ first: own, last: own }], IPv6: [] },
     packet: {},
@@ -115,7 +115,7 @@ test("a CIDR that falls into too many parts is not answered for hours", () => {
   );
   const dump = parseIptablesSave(["*nat", ":POSTROUTING ACCEPT [0:0]", ...chain, "COMMIT"].join("\n"));
   if (!dump.ok) throw new Error(dump.message);
-  const node: Node = { hooks: dump.hooks, local: LOCAL, packet: {}, notRead: [] };
+  const node: NodeRules = { hooks: dump.hooks, local: LOCAL, packet: {}, notRead: [] };
   const ask = (text: string) => {
     const cidr = parseCidr(text) as Cidr;
     return answerParts({

@@ -12,7 +12,7 @@ import type { Condition, Hook, Packet } from "../trace/model.ts";
 import { type Effort, type Outcome, outcomeKey, type Trace, tracePacket } from "../trace/trace.ts";
 
 /** The rules of a node, and what is known of packets to it. */
-export interface Node {
+export interface NodeRules {
   readonly hooks: readonly Hook[];
   readonly local: LocalAddresses;
   /** What is known of the packets besides their destination. */
@@ -70,7 +70,7 @@ export interface Question {
   readonly ruleset?: Ruleset | undefined;
   /** Whether the configuration is to be asked. */
   readonly hasConfig: boolean;
-  readonly node?: Node | undefined;
+  readonly node?: NodeRules | undefined;
 }
 
 /** The answers in address order, or undefined if there would be too many to find out. */
@@ -141,7 +141,7 @@ function answerPart(
 
 /** A pod's own packet has no mark; what happens to others is told beside. */
 function traceAddress(
-  { hooks, local, packet }: Node,
+  { hooks, local, packet }: NodeRules,
   family: Family,
   destination: bigint,
   effort: Effort,

@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { SourceError } from "../../agent/config/file.ts";
 import type { Family } from "../../core/cidr.ts";
-import type { Node } from "../../explain/answer.ts";
+import type { NodeRules } from "../../explain/answer.ts";
 import { parseGoUint } from "../../go/integer.ts";
 import { goQuote } from "../../go/quote.ts";
 import { type Nftables, openNftables } from "../../netlink/socket/transport.ts";
@@ -30,7 +30,7 @@ export interface NodeValues {
   readonly "node-address": string;
 }
 
-export interface AskedNode extends Node {
+export interface AskedNode extends NodeRules {
   /** Of the packet's source, if that is known. */
   readonly sourceFamily?: Family;
   /** What saved rules were not asked for. */
