@@ -1,7 +1,10 @@
-/** The README's tables of keys and flags are made from the program's (`make golden`). */
+/** The README's tables of keys, flags and exit codes are made from the program's (`make golden`). */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { COMMANDS } from "../src/cli/commands.ts";
+import { allManuals } from "../src/cli/help.ts";
 import { agentFlags } from "../src/cli/options.ts";
+import { EXIT_CODES } from "../src/cli/usage.ts";
 import { isListKind } from "../src/core/key-lists.ts";
 import { type Key, ROWS } from "../src/core/keys.ts";
 import { describeFlag, type FlagTable } from "../src/go/flags.ts";
@@ -27,10 +30,18 @@ function flagTable(flags: FlagTable): string {
   return markdownTable(["flag", "default", "meaning"], rows);
 }
 
+async function exitCodes(): Promise<string> {
+  const others = (await allManuals(COMMANDS)).flatMap(({ name, exitCodes }) =>
+    exitCodes === undefined ? [] : [[code(name), exitCodes.meaning]],
+  );
+  return markdownTable(["command", "exit codes"], [...others, ["all others", EXIT_CODES]]);
+}
+
 test("the tables have every key and every flag, with its default", async () => {
   const own = Object.fromEntries(Object.entries(agentFlags).filter(([name]) => !(name in klogFlags)));
   const keys = markdownTable(["key", "type", "default", "meaning"], [...ROWS].map(keyRow));
-  const tables = { keys, flags: flagTable(own), "klog's flags": flagTable(klogFlags) };
+  const flags = { flags: flagTable(own), "klog's flags": flagTable(klogFlags) };
+  const tables = { keys, ...flags, "exit codes": await exitCodes() };
   const made = Object.entries(tables).reduce(
     (page, [name, table]) => withMade(page, name, table),
     readFileSync("README.md", "utf8"),

@@ -67,7 +67,7 @@ test("help is printed on stdout, whatever else is asked for", async () => {
       --to-count many
           How many to count. (default 3)
 
-    Exit codes: 0 fine, 1 a negative answer or a failure, 2 a wrong command line.
+    Exit codes: 0 on success, 1 if the answer is "no" or after an error, 2 after a usage error.
 
     Examples:
       # a shout

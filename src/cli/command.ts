@@ -19,7 +19,7 @@ import { versionLine } from "./version.ts";
 /** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */
 export interface Command<Table extends FlagTable = FlagTable> extends Manual<Table> {
   /**
-   * Returns the exit code: 0 fine, 1 a negative answer or a failure, unless `exitCodes` says otherwise. Throws `UsageError`, `SourceError` and what
+   * Returns the exit code: one of `EXIT_CODES`, unless `exitCodes` says otherwise. Throws `UsageError`, `SourceError` and what
    * `isFailure` knows. A method, so that a command with a table of its own is a `Command` too.
    */
   run(input: CommandInput<Table>, io: CommandIo): Promise<number>;

@@ -32,7 +32,7 @@ test("with one it shows the same as that command's --help", async () => {
       -o text|json
           How the answer is written: text|json. (default text)
 
-    Exit codes: 0 fine, 1 a negative answer or a failure, 2 a wrong command line.
+    Exit codes: 0 on success, 1 if the answer is "no" or after an error, 2 after a usage error.
 
     Examples:
       # the version for a program to read

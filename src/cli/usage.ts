@@ -3,7 +3,8 @@
 import { dashed, describeFlag, type FlagTable } from "../go/flags.ts";
 import type { Manual } from "./manual.ts";
 
-const EXIT_CODES = "0 fine, 1 a negative answer or a failure, 2 a wrong command line.";
+/** What the exit codes of most commands mean. */
+export const EXIT_CODES = '0 on success, 1 if the answer is "no" or after an error, 2 after a usage error.';
 
 /** As much of a line as is shown in one piece. */
 const LINE = /\S(?:.{0,95}(?=\s|$)|\S*)/g;

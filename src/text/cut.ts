@@ -1,5 +1,7 @@
 /** Lengths to which texts from outside are cut, so that lines stay readable. */
 
+import { counted } from "./plural.ts";
+
 /** Characters of one value, such as an entry of a list or a name. */
 export const VALUE_CHARACTERS = 200;
 
@@ -11,5 +13,5 @@ export function cut(text: string, most: number): string {
   if (text.length <= most) return text;
   // Do not cut a surrogate pair in half.
   const end = /[\ud800-\udbff]/.test(text.charAt(most - 1)) ? most - 1 : most;
-  return `${text.slice(0, end)}... (${text.length - end} characters more)`;
+  return `${text.slice(0, end)}... (${counted(text.length - end, "character")} more)`;
 }

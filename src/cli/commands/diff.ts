@@ -83,7 +83,7 @@ Connections keep the decision of their first packet; those that a change would l
 a sample of this node's.`,
   exitCodes: {
     meaning:
-      "0 no difference, or none that --fail-on names; 1 a difference; 2 a failure, or a wrong command line.",
+      "0 without a difference, or with none that --fail-on names; 1 with a difference; 2 after any error.",
     failure: 2,
   },
   flags,

@@ -6,6 +6,7 @@ import { allFlags, type Command } from "../command.ts";
 import { allManuals } from "../help.ts";
 import type { Manual } from "../manual.ts";
 import { runManual } from "../run-manual.ts";
+import { EXIT_CODES } from "../usage.ts";
 import { VERSION } from "../version.ts";
 
 /** `man` over a table of commands, to which it belongs itself. */
@@ -42,7 +43,7 @@ export function renderMan(manuals: readonly Manual[], version: string): string {
     ...manuals.map(renderManual),
     ".SH EXIT STATUS\n",
     paragraphs(
-      "Of run: 128 and the signal's number once a signal ends it, 1 if it could not start, 2 for a wrong command line. Of the other commands: 0 fine, 1 a negative answer or a failure, 2 for a wrong command line.",
+      `Of run: 128 and the signal's number once a signal ends it, 1 if it could not start, 2 after a usage error. Of the other commands: ${EXIT_CODES}`,
     ),
     ...manuals.flatMap(({ name, exitCodes }) =>
       exitCodes === undefined ? [] : [`.PP\n${paragraphs(`Of ${name}: ${exitCodes.meaning}`)}`],
