@@ -8,13 +8,14 @@ import type { Result } from "./problem.ts";
 const OPTIONS: ConfigOptions = { noMasqAllReservedRanges: false, enableIPv6: false };
 const V6 = { ...OPTIONS, enableIPv6: true };
 
-/** The lists as they were written, and what else there is. */
+/** The lists as they were written, and the other values of which these tests are. */
 function show(text: string, options: Partial<ConfigOptions> = {}) {
-  const { nonMasqueradeCIDRs, masqueradeCIDRs, ...rest } = configOf(text, options);
+  const config = configOf(text, options);
+  const { cidrLimit, masqLinkLocal, masqLinkLocalIPv6, nonMasqueradeDefaults, resyncIntervalMs } = config;
   return {
-    keep: nonMasqueradeCIDRs.map((cidr) => cidr.text),
-    except: masqueradeCIDRs.map((cidr) => cidr.text),
-    ...rest,
+    keep: config.nonMasqueradeCIDRs.map((cidr) => cidr.text),
+    except: config.masqueradeCIDRs.map((cidr) => cidr.text),
+    ...{ cidrLimit, masqLinkLocal, masqLinkLocalIPv6, nonMasqueradeDefaults, resyncIntervalMs },
   };
 }
 

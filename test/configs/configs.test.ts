@@ -21,7 +21,7 @@ const decode = (name: string) => {
 };
 
 /** The configuration in Go's words: intervals in milliseconds, no list as an empty one, and without our own keys. */
-function asGo(json: string): unknown {
+function asGo(json: string): object {
   const { nonMasqueradeCIDRs, resyncInterval, ...rest } = JSON.parse(json);
   const interval = parseDuration(resyncInterval);
   const resyncIntervalMs = interval.ok ? toMilliseconds(interval.nanoseconds) : undefined;
@@ -38,13 +38,11 @@ describe("the decoder agrees with Go about", () => {
     const decoded = decode(name);
     expect(decoded.ok ? "OK" : "REFUSED").toBe(verdict);
     if (!decoded.ok) return;
-    const {
-      masqueradeCIDRs: _,
-      nonMasqueradeDefaults: __,
-      nonMasqueradeCIDRs,
-      ...rest
-    } = decoded.value.config;
-    expect({ nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text), ...rest }).toEqual(asGo(what));
+    const { nonMasqueradeCIDRs, ...rest } = decoded.value.config;
+    // Keys that Go does not have are no matter here.
+    expect({ nonMasqueradeCIDRs: nonMasqueradeCIDRs.map(({ text }) => text), ...rest }).toMatchObject(
+      asGo(what),
+    );
   });
 });
 
