@@ -7,7 +7,7 @@ import type { Clock } from "../system/clock.ts";
 import { MAX_RETRY_MS } from "./backoff.ts";
 import type { Followed, Task } from "./follow.ts";
 import type { Healing } from "./group.ts";
-import type { Outcome } from "./reconcile.ts";
+import type { PassOutcome } from "./reconcile.ts";
 import type { Rivals, RivalWatch } from "./rivals.ts";
 import type { Turns } from "./turns.ts";
 
@@ -31,7 +31,7 @@ export const CLEARING = "clearing away";
 export function afterwards(
   { reconcile, tasks, engine, isMoving }: Pick<Followed, "reconcile" | "tasks" | "engine" | "isMoving">,
   { hold, rivals, clearing, relieve, log, now }: AfterwardsWorld,
-): () => Promise<Outcome> {
+): () => Promise<PassOutcome> {
   let notBefore = Number.NEGATIVE_INFINITY;
   let said: string | undefined;
 

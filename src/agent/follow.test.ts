@@ -4,11 +4,11 @@ import { recordedLog } from "../../test/lab/log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { Chosen, Decision } from "./choose.ts";
 import { type Engine, followChoice, SETTLE_MS } from "./follow.ts";
-import type { Outcome } from "./reconcile.ts";
+import type { PassOutcome } from "./reconcile.ts";
 
 const RESYNC_MS = 60_000;
 
-const OUTCOME: Outcome = {
+const OUTCOME: PassOutcome = {
   startedAt: 0,
   durationMs: 0,
   drift: [],

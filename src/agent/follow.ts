@@ -7,13 +7,13 @@
 import type { Driver } from "../backend/driver.ts";
 import type { Logger } from "../log/log.ts";
 import type { Chosen, Decision } from "./choose.ts";
-import type { Outcome } from "./reconcile.ts";
+import type { PassOutcome } from "./reconcile.ts";
 
 /** A chosen backend at work. */
 export interface Engine {
   readonly choice: Chosen;
   readonly driver: Driver;
-  readonly reconcile: () => Promise<Outcome>;
+  readonly reconcile: () => Promise<PassOutcome>;
 }
 
 /** What can wait until the rules are in force. */
@@ -39,7 +39,7 @@ interface FollowWorld {
 export interface Followed {
   /** The engine at work now. */
   readonly engine: () => Engine;
-  readonly reconcile: () => Promise<Outcome>;
+  readonly reconcile: () => Promise<PassOutcome>;
   /** What is still to be done for it, in order. */
   readonly tasks: () => Task[];
   /** Whether everything that it depends on has been seen as of this generation. */
@@ -71,7 +71,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
   let pauseMs = SETTLE_MS;
   let isMoving = false;
 
-  const within = (outcome: Outcome, ms: number): Outcome =>
+  const within = (outcome: PassOutcome, ms: number): PassOutcome =>
     world.watch ? { ...outcome, dueInMs: Math.min(outcome.dueInMs, ms) } : outcome;
 
   const settle = (seen: string | undefined) => {
@@ -93,7 +93,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
     return fresh && Math.max(0, fresh.dueAt - now());
   };
 
-  const move = async (choice: Chosen, outcome: Outcome): Promise<Outcome> => {
+  const move = async (choice: Chosen, outcome: PassOutcome): Promise<PassOutcome> => {
     if (candidate === undefined || !isSame(candidate.choice, choice)) {
       candidate?.driver.close();
       candidate = world.build(choice);
@@ -160,11 +160,11 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
   };
 }
 
-function isInForce({ errors, groups }: Outcome): boolean {
+function isInForce({ errors, groups }: PassOutcome): boolean {
   return errors.length === 0 && groups.every(({ inForce }) => inForce);
 }
 
-function isUnderWay({ groups }: Outcome): boolean {
+function isUnderWay({ groups }: PassOutcome): boolean {
   return groups.some((group) => group.isUnderWay);
 }
 

@@ -2,23 +2,23 @@
 import { expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
 import { recordedLog } from "../../test/lab/log.ts";
-import { type Driver, IN_SYNC, type Look } from "../backend/driver.ts";
+import { type Driver, IN_SYNC, type Inspection } from "../backend/driver.ts";
 import { createBackoff } from "./backoff.ts";
 import { type Group, reconcileGroup } from "./group.ts";
 
 const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
-const MISSING: Look = {
+const MISSING: Inspection = {
   drift: [{ kind: "missing", where: "chain C" }],
   steps: [{ operations: [], purpose: "testing" }],
 };
-const UNDONE: Look = { ...MISSING, disturbed: true };
-const CHANGING: Look = { ...IN_SYNC, disturbed: true };
+const UNDONE: Inspection = { ...MISSING, disturbed: true };
+const CHANGING: Inspection = { ...IN_SYNC, disturbed: true };
 
 const DOES_NOT_SHOW =
   "chain C was programmed, but is not as it should be, although nobody else has changed it: chain C was missing";
 
 /** Reconciles with a driver that sees one after the other of these; says what came of it. */
-async function reconcile(looks: readonly Look[], rounds = 3, signal = new AbortController().signal) {
+async function reconcile(looks: readonly Inspection[], rounds = 3, signal = new AbortController().signal) {
   const left = [...looks];
   let writes = 0;
   const next = async () => left.shift() ?? expect.fail("one look too many");
@@ -26,7 +26,7 @@ async function reconcile(looks: readonly Look[], rounds = 3, signal = new AbortC
     name: "iptables",
     groups: (rulesets) => [rulesets],
     place: () => "chain C",
-    look: next,
+    inspect: next,
     knows: () => false,
     heard: () => {},
     apply({ steps }) {
@@ -35,7 +35,7 @@ async function reconcile(looks: readonly Look[], rounds = 3, signal = new AbortC
       return next();
     },
     remove: async () => [],
-    tidy: async () => {},
+    removeStaleSet: async () => {},
     close: () => {},
   };
   const { log, taken } = recordedLog();
@@ -56,7 +56,7 @@ test("what does not show was neither programmed nor healed", async () => {
   expect((await reconcile([MISSING, UNDONE, vain])).log).toEqual(["I IPv4: programmed chain"]);
 });
 
-test.each<[string, readonly Look[], number, string]>([
+test.each<[string, readonly Inspection[], number, string]>([
   ["nothing to do", [IN_SYNC], 0, "in force: true, healed: 0"],
   ["a write that shows", [MISSING, IN_SYNC], 1, "in force: true, healed: 0"],
   ["a write that others undo once", [MISSING, UNDONE, IN_SYNC], 2, "in force: true, healed: 1"],

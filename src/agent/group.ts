@@ -3,8 +3,8 @@
  * decides whether they are in force, and what others did meanwhile is undone at once, some times.
  */
 
-import type { Span, Testimony } from "../backend/commit-log.ts";
-import { Contradiction, type Driver, isInForce, type Look } from "../backend/driver.ts";
+import type { Attribution, Span } from "../backend/commit-log.ts";
+import { Contradiction, type Driver, type Inspection, isInForce } from "../backend/driver.ts";
 import { countDrift, type Drift, renderDrift } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
@@ -17,7 +17,7 @@ import { abridge } from "./report.ts";
 export interface Healing {
   readonly drift: readonly Drift[];
   /** Who has changed the ruleset of nf_tables meanwhile; undefined where that cannot be told. */
-  readonly testimony?: Testimony;
+  readonly attribution?: Attribution;
 }
 
 /** Rulesets that are programmed together, and what is remembered of them. */
@@ -44,7 +44,7 @@ export interface GroupWorld {
   /** Aborted when the agent is told to end: nothing new is begun then. */
   readonly signal?: AbortSignal;
   /** Who has committed to nf_tables' ruleset, where that is heard. */
-  readonly between?: (span: Span) => Promise<Testimony>;
+  readonly between?: (span: Span) => Promise<Attribution>;
   /** Called before something is programmed: what the rules have counted may be lost by it. */
   readonly beforeChange?: () => Promise<void>;
 }
@@ -84,20 +84,20 @@ export async function reconcileGroup(
   const healed: Healing[] = [];
   let applied = 0;
   if (group.tally !== undefined) warnOfUntold(world.log, group.label, group.tally, world.now());
-  let look = await driver.look(group.rulesets, thorough);
+  let inspection = await driver.inspect(group.rulesets, thorough);
   for (let round = 1; ; round++) {
-    const done = await programGroup(driver, group, look, world, rounds === 1);
+    const done = await programGroup(driver, group, inspection, world, rounds === 1);
     drift.push(...done.drift);
     healed.push(...done.healed);
-    applied += done.drift.length === 0 ? 0 : look.steps.length;
-    look = done.left;
-    if (isInForce(look) || look.disturbed === false || round >= rounds) break;
+    applied += done.drift.length === 0 ? 0 : inspection.steps.length;
+    inspection = done.left;
+    if (isInForce(inspection) || inspection.disturbed === false || round >= rounds) break;
   }
   const result = { ...NOTHING, group, drift, healed, applied };
-  if (isInForce(look)) return { ...result, inForce: true };
+  if (isInForce(inspection)) return { ...result, inForce: true };
   // Where it cannot be told whether others were at work, they were not as often as that.
-  if (look.disturbed === true || rounds === 1) return result;
-  const [first] = look.drift;
+  if (inspection.disturbed === true || rounds === 1) return result;
+  const [first] = inspection.drift;
   const how = first === undefined ? "" : `: ${renderDrift(first)}`;
   throw new Contradiction(
     `${driver.place(group.rulesets)} was programmed, but is not as it should be, although nobody else has changed it${how}`,
@@ -108,43 +108,52 @@ export async function reconcileGroup(
 async function programGroup(
   driver: Driver,
   group: Group,
-  look: Look,
+  inspection: Inspection,
   { log, now, signal, between, beforeChange }: GroupWorld,
   isOnce: boolean,
-): Promise<{ readonly left: Look; readonly drift: readonly Drift[]; readonly healed: readonly Healing[] }> {
+): Promise<{
+  readonly left: Inspection;
+  readonly drift: readonly Drift[];
+  readonly healed: readonly Healing[];
+}> {
   const startedAt = now();
   const { rulesets } = group;
-  const { steps, span } = look;
+  const { steps, span } = inspection;
   signal?.throwIfAborted();
   if (steps.length > 0) await beforeChange?.();
-  const after = await driver.apply(look, rulesets);
-  const drift = withoutRemnants(look.drift, after.remains);
-  warnOfRemnants(log, group, (steps.length > 0 ? after : look).remains);
+  const after = await driver.apply(inspection, rulesets);
+  const drift = withoutRemnants(inspection.drift, after.remains);
+  warnOfRemnants(log, group, (steps.length > 0 ? after : inspection).remains);
   // What does not show, as far as can be told without anybody's doing, is no healing: it becomes an error, unless it is done once.
   const isVain = !isOnce && steps.length > 0 && after.steps.length > 0 && after.disturbed !== true;
   const isHealing = group.applied === rulesets && steps.length > 0 && drift.length > 0 && !isVain;
-  const testimony = isHealing && span !== undefined ? await between?.(span) : undefined;
+  const attribution = isHealing && span !== undefined ? await between?.(span) : undefined;
   group.tally ??= createTally();
-  if (isHealing) warnOfHealing(log, group.label, group.tally, now(), { drift, testimony });
+  if (isHealing) warnOfHealing(log, group.label, group.tally, now(), { drift, attribution });
   else if (!isVain) {
-    const done = drift.length === 0 ? { ...look, steps: [] } : look;
+    const done = drift.length === 0 ? { ...inspection, steps: [] } : inspection;
     for (const line of describe(driver.place(rulesets), group, done, now() - startedAt)) log.info(line);
   }
   group.applied = rulesets;
   // What was looked at while others changed it is looked at again.
-  const left = steps.length > 0 ? after : look.disturbed === true ? await driver.look(rulesets, false) : look;
-  return { left, drift, healed: isHealing ? [{ drift, ...(testimony && { testimony }) }] : [] };
+  const left =
+    steps.length > 0
+      ? after
+      : inspection.disturbed === true
+        ? await driver.inspect(rulesets, false)
+        : inspection;
+  return { left, drift, healed: isHealing ? [{ drift, ...(attribution && { attribution }) }] : [] };
 }
 
 /** What could not be removed was not healed. */
-function withoutRemnants(drift: readonly Drift[], remains: Look["remains"] = []): readonly Drift[] {
+function withoutRemnants(drift: readonly Drift[], remains: Inspection["remains"] = []): readonly Drift[] {
   if (remains.length === 0) return drift;
   const places = new Set(remains.map(({ where }) => where));
   return drift.filter(({ kind, where }) => kind !== "extra" || !places.has(where));
 }
 
 /** Says what of others stays in our table, once for the same things. */
-function warnOfRemnants(log: Logger, group: Group, remains: Look["remains"]): void {
+function warnOfRemnants(log: Logger, group: Group, remains: Inspection["remains"]): void {
   if (remains === undefined) return;
   const lines = abridge(
     remains,
@@ -160,7 +169,7 @@ function warnOfRemnants(log: Logger, group: Group, remains: Look["remains"]): vo
 function describe(
   place: string,
   { label, rulesets, applied }: Group,
-  { steps, drift, disturbed }: Look,
+  { steps, drift, disturbed }: Inspection,
   durationMs: number,
 ): readonly string[] {
   const cidrs = rulesets.reduce((sum, { entries }) => sum + entries.length, 0);

@@ -4,7 +4,7 @@ import { createTally, warnOfHealing, warnOfUntold } from "./healing-log.ts";
 
 const MINUTE = 60_000;
 const drift = [{ kind: "missing", where: "the jump" }] as const;
-const testimony = { commits: [{ generation: 1, pid: 7, process: "nft", touched: true }], complete: true };
+const attribution = { commits: [{ generation: 1, pid: 7, process: "nft", touched: true }], complete: true };
 
 /** Somebody undoes the rules `perSecond` times a second for so many minutes; the lines of each minute, without repetition. */
 function fight(perSecond: number, minutes: number) {
@@ -12,7 +12,7 @@ function fight(perSecond: number, minutes: number) {
   const tally = createTally();
   return Array.from({ length: minutes }, (_, minute) => {
     for (let i = 0; i < 60 * perSecond; i++)
-      warnOfHealing(log, "IPv4", tally, minute * MINUTE + (i * 1000) / perSecond, { drift, testimony });
+      warnOfHealing(log, "IPv4", tally, minute * MINUTE + (i * 1000) / perSecond, { drift, attribution });
     return taken();
   });
 }

@@ -1,6 +1,6 @@
 /** What is said of healings: each of the first ones, and of a fight one line a minute, so that it does not fill the log. */
 
-import { renderCulprits, type Testimony } from "../backend/commit-log.ts";
+import { type Attribution, renderCulprits } from "../backend/commit-log.ts";
 import { countDrift, type Drift, renderDrift } from "../core/drift.ts";
 import type { Logger } from "../log/log.ts";
 import { counted } from "../text/plural.ts";
@@ -12,7 +12,7 @@ export interface HealingTally {
   told: number;
   untold: number;
   /** Of the newest that nothing was said of. */
-  testimony?: Testimony | undefined;
+  attribution?: Attribution | undefined;
 }
 
 const MINUTE_MS = 60_000;
@@ -29,16 +29,19 @@ export function warnOfHealing(
   label: string,
   tally: HealingTally,
   now: number,
-  { drift, testimony }: { readonly drift: readonly Drift[]; readonly testimony?: Testimony | undefined },
+  {
+    drift,
+    attribution,
+  }: { readonly drift: readonly Drift[]; readonly attribution?: Attribution | undefined },
 ): void {
   warnOfUntold(log, label, tally, now);
   if (tally.told >= TOLD_AT_MOST) {
     tally.untold++;
-    tally.testimony = testimony;
+    tally.attribution = attribution;
     return;
   }
   tally.told++;
-  const { by, fields } = blame(testimony);
+  const { by, fields } = blame(attribution);
   const told = drift.filter(({ count }) => count === undefined).slice(0, LINES_AT_MOST);
   for (const one of told)
     log.with({ kind: one.kind, ...fields }).warning(`${label}: healed: ${renderDrift(one)}${by}`);
@@ -49,18 +52,23 @@ export function warnOfHealing(
 /** Once a minute is over, what was not said in it; asked in each pass, since no healing may follow. */
 export function warnOfUntold(log: Logger, label: string, tally: HealingTally, now: number): void {
   if (now - tally.since < MINUTE_MS) return;
-  const { untold, testimony } = tally;
-  const { by, fields } = blame(testimony);
+  const { untold, attribution } = tally;
+  const { by, fields } = blame(attribution);
   if (untold > 0)
     log
       .with({ kind: undefined, ...fields })
       .warning(`${label}: healed ${counted(untold, "more time")} in a minute${by && `, last${by.slice(1)}`}`);
   // As long as it goes on, there is one line for each minute.
-  Object.assign(tally, { since: now, told: untold > 0 ? TOLD_AT_MOST : 0, untold: 0, testimony: undefined });
+  Object.assign(tally, {
+    since: now,
+    told: untold > 0 ? TOLD_AT_MOST : 0,
+    untold: 0,
+    attribution: undefined,
+  });
 }
 
-function blame(testimony: Testimony | undefined) {
-  const culprits = testimony && renderCulprits(testimony);
-  const { process, pid } = testimony?.commits.at(-1) ?? {};
+function blame(attribution: Attribution | undefined) {
+  const culprits = attribution && renderCulprits(attribution);
+  const { process, pid } = attribution?.commits.at(-1) ?? {};
   return { by: culprits === undefined ? "" : `, changed by ${culprits}`, fields: { process, pid } };
 }

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../system/clock.ts";
 import { runLoop } from "./loop.ts";
-import type { Outcome } from "./reconcile.ts";
-import { createInbox } from "./triggers.ts";
+import type { PassOutcome } from "./reconcile.ts";
+import { createTriggers } from "./triggers.ts";
 
-const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome => ({
+const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): PassOutcome => ({
   startedAt: 0,
   durationMs: 0,
   drift: [],
@@ -21,12 +21,12 @@ const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): Outcome 
   dueInMs: resyncIntervalMs,
 });
 
-const inbox = createInbox({ sleep: async () => {} });
+const triggers = createTriggers({ sleep: async () => {} });
 const GOOD = outcome([]);
 const BAD = outcome(["no"]);
 
 /** Runs the loop through these outcomes and then ends it; gives what it slept in between. */
-async function slept(outcomes: readonly Outcome[], watch: boolean): Promise<number[]> {
+async function slept(outcomes: readonly PassOutcome[], watch: boolean): Promise<number[]> {
   const controller = new AbortController();
   const delays: number[] = [];
   const clock: Clock = {
@@ -38,13 +38,13 @@ async function slept(outcomes: readonly Outcome[], watch: boolean): Promise<numb
   };
   let passes = 0;
   const reconcile = async () => outcomes[passes++] ?? GOOD;
-  const loop = { watch, inbox: createInbox(clock) };
+  const loop = { watch, triggers: createTriggers(clock) };
   await runLoop(reconcile, loop, clock, controller.signal);
   expect(passes).toBe(outcomes.length);
   return delays;
 }
 
-test.each<[string, readonly Outcome[], readonly number[]]>([
+test.each<[string, readonly PassOutcome[], readonly number[]]>([
   ["good passes", [GOOD, GOOD], [60_000, 60_000]],
   ["the interval of the newest pass", [GOOD, outcome([], 5_000)], [60_000, 5_000]],
   ["a retry that is due", [BAD, { ...BAD, dueInMs: 100 }, GOOD], [60_000, 100, 60_000]],
@@ -65,9 +65,11 @@ test("an end during a pass is no failure, and one during a sleep ends the loop",
     const pass = () => {
       passes++;
       queueMicrotask(() => controller.abort());
-      return new Promise<Outcome>((resolve, reject) => setImmediate(() => reconcile().then(resolve, reject)));
+      return new Promise<PassOutcome>((resolve, reject) =>
+        setImmediate(() => reconcile().then(resolve, reject)),
+      );
     };
-    const loop = { watch: true, inbox: createInbox(clock) };
+    const loop = { watch: true, triggers: createTriggers(clock) };
     await runLoop(pass, loop, clock, controller.signal);
     expect(passes).toBe(1);
   }
@@ -77,7 +79,7 @@ test("a broken invariant ends the loop with its error", async () => {
   const { signal } = new AbortController();
   const clock: Clock = { now: () => 0, sleep: async () => {} };
   const broken = () => Promise.reject(new Error("broken"));
-  await expect(runLoop(broken, { watch: true, inbox }, clock, signal)).rejects.toThrow("broken");
+  await expect(runLoop(broken, { watch: true, triggers }, clock, signal)).rejects.toThrow("broken");
 });
 
 test("nothing runs when it is over before it begins", async () => {
@@ -87,6 +89,6 @@ test("nothing runs when it is over before it begins", async () => {
     passes++;
     return GOOD;
   };
-  await runLoop(pass, { watch: true, inbox }, clock, AbortSignal.abort());
+  await runLoop(pass, { watch: true, triggers }, clock, AbortSignal.abort());
   expect(passes).toBe(0);
 });

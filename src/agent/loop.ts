@@ -3,48 +3,48 @@
  * latest once per resync interval, after a failure sooner. Without sources this is the Go program's loop.
  */
 import type { Clock } from "../system/clock.ts";
-import type { Outcome } from "./reconcile.ts";
-import { createPace, type Pass } from "./throttle.ts";
-import type { Inbox, Reason } from "./triggers.ts";
+import type { PassOutcome } from "./reconcile.ts";
+import { createThrottle, type Pass } from "./throttle.ts";
+import type { Reason, Triggers } from "./triggers.ts";
 
 export interface LoopOptions {
   readonly watch: boolean;
-  readonly inbox: Inbox;
+  readonly triggers: Triggers;
   /** Told when a pass begins. */
   readonly begin?: () => void;
   /** Told of each pass, why it ran, and how far healing is slowed down because somebody fights. */
-  readonly report?: (outcome: Outcome, reason: Reason, fightMs: number) => void;
+  readonly report?: (outcome: PassOutcome, reason: Reason, fightMs: number) => void;
 }
 
 /** Runs passes until `signal` is aborted. */
 export async function runLoop(
-  reconcile: () => Promise<Outcome>,
-  { watch, inbox, begin, report }: LoopOptions,
+  reconcile: () => Promise<PassOutcome>,
+  { watch, triggers, begin, report }: LoopOptions,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const pace = createPace();
+  const throttle = createThrottle();
   let reason: Reason = "start";
   while (!signal.aborted) {
-    inbox.clear();
+    triggers.clear();
     begin?.();
     const outcome = await reconcile().catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });
     if (outcome === undefined) return;
     const { dueInMs, durationMs } = outcome;
-    pace.record({ endedAt: clock.now(), durationMs, kind: kindOf(outcome, reason) });
-    report?.(outcome, reason, pace.fightMs());
-    if (outcome.again) inbox.request("ruleset");
-    const request = await inbox.next(dueInMs, signal);
+    throttle.record({ endedAt: clock.now(), durationMs, kind: kindOf(outcome, reason) });
+    report?.(outcome, reason, throttle.fightMs());
+    if (outcome.again) triggers.request("ruleset");
+    const request = await triggers.next(dueInMs, signal);
     // A storm of commits has to wait its turn, but not what an operator has changed.
     const sooner =
-      request === "ruleset" ? await inbox.next(pace.waitMs(clock.now()), signal, "config") : undefined;
+      request === "ruleset" ? await triggers.next(throttle.waitMs(clock.now()), signal, "config") : undefined;
     reason = sooner ?? request ?? (watch && outcome.failed ? "retry" : "resync");
   }
 }
 
-function kindOf({ healed, applied, failures }: Outcome, reason: Reason): Pass["kind"] {
+function kindOf({ healed, applied, failures }: PassOutcome, reason: Reason): Pass["kind"] {
   if (healed.length > 0) return "healed";
   // What a tool takes to fail is no measure of a look's cost, and must not put off the other family.
   const hasFailed = failures.some((one) => one !== "config" && one !== "source");

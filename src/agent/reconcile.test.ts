@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { OPTIONS } from "../../test/lab/config.ts";
 import { recordedLog } from "../../test/lab/log.ts";
 import { createNode, DENIED } from "../../test/lab/node.ts";
-import type { Testimony } from "../backend/commit-log.ts";
+import type { Attribution } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { ConfigText } from "../core/config.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
@@ -17,7 +17,7 @@ const CHAIN = "IP-MASQ-AGENT";
 function agent(
   options: Partial<ReconcileOptions> = {},
   version?: string,
-  more: { readonly format?: "json"; readonly testimony?: Testimony } = {},
+  more: { readonly format?: "json"; readonly attribution?: Attribution } = {},
 ) {
   const node = createNode(version);
   const { log, taken } = recordedLog(0, more.format);
@@ -27,22 +27,22 @@ function agent(
     if (file.text instanceof Error) throw file.text;
     return { kind: "file", files: [{ path: "/c", bytes: Buffer.from(file.text) }] };
   };
-  const { testimony } = more;
+  const { attribution } = more;
   const world = {
     readConfig,
     now: () => time++,
     random: () => 0,
     log,
-    ...(testimony && { between: async () => testimony }),
+    ...(attribution && { between: async () => attribution }),
   };
   const driver = iptablesDriver(iptablesPlanner("path"), CHAIN, { run: node.run, probe, log });
   const span = { from: 1, to: 2 };
-  const look: Driver["look"] = async (...of) => ({
-    ...(await driver.look(...of)),
-    ...(testimony && { span }),
+  const inspect: Driver["inspect"] = async (...of) => ({
+    ...(await driver.inspect(...of)),
+    ...(attribution && { span }),
   });
   const reconcile = createReconciler(
-    { ...driver, look },
+    { ...driver, inspect },
     { ...OPTIONS, configPath: "/c", watch: true, ...options },
     world,
   );
@@ -223,8 +223,8 @@ function fieldsOf(lines: readonly string[]): unknown[] {
 
 test("JSON says of each line what it is about: severity, family, backend, kind, process, pid, digest", async () => {
   const commits = [{ generation: 2, process: "nft", pid: 4711, touched: true }];
-  const testimony = { commits, complete: true };
-  const { pass, node } = agent({ enableIPv6: true }, undefined, { format: "json", testimony });
+  const attribution = { commits, complete: true };
+  const { pass, node } = agent({ enableIPv6: true }, undefined, { format: "json", attribution });
   const started = fieldsOf((await pass()).log);
   node.IPv4.chains.get(CHAIN)?.unshift("-j ACCEPT");
   node.IPv6.chains.set(CHAIN, []);

@@ -32,7 +32,7 @@ export interface GroupOutcome {
 }
 
 /** What a pass came to. */
-export interface Outcome {
+export interface PassOutcome {
   /** Milliseconds of the clock that the pass was given. */
   readonly startedAt: number;
   /** What it took to do what is told of here; what is under way, and what was waited for it, is not part of it. */
@@ -78,7 +78,7 @@ export function createReconciler(
   driver: Driver,
   options: ReconcileOptions,
   world: ReconcileWorld,
-): () => Promise<Outcome> {
+): () => Promise<PassOutcome> {
   const { log, now } = world;
   const report = createReporter(log, !options.watch);
   const config = createConfigHolder(options.configPath, options, world, report);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { recordedLog } from "../../test/lab/log.ts";
-import { createWitness } from "../backend/commit-log.ts";
+import { createCommitLog } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import { NetlinkUnavailable } from "../netlink/errors.ts";
 import type { Chosen } from "./choose.ts";
@@ -19,7 +19,7 @@ function watch(removed: readonly string[]) {
       open: () => Promise.reject(new NetlinkUnavailable("linux", "no addon")),
       others: async () => [driver],
       traces: () => [],
-      witness: createWitness(async () => {}),
+      commitLog: createCommitLog(async () => {}),
       now: () => state.at,
       log,
     },

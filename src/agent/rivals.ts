@@ -4,7 +4,7 @@
  * interval.
  */
 
-import { renderCulprits, type Testimony, type Witness } from "../backend/commit-log.ts";
+import { type Attribution, type CommitLog, renderCulprits } from "../backend/commit-log.ts";
 import { type Driver, isFailure, type Traces } from "../backend/driver.ts";
 import type { Drift } from "../core/drift.ts";
 import type { Logger } from "../log/log.ts";
@@ -26,7 +26,7 @@ export interface RivalsWorld {
   readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
   /** How it is seen that there are such rules. */
   readonly traces: (choice: Chosen) => readonly Traces[];
-  readonly witness: Witness;
+  readonly commitLog: CommitLog;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -46,7 +46,7 @@ const MINUTE_MS = 60_000;
 
 /** A watch that has not looked yet. */
 export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): RivalWatch {
-  const { traces, witness, now, log } = world;
+  const { traces, commitLog, now, log } = world;
   const find = createFinder(world, signal);
   const fight = createFight(now, log);
   let over = -1;
@@ -57,7 +57,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
   /** What is there, but not ours to remove. */
   let spared = "";
   return {
-    knows: (generation) => seenUpTo >= generation || witness.isOwn(generation),
+    knows: (generation) => seenUpTo >= generation || commitLog.isOwn(generation),
     heard(generation) {
       over = Math.max(over, generation);
     },
@@ -76,18 +76,18 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
     },
     async remove(choice, { places, generation }) {
       toolsAt = now();
-      const testimony =
+      const attribution =
         places.length > 0 && cleanAt !== undefined && generation !== undefined
-          ? await witness.between({ from: cleanAt, to: generation }, signal)
+          ? await commitLog.between({ from: cleanAt, to: generation }, signal)
           : undefined;
       const removed = await removeAll(await world.others(choice));
       spared = removed.length === 0 ? places.join() : "";
       if (removed.length === 0) return [];
-      const touching = testimony?.commits.filter(({ touched }) => touched) ?? [];
-      const told = testimony && (touching.length > 0 ? { ...testimony, commits: touching } : testimony);
+      const touching = attribution?.commits.filter(({ touched }) => touched) ?? [];
+      const told = attribution && (touching.length > 0 ? { ...attribution, commits: touching } : attribution);
       fight.note(removed, told);
       const drift = removed.map((where): Drift => ({ kind: "extra", where }));
-      return [{ drift, ...(told && { testimony: told }) }];
+      return [{ drift, ...(told && { attribution: told }) }];
     },
     complaint: fight.complaint,
   };
@@ -132,7 +132,7 @@ function createFight(now: () => number, log: Logger) {
   let times: readonly number[] = [];
   const recently = () => times.filter((at) => now() - at < MINUTE_MS);
   return {
-    note(removed: readonly string[], told: Testimony | undefined) {
+    note(removed: readonly string[], told: Attribution | undefined) {
       const by = (told && renderCulprits(told)) ?? "somebody who cannot be named";
       line = `rules of another backend had come back and decided beside ours: ${removed.join(", ")}, made by ${by}`;
       const { process, pid } = told?.commits.at(-1) ?? {};

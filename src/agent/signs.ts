@@ -6,14 +6,14 @@
 import { isFailure } from "../backend/driver.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 
-type Look = (nftables: Nftables) => Promise<unknown>;
+type Sign = (nftables: Nftables) => Promise<unknown>;
 
 /**
  * What is seen, which is the same as long as nothing has come or gone. Looks on a socket that is opened when first needed, and again after a failure. Undefined where it cannot look, or where
  * there is nothing to look for.
  */
 export function createSigns(
-  looks: readonly Look[],
+  looks: readonly Sign[],
   open: () => Promise<Nftables>,
 ): () => Promise<string | undefined> {
   let connection: Promise<Nftables> | undefined;

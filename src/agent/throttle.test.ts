@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createPace } from "./throttle.ts";
+import { createThrottle } from "./throttle.ts";
 
 const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, kind: "idle" as const });
 const healing = (endedAt: number) => ({ endedAt, durationMs: 30, kind: "healed" as const });
@@ -10,27 +10,27 @@ describe("looks that find nothing", () => {
     ["one that costs", 10, 200],
     ["a very dear one", 1_000, 600],
   ])("%s (%d ms) is followed by a pause of %d ms", (_name, durationMs, pause) => {
-    const pace = createPace();
-    expect(pace.waitMs(1_000)).toBe(0);
-    pace.record(look(1_000, durationMs));
-    expect(pace.waitMs(1_000)).toBe(pause);
-    expect(pace.waitMs(1_000 + pause)).toBe(0);
-    expect(pace.fightMs()).toBe(0);
+    const throttle = createThrottle();
+    expect(throttle.waitMs(1_000)).toBe(0);
+    throttle.record(look(1_000, durationMs));
+    expect(throttle.waitMs(1_000)).toBe(pause);
+    expect(throttle.waitMs(1_000 + pause)).toBe(0);
+    expect(throttle.fightMs()).toBe(0);
   });
 
   test("only they are: other passes, however long, put nothing off", () => {
-    const pace = createPace();
-    pace.record({ endedAt: 1_000, durationMs: 500, kind: "other" });
-    expect(pace.waitMs(1_000)).toBe(0);
+    const throttle = createThrottle();
+    throttle.record({ endedAt: 1_000, durationMs: 500, kind: "other" });
+    expect(throttle.waitMs(1_000)).toBe(0);
   });
 
   test("a storm of them takes 5 % of a processor at most", () => {
-    const pace = createPace();
+    const throttle = createThrottle();
     let [now, busy] = [0, 0];
     while (now < 60_000) {
-      now += pace.waitMs(now) + 3;
+      now += throttle.waitMs(now) + 3;
       busy += 3;
-      pace.record(look(now, 3));
+      throttle.record(look(now, 3));
     }
     expect(busy / now).toBeLessThanOrEqual(0.05);
   });
@@ -38,30 +38,30 @@ describe("looks that find nothing", () => {
 
 describe("healings", () => {
   test("five within a second are done at once, the next waits until the second is over", () => {
-    const pace = createPace();
+    const throttle = createThrottle();
     for (const at of [0, 10, 20, 30]) {
-      pace.record(healing(at));
-      expect(pace.waitMs(at)).toBe(0);
+      throttle.record(healing(at));
+      expect(throttle.waitMs(at)).toBe(0);
     }
-    pace.record(healing(40));
-    expect(pace.fightMs()).toBe(960);
-    expect(pace.waitMs(40)).toBe(960);
-    expect(pace.waitMs(1_000)).toBe(0);
+    throttle.record(healing(40));
+    expect(throttle.fightMs()).toBe(960);
+    expect(throttle.waitMs(40)).toBe(960);
+    expect(throttle.waitMs(1_000)).toBe(0);
   });
 
   test("five a second are done at once for minutes", () => {
-    const pace = createPace();
+    const throttle = createThrottle();
     for (let at = 0; at < 100_000; at += 210) {
-      expect(pace.waitMs(at)).toBe(0);
-      pace.record(healing(at));
+      expect(throttle.waitMs(at)).toBe(0);
+      throttle.record(healing(at));
     }
   });
 
   test("a fight that lasts is slowed down to one in 5 s, and forgotten once it is over", () => {
-    const pace = createPace();
+    const throttle = createThrottle();
     const times: number[] = [];
-    for (let now = 0; now < 600_000; now += pace.waitMs(now) + 30) {
-      pace.record(healing(now));
+    for (let now = 0; now < 600_000; now += throttle.waitMs(now) + 30) {
+      throttle.record(healing(now));
       times.push(now);
     }
     const inMinute = (n: number) => times.filter((at) => Math.floor(at / 60_000) === n).length;
@@ -69,14 +69,14 @@ describe("healings", () => {
     expect(inMinute(3)).toBeLessThanOrEqual(13);
     expect(Math.max(...times.map((at, i) => at - (times[i - 1] ?? at)))).toBeLessThanOrEqual(5_030);
     const later = (times.at(-1) ?? 0) + 300_000;
-    pace.record(healing(later));
-    expect(pace.fightMs()).toBe(0);
+    throttle.record(healing(later));
+    expect(throttle.fightMs()).toBe(0);
   });
 
   test("after a look's pause, what was healed does not wait for it", () => {
-    const pace = createPace();
-    pace.record(look(0, 100));
-    pace.record(healing(50));
-    expect(pace.waitMs(50)).toBe(0);
+    const throttle = createThrottle();
+    throttle.record(look(0, 100));
+    throttle.record(healing(50));
+    expect(throttle.waitMs(50)).toBe(0);
   });
 });

@@ -15,7 +15,7 @@ export interface Pass {
   readonly kind: "healed" | "idle" | "other";
 }
 
-export interface Pace {
+export interface Throttle {
   readonly record: (pass: Pass) => void;
   /** Milliseconds that such an event has to wait. */
   readonly waitMs: (now: number) => number;
@@ -39,8 +39,8 @@ const WINDOWS: readonly { readonly healings: number; readonly withinMs: number }
 ];
 const FIGHT_MAX_MS = 5_000;
 
-/** A pace that knows of no pass yet. */
-export function createPace(): Pace {
+/** A throttle that knows of no pass yet. */
+export function createThrottle(): Throttle {
   let notBefore = Number.NEGATIVE_INFINITY;
   let fight = 0;
   const healings: number[] = [];

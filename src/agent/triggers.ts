@@ -10,7 +10,7 @@ export type Reason = "start" | "resync" | "retry" | "config" | "ruleset";
 /** What is asked for from outside. */
 export type Request = Extract<Reason, "config" | "ruleset">;
 
-export interface Inbox {
+export interface Triggers {
   /** Asks for a pass, unless `isDue` denies it by the time it could run. */
   readonly request: (reason: Request, isDue?: () => boolean) => void;
   /**
@@ -24,8 +24,8 @@ export interface Inbox {
 
 const ALWAYS = () => true;
 
-/** An inbox in which nothing is. */
-export function createInbox({ sleep }: Pick<Clock, "sleep">): Inbox {
+/** Triggers of which none has asked yet. */
+export function createTriggers({ sleep }: Pick<Clock, "sleep">): Triggers {
   const requests = new Map<Request, () => boolean>();
   let wake = () => {};
   const due = (only: Request | undefined): Request | undefined => {

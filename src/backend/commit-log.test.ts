@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Commit } from "../netlink/events.ts";
-import { createWitness, renderCulprits } from "./commit-log.ts";
+import { createCommitLog, renderCulprits } from "./commit-log.ts";
 
 const { signal } = new AbortController();
 const commit = (generation: number, process = "nft", pid = 7): Commit => ({
@@ -10,21 +10,21 @@ const commit = (generation: number, process = "nft", pid = 7): Commit => ({
   touched: false,
 });
 
-/** A witness, and how often it waited; `late` is heard while it does. */
+/** A commit log, and how often it waited; `late` is heard while it does. */
 function setUp(...late: Commit[]) {
   const waits: number[] = [];
-  const witness = createWitness(async (ms) => {
+  const commitLog = createCommitLog(async (ms) => {
     waits.push(ms);
-    for (const one of late) witness.hear(one);
+    for (const one of late) commitLog.hear(one);
   });
-  return { witness, waits };
+  return { commitLog, waits };
 }
 
 test("what others did is told, and what the agent did is not", async () => {
-  const { witness, waits } = setUp();
-  for (const generation of [4, 5, 6, 7]) witness.hear(commit(generation));
-  witness.claim({ from: 4, to: 6 });
-  expect(await witness.between({ from: 3, to: 7 }, signal)).toEqual({
+  const { commitLog, waits } = setUp();
+  for (const generation of [4, 5, 6, 7]) commitLog.hear(commit(generation));
+  commitLog.claim({ from: 4, to: 6 });
+  expect(await commitLog.between({ from: 3, to: 7 }, signal)).toEqual({
     commits: [commit(4), commit(7)],
     complete: true,
   });
@@ -32,19 +32,19 @@ test("what others did is told, and what the agent did is not", async () => {
 });
 
 test("a claim holds for what is heard later", async () => {
-  const { witness } = setUp();
-  witness.claim({ from: 1, to: 2 });
-  witness.hear(commit(2));
-  expect(await witness.between({ from: 1, to: 2 }, signal)).toEqual({ commits: [], complete: true });
+  const { commitLog } = setUp();
+  commitLog.claim({ from: 1, to: 2 });
+  commitLog.hear(commit(2));
+  expect(await commitLog.between({ from: 1, to: 2 }, signal)).toEqual({ commits: [], complete: true });
 });
 
 test("what was not heard is waited for, once events are heard at all", async () => {
   const deaf = setUp();
-  expect((await deaf.witness.between({ from: 1, to: 2 }, signal)).complete).toBe(false);
+  expect((await deaf.commitLog.between({ from: 1, to: 2 }, signal)).complete).toBe(false);
   expect(deaf.waits).toEqual([]);
-  const { witness, waits } = setUp(commit(3));
-  witness.hear(commit(2));
-  expect(await witness.between({ from: 1, to: 3 }, signal)).toEqual({
+  const { commitLog, waits } = setUp(commit(3));
+  commitLog.hear(commit(2));
+  expect(await commitLog.between({ from: 1, to: 3 }, signal)).toEqual({
     commits: [commit(2), commit(3)],
     complete: true,
   });
@@ -52,17 +52,17 @@ test("what was not heard is waited for, once events are heard at all", async () 
 });
 
 test("a gap is said", async () => {
-  const { witness } = setUp();
-  witness.hear(commit(2));
-  witness.hear(commit(4));
-  expect(await witness.between({ from: 1, to: 4 }, signal)).toMatchObject({ complete: false });
+  const { commitLog } = setUp();
+  commitLog.hear(commit(2));
+  commitLog.hear(commit(4));
+  expect(await commitLog.between({ from: 1, to: 4 }, signal)).toMatchObject({ complete: false });
 });
 
 test("no more is remembered than explains anything", async () => {
-  const { witness } = setUp();
-  for (let generation = 1; generation <= 100_000; generation++) witness.hear(commit(generation));
-  expect(await witness.between({ from: 99_990, to: 100_000 }, signal)).toMatchObject({ complete: true });
-  const all = await witness.between({ from: 0, to: 100_000 }, signal);
+  const { commitLog } = setUp();
+  for (let generation = 1; generation <= 100_000; generation++) commitLog.hear(commit(generation));
+  expect(await commitLog.between({ from: 99_990, to: 100_000 }, signal)).toMatchObject({ complete: true });
+  const all = await commitLog.between({ from: 0, to: 100_000 }, signal);
   expect(all.commits).toHaveLength(512);
   expect(all.complete).toBe(false);
 });

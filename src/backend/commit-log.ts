@@ -13,20 +13,20 @@ export interface Span {
 }
 
 /** What others did in a span of generations. */
-export interface Testimony {
+export interface Attribution {
   readonly commits: readonly Commit[];
   /** Whether every commit of the span was heard or is the agent's own. */
   readonly complete: boolean;
 }
 
-export interface Witness {
+export interface CommitLog {
   readonly hear: (commit: Commit) => void;
   /** Says that the commits of a span are the agent's own. */
   readonly claim: (span: Span) => void;
   /** Whether a commit is known to be the agent's own. */
   readonly isOwn: (generation: number) => boolean;
   /** What others did in a span. A commit is heard a moment after it was made, so that is waited for if one is missing. */
-  readonly between: (span: Span, signal: AbortSignal) => Promise<Testimony>;
+  readonly between: (span: Span, signal: AbortSignal) => Promise<Attribution>;
 }
 
 /** As many commits as are kept: what is older no longer explains anything. */
@@ -35,8 +35,8 @@ const KEPT = 512;
 /** How long a commit that is known of may take to be heard. */
 const HEARD_WITHIN_MS = 20;
 
-/** A witness that knows of nothing yet. */
-export function createWitness(sleep: Sleep): Witness {
+/** A commit log that has heard of nothing yet. */
+export function createCommitLog(sleep: Sleep): CommitLog {
   const heard = new Map<number, Commit | "own">();
   let newest: number | undefined;
   const note = (generation: number, what: Commit | "own") => {
@@ -48,7 +48,7 @@ export function createWitness(sleep: Sleep): Witness {
       heard.delete(oldest);
     }
   };
-  const testify = ({ from, to }: Span): Testimony => {
+  const attribute = ({ from, to }: Span): Attribution => {
     const commits: Commit[] = [];
     let complete = to - from <= KEPT;
     for (let generation = Math.max(from, to - KEPT) + 1; generation <= to; generation++) {
@@ -69,15 +69,15 @@ export function createWitness(sleep: Sleep): Witness {
     isOwn: (generation) => heard.get(generation) === "own",
     async between(span, signal) {
       // Without events there is nothing to wait for.
-      const isLate = newest !== undefined && newest < span.to && !testify(span).complete;
+      const isLate = newest !== undefined && newest < span.to && !attribute(span).complete;
       if (isLate) await sleep(HEARD_WITHIN_MS, signal);
-      return testify(span);
+      return attribute(span);
     },
   };
 }
 
 /** `nft (host pid 4711)`; several are alternatives. Undefined if nobody was heard. */
-export function renderCulprits({ commits, complete }: Testimony): string | undefined {
+export function renderCulprits({ commits, complete }: Attribution): string | undefined {
   const names = [...new Set(commits.map(({ process, pid }) => `${process} (host pid ${pid})`))];
   if (names.length === 0) return undefined;
   const shown = names.length > NAMED ? [...names.slice(-NAMED), `${names.length - NAMED} more`] : names;

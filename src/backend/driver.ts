@@ -12,7 +12,7 @@ import type { Plan } from "./step.ts";
 import type { VerdictCount } from "./verdict-counters.ts";
 
 /** What a look came to. */
-export interface Look extends Plan {
+export interface Inspection extends Plan {
   /** The generations of nf_tables' ruleset in which what differs has come about, where that can be told. */
   readonly span?: Span;
   /**
@@ -25,10 +25,10 @@ export interface Look extends Plan {
 }
 
 /** A look that found nothing to do. */
-export const IN_SYNC: Look = { drift: [], steps: [] };
+export const IN_SYNC: Inspection = { drift: [], steps: [] };
 
 /** Whether a look has seen that our rules are as they should be; what others have beside them does not matter. */
-export function isInForce({ steps, disturbed }: Look): boolean {
+export function isInForce({ steps, disturbed }: Inspection): boolean {
   const isRight = steps.every((step) => "mayFail" in step && step.mayFail === true);
   return isRight && disturbed !== true;
 }
@@ -54,7 +54,7 @@ export interface Driver {
    * What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. A look that is not
    * `thorough` leaves out what nothing tells of and what is dear to ask for.
    */
-  readonly look: (group: readonly Ruleset[], thorough: boolean) => Promise<Look>;
+  readonly inspect: (group: readonly Ruleset[], thorough: boolean) => Promise<Inspection>;
   /** Whether it has been seen that everything is in force as of this generation of nf_tables' ruleset, or that does not matter. */
   readonly knows: (generation: number) => boolean;
   /** Takes note that the commit of this generation is over: what is looked at from now on shows it. */
@@ -63,13 +63,13 @@ export interface Driver {
    * Carries out a plan for a group, step by step, and looks again: what is seen after a write decides. Throws a failure,
    * and leaves the rest undone.
    */
-  readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<Look>;
+  readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<Inspection>;
   /** What our rules have counted, where that can be asked without a child process. */
   readonly counters?: () => Promise<readonly VerdictCount[]>;
   /** Removes all that is ours, in every family; says what was there. */
   readonly remove: () => Promise<readonly string[]>;
   /** Removes what an earlier agent on the same backend has left and no rule uses any more. */
-  readonly tidy: () => Promise<void>;
+  readonly removeStaleSet: () => Promise<void>;
   /** Gives back what the driver holds open. */
   readonly close: () => void;
 }

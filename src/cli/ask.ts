@@ -41,10 +41,10 @@ export function askable(text: string): HttpAddress | string {
   return address;
 }
 
-type Answer = { readonly ok: true; readonly body: string } | { readonly ok: false; readonly why: string };
+type HttpAnswer = { readonly ok: true; readonly body: string } | { readonly ok: false; readonly why: string };
 
 /** One GET, bounded in time and size. */
-async function ask(url: string, signal: AbortSignal, clock: Clock): Promise<Answer> {
+async function ask(url: string, signal: AbortSignal, clock: Clock): Promise<HttpAnswer> {
   const answered = new AbortController();
   const deadline = new AbortController();
   void clock.sleep(PATIENCE_MS, answered.signal).then(() => deadline.abort());
@@ -55,7 +55,7 @@ async function ask(url: string, signal: AbortSignal, clock: Clock): Promise<Answ
   }
 }
 
-function fetchBody(url: string, signal: AbortSignal, deadline: AbortSignal): Promise<Answer> {
+function fetchBody(url: string, signal: AbortSignal, deadline: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
       if (signal.aborted) reject(error);

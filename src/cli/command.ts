@@ -97,7 +97,7 @@ export async function runCommand(command: Command, args: readonly string[], io: 
     const input = { values: adopted.values, given, words, output: values.o, agent: adopted.agent };
     return await command.run(input, { ...io, stdin: once(io.stdin) });
   } catch (error) {
-    return explain(error, command, io);
+    return exitCodeFor(error, command, io);
   }
 }
 
@@ -111,7 +111,7 @@ function once(stdin: CommandIo["stdin"]): CommandIo["stdin"] {
   };
 }
 
-function explain(error: unknown, { name, exitCodes }: Command, { err, signal }: CommandIo): number {
+function exitCodeFor(error: unknown, { name, exitCodes }: Command, { err, signal }: CommandIo): number {
   if (error instanceof UsageError) {
     err(`ip-masq-agent ${name}: ${error.message}\nSee "ip-masq-agent ${name} --help"\n`);
     return 2;

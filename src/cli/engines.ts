@@ -6,9 +6,9 @@ import type { Engine, Task } from "../agent/follow.ts";
 import { removeOthers } from "../agent/move.ts";
 import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
-import type { Span, Witness } from "../backend/commit-log.ts";
+import type { CommitLog, Span } from "../backend/commit-log.ts";
 import type { Driver, Traces } from "../backend/driver.ts";
-import { createSight } from "../iptables/netlink-view.ts";
+import { createNetlinkView } from "../iptables/netlink-view.ts";
 import { probe } from "../iptables/probe.ts";
 import type { Logger } from "../log/log.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
@@ -25,7 +25,7 @@ import { type AgentOptions, agentFlags } from "./options.ts";
 
 interface EnginesWorld {
   readonly turns: TurnsWorld;
-  readonly witness: Witness;
+  readonly commitLog: CommitLog;
   readonly beforeChange: () => Promise<void>;
   readonly memoryLimit: MemoryLimit | undefined;
   readonly log: Logger;
@@ -44,12 +44,12 @@ export interface Engines {
 /** What all drivers of an agent with these flags need. */
 function driverWorld(
   flags: AgentOptions,
-  { witness, memoryLimit, log }: EnginesWorld,
+  { commitLog, memoryLimit, log }: EnginesWorld,
   signal: AbortSignal,
 ): DriverWorld {
   const cut = cutAfter(signal);
-  const sight = flags.watch ? createSight(flags.masqChain, openNftables, cut) : undefined;
-  const { claim, between } = witness;
+  const view = flags.watch ? createNetlinkView(flags.masqChain, openNftables, cut) : undefined;
+  const { claim, between } = commitLog;
   return {
     flags,
     tools: {
@@ -61,7 +61,7 @@ function driverWorld(
       said: new Set<string>(),
       inTurn: (work) => inTurn((ms) => systemClock.sleep(ms, signal), work),
       relieve: collectGarbage,
-      ...(sight && { sight }),
+      ...(view && { view }),
     },
     nftables: {
       now: systemClock.now,
@@ -77,7 +77,7 @@ function driverWorld(
 }
 
 export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: AbortSignal): Engines {
-  const { turns, witness, beforeChange, log } = world;
+  const { turns, commitLog, beforeChange, log } = world;
   const drivers = driverWorld(flags, world, signal);
   const directoryAllowed = flags.configPath !== agentFlags.config.initial;
   const passWorld = {
@@ -86,7 +86,7 @@ export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: 
     log: log.named("agent/reconcile.ts"),
     random: Math.random,
     signal,
-    between: (span: Span) => witness.between(span, signal),
+    between: (span: Span) => commitLog.between(span, signal),
     beforeChange,
     turns,
   };
@@ -104,7 +104,7 @@ export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: 
     },
     tasks: ({ choice, driver }) => [
       () => removeOthers(() => others(choice), log),
-      driver.tidy,
+      driver.removeStaleSet,
       () => BACKENDS[choice.name].warn(choice.variant, optionsOf(choice), drivers),
     ],
   };

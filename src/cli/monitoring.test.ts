@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { OPTIONS } from "../../test/lab/config.ts";
-import type { GroupOutcome, Outcome } from "../agent/reconcile.ts";
+import type { GroupOutcome, PassOutcome } from "../agent/reconcile.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import { decodeConfig } from "../core/config.ts";
 import { compileRuleset } from "../core/ruleset.ts";
@@ -35,7 +35,7 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.record({
   looks: fc.boolean(),
 });
 
-function currentOf(text: number): NonNullable<Outcome["current"]> {
+function currentOf(text: number): NonNullable<PassOutcome["current"]> {
   const files = [{ path: "/c", bytes: Buffer.from(TEXTS[text] ?? "") }];
   const decoded = decodeConfig({ kind: "file", files }, { ...OPTIONS, enableIPv6: true });
   if (!decoded.ok) throw new Error("a text of the test is bad");
@@ -45,10 +45,10 @@ function currentOf(text: number): NonNullable<Outcome["current"]> {
 /** The outcome of a step after another; `joint`: one table for both families. */
 function outcomeOf(
   step: Step,
-  before: Outcome["current"],
+  before: PassOutcome["current"],
   families: readonly Family[],
   joint: boolean,
-): Outcome {
+): PassOutcome {
   const problems = step.read === "accepted" ? [] : ["/c: bad"];
   const current = step.read === "accepted" ? currentOf(step.text) : before;
   const parts = joint ? [families] : families.map((family) => [family]);
@@ -84,7 +84,7 @@ function outcomeOf(
   };
 }
 
-function truthOf({ config, current, groups }: Outcome, read: Step["read"]): Claims {
+function truthOf({ config, current, groups }: PassOutcome, read: Step["read"]): Claims {
   const families = groups.flatMap(({ inForce, rulesets }) =>
     inForce ? rulesets.map(({ family }) => family) : [],
   );
@@ -186,7 +186,7 @@ test("whatever passes come to, all answers say of what is in force what the last
   await fc.assert(
     fc.asyncProperty(cases, async ({ steps, families, joint }) => {
       const { monitor, get } = createSubject(families);
-      let current: Outcome["current"];
+      let current: PassOutcome["current"];
       for (const step of steps) {
         const outcome = outcomeOf(step, current, families, joint);
         current = outcome.current;

@@ -3,13 +3,13 @@ import { afterwards, CLEARING } from "../agent/afterwards.ts";
 import { type Decision, decide, signsOf } from "../agent/choose.ts";
 import { type Followed, followChoice } from "../agent/follow.ts";
 import type { Healing } from "../agent/group.ts";
-import type { Outcome } from "../agent/reconcile.ts";
+import type { PassOutcome } from "../agent/reconcile.ts";
 import { createRivalWatch } from "../agent/rivals.ts";
 import { createSigns } from "../agent/signs.ts";
 import { createSources, type Sources } from "../agent/sources.ts";
-import type { Inbox } from "../agent/triggers.ts";
+import type { Triggers } from "../agent/triggers.ts";
 import { createAside, createTurns, type TurnsWorld } from "../agent/turns.ts";
-import { createWitness } from "../backend/commit-log.ts";
+import { createCommitLog } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { Logger } from "../log/log.ts";
 import { trimMemory } from "../netlink/socket/addon.ts";
@@ -24,7 +24,7 @@ import { createEngines } from "./engines.ts";
 import type { AgentOptions } from "./options.ts";
 
 interface PassesWorld {
-  readonly inbox: Inbox;
+  readonly triggers: Triggers;
   readonly memoryLimit: MemoryLimit | undefined;
   /** Reads the counters, where they are served: before they begin at zero, and once they have. */
   readonly sample: () => Promise<void>;
@@ -32,7 +32,7 @@ interface PassesWorld {
 }
 
 export interface Passes extends Pick<Followed, "engine"> {
-  readonly reconcile: () => Promise<Outcome>;
+  readonly reconcile: () => Promise<PassOutcome>;
   /** What asks for passes; undefined without `watch`. */
   readonly sources: Sources | undefined;
   /** Waits until what goes on beside the passes has ended. */
@@ -42,7 +42,7 @@ export interface Passes extends Pick<Followed, "engine"> {
 /** Chooses a backend, and holds the chain's name before anything is read or written for it; or says what each backend lacks. */
 export async function createPasses(
   options: AgentOptions,
-  { inbox, memoryLimit, sample, log }: PassesWorld,
+  { triggers, memoryLimit, sample, log }: PassesWorld,
   signal: AbortSignal,
 ): Promise<({ readonly ok: true } & Passes) | Extract<Decision, { ok: false }>> {
   const { watch, masqChain: chain, configPath } = options;
@@ -54,13 +54,13 @@ export async function createPasses(
   const choice = await choose();
   if (!choice.ok) return choice;
   log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
-  const succeeded = () => watch && inbox.request("ruleset");
+  const succeeded = () => watch && triggers.request("ruleset");
   const hold = holdChain(chain, { ...systemClock, log: log.named("presence/hold.ts"), succeeded }, signal);
   const { now, sleep } = systemClock;
-  const witness = createWitness(sleep);
-  const aside = createAside(() => inbox.request("ruleset"));
+  const commitLog = createCommitLog(sleep);
+  const aside = createAside(() => triggers.request("ruleset"));
   const turns = { sleep, goesOn: aside.goesOn };
-  const enginesWorld = { turns, witness, beforeChange: sample, memoryLimit, log };
+  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, log };
   const engines = createEngines(options, enginesWorld, signal);
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {
@@ -74,9 +74,9 @@ export async function createPasses(
     log,
     watch,
   });
-  const rivalsWorld = { ...engines, chain, open: openNftables, witness, now };
+  const rivalsWorld = { ...engines, chain, open: openNftables, commitLog, now };
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
-  const sourcesWorld = { configPath, driver: both(followed, rivals), inbox, witness };
+  const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog };
   const relieve = createHeapRelief(trimMemory);
   return {
     ok: true,

@@ -2,8 +2,8 @@
 
 import type { Chosen } from "../agent/choose.ts";
 import { runLoop } from "../agent/loop.ts";
-import type { Outcome } from "../agent/reconcile.ts";
-import { createInbox, type Reason } from "../agent/triggers.ts";
+import type { PassOutcome } from "../agent/reconcile.ts";
+import { createTriggers, type Reason } from "../agent/triggers.ts";
 import { countDrift } from "../core/drift.ts";
 import { enabledFamilies } from "../core/ruleset.ts";
 import { effectiveFlags } from "../go/flags.ts";
@@ -66,20 +66,20 @@ async function start(
     },
     signal,
   );
-  const inbox = createInbox(systemClock);
-  const world = { inbox, memoryLimit, sample: async () => monitoring?.sample(), log };
+  const triggers = createTriggers(systemClock);
+  const world = { triggers, memoryLimit, sample: async () => monitoring?.sample(), log };
   const passes = await createPasses(options, world, signal);
   if (!passes.ok) {
     log.fatal(`No backend works: ${passes.lacks.join("; ")}`);
     return 1;
   }
   engine = passes.engine;
-  const report = (outcome: Outcome, reason: Reason, fightMs: number) => {
+  const report = (outcome: PassOutcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     passes.sources?.report(outcome, reason, fightMs);
     monitoring?.report(outcome, reason);
   };
-  const loop = { watch: options.watch, inbox, begin: () => monitoring?.queued(), report };
+  const loop = { watch: options.watch, triggers, begin: () => monitoring?.queued(), report };
   // Not sooner: with other flags V8 compiles Node's own modules again, of which the program has what it needs by now.
   keepHeapSmall();
   await runLoop(passes.reconcile, loop, systemClock, signal);
@@ -96,7 +96,7 @@ function backendOf(choice: Chosen | undefined): { readonly name: string; readonl
 /** The verbosity at which each pass has a line, also those that find nothing to do. */
 const PASSES = 4;
 
-function describePass({ drift, applied, errors, durationMs }: Outcome, reason: Reason): string {
+function describePass({ drift, applied, errors, durationMs }: PassOutcome, reason: Reason): string {
   const counts = [
     counted(countDrift(drift), "difference"),
     counted(applied, "step"),

@@ -5,7 +5,7 @@
 
 import { readlinkSync, statSync } from "node:fs";
 import { type FlagTable, type FlagValues, parseFlags } from "../go/flags.ts";
-import { type Fact, isKnown, known, learn } from "../system/fact.ts";
+import { type Fact, isKnown, known, tryRead } from "../system/fact.ts";
 import type { Processes, SeenAgent } from "../system/processes.ts";
 import { counted } from "../text/plural.ts";
 import { agentFlags } from "./options.ts";
@@ -192,6 +192,6 @@ function hasOurRoot(proc: string, pid: number): boolean {
     const { dev, ino } = statSync(`${proc}/${who}/root/`);
     return [readlinkSync(`${proc}/${who}/ns/mnt`), dev, ino].join(" ");
   };
-  const rootOf = (who: number | "self") => known(learn("a root", () => look(who)));
+  const rootOf = (who: number | "self") => known(tryRead("a root", () => look(who)));
   return rootOf(pid) === rootOf("self");
 }

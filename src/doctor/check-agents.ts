@@ -3,15 +3,15 @@
 import { holdToken } from "../presence/names.ts";
 import { known } from "../system/fact.ts";
 import type { Facts, HolderFacts } from "./facts.ts";
-import { info, type Said, warning } from "./finding.ts";
+import { type FindingText, info, warning } from "./finding.ts";
 
 /** The agent's socket is held by something else, or by an agent that is not seen; or another agent waits for it. */
-export function agentSocket({ settings, holders }: Facts): readonly Said[] {
+export function agentSocket({ settings, holders }: Facts): readonly FindingText[] {
   const token = holdToken(settings.chain);
   return (known(holders) ?? []).filter((one) => one.token === token).flatMap(describe);
 }
 
-function describe({ kind, token, who, isAgent }: HolderFacts): readonly Said[] {
+function describe({ kind, token, who, isAgent }: HolderFacts): readonly FindingText[] {
   if (kind === "awaited")
     return [
       warning(
@@ -32,7 +32,7 @@ function describe({ kind, token, who, isAgent }: HolderFacts): readonly Said[] {
 }
 
 /** The rules are where `auto` would not put them any more. */
-export function autoBackend({ settings, auto }: Facts): readonly Said[] {
+export function autoBackend({ settings, auto }: Facts): readonly FindingText[] {
   const wanted = known(auto);
   if (wanted === undefined || wanted.backend === settings.backend) return [];
   const { backend, why } = wanted;

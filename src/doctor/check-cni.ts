@@ -1,13 +1,13 @@
 /** Checks of `doctor`: the CNI's configuration, and what is not to be seen from here. */
 import { known } from "../system/fact.ts";
 import type { Facts } from "./facts.ts";
-import { info, type Said, warning } from "./finding.ts";
+import { type FindingText, info, warning } from "./finding.ts";
 
 /** CNI plugins that masquerade per pod. */
-export function cniMasquerade({ cni }: Facts): readonly Said[] {
+export function cniMasquerade({ cni }: Facts): readonly FindingText[] {
   const files = known(cni);
   if (files === undefined) return [];
-  return files.flatMap(({ path, masquerading, fault }): Said[] => [
+  return files.flatMap(({ path, masquerading, fault }): FindingText[] => [
     ...(fault === undefined
       ? []
       : [
@@ -26,8 +26,8 @@ export function cniMasquerade({ cni }: Facts): readonly Said[] {
 }
 
 /** Where there is nothing to look at. */
-export function notSeen({ cni, processes, conntrack }: Facts): readonly Said[] {
-  const said: Said[] = [];
+export function notSeen({ cni, processes, conntrack }: Facts): readonly FindingText[] {
+  const said: FindingText[] = [];
   if ("value" in cni && cni.value === undefined)
     said.push(
       info("there is no CNI directory here", "in a container, mount the host's and name it with --cni-dir"),

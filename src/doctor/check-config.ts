@@ -3,7 +3,7 @@
 import { known } from "../system/fact.ts";
 import { counted } from "../text/plural.ts";
 import type { Facts } from "./facts.ts";
-import { error, info, type Said, warning } from "./finding.ts";
+import { error, type FindingText, info, warning } from "./finding.ts";
 
 /** As many problems as fit a screen; `validate` has them all. */
 const SHOWN = 5;
@@ -11,7 +11,7 @@ const SHOWN = 5;
 const BUSY_MS = 1_000;
 const SELDOM_MS = 600_000;
 
-export function config(facts: Facts): readonly Said[] {
+export function config(facts: Facts): readonly FindingText[] {
   const found = known(facts.config);
   if (found === undefined) return [];
   const { path, exists, problems, warnings, resyncMs } = found;
@@ -31,7 +31,7 @@ export function config(facts: Facts): readonly Said[] {
   ];
 }
 
-function resync(path: string, ms: number): Said[] {
+function resync(path: string, ms: number): FindingText[] {
   const remedy = "60s is the default";
   if (ms < BUSY_MS)
     return [warning(`${path}: resyncInterval ${ms / 1000}s keeps the node busy with looking`, remedy)];

@@ -10,7 +10,7 @@ import { known } from "../system/fact.ts";
 import { isKubelets } from "./check-kubelet.ts";
 import { inTable, jumpTargets, natTables, ownTables, sendersOf } from "./check-own.ts";
 import type { Facts, HookChain, NatRule, NatTable } from "./facts.ts";
-import { error, info, type Said, warning } from "./finding.ts";
+import { error, type FindingText, info, warning } from "./finding.ts";
 import { isSourceNat, MAX_PASSED, type Passed, walkBase } from "./nat-walk.ts";
 import { podIntervals } from "./rule-scope.ts";
 
@@ -23,7 +23,7 @@ const OPENSHIFT = /^OPENSHIFT-MASQUERADE/;
 const GKE_CHAIN = "IP-MASQ";
 
 /** OpenShift's SDN masquerades on its own. */
-export function openshift(facts: Facts): readonly Said[] {
+export function openshift(facts: Facts): readonly FindingText[] {
   return natTables(facts).flatMap((table) => {
     const chains = [...table.chains.keys()].filter((chain) => OPENSHIFT.test(chain));
     if (chains.length === 0) return [];
@@ -35,7 +35,7 @@ export function openshift(facts: Facts): readonly Said[] {
 }
 
 /** A chain of the platform's: nothing to delete, for the platform makes it again, and an agent may be using it. */
-export function oldChain(facts: Facts): readonly Said[] {
+export function oldChain(facts: Facts): readonly FindingText[] {
   if (facts.settings.chain === GKE_CHAIN) return [];
   return enabledTables(facts).flatMap((table) => {
     if (!table.chains.has(GKE_CHAIN) || jumpTargets(table).includes(GKE_CHAIN)) return [];
@@ -52,7 +52,7 @@ export function oldChain(facts: Facts): readonly Said[] {
 }
 
 /** Rules of iptables that set the source of packets that our configuration decides about. */
-export function foreignNat(facts: Facts): readonly Said[] {
+export function foreignNat(facts: Facts): readonly FindingText[] {
   return enabledTables(facts).flatMap((table) => {
     const passed = foreignPasses(facts, table).filter(({ rule }) => rule.chain !== GKE_CHAIN);
     return [...passed.map((one) => describe(facts, table, one)), ...tooMany(facts, table)];
@@ -118,7 +118,7 @@ function isHairpin({ scope: { sources, destinations } }: NatRule): boolean {
   return isOne && from.first === to?.first && from.last === to.last;
 }
 
-function tooMany(facts: Facts, table: NatTable): readonly Said[] {
+function tooMany(facts: Facts, table: NatTable): readonly FindingText[] {
   if (walkTable(facts, table, []).length < MAX_PASSED) return [];
   return [
     warning(
@@ -131,7 +131,7 @@ function tooMany(facts: Facts, table: NatTable): readonly Said[] {
 const FIND =
   "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it";
 
-function describe(facts: Facts, table: NatTable, one: Placed): Said {
+function describe(facts: Facts, table: NatTable, one: Placed): FindingText {
   const { rule, from, place } = one;
   const via = rule === from ? "" : `, reached by "${from.text}"`;
   const { say, effect } = weigh(facts, table.family, one, place === IN_FRONT);
@@ -161,7 +161,7 @@ function weigh(
 }
 
 /** Chains of nftables at the same hook that set the source. The first that does so wins, and after our return the next decides. */
-export function foreignChains(facts: Facts): readonly Said[] {
+export function foreignChains(facts: Facts): readonly FindingText[] {
   const { families, chain } = facts.settings;
   const hooks = facts.hooks.flatMap((fact) => known(fact) ?? []);
   return hooks
@@ -181,7 +181,12 @@ function walkHook(facts: Facts, { chains, chain: base, family }: HookChain, own:
   return walkBase({ chains, base, senders: sendersOf(facts, family), without });
 }
 
-function describeHook(facts: Facts, hook: HookChain, passed: readonly Passed[], isFront: boolean): Said {
+function describeHook(
+  facts: Facts,
+  hook: HookChain,
+  passed: readonly Passed[],
+  isFront: boolean,
+): FindingText {
   const where = isFront ? "is evaluated before ours" : "is evaluated after ours has returned";
   const worst = passed.find(({ certain }) => certain) ?? passed[0];
   const { say, effect } = weigh(facts, hook.family, worst as Passed, isFront);
@@ -193,7 +198,7 @@ function describeHook(facts: Facts, hook: HookChain, passed: readonly Passed[], 
 }
 
 /** Chains that iptables cannot show, since somebody has made something else in its table. */
-export function incompatibleTable(facts: Facts): readonly Said[] {
+export function incompatibleTable(facts: Facts): readonly FindingText[] {
   const { chain } = facts.settings;
   return facts.incompatible.map((family) => {
     const table = `${NFT_FAMILIES[family]} nat`;

@@ -5,10 +5,11 @@
 
 import type { Family } from "../core/cidr.ts";
 import { isKnown, known } from "../system/fact.ts";
+import type { Certainty } from "../trace/match.ts";
 import { sendersOf } from "./check-own.ts";
 import type { Facts, HookChain, NatRule } from "./facts.ts";
-import { info, type Said } from "./finding.ts";
-import { type Answer, isForPods, least, type Scope, type Senders } from "./rule-scope.ts";
+import { type FindingText, info } from "./finding.ts";
+import { isForPods, least, type Scope, type Senders } from "./rule-scope.ts";
 
 const LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
@@ -18,7 +19,7 @@ const RULES: Readonly<Record<Family, string>> = {
 };
 
 /** Says for each family what drops them, that nothing does, or where it could not be seen. */
-export function invalid(facts: Facts): readonly Said[] {
+export function invalid(facts: Facts): readonly FindingText[] {
   const hooks = facts.forward.flatMap((fact) => known(fact) ?? []);
   const unread = facts.forward.flatMap((fact) => (isKnown(fact) ? [] : fact.unknown));
   return facts.settings.families.flatMap((family) => {
@@ -77,7 +78,7 @@ function dropIn(hook: HookChain, senders: Senders): string | undefined {
 const DROPS = ["DROP", "REJECT"];
 
 /** A rule for pods alone counts, and one for others' containers does not. */
-function matchesInvalid({ states, ...rest }: Scope, senders: Senders): Answer {
+function matchesInvalid({ states, ...rest }: Scope, senders: Senders): Certainty {
   if (states?.invalid === false) return "no";
   return least([isForPods(rest, senders), rest.destinations === undefined ? "yes" : "maybe"]);
 }

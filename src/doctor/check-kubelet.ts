@@ -4,7 +4,7 @@ import { flagValue } from "../go/flags.ts";
 import { known } from "../system/fact.ts";
 import { deletionOf, inTable, natTables } from "./check-own.ts";
 import type { Facts, NatRule } from "./facts.ts";
-import { error, type Said } from "./finding.ts";
+import { error, type FindingText } from "./finding.ts";
 import { isSourceNat } from "./nat-walk.ts";
 
 /** Comments of kubelets and their kubenet plugin. */
@@ -15,7 +15,7 @@ const FLAG =
 const NEVER = "from 1.24 on never set that flag: a kubelet that gets it does not start";
 
 /** The kubelet's or kubenet's rule for a single CIDR. */
-export function kubeletRules(facts: Facts): readonly Said[] {
+export function kubeletRules(facts: Facts): readonly FindingText[] {
   return natTables(facts).flatMap((table) =>
     [...table.chains.values()]
       .flat()
@@ -44,7 +44,7 @@ export function isKubelets(rule: NatRule): boolean {
 }
 
 /** A kubelet that is told to masquerade for all but one CIDR. */
-export function kubeletFlags({ processes }: Facts): readonly Said[] {
+export function kubeletFlags({ processes }: Facts): readonly FindingText[] {
   return masqueradingFor(known(processes)?.kubelets).map((cidr) =>
     error(`the kubelet runs with --non-masquerade-cidr=${cidr}`, `${FLAG}; ${NEVER}`),
   );

@@ -4,7 +4,7 @@ import { formatRange, type PortRange } from "../core/ports.ts";
 import { missingCapabilities } from "../system/capabilities.ts";
 import { type Cause, type Fact, isKnown, known } from "../system/fact.ts";
 import type { Facts, Sysctl } from "./facts.ts";
-import { error, info, type Said, warning } from "./finding.ts";
+import { error, type FindingText, info, warning } from "./finding.ts";
 
 /** The API server's default for --service-node-port-range. */
 const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
@@ -12,7 +12,7 @@ const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
 const NEARLY = 0.75;
 const FULL = 0.9;
 
-export function versions({ versions: all, settings }: Facts): readonly Said[] {
+export function versions({ versions: all, settings }: Facts): readonly FindingText[] {
   const tools = all.flatMap((fact) => known(fact) ?? []).map(({ name, version }) => `${name} ${version}`);
   const families = settings.families.join(" and ");
   return [
@@ -22,7 +22,7 @@ export function versions({ versions: all, settings }: Facts): readonly Said[] {
 }
 
 /** Facts that could not be learnt. */
-export function unknowns(facts: Facts): readonly Said[] {
+export function unknowns(facts: Facts): readonly FindingText[] {
   const fields: readonly unknown[] = Object.values(facts);
   return fields
     .flatMap((field) => [field, ...Object.values(field ?? {})])
@@ -50,7 +50,7 @@ function isUnknown(one: unknown): one is Exclude<Fact<never>, { readonly value: 
   return typeof one === "object" && one !== null && "unknown" in one;
 }
 
-export function capabilities({ capabilities: fact, settings }: Facts): readonly Said[] {
+export function capabilities({ capabilities: fact, settings }: Facts): readonly FindingText[] {
   if (!isKnown(fact)) return [];
   const missing = missingCapabilities(fact.value);
   const remedy = "run it as root, or with the capability (in Kubernetes, securityContext.capabilities.add)";
@@ -63,7 +63,7 @@ export function capabilities({ capabilities: fact, settings }: Facts): readonly 
 }
 
 /** A node that does not forward has no pods to masquerade for. */
-export function forwarding({ sysctls, settings }: Facts): readonly Said[] {
+export function forwarding({ sysctls, settings }: Facts): readonly FindingText[] {
   const names: readonly Sysctl[] = [
     "net.ipv4.ip_forward",
     ...(settings.families.includes("IPv6") ? (["net.ipv6.conf.all.forwarding"] as const) : []),
@@ -79,7 +79,7 @@ export function forwarding({ sysctls, settings }: Facts): readonly Said[] {
 }
 
 /** Source ports that somebody else uses. */
-export function ports({ settings, sysctls }: Facts): readonly Said[] {
+export function ports({ settings, sysctls }: Facts): readonly FindingText[] {
   const [low = 0n, high = -1n] = numbers(known(sysctls["net.ipv4.ip_local_port_range"]));
   const reserved = (known(sysctls["net.ipv4.ip_local_reserved_ports"]) ?? "")
     .split(",")
@@ -87,7 +87,7 @@ export function ports({ settings, sysctls }: Facts): readonly Said[] {
       const [first, last = first] = numbers(part.replace("-", " "));
       return first === undefined || last === undefined ? [] : [{ first, last }];
     });
-  return settings.toPorts.flatMap((range): Said[] => {
+  return settings.toPorts.flatMap((range): FindingText[] => {
     const text = `--to-ports ${formatRange(range)}`;
     const taken = reserved.filter((other) => overlaps(range, other)).map(formatRange);
     return [
@@ -127,7 +127,7 @@ export function numbers(text = ""): bigint[] {
 }
 
 /** The table of connections: when it is full, new ones are dropped. */
-export function conntrackTable({ conntrack }: Facts): readonly Said[] {
+export function conntrackTable({ conntrack }: Facts): readonly FindingText[] {
   const found = known(conntrack);
   if (found === undefined || found.max === 0 || found.count / found.max <= NEARLY) return [];
   const { count, max } = found;
@@ -153,7 +153,7 @@ const COUNTERS: Readonly<Record<string, readonly [string, string]>> = {
 };
 
 /** Counters that should stand still and grow while we look. */
-export function conntrackCounters({ counters }: Facts): readonly Said[] {
+export function conntrackCounters({ counters }: Facts): readonly FindingText[] {
   const found = known(counters);
   if (found === undefined) return [];
   return Object.entries(COUNTERS).flatMap(([name, [meaning, remedy]]) => {
@@ -164,7 +164,7 @@ export function conntrackCounters({ counters }: Facts): readonly Said[] {
 }
 
 /** Watching the configuration needs one instance and a few watches. */
-export function inotify({ inotify: fact }: Facts): readonly Said[] {
+export function inotify({ inotify: fact }: Facts): readonly FindingText[] {
   const found = known(fact);
   if (found === undefined) return [];
   const { instances, maxInstances, watches, maxWatches } = found;

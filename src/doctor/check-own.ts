@@ -4,7 +4,7 @@ import type { Family } from "../core/cidr.ts";
 import { holdToken } from "../presence/names.ts";
 import { known } from "../system/fact.ts";
 import type { Facts, NatRule, NatTable } from "./facts.ts";
-import { info, type Said, warning } from "./finding.ts";
+import { type FindingText, info, warning } from "./finding.ts";
 import type { Senders } from "./rule-scope.ts";
 
 /** How the comment of a jump of ours begins, and what stands around the chain's name. */
@@ -68,10 +68,10 @@ export const CLEANUP =
   "restart the agent, which clears away what its other backend left; without an agent: ip-masq-agent cleanup";
 
 /** Rules of ours where the agent, as it is set now, does not look. */
-export function leftovers(facts: Facts): readonly Said[] {
+export function leftovers(facts: Facts): readonly FindingText[] {
   const { chain } = facts.settings;
   const own = ownTables(facts);
-  const inIptables = natTables(facts).flatMap((table): Said[] => {
+  const inIptables = natTables(facts).flatMap((table): FindingText[] => {
     const isOwn = own.includes(table);
     const targets = [...new Set(jumpTargets(table))].filter((target) => !isOwn || target !== chain);
     const alone =
@@ -93,7 +93,7 @@ function livingAgent({ processes, holders }: Facts, chain: string): string | und
 }
 
 /** An agent that lives keeps its chain, and would make it again. */
-function otherChain(facts: Facts, table: NatTable, target: string): Said {
+function otherChain(facts: Facts, table: NatTable, target: string): FindingText {
   const isOwn = target === facts.settings.chain;
   const what = `${inTable(table)}: chain ${target} and a jump to it are`;
   const alive = livingAgent(facts, target);
@@ -115,7 +115,7 @@ function otherChain(facts: Facts, table: NatTable, target: string): Said {
 }
 
 /** Sets that no rule of any table looks up. */
-function leftSets(facts: Facts): readonly Said[] {
+function leftSets(facts: Facts): readonly FindingText[] {
   const used = new Set(
     natTables(facts).flatMap(({ chains }) =>
       [...chains.values()].flat().flatMap(({ conditions }) => conditions),
@@ -129,7 +129,7 @@ function leftSets(facts: Facts): readonly Said[] {
 }
 
 /** Both variants of iptables decide, each with its own rules. */
-export function bothVariants(facts: Facts): readonly Said[] {
+export function bothVariants(facts: Facts): readonly FindingText[] {
   const tables = natTables(facts);
   return (["IPv4", "IPv6"] as const).flatMap((family) => {
     const [nft, legacy] = (["nft", "legacy"] as const).map((variant) =>
@@ -148,7 +148,7 @@ function hasRules({ chains }: NatTable): boolean {
 }
 
 /** Whether there is an agent at all, and only one. */
-export function agents(facts: Facts): readonly Said[] {
+export function agents(facts: Facts): readonly FindingText[] {
   const { settings, processes } = facts;
   const found = known(processes);
   if (found === undefined) return [];

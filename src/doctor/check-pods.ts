@@ -5,20 +5,20 @@ import { decompose, subtractIntervals } from "../core/intervals.ts";
 import { known } from "../system/fact.ts";
 import { sendersOf } from "./check-own.ts";
 import type { Facts } from "./facts.ts";
-import { info, type Said, warning } from "./finding.ts";
+import { type FindingText, info, warning } from "./finding.ts";
 import { intervalOf, type PodNetwork, widestNetworks } from "./pod-networks.ts";
 
 /** As many as fit a line. */
 const SHOWN = 3;
 
 /** Networks of pods, wherever they were learnt, of which the list does not keep every address. */
-export function podNetworks(facts: Facts): readonly Said[] {
+export function podNetworks(facts: Facts): readonly FindingText[] {
   const config = known(facts.config);
   if (config === undefined) return [];
   const { kept } = config;
   if (kept === undefined)
     return [info("whether pods' own networks are kept was not checked: the configuration is bad")];
-  return facts.settings.families.flatMap((family): Said[] => {
+  return facts.settings.families.flatMap((family): FindingText[] => {
     const networks = (sendersOf(facts, family).pods?.networks ?? []).filter(
       ({ cidr }) => cidr.family === family,
     );
@@ -45,14 +45,14 @@ interface Uncovered {
   readonly missing: readonly string[];
 }
 
-function noneKnown(family: Family): Said {
+function noneKnown(family: Family): FindingText {
   return info(
     `no ${family} network of pods is known here: whether the list keeps it was not checked`,
     "name it: ip-masq-agent doctor --cluster-cidr=CIDR",
   );
 }
 
-function describe({ network: { cidr, from }, missing }: Uncovered, isEmpty: boolean): Said {
+function describe({ network: { cidr, from }, missing }: Uncovered, isEmpty: boolean): FindingText {
   const name = formatCidr(cidr);
   const isWhole = missing.length === 1 && missing[0] === name;
   const why = isEmpty
@@ -64,13 +64,13 @@ function describe({ network: { cidr, from }, missing }: Uncovered, isEmpty: bool
 }
 
 /** Pods that are known one by one. */
-function describeAll(pods: readonly Uncovered[], isEmpty: boolean): Said {
+function describeAll(pods: readonly Uncovered[], isEmpty: boolean): FindingText {
   const names = shorten(pods.map(({ network }) => formatCidr(network.cidr)));
   const why = isEmpty ? "the list is empty, so that only link-local is kept" : "no entry contains them";
   return say(`pods with ${names} (${pods[0]?.network.from})`, why, "their network", isEmpty);
 }
 
-function say(pods: string, why: string, what: string, isEmpty: boolean): Said {
+function say(pods: string, why: string, what: string, isEmpty: boolean): FindingText {
   const onPurpose = isEmpty ? ", unless the list is empty on purpose and pods may be seen as nodes" : "";
   return warning(
     `${pods} are masqueraded towards each other: ${why}`,

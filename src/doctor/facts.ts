@@ -12,7 +12,7 @@ import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
 import type { InotifyFacts } from "../system/processes.ts";
-import type { Said } from "./finding.ts";
+import type { FindingText } from "./finding.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
 
@@ -132,7 +132,7 @@ export interface HolderFacts extends HeldName {
 }
 
 /** A check, from what is known of the node to what is to be said. */
-export type Check = (facts: Facts) => readonly Said[];
+export type Check = (facts: Facts) => readonly FindingText[];
 
 /** What checks ask of the backend whose rules they look at. */
 export interface OwnSide {

@@ -14,16 +14,16 @@ export interface Finding {
 }
 
 /** What a check says, without its name. */
-export type Said = Omit<Finding, "check">;
+export type FindingText = Omit<Finding, "check">;
 
-export function error(message: string, remedy: string): Said {
+export function error(message: string, remedy: string): FindingText {
   return { severity: "error", message, remedy };
 }
 
-export function warning(message: string, remedy: string): Said {
+export function warning(message: string, remedy: string): FindingText {
   return { severity: "warning", message, remedy };
 }
 
-export function info(message: string, remedy?: string): Said {
+export function info(message: string, remedy?: string): FindingText {
   return { severity: "info", message, ...(remedy === undefined ? {} : { remedy }) };
 }

@@ -1,8 +1,9 @@
 /** What conditions of the tracer's model say of whose packets they match. */
 import type { Family } from "../core/cidr.ts";
 import { everything, meetIntervals, subtractIntervals } from "../core/intervals.ts";
+import type { Certainty } from "../trace/match.ts";
 import type { Condition } from "../trace/model.ts";
-import { ANY, type Answer, least, type Scope } from "./rule-scope.ts";
+import { ANY, least, type Scope } from "./rule-scope.ts";
 
 /** Questions for a socket, which packets that are passed on do not have; `!` before iptables' matches those. */
 const ASKS_SOCKET =
@@ -48,7 +49,7 @@ function narrow(scope: Scope, condition: Condition, family: Family): Scope {
 /** A new connection is neither established nor invalid; of other states it is not known. */
 function narrowState(scope: Scope, { states, negated }: Extract<Condition, { kind: "state" }>): Scope {
   const isNever = states.every((state) => ["established", "invalid", "untracked"].includes(state));
-  const met: Answer = states.includes("new") ? "yes" : isNever ? "no" : "maybe";
+  const met: Certainty = states.includes("new") ? "yes" : isNever ? "no" : "maybe";
   const before = scope.states ?? { fresh: "yes", invalid: true };
   return {
     ...scope,
@@ -59,7 +60,7 @@ function narrowState(scope: Scope, { states, negated }: Extract<Condition, { kin
   };
 }
 
-const OPPOSITE: Readonly<Record<Answer, Answer>> = { yes: "no", maybe: "maybe", no: "yes" };
+const OPPOSITE: Readonly<Record<Certainty, Certainty>> = { yes: "no", maybe: "maybe", no: "yes" };
 
 function readText(
   { text }: Condition,

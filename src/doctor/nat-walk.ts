@@ -1,8 +1,9 @@
 /** The way of pods' packets through a base chain, as far as it can be told from the rules alone. */
 
 import { everything, type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
+import type { Certainty } from "../trace/match.ts";
 import type { NatRule } from "./facts.ts";
-import { type Answer, isForPods, least, type Senders } from "./rule-scope.ts";
+import { isForPods, least, type Senders } from "./rule-scope.ts";
 
 /** A rule on the way. */
 export interface Passed {
@@ -12,7 +13,7 @@ export interface Passed {
   /** Whether every packet that is not for the node itself comes here and matches. */
   readonly certain: boolean;
   /** Whether all pods' packets to these destinations match, or perhaps some. */
-  readonly answer: Exclude<Answer, "no">;
+  readonly answer: Exclude<Certainty, "no">;
   readonly destinations: readonly Interval[];
 }
 

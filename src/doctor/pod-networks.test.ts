@@ -1,16 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { cidr } from "../../test/lab/doctor.ts";
-import {
-  type Link,
-  learnPods,
-  type Network,
-  networkCidr,
-  type Route,
-  widestNetworks,
-} from "./pod-networks.ts";
+import type { ObservedLink } from "../route/rtnetlink.ts";
+import { learnPods, type Network, networkCidr, type Route, widestNetworks } from "./pod-networks.ts";
 
 /** `NAME KIND [of MASTER]`, in the order of their indexes; `-` is hardware. */
-function links(...texts: readonly string[]): readonly Link[] {
+function links(...texts: readonly string[]): readonly ObservedLink[] {
   const names = texts.map((text) => text.split(" ")[0]);
   return texts.map((text, i) => {
     const [name = "", kind, , master] = text.split(" ");
@@ -21,7 +15,7 @@ function links(...texts: readonly string[]): readonly Link[] {
 
 /** Addresses as `LINK ADDRESS/BITS`, routes as `CIDR [via] [LINK] [type or protocol]`. */
 function network(
-  all: readonly Link[],
+  all: readonly ObservedLink[],
   addresses: readonly string[],
   routes: readonly string[] = [],
 ): Network {

@@ -4,6 +4,7 @@
  */
 import { ADDRESS_BITS, type Cidr, type Family, formatCidr, lastAddress } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
+import type { ObservedLink, ObservedRoute } from "../route/rtnetlink.ts";
 
 /** A network that pods have addresses of. */
 export interface PodNetwork {
@@ -22,30 +23,19 @@ export interface PodFacts {
   readonly links: ReadonlyMap<string, boolean>;
 }
 
-export interface Link {
-  readonly index: number;
-  readonly name: string;
-  readonly kind: string | undefined;
-  readonly master: number | undefined;
-}
-
 export interface LinkAddress {
   readonly link: number;
   readonly address: bigint;
   readonly network: Cidr;
 }
 
-export interface Route {
+/** A route as the kernel lists it, with its destination as a CIDR. */
+export interface Route extends Omit<ObservedRoute, "family" | "destination" | "bits"> {
   readonly cidr: Cidr;
-  readonly type: "unicast" | "local" | "blackhole" | "other";
-  readonly link: number | undefined;
-  readonly hasGateway: boolean;
-  readonly isMain: boolean;
-  readonly isKernels: boolean;
 }
 
 export interface Network {
-  readonly links: readonly Link[];
+  readonly links: readonly ObservedLink[];
   readonly addresses: readonly LinkAddress[];
   readonly routes: readonly Route[];
 }
@@ -85,9 +75,9 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
       .filter(({ cidr, type, isMain }) => cidr.bits === 0 && type === "unicast" && isMain)
       .map(({ link }) => link),
   );
-  const masterOf = ({ master }: Link) => links.find(({ index }) => index === master);
-  const isVeth = (link: Link) => TO_PODS.includes(link.kind ?? "") && !isOverlay(link);
-  const isFree = ({ index, name }: Link) => !uplinks.has(index) && !isOthersLink(name);
+  const masterOf = ({ master }: ObservedLink) => links.find(({ index }) => index === master);
+  const isVeth = (link: ObservedLink) => TO_PODS.includes(link.kind ?? "") && !isOverlay(link);
+  const isFree = ({ index, name }: ObservedLink) => !uplinks.has(index) && !isOthersLink(name);
   const bridges = links.filter((link) => {
     const ports = links.filter(({ master }) => master === link.index);
     const isLan = ports.some(({ kind }) => HARDWARE.includes(kind));
@@ -105,7 +95,7 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
     ...hostRoutes(veths, routes),
     ...overlayRoutes(links.filter(isOverlay), { addresses, routes }),
   ];
-  const isWay = ({ index }: Link) => ways.some((way) => way.index === index);
+  const isWay = ({ index }: ObservedLink) => ways.some((way) => way.index === index);
   return {
     networks: found.filter(({ cidr }) => isGlobal(cidr)),
     others: addresses
@@ -115,19 +105,19 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
   };
 }
 
-function isOverlay({ kind, name }: Link): boolean {
+function isOverlay({ kind, name }: ObservedLink): boolean {
   return (OVERLAY_KINDS.includes(kind ?? "") || OVERLAY_NAMES.test(name)) && !NOT_OVERLAY.test(name);
 }
 
 /** The networks of a link's addresses; an address alone is the node's, not a pod's. */
-function networksOf({ index, name, kind }: Link, addresses: readonly LinkAddress[]): PodNetwork[] {
+function networksOf({ index, name, kind }: ObservedLink, addresses: readonly LinkAddress[]): PodNetwork[] {
   return addresses
     .filter(({ link, network }) => link === index && network.bits < ADDRESS_BITS[network.family])
     .map(({ network }) => ({ cidr: network, from: `${kind} ${name}`, isLocal: true }));
 }
 
 /** Each pod's own route, or the block that it is of, of which the node drops what no pod has. */
-function hostRoutes(veths: readonly Link[], routes: readonly Route[]): PodNetwork[] {
+function hostRoutes(veths: readonly ObservedLink[], routes: readonly Route[]): PodNetwork[] {
   const blocks = routes.filter(({ type, cidr }) => type === "blackhole" && cidr.bits >= WIDEST[cidr.family]);
   return routes.flatMap(({ cidr, type, link }) => {
     const veth = veths.find(({ index }) => index === link);
@@ -142,7 +132,7 @@ function hostRoutes(veths: readonly Link[], routes: readonly Route[]): PodNetwor
 
 /** Networks of pods beyond a tunnel; one that has an address of this node is that of its own pods. */
 function overlayRoutes(
-  overlays: readonly Link[],
+  overlays: readonly ObservedLink[],
   { addresses, routes }: Pick<Network, "addresses" | "routes">,
 ): PodNetwork[] {
   return routes.flatMap(({ cidr, type, link, hasGateway, isKernels }) => {

@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Fact, isKnown, learn, readText } from "../system/fact.ts";
+import { type Fact, isKnown, readText, tryRead } from "../system/fact.ts";
 import type { CniFile } from "./facts.ts";
 import { isOthersLink } from "./pod-networks.ts";
 
@@ -11,7 +11,7 @@ const NAMES = /\.(conf|conflist|json)$/;
 
 /** The files of the directory, in name order; undefined if there is none. */
 export function readCni(directory: string): Fact<readonly CniFile[] | undefined> {
-  const names = learn("the CNI's configuration", () => readdirSync(directory));
+  const names = tryRead("the CNI's configuration", () => readdirSync(directory));
   if (!isKnown(names)) return names;
   const files = names.value?.filter((name) => NAMES.test(name)).sort();
   return { value: files?.map((name) => readCniFile(join(directory, name))) };

@@ -3,7 +3,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseConntrackCounters } from "../system/conntrack-stats.ts";
-import { derive, type Fact, isKnown, learn, readText } from "../system/fact.ts";
+import { derive, type Fact, isKnown, readText, tryRead } from "../system/fact.ts";
 import { type ConntrackGrowth, type Facts, type LockFacts, SYSCTLS } from "./facts.ts";
 
 type Sysctls = Facts["sysctls"];
@@ -62,7 +62,7 @@ export function readLock(proc: string, env: NodeJS.ProcessEnv): Fact<LockFacts> 
     container !== undefined ||
     existsSync("/.dockerenv") ||
     existsSync("/run/.containerenv");
-  const real = learn("lock", () => realpathSync(XTABLES_LOCKFILE));
+  const real = tryRead("lock", () => realpathSync(XTABLES_LOCKFILE));
   const path = isKnown(real) ? (real.value ?? XTABLES_LOCKFILE) : XTABLES_LOCKFILE;
   return derive(mounts, (text = "") => ({
     path,

@@ -1,9 +1,8 @@
 /** Whose packets a rule matches, as far as it can be said of a pod's new connection to some destination. */
 import type { Family } from "../core/cidr.ts";
 import { type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
+import type { Certainty } from "../trace/match.ts";
 import { intervalOf, isOthersLink, type PodFacts } from "./pod-networks.ts";
-
-export type Answer = "yes" | "maybe" | "no";
 
 /** What a rule's conditions come to; undefined: it does not ask. */
 export interface Scope {
@@ -12,7 +11,7 @@ export interface Scope {
   /** Links that packets must have come in by; `*` at the end stands for anything. */
   readonly inputs?: readonly string[];
   /** Of conntrack's states: whether the first packet of a connection matches, and whether one does that is INVALID. */
-  readonly states?: { readonly fresh: Answer; readonly invalid: boolean };
+  readonly states?: { readonly fresh: Certainty; readonly invalid: boolean };
   /** It can only match what has a mark, or the node's own packets: never what pods send. */
   readonly isNotForPods: boolean;
   /** It asks something else, too, of which nothing is known. */
@@ -30,7 +29,7 @@ export interface Senders {
 }
 
 /** Whether a rule is for pods' packets; `maybe`: for some, or it cannot be known. */
-export function isForPods(scope: Scope, senders: Senders): Answer {
+export function isForPods(scope: Scope, senders: Senders): Certainty {
   if (scope.isNotForPods) return "no";
   return least([
     sourceAnswer(scope, senders),
@@ -41,7 +40,7 @@ export function isForPods(scope: Scope, senders: Senders): Answer {
 }
 
 /** All of it is so. */
-export function least(answers: readonly Answer[]): Answer {
+export function least(answers: readonly Certainty[]): Certainty {
   return answers.includes("no") ? "no" : answers.includes("maybe") ? "maybe" : "yes";
 }
 
@@ -52,7 +51,7 @@ export function podIntervals({ family, pods }: Senders): readonly Interval[] {
   return (local.length > 0 ? local : known).map(({ cidr }) => intervalOf(cidr));
 }
 
-function sourceAnswer({ sources }: Scope, senders: Senders): Answer {
+function sourceAnswer({ sources }: Scope, senders: Senders): Certainty {
   if (sources === undefined) return "yes";
   if (sources.length === 0) return "no";
   const pods = podIntervals(senders);
@@ -69,7 +68,7 @@ function sourceAnswer({ sources }: Scope, senders: Senders): Answer {
   return rest.length === 0 ? "no" : "maybe";
 }
 
-function inputAnswer({ inputs }: Scope, { pods }: Senders): Answer {
+function inputAnswer({ inputs }: Scope, { pods }: Senders): Certainty {
   if (inputs === undefined) return "yes";
   return inputs.every((name) => isNotPods(name, pods?.links)) ? "no" : "maybe";
 }

@@ -9,7 +9,7 @@ import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Condition, Hook, Packet } from "../trace/model.ts";
-import { type Effort, type Outcome, outcomeKey, type Trace, tracePacket } from "../trace/trace.ts";
+import { type Effort, outcomeKey, type Trace, type TraceOutcome, tracePacket } from "../trace/trace.ts";
 
 /** The rules of a node, and what is known of packets to it. */
 export interface NodeRules {
@@ -24,7 +24,7 @@ export interface NodeRules {
 /** What the node's rules do. */
 export interface LiveAnswer extends Trace {
   /** What may decide first if the packet has another mark than 0, where none was asked about. */
-  readonly marked: readonly Outcome[];
+  readonly marked: readonly TraceOutcome[];
 }
 
 /**
@@ -102,9 +102,9 @@ export function answerParts(question: Question): Part[] | undefined {
 }
 
 /** Whether rules do what is wanted, as far as is known. */
-export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly Outcome[]): Agreement {
+export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly TraceOutcome[]): Agreement {
   if (outcomes.some(isDecidedBefore)) return "unknown";
-  const isAsWanted = ({ verdict }: Outcome) =>
+  const isAsWanted = ({ verdict }: TraceOutcome) =>
     wanted === "keep" ? verdict === "keep" : verdict === "masquerade" || verdict === "translate";
   const right = outcomes.filter(isAsWanted).length;
   if (right === outcomes.length) return "yes";
@@ -112,7 +112,7 @@ export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonl
 }
 
 /** Whether another rule decides before ours, and we do not follow where the packet goes then. */
-export function isDecidedBefore({ verdict }: Pick<Outcome, "verdict">): boolean {
+export function isDecidedBefore({ verdict }: Pick<TraceOutcome, "verdict">): boolean {
   return verdict === "redirect" || verdict === "untracked";
 }
 

@@ -6,7 +6,7 @@ import { decompose } from "../core/intervals.ts";
 import { renderPlace } from "../core/problem.ts";
 import type { Entry } from "../core/ruleset.ts";
 import { countAddresses } from "../core/verdicts.ts";
-import type { Outcome, RuleReference } from "../trace/trace.ts";
+import type { RuleReference, TraceOutcome } from "../trace/trace.ts";
 import type { Agreement, LiveAnswer, Part } from "./answer.ts";
 import type { Destination } from "./destination.ts";
 
@@ -20,7 +20,7 @@ export interface EntryView {
 }
 
 export interface OutcomeView {
-  readonly verdict: Outcome["verdict"];
+  readonly verdict: TraceOutcome["verdict"];
   readonly by?: RuleReference;
   readonly conditions: readonly string[];
 }

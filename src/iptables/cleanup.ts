@@ -11,7 +11,7 @@ import { LIST_SETS, parseSetNames } from "./ipset-scripts.ts";
 import { iptablesPlanner } from "./plan.ts";
 import type { Target } from "./planner.ts";
 import { probe } from "./probe.ts";
-import { type FoundChain, findChain, removalOf, type Tool } from "./remove.ts";
+import { type FoundChain, findChain, type ProbedTool, removalOf } from "./remove.ts";
 import { findTools, isNotInstalled, type NamedVariant, toolsOf } from "./tools.ts";
 
 interface Looking {
@@ -84,7 +84,7 @@ async function findTool(
   variant: NamedVariant,
   family: Family,
   { run }: CleanupWorld,
-): Promise<Tool | undefined> {
+): Promise<ProbedTool | undefined> {
   try {
     const { mode, found } = await findTools(variant, family, (tools) => probe(tools, run));
     return { planner: iptablesPlanner(mode), capabilities: found };

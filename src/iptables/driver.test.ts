@@ -34,7 +34,7 @@ function setUp({ version, ipset: hasIpset = true }: { version?: string; ipset?: 
   const { log, taken } = recordedLog();
   const driver = iptablesDriver(iptablesPlanner("path", 3), CHAIN, { run: node.run, probe, log });
   const pass = async (ruleset: Ruleset) => {
-    const plan = await driver.look([ruleset], true);
+    const plan = await driver.inspect([ruleset], true);
     await driver.apply(plan, [ruleset]);
     return plan;
   };
@@ -55,7 +55,7 @@ test("families are looked at and changed one by one", () => {
 
 test("no family has nothing to do", async () => {
   const { driver } = setUp();
-  const plan = await driver.look([], true);
+  const plan = await driver.inspect([], true);
   expect(plan).toEqual({ drift: [], steps: [] });
   await driver.apply(plan, []);
 });
@@ -112,7 +112,7 @@ describe("drift", () => {
       cut = false;
       return { exitCode: 0, stdout: `-N ${CHAIN}\n`, stderr: "" };
     };
-    expect((await driver.look([ruleset], true)).steps).toEqual([]);
+    expect((await driver.inspect([ruleset], true)).steps).toEqual([]);
     expect(cut).toBe(false);
   });
 });
@@ -246,7 +246,7 @@ test.each(["-S", "--version"])("a mistake of ours is no failure of the world (%s
     return undefined;
   };
   await expect(driver.remove()).rejects.toThrow(TypeError);
-  await expect(driver.look([list(4)], true)).rejects.toThrow(TypeError);
+  await expect(driver.inspect([list(4)], true)).rejects.toThrow(TypeError);
 });
 
 test.each(["save", "--version"])("nor is one while ipset is asked (%s)", async (where) => {
@@ -255,5 +255,5 @@ test.each(["save", "--version"])("nor is one while ipset is asked (%s)", async (
     if (file === "ipset" && args.includes(where)) throw new TypeError("ours");
     return file === "ipset" ? { exitCode: 0, stdout: "", stderr: "" } : undefined;
   };
-  await expect(driver.look([list(4)], true)).rejects.toThrow(TypeError);
+  await expect(driver.inspect([list(4)], true)).rejects.toThrow(TypeError);
 });

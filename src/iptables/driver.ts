@@ -1,22 +1,22 @@
 /** The iptables backend at work: tools are run, and netlink tells where they need not be. */
 
-import { type Driver, IN_SYNC, type Look, Refusal } from "../backend/driver.ts";
+import { type Driver, IN_SYNC, type Inspection, Refusal } from "../backend/driver.ts";
 import type { Plan } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Script } from "../system/script.ts";
-import { IPSET } from "./ipset-scripts.ts";
 import {
   type Context,
   capabilitiesOf,
   hasJump,
-  lookAgain,
-  lookWithTools,
+  inspectAgain,
+  inspectWithTools,
   makeRoom,
   observeSet,
   see,
-  sightOf,
-} from "./look.ts";
+  viewOf,
+} from "./inspect.ts";
+import { IPSET } from "./ipset-scripts.ts";
 import { createMemory, isKnownAsOf, noteOver } from "./memory.ts";
 import type { IptablesPlanner } from "./planner.ts";
 import { removeAll, removeLeftSet } from "./remove.ts";
@@ -33,7 +33,8 @@ export function iptablesDriver(planner: IptablesPlanner, chain: string, world: T
       return rulesets.map((ruleset) => [ruleset]);
     },
     place: () => `chain ${chain}`,
-    look: async ([ruleset], thorough) => (ruleset === undefined ? IN_SYNC : look(context, ruleset, thorough)),
+    inspect: async ([ruleset], thorough) =>
+      ruleset === undefined ? IN_SYNC : inspect(context, ruleset, thorough),
     knows: (generation) => isKnownAsOf(memory, generation),
     heard: (generation) => noteOver(memory, generation),
     async apply({ steps, refusal }, [ruleset]) {
@@ -43,39 +44,39 @@ export function iptablesDriver(planner: IptablesPlanner, chain: string, world: T
     async counters() {
       const counts = [];
       for (const family of memory.inForce.keys())
-        counts.push(...((await sightOf(context, family)?.count(family)) ?? []));
+        counts.push(...((await viewOf(context, family)?.count(family)) ?? []));
       return counts;
     },
     remove: () => removeAll(planner, chain, world),
-    async tidy() {
+    async removeStaleSet() {
       for (const family of memory.capabilities.keys()) {
         if (!memory.withSet.has(family)) await removeLeftSet(planner, { chain, family }, world);
       }
     },
-    close: () => world.sight?.close(),
+    close: () => world.view?.close(),
   };
 }
 
-async function look(context: Context, ruleset: Ruleset, thorough: boolean): Promise<Look> {
+async function inspect(context: Context, ruleset: Ruleset, thorough: boolean): Promise<Inspection> {
   const { planner, world, memory } = context;
   const { family } = ruleset;
   const before = memory.inForce.get(family);
   if (before?.ruleset !== ruleset) {
     makeRoom(context, ruleset);
     await capabilitiesOf(context, ruleset);
-    return lookWithTools(context, ruleset, await see(context, ruleset));
+    return inspectWithTools(context, ruleset, await see(context, ruleset));
   }
-  const isSeeable = sightOf(context, family) !== undefined;
+  const isSeeable = viewOf(context, family) !== undefined;
   // As long as the generation does not change, nothing else is asked.
   const isNewest =
-    isSeeable && before.isSettled && before.sighting?.generation === (await world.sight?.generation());
+    isSeeable && before.isSettled && before.snapshot?.generation === (await world.view?.generation());
   const newest = memory.over;
-  const sighting = isNewest ? before.sighting : await see(context, ruleset, before.sighting?.image);
+  const snapshot = isNewest ? before.snapshot : await see(context, ruleset, before.snapshot?.image);
   // Without netlink only a thorough look is worth the tools.
-  if (sighting === undefined && !isSeeable && !thorough) return IN_SYNC;
-  if (sighting === undefined || sighting.image !== before.sighting?.image)
-    return lookAgain(context, before, sighting);
-  memory.inForce.set(family, { ...before, sighting, isSettled: sighting.generation <= newest });
+  if (snapshot === undefined && !isSeeable && !thorough) return IN_SYNC;
+  if (snapshot === undefined || snapshot.image !== before.snapshot?.image)
+    return inspectAgain(context, before, snapshot);
+  memory.inForce.set(family, { ...before, snapshot, isSettled: snapshot.generation <= newest });
   if (!thorough || !memory.withSet.has(family)) return IN_SYNC;
   // Nothing tells of changes of a set, so it is looked at.
   const capabilities = await capabilitiesOf(context, ruleset);
@@ -83,26 +84,26 @@ async function look(context: Context, ruleset: Ruleset, thorough: boolean): Prom
   return planner.plan(ruleset, capabilities, observed);
 }
 
-async function apply(context: Context, steps: Plan["steps"], ruleset: Ruleset): Promise<Look> {
+async function apply(context: Context, steps: Plan["steps"], ruleset: Ruleset): Promise<Inspection> {
   const { world, memory } = context;
   const { family } = ruleset;
   memory.inForce.delete(family);
   memory.taken.add(family);
-  const from = await sightOf(context, family)?.generation();
+  const from = await viewOf(context, family)?.generation();
   const planned = memory.plannedAt.get(family);
   const commits = await commit(context, steps, ruleset, from);
-  const sighting = await see(context, ruleset);
-  if (from === undefined || sighting === undefined) return lookWithTools(context, ruleset, sighting);
-  const to = sighting.generation;
+  const snapshot = await see(context, ruleset);
+  if (from === undefined || snapshot === undefined) return inspectWithTools(context, ruleset, snapshot);
+  const to = snapshot.generation;
   const isAlone = to - from <= commits;
   if (isAlone) {
     world.claim?.({ from, to });
     noteOver(memory, to);
   }
-  const left = await lookWithTools(context, ruleset, sighting);
+  const left = await inspectWithTools(context, ruleset, snapshot);
   if (left.steps.length === 0) return left;
   const isPlanned = isAlone && planned === from;
-  return { ...left, disturbed: !isPlanned || to !== (await world.sight?.generation()) };
+  return { ...left, disturbed: !isPlanned || to !== (await world.view?.generation()) };
 }
 
 /** Runs steps, and says how many have committed; a first failure while others commit only ends them. */
@@ -120,7 +121,7 @@ async function commit(
     for (const step of steps) if ("file" in step && (await carryOut(context, step, ruleset))) commits++;
     memory.excused.delete(family);
   } catch (error) {
-    const isAlone = from === undefined || ((await world.sight?.generation()) ?? 0) - from <= commits;
+    const isAlone = from === undefined || ((await world.view?.generation()) ?? 0) - from <= commits;
     if (!(error instanceof CommandError) || isAlone || memory.excused.has(family)) throw error;
     memory.excused.add(family);
   }

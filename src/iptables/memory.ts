@@ -2,7 +2,7 @@
 
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Sighting } from "./netlink-view.ts";
+import type { Snapshot } from "./netlink-view.ts";
 import type { Capabilities, Observed } from "./planner.ts";
 
 /** What a family was last found to hold. */
@@ -11,7 +11,7 @@ export interface InForce {
   /** As the tools listed them. */
   readonly rules: Observed["rules"];
   /** How it looked then; absent where that cannot be seen. */
-  readonly sighting?: Sighting;
+  readonly snapshot?: Snapshot;
   /** Whether all commits up to that generation were over when it was looked at. */
   readonly isSettled?: boolean;
 }
@@ -60,10 +60,10 @@ export function noteInForce(
   memory: Memory,
   ruleset: Ruleset,
   rules: Observed["rules"],
-  sighting: Sighting | undefined,
+  snapshot: Snapshot | undefined,
   newest: number,
 ): void {
-  const seen = sighting && { sighting, isSettled: sighting.generation <= newest };
+  const seen = snapshot && { snapshot, isSettled: snapshot.generation <= newest };
   memory.inForce.set(ruleset.family, { ruleset, rules, ...seen });
 }
 
@@ -71,18 +71,18 @@ export function noteInForce(
 export function notePlan(
   { plannedAt }: Memory,
   family: Family,
-  sighting: Sighting | undefined,
+  snapshot: Snapshot | undefined,
   newest: number,
 ): void {
   plannedAt.delete(family);
-  if (sighting !== undefined && sighting.generation <= newest) plannedAt.set(family, sighting.generation);
+  if (snapshot !== undefined && snapshot.generation <= newest) plannedAt.set(family, snapshot.generation);
 }
 
 /** Whether all wanted families were seen in force as of this generation; legacy tables have none. */
 export function isKnownAsOf({ wanted, capabilities, inForce }: Memory, generation: number): boolean {
   return wanted.every((family) => {
     if (capabilities.get(family)?.variant === "legacy") return true;
-    const { sighting, isSettled } = inForce.get(family) ?? {};
-    return sighting !== undefined && sighting.generation >= generation + (isSettled === true ? 0 : 1);
+    const { snapshot, isSettled } = inForce.get(family) ?? {};
+    return snapshot !== undefined && snapshot.generation >= generation + (isSettled === true ? 0 : 1);
   });
 }

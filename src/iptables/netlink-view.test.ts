@@ -33,7 +33,7 @@ function setUp(version?: string) {
   };
   const claims: Span[] = [];
   const rules = () => node.IPv4.chains.get(CHAIN) ?? [];
-  const sight = {
+  const view = {
     generation: async () => (kernel.blind ? undefined : kernel.generation),
     see: async (_family: Family) => {
       kernel.looks++;
@@ -52,12 +52,12 @@ function setUp(version?: string) {
     close: () => {},
   };
   const { log } = recordedLog();
-  const world = { run: node.run, probe, log, sight, claim: (span: Span) => claims.push(span) };
+  const world = { run: node.run, probe, log, view, claim: (span: Span) => claims.push(span) };
   const driver = iptablesDriver(iptablesPlanner("path", 3), CHAIN, world);
   const pass = async (wanted = ruleset, thorough = false) => {
     node.taken();
     driver.groups([wanted]);
-    const plan = await driver.look([wanted], thorough);
+    const plan = await driver.inspect([wanted], thorough);
     const left = await driver.apply(plan, [wanted]);
     return { plan, left, calls: node.taken() };
   };
@@ -275,7 +275,7 @@ describe("a tool that is wrong", () => {
       if (script.args.includes("-S") && left-- > 0) foreign(() => rules().push("-j ACCEPT"));
       return real(script);
     };
-    const look = await driver.look([ruleset], false);
+    const look = await driver.inspect([ruleset], false);
     expect(look.disturbed).toBe(true);
     expect(driver.knows(kernel.generation)).toBe(false);
   });

@@ -21,7 +21,7 @@ import { jumpComment } from "./plan.ts";
 export type SeenJump = "none" | "alike" | "ours";
 
 /** What was seen of a family's rules, as of one generation of the ruleset. */
-export interface Sighting {
+export interface Snapshot {
   readonly generation: number;
   /** The same as long as our chain and our jump are. Where in POSTROUTING the jump stands is not part of it. */
   readonly image: string;
@@ -31,10 +31,10 @@ export interface Sighting {
 }
 
 /** What cannot be seen is undefined: without netlink, or if others commit so fast that it is of no one generation. */
-export interface Sight {
+export interface NetlinkView {
   readonly generation: () => Promise<number | undefined>;
   /** One look is enough if it shows the image that is expected; another image has to be seen twice. */
-  readonly see: (family: Family, expected?: string) => Promise<Sighting | undefined>;
+  readonly see: (family: Family, expected?: string) => Promise<Snapshot | undefined>;
   /** What the chain's rules have counted. */
   readonly count: (family: Family) => Promise<readonly VerdictCount[] | undefined>;
   readonly close: () => void;
@@ -48,7 +48,11 @@ export interface Sight {
 const ATTEMPTS = 4;
 
 /** The sight of a chain and the jump to it, on a socket that is opened when first needed, and anew after a failure. */
-export function createSight(chain: string, open: () => Promise<Nftables>, signal: AbortSignal): Sight {
+export function createNetlinkView(
+  chain: string,
+  open: () => Promise<Nftables>,
+  signal: AbortSignal,
+): NetlinkView {
   let connection: Promise<Nftables> | undefined;
   const using = async <T>(look: (nftables: Nftables) => Promise<T>): Promise<T | undefined> => {
     try {
@@ -89,7 +93,7 @@ async function look(
   family: Family,
   chain: string,
   signal: AbortSignal,
-): Promise<Omit<Sighting, "generation">> {
+): Promise<Omit<Snapshot, "generation">> {
   const nat = { family: NFT_FAMILIES[family], table: "nat" };
   const own = await nftables.read(ruleImages({ ...nat, chain }), signal);
   const jumps = await nftables.read(ruleImages({ ...nat, chain: "POSTROUTING" }), signal);

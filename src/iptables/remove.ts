@@ -17,14 +17,14 @@ import { isNotInstalled } from "./tools.ts";
 import type { ToolWorld } from "./world.ts";
 
 /** A family's tool, and what it can do. */
-export interface Tool {
+export interface ProbedTool {
   readonly planner: IptablesPlanner;
   readonly capabilities: Capabilities;
 }
 
 /** Something of ours in a family. */
 export interface FoundChain {
-  readonly tool: Tool;
+  readonly tool: ProbedTool;
   readonly target: Target;
   /** Without rules where there is no chain, or it is others'. */
   readonly observed: Observed;
@@ -36,7 +36,7 @@ export interface FoundChain {
 
 /** Looks at a chain; `postrouting` is the listing that shows the jumps. They can be forged, so the chain is judged by its own rules. */
 export async function findChain(
-  tool: Tool,
+  tool: ProbedTool,
   target: Target,
   postrouting: Answer,
   { run, force = false }: { readonly run: Run; readonly force?: boolean },
@@ -69,7 +69,7 @@ export async function listPostrouting(
   planner: IptablesPlanner,
   family: Family,
   { probe, run }: Pick<ToolWorld, "probe" | "run">,
-): Promise<{ readonly tool: Tool; readonly postrouting: Answer } | undefined> {
+): Promise<{ readonly tool: ProbedTool; readonly postrouting: Answer } | undefined> {
   const capabilities = await probe(planner.tools(family), run);
   if (capabilities.variant === "legacy" && !hasLegacyNat(family)) return undefined;
   const postrouting = await run(planner.inspectLeftovers(family, capabilities));

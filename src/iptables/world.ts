@@ -6,7 +6,7 @@ import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Run } from "../system/script.ts";
 import { IPSET_VERSION } from "./ipset-scripts.ts";
-import type { Sight } from "./netlink-view.ts";
+import type { NetlinkView } from "./netlink-view.ts";
 import type { Capabilities, IptablesPlanner } from "./planner.ts";
 import type { Tools } from "./tools.ts";
 
@@ -18,7 +18,7 @@ export interface ToolWorld {
   readonly probe: (tools: Tools, run: Run) => Promise<Capabilities>;
   readonly log: Logger;
   /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
-  readonly sight?: Sight;
+  readonly view?: NetlinkView;
   /**
    * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
    * container, so that what we no longer need must be gone.

@@ -76,7 +76,7 @@ function setUp(start?: Model) {
   const driver = nftablesDriver(NAME, new AbortController().signal, { open });
   const pass = async (...group: Ruleset[]) => {
     kernel.calls.length = 0;
-    const plan = await driver.look(group, true);
+    const plan = await driver.inspect(group, true);
     await driver.apply(plan, group);
     return { plan, calls: kernel.calls.slice() };
   };
@@ -159,9 +159,9 @@ describe("a plan that was carried out", () => {
   test("and after which nobody else committed is not read again, nor for another list", async () => {
     const { driver, pass, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    await driver.apply(await driver.look(group, true), group);
+    await driver.apply(await driver.inspect(group, true), group);
     kernel.calls.length = 0;
-    await driver.apply(await driver.look(group, true), group);
+    await driver.apply(await driver.inspect(group, true), group);
     expect(kernel.calls).toEqual([]);
     expect((await pass(ipv4("11.0.0.0/8"))).calls).toEqual([
       "delete element inet ip-masq-agent keep-ipv4; add element inet ip-masq-agent keep-ipv4",
@@ -173,32 +173,32 @@ describe("a plan that was carried out", () => {
   test("is read again once somebody commits, and healed", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    await driver.apply(await driver.look(group, true), group);
+    await driver.apply(await driver.inspect(group, true), group);
     kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
     kernel.generation++;
-    const plan = await driver.look(group, true);
+    const plan = await driver.inspect(group, true);
     expect(plan.drift).toHaveLength(3);
     await driver.apply(plan, group);
-    expect((await driver.look(group, true)).steps).toEqual([]);
+    expect((await driver.inspect(group, true)).steps).toEqual([]);
   });
 
   test("while somebody committed is not taken for granted", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    const plan = await driver.look(group, true);
+    const plan = await driver.inspect(group, true);
     kernel.generation++;
     await driver.apply(plan, group);
     kernel.model = applyBatch(kernel.model, [{ op: "flush chain", ...CHAIN }]);
-    expect((await driver.look(group, true)).drift).toHaveLength(3);
+    expect((await driver.inspect(group, true)).drift).toHaveLength(3);
   });
 
   test("is not taken for granted if it failed half way", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
-    const plan = await driver.look(group, true);
+    const plan = await driver.inspect(group, true);
     kernel.fail = EPERM;
     await expect(driver.apply(plan, group)).rejects.toThrow("EPERM");
-    await driver.apply(await driver.look(group, true), group);
+    await driver.apply(await driver.inspect(group, true), group);
     expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
   });
 });
@@ -210,13 +210,13 @@ test("a transaction that fails while somebody commits is made again at once, but
     kernel.generation++;
     kernel.fail = EPERM;
   };
-  let plan = await driver.look(group, true);
+  let plan = await driver.inspect(group, true);
   disturb();
   plan = await driver.apply(plan, group);
   expect(plan).toMatchObject({ disturbed: true });
   disturb();
   await expect(driver.apply(plan, group)).rejects.toThrow("EPERM");
-  expect((await driver.apply(await driver.look(group, true), group)).steps).toEqual([]);
+  expect((await driver.apply(await driver.inspect(group, true), group)).steps).toEqual([]);
 });
 
 describe("the socket", () => {
@@ -230,7 +230,7 @@ describe("the socket", () => {
   test("is opened again after it could not be", async () => {
     const { kernel, pass, driver } = setUp();
     kernel.fail = new NetlinkUnavailable("linux-x64", new Error("no native build"));
-    await expect(driver.look([ipv4()], true)).rejects.toThrow(NetlinkUnavailable);
+    await expect(driver.inspect([ipv4()], true)).rejects.toThrow(NetlinkUnavailable);
     await pass(ipv4());
     expect(kernel.opened).toBe(1);
     expect(kernel.model).toBeDefined();
@@ -298,7 +298,7 @@ describe("removing", () => {
 
   test("that cannot look is a failure", async () => {
     const { kernel, driver } = setUp();
-    await driver.look([ipv4()], true);
+    await driver.inspect([ipv4()], true);
     kernel.fail = EPERM;
     await expect(driver.remove()).rejects.toThrow("EPERM");
   });

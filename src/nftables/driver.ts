@@ -1,7 +1,7 @@
 /** The nftables backend at work: one netlink socket, no child process. */
 
-import type { Span, Testimony } from "../backend/commit-log.ts";
-import { type Driver, IN_SYNC, type Look, Refusal } from "../backend/driver.ts";
+import type { Attribution, Span } from "../backend/commit-log.ts";
+import { type Driver, IN_SYNC, type Inspection, Refusal } from "../backend/driver.ts";
 import type { Plan } from "../backend/step.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { ifFound, NftablesError } from "../netlink/errors.ts";
@@ -22,12 +22,12 @@ interface Known {
   readonly isSettled: boolean;
 }
 
-/** What the driver needs of the world; without a witness, every change of the ruleset may be one of ours. */
+/** What the driver needs of the world; without a commit log, every change of the ruleset may be one of ours. */
 export interface NftablesWorld {
   readonly open?: () => Promise<Nftables>;
   readonly now?: () => number;
   /** Who has committed, as far as it was heard; and what the driver itself has committed. */
-  readonly between?: (span: Span) => Promise<Testimony>;
+  readonly between?: (span: Span) => Promise<Attribution>;
   readonly claim?: (span: Span) => void;
   /** Which process has a netlink port, for an operator. */
   readonly ownerOf?: (port: number) => string;
@@ -70,7 +70,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
     // One table holds both families, so they stand and fall together.
     groups: (rulesets) => [rulesets],
     place: () => `table inet ${TABLE.table}`,
-    look: async (group, thorough) => look(context, await connect(), group, thorough),
+    inspect: async (group, thorough) => inspect(context, await connect(), group, thorough),
     knows: (generation) => {
       const { known } = context;
       return known !== undefined && known.generation >= generation + (known.isSettled ? 0 : 1);
@@ -96,7 +96,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       return [`table inet ${TABLE.table}`];
     },
     // Whatever is unused in our table is drift, and goes with the first pass.
-    tidy: async () => {},
+    removeStaleSet: async () => {},
     close,
   };
 }
@@ -134,7 +134,7 @@ function weigh(
   group: readonly Ruleset[],
   newest: number,
   maxBatchBytes: number,
-): Look {
+): Inspection {
   const { table } = reading.state;
   const plan = planTable(group, reading.state, maxBatchBytes, context.staying);
   const isSettled = reading.generation <= newest;
@@ -147,12 +147,12 @@ function weigh(
   return plan;
 }
 
-async function look(
+async function inspect(
   context: Context,
   nftables: Nftables,
   group: readonly Ruleset[],
   thorough: boolean,
-): Promise<Look> {
+): Promise<Inspection> {
   const { reader, signal, staying } = context;
   const before = context.known;
   const newest = context.over;
@@ -204,7 +204,7 @@ async function check(
   planned: Context["next"],
   commits: number,
   group: readonly Ruleset[],
-): Promise<Look> {
+): Promise<Inspection> {
   const { reader, signal, world } = context;
   // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
   const from = planned?.generation ?? 0;

@@ -8,7 +8,7 @@
  * a bound of processor time.
  */
 
-import type { Span, Testimony } from "../backend/commit-log.ts";
+import type { Attribution, Span } from "../backend/commit-log.ts";
 import type { Traces } from "../backend/driver.ts";
 import { readSteadily } from "../backend/read-steadily.ts";
 import { ifFound, isUnsupported } from "../netlink/errors.ts";
@@ -60,7 +60,7 @@ const PAUSE_RATIO = 50;
 /** A reader that has read nothing yet; `between` tells what others have committed. */
 export function createTableReader(
   now: () => number,
-  between: (span: Span) => Promise<Testimony>,
+  between: (span: Span) => Promise<Attribution>,
 ): TableReader {
   /** Whether elements were taken as they were since they were last read. */
   let assumed = false;

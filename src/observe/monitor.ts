@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { renderConfig } from "../agent/config/holder.ts";
 import type { Healing } from "../agent/group.ts";
-import type { Outcome } from "../agent/reconcile.ts";
+import type { PassOutcome } from "../agent/reconcile.ts";
 import type { Reason } from "../agent/triggers.ts";
 import { type Driver, isFailure } from "../backend/driver.ts";
 import { createVerdictCounters, type VerdictCount } from "../backend/verdict-counters.ts";
@@ -41,7 +41,7 @@ export interface MonitorWorld {
 }
 
 export interface Monitor {
-  readonly report: (outcome: Outcome, reason: Reason) => void;
+  readonly report: (outcome: PassOutcome, reason: Reason) => void;
   /** A pass begins. */
   readonly queued: () => void;
   /** Reads what our rules have counted, which may be lost by a change of them. */
@@ -57,7 +57,7 @@ const REMEMBERED = 20;
 /** What the passes so far have come to. */
 interface Seen {
   status: Status;
-  last: Outcome | undefined;
+  last: PassOutcome | undefined;
   passes: readonly PassStatus[];
   healed: readonly Healed[];
   /** When the last pass ended. */
@@ -101,7 +101,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
   };
 }
 
-function note(seen: Seen, pass: PassReport, outcome: Outcome, now: number): void {
+function note(seen: Seen, pass: PassReport, outcome: PassOutcome, now: number): void {
   seen.beat = now;
   seen.last = outcome;
   seen.isReady ||= outcome.groups.length > 0 && outcome.groups.every(({ inForce }) => inForce);
@@ -165,8 +165,8 @@ function createPages(
 
 /** A long list takes tens of milliseconds to write, and is the same until the configuration changes. */
 function createConfigz(flagValues: MonitorWorld["flags"]) {
-  let shown: { current: Outcome["current"]; families: string; reply: Reply } | undefined;
-  return (current: Outcome["current"], inForce: readonly string[]): Reply => {
+  let shown: { current: PassOutcome["current"]; families: string; reply: Reply } | undefined;
+  return (current: PassOutcome["current"], inForce: readonly string[]): Reply => {
     const families = inForce.join();
     if (shown === undefined || shown.current !== current || shown.families !== families) {
       const config = current === undefined ? null : JSON.parse(renderConfig(current.config));
@@ -178,21 +178,21 @@ function createConfigz(flagValues: MonitorWorld["flags"]) {
   };
 }
 
-function whyNotReady({ lastPass }: Status, last: Outcome | undefined): string {
+function whyNotReady({ lastPass }: Status, last: PassOutcome | undefined): string {
   const underWay = last?.groups.find(({ isUnderWay }) => isUnderWay);
   const waiting = underWay && `the tools for ${underWay.label} are still at work`;
   return lastPass?.errors[0] ?? waiting ?? "no pass yet";
 }
 
 /** A user's bad configuration is no reason to kill the agent: only a loop that stands still is. */
-function alive(silentMs: number, last: Outcome | undefined): Reply {
+function alive(silentMs: number, last: PassOutcome | undefined): Reply {
   const limit = 2 * (last?.resyncIntervalMs ?? 0) + SILENCE_MS;
   if (silentMs <= limit) return plainReply(200, "ok\n");
   return plainReply(500, `the loop stands still: no pass for ${Math.round(silentMs / 1000)} s\n`);
 }
 
 /** Only of what was seen in force: what the configuration says of other families is not so. */
-function keptByFamily(families: readonly Family[], groups: Outcome["groups"]): PageView["kept"] {
+function keptByFamily(families: readonly Family[], groups: PassOutcome["groups"]): PageView["kept"] {
   const rulesets = groups.flatMap((group) => (group.inForce ? group.rulesets : []));
   return Object.fromEntries(
     families.map((family) => {
@@ -202,7 +202,12 @@ function keptByFamily(families: readonly Family[], groups: Outcome["groups"]): P
   );
 }
 
-function describePass(outcome: Outcome, reason: Reason, at: number, backend: Status["backend"]): PassReport {
+function describePass(
+  outcome: PassOutcome,
+  reason: Reason,
+  at: number,
+  backend: Status["backend"],
+): PassReport {
   const { config, current, groups, durationMs, drift, applied, errors, failures, healed } = outcome;
   return {
     at,
@@ -231,7 +236,7 @@ function describePass(outcome: Outcome, reason: Reason, at: number, backend: Sta
   };
 }
 
-function readState({ failed, problems }: Outcome["config"]): PassReport["config"]["state"] {
+function readState({ failed, problems }: PassOutcome["config"]): PassReport["config"]["state"] {
   if (failed) return "unreadable";
   return problems.length === 0 ? "accepted" : "refused";
 }
@@ -254,13 +259,13 @@ function sizeOf(ruleset: Ruleset): Size {
 }
 
 /** Whoever committed last of those who may have done it. */
-function describeHealing({ drift, testimony }: Healing): PassReport["healed"] {
-  const process = testimony?.commits.at(-1)?.process ?? "unknown";
+function describeHealing({ drift, attribution }: Healing): PassReport["healed"] {
+  const process = attribution?.commits.at(-1)?.process ?? "unknown";
   return drift.map(({ kind, count = 1 }) => ({ kind, process, count }));
 }
 
-function describeForPage({ drift, testimony }: Healing, at: string): Healed[] {
-  const commit = testimony?.commits.at(-1);
+function describeForPage({ drift, attribution }: Healing, at: string): Healed[] {
+  const commit = attribution?.commits.at(-1);
   const culprit = commit === undefined ? null : { process: commit.process, pid: commit.pid };
   return drift.map(({ where, kind }) => ({ at, where, kind, culprit }));
 }

@@ -1,7 +1,7 @@
 /** Who holds the sockets by which agents know of each other, as far as /proc shows it. */
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { type Fact, isKnown, known, learn } from "../system/fact.ts";
+import { type Fact, isKnown, known, tryRead } from "../system/fact.ts";
 import { agentArguments, commandLine, pidsIn } from "../system/processes.ts";
 import { printableLine } from "../text/printable.ts";
 import { type HeldName, netlinkInode, parseHeldNames } from "./names.ts";
@@ -21,7 +21,7 @@ export interface Holder extends HeldName {
 /** The agents' names that are held in this network namespace. Cheap where there are none, as on most nodes. */
 export function readHeldNames(proc: string): Fact<readonly HeldName[]> {
   const what = "whether another agent runs";
-  const text = learn(what, () => readFileSync(`${proc}/net/unix`, "latin1"));
+  const text = tryRead(what, () => readFileSync(`${proc}/net/unix`, "latin1"));
   if (!isKnown(text)) return text;
   if (text.value === undefined) return { unknown: what, why: `there is no ${proc}/net/unix` };
   return { value: parseHeldNames(text.value) };
@@ -36,7 +36,7 @@ export function findHolders(proc: string, names: readonly HeldName[]): readonly 
 
 /** Which process of this network namespace has a port of netfilter's netlink, in words. */
 export function describePort(proc: string, port: number): string {
-  const text = known(learn("netlink sockets", () => readFileSync(`${proc}/net/netlink`, "latin1")));
+  const text = known(tryRead("netlink sockets", () => readFileSync(`${proc}/net/netlink`, "latin1")));
   const inode = netlinkInode(text ?? "", port);
   return describeHolder({ process: inode === undefined ? undefined : finder(proc)(inode) });
 }

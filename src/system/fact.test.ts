@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parseCni, readCni } from "../doctor/read-cni.ts";
 import { readConntrack, readGrowth, readSysctls } from "../doctor/read-proc.ts";
 import { parseConntrackCounters } from "./conntrack-stats.ts";
-import { known, learn } from "./fact.ts";
+import { known, tryRead } from "./fact.ts";
 import { ownUid } from "./owner.ts";
 import { agentArguments, commandLine, readProcesses } from "./processes.ts";
 
@@ -43,10 +43,10 @@ describe("facts that may be missing", () => {
     const fail = (code?: string) => () => {
       throw Object.assign(new Error(`${code}: no`), code === undefined ? {} : { code });
     };
-    expect(learn("x", fail("ENOENT"))).toEqual({ value: undefined });
-    expect(learn("x", fail("EACCES"))).toEqual({ unknown: "x", why: "EACCES: no", cause: "permission" });
-    expect(learn("x", fail("EIO"))).toEqual({ unknown: "x", why: "EIO: no" });
-    expect(() => learn("x", fail())).toThrow("undefined: no");
+    expect(tryRead("x", fail("ENOENT"))).toEqual({ value: undefined });
+    expect(tryRead("x", fail("EACCES"))).toEqual({ unknown: "x", why: "EACCES: no", cause: "permission" });
+    expect(tryRead("x", fail("EIO"))).toEqual({ unknown: "x", why: "EIO: no" });
+    expect(() => tryRead("x", fail())).toThrow("undefined: no");
   });
 });
 

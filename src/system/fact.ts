@@ -5,11 +5,11 @@ import { CommandError, isForbidden } from "./command-error.ts";
 
 /** A file's text; undefined if there is none. */
 export function readText(path: string, what: string): Fact<string | undefined> {
-  return learn(what, () => readFileSync(path, "utf8"));
+  return tryRead(what, () => readFileSync(path, "utf8"));
 }
 
 /** What `look` finds; undefined if the system says that there is no such thing. */
-export function learn<T>(what: string, look: () => T): Fact<T | undefined> {
+export function tryRead<T>(what: string, look: () => T): Fact<T | undefined> {
   try {
     return { value: look() };
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 
 import { readlinkSync } from "node:fs";
-import { known, learn, readText } from "./fact.ts";
+import { known, readText, tryRead } from "./fact.ts";
 
 /** The user of a process, and whether that is the one who asks. */
 export interface Owner {
@@ -34,7 +34,7 @@ export function readOwner(proc: string, pid: number): Owner {
 /** Whether its user ids mean what ours do. What we may not see is no proof against a process. */
 function isOfOurUsers(proc: string, pid: number): boolean {
   const namespace = (who: number | "self") =>
-    known(learn("a user namespace", () => readlinkSync(`${proc}/${who}/ns/user`)));
+    known(tryRead("a user namespace", () => readlinkSync(`${proc}/${who}/ns/user`)));
   const theirs = namespace(pid);
   return theirs === undefined || theirs === namespace("self");
 }

@@ -3,7 +3,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { flagValue } from "../go/flags.ts";
-import { type Fact, isKnown, known, learn, readText } from "./fact.ts";
+import { type Fact, isKnown, known, readText, tryRead } from "./fact.ts";
 import { type Owner, ownUid, readOwner } from "./owner.ts";
 
 /** What is running, by command lines. */
@@ -90,7 +90,7 @@ function clusterCidrOf(pid: number, [program = "", ...args]: readonly string[]):
 /** Ours is a script that node runs; the Go program is a file of its own, for which every first word ends the flags. */
 function agentOf(proc: string, pid: number, words: readonly string[]): readonly SeenAgent[] {
   if (!words.some((word) => AGENT.test(basename(word)))) return [];
-  const file = known(learn("a program", () => readlinkSync(`${proc}/${pid}/exe`)));
+  const file = known(tryRead("a program", () => readlinkSync(`${proc}/${pid}/exe`)));
   const name = basename((file ?? words[0] ?? "").replace(/ \(deleted\)$/, ""));
   const isOurs = /^node(js)?$/.test(name);
   // Others have an agent's command line and are none: tini hands one on, and any program can be started under any name.
@@ -109,7 +109,7 @@ function parentOf(proc: string, pid: number): number | undefined {
 
 /** The processes that are there now. */
 export function pidsIn(proc: string, what: string): Fact<readonly number[]> {
-  const names = learn(what, () => readdirSync(proc));
+  const names = tryRead(what, () => readdirSync(proc));
   if (!isKnown(names)) return names;
   if (names.value === undefined) return { unknown: what, why: `there is no ${proc}` };
   return { value: names.value.filter((name) => /^\d+$/.test(name)).map(Number) };
@@ -160,7 +160,7 @@ function isInterpreter(word: string): boolean {
 }
 
 function namespace(proc: string, pid: number | "self"): Fact<string | undefined> {
-  return learn("a network namespace", () => readlinkSync(`${proc}/${pid}/ns/net`));
+  return tryRead("a network namespace", () => readlinkSync(`${proc}/${pid}/ns/net`));
 }
 
 /** Undefined if it is not for us to see, or gone. Compared with our own, which can always be seen. */

@@ -3,7 +3,7 @@ import { Refusal } from "../backend/driver.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Answer, Script } from "../system/script.ts";
-import { readLiveRules, type Sight } from "./live.ts";
+import { type OtherWays, readLiveRules } from "./live.ts";
 import type { Hook } from "./model.ts";
 
 const NFT = {
@@ -24,7 +24,7 @@ const NFT = {
   ],
 };
 
-const SIGHT: Sight = {
+const OTHER_WAYS: OtherWays = {
   readTables: async () => ({ tables: new Map(), hooks: [] }),
   measureTables: async () => new Map(),
   legacyTables: () => [],
@@ -42,7 +42,7 @@ test.each([
       ? { exitCode: 0, stdout: "iptables-save v1.8.9 (nf_tables)\n", stderr: "" }
       : { exitCode: 0, stdout, stderr };
   };
-  const { hooks, warnings, notRead } = await readLiveRules(run, SIGHT);
+  const { hooks, warnings, notRead } = await readLiveRules(run, OTHER_WAYS);
   expect(hooks.map(({ place, chains }) => [place, chains.get("POSTROUTING")?.length])).toEqual([
     ["table ip nat", 1],
   ]);
@@ -56,7 +56,7 @@ test.each([
 /** A machine of which each tool and each other look is what the test says; tools that are not named are not installed. */
 function machine(
   tools: Readonly<Record<string, string | ((script: Script) => string | Error)>>,
-  sight: Partial<Sight> = {},
+  ways: Partial<OtherWays> = {},
 ) {
   const run = async (script: Script): Promise<Answer> => {
     const { file, args } = script;
@@ -71,7 +71,7 @@ function machine(
     if (typeof said !== "string") throw said;
     return { exitCode: 0, stdout: said, stderr: "" };
   };
-  return readLiveRules(run, { ...SIGHT, ...sight });
+  return readLiveRules(run, { ...OTHER_WAYS, ...ways });
 }
 
 const SEEN: Hook = {
@@ -88,7 +88,7 @@ const SIZES = new Map([
   ["ip nat", 1],
   ["ip6 mine", 0],
 ]);
-const KERNEL: Partial<Sight> = {
+const KERNEL: Partial<OtherWays> = {
   readTables: async () => ({ tables: SIZES, hooks: [SEEN] }),
   measureTables: async () => SIZES,
 };
@@ -156,7 +156,7 @@ describe("where nft fails, the kernel is asked itself, and where that fails too,
       stderr: "netlink: Error: unknown expression type 'last'\n",
     });
     const { hooks, warnings } = await readLiveRules(run, {
-      ...SIGHT,
+      ...OTHER_WAYS,
       ...KERNEL,
       measureTables: async () => new Map(),
     });
@@ -179,7 +179,7 @@ describe("where nft fails, the kernel is asked itself, and where that fails too,
 });
 
 describe("what only iptables shows, and iptables does not", () => {
-  test.each<[string, Parameters<typeof machine>[0], Partial<Sight>, string | undefined]>([
+  test.each<[string, Parameters<typeof machine>[0], Partial<OtherWays>, string | undefined]>([
     ["no tool", { nft: hidden("raw") }, {}, "iptables-nft, table raw: not read: "],
     [
       "no tool for IPv6",
@@ -225,8 +225,8 @@ describe("what only iptables shows, and iptables does not", () => {
       "ipset s: not read: ",
     ],
     ["all is shown", { nft: hidden("nat"), "iptables-nft-save": SAVED }, {}, undefined],
-  ])("%s", async (_, tools, sight, expected) => {
-    const { notRead } = await machine(tools, sight);
+  ])("%s", async (_, tools, ways, expected) => {
+    const { notRead } = await machine(tools, ways);
     if (expected === undefined) expect(notRead).toEqual([]);
     else expect(notRead.join("\n")).toContain(expected);
   });

@@ -32,7 +32,7 @@ export interface LiveRules {
 }
 
 /** The other ways to look, besides tools. */
-export interface Sight {
+export interface OtherWays {
   /** Everything in nf_tables, over netlink. */
   readonly readTables: () => Promise<NftTables>;
   /** Only which tables there are, and how many rules they have. */
@@ -56,15 +56,15 @@ const DEADLINE_MS = 60_000;
 const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
 
 /** Reads everything. Throws a failure if nothing could be read at all. */
-export async function readLiveRules(run: Run, sight: Sight): Promise<LiveRules> {
+export async function readLiveRules(run: Run, ways: OtherWays): Promise<LiveRules> {
   const reader: Reader = { run, notRead: [], warnings: [], failures: [] };
-  const nft = await attempt(reader, "tables of nftables", () => readNft(reader, sight));
+  const nft = await attempt(reader, "tables of nftables", () => readNft(reader, ways));
   const hooks: Hook[] = [...(nft?.hooks ?? [])];
   for (const family of FAMILIES) {
     await readNftVariant(reader, family, nft, hooks);
-    hooks.push(...(await readLegacyVariant(reader, family, sight)));
+    hooks.push(...(await readLegacyVariant(reader, family, ways)));
   }
-  const services = await attempt(reader, "IPVS", async () => (sight.readIpvs ?? readIpvs)());
+  const services = await attempt(reader, "IPVS", async () => (ways.readIpvs ?? readIpvs)());
   hooks.push(...ipvsHooks(services ?? ""));
   const { notRead, warnings, failures } = reader;
   if (nft === undefined && hooks.length === 0 && failures[0] !== undefined) throw failures[0];
@@ -87,23 +87,23 @@ async function attempt<T>(
 }
 
 /** By nft, and where that fails, or leaves tables out, over netlink. */
-async function readNft(reader: Reader, sight: Sight): Promise<NftTables> {
+async function readNft(reader: Reader, ways: OtherWays): Promise<NftTables> {
   try {
     const found = await askNft(reader.run);
-    const odd = differences(found.tables, await measured(sight));
+    const odd = differences(found.tables, await measured(ways));
     if (odd.length === 0) return found;
     reader.warnings.push(
       `nft does not show all of ${odd.map((name) => `table ${name}`).join(", ")}: read over netlink`,
     );
   } catch (error) {
     if (!isFailure(error)) throw error;
-    const kernel = await readOverNetlink(error, sight);
+    const kernel = await readOverNetlink(error, ways);
     // Without the tool it is no surprise.
     if (!(error instanceof CommandError && error.code === "ENOENT"))
       reader.warnings.push(`${error.message.replace(/[:\s]+$/, "")}: read over netlink instead`);
     return kernel;
   }
-  return sight.readTables();
+  return ways.readTables();
 }
 
 /**
@@ -115,9 +115,9 @@ function differences(shown: TableSizes, there: TableSizes): string[] {
 }
 
 /** What netlink counts; nothing where it cannot be asked, for then nft is believed. */
-async function measured(sight: Sight): Promise<TableSizes> {
+async function measured(ways: OtherWays): Promise<TableSizes> {
   try {
-    return await sight.measureTables();
+    return await ways.measureTables();
   } catch (error) {
     if (isUnsupported(error)) return new Map();
     throw error;
@@ -125,9 +125,9 @@ async function measured(sight: Sight): Promise<TableSizes> {
 }
 
 /** What netlink says in the place of a tool that failed. A kernel without nf_tables has no tables. */
-async function readOverNetlink(failure: Error, sight: Sight): Promise<NftTables> {
+async function readOverNetlink(failure: Error, ways: OtherWays): Promise<NftTables> {
   try {
-    return await sight.readTables();
+    return await ways.readTables();
   } catch (error) {
     // Without netlink, the tool's failure is what can be mended.
     if (error instanceof NetlinkUnavailable) throw failure;
@@ -172,13 +172,13 @@ async function readNftVariant(
   }
 }
 
-async function readLegacyVariant(reader: Reader, family: Family, sight: Sight): Promise<Hook[]> {
+async function readLegacyVariant(reader: Reader, family: Family, ways: OtherWays): Promise<Hook[]> {
   const hooks: Hook[] = [];
-  if (!(sight.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
+  if (!(ways.canSeeLegacyTables ?? canSeeLegacyTables)(family)) {
     const why = "only root may see whether it has tables";
     reader.notRead.push(`${toolsOf("legacy", family).command}: not read: ${why}`);
   }
-  const names = (sight.legacyTables ?? legacyTables)(family);
+  const names = (ways.legacyTables ?? legacyTables)(family);
   for (const table of IPTABLES_TABLES.filter((name) => names.includes(name))) {
     const what = `${toolsOf("legacy", family).command}, table ${table}`;
     const found = await attempt(reader, what, () => readIptables(reader, family, "legacy", table));

@@ -4,14 +4,14 @@ import type { Interval } from "../core/intervals.ts";
 import { includes, type LocalAddresses } from "../core/intervals.ts";
 import type { Condition, Packet, Side } from "./model.ts";
 
-export type Answer = "yes" | "no" | "maybe";
+export type Certainty = "yes" | "no" | "maybe";
 
 /** Whether all conditions are met, and if that is not known, those on which it depends. */
 export function matchAll(
   conditions: readonly Condition[],
   packet: Packet,
   local: LocalAddresses,
-): { readonly answer: Answer; readonly depends: readonly Condition[] } {
+): { readonly answer: Certainty; readonly depends: readonly Condition[] } {
   const depends: Condition[] = [];
   for (const condition of conditions) {
     const answer = match(condition, packet, local);
@@ -21,7 +21,7 @@ export function matchAll(
   return { answer: depends.length === 0 ? "yes" : "maybe", depends };
 }
 
-function match(condition: Condition, packet: Packet, local: LocalAddresses): Answer {
+function match(condition: Condition, packet: Packet, local: LocalAddresses): Certainty {
   const met = isMet(condition, packet, local);
   if (met === undefined) return "maybe";
   return met === condition.negated ? "no" : "yes";

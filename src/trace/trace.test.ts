@@ -3,7 +3,7 @@ import { parseAddress } from "../core/cidr.ts";
 import { type DumpResult, parseIptablesSave } from "./iptables-save.ts";
 import type { Packet } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
-import { type Outcome, tracePacket } from "./trace.ts";
+import { type TraceOutcome, tracePacket } from "./trace.ts";
 
 const NODE = parseAddress("192.0.2.1")?.value as bigint;
 const LOCAL = { IPv4: [{ first: NODE, last: NODE }], IPv6: [] };
@@ -41,7 +41,7 @@ function outcomes(dump: DumpResult, destination: string, packet: Partial<Packet>
   return [...possible, otherwise].map(describeOutcome);
 }
 
-function describeOutcome({ verdict, by, conditions }: Outcome): string {
+function describeOutcome({ verdict, by, conditions }: TraceOutcome): string {
   const where = by === undefined ? "" : ` by ${by.chain} ${by.number}`;
   return `${verdict}${where}${conditions.length === 0 ? "" : ` if ${conditions.join(", ")}`}`;
 }

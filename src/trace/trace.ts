@@ -33,7 +33,7 @@ export interface RuleReference {
 }
 
 /** What becomes of the packet. */
-export interface Outcome {
+export interface TraceOutcome {
   readonly verdict: Verdict;
   /** Undefined for `keep`, and for a chain's policy. */
   readonly by?: RuleReference;
@@ -44,8 +44,8 @@ export interface Outcome {
 /** What is known of a packet's way. */
 export interface Trace {
   /** What may happen before `otherwise` does. */
-  readonly possible: readonly Outcome[];
-  readonly otherwise: Outcome;
+  readonly possible: readonly TraceOutcome[];
+  readonly otherwise: TraceOutcome;
   /** Rules that let the packet pass, such as our `RETURN`, in order. */
   readonly passed: readonly RuleReference[];
 }
@@ -57,7 +57,7 @@ const DEPTH_LIMIT = 256;
 interface Walk {
   readonly hook: Hook;
   readonly local: LocalAddresses;
-  readonly possible: Outcome[];
+  readonly possible: TraceOutcome[];
   readonly passed: RuleReference[];
   packet: Packet;
   readonly effort: Effort;
@@ -77,7 +77,7 @@ interface Frame {
   /** ... or the whole base chain, as accepted. */
   accepts: boolean;
   /** What decides, if the packet comes to it. */
-  outcome?: Outcome;
+  outcome?: TraceOutcome;
 }
 
 /** How many rules were compared so far. */
@@ -112,9 +112,9 @@ function traceBefore(
   packet: Packet,
   local: LocalAddresses,
   effort: Effort,
-): { readonly outcome?: Outcome; readonly possible: readonly Outcome[]; readonly packet: Packet } {
+): { readonly outcome?: TraceOutcome; readonly possible: readonly TraceOutcome[]; readonly packet: Packet } {
   const unused = includes(local[packet.family], packet.destination) ? "forward" : "input";
-  const possible: Outcome[] = [];
+  const possible: TraceOutcome[] = [];
   let current = packet;
   for (const hook of inOrder(hooks)) {
     if (hook.hook === unused) continue;
@@ -152,7 +152,7 @@ function traceSourceNat(
 }
 
 function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses, effort: Effort): Trace {
-  const possible: Outcome[] = [];
+  const possible: TraceOutcome[] = [];
   const passed: RuleReference[] = [];
   let current = packet;
   for (const hook of inOrder(hooks)) {
@@ -171,15 +171,15 @@ function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddres
 }
 
 /** By a chain's policy. */
-const DROPPED: Outcome = { verdict: "drop", conditions: [] };
+const DROPPED: TraceOutcome = { verdict: "drop", conditions: [] };
 
 /** The same for outcomes that are the same, whatever they depend on. */
-export function outcomeKey({ verdict, by }: Outcome): string {
+export function outcomeKey({ verdict, by }: TraceOutcome): string {
   return [verdict, by?.place, by?.chain, by?.number].join("\n");
 }
 
 /** The same rule decides in the same way only once, whatever led to it. */
-function distinct(outcomes: readonly Outcome[]): Outcome[] {
+function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
   const keys = outcomes.map(outcomeKey);
   return outcomes.filter((_, i) => keys.indexOf(keys[i] ?? "") === i);
 }
@@ -238,7 +238,7 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule): boolean {
   if (verdict === undefined) return isLast && isSure;
   // In front of source NAT, the rule that names the destination tells more than a chain that many lead to.
   const isBefore = !walk.hook.isNat || walk.hook.hook !== "postrouting";
-  const outcome: Outcome = { verdict, by: (isBefore ? origin : undefined) ?? by, conditions };
+  const outcome: TraceOutcome = { verdict, by: (isBefore ? origin : undefined) ?? by, conditions };
   if (isSure && verdict !== "unknown") frame.outcome = outcome;
   else walk.possible.push(outcome);
   if (verdict === "unknown" && walk.hook.isNat) walk.packet = markPacket(walk.packet, unknownMark(), false);

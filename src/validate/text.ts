@@ -4,7 +4,7 @@ import { messageOf, type Problem, renderPlace } from "../core/problem.ts";
 import type { Colours } from "../text/colours.ts";
 import { hintFor } from "./hints.ts";
 
-export interface Finding extends Problem {
+export interface FileFinding extends Problem {
   readonly severity: "error" | "warning";
   readonly hint?: string;
 }
@@ -15,20 +15,20 @@ const WIDTH = 100;
 const LEAD = 40;
 
 /** A finding of a problem, with a hint if there is one. */
-export function findingOf(problem: Problem, severity: Finding["severity"]): Finding {
+export function findingOf(problem: Problem, severity: FileFinding["severity"]): FileFinding {
   const hint = hintFor(problem);
   const finding = { ...problem, severity, message: messageOf(problem) };
   return hint === undefined ? finding : { ...finding, hint };
 }
 
 /** In the order of the text; what has no place comes first. Findings are of one file or of files in their order. */
-export function byPlace(a: Finding, b: Finding): number {
+export function byPlace(a: FileFinding, b: FileFinding): number {
   if (a.path !== b.path) return 0;
   return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
 }
 
 /** The lines of one finding; `lines` are those of its file. */
-export function renderFinding(finding: Finding, lines: readonly string[], colours: Colours): string {
+export function renderFinding(finding: FileFinding, lines: readonly string[], colours: Colours): string {
   const { severity, key, message, hint } = finding;
   const paint = severity === "error" ? colours.red : colours.yellow;
   const head = `${colours.bold(renderPlace(finding))}: ${paint(severity)}: ${key === undefined ? "" : `${key}: `}${message}\n`;
@@ -38,7 +38,7 @@ export function renderFinding(finding: Finding, lines: readonly string[], colour
 
 /** The line, cut around the place if it is long, and a mark below what it is about. */
 function renderLine(
-  { line, column = 1, text = "" }: Finding,
+  { line, column = 1, text = "" }: FileFinding,
   lines: readonly string[],
   paint: Colours["red"],
 ): string {

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "../../src/system/clock.ts";
 import type { SeenAgent } from "../../src/system/processes.ts";
 import { createColours } from "../../src/text/colours.ts";
 
-export interface Said {
+export interface FindingText {
   readonly code: number;
   readonly out: string;
   readonly err: string;
@@ -28,7 +28,7 @@ export async function say(
     readonly agents?: readonly SeenAgent[];
     readonly clock?: Clock;
   } = {},
-): Promise<Said> {
+): Promise<FindingText> {
   let out = "";
   let err = "";
   const io: CommandIo = {

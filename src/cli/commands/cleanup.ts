@@ -38,7 +38,7 @@ const flags = {
 const LOOK_AGAIN_MS = 1_000;
 
 /** What happened; each is a list of places or messages. */
-interface Outcome {
+interface CleanupReport {
   readonly removed: readonly string[];
   readonly failed: readonly string[];
   /** What is there once more. */
@@ -102,7 +102,7 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
 const LEAVE_MS = 10_000;
 const STAYS = "without --force nothing is removed, and with it the agent puts its rules back";
 const DELETE = "kubectl --namespace=kube-system delete daemonset ip-masq-agent";
-const NOTHING: Outcome = { removed: [], failed: [], back: [], warnings: [], refused: null };
+const NOTHING: CleanupReport = { removed: [], failed: [], back: [], warnings: [], refused: null };
 
 /** Those that are seen to run have their say even if they hold no socket, as the Go program and earlier versions. */
 function agentsOf({ masqChain, allChains }: CleanupOptions): Fact<readonly Holder[]> {
@@ -126,7 +126,7 @@ async function removeAndLookAgain(
   finds: readonly Find[],
   find: () => Promise<Finds>,
   signal: AbortSignal,
-): Promise<Pick<Outcome, "removed" | "failed" | "back">> {
+): Promise<Pick<CleanupReport, "removed" | "failed" | "back">> {
   const { removed, failed } = await removeAll(finds);
   if (removed.length === 0) return { removed, failed, back: [] };
   await systemClock.sleep(LOOK_AGAIN_MS, signal);
@@ -136,7 +136,7 @@ async function removeAndLookAgain(
 }
 
 /** What cannot be removed is no reason to leave the rest. */
-async function removeAll(finds: readonly Find[]): Promise<Pick<Outcome, "removed" | "failed">> {
+async function removeAll(finds: readonly Find[]): Promise<Pick<CleanupReport, "removed" | "failed">> {
   const removed: string[] = [];
   const failed: string[] = [];
   for (const { place, remove } of finds) {
@@ -152,7 +152,7 @@ async function removeAll(finds: readonly Find[]): Promise<Pick<Outcome, "removed
 }
 
 function say(
-  outcome: Outcome,
+  outcome: CleanupReport,
   output: "text" | "json",
   dryRun: boolean,
   { out, err, colours }: CommandIo,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Said, say } from "../../../test/lab/io.ts";
+import { type FindingText, say } from "../../../test/lab/io.ts";
 import type { DiffView } from "../../diff/view.ts";
 import { diffCommand } from "./diff.ts";
 
@@ -20,7 +20,7 @@ function file(fields: object): string {
 }
 
 /** Compares two configurations, without a look at this machine's connections. */
-async function diff(before: object, after: object, ...args: readonly string[]): Promise<Said> {
+async function diff(before: object, after: object, ...args: readonly string[]): Promise<FindingText> {
   const said = await say(diffCommand, [
     "--config",
     file(before),

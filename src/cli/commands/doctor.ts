@@ -14,7 +14,7 @@ import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
 import { run as runScript } from "../../system/exec.ts";
-import { derive, known, learn } from "../../system/fact.ts";
+import { derive, known, tryRead } from "../../system/fact.ts";
 import type { Script } from "../../system/script.ts";
 import { renderAdvice } from "../../validate/hints.ts";
 import { askable, askStatus } from "../ask.ts";
@@ -142,7 +142,7 @@ async function answersAt(text: string, signal: AbortSignal): Promise<boolean> {
 }
 
 function requireDirectory(flag: string, path: string): void {
-  const found = learn(path, () => statSync(path).isDirectory());
+  const found = tryRead(path, () => statSync(path).isDirectory());
   if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Said, say } from "../../../test/lab/io.ts";
+import { type FindingText, say } from "../../../test/lab/io.ts";
 import type { ExplainView } from "../../explain/view.ts";
 import { explainCommand } from "./explain.ts";
 
@@ -19,7 +19,7 @@ function file(name: string, text: string | Uint8Array): string {
 }
 
 /** What was said, without the directory's name. */
-async function explain(args: readonly string[], stdin = ""): Promise<Said> {
+async function explain(args: readonly string[], stdin = ""): Promise<FindingText> {
   const { code, out, err } = await say(explainCommand, args, { stdin });
   return { code, out: out.replaceAll(`${directory}/`, ""), err: err.replaceAll(`${directory}/`, "") };
 }

@@ -6,9 +6,9 @@ import { counted, groupedDigits } from "../../text/plural.ts";
 import type { KeyView, PortsView } from "./ports-view.ts";
 
 /** How the kernel chooses ports, which decides how full is too full. */
-export type Choice = "random" | "one range" | "several ranges" | "in turn";
+export type PortChoice = "random" | "one range" | "several ranges" | "in turn";
 
-export function choiceOf(toPorts: readonly PortRange[], randomFully: boolean): Choice {
+export function choiceOf(toPorts: readonly PortRange[], randomFully: boolean): PortChoice {
   if (!randomFully) return "in turn";
   if (toPorts.length === 0) return "random";
   return toPorts.length === 1 ? "one range" : "several ranges";
@@ -18,7 +18,7 @@ export function choiceOf(toPorts: readonly PortRange[], randomFully: boolean): C
 const WARNED_ABOVE = 0.8;
 
 /** Measured by filling all ports of an address towards one remote (docs/performance.md, "Source ports"). */
-const CURVES: Readonly<Record<Choice, string>> = {
+const CURVES: Readonly<Record<PortChoice, string>> = {
   random: "from 84 % of the ports on new connections fail now and then, from 93 % on one in 20",
   "one range":
     "from 92 % of the ports on one new connection in 40 fails, from 95 % on one in 10; a range of which the size does not divide 65,536 begins earlier",
@@ -31,7 +31,7 @@ const CURVES: Readonly<Record<Choice, string>> = {
 const SOURCES_SHOWN = 3;
 
 /** A table, with what is to be said of a row below it. */
-export function renderPorts({ keys }: PortsView, choice: Choice, colours: Colours): string {
+export function renderPorts({ keys }: PortsView, choice: PortChoice, colours: Colours): string {
   if (keys.length === 0) return "no source port of this node is in use\n";
   const rows = [HEAD, ...keys.map(cells)];
   const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
@@ -72,7 +72,7 @@ function cells({ nodeAddress, protocol, remote, port, inUse, ports, share, ended
   ];
 }
 
-function notes({ share, reason }: KeyView, choice: Choice, { yellow }: Colours): string {
+function notes({ share, reason }: KeyView, choice: PortChoice, { yellow }: Colours): string {
   return [
     ...(share > WARNED_ABOVE ? [`  ${yellow("warning:")} ${CURVES[choice]}\n`] : []),
     ...(reason === undefined ? [] : [`  ${reason}\n`]),

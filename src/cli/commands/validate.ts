@@ -9,7 +9,7 @@ import { flag } from "../../go/flags.ts";
 import { counted } from "../../text/plural.ts";
 import { readManifest } from "../../validate/manifest.ts";
 import { overlapWarnings } from "../../validate/overlaps.ts";
-import { byPlace, type Finding, findingOf, renderFinding } from "../../validate/text.ts";
+import { byPlace, type FileFinding, findingOf, renderFinding } from "../../validate/text.ts";
 import type { Position } from "../../yaml/positions.ts";
 import { type Command, type CommandIo, UsageError } from "../command.ts";
 import { STDIN } from "../desired.ts";
@@ -30,7 +30,7 @@ const SHOWN = 1_000;
 interface Report {
   readonly path: string;
   readonly text: ConfigText;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly FileFinding[];
   /** How many entries there are, and what else is to be said of where they come from. */
   readonly cidrs: number;
   readonly where: string;
@@ -124,7 +124,7 @@ function inspect(
   options: ConfigOptions,
   positionOf?: (inner: Position) => Position,
   within?: string,
-): { readonly findings: Finding[]; readonly cidrs: number; readonly isDefault: boolean } {
+): { readonly findings: FileFinding[]; readonly cidrs: number; readonly isDefault: boolean } {
   const inspected = inspectConfig(text, options);
   const warnings = [...inspected.warnings, ...overlapWarnings(inspected, options)];
   const findings = [
@@ -143,7 +143,7 @@ function inspect(
   };
 }
 
-function moved(finding: Finding, positionOf: (inner: Position) => Position, within = ""): Finding {
+function moved(finding: FileFinding, positionOf: (inner: Position) => Position, within = ""): FileFinding {
   const { line = 1, column = 1, key } = finding;
   return {
     ...finding,

@@ -4,7 +4,7 @@ import { isBuiltIn, isForeign, renderForeign } from "../../iptables/chain-owner.
 import { known } from "../../system/fact.ts";
 import { askAgent, inTable, natTables, postrouting, sendersOf } from "../check-own.ts";
 import type { Facts, NatTable, OwnSide } from "../facts.ts";
-import { error, type Said, warning } from "../finding.ts";
+import { error, type FindingText, warning } from "../finding.ts";
 import { isTerminal, walkBase } from "../nat-walk.ts";
 
 export const iptablesSide: OwnSide = {
@@ -25,7 +25,7 @@ function tables({ settings, nat }: Facts): readonly NatTable[] {
 }
 
 /** No chain, one that is not finished, no jump or several. */
-function ownChain(facts: Facts): readonly Said[] {
+function ownChain(facts: Facts): readonly FindingText[] {
   const { chain, variant } = facts.settings;
   if (variant === undefined)
     return [
@@ -43,7 +43,7 @@ function ownChain(facts: Facts): readonly Said[] {
     const foreign = isForeign(rules.map(({ comment }) => comment));
     if (isBuiltIn(chain) || (foreign && jumps === 0))
       return error(renderForeign(chain, rules.length, table.tool), "the agent refuses to write there");
-    const said: Said[] = [];
+    const said: FindingText[] = [];
     if (jumps === 0)
       said.push(
         error(
@@ -65,7 +65,7 @@ function ownChain(facts: Facts): readonly Said[] {
 }
 
 /** A rule in front of the jump that no packet gets past. */
-function blockedJump(facts: Facts): readonly Said[] {
+function blockedJump(facts: Facts): readonly FindingText[] {
   const { chain } = facts.settings;
   return tables(facts).flatMap((table) => {
     const { chains, family } = table;
@@ -84,7 +84,7 @@ function blockedJump(facts: Facts): readonly Said[] {
 }
 
 /** Legacy tools keep each other apart by a lock, which is the host's only if it is mounted. */
-function lock({ lock: fact, settings }: Facts): readonly Said[] {
+function lock({ lock: fact, settings }: Facts): readonly FindingText[] {
   const found = known(fact);
   if (found === undefined || settings.variant !== "legacy") return [];
   if (!found.inContainer || (found.exists && found.mounted)) return [];

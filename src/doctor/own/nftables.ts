@@ -6,7 +6,7 @@ import { counted } from "../../text/plural.ts";
 import { numbers } from "../check-node.ts";
 import { askAgent, CLEANUP } from "../check-own.ts";
 import type { Facts, OwnSide } from "../facts.ts";
-import { error, info, type Said, warning } from "../finding.ts";
+import { error, type FindingText, info, warning } from "../finding.ts";
 
 /** What one interval of a set takes of a transaction, as measured: 212,992 bytes carry about 10,500. */
 const BYTES_PER_INTERVAL = 20;
@@ -22,7 +22,7 @@ export const nftablesSide: OwnSide = {
 };
 
 /** The nftables table, if that is where the rules should be. */
-function ownTable(facts: Facts): readonly Said[] {
+function ownTable(facts: Facts): readonly FindingText[] {
   const { settings } = facts;
   const found = known(facts.nftables);
   if (found === undefined) return [];
@@ -42,7 +42,7 @@ function ownTable(facts: Facts): readonly Said[] {
   return [error(`${where} ${how}: the rest is not masqueraded`, askAgent(facts))];
 }
 
-function leftTable({ nftables }: Facts): readonly Said[] {
+function leftTable({ nftables }: Facts): readonly FindingText[] {
   const own = known(nftables)?.own;
   if (own === undefined) return [];
   const what =
@@ -53,7 +53,7 @@ function leftTable({ nftables }: Facts): readonly Said[] {
 }
 
 /** A socket's buffers bound what one nf_tables transaction can hold. */
-function buffers({ sysctls, config }: Facts): readonly Said[] {
+function buffers({ sysctls, config }: Facts): readonly FindingText[] {
   const entries = known(config)?.entries ?? 0;
   return (["net.core.wmem_max", "net.core.rmem_max"] as const).flatMap((name) => {
     const [bytes] = numbers(known(sysctls[name]));

@@ -4,7 +4,6 @@ import { type Action, type Condition, type MarkChange, type Side, unknownMark } 
 import { protocolName } from "../protocols.ts";
 import { addBranches, type Branch, isHiddenXt, readXtMatch, readXtTarget } from "./branch.ts";
 import {
-  abridge,
   addressIntervals,
   type Elements,
   type Fields,
@@ -12,6 +11,7 @@ import {
   type Json,
   members,
   onlyMember,
+  shortJson,
   textOf,
   unwrap,
   words,
@@ -96,7 +96,7 @@ function keysOf(value: Json, elements: Elements): Condition[] {
 }
 
 function unknown(json: Json): Condition {
-  return { kind: "unknown", text: abridge(json), negated: false };
+  return { kind: "unknown", text: shortJson(json), negated: false };
 }
 
 function xtMatch(value: Json): Condition[] | undefined {
@@ -127,7 +127,7 @@ function readTest(head: Head, left: Json, right: Json, elements: Elements): Cond
   }
   if (kind === "&" && Array.isArray(key)) {
     const [meta, mask] = key;
-    const isMark = abridge(meta) === '{"meta":{"key":"mark"}}';
+    const isMark = shortJson(meta) === '{"meta":{"key":"mark"}}';
     return isMark && typeof mask === "number" ? readMark(head, right, mask) : undefined;
   }
   return undefined;
@@ -264,7 +264,7 @@ function readRewrite({ field, base }: Fields): Action {
 }
 
 function isMark(json: Json): boolean {
-  return abridge(json) === '{"meta":{"key":"mark"}}';
+  return shortJson(json) === '{"meta":{"key":"mark"}}';
 }
 
 function readMarkChange(value: Json): MarkChange {

@@ -142,11 +142,11 @@ export function textOf(json: Json): string {
   if (kind === "concat" && Array.isArray(value)) return value.map(textOf).join(" . ");
   if (kind === "set" && Array.isArray(value))
     return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
-  return abridge(json);
+  return shortJson(json);
 }
 
 /** JSON as text, not longer than a line. */
-export function abridge(json: Json): string {
+export function shortJson(json: Json): string {
   const text = JSON.stringify(json);
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;
 }

@@ -2,7 +2,7 @@
 
 import { FAMILIES, type Family } from "../../../src/core/cidr.ts";
 import { iptablesDriver } from "../../../src/iptables/driver.ts";
-import { createSight } from "../../../src/iptables/netlink-view.ts";
+import { createNetlinkView } from "../../../src/iptables/netlink-view.ts";
 import { iptablesPlanner, jumpComment } from "../../../src/iptables/plan.ts";
 import { probe } from "../../../src/iptables/probe.ts";
 import { NftablesError } from "../../../src/netlink/errors.ts";
@@ -83,7 +83,7 @@ export function iptablesKernel(): Damaged {
   };
   const rules = (family: Family) => node[family].chains.get(CHAIN);
   return {
-    driver({ witness, signal, sleep, step, generation }) {
+    driver({ commitLog, signal, sleep, step, generation }) {
       const run = async (script: Script) => {
         const { args, file } = script;
         const family = file.startsWith("ip6") ? "IPv6" : "IPv4";
@@ -105,8 +105,14 @@ export function iptablesKernel(): Damaged {
           node.interfere = () => undefined;
         }
       };
-      const sight = createSight(CHAIN, async () => images(node, step, generation), signal);
-      return iptablesDriver(iptablesPlanner("path"), CHAIN, { run, probe, log, sight, claim: witness.claim });
+      const view = createNetlinkView(CHAIN, async () => images(node, step, generation), signal);
+      return iptablesDriver(iptablesPlanner("path"), CHAIN, {
+        run,
+        probe,
+        log,
+        view,
+        claim: commitLog.claim,
+      });
     },
     labels: FAMILIES,
     wrong: (text) => FAMILIES.filter((family) => ownRules(node, family) !== rulesOf(text)[family]),
@@ -206,7 +212,7 @@ export function nftablesKernel(): Damaged {
           };
     });
   return {
-    driver({ witness, signal, now, step, generation }) {
+    driver({ commitLog, signal, now, step, generation }) {
       const nftables: Nftables = {
         async read<T>({ what }: Query<T>) {
           step();
@@ -229,12 +235,12 @@ export function nftablesKernel(): Damaged {
         close: () => {},
       };
       const between: NonNullable<Parameters<typeof nftablesDriver>[2]>["between"] = (span) =>
-        witness.between(span, signal);
+        commitLog.between(span, signal);
       return nftablesDriver(CHAIN, signal, {
         open: async () => nftables,
         now,
         between,
-        claim: witness.claim,
+        claim: commitLog.claim,
       });
     },
     labels: [BOTH],

@@ -5,11 +5,11 @@
  */
 
 import { runLoop } from "../../../src/agent/loop.ts";
-import { createReconciler, type Outcome } from "../../../src/agent/reconcile.ts";
+import { createReconciler, type PassOutcome } from "../../../src/agent/reconcile.ts";
 import { createSources } from "../../../src/agent/sources.ts";
-import { createInbox } from "../../../src/agent/triggers.ts";
+import { createTriggers } from "../../../src/agent/triggers.ts";
 import { createAside } from "../../../src/agent/turns.ts";
-import { createWitness, type Witness } from "../../../src/backend/commit-log.ts";
+import { type CommitLog, createCommitLog } from "../../../src/backend/commit-log.ts";
 import type { Driver } from "../../../src/backend/driver.ts";
 import type { Commit, CommitEvents } from "../../../src/netlink/events.ts";
 import type { Clock } from "../../../src/system/clock.ts";
@@ -34,7 +34,7 @@ export interface Kernel {
 }
 
 export interface KernelWorld extends Clock {
-  readonly witness: Witness;
+  readonly commitLog: CommitLog;
   readonly signal: AbortSignal;
   /** Takes a step: time passes, and others may commit. Of one that commits itself, for which group. */
   readonly step: (commits?: string) => void;
@@ -52,7 +52,7 @@ export interface Simulation {
   readonly stepsSinceDisturbed: () => number;
   /** Whether all of that has happened and shows, and how long it is ago. */
   readonly quietMs: () => number | undefined;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly PassOutcome[];
   /** Of which groups it was said that they are in force, although they were not at any time since the last write. */
   readonly lies: readonly string[];
   readonly wrong: () => readonly string[];
@@ -72,7 +72,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
   const { signal } = controller;
   const { log, taken } = recordedLog();
   const timers = new Set<{ readonly at: number; readonly fire: () => void }>();
-  const outcomes: Outcome[] = [];
+  const outcomes: PassOutcome[] = [];
   const lies: string[] = [];
   let text = first;
   let now = 0;
@@ -149,16 +149,16 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     fireDue();
   };
 
-  const witness = createWitness(clock.sleep);
-  const driver = kernel.driver({ ...clock, witness, signal, step, generation: () => generation });
-  const inbox = createInbox(clock);
+  const commitLog = createCommitLog(clock.sleep);
+  const driver = kernel.driver({ ...clock, commitLog, signal, step, generation: () => generation });
+  const triggers = createTriggers(clock);
   let changed = () => {};
   const sources = createSources(
     {
       configPath: "/c",
       driver,
-      inbox,
-      witness,
+      triggers,
+      commitLog,
       log,
       watchConfig: (_path, world) => {
         changed = world.changed;
@@ -176,7 +176,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     },
     signal,
   );
-  const aside = createAside(() => inbox.request("ruleset"));
+  const aside = createAside(() => triggers.request("ruleset"));
   const reconcile = createReconciler(
     driver,
     { ...OPTIONS, enableIPv6: true, configPath: "/c", watch: true },
@@ -186,7 +186,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
       random: () => 0,
       log,
       signal,
-      between: (span) => witness.between(span, signal),
+      between: (span) => commitLog.between(span, signal),
       turns: { sleep: clock.sleep, goesOn: aside.goesOn },
     },
   );
@@ -195,7 +195,7 @@ export function simulate(kernel: Kernel, first: string): Simulation {
     reconcile,
     {
       watch: true,
-      inbox,
+      triggers,
       begin: () => {
         begunAt = steps;
       },

@@ -121,7 +121,7 @@ function applyOperation(model: Model, operation: Operation): Model {
   if (operation.table !== TABLE.table || operation.family !== TABLE.family) refuse("ENOENT", operation);
   switch (operation.op) {
     case "add table": {
-      // Said again, it wakes a table that is dormant; the comment stays the first.
+      // FindingText again, it wakes a table that is dormant; the comment stays the first.
       const fresh = operation.comment === undefined ? {} : { comment: operation.comment };
       return { chains: {}, sets: {}, ...(model ?? fresh), dormant: false };
     }

@@ -1,6 +1,6 @@
 /** Looks at a family's rules: with the tools, and over netlink where they need not be run. */
 
-import { IN_SYNC, type Look } from "../backend/driver.ts";
+import { IN_SYNC, type Inspection } from "../backend/driver.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
@@ -9,7 +9,7 @@ import type { Script } from "../system/script.ts";
 import { whyNotOurs } from "./chain-check.ts";
 import { listUntil } from "./listing.ts";
 import { type InForce, type Memory, noteInForce, notePlan } from "./memory.ts";
-import type { Sight, Sighting } from "./netlink-view.ts";
+import type { NetlinkView, Snapshot } from "./netlink-view.ts";
 import type { Capabilities, IptablesPlanner, Observed } from "./planner.ts";
 import { describeTools, probeIpset, type ToolWorld } from "./world.ts";
 
@@ -47,16 +47,16 @@ export async function capabilitiesOf(context: Context, ruleset: Ruleset): Promis
 }
 
 /** A family's rules can be seen where the tools are of the nf_tables variant. */
-export function sightOf({ world, memory }: Context, family: Family): Sight | undefined {
-  return memory.capabilities.get(family)?.variant === "nf_tables" ? world.sight : undefined;
+export function viewOf({ world, memory }: Context, family: Family): NetlinkView | undefined {
+  return memory.capabilities.get(family)?.variant === "nf_tables" ? world.view : undefined;
 }
 
 export async function see(
   context: Context,
   { family }: Ruleset,
   expected?: string,
-): Promise<Sighting | undefined> {
-  return sightOf(context, family)?.see(family, expected);
+): Promise<Snapshot | undefined> {
+  return viewOf(context, family)?.see(family, expected);
 }
 
 /** Frees memory before tools work on a long chain. */
@@ -72,7 +72,7 @@ export async function hasJump(
   context: Context,
   ruleset: Ruleset,
   isFound: boolean,
-  seen: Sighting["jump"] | undefined,
+  seen: Snapshot["jump"] | undefined,
 ): Promise<boolean> {
   const { planner, chain, world } = context;
   const { finish = world.run } = world;
@@ -89,10 +89,10 @@ function inspection(
   { planner, world, memory }: Context,
   ruleset: Ruleset,
   capabilities: Capabilities,
-  seen: Sighting | undefined,
+  seen: Snapshot | undefined,
 ): readonly Script[] {
   const scripts = planner.inspection(ruleset, capabilities);
-  if (world.sight === undefined) return scripts;
+  if (world.view === undefined) return scripts;
   const known = memory.inForce.get(ruleset.family)?.rules?.length ?? 0;
   const rules = Math.max(ruleset.entries.length, seen?.rules ?? 0, known);
   const deadlineMs = LOOK_DEADLINE_MS + rules * LOOK_DEADLINE_PER_RULE_MS;
@@ -104,7 +104,7 @@ async function observe(
   context: Context,
   ruleset: Ruleset,
   capabilities: Capabilities,
-  seen: Sighting | undefined,
+  seen: Snapshot | undefined,
 ): Promise<Observed> {
   makeRoom(context, ruleset);
   const scripts = inspection(context, ruleset, capabilities, seen);
@@ -130,13 +130,13 @@ export async function observeSet(
 }
 
 /** The tools' word on a ruleset, as long as what is seen bears it out; if it is in force, both are remembered. */
-export async function lookWithTools(
+export async function inspectWithTools(
   context: Context,
   ruleset: Ruleset,
-  sighting: Sighting | undefined,
-): Promise<Look> {
+  snapshot: Snapshot | undefined,
+): Promise<Inspection> {
   const capabilities = await capabilitiesOf(context, ruleset);
-  let before = sighting;
+  let before = snapshot;
   for (let attempt = 1; ; attempt++) {
     const observed = await observe(context, ruleset, capabilities, before).catch(
       (error: unknown) => error as Error,
@@ -163,7 +163,7 @@ export async function lookWithTools(
 interface Judged {
   readonly observed: Observed;
   readonly believed: Observed["rules"];
-  readonly after: Sighting | undefined;
+  readonly after: Snapshot | undefined;
   /** All commits up to this generation were over. */
   readonly newest: number;
   /** Whether nothing has changed meanwhile. */
@@ -175,7 +175,7 @@ async function judge(
   ruleset: Ruleset,
   capabilities: Capabilities,
   { observed, believed, after, newest, isStill }: Judged,
-): Promise<Look> {
+): Promise<Inspection> {
   const { family } = ruleset;
   const isTaken = memory.taken.has(family);
   const refusal = isTaken ? undefined : await whyNotOurs(planner, ruleset, capabilities, observed, world.run);
@@ -190,17 +190,17 @@ async function judge(
 }
 
 /** Looks with the tools, and says in which generations came about what differs. */
-export async function lookAgain(
+export async function inspectAgain(
   context: Context,
-  { ruleset, sighting: old }: InForce,
-  sighting: Sighting | undefined,
-): Promise<Look> {
-  const isSeen = old !== undefined && sighting !== undefined && old.image !== sighting.image;
+  { ruleset, snapshot: old }: InForce,
+  snapshot: Snapshot | undefined,
+): Promise<Inspection> {
+  const isSeen = old !== undefined && snapshot !== undefined && old.image !== snapshot.image;
   // Drift that only a listing shows is looked at twice.
   const plan = await listUntil(
-    () => lookWithTools(context, ruleset, sighting),
+    () => inspectWithTools(context, ruleset, snapshot),
     ({ steps }) => steps.length === 0 || isSeen,
     2,
   );
-  return isSeen ? { ...plan, span: { from: old.generation, to: sighting.generation } } : plan;
+  return isSeen ? { ...plan, span: { from: old.generation, to: snapshot.generation } } : plan;
 }
