@@ -1,6 +1,7 @@
 /** A place in YAML text, and the classes of its characters. */
 import type { Failure } from "./node.ts";
 
+/** A place in a text, and the first mistake found there. */
 export interface Cursor {
   readonly text: string;
   /** Offsets of the characters that take two units. */
@@ -12,6 +13,7 @@ export interface Cursor {
   failure: Failure | undefined;
 }
 
+/** Codes of the characters that mean something to YAML. */
 export const CH = {
   tab: 9,
   lineFeed: 10,
@@ -47,6 +49,7 @@ const NEXT_LINE = 0x85;
 const LINE_SEPARATOR = 0x2028;
 const PARAGRAPH_SEPARATOR = 0x2029;
 
+/** A cursor at the beginning of the text. */
 export function cursorOver(text: string): Cursor {
   const wide = Array.from(text.matchAll(/[\uD800-\uDBFF]/g), (match) => match.index);
   return { text, wide, pos: 0, line: 0, lineStart: 0, failure: undefined };
@@ -70,6 +73,7 @@ export function indexAt({ wide }: Cursor, at: number): number {
   return at - low;
 }
 
+/** The column here, from 0, in code points. */
 export function column(cursor: Cursor): number {
   return indexAt(cursor, cursor.pos) - indexAt(cursor, cursor.lineStart);
 }
@@ -141,6 +145,7 @@ export function skipBlanksAndComment(cursor: Cursor): void {
   skipComment(cursor);
 }
 
+/** Moves over a comment, if one begins here. */
 export function skipComment(cursor: Cursor): void {
   if (unitAt(cursor, cursor.pos) !== CH.hash) return;
   while (!isBreakOrEnd(unitAt(cursor, cursor.pos))) cursor.pos++;

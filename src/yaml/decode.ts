@@ -12,6 +12,7 @@ import { type Entries, keyText, makeObject } from "./object.ts";
 import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./parse-node.ts";
 import { resolveScalar } from "./resolve.ts";
 
+/** The JSON tree, with the keys of its root that gave way; or the first mistake. */
 export type YamlDecoded =
   | { readonly ok: true; readonly root: Node; readonly replaced: readonly ReplacedKey[] }
   | { readonly ok: false; readonly failure: Failure };

@@ -2,8 +2,10 @@
  * JSON as Go's encoding/json scans it: the same grammar, limits and messages, but into nodes that keep their
  * places, every duplicate member, and numbers as written. JSON.parse would lose all three.
  */
+import { isDigit } from "./cursor.ts";
 import type { Failure, Member, Node } from "./node.ts";
 
+/** The tree of a JSON text, or the first mistake. */
 export type JsonParsed =
   | { readonly ok: true; readonly root: Node }
   | { readonly ok: false; readonly failure: Failure };
@@ -23,7 +25,6 @@ const BACKSLASH = 92;
 const CLOSE_BRACKET = 93;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
-const REPLACEMENT = "\uFFFD";
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '"': '"',
@@ -55,6 +56,7 @@ interface Reader {
   failure: Failure | undefined;
 }
 
+/** Parses a JSON text of one value. */
 export function parseJson(text: string): JsonParsed {
   const reader: Reader = { text, pos: 0, open: [], failure: undefined };
   const root = parseTop(reader);
@@ -218,10 +220,6 @@ function parseWord(reader: Reader, word: string): boolean {
   return true;
 }
 
-function isDigit(unit: number): boolean {
-  return unit >= ZERO && unit <= 57;
-}
-
 /** Moves over a number in JSON's grammar, which is all that Go checks while it scans. */
 function parseNumber(reader: Reader): boolean {
   if (peek(reader) === MINUS) reader.pos++;
@@ -283,7 +281,7 @@ function parseEscape(reader: Reader): string | undefined {
   if ((unit & 0xf800) !== 0xd800) return String.fromCharCode(unit);
   // A high surrogate with its low one makes a character, each alone makes U+FFFD.
   const low = /^\\u(d[c-f][0-9a-f]{2})/i.exec(reader.text.slice(reader.pos, reader.pos + 6))?.[1];
-  if (unit >= 0xdc00 || low === undefined) return REPLACEMENT;
+  if (unit >= 0xdc00 || low === undefined) return "\uFFFD";
   reader.pos += 6;
   return String.fromCharCode(unit, Number.parseInt(low, 16));
 }

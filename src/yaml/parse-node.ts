@@ -6,6 +6,7 @@ import { scanError } from "./cursor.ts";
 import { peekToken } from "./scan.ts";
 import { type Scanner, type Token, takeToken } from "./tokens.ts";
 
+/** A scalar whose type is not decided yet. */
 export interface YamlScalar {
   readonly kind: "scalar";
   readonly at: number;
@@ -24,6 +25,7 @@ export interface YamlCollection {
   readonly children: YamlNode[];
 }
 
+/** Another place of a node that has an anchor. */
 export interface YamlAlias {
   readonly kind: "alias";
   readonly at: number;
@@ -31,6 +33,7 @@ export interface YamlAlias {
   readonly target: YamlScalar | YamlCollection;
 }
 
+/** A node of YAML's tree. */
 export type YamlNode = YamlScalar | YamlCollection | YamlAlias;
 
 /** The next part of a collection that is open. */
@@ -47,13 +50,15 @@ export type Expects =
   | "flow value"
   | "no flow value";
 
+/** A collection that is open. */
 export interface Frame {
   readonly node: YamlCollection;
   expects: Expects;
-  /** Nothing stood in it yet, so no comma is due. */
+  /** It is still empty, so no comma is due. */
   first: boolean;
 }
 
+/** The parser's state. */
 export interface Parser {
   readonly scanner: Scanner;
   readonly frames: Frame[];

@@ -10,6 +10,7 @@ import { emptyScalar, type Parser, parseError, parseNode, type YamlNode } from "
 import { peekToken } from "./scan.ts";
 import { scannerOver, type Token, takeToken } from "./tokens.ts";
 
+/** The tree of the first document, or the first mistake. */
 export type YamlParsed =
   | {
       readonly ok: true;
@@ -22,6 +23,7 @@ export type YamlParsed =
     }
   | { readonly ok: false; readonly failure: Failure };
 
+/** Parses the first document of a YAML text. */
 export function parseYaml(text: string): YamlParsed {
   const scanner = scannerOver(text);
   const aliased = new Set<number>();

@@ -1,5 +1,6 @@
 /** Lines and columns of offsets in a text. */
 
+/** A place in a text, both numbers from 1. */
 export interface Position {
   readonly line: number;
   readonly column: number;

@@ -14,6 +14,7 @@ export type Typed =
   | { readonly type: "float"; readonly value: number }
   | { readonly type: "error"; readonly message: string };
 
+/** The meaning of a scalar. */
 export type Scalar = string | Typed;
 
 const PREFIX = "tag:yaml.org,2002:";
@@ -33,6 +34,7 @@ function words(scalar: Typed, list: string): [string, Typed][] {
   return list.split(" ").map((word) => [word, scalar]);
 }
 
+/** The meaning of a scalar, by its tag or its text. */
 export function resolveScalar({ text, tag, implicit }: YamlScalar): Scalar {
   if (tag === "") return implicit ? resolveText(text) : text;
   // An unknown tag makes a string.

@@ -131,10 +131,12 @@ function endsFlowPlain(unit: number): boolean {
   }
 }
 
+/** Scans `'...'`. */
 export function scanSingleQuoted(scanner: Scanner): Token | undefined {
   return scanQuoted(scanner, true);
 }
 
+/** Scans `"..."`. */
 export function scanDoubleQuoted(scanner: Scanner): Token | undefined {
   return scanQuoted(scanner, false);
 }

@@ -23,6 +23,7 @@ const UTF8: Encoding = {
 const UTF16LE: Encoding = { name: "UTF-16LE", replacement: [0xfd, 0xff], width: () => 2 };
 const UTF16BE: Encoding = { name: "UTF-16BE", replacement: [0xff, 0xfd], width: () => 2 };
 
+/** A decoded text, and what is wrong with it. */
 export interface Text {
   /** Without its byte order mark. */
   readonly text: string;
