@@ -5,7 +5,7 @@
 import { type BackendName, isFailure } from "../backend/driver.ts";
 import { usesNftables } from "../backend/kube-proxy.ts";
 import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
-import { chooseVariant, seenHints } from "../iptables/variant.ts";
+import { resolveVariant, seenHints } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
@@ -38,8 +38,7 @@ function callsIptables(backend: Wanted["backend"]): boolean {
 
 /** What these flags come to on this node, now. */
 export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
-  const isOpen = iptablesMode === "auto" && callsIptables(backend);
-  const variant = isOpen ? await chooseVariant(world.run) : iptablesMode === "auto" ? "path" : iptablesMode;
+  const variant = callsIptables(backend) ? await resolveVariant(iptablesMode, world.run) : "path";
   const choice: Choice =
     backend === "auto"
       ? await chooseBackend(toolsOf(variant, "IPv4").command, world)

@@ -10,7 +10,7 @@ import { iptablesPlanner } from "../iptables/plan.ts";
 import type { Capabilities } from "../iptables/planner.ts";
 import { probe } from "../iptables/probe.ts";
 import { canonicalListing, tokenize } from "../iptables/rule.ts";
-import type { IptablesVariant } from "../iptables/tools.ts";
+import { type IptablesVariant, isNotInstalled } from "../iptables/tools.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
@@ -163,7 +163,7 @@ async function readOwnSet(run: Run, script: Script): Promise<{ isAvailable: bool
   try {
     return { isAvailable: true, answer: await run(script) };
   } catch (error) {
-    if (error instanceof CommandError) return { isAvailable: error.code !== "ENOENT" };
+    if (error instanceof CommandError) return { isAvailable: !isNotInstalled(error) };
     throw error;
   }
 }

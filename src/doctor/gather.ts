@@ -8,7 +8,7 @@ import type { PortRange } from "../core/ports.ts";
 import { setName } from "../iptables/ipset.ts";
 import { IPSET_VERSION } from "../iptables/ipset-scripts.ts";
 import type { IptablesVariant } from "../iptables/tools.ts";
-import { chooseVariant } from "../iptables/variant.ts";
+import { resolveVariant } from "../iptables/variant.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { ownerComment } from "../nftables/plan.ts";
 import { describeHolder, findHolders, readHeldNames } from "../presence/holders.ts";
@@ -99,7 +99,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
 }
 
 async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }: DoctorWorld) {
-  const mode = iptablesMode === "auto" ? await chooseVariant(run) : iptablesMode;
+  const mode = await resolveVariant(iptablesMode, run);
   const [nftables, tool, ipset] = await Promise.all([
     readNftables({ open }),
     readTool(mode, run),

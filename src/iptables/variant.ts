@@ -11,7 +11,7 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
 import type { Run } from "../system/script.ts";
-import { type NamedVariant, toolsOf } from "./tools.ts";
+import { type IptablesVariant, type NamedVariant, toolsOf } from "./tools.ts";
 
 const HINT_CHAINS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
 const DEADLINE_MS = 5_000;
@@ -24,6 +24,11 @@ export async function chooseVariant(
   if (await hasHint("nft", FAMILIES, run)) return "nft";
   const looked = FAMILIES.filter((family) => tables(family).includes("mangle"));
   return (await hasHint("legacy", looked, run)) ? "legacy" : "nft";
+}
+
+/** The variant that `--iptables-mode` comes to on this node, now. */
+export async function resolveVariant(mode: IptablesVariant | "auto", run: Run): Promise<IptablesVariant> {
+  return mode === "auto" ? chooseVariant(run) : mode;
 }
 
 /** The hints that are seen without a tool: chains of the nft variant, and whether the legacy one may have any. */

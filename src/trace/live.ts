@@ -9,7 +9,14 @@ import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { isIncompatible } from "../iptables/incompatible.ts";
 import { saveSets } from "../iptables/ipset-scripts.ts";
 import { listSteadily } from "../iptables/listing.ts";
-import { findTools, kernelInterface, type NamedVariant, type Tools, toolsOf } from "../iptables/tools.ts";
+import {
+  findTools,
+  isNotInstalled,
+  kernelInterface,
+  type NamedVariant,
+  type Tools,
+  toolsOf,
+} from "../iptables/tools.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
@@ -99,7 +106,7 @@ async function readNft(reader: Reader, ways: OtherWays): Promise<NftTables> {
     if (!isFailure(error)) throw error;
     const kernel = await readOverNetlink(error, ways);
     // Without the tool it is no surprise.
-    if (!(error instanceof CommandError && error.code === "ENOENT"))
+    if (!isNotInstalled(error))
       reader.warnings.push(`${error.message.replace(/[:\s]+$/, "")}: read over netlink instead`);
     return kernel;
   }
