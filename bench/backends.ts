@@ -1,5 +1,5 @@
 /** The ways to keep a list of CIDRs that are compared, and the rule that all are compared with. */
-import type { BenchNode } from "./namespaces.ts";
+import type { BenchNode } from "./testbed.ts";
 
 /** A tool to be run, as `node.run` takes it. */
 export interface ToolRun {

@@ -1,5 +1,5 @@
 /**
- * What the agent costs: start to rules in place, idle memory; how soon it acts on changes; a list of CIDRs in the kernel
+ * The cost of the agent: start to rules in place, idle memory; how soon it acts on changes; a list of CIDRs in the kernel
  * (programming it, and each new flow). With `--against`, a second bundle takes turns with this one,
  * so that both are measured under the same conditions.
  *
@@ -18,7 +18,7 @@ import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
 import { senderChild } from "./sender.ts";
 import type { Side } from "./sides.ts";
-import type { BackendName } from "./standing.ts";
+import type { BackendName } from "./snapshot.ts";
 import { measureStart } from "./start.ts";
 
 const { argv } = process;

@@ -1,5 +1,5 @@
 /**
- * What a new flow costs: all backends and the floor in turn, in bursts, so that other work of the machine affects
+ * The cost of a new flow: all backends and the floor in turn, in bursts, so that other work of the machine affects
  * all of them alike. A figure is the difference to the floor in the same round.
  *
  * A second floor is measured like a backend: its distance from the first shows the noise.
@@ -8,9 +8,9 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { type BenchBackend, runTool, type ToolRun } from "./backends.ts";
 import { isKept, POSITIONS, type Position } from "./lists.ts";
-import type { BenchNode, Stand } from "./namespaces.ts";
 import type { SendReply, SendRequest } from "./sender.ts";
 import { median, medianError } from "./statistics.ts";
+import type { BenchNode, Testbed } from "./testbed.ts";
 
 /** A node whose flows are measured. */
 export interface Target {
@@ -19,7 +19,7 @@ export interface Target {
   readonly listing: ToolRun;
 }
 
-/** What a new flow costs at one node, for destinations at one position of a list. */
+/** The cost of a new flow at one node, for destinations at one position of a list. */
 export interface FlowCost {
   readonly name: string;
   readonly count: number;
@@ -44,7 +44,7 @@ export function positionsOf(count: number): readonly Position[] {
 }
 
 /** Starts the sender in the pod: this program, with another task. */
-export function startSender({ podPrefix }: Stand): Sender {
+export function startSender({ podPrefix }: Testbed): Sender {
   const [file = "", ...args] = [...podPrefix, process.execPath, process.argv[1] ?? "", "--sender"];
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
   const replies = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -61,7 +61,7 @@ export function startSender({ podPrefix }: Stand): Sender {
 
 /** Measures every position of a list of this length; the first target is the floor. Fails if a packet got a wrong verdict. */
 export async function measureFlows(
-  { aloneSource }: Stand,
+  { aloneSource }: Testbed,
   sender: Sender,
   targets: readonly Target[],
   count: number,

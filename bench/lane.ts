@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
-import type { BenchNode, Stand } from "./namespaces.ts";
 import type { Reply, Request } from "./probe.ts";
 import type { Side } from "./sides.ts";
-import type { BackendName } from "./standing.ts";
+import type { BackendName } from "./snapshot.ts";
+import type { BenchNode, Testbed } from "./testbed.ts";
 
 export interface Lane {
   readonly side: Side;
@@ -32,19 +32,19 @@ const FLAGS: Readonly<Record<BackendName, readonly string[]>> = {
 let lanes = 0;
 
 /** Starts both; returns once the probe knows the rules for each of the texts. */
-export async function startLane(stand: Stand, side: Side, backend: BackendName): Promise<Lane> {
-  const node = await stand.addNode();
-  const directory = join(stand.directory, `lane-${++lanes}`);
+export async function startLane(testbed: Testbed, side: Side, backend: BackendName): Promise<Lane> {
+  const node = await testbed.addNode();
+  const directory = join(testbed.directory, `lane-${++lanes}`);
   const processes = createProcesses();
   // The probe ends with its namespace.
   const [ip = "", ...rest] = [...node.prefix, process.execPath, process.argv[1] ?? "", "--probe", backend];
-  const probe = spawn(ip, [...rest, directory], { stdio: ["pipe", "pipe", "inherit"], env: stand.env });
+  const probe = spawn(ip, [...rest, directory], { stdio: ["pipe", "pipe", "inherit"], env: testbed.env });
   const { ask, ready } = converse(probe);
   await ready;
   const learning = ask({ do: "learn", text: TEXTS[0] });
   const config = `--config=${join(directory, "ip-masq-agent")}`;
   const command = [...node.prefix, ...side.command, "run", config, ...FLAGS[backend]];
-  const agent = processes.startAgent(command, stand.env);
+  const agent = processes.startAgent(command, testbed.env);
   try {
     await learning;
     await ask({ do: "learn", text: TEXTS[1] });

@@ -11,7 +11,7 @@ import { CHAIN as RULES, TABLE } from "../src/nftables/sets.ts";
 import { command } from "../test/lab/command.ts";
 import { CHAIN } from "../test/lab/network/iptables.ts";
 import { createVolume } from "../test/lab/network/volume.ts";
-import { type BackendName, ruleHandles, STANDING } from "./standing.ts";
+import { type BackendName, ruleHandles, SNAPSHOT } from "./snapshot.ts";
 
 /** A task: put a text into the configuration, or change the rules as other programs do. */
 export type Request =
@@ -64,7 +64,7 @@ export async function probeChild(backend: BackendName, directory: string): Promi
   const volume = createVolume(directory);
   const nftables = await openNftables();
   const commits = await hearCommits();
-  const standing = () => steadily(() => STANDING[backend](nftables));
+  const snapshot = () => steadily(() => SNAPSHOT[backend](nftables));
   const learned = new Map<string, string>();
   let right = "";
 
@@ -75,7 +75,7 @@ export async function probeChild(backend: BackendName, directory: string): Promi
       const at = commits.newest();
       if (at > from) {
         from = at;
-        if ((await standing()) === right) return at;
+        if ((await snapshot()) === right) return at;
       }
       if (performance.now() > deadline) throw new Error(`not right within ${DEADLINE_MS} ms`);
       await commits.after(from, DEADLINE_MS);
@@ -86,7 +86,7 @@ export async function probeChild(backend: BackendName, directory: string): Promi
   const settled = async (others: ReadonlySet<string>): Promise<string> => {
     for (const deadline = performance.now() + DEADLINE_MS; performance.now() < deadline; ) {
       await commits.calm();
-      const found = await standing();
+      const found = await snapshot();
       if (!others.has(found)) return found;
     }
     throw new Error(`no new rules within ${DEADLINE_MS} ms`);
@@ -104,7 +104,7 @@ export async function probeChild(backend: BackendName, directory: string): Promi
         volume.write(request.text);
         return (await healed(startedAt)) - startedAt;
       case "drift": {
-        right = await standing();
+        right = await snapshot();
         const drifting = DRIFTS[backend][request.kind]?.(nftables);
         // The first commit is theirs.
         const [drifted] = await Promise.all([commits.after(startedAt, DEADLINE_MS), drifting]);

@@ -1,5 +1,5 @@
 /**
- * What programming costs: the agent's time from a configuration that is swapped in, as the kubelet does it, to the line which
+ * The cost of programming: the agent's time from a configuration that is swapped in, as the kubelet does it, to the line which
  * says that the rules are in the kernel, and its peak memory.
  *
  * The time contains the wait until the agent notices the new configuration, and reading and checking it; the line itself has
@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
 import { createVolume } from "../test/lab/network/volume.ts";
 import { cidrList, configText, withOneChanged } from "./lists.ts";
-import type { BenchNode, Stand } from "./namespaces.ts";
 import type { Side } from "./sides.ts";
 import { median } from "./statistics.ts";
+import type { BenchNode, Testbed } from "./testbed.ts";
 
 /** The cost of one change. */
 export interface Programming {
@@ -35,7 +35,7 @@ let agents = 0;
 
 /** Programs a list by the agent, several times, and leaves it in the kernel. Median times, highest peaks. */
 export async function programByAgent(
-  stand: Stand,
+  testbed: Testbed,
   node: BenchNode,
   side: Side,
   flags: readonly string[],
@@ -48,7 +48,7 @@ export async function programByAgent(
   let startedAt = performance.now();
   const repeating = (i: number) =>
     count > 0 && (i === 0 || (i < repeats && performance.now() - startedAt < ENOUGH_MS));
-  await withAgent(stand, [...node.prefix, ...side.command], flags, async (change) => {
+  await withAgent(testbed, [...node.prefix, ...side.command], flags, async (change) => {
     if (count === 0) full.push(await change(configText(list)));
     for (let i = 0; repeating(i); i++) {
       await change(configText([]));
@@ -67,17 +67,17 @@ type Change = (text: string) => Promise<Programming>;
 
 /** Runs an agent with no list in a node; `use` changes its configuration. */
 async function withAgent(
-  stand: Stand,
+  testbed: Testbed,
   command: readonly string[],
   flags: readonly string[],
   use: (change: Change) => Promise<void>,
 ): Promise<void> {
-  const volume = createVolume(join(stand.directory, `config-${++agents}`));
+  const volume = createVolume(join(testbed.directory, `config-${++agents}`));
   const processes = createProcesses();
   try {
     // Not the list that a killed agent may have left: the first pass would then have nothing to do.
     volume.write(configText(["100.64.0.0/24"]));
-    const agent = processes.startAgent([...command, "run", `--config=${volume.path}`, ...flags], stand.env);
+    const agent = processes.startAgent([...command, "run", `--config=${volume.path}`, ...flags], testbed.env);
     await untilLines(agent, 1);
     await use(async (text) => {
       const lines = linesOf(agent).length;

@@ -4,12 +4,12 @@
  * event of the foreign commit; it ends with the event of the commit that made the rules right.
  */
 import { type Lane, startLane, TEXTS } from "./lane.ts";
-import { createStand } from "./namespaces.ts";
 import { driftKinds, type Request } from "./probe.ts";
 import { machine, table } from "./report.ts";
 import { inTurn, type Side, titled } from "./sides.ts";
-import type { BackendName } from "./standing.ts";
+import type { BackendName } from "./snapshot.ts";
 import { quantile } from "./statistics.ts";
+import { createTestbed } from "./testbed.ts";
 
 /** The agent repairs at once up to 600 times in five minutes, so that a lane may be broken twice a second. */
 const REST_MS = 520;
@@ -34,10 +34,11 @@ interface Series {
 /** Prints the times of so many trials of each kind. */
 export async function measureReactions(sides: readonly Side[], trials: number): Promise<void> {
   console.log(`\n${machine()}`);
-  const stand = await createStand();
+  const testbed = await createTestbed();
   try {
     const lanes: Lane[] = [];
-    for (const backend of LANES) for (const side of sides) lanes.push(await startLane(stand, side, backend));
+    for (const backend of LANES)
+      for (const side of sides) lanes.push(await startLane(testbed, side, backend));
     const kinds = (["iptables", "nftables"] as const).flatMap((backend) =>
       [SWAP, ...driftKinds(backend)].map((what) =>
         sides.map((side): Series => ({ side, backend, what, times: [] })),
@@ -63,7 +64,7 @@ export async function measureReactions(sides: readonly Side[], trials: number): 
         console.log(`${titled(lane.backend, lane.side)}, warnings and errors: ${complaints.join("\n")}`);
     }
   } finally {
-    stand.close();
+    testbed.close();
   }
 }
 

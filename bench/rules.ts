@@ -2,7 +2,6 @@
 import { writeFileSync } from "node:fs";
 import { BACKENDS, type BenchBackend, FLOOR, runTool } from "./backends.ts";
 import { type FlowCost, measureFlows, startSender, targetsOf } from "./flows.ts";
-import { type BenchNode, createStand, type Stand } from "./namespaces.ts";
 import { renderPlot } from "./plot.ts";
 import { programByAgent } from "./programming.ts";
 import {
@@ -16,6 +15,7 @@ import {
 } from "./report.ts";
 import { type Side, titled } from "./sides.ts";
 import { median } from "./statistics.ts";
+import { type BenchNode, createTestbed, type Testbed } from "./testbed.ts";
 
 /** How much is measured. */
 export interface Extent {
@@ -30,7 +30,7 @@ const FULL: Extent = { ...DEFAULT, budgetMs: 10_000, repeats: 9 };
 
 const PLOT = "docs/new-flow-cost.svg";
 
-/** The extent that the command line asks for. */
+/** The extent, by the command line. */
 export function extentOf(full: boolean, sizes: readonly number[]): Extent {
   const extent = full ? FULL : DEFAULT;
   return sizes.length > 0 ? { ...extent, sizes } : extent;
@@ -45,7 +45,7 @@ interface Way {
 
 /** Prints the tables and writes the plot, if it has all sizes. */
 export async function measureRules(sides: readonly Side[], extent: Extent): Promise<void> {
-  const stand = await createStand();
+  const testbed = await createTestbed();
   try {
     console.log(`\n${machine()}`);
     const ways: Way[] = [];
@@ -54,14 +54,14 @@ export async function measureRules(sides: readonly Side[], extent: Extent): Prom
         ways.push({
           backend: { ...backend, name: titled(backend.name, side) },
           side,
-          node: await stand.addNode(),
+          node: await testbed.addNode(),
         });
-    const { costs, rows } = await measureAll(stand, ways, extent);
+    const { costs, rows } = await measureAll(testbed, ways, extent);
     console.log(`\nProgramming, milliseconds and MB:\n${programmingTable(rows)}`);
     printFlows(costs, ways);
     if (extent.sizes === DEFAULT.sizes && sides.length === 1) writePlot(costs);
   } finally {
-    stand.close();
+    testbed.close();
   }
 }
 
@@ -70,19 +70,19 @@ interface Measured {
   readonly rows: ProgrammingRow[];
 }
 
-async function measureAll(stand: Stand, ways: readonly Way[], extent: Extent): Promise<Measured> {
+async function measureAll(testbed: Testbed, ways: readonly Way[], extent: Extent): Promise<Measured> {
   const { sizes, budgetMs, repeats } = extent;
-  const floors = [await addFloor(stand), await addFloor(stand)] as const;
-  const sender = startSender(stand);
+  const floors = [await addFloor(testbed), await addFloor(testbed)] as const;
+  const sender = startSender(testbed);
   const measured: Measured = { costs: [], rows: [] };
   for (const count of sizes) {
     for (const { backend, side, node } of ways) {
-      const cost = await programByAgent(stand, node, side, backend.flags, count, repeats);
+      const cost = await programByAgent(testbed, node, side, backend.flags, count, repeats);
       if (count > 0) measured.rows.push({ name: backend.name, count, ...cost });
     }
     for (const group of ["chains", "sets"] as const) {
       const targets = targetsOf(floors, ways, group);
-      measured.costs.push(...(await measureFlows(stand, sender, targets, count, budgetMs)));
+      measured.costs.push(...(await measureFlows(testbed, sender, targets, count, budgetMs)));
     }
     console.error(`${(performance.now() / 1000).toFixed(0)} s: ${count} CIDRs measured`);
   }
@@ -90,8 +90,8 @@ async function measureAll(stand: Stand, ways: readonly Way[], extent: Extent): P
   return measured;
 }
 
-async function addFloor(stand: Stand): Promise<BenchNode> {
-  const node = await stand.addNode();
+async function addFloor(testbed: Testbed): Promise<BenchNode> {
+  const node = await testbed.addNode();
   await runTool(node, FLOOR);
   return node;
 }

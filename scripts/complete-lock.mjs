@@ -1,6 +1,6 @@
 // Completes package-lock.json with the optional packages of other platforms, so that `npm ci` takes it everywhere.
 // npm leaves an optional package out of the lock file if the registry in use does not carry it (a mirror for one
-// platform, say), and `npm ci` then refuses the file as a whole. Run after a change of dependencies.
+// platform, say), and `npm ci` then rejects the whole file. Run after a change of dependencies.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const SYSTEMS = [

@@ -95,7 +95,7 @@ cp "$node/node" "$root/usr/local/bin/node"
 "$triplet-strip" --strip-all "$root/usr/local/bin/node"
 mkdir -p "$root/usr/share/doc/node" "$root/etc/config" "$root/run" "$root/tmp"
 cp "$node/LICENSE" "$root/usr/share/doc/node/copyright"
-# The bundle's first line asks for it.
+# The bundle's first line needs it.
 add bin env
 # Scanners look here for the release that the packages' records are of.
 add lib os-release

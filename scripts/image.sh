@@ -16,7 +16,7 @@ for candidate in buildah podman docker; do
 done
 [ -n "$tool" ] || { echo "neither buildah nor podman nor docker is installed (e.g. apt-get install buildah runc)" >&2; exit 1; }
 
-# Debian's crun refuses machines with both versions of control groups; runc takes all.
+# Debian's crun fails on machines with both versions of control groups; runc works on all.
 runtime=${BUILDAH_RUNTIME:-$(command -v runc || true)}
 [ -z "$runtime" ] || export BUILDAH_RUNTIME="$runtime"
 
@@ -42,7 +42,7 @@ build() {
   esac
   case "$tool" in
     # Without the host's network buildah and podman make a bridge and rules of their own, on the machine. buildah leaves the
-    # container of a stage without instructions behind without --force-rm.
+    # containers of stages that have no instructions, except with --force-rm.
     buildah) buildah bud --network=host --layers --force-rm --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     podman) podman ${runtime:+--runtime="$runtime"} build --network=host --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" . ;;
     *) "$tool" build "$@" . ;;

@@ -141,7 +141,7 @@ function undefinedFlag(table: FlagTable, name: string): Read {
   return meant === undefined ? error : { ...error, hint: `did you mean ${dashed(meant)}?` };
 }
 
-/** A flag's name as people write it. */
+/** A flag's name with its dashes. */
 export function dashed(name: string): string {
   return `${name.length === 1 ? "-" : "--"}${name}`;
 }

@@ -26,7 +26,7 @@ interface OpenFile {
   bytes: number;
 }
 
-/** The files that the settings ask for; nothing is opened yet. */
+/** The files that the settings name; nothing is opened yet. */
 export function createLogFiles(settings: LogSettings, world: LogWorld): LogFiles {
   const open: (OpenFile | undefined)[] = [];
   return {

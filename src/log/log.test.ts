@@ -326,7 +326,7 @@ describe("verbosity", () => {
     expect(log.v(1)).toBe(matched);
   });
 
-  test("is asked of each source", () => {
+  test("is decided for each source", () => {
     const { log } = logged({ modules }, "main.ts");
     expect([log.v(0), log.v(1), log.named("agent/loop.ts").v(1)]).toEqual([true, false, true]);
   });

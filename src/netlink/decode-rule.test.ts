@@ -85,7 +85,7 @@ describe("what others write stays visible", () => {
   });
 });
 
-test("the family is asked for once in a rule, and not in a table of one family", () => {
+test("a rule checks the family once, and not in a table of one family", () => {
   const twice = list([LOAD_NFPROTO, equals(2), DADDR, LOOKUP, DADDR, LOOKUP]);
   expect(readStatements(twice, FAMILIES.inet)).toEqual([FOUND, FOUND]);
   expect(readStatements(list([DADDR, LOOKUP]), FAMILIES.ip)).toEqual([FOUND]);

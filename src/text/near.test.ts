@@ -39,7 +39,7 @@ test("every name is found again after one slip: a letter less, more, another, ex
   );
 });
 
-test("what is no slip is none of the names", () => {
+test("a text that is not a slip matches no name", () => {
   for (const word of ["true", "off", "foo", "-", "10.1.2.3", "x".repeat(100_000)])
     expect(nearest(word, ["run", "diff", "status"])).toBeUndefined();
   expect(nearest("x", [])).toBeUndefined();

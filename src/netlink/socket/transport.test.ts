@@ -207,7 +207,7 @@ test("a rejection that came before something was lost is the error", async () =>
   await expect(nft.batch(OPERATIONS)).rejects.toMatchObject({ code: "ENOENT", operation: OPERATIONS[0] });
 });
 
-test("silence ends at the deadline, and what comes late is not heard", async () => {
+test("a silent kernel fails at the deadline, and a late answer is ignored", async () => {
   vi.useFakeTimers();
   try {
     let late: () => void = silence as () => void;

@@ -1,6 +1,6 @@
 /**
- * Where flows are measured: one pod with an address for each of several nodes, which it takes as the router for packets
- * from that address; behind the nodes one world. The world drops a packet at its device, since its hardware
+ * The namespaces in which flows are measured: one pod with an address for each of several nodes, which it takes as the router for packets
+ * from that address; beyond the nodes one world. The world drops a packet at its device, since its hardware
  * address is another: the measured cost is that of the node alone.
  *
  * Nothing outside the namespaces is touched, and they go with the process, however it ends; after a SIGKILL the next run
@@ -25,7 +25,7 @@ export interface BenchNode {
 }
 
 /** The namespaces of one run. */
-export interface Stand {
+export interface Testbed {
   /** For files of the run's own. */
   readonly directory: string;
   /** For the tools: a lock of the run's own among them. */
@@ -38,7 +38,7 @@ export interface Stand {
   readonly close: () => void;
 }
 
-/** As the tests name theirs, so that each removes what the other has left. */
+/** The tests' prefix, so that each removes what the other has left. */
 const PREFIX = "ipmasq";
 /** A hardware address that no device has. */
 const NOBODY = "02:00:00:00:00:99";
@@ -49,7 +49,7 @@ const SYSCTLS = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disa
 const NODE_SYSCTLS = ["net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_udp_timeout=1"];
 
 /** Makes a pod and a world without nodes yet. Only root can. */
-export async function createStand(): Promise<Stand> {
+export async function createTestbed(): Promise<Testbed> {
   const ip = findTool("ip");
   removeStale(ip);
   const base = `${PREFIX}-${process.pid}-bench`;

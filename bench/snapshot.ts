@@ -10,7 +10,7 @@ import { CHAIN as IPTABLES_CHAIN } from "../test/lab/network/iptables.ts";
 export type BackendName = "iptables" | "nftables";
 
 /** For IPv4: an agent with default options programs no other family. */
-export const STANDING: Readonly<Record<BackendName, (nftables: Nftables) => Promise<string>>> = {
+export const SNAPSHOT: Readonly<Record<BackendName, (nftables: Nftables) => Promise<string>>> = {
   async iptables(nftables) {
     const nat = { family: "ip", table: "nat" } as const;
     const own = await nftables.read(ruleImages({ ...nat, chain: IPTABLES_CHAIN }));
