@@ -12,7 +12,7 @@ import { warnOfLists } from "./config-warnings.ts";
 import { parseDocument } from "./document.ts";
 import type { Reporting } from "./key-kinds.ts";
 import { CIDR_LIST, type Entries, isListKind, parseItems, type Slice } from "./key-lists.ts";
-import { type CidrListName, CONFIG_KEYS, KEYS, type KeyName, type ValueOf } from "./keys.ts";
+import { type CidrListName, CONFIG_KEYS, KEYS, type Key, type KeyName, type ValueOf } from "./keys.ts";
 import { type Report, reportInto } from "./place.ts";
 import type { Problem, Result } from "./problem.ts";
 
@@ -58,7 +58,7 @@ export function decodeConfig(text: ConfigText, options: ConfigOptions): Result<D
   return problems.length > 0 ? { ok: false, problems } : { ok: true, value: { config, warnings } };
 }
 
-/** The same, and where each entry stands. Keeps more alive than `decodeConfig`: it is for commands, not for `run`. */
+/** The same, with the place of each entry. Keeps more alive than `decodeConfig`: it is for commands, not for `run`. */
 export function inspectConfig(text: ConfigText, options: ConfigOptions): InspectedConfig {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
@@ -99,7 +99,7 @@ function valuesOf(
   const values: Record<string, unknown> = {};
   const lists: Record<string, Entries<unknown>> = {};
   for (const name of CONFIG_KEYS) {
-    const { kind } = KEYS[name];
+    const { kind }: Key = KEYS[name];
     const setting = settings[name];
     if (!("backing" in setting)) {
       values[name] = setting.value;
@@ -128,7 +128,7 @@ function rewriteHint(cidr: Cidr): string {
   return `write ${formatCidr(cidr)} instead of ${cidr.text}, which iptables reads differently`;
 }
 
-/** A prefix that stands in both lists would have two verdicts. */
+/** A prefix in both lists would have two verdicts. */
 function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): void {
   const prefixes = new Map(exempt.values.map((cidr) => [formatCidr(cidr), cidr.text]));
   for (const [i, cidr] of exceptions.values.entries()) {
