@@ -10,8 +10,6 @@ const ASKS_SOCKET =
   /^(--(uid|gid|pid|sid)-owner|--cmd-owner|--socket-exists|meta sk[ug]id|meta cgroup|socket )/;
 /** Questions for a connection's mark that only a marked one answers with yes. */
 const ASKS_MARK = /^(--mark (?!0(x0)?(\/|$))|ct mark (& \S+ )?((?!0$|!=)\S+|!= 0)$)/;
-/** Of packets that come in by a link. */
-const ASKS_INPUT = /^(-i|meta iif(?:name)?) (.+)$/;
 
 /** What all conditions of a rule come to, for packets of one family. */
 export function scopeOf(conditions: readonly Condition[], family: Family): Scope {
@@ -39,8 +37,18 @@ function narrow(scope: Scope, condition: Condition, family: Family): Scope {
       return (condition.value === 0) === condition.negated ? never : scope;
     case "state":
       return narrowState(scope, condition);
+    case "in":
+      return condition.negated || scope.inputs !== undefined
+        ? partial
+        : { ...scope, inputs: condition.names };
+    case "either": {
+      // What no packet of a pod matches, or every one.
+      const isAlways = condition.lists.some((list) => list.length === 0);
+      const isConstant = isAlways || condition.lists.length === 0;
+      return !isConstant ? partial : isAlways === condition.negated ? never : scope;
+    }
     case "unknown":
-      return readText(condition, { scope, partial, never });
+      return ASKS_SOCKET.test(condition.text) || ASKS_MARK.test(condition.text) ? never : partial;
     default:
       return partial;
   }
@@ -61,25 +69,3 @@ function narrowState(scope: Scope, { states, negated }: Extract<Condition, { kin
 }
 
 const OPPOSITE: Readonly<Record<Certainty, Certainty>> = { yes: "no", maybe: "maybe", no: "yes" };
-
-function readText(
-  { text }: Condition,
-  { scope, partial, never }: { readonly scope: Scope; readonly partial: Scope; readonly never: Scope },
-): Scope {
-  if (ASKS_SOCKET.test(text) || ASKS_MARK.test(text)) return never;
-  const [, , names] = ASKS_INPUT.exec(text) ?? [];
-  if (names === undefined || scope.inputs !== undefined || /!=|…/.test(names)) return partial;
-  return {
-    ...scope,
-    inputs: names
-      .replaceAll(/[{}",]/g, " ")
-      .trim()
-      .split(/\s+/)
-      .map(wildcard),
-  };
-}
-
-/** iptables writes `+` for anything. */
-function wildcard(name: string): string {
-  return name.replace(/\+$/, "*");
-}

@@ -9,7 +9,8 @@ import { renderRestore } from "../iptables/plan.ts";
 import { keptIntervals } from "../nftables/sets.ts";
 import { parseIptablesSave } from "../trace/iptables-save.ts";
 import type { Hook } from "../trace/model.ts";
-import { answerParts, compareOutcomes, type NodeRules } from "./answer.ts";
+import { compareOutcomes } from "./agreement.ts";
+import { answerParts, type NodeRules } from "./answer.ts";
 
 const LOCAL = { IPv4: [], IPv6: [] };
 

@@ -9,7 +9,9 @@ import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Condition, Hook, Packet } from "../trace/model.ts";
-import { type Effort, outcomeKey, type Trace, type TraceOutcome, tracePacket } from "../trace/trace.ts";
+import { type Known, outcomeKey, type Trace, type TraceOutcome, tracePacket } from "../trace/trace.ts";
+import type { Effort } from "../trace/walk.ts";
+import { type Agreement, compareOutcomes } from "./agreement.ts";
 
 /** The rules of a node, and what is known of packets to it. */
 export interface NodeRules {
@@ -19,6 +21,8 @@ export interface NodeRules {
   readonly packet: Omit<Packet, "family" | "destination">;
   /** What could not be read of its rules, so that nothing that they do is certain. */
   readonly notRead: readonly string[];
+  /** Where the kernel sends packets; undefined: it was not asked, or does not say. */
+  readonly routeOf?: Known["routeOf"];
 }
 
 /** What the node's rules do. */
@@ -27,23 +31,22 @@ export interface LiveAnswer extends Trace {
   readonly marked: readonly TraceOutcome[];
 }
 
-/**
- * Whether rules do what the configuration says. `depends`: on what is not known of the packet. `unknown`: the packet may be
- * translated or exempted from NAT before our rules see it, or not all rules could be read.
- */
-export type Agreement = "yes" | "no" | "depends" | "unknown";
-
 /** Addresses with one answer. */
 export interface Part {
   readonly interval: Interval;
   /** By the configuration; undefined if it was not asked. */
-  readonly config?: {
-    readonly verdict: "keep" | "masquerade";
-    readonly explanation: Explanation | "local" | "family off";
-  };
+  readonly config?: ConfigAnswer;
   readonly live?: LiveAnswer;
   /** Undefined unless both were asked. */
   readonly agrees?: Agreement;
+  /** What the configuration says of an endpoint; undefined if it was not asked. */
+  readonly configAt?: ((destination: bigint) => ConfigAnswer) | undefined;
+}
+
+/** What the configuration says. */
+export interface ConfigAnswer {
+  readonly verdict: "keep" | "masquerade";
+  readonly explanation: Explanation | "local" | "family off";
 }
 
 /** What every machine has, whatever else is not known of it. */
@@ -67,6 +70,9 @@ function isTooMuch(rules: number, done: number, all: number): boolean {
 export interface Question {
   readonly family: Family;
   readonly interval: Interval;
+  /** Of the destination. */
+  readonly port?: number | undefined;
+  readonly protocol?: string | undefined;
   readonly ruleset?: Ruleset | undefined;
   /** Whether the configuration is to be asked. */
   readonly hasConfig: boolean;
@@ -101,56 +107,55 @@ export function answerParts(question: Question): Part[] | undefined {
   return parts.map(({ key: _, ...part }) => part);
 }
 
-/** Whether rules do what is wanted, as far as is known. */
-export function compareOutcomes(wanted: "keep" | "masquerade", outcomes: readonly TraceOutcome[]): Agreement {
-  if (outcomes.some(isDecidedBefore)) return "unknown";
-  const isAsWanted = ({ verdict }: TraceOutcome) =>
-    wanted === "keep" ? verdict === "keep" : verdict === "masquerade" || verdict === "translate";
-  const right = outcomes.filter(isAsWanted).length;
-  if (right === outcomes.length) return "yes";
-  return right > 0 || outcomes.some(({ verdict }) => verdict === "unknown") ? "depends" : "no";
-}
-
-/** Whether another rule decides before ours, and we do not follow where the packet goes then. */
-export function isDecidedBefore({ verdict }: Pick<TraceOutcome, "verdict">): boolean {
-  return verdict === "redirect" || verdict === "untracked";
-}
-
-function configAnswer(explanation: Explanation | undefined): NonNullable<Part["config"]> {
+function configAnswer(explanation: Explanation | undefined): ConfigAnswer {
   if (explanation === undefined) return { verdict: "keep", explanation: "family off" };
   return { verdict: explanation.verdict === "return" ? "keep" : "masquerade", explanation };
 }
 
 function answerPart(
-  { family, hasConfig, ruleset, node }: Question,
+  question: Question,
   local: readonly Interval[],
   interval: Interval,
   explanation: Explanation | undefined,
   effort: Effort,
 ): Part {
-  const live = node === undefined ? undefined : traceAddress(node, family, interval.first, effort);
+  const { hasConfig, ruleset, node } = question;
+  const live = node === undefined ? undefined : traceInterval(node, question, interval, effort);
   const found = { interval, ...(live === undefined ? {} : { live }) };
   if (!hasConfig) return found;
-  const isLocal = ruleset !== undefined && includes(local, interval.first);
-  const config = isLocal ? ({ verdict: "keep", explanation: "local" } as const) : configAnswer(explanation);
+  const configOf = (destination: bigint, known: Explanation | undefined): ConfigAnswer =>
+    ruleset !== undefined && includes(local, destination)
+      ? { verdict: "keep", explanation: "local" }
+      : configAnswer(known);
+  const configAt = (destination: bigint) =>
+    configOf(destination, ruleset && explainInterval(ruleset, { first: destination, last: destination })[0]);
+  const config = configOf(interval.first, explanation);
   if (live === undefined) return { ...found, config };
   const isKnown = node?.notRead.length === 0;
-  const agrees = isKnown ? compareOutcomes(config.verdict, [...live.possible, live.otherwise]) : "unknown";
-  return { ...found, config, agrees };
+  const wantedAt = (destination: bigint) => configAt(destination).verdict;
+  const agrees = isKnown
+    ? compareOutcomes(config.verdict, [...live.possible, live.otherwise], wantedAt)
+    : "unknown";
+  return { ...found, config, agrees, configAt };
 }
 
 /** A pod's own packet has no mark; what happens to others is told beside. */
-function traceAddress(
-  { hooks, local, packet }: NodeRules,
-  family: Family,
-  destination: bigint,
+function traceInterval(
+  { hooks, local, packet, routeOf }: NodeRules,
+  { family, port, protocol }: Question,
+  { first, last }: Interval,
   effort: Effort,
 ): LiveAnswer {
-  const asked = { ...packet, family, destination };
-  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local, effort), marked: [] };
-  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local, effort);
+  const known = { ...(port === undefined ? {} : { port }), ...(protocol === undefined ? {} : { protocol }) };
+  const asked = { ...packet, ...known, family, destination: first };
+  const isRange = first !== last;
+  // The way of one address is not that of its neighbours.
+  const way = isRange ? (one: Packet) => (one.isTranslated === true ? routeOf?.(one) : undefined) : routeOf;
+  const more: Known = { effort, routeOf: way, isRange };
+  if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local, more), marked: [] };
+  const trace = tracePacket(hooks, { ...asked, mark: 0 }, local, more);
   const keys = new Set([...trace.possible, trace.otherwise].map(outcomeKey));
-  const any = tracePacket(hooks, asked, local, effort);
+  const any = tracePacket(hooks, asked, local, more);
   return { ...trace, marked: any.possible.filter((outcome) => !keys.has(outcomeKey(outcome))) };
 }
 
@@ -159,8 +164,13 @@ function keyOf({ config, live, agrees }: Part): string {
   const by = typeof explanation === "object" ? `${explanation.interval.first}` : explanation;
   const passed = live?.passed.map(({ chain, number }) => `${chain} ${number}`) ?? [];
   const outcomes =
-    live === undefined ? [] : [...live.possible, live.otherwise, ...live.marked].map(outcomeKey);
+    live === undefined ? [] : [...live.possible, live.otherwise, ...live.marked].map(endpointsKey);
   return [by, agrees, ...passed, ...outcomes].join("\n");
+}
+
+function endpointsKey(outcome: TraceOutcome): string {
+  const places = outcome.endpoints?.map(({ destination, port }) => `${destination} ${port}`) ?? [];
+  return [outcomeKey(outcome), ...places].join("\n");
 }
 
 /** Where the rules may answer otherwise than for the address before. */

@@ -1,8 +1,18 @@
 /** The answers of `explain` for people. */
 
 import type { Colours } from "../text/colours.ts";
-import type { RuleReference } from "../trace/trace.ts";
-import type { DestinationView, EntryView, ExplainView, OutcomeView, PartView } from "./view.ts";
+import type { RuleReference } from "../trace/state.ts";
+import type {
+  ConfigView,
+  DestinationView,
+  EndpointView,
+  EntryView,
+  ExplainView,
+  OutcomeView,
+  PartView,
+  TraceView,
+} from "./view.ts";
+import { MAY, outcomeText, placesText, seenText, WORDS } from "./words.ts";
 
 /** As many of a list are shown; JSON has all. */
 const SHOWN = 8;
@@ -46,49 +56,58 @@ function renderPart(
   const { cidrs, verdict, live, agrees } = part;
   const blocks = `${cidrs.slice(0, SHOWN).join(" ")}${cidrs.length > SHOWN ? ` and ${cidrs.length - SHOWN} more` : ""}`;
   const what = isWhole ? destination : `${blocks} of ${destination}`;
-  // What happens, rather than what should.
-  const head = live?.verdict ?? verdict ?? "unknown";
   const unless = live === undefined ? "" : renderUnless(live.possible);
   const asFar = live !== undefined && missing.notRead.length > 0 ? ", as far as the rules could be read" : "";
   return [
-    `${colours.bold(what)}: ${paint(head, colours)}${unless}${asFar}\n`,
+    `${colours.bold(what)}${renderHead(part, colours)}${unless}${asFar}\n`,
     ...(verdict === undefined ? [] : renderConfig(part, colours)),
-    ...(live === undefined ? [] : renderLive(live)),
+    ...(live === undefined ? [] : renderLive(live, colours)),
     ...(agrees === undefined ? [] : [renderAgreement(agrees, missing, colours)]),
   ].join("");
 }
 
+/** What happens, rather than what should. */
+function renderHead({ live, verdict }: PartView, colours: Colours): string {
+  if (live?.endpoints !== undefined)
+    return ` -> ${colours.yellow(placesText(live.endpoints))}${renderSeen(live.endpoints)}`;
+  const head = live?.verdict ?? verdict ?? "unknown";
+  const paint = head === "keep" || head === "untracked" ? colours.green : colours.yellow;
+  return `: ${paint(live === undefined ? WORDS[head] : outcomeText(live))}`;
+}
+
+/** What those see that get the packet, told once for those who see the same. */
+function renderSeen(endpoints: readonly EndpointView[]): string {
+  const told = groupBy(endpoints, ({ live }) => seenText(live, "sees") + renderUnless(live.possible));
+  return [...told.values()]
+    .slice(0, SHOWN)
+    .map((group) => {
+      const [first] = group as [EndpointView, ...EndpointView[]];
+      const names = [...new Set(group.map(({ destination }) => destination))];
+      const list = `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN ? " and others" : ""}`;
+      const who = told.size === 1 && names.length > 1 ? "each" : list;
+      const verb = who === "each" || names.length === 1 ? "sees" : "see";
+      return `; ${who} ${seenText(first.live, verb)}${renderUnless(first.live.possible)}`;
+    })
+    .join("");
+}
+
+function groupBy<T>(all: readonly T[], keyOf: (one: T) => string): ReadonlyMap<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const key = keyOf(one);
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return groups;
+}
+
 function renderUnless(possible: readonly OutcomeView[]): string {
-  if (possible.some(({ verdict }) => verdict === "redirect"))
+  if (possible.some(({ verdict, endpoints }) => verdict === "redirect" && endpoints === undefined))
     return ", unless it is translated first: ask for the endpoint";
+  if (possible.some(({ verdict }) => verdict === "redirect")) return ", unless it is translated first";
   return possible.length > 0 ? ", unless a rule below decides first" : "";
 }
 
-const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
-  keep: "keeps the pod's address",
-  masquerade: "masqueraded",
-  translate: "gets another source address",
-  drop: "dropped",
-  redirect: "translated first: ask for the endpoint",
-  untracked: "exempted from NAT",
-  unknown: "decided by a rule that this program does not understand",
-};
-
-const MAY: Readonly<Record<OutcomeView["verdict"], string>> = {
-  keep: "may keep the pod's address",
-  masquerade: "may be masqueraded",
-  translate: "may get another source address",
-  drop: "may be dropped",
-  redirect: "may be translated first",
-  untracked: "may be exempted from NAT",
-  unknown: "may be decided by a rule that this program does not understand",
-};
-
-function paint(verdict: OutcomeView["verdict"], { green, yellow }: Colours): string {
-  return (verdict === "keep" ? green : yellow)(WORDS[verdict]);
-}
-
-function renderConfig({ verdict = "keep", by, reason, lost = [] }: PartView, { dim }: Colours): string[] {
+function renderConfig({ verdict = "keep", by, reason, lost = [] }: ConfigView, { dim }: Colours): string[] {
   const why = by === undefined ? `: ${reason}` : ` by ${renderEntry(by)}`;
   return [
     `  config: ${WORDS[verdict]}${why}\n`,
@@ -101,28 +120,66 @@ function renderEntry({ cidr, place, key }: EntryView): string {
   return `${cidr} (${place}${key === undefined ? "" : `, ${key}`})`;
 }
 
-function renderLive(live: NonNullable<PartView["live"]>): string[] {
-  const { possible, marked, passed } = live;
-  const last = passed.at(-1);
-  const why = live.by ?? (live.verdict === "keep" ? last : undefined);
-  const main = why === undefined ? "" : ` by ${renderRule(why)}`;
-  const end = live.verdict === "redirect" ? `is translated first${main}: ask for the endpoint` : undefined;
-  const nothing = live.verdict === "keep" && why === undefined ? ": no rule gives it another" : "";
+function renderLive(live: NonNullable<PartView["live"]>, colours: Colours): string[] {
+  const { marked, ...trace } = live;
   return [
-    ...possible.slice(0, SHOWN).map((one) => `  rules: ${may(one)}\n`),
-    rest(possible.length, SHOWN, "rules that may decide"),
-    `  rules: ${possible.length > 0 ? "otherwise " : ""}${end ?? `${WORDS[live.verdict]}${main}${nothing}`}\n`,
+    ...renderTrace(trace, colours),
     ...marked.slice(0, SHOWN).map((one) => `  rules: a packet with a mark ${may(one)}\n`),
     rest(marked.length, SHOWN, "rules for packets with a mark"),
   ];
 }
 
-function may({ verdict, by, conditions }: OutcomeView): string {
+function renderTrace(live: TraceView, colours: Colours): string[] {
+  const { possible, passed } = live;
+  const why = live.by ?? (live.verdict === "keep" ? passed.at(-1) : undefined);
+  const main = why === undefined ? renderWithoutRule(live) : ` by ${renderRule(why)}`;
+  const advice = live.verdict === "redirect" && live.endpoints === undefined ? ": ask for the endpoint" : "";
+  return [
+    ...possible
+      .slice(0, SHOWN)
+      .flatMap((one) => [`  rules: ${may(one)}\n`, ...renderEndpoints(one.endpoints, colours)]),
+    rest(possible.length, SHOWN, "rules that may decide"),
+    `  rules: ${possible.length > 0 ? "otherwise " : ""}${outcomeText(live)}${main}${advice}\n`,
+    ...(live.nextHop === undefined ? [] : [`  route: by ${live.interface} to ${live.nextHop}\n`]),
+    ...renderEndpoints(live.endpoints, colours),
+  ];
+}
+
+function renderWithoutRule({ verdict, policy, noRoute }: TraceView): string {
+  if (policy !== undefined) return ` by the policy of ${policy.chain} (${policy.place})`;
+  return verdict === "keep" && noRoute === undefined ? ": no rule gives it another" : "";
+}
+
+/** The way of those that get the packet, once for those with the same. */
+function renderEndpoints(endpoints: readonly EndpointView[] = [], colours: Colours): string[] {
+  const lines = (one: EndpointView) =>
+    [
+      ...(one.verdict === undefined ? [] : renderConfig(one, colours)),
+      ...renderTrace(one.live, colours),
+    ].join("");
+  const groups = [...groupBy(endpoints, lines)];
+  return [
+    ...groups.slice(0, SHOWN).map(([text, group]) => {
+      const inner = text.trimEnd().replaceAll("\n", "\n  ");
+      return `  to ${placesText(group).replace(/^one of /, "")}\n  ${inner}\n`;
+    }),
+    rest(groups.length, SHOWN, "kinds of endpoints"),
+  ];
+}
+
+function may({ conditions, ...outcome }: OutcomeView): string {
+  const { verdict, by, policy, endpoints } = outcome;
   const rule = by === undefined ? "" : ` by ${renderRule(by)}`;
+  const chain = policy === undefined ? "" : ` by the policy of ${policy.chain} (${policy.place})`;
   const depends = [...new Set(conditions)].slice(0, SHOWN).join(" and ");
   const end = conditions.length === 0 ? "" : `; it depends on: ${depends}`;
-  const advice = verdict === "redirect" ? ": ask for the endpoint" : "";
-  return `${MAY[verdict]}${rule}${advice}${end}`;
+  const advice =
+    verdict !== "redirect"
+      ? ""
+      : endpoints === undefined
+        ? ": ask for the endpoint"
+        : `, to ${placesText(endpoints)}`;
+  return `${MAY[verdict]}${rule}${chain}${advice}${end}`;
 }
 
 function renderRule({ place, chain, number, text }: RuleReference): string {
@@ -138,8 +195,8 @@ function renderAgreement(
     return `  the rules ${leftOut.length > 0 ? "in the dump " : ""}do what the configuration says\n`;
   if (agrees === "no") return `  ${red("the rules do NOT do what the configuration says")}\n`;
   if (agrees === "unknown")
-    return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "another rule may decide before the agent's rules see the packet"}\n`;
-  return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try --source, --protocol or --out-interface\n`;
+    return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "a rule may translate the destination, and it is not known to what"}\n`;
+  return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try a port, --source, --protocol or --out-interface\n`;
 }
 
 function rest(length: number, shown: number, what: string): string {

@@ -1,13 +1,16 @@
 /** What `explain` answers, as JSON; the text is made from it. */
 
+import { type Family, formatAddress } from "../core/cidr.ts";
 import type { Desired } from "../core/desired.ts";
 import { whyLost } from "../core/explanation.ts";
-import { decompose } from "../core/intervals.ts";
+import { decompose, type Interval } from "../core/intervals.ts";
 import { renderPlace } from "../core/problem.ts";
 import type { Entry } from "../core/ruleset.ts";
 import { countAddresses } from "../core/verdicts.ts";
-import type { RuleReference, TraceOutcome } from "../trace/trace.ts";
-import type { Agreement, LiveAnswer, Part } from "./answer.ts";
+import type { RuleReference } from "../trace/state.ts";
+import type { Endpoint, Trace, TraceOutcome } from "../trace/trace.ts";
+import type { Agreement } from "./agreement.ts";
+import type { ConfigAnswer, LiveAnswer, Part } from "./answer.ts";
 import type { Destination } from "./destination.ts";
 
 export interface EntryView {
@@ -19,27 +22,56 @@ export interface EntryView {
   readonly key?: string;
 }
 
-export interface OutcomeView {
+export interface OutcomeView extends Destiny {
   readonly verdict: TraceOutcome["verdict"];
   readonly by?: RuleReference;
   readonly conditions: readonly string[];
+  /** Of a drop that no rule makes: the base chain whose policy it is. */
+  readonly policy?: { readonly place: string; readonly chain: string };
+  /** The packet's mark as it came to what decides, such as `0x4000`; not there if it is 0 or not known. */
+  readonly mark?: string;
+  /** Where the destination is translated to, one of these; not there if that is not known. */
+  readonly endpoints?: readonly EndpointView[];
 }
 
-export interface PartView {
-  readonly cidrs: readonly string[];
-  /** Decimal digits: it may be more than a JSON number holds exactly. */
-  readonly addresses: string;
-  /** By the configuration. */
+/** What the receiver sees, and how the packet gets there. */
+export interface Destiny {
+  /** The source address after NAT, or the first and the last that it may be. */
+  readonly source?: string;
+  readonly interface?: string;
+  readonly nextHop?: string;
+  /** Why the kernel has no way for it. */
+  readonly noRoute?: string;
+}
+
+/** Where a packet goes on after its destination was translated. */
+export interface EndpointView extends ConfigView {
+  readonly destination: string;
+  readonly port?: number;
+  readonly live: TraceView;
+}
+
+export interface TraceView extends OutcomeView {
+  readonly possible: readonly OutcomeView[];
+  readonly passed: readonly RuleReference[];
+}
+
+/** By the configuration. */
+export interface ConfigView {
   readonly verdict?: "keep" | "masquerade";
   readonly by?: EntryView;
   /** Why it is so where no entry decides. */
   readonly reason?: string;
   readonly lost?: readonly (EntryView & { readonly why: string })[];
-  readonly live?: OutcomeView & {
-    readonly possible: readonly OutcomeView[];
+}
+
+export interface PartView extends ConfigView {
+  readonly cidrs: readonly string[];
+  /** Decimal digits: it may be more than a JSON number holds exactly. */
+  readonly addresses: string;
+  readonly live?: TraceView & {
     /** If the packet has a mark. */
     readonly marked: readonly OutcomeView[];
-    readonly passed: readonly RuleReference[];
   };
   readonly agrees?: Agreement;
 }
@@ -76,16 +108,15 @@ export function viewDestination(
       ),
       addresses: String(countAddresses([part.interval])),
       ...(part.config === undefined || desired === undefined ? {} : viewConfig(part.config, desired)),
-      ...(part.live === undefined ? {} : { live: viewLive(part.live) }),
+      ...(part.live === undefined
+        ? {}
+        : { live: viewLive(part.live, { family, desired, configAt: part.configAt }) }),
       ...(part.agrees === undefined ? {} : { agrees: part.agrees }),
     })),
   };
 }
 
-function viewConfig(
-  { verdict, explanation }: NonNullable<Part["config"]>,
-  desired: Desired,
-): Partial<PartView> {
+function viewConfig({ verdict, explanation }: ConfigAnswer, desired: Desired): ConfigView {
   if (explanation === "local")
     return { verdict, reason: "it is an address of the node itself, and the agent's rules are about others" };
   if (explanation === "family off")
@@ -113,6 +144,66 @@ function viewEntry({ cidr, verdict }: Entry, { placeOf }: Desired): EntryView {
   };
 }
 
-function viewLive({ otherwise, possible, marked, passed }: LiveAnswer): NonNullable<PartView["live"]> {
-  return { ...otherwise, possible, marked, passed };
+interface Context {
+  readonly family: Family;
+  readonly desired: Desired | undefined;
+  readonly configAt: Part["configAt"];
+}
+
+function viewLive({ marked, ...trace }: LiveAnswer, context: Context): NonNullable<PartView["live"]> {
+  const { passed, ...view } = viewTrace(trace, context);
+  return { ...view, marked: marked.map((one) => viewOutcome(one, context)), passed };
+}
+
+function viewTrace({ otherwise, possible, passed }: Trace, context: Context): TraceView {
+  return {
+    ...viewOutcome(otherwise, context),
+    possible: possible.map((one) => viewOutcome(one, context)),
+    passed,
+  };
+}
+
+function viewOutcome(outcome: TraceOutcome, context: Context): OutcomeView {
+  const { verdict, by, conditions, policy, mark, endpoints } = outcome;
+  return {
+    verdict,
+    ...(by === undefined ? {} : { by }),
+    conditions,
+    ...(policy === undefined ? {} : { policy }),
+    ...(mark === undefined ? {} : { mark: `0x${mark.toString(16)}` }),
+    ...viewDestiny(outcome, context.family),
+    ...(endpoints === undefined ? {} : { endpoints: endpoints.map((one) => viewEndpoint(one, context)) }),
+  };
+}
+
+function viewDestiny({ targets, route }: TraceOutcome, family: Family): Destiny {
+  const [addresses, ...more] = (targets ?? []).flatMap((one) =>
+    one.isPrefix === true ? [] : (one.addresses ?? []),
+  );
+  const source = addresses === undefined || more.length > 0 ? {} : { source: rangeText(family, addresses) };
+  if (route?.kind === "none") return { ...source, noRoute: route.why };
+  if (route?.kind !== "unicast") return source;
+  const { out, nextHop } = route;
+  return {
+    ...source,
+    interface: out,
+    ...(nextHop === undefined ? {} : { nextHop: formatAddress(family, nextHop) }),
+  };
+}
+
+function rangeText(family: Family, { first, last }: Interval): string {
+  const [from, to] = [first, last].map((one) => formatAddress(family, one));
+  return from === to ? `${from}` : `${from}-${to}`;
+}
+
+function viewEndpoint({ destination, port, trace }: Endpoint, context: Context): EndpointView {
+  const { family, desired, configAt } = context;
+  const config =
+    configAt === undefined || desired === undefined ? {} : viewConfig(configAt(destination), desired);
+  return {
+    destination: formatAddress(family, destination),
+    ...(port === undefined ? {} : { port }),
+    ...config,
+    live: viewTrace(trace, context),
+  };
 }

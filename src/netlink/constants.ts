@@ -85,7 +85,9 @@ export const EXPRESSION = {
   ct: { DREG: 1, KEY: 2, DIRECTION: 3, SREG: 4 },
   payload: { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4, SREG: 5 },
   lookup: { SET: 1, SREG: 2, DREG: 3, FLAGS: 5 },
-  nat: { TYPE: 1, FAMILY: 2 },
+  nat: { TYPE: 1, FAMILY: 2, REG_ADDR_MIN: 3, REG_ADDR_MAX: 4, REG_PROTO_MIN: 5, REG_PROTO_MAX: 6, FLAGS: 7 },
+  redir: { REG_PROTO_MIN: 1, REG_PROTO_MAX: 2 },
+  hash: { DREG: 2, MODULUS: 4 },
   objref: { TYPE: 1 },
   /** Modules of xtables. */
   match: { NAME: 1 },
@@ -103,8 +105,11 @@ export const REGISTER = { VERDICT: 0, FIRST: 1, SECOND: 2 } as const;
 export const META = { NFPROTO: 15, L4PROTO: 16 } as const;
 export const CMP = { EQ: 0, NEQ: 1, LT: 2, LTE: 3, GT: 4, GTE: 5 } as const;
 export const PAYLOAD_NETWORK_HEADER = 1;
+export const PAYLOAD_TRANSPORT_HEADER = 2;
 export const LOOKUP_F_INV = 1;
-export const FIB = { RESULT_ADDRTYPE: 3, F_SADDR: 1, F_DADDR: 2 } as const;
+export const FIB = { RESULT_ADDRTYPE: 3, F_SADDR: 1, F_DADDR: 2, F_IIF: 8 } as const;
+/** NF_NAT_RANGE_NETMAP of linux/netfilter/nf_nat.h. */
+export const NAT_NETMAP = 0x40;
 export const NG_RANDOM = 1;
 export const BYTEORDER_HTON = 1;
 

@@ -48,6 +48,8 @@ export interface RawElement {
   readonly keyEnd?: Uint8Array | undefined;
   readonly flags: number;
   readonly verdict?: RawVerdict | undefined;
+  /** What a map has for the key, if that is no verdict. */
+  readonly data?: Uint8Array | undefined;
 }
 
 /** The chains of a table. */
@@ -129,6 +131,7 @@ function readElement(read: Attributes): RawElement {
     keyEnd: valueIn(read.get(NFTA.SET_ELEM.KEY_END)),
     flags: readU32(read.get(NFTA.SET_ELEM.FLAGS)) ?? 0,
     verdict: readVerdict(data.get(NFTA.DATA.VERDICT)),
+    data: data.get(NFTA.DATA.VALUE),
   };
 }
 

@@ -1,12 +1,29 @@
-/** What addresses an ipset has, from its listing. */
-import { ADDRESS_BITS, type Family, isCidr, parseCidr } from "../core/cidr.ts";
+/** What an ipset has, from its listing. */
+import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import { type Interval, longestPrefixIntervals, type WeighedPrefix } from "../core/intervals.ts";
+import type { PortRange } from "./model.ts";
+import { protocolName } from "./protocols.ts";
+
+/** A part of an element; undefined: what is not known of packets, such as links and marks. */
+export type SetPart = Interval | { readonly protocol: string; readonly ports: PortRange } | undefined;
 
 /** What an ipset holds. */
 export interface SetContent {
   readonly family: Family;
   /** The addresses at each place of its elements, `IP,PORT,IP`; undefined where no addresses are, but ports, links or marks. */
   readonly places: readonly (readonly Interval[] | undefined)[];
+  /** Its elements, part by part. One more part that is not known says that it may not match. */
+  readonly elements: readonly (readonly SetPart[])[];
+  /** Whether elements go by themselves after a time. */
+  readonly isExpiring?: boolean;
+}
+
+interface Element {
+  readonly parts: readonly SetPart[];
+  /** With their prefixes, at the places of addresses. */
+  readonly choices: readonly (WeighedPrefix | undefined)[];
+  readonly included: boolean;
+  readonly isExpiring: boolean;
 }
 
 /** What `ipset save NAME` shows; undefined for a type of set whose elements have no addresses. */
@@ -15,27 +32,60 @@ export function readSet(listing: string): SetContent | undefined {
   const kinds = type?.split(",") ?? [];
   if (!kinds.some(isAddress)) return undefined;
   const family = words === "inet6" ? "IPv6" : "IPv4";
-  const choices: readonly WeighedPrefix[][] = kinds.map(() => []);
+  const elements: Element[] = [];
   for (const line of listing.split("\n")) {
-    const [verb, , element = "", ...options] = line.split(" ");
-    if (verb !== "add") continue;
-    const parts = element.split(",");
-    // `nomatch` ends the search with no; the kernel looks for the longest prefix first.
-    const included = !options.includes("nomatch");
-    // Of several places, each may still occur in another element.
-    if (!included && kinds.length > 1) continue;
-    for (const [at, kind] of kinds.entries()) {
-      if (!isAddress(kind)) continue;
-      const part = parts[at] ?? "";
-      const cidr = parseCidr(part.includes("/") ? part : `${part}/${ADDRESS_BITS[family]}`);
-      if (!isCidr(cidr) || cidr.family !== family) return undefined;
-      choices[at]?.push({ cidr, included });
-    }
+    if (!line.startsWith("add ")) continue;
+    const element = readElement(line, kinds, family);
+    if (element === undefined) return undefined;
+    elements.push(element);
   }
+  const isExpiring = elements.some((one) => one.isExpiring);
+  // `nomatch` ends the search with no. Of several places, each may still occur in another element.
+  const hasExceptions = elements.some(({ included }) => !included);
+  const positive = elements.filter(({ included }) => included);
   const places = kinds.map((kind, at) =>
-    isAddress(kind) ? longestPrefixIntervals(choices[at] ?? []) : undefined,
+    isAddress(kind)
+      ? longestPrefixIntervals(
+          (kinds.length > 1 ? positive : elements).flatMap(({ choices }) => choices[at] ?? []),
+        )
+      : undefined,
   );
-  return { family, places };
+  return {
+    family,
+    places,
+    elements: positive.map((one) =>
+      hasExceptions || one.isExpiring ? [...one.parts, undefined] : one.parts,
+    ),
+    ...(isExpiring ? { isExpiring } : {}),
+  };
+}
+
+function readElement(line: string, kinds: readonly string[], family: Family): Element | undefined {
+  const [, , text = "", ...options] = line.split(" ");
+  const texts = text.split(",");
+  const included = !options.includes("nomatch");
+  const parts: SetPart[] = [];
+  const choices: (WeighedPrefix | undefined)[] = [];
+  for (const [at, kind] of kinds.entries()) {
+    const part = texts[at] ?? "";
+    if (!isAddress(kind)) {
+      parts.push(kind === "port" ? readPort(part) : undefined);
+      choices.push(undefined);
+      continue;
+    }
+    const cidr = parseCidr(part.includes("/") ? part : `${part}/${ADDRESS_BITS[family]}`);
+    if (!isCidr(cidr) || cidr.family !== family) return undefined;
+    parts.push({ first: cidr.base, last: lastAddress(cidr) });
+    choices.push({ cidr, included });
+  }
+  return { parts, choices, included, isExpiring: options.includes("timeout") };
+}
+
+/** `tcp:80`; of ICMP it has types, of which nothing is known. */
+function readPort(text: string): SetPart {
+  const [, protocol = "", port] = /^(tcp|udp|sctp|udplite):(\d+)$/.exec(text) ?? [];
+  if (port === undefined) return undefined;
+  return { protocol: protocolName(protocol), ports: { first: Number(port), last: Number(port) } };
 }
 
 function isAddress(kind: string): boolean {

@@ -1,17 +1,11 @@
-/** What a rule of iptables asks and does, from its words in a listing: the model of model.ts. */
-import {
-  ADDRESS_BITS,
-  type Cidr,
-  type Family,
-  isCidr,
-  lastAddress,
-  parseAddress,
-  parseCidr,
-} from "../core/cidr.ts";
+/** What a rule of iptables matches and does, from its words in a listing: the model of model.ts. */
+import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent } from "./ipset.ts";
-import { type Action, type Condition, type MarkChange, type Side, unknownMark } from "./model.ts";
+import { readMasked, readPortRange, readRange, readTarget } from "./iptables-target.ts";
+import { type Action, type Condition, constant, type PortRange, type Side } from "./model.ts";
 import { protocolName } from "./protocols.ts";
+import { matchSet } from "./set-condition.ts";
 
 /** The elements of ipsets by name; a set that is not there is not known. */
 export type Sets = ReadonlyMap<string, SetContent>;
@@ -30,43 +24,18 @@ interface Option {
   readonly negated: boolean;
 }
 
-/** Modules that ask nothing unless by their options. */
-const QUIET = [
-  "comment",
-  "mark",
-  "addrtype",
-  "conntrack",
-  "state",
-  "set",
-  "iprange",
-  "statistic",
-  "multiport",
-];
-const PROTOCOL_MODULES = ["tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "esp", "ah"];
-
-/** Targets after which the next rule is asked. */
-const CONTINUING = "LOG NFLOG ULOG TRACE AUDIT CLASSIFY TOS DSCP SET SECMARK CONNSECMARK TCPMSS TTL HL".split(
-  " ",
+/** Modules that match everything unless their options say otherwise. */
+const QUIET = new Set(
+  "comment mark addrtype conntrack state set iprange statistic multiport recent rpfilter owner tcp udp udplite sctp dccp icmp icmp6 esp ah".split(
+    " ",
+  ),
 );
 
-const TARGETS: Readonly<
-  Record<
-    string,
-    Action["kind"] & ("accept" | "drop" | "return" | "masquerade" | "translate" | "redirect" | "untrack")
-  >
-> = {
-  ACCEPT: "accept",
-  DROP: "drop",
-  REJECT: "drop",
-  RETURN: "return",
-  MASQUERADE: "masquerade",
-  SNAT: "translate",
-  NETMAP: "translate",
-  SAME: "translate",
-  DNAT: "redirect",
-  REDIRECT: "redirect",
-  TPROXY: "redirect",
-  NOTRACK: "untrack",
+/** Options that only say more of another one. */
+const ADVERBS: Readonly<Record<string, readonly string[]>> = {
+  recent: ["--name", "--mask", "--rsource", "--rdest", "--seconds", "--hitcount", "--reap", "--rttl"],
+  statistic: ["--mode", "--packet"],
+  rpfilter: ["--loose", "--validmark", "--accept-local"],
 };
 
 /** The conditions and the action that the words behind `-A CHAIN` say. */
@@ -80,7 +49,8 @@ export function readRule(
   const context: Context = { family, sets, module: "" };
   const options = splitOptions(target < 0 ? words : words.slice(0, target));
   const conditions = options.flatMap((option) => readOption(option, context));
-  const action = target < 0 ? ({ kind: "continue" } as const) : readTarget(words.slice(target), isChain);
+  const action =
+    target < 0 ? ({ kind: "continue" } as const) : readTarget(words.slice(target), family, isChain);
   return { conditions, action };
 }
 
@@ -104,148 +74,106 @@ function splitOptions(words: readonly string[]): Option[] {
   return options;
 }
 
+type Head = Pick<Condition, "text" | "negated">;
+
 function readOption(option: Option, context: Context): Condition[] {
   const { name, values } = option;
-  const value = values[0] ?? "";
+  const [value = ""] = values;
   const head = { text: textOf(option), negated: option.negated };
   const unknown: Condition[] = [{ ...head, negated: false, kind: "unknown" }];
   if (name === "-m") {
     context.module = value;
-    return QUIET.includes(value) || PROTOCOL_MODULES.includes(value) ? [] : unknown;
+    return QUIET.has(value) ? [] : unknown;
   }
-  if (name === "--comment") return [];
-  if (name === "-s" || name === "-d")
-    return (
-      addresses(
-        head,
-        name === "-s" ? "source" : "destination",
-        context.family,
-        cidrInterval(value, context.family),
-      ) ?? unknown
-    );
-  if (name === "-o") return [{ ...head, kind: "out", names: [value.replace(/\+$/, "*")] }];
-  if (name === "-p") return protocol(head, value);
-  if (name === "--mark" && context.module === "mark") return mark(head, value) ?? unknown;
-  if (name === "--dst-type" || name === "--src-type")
-    return value === "LOCAL"
-      ? [{ ...head, kind: "local", side: name === "--src-type" ? "source" : "destination" }]
-      : unknown;
-  if (name === "--ctstate" || name === "--state")
-    return [{ ...head, kind: "state", states: value.toLowerCase().split(",") }];
-  if (name === "--src-range" || name === "--dst-range")
-    return (
-      addresses(
-        head,
-        name === "--src-range" ? "source" : "destination",
-        context.family,
-        rangeInterval(value, context.family),
-      ) ?? unknown
-    );
-  if (name === "--match-set") return matchSet(head, values, context) ?? unknown;
-  return unknown;
+  if (name === "--comment" || ADVERBS[context.module]?.includes(name) === true) return [];
+  return (name in MODULE_OPTIONS ? MODULE_OPTIONS : OPTIONS)[name]?.(head, values, context) ?? unknown;
 }
-
-type Head = Pick<Condition, "text" | "negated">;
 
 function textOf({ name, values, negated }: Option): string {
   return [...(negated ? ["!"] : []), name, ...values].join(" ");
 }
 
-function addresses(
-  head: Head,
-  side: Side,
-  family: Family,
-  interval: Interval | undefined,
-): Condition[] | undefined {
-  return interval === undefined
-    ? undefined
-    : [{ ...head, kind: "address", side, family, intervals: [interval] }];
+/** Undefined: not known. */
+type Reader = (head: Head, values: readonly string[], context: Context) => Condition[] | undefined;
+
+const addresses =
+  (side: Side, read: (text: string, family: Family) => Interval | undefined): Reader =>
+  (head, [text = ""], { family }) => {
+    const interval = read(text, family);
+    return interval === undefined
+      ? undefined
+      : [{ ...head, kind: "address", side, family, intervals: [interval] }];
+  };
+
+const interfaces =
+  (kind: "in" | "out"): Reader =>
+  (head, [name = ""]) => [{ ...head, kind, names: [name.replace(/\+$/, "*")] }];
+
+const ports =
+  (side: Side): Reader =>
+  (head, [text = ""]) => {
+    const ranges = text.split(",").map((one) => readPortRange(one, ":"));
+    return ranges.includes(undefined)
+      ? undefined
+      : [{ ...head, kind: "port", side, ranges: ranges as PortRange[] }];
+  };
+
+const local =
+  (side: Side): Reader =>
+  (head, [type]) =>
+    type === "LOCAL" ? [{ ...head, kind: "local", side }] : undefined;
+
+const states: Reader = (head, [list = ""]) => [
+  { ...head, kind: "state", states: list.toLowerCase().split(",") },
+];
+
+const OPTIONS: Readonly<Record<string, Reader>> = {
+  "-s": addresses("source", cidrInterval),
+  "-d": addresses("destination", cidrInterval),
+  "--src-range": addresses("source", readRange),
+  "--dst-range": addresses("destination", readRange),
+  "-i": interfaces("in"),
+  "-o": interfaces("out"),
+  "-p": (head, [name = ""]) =>
+    name === "all" || name === "0" ? [] : [{ ...head, kind: "protocol", protocols: [protocolName(name)] }],
+  "--dport": ports("destination"),
+  "--dports": ports("destination"),
+  "--sport": ports("source"),
+  "--sports": ports("source"),
+  "--dst-type": local("destination"),
+  "--src-type": local("source"),
+  "--ctstate": states,
+  "--state": states,
+  "--match-set": (head, values, { family, sets }) => matchSet(head, values, family, sets),
+  "--syn": (head) => [firstPacket(head, true)],
+  "--tcp-flags": (head, [mask = "", flags = ""]) => [
+    firstPacket(head, flags === (/\b(SYN|ALL)\b/.test(mask) ? "SYN" : "NONE")),
+  ],
+};
+
+/** Options that mean something else in another module. */
+const MODULE_OPTIONS: Readonly<Record<string, Reader>> = {
+  "--mark": (head, [text = ""], { module }) => {
+    const numbers = module === "mark" ? readMasked(text) : undefined;
+    return numbers === undefined ? undefined : [{ ...head, kind: "mark", ...numbers }];
+  },
+  "--set": (head, _, { module }) => (module === "recent" ? [firstPacket(head, true)] : undefined),
+  "--probability": (head) => [{ ...head, negated: false, kind: "chance" }],
+  "--every": (head) => [{ ...head, negated: false, kind: "chance" }],
+  // A packet that the pod's link brings is where its source is; it has no socket.
+  "--invert": (head, _, { module }) => (module === "rpfilter" ? [firstPacket(head, false)] : undefined),
+  "--uid-owner": (head) => [firstPacket(head, false)],
+  "--gid-owner": (head) => [firstPacket(head, false)],
+  "--socket-exists": (head) => [firstPacket(head, false)],
+};
+
+/** What the first packet of a pod's flow always is, or never. */
+function firstPacket({ text, negated }: Head, holds: boolean): Condition {
+  return { ...constant(text, holds), negated };
 }
 
 function cidrInterval(text: string, family: Family): Interval | undefined {
   const cidr = parseCidr(text.includes("/") ? text : `${text}/${ADDRESS_BITS[family]}`);
-  return isCidr(cidr) && cidr.family === family ? blockOf(cidr) : undefined;
-}
-
-function blockOf(cidr: Cidr): Interval {
+  if (!isCidr(cidr) || cidr.family !== family) return undefined;
   return { first: cidr.base, last: lastAddress(cidr) };
-}
-
-function rangeInterval(text: string, family: Family): Interval | undefined {
-  const [from = "", to = from] = text.split("-");
-  const first = parseAddress(from);
-  const last = parseAddress(to);
-  if (first?.family !== family || last?.family !== family) return undefined;
-  return { first: first.value, last: last.value };
-}
-
-function protocol(head: Head, value: string): Condition[] {
-  if (value === "all" || value === "0") return [];
-  return [{ ...head, kind: "protocol", protocols: [protocolName(value)] }];
-}
-
-function mark(head: Head, text: string): Condition[] | undefined {
-  const numbers = masked(text);
-  return numbers === undefined ? undefined : [{ ...head, kind: "mark", ...numbers }];
-}
-
-function masked(text: string): { value: number; mask: number } | undefined {
-  const [value, mask = 0xffffffff] = text.split("/").map(Number);
-  if (value === undefined || !Number.isInteger(value) || !Number.isInteger(mask)) return undefined;
-  return { value, mask };
-}
-
-function matchSet(
-  head: Head,
-  [name = "", directions = ""]: readonly string[],
-  { family, sets }: Context,
-): Condition[] | undefined {
-  const set = sets.get(name);
-  const sides = directions.split(",");
-  if (set === undefined || sides.length !== set.places.length) return undefined;
-  const asked = set.places.flatMap((intervals, at): Condition[] => {
-    if (intervals === undefined) return [];
-    const side = sides[at] === "src" ? "source" : "destination";
-    // A set of the other family has no address of this one.
-    return [{ ...head, kind: "address", side, family, intervals: set.family === family ? intervals : [] }];
-  });
-  if (sides.length === 1) return asked;
-  // An element's places belong together, and ports are not known: what has these addresses may match.
-  const list = asked.map((one) => ({ ...one, negated: false }));
-  const rest: Condition = { text: head.text, negated: false, kind: "unknown" };
-  return [{ ...head, kind: "either", lists: [[...list, rest]] }];
-}
-
-function readTarget(
-  [flag = "", target = "", ...options]: readonly string[],
-  isChain: (name: string) => boolean,
-): Action {
-  if (flag === "-g") return { kind: "goto", chain: target };
-  const verdict = TARGETS[target];
-  if (verdict !== undefined) return { kind: verdict };
-  if (target === "MARK") return { kind: "mark", change: markChange(options) };
-  if (target === "CONNMARK") return readConnmark(options);
-  if (target === "CT") return { kind: options.includes("--notrack") ? "untrack" : "continue" };
-  if (CONTINUING.includes(target)) return { kind: "continue" };
-  // An extension that we do not know may decide, or not.
-  return isChain(target) ? { kind: "jump", chain: target } : { kind: "unknown" };
-}
-
-/** Restoring gives the packet a mark of another packet; saving does not. */
-function readConnmark(options: readonly string[]): Action {
-  if (!options.includes("--restore-mark")) return { kind: "continue" };
-  const mask = Number(options[options.indexOf("--nfmask") + 1]);
-  const isMasked = options.includes("--nfmask") && Number.isInteger(mask);
-  return { kind: "mark", change: unknownMark(isMasked ? mask : undefined) };
-}
-
-function markChange([option = "", text = ""]: readonly string[]): MarkChange {
-  const numbers = masked(text);
-  if (numbers === undefined) return unknownMark();
-  const { value, mask } = numbers;
-  if (option === "--set-xmark") return { and: ~mask, xor: value };
-  if (option === "--set-mark") return { and: ~(mask | value), xor: value };
-  if (option === "--xor-mark") return { and: -1, xor: value };
-  if (option === "--and-mark") return { and: value, xor: 0 };
-  return option === "--or-mark" ? { and: ~value, xor: value } : unknownMark();
 }

@@ -46,7 +46,8 @@ const BASE_CHAINS: Readonly<Record<string, Readonly<Record<string, number>>>> = 
   raw: { PREROUTING: -300 },
   mangle: { PREROUTING: -150, INPUT: -150, FORWARD: -150, POSTROUTING: -150 },
   filter: { INPUT: 0, FORWARD: 0 },
-  nat: { PREROUTING: -100, POSTROUTING: 100 },
+  security: { INPUT: 50, FORWARD: 50 },
+  nat: { PREROUTING: -100, INPUT: 100, POSTROUTING: 100 },
 };
 
 /** The tables that can matter to where a packet comes from and goes to. */

@@ -61,7 +61,10 @@ test("the addresses that rules let pass are those that brute force lets pass", (
 
 test("a set, rules for ports, and what is not known", () => {
   const sets = new Map([
-    ["keep", { family: "IPv4", places: [[block("10.0.0.0/8"), block("172.16.0.0/12")]] } as const],
+    [
+      "keep",
+      { family: "IPv4", places: [[block("10.0.0.0/8"), block("172.16.0.0/12")]], elements: [] } as const,
+    ],
   ]);
   const ours = [
     "-m set --match-set keep dst -j RETURN",

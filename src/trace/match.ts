@@ -2,7 +2,8 @@
 
 import type { Interval } from "../core/intervals.ts";
 import { includes, type LocalAddresses } from "../core/intervals.ts";
-import type { Condition, Packet, Side } from "./model.ts";
+import type { Condition, Packet, PortRange, Side } from "./model.ts";
+import { hasPorts } from "./protocols.ts";
 
 export type Certainty = "yes" | "no" | "maybe";
 
@@ -44,16 +45,18 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
       return condition.family === packet.family;
     case "protocol":
       return packet.protocol === undefined ? undefined : condition.protocols.includes(packet.protocol);
+    case "port":
+      return matchPort(condition, packet);
+    case "in":
     case "out":
-      return packet.out === undefined
-        ? undefined
-        : condition.names.some((name) => isNamed(name, packet.out ?? ""));
+      return matchInterface(condition.names, packet[condition.kind]);
     case "mark":
       return matchMark(condition, packet);
     case "state":
-      return matchState(condition.states);
+      return matchState(condition.states, packet);
     case "either":
       return matchEither(condition.lists, packet, local);
+    case "chance":
     case "unknown":
       return undefined;
   }
@@ -61,6 +64,20 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
 
 function addressOf(packet: Packet, side: Side): bigint | undefined {
   return side === "source" ? packet.source : packet.destination;
+}
+
+function matchPort(
+  { side, ranges }: { side: Side; ranges: readonly PortRange[] },
+  { protocol, port }: Packet,
+): boolean | undefined {
+  if (protocol !== undefined && !hasPorts(protocol)) return false;
+  if (side === "source" || port === undefined) return undefined;
+  if (!ranges.some(({ first, last }) => first <= port && port <= last)) return false;
+  return protocol === undefined ? undefined : true;
+}
+
+function matchInterface(names: readonly string[], name: string | undefined): boolean | undefined {
+  return name === undefined ? undefined : names.some((pattern) => isNamed(pattern, name));
 }
 
 function isNamed(pattern: string, name: string): boolean {
@@ -79,14 +96,18 @@ function matchMark(
   return (mask & unknownMark) === 0 ? true : undefined;
 }
 
-/** The first packet of a flow, before anything is translated, is new, or related to another flow. */
-function matchState(states: readonly string[]): boolean | undefined {
-  if (states.includes("new")) return true;
-  return states.some((state) => !UNLIKE_NEW.includes(state)) ? undefined : false;
+/** The first packet of a flow is new; before conntrack sees it, rules find it invalid. It is not related to another flow. */
+function matchState(
+  states: readonly string[],
+  { tracking, isTranslated = false }: Packet,
+): boolean | undefined {
+  const actual = tracking === undefined ? "new" : tracking === "untracked" ? tracking : "invalid";
+  if (states.includes(actual) || (isTranslated && states.includes("dnat"))) return true;
+  return states.some((state) => !STATES.includes(state)) ? undefined : false;
 }
 
-/** States, and what conntrack calls `status`, that such a packet does not have. */
-const UNLIKE_NEW = ["established", "invalid", "untracked", "snat", "dnat"];
+/** States, and what conntrack calls `status`, of which it is known whether the packet has them. */
+const STATES = ["new", "established", "related", "invalid", "untracked", "snat", "dnat"];
 
 function matchEither(
   lists: readonly (readonly Condition[])[],
@@ -102,13 +123,13 @@ function matchEither(
   return answer;
 }
 
-/** Whether a rule with these conditions is about certain destinations, so that it says something of them alone. */
+/** Whether a rule with these conditions is about certain destinations, or ports of them, as one for a Service. */
 export function namesDestination(conditions: readonly Condition[]): boolean {
   return conditions.some(
     (one) =>
       !one.negated &&
       ((one.kind === "address" && one.side === "destination" && !isEverything(one.intervals)) ||
-        (one.kind === "local" && one.side === "destination") ||
+        ((one.kind === "local" || one.kind === "port") && one.side === "destination") ||
         (one.kind === "either" && one.lists.some(namesDestination))),
   );
 }

@@ -1,22 +1,46 @@
 /**
- * A packet filter as far as it decides about a new flow's source address: what dumps of any format are read into, and
- * what the tracer walks through. What a dump says and this model does not know becomes `unknown`, never a guess.
+ * A packet filter as far as it decides where a new flow goes and which source address it shows: what dumps of any format are
+ * read into, and what the tracer walks through. What a dump says and this model does not know becomes `unknown`, never a guess.
  */
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 
-/** The first packet of a flow, as it leaves the node. What is undefined is not known. */
+/** The first packet of a flow, on its way through the node. What is undefined is not known. */
 export interface Packet {
   readonly family: Family;
   readonly destination: bigint;
+  /** Of the destination, for protocols that have ports. */
+  readonly port?: number;
   readonly source?: bigint;
   /** `tcp`, `udp`, ... */
   readonly protocol?: string;
   readonly mark?: number;
   /** The bits of `mark` of which it is not known whether a rule has changed them. */
   readonly unknownMark?: number;
+  /** The interface that it comes in through. */
+  readonly in?: string;
   /** The interface that it leaves through. */
   readonly out?: string;
+  /** Conntrack has not seen it yet, or a rule keeps conntrack away from it; undefined: it has an entry, as new. */
+  readonly tracking?: "not yet" | "untracked";
+  /** Whether NAT has given it another destination. */
+  readonly isTranslated?: boolean;
+}
+
+/** Numbers from `first` to `last`, both included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Where NAT sends a packet, or what it takes as its source; what is undefined stays as it is. */
+export interface Target {
+  readonly addresses?: Interval;
+  /** Only the prefix that the addresses share is replaced; the rest of the packet's address stays. */
+  readonly isPrefix?: true;
+  /** The address of the interface that the packet came in through. */
+  readonly isHere?: true;
+  readonly ports?: PortRange;
 }
 
 export type Side = "source" | "destination";
@@ -33,23 +57,29 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
   | { readonly kind: "local"; readonly side: Side }
   | { readonly kind: "family"; readonly family: Family }
   | { readonly kind: "protocol"; readonly protocols: readonly string[] }
+  /** Of packets that have ports; nothing else has one. */
+  | { readonly kind: "port"; readonly side: Side; readonly ranges: readonly PortRange[] }
   /** `*` at the end stands for anything. */
-  | { readonly kind: "out"; readonly names: readonly string[] }
+  | { readonly kind: "in" | "out"; readonly names: readonly string[] }
   | { readonly kind: "mark"; readonly value: number; readonly mask: number }
-  /** Of conntrack, in small letters; the packet is the first of its flow, and its destination has not been translated. */
+  /** Of conntrack, in small letters; the packet is the first of its flow. */
   | { readonly kind: "state"; readonly states: readonly string[] }
   /** Any of these matches: all conditions of one of the lists hold. */
   | { readonly kind: "either"; readonly lists: readonly (readonly Condition[])[] }
+  /** A part of all flows, chosen at random or by a hash. */
+  | { readonly kind: "chance" }
   | { readonly kind: "unknown" }
 );
 
 export type Action =
-  | { readonly kind: "accept" | "drop" | "return" | "continue" }
+  | { readonly kind: "accept" | "return" | "continue" }
+  | { readonly kind: "drop" }
   | { readonly kind: "jump" | "goto"; readonly chain: string }
-  /** `masquerade` and whatever else gives the packet another source. */
-  | { readonly kind: "masquerade" | "translate" }
-  /** Gives the packet another destination. */
-  | { readonly kind: "redirect" }
+  | { readonly kind: "masquerade" }
+  /** Gives the packet another source; one of `targets`, if they are known. */
+  | { readonly kind: "translate"; readonly targets?: readonly Target[] }
+  /** Gives the packet another destination; one of `targets`, if they are known. IPVS sends it on by itself, past the hook forward. */
+  | { readonly kind: "redirect"; readonly targets?: readonly Target[]; readonly isIpvs?: true }
   /** Keeps conntrack, and so all NAT, away from the packet. */
   | { readonly kind: "untrack" }
   | { readonly kind: "mark"; readonly change: MarkChange }
@@ -69,7 +99,7 @@ export function unknownMark(bits = 0xffffffff): MarkChange {
 }
 
 export interface TraceRule {
-  /** From 1, as it stands in its chain. */
+  /** From 1, as it stands in its chain. Of several with one number, the ways through one rule, at most one leads to another chain. */
   readonly number: number;
   readonly text: string;
   readonly conditions: readonly Condition[];
@@ -99,6 +129,15 @@ export interface Hook {
   readonly chains: ReadonlyMap<string, readonly TraceRule[]>;
   /** Whether some of what its rules ask was not shown by the tool. */
   readonly isHidden?: boolean;
+  /** The devices whose packets it sees, of a table of family netdev. */
+  readonly devices?: readonly string[];
+  /** Whether it only sees what passes a bridge, or devices that are not known. */
+  readonly isElsewhere?: true;
+}
+
+/** A condition that any packet meets, or none. */
+export function constant(text: string, holds: boolean): Condition {
+  return { kind: "either", text, negated: false, lists: holds ? [[]] : [] };
 }
 
 /** The hook's name if it is one that packets of pods come by. */

@@ -1,44 +1,47 @@
 /**
- * Follows a packet through the base chains that can give it another source address, and, as far as that matters to them,
- * through those in front of them: rules that translate its destination, that exempt it from NAT, that drop it by its
- * destination, or that change its mark. Where a translated packet goes from there is not followed.
+ * Follows a packet from the pod's link through every base chain on its way: what keeps conntrack away from it, marks it, gives it
+ * another destination, drops it, and gives it another source. Where its destination is translated, each endpoint is followed from
+ * there on.
  *
- * The first chain that translates wins; what a chain accepts, or lets fall through, goes on to the next (as measured,
- * for chains of one table of iptables and for those of nf_tables alike). A rule of which it is not known whether it
- * matches is followed both ways: what it would decide is noted as possible, and the walk goes on without it.
+ * The first chain that translates wins; what a chain accepts, or lets fall through, goes on to the next (as measured, for chains
+ * of one table of iptables and for those of nf_tables alike). A rule of which it is not known whether it matches is followed both
+ * ways: what it would decide is noted as possible, and the walk goes on without it.
  */
 
 import type { LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
-import { rulesFor } from "./chain-index.ts";
-import { markPacket } from "./mark.ts";
-import { matchAll, namesDestination } from "./match.ts";
-import {
-  type Action,
-  type Condition,
-  HOOKS,
-  type Hook,
-  type Packet,
-  type TraceRule,
-  unknownMark,
-} from "./model.ts";
-import { type Verdict, verdictOf } from "./verdict.ts";
-
-/** A rule and where it stands. */
-export interface RuleReference {
-  readonly place: string;
-  readonly chain: string;
-  readonly number: number;
-  readonly text: string;
-}
+import { redirected, translated } from "./endpoints.ts";
+import { inOrder } from "./hooks.ts";
+import type { Hook, Packet, Target } from "./model.ts";
+import type { Route } from "./route.ts";
+import { commonPrefix, merge, type RuleReference, type State } from "./state.ts";
+import { CONNTRACK, type Verdict } from "./verdict.ts";
+import { type Effort, type Ending, STEP_LIMIT, walkHook } from "./walk.ts";
 
 /** What becomes of the packet. */
 export interface TraceOutcome {
   readonly verdict: Verdict;
-  /** Undefined for `keep`, and for a chain's policy. */
+  /** Undefined for `keep`, for a chain's policy, and where there is no route. */
   readonly by?: RuleReference;
   /** What it depends on, as the rules say it. */
   readonly conditions: readonly string[];
+  /** The base chain whose policy drops the packet. */
+  readonly policy?: { readonly place: string; readonly chain: string };
+  /** Where it would go. */
+  readonly route?: Route;
+  /** For `redirect`: one of these; undefined if it is not known where to. */
+  readonly endpoints?: readonly Endpoint[];
+  /** For `translate`, as the rule says it. */
+  readonly targets?: readonly Target[];
+  /** The packet's mark, where it is known and not 0, as it came to the base chain that decides. */
+  readonly mark?: number;
+}
+
+/** Where a packet goes on after its destination was translated. */
+export interface Endpoint {
+  readonly destination: bigint;
+  readonly port?: number;
+  readonly trace: Trace;
 }
 
 /** What is known of a packet's way. */
@@ -46,43 +49,27 @@ export interface Trace {
   /** What may happen before `otherwise` does. */
   readonly possible: readonly TraceOutcome[];
   readonly otherwise: TraceOutcome;
-  /** Rules that let the packet pass, such as our `RETURN`, in order. */
+  /** Rules of source NAT that let the packet pass, such as our `RETURN`, in order. */
   readonly passed: readonly RuleReference[];
 }
 
-/** A chain of a foreign dump may lead to others in ways that multiply; no node has so many rules. */
-const STEP_LIMIT = 5_000_000;
-const DEPTH_LIMIT = 256;
+/** What else may be known than the rules. */
+export interface Known {
+  /** Undefined: not known. */
+  readonly routeOf?: ((packet: Packet) => Route | undefined) | undefined;
+  /** Counts what is compared. */
+  readonly effort?: Effort;
+  /** Whether the destination is the first of many that the same rules match. */
+  readonly isRange?: boolean;
+}
 
-interface Walk {
-  readonly hook: Hook;
+interface Way {
+  readonly hooks: readonly Hook[];
   readonly local: LocalAddresses;
-  readonly possible: TraceOutcome[];
-  readonly passed: RuleReference[];
-  packet: Packet;
+  readonly routeOf: Known["routeOf"];
   readonly effort: Effort;
-  /** Of this walk alone. */
-  steps: number;
-}
-
-/** A chain that is being walked, or how that ended. */
-interface Frame {
-  readonly chain: string;
-  readonly depth: number;
-  readonly origin?: RuleReference | undefined;
-  /** What must be so for the walk to come to the next rule; nothing means that it certainly does. */
-  conditions: readonly string[];
-  /** The packet may have left the chain for the one that it came from, ... */
-  returns: boolean;
-  /** ... or the whole base chain, as accepted. */
-  accepts: boolean;
-  /** What decides, if the packet comes to it. */
-  outcome?: TraceOutcome;
-}
-
-/** How many rules were compared so far. */
-export interface Effort {
-  rules: number;
+  readonly limit: number;
+  readonly isRange: boolean;
 }
 
 /** Follows one packet. */
@@ -90,196 +77,217 @@ export function tracePacket(
   hooks: readonly Hook[],
   packet: Packet,
   local: LocalAddresses,
-  effort: Effort = { rules: 0 },
+  { routeOf, effort = { rules: 0 }, isRange = false }: Known = {},
 ): Trace {
   const own = hooks.filter(({ families }) => families.includes(packet.family));
-  const isLast = ({ hook, isNat }: Hook) => isNat && hook === "postrouting";
-  const before = traceBefore(
-    own.filter((hook) => !isLast(hook)),
-    packet,
-    local,
-    effort,
-  );
-  if (before.outcome !== undefined)
-    return { possible: distinct(before.possible), otherwise: before.outcome, passed: [] };
-  const trace = traceSourceNat(own.filter(isLast), before.packet, local, effort);
-  return { ...trace, possible: distinct([...before.possible, ...trace.possible]) };
-}
-
-/** What happens before source NAT, if that is certain, and else what may happen, and how the packet comes there. */
-function traceBefore(
-  hooks: readonly Hook[],
-  packet: Packet,
-  local: LocalAddresses,
-  effort: Effort,
-): { readonly outcome?: TraceOutcome; readonly possible: readonly TraceOutcome[]; readonly packet: Packet } {
-  const unused = includes(local[packet.family], packet.destination) ? "forward" : "input";
-  const possible: TraceOutcome[] = [];
-  let current = packet;
-  for (const hook of inOrder(hooks)) {
-    if (hook.hook === unused) continue;
-    const walk: Walk = { hook, local, possible, passed: [], packet: current, effort, steps: 0 };
-    const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
-    current = walk.packet;
-    if (outcome === undefined) continue;
-    if (!returns && !accepts) return { outcome, possible, packet: current };
-    possible.push(outcome);
-  }
-  return { possible, packet: current };
-}
-
-/** By hook and priority; of equal ones the last in the list comes first, as the kernel puts what is registered later in front. */
-function inOrder(hooks: readonly Hook[]): Hook[] {
-  return [...hooks]
-    .reverse()
-    .sort((a, b) => HOOKS.indexOf(a.hook) - HOOKS.indexOf(b.hook) || a.priority - b.priority);
-}
-
-function traceSourceNat(
-  hooks: readonly Hook[],
-  packet: Packet,
-  local: LocalAddresses,
-  effort: Effort,
-): Trace {
-  const loose = hooks.filter(({ isOrderUnknown }) => isOrderUnknown === true);
-  const others = hooks.filter((hook) => !loose.includes(hook));
-  const trace = traceInOrder([...loose, ...others], packet, local, effort);
+  const start: State = { packet: { ...packet, tracking: "not yet" }, conditions: [] };
+  const loose = own.filter(({ isOrderUnknown }) => isOrderUnknown === true);
+  const others = own.filter((hook) => !loose.includes(hook));
+  const follow = (all: readonly Hook[]) => {
+    const way = { hooks: inOrder(all), local, routeOf, effort, limit: effort.rules + STEP_LIMIT, isRange };
+    return traceFrom(way, 0, [start]);
+  };
+  const trace = follow([...loose, ...others]);
   if (loose.length === 0 || others.length === 0) return trace;
-  const { otherwise } = traceInOrder([...others, ...loose], packet, local, effort);
-  if (outcomeKey(otherwise) === outcomeKey(trace.otherwise)) return trace;
-  const conditions = [...otherwise.conditions, "the order of base chains with the same priority"];
-  return { ...trace, possible: [...trace.possible, { ...otherwise, conditions }] };
+  return either(trace, follow([...others, ...loose]));
 }
 
-function traceInOrder(hooks: readonly Hook[], packet: Packet, local: LocalAddresses, effort: Effort): Trace {
-  const possible: TraceOutcome[] = [];
+/** What may happen by either of two orders. */
+function either(a: Trace, b: Trace): Trace {
+  const known = new Set([...a.possible, a.otherwise].map(outcomeKey));
+  const more = [...b.possible, b.otherwise].filter((one) => !known.has(outcomeKey(one)));
+  const order = "the order of base chains with the same priority";
+  const possible = more.map((one) => ({ ...one, conditions: [...one.conditions, order] }));
+  return { ...a, possible: [...a.possible, ...possible] };
+}
+
+/** From a hook on, in any of some states. */
+function traceFrom(way: Way, at: number, states: readonly State[]): Trace {
+  const outcomes: TraceOutcome[] = [];
   const passed: RuleReference[] = [];
-  let current = packet;
-  for (const hook of inOrder(hooks)) {
-    const walk: Walk = { hook, local, possible, passed, packet: current, effort, steps: 0 };
-    const { outcome, returns, accepts } = walkChain(walk, hook.chain, { conditions: [], depth: 0 });
-    current = walk.packet;
-    const last = outcome ?? (returns && hook.policy === "drop" ? DROPPED : undefined);
-    if (last === undefined) continue;
-    const isSure = !accepts && (!returns || hook.policy === "drop");
-    if (isSure && (last === DROPPED || !returns))
-      return { possible: distinct(possible), otherwise: last, passed };
-    possible.push(last);
-    if (isSure) return { possible: distinct(possible), otherwise: DROPPED, passed };
-  }
-  return { possible: distinct(possible), otherwise: { verdict: "keep", conditions: [] }, passed };
+  const left = follow(way, at, states, { outcomes, passed });
+  const all = distinct([...outcomes, ...left]);
+  const otherwise = all.at(-1) ?? { verdict: "unknown", conditions: [] };
+  return { possible: all.slice(0, -1), otherwise: { ...otherwise, conditions: [] }, passed };
 }
 
-/** By a chain's policy. */
-const DROPPED: TraceOutcome = { verdict: "drop", conditions: [] };
+interface Found {
+  readonly outcomes: TraceOutcome[];
+  readonly passed: RuleReference[];
+}
+
+/** Notes what is decided on the way; returns what becomes of the packet in the states in which it comes to the end of it. */
+function follow(way: Way, from: number, start: readonly State[], found: Found): TraceOutcome[] {
+  let states = start;
+  for (const [at, hook] of way.hooks.entries()) {
+    if (at < from || states.length === 0) continue;
+    if (hook.hook !== "ingress" && hook.hook !== "prerouting") states = route(way, states, found);
+    const isTracked = hook.hook !== "ingress" && (hook.hook !== "prerouting" || hook.priority >= CONNTRACK);
+    if (isTracked) states = states.map(track);
+    const comes = states.filter((state) => isOnWay(hook, state));
+    if (comes.length === 0) continue;
+    const rest = states.filter((state) => !comes.includes(state));
+    const passed = hook.isNat && hook.hook === "postrouting" ? found.passed : [];
+    const entering = hook.isNat ? comes.map(noteMark) : comes;
+    const walked = walkHook(hook, entering, way.local, { ...way, passed });
+    end(way, at, walked.endings, found);
+    const dropped = hook.policy === "drop" ? walked.returned : [];
+    const policy = { place: hook.place, chain: hook.chain };
+    found.outcomes.push(
+      ...dropped.map(({ conditions }) => ({ verdict: "drop" as const, conditions, policy })),
+    );
+    const through = dropped.length > 0 ? walked.accepted : [...walked.accepted, ...walked.returned];
+    const aside = comes.filter((state) => isUncertain(hook, state));
+    states = merge([...rest, ...through, ...aside]);
+  }
+  return route(way, states, found).map(leave);
+}
+
+function track(state: State): State {
+  if (state.packet.tracking !== "not yet") return state;
+  const { tracking: _, ...packet } = state.packet;
+  return { ...state, packet };
+}
+
+/** Whether the packet comes by this base chain. */
+function isOnWay(hook: Hook, state: State): boolean {
+  const { packet, way, fate } = state;
+  if (hook.hook === "input" && way !== "input") return false;
+  if (hook.hook === "forward" && way !== "forward") return false;
+  if ((hook.hook === "postrouting" || hook.hook === "egress") && way === "input") return false;
+  const device = deviceOf(hook, state);
+  if (hook.devices !== undefined && device !== undefined && !hook.devices.includes(device)) return false;
+  if (!hook.isNat) return true;
+  // NAT is set up once, and never for what conntrack does not follow.
+  return (
+    packet.tracking !== "untracked" &&
+    (hook.hook === "prerouting" ? packet.isTranslated !== true : fate === undefined)
+  );
+}
+
+function deviceOf({ hook }: Hook, { packet }: State): string | undefined {
+  return hook === "ingress" ? packet.in : packet.out;
+}
+
+/** Whether the packet may as well not come by it. */
+function isUncertain(hook: Hook, state: State): boolean {
+  return hook.isElsewhere === true || (hook.devices !== undefined && deviceOf(hook, state) === undefined);
+}
+
+function noteMark(state: State): State {
+  const { mark, unknownMark } = state.packet;
+  return mark === undefined || unknownMark !== undefined ? state : { ...state, markBefore: mark };
+}
+
+/** The routing decision. */
+function route({ local, routeOf }: Way, states: readonly State[], { outcomes }: Found): State[] {
+  return states.flatMap((state): State[] => {
+    const { packet, way, conditions } = state;
+    if (state.isRouted === true) return [state];
+    const isLocal = way === undefined && includes(local[packet.family], packet.destination);
+    const route = isLocal ? LOCAL : routeOf?.(packet);
+    if (route?.kind === "none") {
+      outcomes.push({ verdict: "drop", conditions, route });
+      return [];
+    }
+    const known = { ...state, isRouted: true as const, ...(route === undefined ? {} : { route }) };
+    if (route?.kind === "local" && way === undefined) return [{ ...known, way: "input" }];
+    const out = packet.out ?? (route?.kind === "unicast" ? route.out : undefined);
+    return [{ ...known, way: way ?? "forward", packet: out === undefined ? packet : { ...packet, out } }];
+  });
+}
+
+const LOCAL: Route = { kind: "local" };
+
+/** Goes on behind each rule that decides. */
+function end(way: Way, at: number, endings: readonly Ending[], found: Found): void {
+  const redirects = new Map<string, Ending[]>();
+  for (const ending of endings) {
+    const { verdict, by, state } = ending;
+    if (verdict === "redirect") {
+      const key = ruleKey(by);
+      redirects.set(key, [...(redirects.get(key) ?? []), ending]);
+    } else if (verdict === "masquerade" || verdict === "translate")
+      found.outcomes.push(...follow(way, at + 1, [translate(verdict, ending)], found));
+    else found.outcomes.push({ verdict, by, conditions: state.conditions });
+  }
+  for (const group of redirects.values()) found.outcomes.push(redirect(way, at, group));
+}
+
+function translate(verdict: "masquerade" | "translate", { by, state, targets }: Ending): State {
+  const { packet, route, markBefore } = state;
+  const address = route?.kind === "unicast" ? route.masquerade : undefined;
+  const taken: readonly Target[] | undefined =
+    verdict === "translate"
+      ? targets
+      : address === undefined
+        ? undefined
+        : [{ addresses: { first: address, last: address } }];
+  const mark = markBefore === undefined || markBefore === 0 ? {} : { mark: markBefore };
+  return { ...state, packet: translated(packet, taken), fate: { verdict, by, targets: taken, ...mark } };
+}
+
+/** Follows each endpoint that a rule, or those that it leads to, may choose. */
+function redirect(way: Way, at: number, group: readonly Ending[]): TraceOutcome {
+  const [first] = group as readonly [Ending, ...Ending[]];
+  const conditions = group.reduce(
+    (all, { state }) => commonPrefix(all, state.conditions),
+    first.state.conditions,
+  );
+  const places = new Map<string, State[]>();
+  let isKnown = true;
+  for (const { state, targets, isIpvs } of group) {
+    const packets = redirected(state.packet, targets, way.isRange);
+    isKnown &&= packets !== undefined;
+    for (const packet of packets ?? []) {
+      const key = `${packet.destination} ${packet.port}`;
+      const rest = state.conditions.slice(conditions.length);
+      const moved: State = {
+        ...state,
+        packet,
+        conditions: rest,
+        ...(isIpvs === true ? { way: "ipvs" } : {}),
+      };
+      places.set(key, [...(places.get(key) ?? []), moved]);
+    }
+  }
+  const outcome = { verdict: "redirect", by: first.by, conditions } as const;
+  return isKnown
+    ? { ...outcome, endpoints: [...places.values()].map((states) => endpoint(way, at, states)) }
+    : outcome;
+}
+
+function endpoint(way: Way, at: number, states: readonly State[]): Endpoint {
+  const { destination, port } = (states[0] as State).packet;
+  const trace = traceFrom(way, at + 1, merge(states));
+  return { destination, ...(port === undefined ? {} : { port }), trace };
+}
+
+/** What becomes of a packet that came to the end of its way. */
+function leave({ conditions, fate, route }: State): TraceOutcome {
+  const known = { conditions, ...(route === undefined ? {} : { route }) };
+  if (fate === undefined) return { verdict: "keep", ...known };
+  const { targets, ...rest } = fate;
+  return { ...rest, ...known, ...(targets === undefined ? {} : { targets }) };
+}
 
 /** The same for outcomes that are the same, whatever they depend on. */
-export function outcomeKey({ verdict, by }: TraceOutcome): string {
-  return [verdict, by?.place, by?.chain, by?.number].join("\n");
+export function outcomeKey({ verdict, by, policy, route }: TraceOutcome): string {
+  const where = by === undefined ? `${policy?.place} ${policy?.chain}` : ruleKey(by);
+  const out = route?.kind === "unicast" ? route.out : route?.kind === "none" ? route.why : "";
+  return [verdict, where, out].join("\n");
 }
 
-/** The same rule decides in the same way only once, whatever led to it. */
+function ruleKey({ place, chain, number }: RuleReference): string {
+  return [place, chain, number].join("\n");
+}
+
+/** The same rule decides in the same way only once, whatever led to it; what is last stays last. */
 function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
-  const keys = outcomes.map(outcomeKey);
-  return outcomes.filter((_, i) => keys.indexOf(keys[i] ?? "") === i);
-}
-
-/** How a chain is entered. */
-interface Entrance {
-  readonly conditions: readonly string[];
-  readonly depth: number;
-  /** The first rule on the way that names destinations, as kube-proxy's for a Service does. */
-  readonly origin?: RuleReference | undefined;
-}
-
-/** Walks a chain. */
-function walkChain(walk: Walk, chain: string, entrance: Entrance): Frame {
-  const frame: Frame = { chain, ...entrance, returns: false, accepts: false };
-  const { conditions, depth } = entrance;
-  const rules = walk.hook.chains.get(chain);
-  // A chain that is not there may do anything.
-  if (rules === undefined && walk.hook.isNat) walk.possible.push({ verdict: "unknown", conditions });
-  for (const rule of rulesFor(rules ?? [], walk.packet.destination)) {
-    walk.effort.rules++;
-    if (++walk.steps > STEP_LIMIT || depth > DEPTH_LIMIT)
-      return { ...frame, outcome: { verdict: "unknown", by: referTo(walk, chain, rule), conditions } };
-    if (takeRule(walk, frame, rule)) return frame;
-  }
-  frame.returns = true;
-  return frame;
-}
-
-/** Applies one rule; whether the walk through this chain certainly ends with it. */
-function takeRule(walk: Walk, frame: Frame, rule: TraceRule): boolean {
-  const { answer, depends } = matchAll(rule.conditions, walk.packet, walk.local);
-  if (answer === "no") return false;
-  const isSure = answer === "yes";
-  const conditions = [...frame.conditions, ...depends.map(({ text }) => text)];
-  const by = referTo(walk, frame.chain, rule);
-  const { action } = rule;
-  for (const change of rule.marks ?? [])
-    walk.packet = markPacket(walk.packet, change, conditions.length === 0);
-  if (action.kind === "continue") return false;
-  const origin = frame.origin ?? (namesDestination(rule.conditions) ? by : undefined);
-  if (action.kind === "jump" || action.kind === "goto")
-    return takeJump(walk, frame, action, { isSure, conditions, depends, origin });
-  if (action.kind === "mark") {
-    walk.packet = markPacket(walk.packet, action.change, conditions.length === 0);
-    return false;
-  }
-  if (action.kind === "return" || action.kind === "accept") {
-    frame[action.kind === "return" ? "returns" : "accepts"] = true;
-    if (conditions.length === 0) walk.passed.push(by);
-    frame.conditions = [...frame.conditions, otherwise(depends)];
-    return isSure;
-  }
-  const verdict = verdictOf(action.kind, walk.hook, origin !== undefined);
-  const isLast = action.kind !== "unknown" && action.kind !== "untrack" && action.kind !== "rewrite";
-  if (verdict === undefined) return isLast && isSure;
-  // In front of source NAT, the rule that names the destination tells more than a chain that many lead to.
-  const isBefore = !walk.hook.isNat || walk.hook.hook !== "postrouting";
-  const outcome: TraceOutcome = { verdict, by: (isBefore ? origin : undefined) ?? by, conditions };
-  if (isSure && verdict !== "unknown") frame.outcome = outcome;
-  else walk.possible.push(outcome);
-  if (verdict === "unknown" && walk.hook.isNat) walk.packet = markPacket(walk.packet, unknownMark(), false);
-  return isSure && verdict !== "unknown";
-}
-
-interface Entry {
-  readonly isSure: boolean;
-  readonly conditions: readonly string[];
-  readonly depends: readonly Condition[];
-  readonly origin: RuleReference | undefined;
-}
-
-function takeJump(
-  walk: Walk,
-  frame: Frame,
-  { kind, chain }: Extract<Action, { chain: string }>,
-  { isSure, conditions, depends, origin }: Entry,
-): boolean {
-  const sub = walkChain(walk, chain, { conditions, depth: frame.depth + 1, origin });
-  frame.accepts ||= sub.accepts;
-  // The packet comes back from a jump; from a goto it goes on where this chain was come from.
-  const comesBack = !isSure || (kind === "jump" && sub.returns);
-  if (!comesBack) {
-    frame.returns ||= sub.returns;
-    if (sub.outcome !== undefined) frame.outcome = sub.outcome;
-    return true;
-  }
-  if (sub.outcome !== undefined) walk.possible.push(sub.outcome);
-  if (sub.accepts) frame.conditions = [...frame.conditions, `not accepted in ${chain}`];
-  if (kind === "goto") {
-    frame.returns ||= sub.returns;
-    frame.conditions = [...frame.conditions, otherwise(depends)];
-  }
-  return false;
-}
-
-function referTo({ hook }: Walk, chain: string, { number, text }: TraceRule): RuleReference {
-  return { place: hook.place, chain, number, text };
-}
-
-function otherwise(depends: readonly Condition[]): string {
-  return `not (${depends.map(({ text }) => text).join(" ")})`;
+  const last = outcomes.at(-1);
+  const all = new Map<string, TraceOutcome>();
+  for (const outcome of outcomes) if (!all.has(outcomeKey(outcome))) all.set(outcomeKey(outcome), outcome);
+  if (last === undefined) return [];
+  all.delete(outcomeKey(last));
+  return [...all.values(), last];
 }

@@ -2,37 +2,32 @@
 import type { Action, Hook } from "./model.ts";
 
 /**
- * What becomes of the packet. `keep`: no chain translates it. `redirect`: its destination is translated first; `untracked`: it
- * is exempted from NAT. `unknown`: a rule of a kind that we do not know may decide.
+ * What becomes of the packet. `keep`: no chain translates it. `redirect`: its destination is translated; `untracked`: it is
+ * exempted from NAT. `unknown`: a rule of a kind that we do not know may decide.
  */
 export type Verdict = "masquerade" | "translate" | "keep" | "drop" | "redirect" | "untracked" | "unknown";
 
 /** Conntrack sees the packet at this priority of prerouting (NF_IP_PRI_CONNTRACK). */
-const CONNTRACK = -200;
+export const CONNTRACK = -200;
 
-/**
- * What a rule at this hook comes to; undefined where it does not matter. In front of source NAT rules of filter tables that drop count
- * only if they name the destination: what else they let pass is not ours to answer.
- */
-export function verdictOf(
+/** What a rule at this hook comes to; `none` where the action means nothing. */
+export function effectOf(
   kind: Exclude<Action["kind"], "accept" | "return" | "continue" | "jump" | "goto" | "mark">,
   { hook, isNat, priority }: Hook,
-  namesDestination: boolean,
-): Verdict | undefined {
-  const isSourceNat = isNat && hook === "postrouting";
+): Exclude<Verdict, "keep"> | "none" {
+  const isSourceNat = isNat && (hook === "postrouting" || hook === "input");
   switch (kind) {
     case "masquerade":
+      return isSourceNat ? kind : "none";
     case "translate":
       // NETMAP translates what its hook is about.
-      return isSourceNat ? kind : isNat && hook === "prerouting" ? "redirect" : undefined;
-    case "drop":
-      return isSourceNat || namesDestination ? "drop" : undefined;
+      return isSourceNat ? kind : isNat && hook === "prerouting" ? "redirect" : "none";
     case "untrack":
-      return hook === "ingress" || (hook === "prerouting" && priority < CONNTRACK) ? "untracked" : undefined;
-    case "unknown":
-      return isNat ? "unknown" : undefined;
+      return hook === "ingress" || (hook === "prerouting" && priority < CONNTRACK) ? "untracked" : "none";
     case "rewrite":
       return "unknown";
+    case "unknown":
+    case "drop":
     case "redirect":
       return kind;
   }

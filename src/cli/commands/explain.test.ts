@@ -241,10 +241,10 @@ describe("by saved rules", () => {
         rules: masqueraded by rule 1 of POSTROUTING (iptables -t nat): ! -d 10.0.0.0/9 -o eth0 -m comment --comment "kubenet: SNAT" -j MASQUERADE
         the rules do NOT do what the configuration says
 
-      192.0.2.1: masqueraded
+      192.0.2.1: keeps the pod's address
         config: keeps the pod's address: it is an address of the node itself, and the agent's rules are about others
-        rules: masqueraded by rule 1 of POSTROUTING (iptables -t nat): ! -d 10.0.0.0/9 -o eth0 -m comment --comment "kubenet: SNAT" -j MASQUERADE
-        the rules do NOT do what the configuration says
+        rules: keeps the pod's address: no rule gives it another
+        the rules in the dump do what the configuration says
       ",
       }
     `);
@@ -276,33 +276,45 @@ describe("by saved rules", () => {
       "-A PREROUTING -j KUBE-SERVICES\n-A KUBE-SERVICES -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80\n-A KUBE-SERVICES -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9\n-A POSTROUTING !",
     );
 
-  test("a destination that is translated first is not answered, but by whom it is", async () => {
+  test("a destination that is translated first is followed to its endpoint", async () => {
     const ask = (...more: readonly string[]) =>
       explain(["--rules=-", "--config", file("config", CONFIG), "--node-address=192.0.2.1", ...more], WHOLE);
     const service = await ask("10.96.0.50", "10.96.0.60");
     expect(service).toMatchInlineSnapshot(`
       {
-        "code": 1,
+        "code": 0,
         "err": "",
-        "out": "10.96.0.50: keeps the pod's address, unless it is translated first: ask for the endpoint
+        "out": "10.96.0.50: keeps the pod's address, unless it is translated first
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
-        rules: may be translated first by rule 1 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80: ask for the endpoint; it depends on: -p tcp and --dport 80
+        rules: may be translated first by rule 1 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80, to 10.244.0.9:80; it depends on: -p tcp and --dport 80
+        to 10.244.0.9:80
+          config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
+          rules: keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
         rules: otherwise keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
-        whether the rules do what the configuration says is not known: another rule may decide before the agent's rules see the packet
+        the rules do what the configuration says
 
-      10.96.0.60: translated first: ask for the endpoint
+      10.96.0.60 -> 10.244.0.9; 10.244.0.9 sees the pod's address, unless a rule below decides first
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
-        rules: is translated first by rule 2 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9: ask for the endpoint
-        whether the rules do what the configuration says is not known: another rule may decide before the agent's rules see the packet
+        rules: translated to 10.244.0.9 by rule 2 of KUBE-SERVICES (iptables -t nat): -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9
+        to 10.244.0.9
+          config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
+          rules: may be masqueraded by rule 1 of POSTROUTING (iptables -t nat): ! -d 10.0.0.0/9 -p udp -m comment --comment "kubenet: SNAT" -j MASQUERADE; it depends on: -p udp
+          rules: otherwise keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
+        whether the rules do what the configuration says depends on what is not known of the packet: try a port, --source, --protocol or --out-interface
       ",
       }
     `);
     expect((await ask("10.1.2.3")).code).toBe(0);
     const { out, code } = await ask("-o=json", "10.96.0.50");
     const json = JSON.parse(out) as ExplainView;
-    expect([code, json.notRead, json.destinations[0]?.parts[0]?.agrees]).toEqual([1, [], "unknown"]);
-    // Also where nothing is compared.
-    expect((await explain(["--rules=-", "10.96.0.50"], WHOLE)).code).toBe(1);
+    const [part] = json.destinations[0]?.parts ?? [];
+    expect([code, json.notRead, part?.agrees]).toEqual([0, [], "yes"]);
+    expect(part?.live?.possible[0]?.endpoints).toMatchObject([
+      { destination: "10.244.0.9", port: 80, verdict: "keep", live: { verdict: "keep", possible: [] } },
+    ]);
+    // Of what is not followed, nobody knows what it shows; also where nothing is compared.
+    const hidden = WHOLE.replace("--to-destination 10.244.0.9:80", "--random");
+    expect((await explain(["--rules=-", "10.96.0.50"], hidden)).code).toBe(1);
   });
 
   test("nothing agrees with rules of which something was not read", async () => {

@@ -1,12 +1,14 @@
 /** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
 import type { Desired } from "../../core/desired.ts";
-import { answerParts, isDecidedBefore } from "../../explain/answer.ts";
+import { isOpen } from "../../explain/agreement.ts";
+import { answerParts } from "../../explain/answer.ts";
 import type { Destination } from "../../explain/destination.ts";
 import { renderExplanation } from "../../explain/text.ts";
 import {
   type DestinationView,
   type ExplainView,
   type PartView,
+  type TraceView,
   viewDestination,
 } from "../../explain/view.ts";
 import { boolType, stringType } from "../../go/flag-types.ts";
@@ -109,11 +111,19 @@ function answer(
   desired: Desired | undefined,
   node: AskedNode | undefined,
 ): DestinationView | string {
-  const { family, interval, asked } = destination;
+  const { family, interval, asked, port, protocol } = destination;
   const ruleset = desired?.rulesets.find((one) => one.family === family);
   if (node?.sourceFamily !== undefined && node.sourceFamily !== family)
     return `${asked} is ${family}, but --source is ${node.sourceFamily}: ask about one family at a time`;
-  const parts = answerParts({ family, interval, ruleset, hasConfig: desired !== undefined, node });
+  const parts = answerParts({
+    family,
+    interval,
+    port,
+    protocol,
+    ruleset,
+    hasConfig: desired !== undefined,
+    node,
+  });
   return parts === undefined
     ? `${asked} falls into too many parts by these rules: ask about a smaller CIDR`
     : viewDestination(destination, parts, desired);
@@ -142,6 +152,11 @@ function write(
 }
 
 function isUnanswered({ agrees, live }: PartView): boolean {
-  const outcomes = live === undefined ? [] : [...live.possible, live];
-  return agrees === "no" || agrees === "unknown" || outcomes.some(isDecidedBefore);
+  return agrees === "no" || agrees === "unknown" || (live !== undefined && isTraceOpen(live));
+}
+
+function isTraceOpen({ possible, ...otherwise }: TraceView): boolean {
+  return [...possible, otherwise].some(
+    (one) => isOpen(one) || (one.endpoints ?? []).some(({ live }) => isTraceOpen(live)),
+  );
 }

@@ -10,12 +10,8 @@ import { act, ask, need, numberIn, put, type Reader, slotOf } from "./reader.ts"
 import { type Loaded, type Range, splitLoaded } from "./register.ts";
 
 /** What the registers from a slot on hold, up to `length` bytes; each begins at one of 4 bytes. Undefined: not known. */
-function parts(
-  { registers }: Reader,
-  slot: number,
-  length: number,
-): { readonly part: Loaded; readonly at: number }[] | undefined {
-  const found: { part: Loaded; at: number }[] = [];
+function parts({ registers }: Reader, slot: number, length: number): Part[] | undefined {
+  const found: Part[] = [];
   for (let at = 0; at < length; ) {
     const loaded = registers.get(slot + at / 4);
     if (loaded === undefined) return undefined;
@@ -27,10 +23,7 @@ function parts(
 }
 
 /** The conditions that the registers hold a value between two others, part by part. */
-function between(
-  found: readonly { readonly part: Loaded; readonly at: number }[],
-  { from, to }: Range,
-): Condition[] {
+function between(found: readonly Part[], { from, to }: Range): Condition[] {
   return found.map(({ part, at }) => {
     const end = at + part.length;
     return isOneOf(part, [{ from: from.subarray(at, end), to: to.subarray(at, end) }], false);
@@ -90,7 +83,7 @@ export function range(reader: Reader, attributes: Attributes): void {
 export function lookup(reader: Reader, attributes: Attributes): void {
   const { SET, SREG, DREG, FLAGS } = EXPRESSION.lookup;
   const name = readString(attributes.get(SET)) ?? "";
-  const members = reader.members.get(name);
+  const members = reader.members.lists.get(name);
   const slot = slotOf(attributes, SREG);
   const isVerdicts = attributes.has(DREG) && numberIn(attributes, DREG) === REGISTER.VERDICT;
   const negated = (numberIn(attributes, FLAGS) & LOOKUP_F_INV) !== 0;
@@ -98,8 +91,63 @@ export function lookup(reader: Reader, attributes: Attributes): void {
     lookupVerdict(reader, slot, name, members);
     return;
   }
-  need(reader, isMember(reader, slot, name, members, negated));
-  if (attributes.has(DREG)) put(reader, slotOf(attributes, DREG), { kind: "other", name: `@${name}` }, 4);
+  if (attributes.has(DREG)) {
+    lookupData(reader, slot, slotOf(attributes, DREG), name, members);
+    return;
+  }
+  const condition = isMember(
+    reader,
+    slot,
+    name,
+    members,
+    reader.members.expiring.has(name) ? false : negated,
+  );
+  if (!reader.members.expiring.has(name)) need(reader, condition);
+  else {
+    // An element may be gone when the packet comes; one that is not there may not be.
+    const open: Condition = { kind: "unknown", text: condition.text, negated: false };
+    need(reader, { kind: "either", text: condition.text, negated, lists: [[condition, open]] });
+  }
+}
+
+/** What a map has for the packet; only those that it has something for go on. */
+function lookupData(
+  reader: Reader,
+  slot: number,
+  to: number,
+  name: string,
+  members: readonly Member[] | undefined,
+): void {
+  const found = members === undefined ? undefined : parts(reader, slot, keyLength(members));
+  const entries = (members ?? []).flatMap((member, i) =>
+    member.data === undefined || found === undefined
+      ? []
+      : [
+          {
+            value: member.data,
+            conditions: keyConditions(found, member, i + 1 === members?.length && members.length),
+          },
+        ],
+  );
+  const isAll = entries.some(({ conditions }) => conditions.length === 0);
+  if (!isAll) need(reader, isMember(reader, slot, name, members, false));
+  const isKnown = members !== undefined && entries.length === members.length;
+  const length = entries[0]?.value.length ?? 4;
+  put(
+    reader,
+    to,
+    isKnown ? { kind: "map", name: `@${name}`, entries } : { kind: "other", name: `@${name}` },
+    length,
+  );
+}
+
+type Part = { readonly part: Loaded; readonly at: number };
+
+/** What a packet with the key of an element matches; `size`, of the last one, is how many elements there are. */
+function keyConditions(found: readonly Part[], { range }: Member, size: number | false): Condition[] {
+  const source = found[0]?.part.source;
+  const isLeft = size !== false && source?.kind === "chance" && size >= source.modulus;
+  return range === undefined || isLeft ? [] : between(found, range);
 }
 
 function isMember(
@@ -141,8 +189,12 @@ function lookupVerdict(
   }
   const some = members.filter((member) => member.range !== undefined);
   const rest = members.filter((member) => member.range === undefined);
-  const branches = [...some, ...rest].map((member) => ({
-    conditions: [...reader.conditions, ...(member.range === undefined ? [] : between(found, member.range))],
+  const sorted = [...some, ...rest];
+  const branches = sorted.map((member, i) => ({
+    conditions: [
+      ...reader.conditions,
+      ...keyConditions(found, member, i + 1 === sorted.length && sorted.length),
+    ],
     action: verdictAction(member.verdict),
   }));
   const names = found.map(({ part }) => sourceText(part)).join(" . ");

@@ -40,10 +40,18 @@ type Field =
   | "port"
   | "mode"
   | "mod"
+  | "dev"
+  | "offset"
+  | "type_flags"
   | "base";
 
-/** Elements of a table's sets and maps by name, as the dump has them. */
-export type Elements = ReadonlyMap<string, readonly Json[]>;
+/** Elements of a table's sets and maps, as the dump has them. */
+export interface Elements {
+  /** By name; without those that packets change. */
+  readonly lists: ReadonlyMap<string, readonly Json[]>;
+  /** The names of those whose elements go by themselves after a time. */
+  readonly expiring: ReadonlySet<string>;
+}
 
 /** The name and value of an object that has one member. */
 export function onlyMember(json: Json): [string?, Json?] {
@@ -57,7 +65,8 @@ export function isObject(json: Json): json is Fields {
 
 /** What a value may be: itself, the members of a set, or those of a set with a name. */
 export function members(right: Json, elements: Elements): readonly Json[] | undefined {
-  if (typeof right === "string" && right.startsWith("@")) return elements.get(right.slice(1))?.map(unwrap);
+  if (typeof right === "string" && right.startsWith("@"))
+    return elements.lists.get(right.slice(1))?.map(unwrap);
   if (isObject(right) && Array.isArray(right.set)) return right.set.map(unwrap);
   return Array.isArray(right) ? right.map(unwrap) : [right];
 }
@@ -149,4 +158,22 @@ export function textOf(json: Json): string {
 export function shortJson(json: Json): string {
   const text = JSON.stringify(json);
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+}
+
+/** Whether a key is the packet's mark. */
+export function isMark(json: Json): boolean {
+  return shortJson(json) === '{"meta":{"key":"mark"}}';
+}
+
+const CHANCES = ["numgen", "jhash", "symhash"];
+
+/** Whether a key is a number that is chosen at random, in turn, or by a hash of the packet. */
+export function isChance(key: Json): boolean {
+  return CHANCES.includes(onlyMember(key)[0] ?? "");
+}
+
+/** Whether so many elements are all that a choice can come to. */
+export function isExhaustive(key: Json, size: number): boolean {
+  const [, choice] = onlyMember(key);
+  return isChance(key) && isObject(choice) && typeof choice.mod === "number" && size >= choice.mod;
 }

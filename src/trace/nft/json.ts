@@ -12,7 +12,7 @@ interface Table {
   readonly family: string;
   readonly name: string;
   isDormant: boolean;
-  readonly elements: Map<string, readonly Json[]>;
+  readonly elements: { readonly lists: Map<string, readonly Json[]>; readonly expiring: Set<string> };
   /** How many sets could have elements, and have none in the dump. */
   emptySets: number;
   readonly chains: Map<string, Fields>;
@@ -82,7 +82,7 @@ function oddThing({ family, name, chains, rules }: Table): string[] {
 }
 
 function isTerse(tables: readonly Table[]): boolean {
-  const sets = tables.flatMap(({ elements }) => [...elements.values()]);
+  const sets = tables.flatMap(({ elements }) => [...elements.lists.values()]);
   return tables.some(({ emptySets }) => emptySets > 0) && sets.every(({ length }) => length === 0);
 }
 
@@ -106,7 +106,7 @@ function gather(objects: readonly Fields[]): Table[] {
       family: String(family),
       name: String(name),
       isDormant: false,
-      elements: new Map(),
+      elements: { lists: new Map(), expiring: new Set() },
       emptySets: 0,
       chains: new Map(),
       rules: new Map(),
@@ -145,7 +145,11 @@ function addRule({ rules }: Table, rule: Fields): void {
 function addSet(table: Table, set: Fields): void {
   const isFilledByRules = [set.flags].flat().some((flag) => flag === "dynamic" || flag === "timeout");
   if (!Array.isArray(set.elem) && !isFilledByRules) table.emptySets++;
-  table.elements.set(String(set.name), Array.isArray(set.elem) ? set.elem : []);
+  const flags = [set.flags].flat();
+  const name = String(set.name);
+  if (flags.includes("timeout")) table.elements.expiring.add(name);
+  // What packets add may be another when one comes.
+  if (!flags.includes("dynamic")) table.elements.lists.set(name, Array.isArray(set.elem) ? set.elem : []);
 }
 
 function hooksOf({ family, name, isDormant, chains, rules, elements }: Table): Hook[] {
@@ -169,6 +173,8 @@ function hooksOf({ family, name, isDormant, chains, rules, elements }: Table): H
     chain: String(base.name),
     chains: read,
     ...(hidden ? { isHidden: true } : {}),
+    ...(family === "bridge" ? { isElsewhere: true as const } : {}),
+    ...(base.dev === undefined ? {} : { devices: [base.dev].flat().map(String) }),
   }));
 }
 

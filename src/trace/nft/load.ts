@@ -65,8 +65,13 @@ export function fib(reader: Reader, attributes: Attributes): void {
   const flags = numberIn(attributes, FLAGS);
   const side = flags === FIB.F_DADDR ? "destination" : flags === FIB.F_SADDR ? "source" : undefined;
   const isType = numberIn(attributes, RESULT) === FIB.RESULT_ADDRTYPE;
+  const isWayBack = !isType && (flags & FIB.F_SADDR) !== 0 && (flags & FIB.F_IIF) !== 0;
   const source: Source =
-    isType && side !== undefined ? { kind: "fib", side } : { kind: "other", name: "fib" };
+    isType && side !== undefined
+      ? { kind: "fib", side }
+      : isWayBack
+        ? { kind: "way back" }
+        : { kind: "other", name: "fib" };
   put(reader, slotOf(attributes, DREG), source, 4);
 }
 

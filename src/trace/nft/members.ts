@@ -7,16 +7,21 @@ import { bigEndian, type Range } from "./register.ts";
 export interface Member {
   readonly range?: Range;
   readonly verdict?: RawVerdict | undefined;
+  readonly data?: Uint8Array | undefined;
 }
 
 /** Puts elements together; `isInterval`: of a set with intervals, which without a concatenation are two elements each. */
 export function readMembers(elements: readonly RawElement[], isInterval: boolean): Member[] {
   const isRest = ({ flags }: RawElement) => (flags & SET_ELEM_CATCHALL) !== 0;
-  const rest = elements.filter(isRest).map(({ verdict }) => ({ verdict }));
+  const rest = elements.filter(isRest).map(({ verdict, data }) => ({ verdict, data }));
   const some = elements.filter((element) => !isRest(element));
   if (!isInterval || some.some(({ keyEnd }) => keyEnd !== undefined))
     return [
-      ...some.map(({ key, keyEnd = key, verdict }) => ({ range: { from: key, to: keyEnd }, verdict })),
+      ...some.map(({ key, keyEnd = key, verdict, data }) => ({
+        range: { from: key, to: keyEnd },
+        verdict,
+        data,
+      })),
       ...rest,
     ];
   return [...pair(some), ...rest];
@@ -28,11 +33,11 @@ function pair(elements: readonly RawElement[]): Member[] {
     .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : Number(b.isEnd) - Number(a.isEnd)));
   return sorted.flatMap(({ element, isEnd }, i) => {
     if (isEnd) return [];
-    const { key, verdict } = element;
+    const { key, verdict, data } = element;
     const next = sorted[i + 1];
     // One without an end goes up to the last key.
     const to = next === undefined ? new Uint8Array(key.length).fill(0xff) : bytesOf(next.at - 1n, key.length);
-    return [{ range: { from: key, to }, verdict }];
+    return [{ range: { from: key, to }, verdict, data }];
   });
 }
 

@@ -60,7 +60,12 @@ function nameOf(source: Source, length: number): string {
     case "fib":
       return `fib ${source.side === "source" ? "saddr" : "daddr"} type`;
     case "other":
+    case "map":
       return `(${source.name})`;
+    case "way back":
+      return "fib saddr . iif oif";
+    case "chance":
+      return `numgen mod ${source.modulus}`;
     case "value":
       return "(value)";
     case "payload":
@@ -97,7 +102,7 @@ function rangeText(loaded: Loaded, { from, to }: Range): string {
   const condition = readQuestion({ text: "", negated: false }, loaded, [{ from, to }]);
   if (condition?.kind === "address") return intervalText(condition.family, condition.intervals[0]);
   if (condition?.kind === "protocol") return condition.protocols.join();
-  if (condition?.kind === "out") return condition.names.join();
+  if (condition?.kind === "out" || condition?.kind === "in") return condition.names.join();
   if (condition?.kind === "family") return condition.family === "IPv4" ? "ipv4" : "ipv6";
   if (condition?.kind === "local") return "local";
   if (condition?.kind === "state" && loaded.mask === undefined) return condition.states.join();

@@ -6,8 +6,13 @@ import { addBranches, type Branch } from "./branch.ts";
 import type { Member } from "./members.ts";
 import type { Loaded, Source } from "./register.ts";
 
-/** The elements of a table's sets and maps by name. */
-export type Members = ReadonlyMap<string, readonly Member[]>;
+/** The elements of a table's sets and maps. */
+export interface Members {
+  /** By name; without those that packets change. */
+  readonly lists: ReadonlyMap<string, readonly Member[]>;
+  /** The names of those whose elements go by themselves after a time. */
+  readonly expiring: ReadonlySet<string>;
+}
 
 /** A rule while it is read. */
 export interface Reader {

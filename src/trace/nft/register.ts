@@ -3,8 +3,8 @@
  * registers of 4 bytes, perhaps masked, and is compared there. What is not one of a few well-known questions is unknown.
  */
 import type { Family } from "../../core/cidr.ts";
-import { FAMILIES, META, PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
-import type { Condition, Side } from "../model.ts";
+import { FAMILIES, META, PAYLOAD_NETWORK_HEADER, PAYLOAD_TRANSPORT_HEADER } from "../../netlink/constants.ts";
+import { type Condition, constant, type Side } from "../model.ts";
 import { protocolName } from "../protocols.ts";
 
 export interface Payload {
@@ -19,8 +19,19 @@ export type Source =
   | Payload
   | { readonly kind: "meta" | "ct"; readonly key: number }
   | { readonly kind: "fib"; readonly side: Side }
+  /** Whether the way back to the packet's source leads where it comes from. */
+  | { readonly kind: "way back" }
+  /** A number below the modulus, chosen at random, in turn, or by a hash. */
+  | { readonly kind: "chance"; readonly modulus: number }
+  /** What a map has for a key; each value is for packets that meet conditions. */
+  | { readonly kind: "map"; readonly name: string; readonly entries: readonly Entry[] }
   | { readonly kind: "value"; readonly bytes: Uint8Array }
   | { readonly kind: "other"; readonly name: string };
+
+export interface Entry {
+  readonly conditions: readonly Condition[];
+  readonly value: Uint8Array;
+}
 
 /** The content of registers: `(source & mask) ^ xor`. */
 export interface Loaded {
@@ -37,7 +48,7 @@ export interface Range {
 }
 
 /** `NFT_META_*` and `NFT_CT_*` of linux/netfilter/nf_tables.h. */
-export const META_KEYS = { ...META, PROTOCOL: 1, MARK: 3, OIFNAME: 7 } as const;
+export const META_KEYS = { ...META, PROTOCOL: 1, MARK: 3, IIF: 4, IIFNAME: 6, OIFNAME: 7 } as const;
 const CT_KEYS = { STATE: 0, STATUS: 2 } as const;
 /** RTN_LOCAL of linux/rtnetlink.h. */
 const LOCAL = 2;
@@ -120,6 +131,14 @@ export function readQuestion(head: Head, loaded: Loaded, ranges: readonly Range[
       const isLocal = ranges.length === 1 && value !== undefined && littleEndian(value) === LOCAL;
       return isLocal && loaded.mask === undefined ? { ...head, kind: "local", side: source.side } : undefined;
     }
+    case "way back": {
+      // 0 is no way; the one of what a pod's link brings is the way it came.
+      const [value] = singles(ranges) ?? [];
+      const isNone = value?.every((byte) => byte === 0);
+      return isNone === true ? { ...constant(head.text, false), negated: head.negated } : undefined;
+    }
+    case "chance":
+      return { ...head, negated: false, kind: "chance" };
     default:
       return undefined;
   }
@@ -131,6 +150,7 @@ function readPayload(
   { length, mask }: Loaded,
   ranges: readonly Range[],
 ): Condition | undefined {
+  if (base === PAYLOAD_TRANSPORT_HEADER) return readPort(head, offset, length, mask, ranges);
   if (base !== PAYLOAD_NETWORK_HEADER || family === undefined) return undefined;
   const field = FIELDS[family].find((one) => one.offset === offset && length <= one.bytes);
   if (field === undefined) return undefined;
@@ -144,6 +164,24 @@ function readPayload(
   }));
   intervals.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
   return { ...head, kind: "address", side: field.name, family, intervals };
+}
+
+const PORT_SIDES: Readonly<Record<number, Side>> = { 0: "source", 2: "destination" };
+
+function readPort(
+  head: Head,
+  offset: number,
+  length: number,
+  mask: Uint8Array | undefined,
+  ranges: readonly Range[],
+): Condition | undefined {
+  const side = PORT_SIDES[offset];
+  if (side === undefined || length !== 2 || mask !== undefined) return undefined;
+  const numbers = ranges.map(({ from, to }) => ({
+    first: Number(bigEndian(from)),
+    last: Number(bigEndian(to)),
+  }));
+  return { ...head, kind: "port", side, ranges: numbers };
 }
 
 /** The bits of an address that may be anything; undefined if they are not its last ones. */
@@ -176,6 +214,10 @@ function readMeta(
   if (mask !== undefined) return undefined;
   if (key === META_KEYS.L4PROTO) return readProtocol(head, ranges);
   if (key === META_KEYS.OIFNAME) return { ...head, kind: "out", names: values.map(interfaceName) };
+  if (key === META_KEYS.IIFNAME) return { ...head, kind: "in", names: values.map(interfaceName) };
+  // What a pod's link brings has an index.
+  if (key === META_KEYS.IIF && values.every((one) => littleEndian(one) === 0))
+    return { ...constant(head.text, false), negated: head.negated };
   const names = key === META_KEYS.NFPROTO ? NFPROTO : key === META_KEYS.PROTOCOL ? ETHER_TYPES : {};
   const family = names[Number(bigEndian(value))];
   return family === undefined || values.length > 1 ? undefined : { ...head, kind: "family", family };

@@ -4,12 +4,13 @@
  */
 import type { Family } from "../../core/cidr.ts";
 import { type Attributes, readString } from "../../netlink/attributes.ts";
-import { EXPRESSION, FAMILIES } from "../../netlink/constants.ts";
+import { EXPRESSION } from "../../netlink/constants.ts";
 import type { Expression } from "../../netlink/decode-rule.ts";
-import type { Action, Condition } from "../model.ts";
+import type { Action } from "../model.ts";
 import { type Branch, readXtMatch, readXtTarget } from "./branch.ts";
 import { cmp, immediate, lookup, range } from "./compare.ts";
 import { bitwise, byteorder, ct, fib, meta, payload } from "./load.ts";
+import { nat, redirect } from "./nat.ts";
 import { act, ask, type Members, need, numberIn, put, type Reader, type Step, slotOf } from "./reader.ts";
 
 /** The ways through a rule, and the rule as text; `family` is what the table sees, if that is one. */
@@ -46,6 +47,11 @@ const loadOther =
   (reader, attributes) =>
     put(reader, slotOf(attributes, register), { kind: "other", name }, length);
 
+const loadChance =
+  ({ DREG, MODULUS }: { readonly DREG: number; readonly MODULUS: number }): Step =>
+  (reader, attributes) =>
+    put(reader, slotOf(attributes, DREG), { kind: "chance", modulus: numberIn(attributes, MODULUS) }, 4);
+
 const quiet: Step = () => {};
 const askUnknown =
   (name: string): Step =>
@@ -56,19 +62,6 @@ const doAction =
   (reader) =>
     act(reader, action);
 const reject: Step = (reader) => act(reader, { kind: "drop" }, { text: "reject" });
-
-function nat(reader: Reader, attributes: Attributes): void {
-  const { TYPE, FAMILY } = EXPRESSION.nat;
-  const number = numberIn(attributes, FAMILY);
-  const family = number === FAMILIES.ip ? "IPv4" : number === FAMILIES.ip6 ? "IPv6" : undefined;
-  // In an inet table, what translates to an address of one family is not for packets of the other.
-  const only: Condition[] =
-    family === undefined ? [] : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];
-  act(reader, { kind: numberIn(attributes, TYPE) === NAT_DESTINATION ? "redirect" : "translate" }, { only });
-}
-
-/** NFT_NAT_DNAT of linux/netfilter/nf_tables.h. */
-const NAT_DESTINATION = 1;
 
 /** Objects that ask: NFT_OBJECT_QUOTA, LIMIT and CONNLIMIT. */
 const ASKING_OBJECTS = [2, 4, 5];
@@ -103,7 +96,7 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["match", match],
   ["target", target],
   ["masq", doAction({ kind: "masquerade" })],
-  ["redir", doAction({ kind: "redirect" })],
+  ["redir", redirect],
   ["tproxy", doAction({ kind: "redirect" })],
   ["notrack", doAction({ kind: "untrack" })],
   ["reject", reject],
@@ -115,10 +108,10 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   // A header in a header: what it loads, and where, stands in an expression of its own.
   ["inner", (reader) => reader.registers.clear()],
   // Where these put what they load: the numbers of their attributes for it.
-  ["numgen", loadOther("numgen", 1)],
+  ["numgen", loadChance(EXPRESSION.numgen)],
   ["socket", loadOther("socket", 2)],
   ["rt", loadOther("rt", 1)],
-  ["hash", loadOther("hash", 2)],
+  ["hash", loadChance(EXPRESSION.hash)],
   ["osf", loadOther("osf", 1, 16)],
   ["exthdr", loadOther("exthdr", 1)],
   ["tunnel", loadOther("tunnel", 2)],

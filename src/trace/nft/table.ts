@@ -24,12 +24,7 @@ export interface RawTable {
 export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook[] {
   const families = TABLE_FAMILIES[family];
   if (families === undefined) return [];
-  const members: Members = new Map(
-    sets.map(({ set, elements }) => [
-      set.name,
-      readMembers(elements, (set.flags & SET_FLAGS.interval) !== 0),
-    ]),
-  );
+  const members = membersOf(sets);
   const byChain = new Map<string, TraceRule[]>(chains.map(({ chain }) => [chain, []]));
   const counts = new Map<string, number>();
   const only = families.length === 1 ? families[0] : undefined;
@@ -55,9 +50,23 @@ export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook
         chain,
         chains: byChain,
         ...(hidden ? { isHidden: true } : {}),
+        // Which devices a chain of family netdev is for is not read.
+        ...(family === "bridge" || family === "netdev" ? { isElsewhere: true as const } : {}),
       },
     ];
   });
+}
+
+function membersOf(sets: RawTable["sets"]): Members {
+  const has = ({ flags }: RawSet, flag: keyof typeof SET_FLAGS) => (flags & SET_FLAGS[flag]) !== 0;
+  // What packets add may be another when one comes.
+  const stable = sets.filter(({ set }) => !has(set, "dynamic"));
+  return {
+    lists: new Map(
+      stable.map(({ set, elements }) => [set.name, readMembers(elements, has(set, "interval"))]),
+    ),
+    expiring: new Set(stable.flatMap(({ set }) => (has(set, "timeout") ? set.name : []))),
+  };
 }
 
 function isHidden({ name, attributes }: Expression): boolean {

@@ -1,0 +1,53 @@
+/** What NAT makes of a packet: the destinations and sources that a rule's targets come to. */
+import type { Packet, Target } from "./model.ts";
+
+/** More are not followed one by one. */
+const MANY = 4096;
+
+/** Of a range of addresses the kernel takes one; a longer range is not followed. */
+const MANY_ADDRESSES = 256n;
+
+/** The packet with each destination that it may get; undefined if they are not known, or too many. */
+export function redirected(
+  packet: Packet,
+  targets: readonly Target[] | undefined,
+  isRange: boolean,
+): Packet[] | undefined {
+  const packets: Packet[] = [];
+  for (const target of targets ?? []) {
+    const addresses = addressesOf(target, packet.destination);
+    // Each address of a range becomes another one.
+    const isEach = target.isPrefix === true || target.addresses === undefined;
+    if (addresses === undefined || (isEach && isRange)) return undefined;
+    for (const destination of addresses)
+      packets.push(withPort({ ...packet, destination, isTranslated: true }, target));
+    if (packets.length > MANY) return undefined;
+  }
+  return packets.length === 0 ? undefined : packets;
+}
+
+/** The packet with the source that it gets, if that is known. */
+export function translated(packet: Packet, targets: readonly Target[] | undefined): Packet {
+  const { source, ...rest } = packet;
+  const [target, ...more] = targets ?? [];
+  if (target === undefined || more.length > 0 || (source === undefined && target.isPrefix === true))
+    return rest;
+  const [address, ...others] = addressesOf(target, source ?? 0n) ?? [];
+  return address === undefined || others.length > 0 ? rest : { ...rest, source: address };
+}
+
+function addressesOf({ addresses, isPrefix, isHere }: Target, current: bigint): bigint[] | undefined {
+  if (isHere === true) return undefined;
+  if (addresses === undefined) return [current];
+  const { first, last } = addresses;
+  const size = last - first + 1n;
+  if (isPrefix === true) return [first | (current & (size - 1n))];
+  if (size > MANY_ADDRESSES) return undefined;
+  return Array.from({ length: Number(size) }, (_, i) => first + BigInt(i));
+}
+
+function withPort(packet: Packet, { ports }: Target): Packet {
+  if (ports === undefined) return packet;
+  const { port: _, ...rest } = packet;
+  return ports.first === ports.last ? { ...rest, port: ports.first } : rest;
+}

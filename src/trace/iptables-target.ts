@@ -1,0 +1,122 @@
+/** What a rule of iptables does with a packet that it matches, from the words from `-j` or `-g` on. */
+import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
+import { type Action, type MarkChange, type PortRange, type Target, unknownMark } from "./model.ts";
+
+/** Targets after which the next rule is evaluated. */
+const CONTINUING =
+  "LOG NFLOG ULOG TRACE AUDIT CLASSIFY TOS DSCP ECN SET SECMARK CONNSECMARK TCPMSS TCPOPTSTRIP TTL HL CHECKSUM TEE LED IDLETIMER RATEEST".split(
+    " ",
+  );
+
+const TARGETS: Readonly<Record<string, Action>> = {
+  ACCEPT: { kind: "accept" },
+  DROP: { kind: "drop" },
+  REJECT: { kind: "drop" },
+  RETURN: { kind: "return" },
+  MASQUERADE: { kind: "masquerade" },
+  TPROXY: { kind: "redirect" },
+  SAME: { kind: "translate" },
+  NOTRACK: { kind: "untrack" },
+};
+
+/** Reads a target; a name that is no extension may be a chain's. */
+export function readTarget(
+  [flag = "", target = "", ...options]: readonly string[],
+  family: Family,
+  isChain: (name: string) => boolean,
+): Action {
+  if (flag === "-g") return { kind: "goto", chain: target };
+  const action = TARGETS[target];
+  if (action !== undefined) return action;
+  if (target === "MARK") return { kind: "mark", change: markChange(options) };
+  if (target === "CONNMARK") return readConnmark(options);
+  if (target === "CT") return { kind: options.includes("--notrack") ? "untrack" : "continue" };
+  if (target === "DNAT") return withTargets("redirect", readTargets(options, "--to-destination", family));
+  if (target === "SNAT") return withTargets("translate", readTargets(options, "--to-source", family));
+  if (target === "NETMAP") return withTargets("translate", readNetmap(options, family));
+  if (target === "REDIRECT") return withTargets("redirect", readRedirect(options));
+  if (CONTINUING.includes(target)) return { kind: "continue" };
+  // An extension that we do not know may decide, or not.
+  return isChain(target) ? { kind: "jump", chain: target } : { kind: "unknown" };
+}
+
+function withTargets(kind: "redirect" | "translate", targets: readonly Target[] | undefined): Action {
+  return targets === undefined ? { kind } : { kind, targets };
+}
+
+function readTargets(options: readonly string[], name: string, family: Family): Target[] | undefined {
+  const texts = options.filter((_, i) => options[i - 1] === name);
+  const targets = texts.map((text) => readNatTarget(text, family));
+  return targets.length === 0 || targets.includes(undefined) ? undefined : (targets as Target[]);
+}
+
+/** `10.0.0.1`, `10.0.0.1-10.0.0.9:80-90`, `:80`, `[fd00::1]:80`, `fd00::1-fd00::9`. */
+function readNatTarget(text: string, family: Family): Target | undefined {
+  const pattern = family === "IPv6" ? /^(?:\[([^\]]*)\](?::(.*))?|(.*))$/ : /^([^:]*)(?::(.*))?$/;
+  const [, first = "", ports, other] = pattern.exec(text) ?? [];
+  const addresses = readRange(other ?? first, family);
+  const range = ports === undefined ? undefined : readPortRange(ports, "-");
+  if (((other ?? first) !== "" && addresses === undefined) || (ports !== undefined && range === undefined))
+    return undefined;
+  return {
+    ...(addresses === undefined ? {} : { addresses }),
+    ...(range === undefined ? {} : { ports: range }),
+  };
+}
+
+/** Addresses as `FIRST-LAST`, or one. */
+export function readRange(text: string, family: Family): Interval | undefined {
+  const [from = "", to = from] = text.replaceAll(/[[\]]/g, "").split("-");
+  const first = parseAddress(from);
+  const last = parseAddress(to);
+  if (first?.family !== family || last?.family !== family) return undefined;
+  return { first: first.value, last: last.value };
+}
+
+/** Ports as `FIRST` and `LAST` with what is between them, or one. */
+export function readPortRange(text: string, separator: "-" | ":"): PortRange | undefined {
+  // DNAT shifts ports with `/BASE`: which one comes out is not known then.
+  const [from = "", to = from] = (text.split("/")[0] ?? "").split(separator);
+  const [first, last] = [from === "" ? 0 : Number(from), to === "" ? 65535 : Number(to)];
+  return Number.isInteger(first) && Number.isInteger(last) ? { first, last } : undefined;
+}
+
+function readNetmap(options: readonly string[], family: Family): Target[] | undefined {
+  const text = options[options.indexOf("--to") + 1] ?? "";
+  const cidr = parseCidr(text.includes("/") ? text : `${text}/${family === "IPv4" ? 32 : 128}`);
+  if (!isCidr(cidr)) return undefined;
+  return [{ addresses: { first: cidr.base, last: lastAddress(cidr) }, isPrefix: true }];
+}
+
+function readRedirect(options: readonly string[]): Target[] {
+  const at = options.indexOf("--to-ports");
+  const ports = at < 0 ? undefined : readPortRange(options[at + 1] ?? "", "-");
+  return [{ isHere: true, ...(ports === undefined ? {} : { ports }) }];
+}
+
+/** Restoring gives the packet a mark of another packet; saving does not. */
+function readConnmark(options: readonly string[]): Action {
+  if (!options.includes("--restore-mark")) return { kind: "continue" };
+  const mask = Number(options[options.indexOf("--nfmask") + 1]);
+  const isMasked = options.includes("--nfmask") && Number.isInteger(mask);
+  return { kind: "mark", change: unknownMark(isMasked ? mask : undefined) };
+}
+
+function markChange([option = "", text = ""]: readonly string[]): MarkChange {
+  const numbers = readMasked(text);
+  if (numbers === undefined) return unknownMark();
+  const { value, mask } = numbers;
+  if (option === "--set-xmark") return { and: ~mask, xor: value };
+  if (option === "--set-mark") return { and: ~(mask | value), xor: value };
+  if (option === "--xor-mark") return { and: -1, xor: value };
+  if (option === "--and-mark") return { and: value, xor: 0 };
+  return option === "--or-mark" ? { and: ~value, xor: value } : unknownMark();
+}
+
+/** `VALUE/MASK`; without a mask, all bits. */
+export function readMasked(text: string): { value: number; mask: number } | undefined {
+  const [value, mask = 0xffffffff] = text.split("/").map(Number);
+  if (value === undefined || !Number.isInteger(value) || !Number.isInteger(mask)) return undefined;
+  return { value, mask };
+}

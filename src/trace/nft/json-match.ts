@@ -1,0 +1,161 @@
+/** What an expression of `nft -j` matches, as conditions. */
+import { familyNamed } from "../../core/cidr.ts";
+import { type Condition, constant, type PortRange, type Side } from "../model.ts";
+import { hasPorts, protocolName } from "../protocols.ts";
+import { readPorts } from "./json-target.ts";
+import {
+  addressIntervals,
+  type Elements,
+  type Fields,
+  isChance,
+  isMark,
+  isObject,
+  type Json,
+  members,
+  onlyMember,
+  shortJson,
+  textOf,
+  words,
+} from "./json-values.ts";
+
+/** What we do not know, abridged. */
+export function unknown(json: Json): Condition {
+  return { kind: "unknown", text: shortJson(json), negated: false };
+}
+
+/** What an expression `match` says. */
+export function readMatch(match: Json, elements: Elements): Condition[] {
+  if (!isObject(match)) return [unknown(match)];
+  const { op, left, right } = match;
+  const isEqual = op === "==" || op === "in";
+  const head = {
+    negated: op === "!=",
+    text: `${textOf(left)} ${isEqual ? "" : `${String(op)} `}${textOf(right)}`,
+  };
+  const open: Condition[] = [{ ...head, negated: false, kind: "unknown" }];
+  const within = isEqual || op === "!=" ? right : rangeOf(op, right);
+  if (within === undefined) return open;
+  const name = typeof right === "string" && right.startsWith("@") ? right.slice(1) : undefined;
+  if (name === undefined || !elements.expiring.has(name))
+    return readTest(head, left, within, elements) ?? open;
+  // An element may be gone when the packet comes; one that is not there may not be.
+  const tests = readTest({ ...head, negated: false }, left, within, elements);
+  return tests === undefined ? open : [{ ...head, kind: "either", lists: [[...tests, ...open]] }];
+}
+
+type Head = Pick<Condition, "text" | "negated">;
+
+/** What `left` must be. */
+function readTest(head: Head, left: Json, right: Json, elements: Elements): Condition[] | undefined {
+  const [kind, key] = onlyMember(left);
+  if (kind === "concat") return readConcat(head, left, right, elements);
+  if (kind === "payload" && isObject(key)) return readPayload(head, key, right, elements);
+  if (kind === "meta" && isObject(key)) return readMeta(head, key.key, right, elements);
+  if (kind === "fib" && isObject(key)) return readFib(head, key, right);
+  if (isChance(left)) return [{ ...head, negated: false, kind: "chance" }];
+  if (kind === "ct" && isObject(key) && key.dir === undefined) {
+    const states = words(right, elements);
+    const isKnown = key.key === "state" || (key.key === "status" && isTranslation(states));
+    return states === undefined || !isKnown ? undefined : [{ ...head, kind: "state", states }];
+  }
+  if (kind === "&" && Array.isArray(key)) {
+    const [meta, mask] = key;
+    return isMark(meta) && typeof mask === "number" ? readMark(head, right, mask) : undefined;
+  }
+  return undefined;
+}
+
+/** Numbers below or above another. */
+function rangeOf(op: Json, right: Json): Json {
+  if (typeof right !== "number") return undefined;
+  const ends = { "<": [0, right - 1], "<=": [0, right], ">": [right + 1, 65535], ">=": [right, 65535] };
+  const range = ends[op as keyof typeof ends];
+  return range === undefined ? undefined : { range };
+}
+
+/** Of conntrack's status, only what NAT is done. */
+function isTranslation(states: readonly string[] | undefined): boolean {
+  return states?.every((state) => state === "snat" || state === "dnat") === true;
+}
+
+/** Several things at once: one of the elements, each part of it. */
+function readConcat(head: Head, left: Json, right: Json, elements: Elements): Condition[] | undefined {
+  const lists = members(right, elements)?.map((element) => testElement(head, left, element, elements));
+  return lists === undefined ? undefined : [{ ...head, kind: "either", lists }];
+}
+
+/** That a packet has the key of an element of a set or map. */
+export function testElement(head: Head, key: Json, element: Json, elements: Elements): Condition[] {
+  const parts = concatenated(key);
+  const values = concatenated(element);
+  if (parts === undefined || values === undefined)
+    return readTest({ ...head, negated: false }, key, element, elements) ?? [{ ...head, kind: "unknown" }];
+  return parts.flatMap((part, i) => {
+    const one = { negated: false, text: `${textOf(part)} ${textOf(values[i])}` };
+    return readTest(one, part, values[i], elements) ?? [{ ...one, kind: "unknown" } as const];
+  });
+}
+
+function concatenated(json: Json): readonly Json[] | undefined {
+  const [kind, parts] = onlyMember(json);
+  return kind === "concat" && Array.isArray(parts) ? parts : undefined;
+}
+
+function readPayload(
+  head: Head,
+  { protocol, field }: Fields,
+  right: Json,
+  elements: Elements,
+): Condition[] | undefined {
+  const family = familyNamed(String(protocol));
+  if (family !== undefined && (field === "daddr" || field === "saddr")) {
+    const intervals = addressIntervals(right, family, elements);
+    const side: Side = field === "daddr" ? "destination" : "source";
+    return intervals === undefined ? undefined : [{ ...head, kind: "address", side, family, intervals }];
+  }
+  if (field === "protocol" || field === "nexthdr") {
+    const protocols = words(right, elements);
+    return protocols === undefined
+      ? undefined
+      : [{ ...head, kind: "protocol", protocols: protocols.map(protocolName) }];
+  }
+  const side: Side | undefined = field === "dport" ? "destination" : field === "sport" ? "source" : undefined;
+  const ports = side === undefined ? undefined : members(right, elements)?.map(readPorts);
+  const isKnown = side !== undefined && ports?.includes(undefined) === false;
+  const rest: Condition = isKnown
+    ? { ...head, kind: "port", side, ranges: ports as PortRange[] }
+    : { ...head, negated: false, kind: "unknown" };
+  // Only packets of the protocol have the field.
+  return hasPorts(String(protocol))
+    ? [{ kind: "protocol", protocols: [String(protocol)], text: String(protocol), negated: false }, rest]
+    : [rest];
+}
+
+function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condition[] | undefined {
+  if (key === "mark") return readMark(head, right, 0xffffffff);
+  const names = words(right, elements);
+  if (names === undefined) return undefined;
+  // What a pod's link brings has one.
+  if ((key === "iif" || key === "oif") && names.every((name) => name === "0"))
+    return [{ ...constant(head.text, false), negated: head.negated }];
+  if (key === "oifname" || key === "oif") return [{ ...head, kind: "out", names }];
+  if (key === "iifname" || key === "iif") return [{ ...head, kind: "in", names }];
+  if (key === "l4proto") return [{ ...head, kind: "protocol", protocols: names.map(protocolName) }];
+  const family = key === "nfproto" || key === "protocol" ? familyNamed(names[0] ?? "") : undefined;
+  return family !== undefined && names.length === 1 ? [{ ...head, kind: "family", family }] : undefined;
+}
+
+function readFib(head: Head, { result, flags }: Fields, right: Json): Condition[] | undefined {
+  const all = typeof flags === "string" ? [flags] : Array.isArray(flags) ? flags : [];
+  const [flag, ...more] = all;
+  // Whether the way back leads where the packet comes from: it does, for what a pod's link brings.
+  if (typeof right === "boolean" && all.includes("saddr") && all.includes("iif"))
+    return [{ ...constant(head.text, right), negated: head.negated }];
+  if (result !== "type" || right !== "local" || more.length > 0) return undefined;
+  if (flag !== "daddr" && flag !== "saddr") return undefined;
+  return [{ ...head, kind: "local", side: flag === "daddr" ? "destination" : "source" }];
+}
+
+function readMark(head: Head, right: Json, mask: number): Condition[] | undefined {
+  return typeof right === "number" ? [{ ...head, kind: "mark", value: right, mask: mask >>> 0 }] : undefined;
+}

@@ -1,0 +1,49 @@
+/** What a rule of iptables asks of an ipset, as conditions. */
+import type { Family } from "../core/cidr.ts";
+import type { SetContent } from "./ipset.ts";
+import type { Condition, Side } from "./model.ts";
+
+/** `--match-set NAME src,dst`; undefined if the set is not known. */
+export function matchSet(
+  head: Pick<Condition, "text" | "negated">,
+  [name = "", directions = ""]: readonly string[],
+  family: Family,
+  sets: ReadonlyMap<string, SetContent>,
+): Condition[] | undefined {
+  const set = sets.get(name);
+  const sides = directions.split(",").map((one): Side => (one === "src" ? "source" : "destination"));
+  if (set === undefined || sides.length !== set.places.length) return undefined;
+  const own = set.family === family;
+  const [intervals] = set.places;
+  const [side] = sides;
+  if (sides.length === 1 && intervals !== undefined && side !== undefined && set.isExpiring !== true)
+    // A set of the other family has no address of this one.
+    return [{ ...head, kind: "address", side, family, intervals: own ? intervals : [] }];
+  return [
+    {
+      ...head,
+      kind: "either",
+      lists: own ? set.elements.map((parts) => elementConditions(parts, sides, family, head.text)) : [],
+    },
+  ];
+}
+
+/** What an element matches, each part of it. */
+function elementConditions(
+  parts: SetContent["elements"][number],
+  sides: readonly Side[],
+  family: Family,
+  text: string,
+): Condition[] {
+  const head = { text, negated: false };
+  return parts.flatMap((part, at): Condition[] => {
+    const side = sides[at] ?? "destination";
+    if (part === undefined) return [{ ...head, kind: "unknown" }];
+    if ("first" in part) return [{ ...head, kind: "address", side, family, intervals: [part] }];
+    const { protocol, ports } = part;
+    return [
+      { ...head, kind: "protocol", protocols: [protocol] },
+      { ...head, kind: "port", side, ranges: [ports] },
+    ];
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Where the packet may be, and how: a rule of which it is not known whether it matches makes two states of one. States that
+ * agree again in all that later rules look at become one again, so that there are never many.
+ */
+
+import type { Condition, Packet, Target } from "./model.ts";
+import { joinPackets } from "./packet.ts";
+import type { Route } from "./route.ts";
+
+/** A rule and where it stands. */
+export interface RuleReference {
+  readonly place: string;
+  readonly chain: string;
+  readonly number: number;
+  readonly text: string;
+}
+
+/** Source NAT, or what keeps it away: decided by a rule, and shown once the packet has left. */
+export interface Fate {
+  readonly verdict: "masquerade" | "translate" | "untracked";
+  readonly by: RuleReference;
+  readonly targets?: readonly Target[] | undefined;
+  /** The packet's mark, where it is known and not 0, as it came to the base chain that decides. */
+  readonly mark?: number;
+}
+
+export interface State {
+  readonly packet: Packet;
+  /** What must be so for the packet to come here so; nothing means that it certainly does. */
+  readonly conditions: readonly string[];
+  readonly fate?: Fate;
+  /** Whether it is for this node; undefined before the routing decision. IPVS sends packets on from where they are for the node. */
+  readonly way?: "input" | "forward" | "ipvs";
+  readonly isRouted?: true;
+  readonly route?: Route;
+  /** The mark with which it came to the base chain that it is in, if that is known. */
+  readonly markBefore?: number;
+}
+
+/** More are not told apart by their marks. */
+const MANY = 8;
+
+/** More conditions tell nobody anything. */
+const MANY_CONDITIONS = 32;
+
+/** Conditions with one more. */
+export function addConditions(conditions: readonly string[], more: readonly Condition[]): readonly string[] {
+  const texts = more.flatMap((one) => (one.kind === "chance" ? [] : one.text));
+  return texts.length === 0 || conditions.length > MANY_CONDITIONS ? conditions : [...conditions, ...texts];
+}
+
+/** As few states as say the same. */
+export function merge(states: readonly State[]): State[] {
+  if (states.length < 2) return [...states];
+  const exact = mergeBy(states, ({ packet }) => `${packet.mark} ${packet.unknownMark}`);
+  return exact.length > MANY ? mergeBy(exact, () => "") : exact;
+}
+
+function mergeBy(states: readonly State[], markOf: (state: State) => string): State[] {
+  const merged = new Map<string, State>();
+  for (const state of states) {
+    const { packet, fate, way } = state;
+    const key = [markOf(state), packet.tracking, packet.out, fate?.by.chain, fate?.by.number, way].join();
+    const other = merged.get(key);
+    merged.set(key, other === undefined ? state : join(other, state));
+  }
+  return [...merged.values()];
+}
+
+function join(a: State, b: State): State {
+  return {
+    ...a,
+    packet: joinPackets(a.packet, b.packet),
+    conditions: commonPrefix(a.conditions, b.conditions),
+  };
+}
+
+/** What both depend on. */
+export function commonPrefix(a: readonly string[], b: readonly string[]): readonly string[] {
+  const differ = a.findIndex((text, i) => text !== b[i]);
+  return differ < 0 ? a : a.slice(0, differ);
+}
