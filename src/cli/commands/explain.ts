@@ -57,12 +57,12 @@ destination and lost.
 
 Flags that are not given are those of the agent that runs in this network namespace, if one is seen.
 
-With --live the rules of this node are followed as well, whoever made them. Followed are iptables' POSTROUTING and the chains that it leads to,
-and the other base chains of nftables that can translate. Nothing is changed. What depends on things that are not known of the
-packet is told as possible. Rules that translate the destination first, as those of a Service do (IPVS's too), or exempt the packet from
-NAT are named, but the packet is not followed there: ask for the endpoint. Where the tool nft fails, the kernel is asked itself.
-Exit code 1 means that the rules do not do what the configuration says, or that a destination could not be answered: also since
-it may be translated first, or since not all rules could be read.`,
+With --live the rules of this node are followed as well, whichever program made them: from the pod's link through exemptions from conntrack, marks,
+translation of the destination (Services of kube-proxy in each of its modes), drops and policies, to source NAT. Of a Service, the answer
+names the endpoints, one of which gets the packet, and what each sees. The packet is the first of a connection. What depends on things that are
+not known of it is reported as "possible". Nothing is changed. Where the tool nft fails, the kernel is asked itself. Exit code 1 means
+that the rules do not do what the configuration says, or that a destination could not be answered: also since it is not known where its
+packets are sent, or since not all rules could be read.`,
   flags,
   examples: [
     { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
