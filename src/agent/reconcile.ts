@@ -13,10 +13,10 @@ import type { ConfigText, MasqConfig } from "../core/config.ts";
 import type { Drift } from "../core/drift.ts";
 import { DEFAULT_RESYNC_MS, MIN_RESYNC_MS } from "../core/keys.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
-import { createBackoff, MAX_RETRY_MS } from "./backoff.ts";
+import { type Backoff, createBackoff, MAX_RETRY_MS } from "./backoff.ts";
 import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config/holder.ts";
 import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconcileGroup } from "./group.ts";
-import { createReporter } from "./report.ts";
+import { createReporter, type Reporter } from "./report.ts";
 import { createTurns, type TurnsWorld } from "./turns.ts";
 
 /** What a pass came to for rulesets that are programmed together. */
@@ -85,20 +85,89 @@ export function createReconciler(
   const groupsOf = createCompiler(driver, options, world.random);
   const source = createBackoff(world.random);
   const turns = createTurns<Result>(options.watch ? world.turns : undefined);
+  const tryGroup = createGroupPass(driver, options.watch, world, report);
 
-  const tryGroup = async (group: Group, startedAt: number, resyncIntervalMs: number): Promise<Result> => {
+  /** All groups' turns: what each came to, and how long it was waited for what it was not told then. */
+  const tryGroups = async (groups: readonly Group[], pass: Timing) => {
+    const results: Result[] = [];
+    let waitedMs = 0;
+    for (const group of groups) {
+      const begin = () => tryGroup(group, pass, config.current()?.hash);
+      const since = now();
+      // Where nobody else waits, it is known when it has ended.
+      const result = groups.length === 1 ? await begin() : await turns.take(group.label, begin);
+      if (result === undefined) waitedMs += now() - since;
+      results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
+    }
+    return { results, waitedMs };
+  };
+
+  return async () => {
+    const startedAt = now();
+    const late = turns.collect();
+    const reading = config.refresh();
+    const { problems } = reading;
+    const current = config.current();
+    const resyncIntervalMs = current?.config.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
+    const pass = { startedAt, resyncIntervalMs };
+    if (reading.failed) source.failed(startedAt, 0, resyncIntervalMs);
+    else source.succeeded();
+    const isLooking = current !== undefined && (problems.length === 0 || options.watch);
+    const groups = isLooking ? [...groupsOf(current.config)] : [];
+    const { results, waitedMs } = await tryGroups(groups, pass);
+    const all = [...late, ...results];
+    const errors = results.flatMap(({ error }) => error ?? []);
+    return {
+      startedAt,
+      durationMs: late.reduce((sum, { tookMs }) => sum + tookMs, now() - startedAt - waitedMs),
+      drift: all.flatMap(({ drift }) => drift),
+      healed: all.flatMap(({ healed }) => healed),
+      applied: all.reduce((sum, { applied }) => sum + applied, 0),
+      errors: [...problems, ...errors.map(({ message }) => message)],
+      failures: failuresOf(reading, all),
+      failed: reading.failed || errors.length > 0,
+      again: options.watch && results.some(isUndone),
+      config: reading,
+      current,
+      groups: results.map((result) => describeGroup(result, late)),
+      resyncIntervalMs,
+      dueInMs: options.watch ? dueInMs(pass, source, results, now()) : resyncIntervalMs,
+    };
+  };
+}
+
+/** What kinds of failure a pass has seen: reading the configuration, and groups that were tried. */
+function failuresOf(
+  { problems, failed }: PassOutcome["config"],
+  results: readonly Result[],
+): PassOutcome["failures"] {
+  const tried = results.flatMap(({ error, isTried }) => (error !== undefined && isTried ? error : []));
+  const ofConfig = problems.length === 0 ? [] : ([failed ? "source" : "config"] as const);
+  return [...ofConfig, ...tried.map(reasonOf)];
+}
+
+/** When a pass began, and how long after it the next one looks at everything. */
+interface Timing {
+  readonly startedAt: number;
+  readonly resyncIntervalMs: number;
+}
+
+/** One group's part in a pass, of which a failure is a result. */
+function createGroupPass(driver: Driver, watch: boolean, world: ReconcileWorld, report: Reporter) {
+  const { log, now } = world;
+  return async (group: Group, { startedAt, resyncIntervalMs }: Timing, hash?: string): Promise<Result> => {
     const { label, backoff, error: last, thoroughAt = Number.NEGATIVE_INFINITY } = group;
-    if (options.watch && last !== undefined && now() + TIMER_SLACK_MS < (backoff.dueAt() ?? 0)) {
+    if (watch && last !== undefined && now() + TIMER_SLACK_MS < (backoff.dueAt() ?? 0)) {
       backoff.hurry();
       return { ...NOTHING, group, error: last, isTried: false };
     }
     // Timers may fire a little early.
-    const thorough = !options.watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
-    const fields = { family: label, backend: driver.name, config: config.current()?.hash };
+    const thorough = !watch || startedAt - thoroughAt >= resyncIntervalMs - TIMER_SLACK_MS;
+    const fields = { family: label, backend: driver.name, config: hash };
     const about = log.with(fields);
     const beganAt = now();
     try {
-      const rounds = options.watch ? ROUNDS : 1;
+      const rounds = watch ? ROUNDS : 1;
       const result = await reconcileGroup(driver, group, { thorough, rounds }, { ...world, log: about });
       delete group.error;
       backoff.succeeded();
@@ -112,72 +181,29 @@ export function createReconciler(
       const tookMs = now() - beganAt;
       backoff.failed(now(), tookMs, Math.min(resyncIntervalMs, MAX_RETRY_MS));
       const what = `Error syncing masquerade rules${label === "IPv6" ? " for IPv6" : ""}`;
-      const about = { ...fields, kind: reasonOf(error) };
-      report.error(label, what, [error.message], { cause: error, about });
+      report.error(label, what, [error.message], {
+        cause: error,
+        about: { ...fields, kind: reasonOf(error) },
+      });
       return { ...NOTHING, group, error, tookMs };
     }
   };
+}
 
-  /** All groups' turns: what each came to, and how long it was waited for what it was not told then. */
-  const tryGroups = async (groups: readonly Group[], startedAt: number, resyncIntervalMs: number) => {
-    const results: Result[] = [];
-    let waitedMs = 0;
-    for (const group of groups) {
-      const begin = () => tryGroup(group, startedAt, resyncIntervalMs);
-      const since = now();
-      // Where nobody else waits, it is known when it has ended.
-      const result = groups.length === 1 ? await begin() : await turns.take(group.label, begin);
-      if (result === undefined) waitedMs += now() - since;
-      results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
-    }
-    return { results, waitedMs };
-  };
-
-  /** Without events the interval begins with the pass's end, as in the Go program. What is under way asks for a pass itself. */
-  const dueInMs = (startedAt: number, resyncIntervalMs: number, results: readonly Result[]): number => {
-    if (!options.watch) return resyncIntervalMs;
-    const groups = results.flatMap(({ group, isUnderWay }) => (isUnderWay ? [] : group));
-    const lookedAt = groups.map(({ thoroughAt = Number.NEGATIVE_INFINITY }) => thoroughAt);
-    const resyncAt =
-      Math.max(Math.min(startedAt, ...lookedAt), startedAt - resyncIntervalMs) + resyncIntervalMs;
-    const retries = [source, ...groups.map(({ backoff }) => backoff)].flatMap((one) => one.dueAt() ?? []);
-    const resyncIn = Math.max(MIN_RESYNC_MS, resyncAt - now());
-    return Math.max(0, Math.min(resyncIn, ...retries.map((at) => at - now())));
-  };
-
-  return async () => {
-    const startedAt = now();
-    const late = turns.collect();
-    const reading = config.refresh();
-    const { problems } = reading;
-    const current = config.current();
-    const resyncIntervalMs = current?.config.resyncIntervalMs ?? DEFAULT_RESYNC_MS;
-    if (reading.failed) source.failed(startedAt, 0, resyncIntervalMs);
-    else source.succeeded();
-    const isLooking = current !== undefined && (problems.length === 0 || options.watch);
-    const groups = isLooking ? [...groupsOf(current.config)] : [];
-    const { results, waitedMs } = await tryGroups(groups, startedAt, resyncIntervalMs);
-    const all = [...late, ...results];
-    const errors = results.flatMap(({ error }) => error ?? []);
-    const tried = all.flatMap(({ error, isTried }) => (error !== undefined && isTried ? error : []));
-    const configFailures = problems.length === 0 ? [] : ([reading.failed ? "source" : "config"] as const);
-    return {
-      startedAt,
-      durationMs: late.reduce((sum, { tookMs }) => sum + tookMs, now() - startedAt - waitedMs),
-      drift: all.flatMap(({ drift }) => drift),
-      healed: all.flatMap(({ healed }) => healed),
-      applied: all.reduce((sum, { applied }) => sum + applied, 0),
-      errors: [...problems, ...errors.map(({ message }) => message)],
-      failures: [...configFailures, ...tried.map(reasonOf)],
-      failed: reading.failed || errors.length > 0,
-      again: options.watch && results.some(isUndone),
-      config: reading,
-      current,
-      groups: results.map((result) => describeGroup(result, late)),
-      resyncIntervalMs,
-      dueInMs: dueInMs(startedAt, resyncIntervalMs, results),
-    };
-  };
+/** With `watch`. Without, the interval begins with the pass's end, as in the Go program. What is under way asks for a pass itself. */
+function dueInMs(
+  { startedAt, resyncIntervalMs }: Timing,
+  source: Backoff,
+  results: readonly Result[],
+  now: number,
+): number {
+  const groups = results.flatMap(({ group, isUnderWay }) => (isUnderWay ? [] : group));
+  const lookedAt = groups.map(({ thoroughAt = Number.NEGATIVE_INFINITY }) => thoroughAt);
+  const resyncAt =
+    Math.max(Math.min(startedAt, ...lookedAt), startedAt - resyncIntervalMs) + resyncIntervalMs;
+  const retries = [source, ...groups.map(({ backoff }) => backoff)].flatMap((one) => one.dueAt() ?? []);
+  const resyncIn = Math.max(MIN_RESYNC_MS, resyncAt - now);
+  return Math.max(0, Math.min(resyncIn, ...retries.map((at) => at - now)));
 }
 
 /** Whether others undid what was programmed as often as it was. */
