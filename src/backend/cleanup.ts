@@ -1,6 +1,5 @@
 /** Finding what a backend has made, for the command `cleanup`. */
 
-import type { Family } from "../core/cidr.ts";
 import type { NetlinkUnavailable } from "../netlink/errors.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import type { Run } from "../system/script.ts";
@@ -8,8 +7,6 @@ import type { Run } from "../system/script.ts";
 export interface CleanupWorld {
   readonly run: Run;
   readonly open: () => Promise<Nftables>;
-  /** The names of a family's legacy tables. */
-  readonly legacyTables: (family: Family) => readonly string[];
 }
 
 export interface CleanupOptions {

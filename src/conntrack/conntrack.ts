@@ -2,7 +2,7 @@
  * The kernel's table of connections over netlink (ctnetlink), within bounds of time. A list is a walk, no snapshot: an entry may
  * come twice or not at all. Each question has a socket of its own, so that a list that is not read to its end is simply closed.
  */
-import type { Family } from "../core/cidr.ts";
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import {
   closeMessage,
   createWriter,
@@ -170,7 +170,7 @@ function encode({ type, isList, family, put }: Question): Uint8Array {
     type: (SUBSYS_CTNETLINK << 8) | type,
     flags: NLM_F.REQUEST | (isList ? NLM_F.DUMP : 0),
     sequence: 1,
-    family: family === undefined ? 0 : FAMILIES[family === "IPv4" ? "ip" : "ip6"],
+    family: family === undefined ? 0 : FAMILIES[NFT_FAMILIES[family]],
   });
   put?.(writer);
   closeMessage(writer, start);

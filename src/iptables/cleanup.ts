@@ -4,6 +4,7 @@ import type { CleanupOptions, CleanupWorld, Find, Finds, Search } from "../backe
 import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { ifFound, NetlinkUnavailable } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
+import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Script } from "../system/script.ts";
 import { isBuiltIn, rulesOfOthers } from "./chain-owner.ts";
 import { freshSetName, setName } from "./ipset.ts";
@@ -35,7 +36,7 @@ export async function findChains({ options, world, nftables }: Search): Promise<
   };
   for (const family of FAMILIES) {
     if (await hasNat(nftables, family, options)) await lookInVariant(looking, "nft", family);
-    if (world.legacyTables(family).includes("nat")) await lookInVariant(looking, "legacy", family);
+    if (hasLegacyNat(family)) await lookInVariant(looking, "legacy", family);
   }
   await lookForSets(looking);
   return looking;

@@ -12,7 +12,6 @@ import { lookForAgent } from "../../presence/others.ts";
 import { systemClock } from "../../system/clock.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, type Fact, known } from "../../system/fact.ts";
-import { legacyTables } from "../../system/legacy-tables.ts";
 import { readProcesses } from "../../system/processes.ts";
 import { allCommands } from "../backends.ts";
 import type { Command, CommandIo } from "../command.ts";
@@ -73,7 +72,6 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
     const world: CleanupWorld = {
       run: (script) => runScript(script, io.signal),
       open: () => openNftables(),
-      legacyTables,
     };
     const goesOn = values["dry-run"] || values.force;
     const look = () => agentsOf(options);
