@@ -75,9 +75,17 @@ export function loadEvents(): OpenEvents {
       addon.close(socket);
       throw kernelFailure(errno, "listening to nf_tables");
     }
-    return { close: () => addon.close(socket) };
+    listening.add(socket);
+    const close = () => {
+      listening.delete(socket);
+      addon.close(socket);
+    };
+    return { close };
   };
 }
+
+/** Sockets that listen. A handle that is collected closes its socket, and a caller may keep nothing but the events. */
+const listening = new Set<Handle>();
 
 /** An open socket that the addon holds. */
 type Handle = object;

@@ -42,6 +42,10 @@ describeKernel("nf_tables over netlink", () => {
   afterEach(() => runner.leave());
   afterAll(() => runner.remove());
 
+  test("commits are heard although the caller keeps nothing of the socket", async () => {
+    expect(await runner.enter().call("heard", "add table inet other\n")).toBe("nft");
+  });
+
   test.each(Object.entries(rulesets()))("as nft makes it: %s", async (_, operations) => {
     const [ours, theirs] = [runner.enter(), runner.enter()];
     const batches = await ours.call("split", operations);

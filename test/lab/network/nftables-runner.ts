@@ -5,8 +5,12 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { encodeBatch } from "../../../src/netlink/encode.ts";
 import { NftablesError } from "../../../src/netlink/errors.ts";
+import { type Commit, listenToCommits } from "../../../src/netlink/events.ts";
 import type * as values from "../../../src/netlink/operations.ts";
 import * as query from "../../../src/netlink/query.ts";
 import { type Nftables, openNftables } from "../../../src/netlink/socket/transport.ts";
@@ -38,6 +42,11 @@ export interface Calls {
   encode: [argument: readonly values.Operation[], answer: number];
   /** Runs `nft` with these arguments and this input. */
   nft: [argument: { readonly args: readonly string[]; readonly stdin: string }, answer: string];
+  /**
+   * Listens to commits and keeps nothing but the events, collects what is unreachable, runs `nft` with this input, and answers
+   * with the name of the process of the first commit that is heard, or undefined after five seconds.
+   */
+  heard: [argument: string, answer: string | undefined];
   /** The most memory that the process has had, in megabytes. */
   peakMb: [argument: null, answer: number];
 }
@@ -123,6 +132,26 @@ const CALLS: { [K in keyof Calls]: (argument: Calls[K][0]) => Promise<Calls[K][1
       child.stdin?.on("error", () => {});
       child.stdin?.end(stdin);
     }),
+  async heard(stdin) {
+    const commits: string[] = [];
+    const events = {
+      commit: ({ process }: Commit) => void commits.push(process),
+      missed() {},
+      lost(error: unknown) {
+        throw error;
+      },
+    };
+    await listenToCommits({ family: "inet", table: "x" }, events);
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    for (let i = 0; i < 5; i++) {
+      collect();
+      await setTimeout(10);
+    }
+    await CALLS.nft({ args: ["-f", "-"], stdin });
+    for (let left = 500; left > 0 && commits.length === 0; left--) await setTimeout(10);
+    return commits[0];
+  },
   async peakMb() {
     const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
     return Number(kilobytes) / 1024;
