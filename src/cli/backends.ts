@@ -14,6 +14,7 @@ import { nftablesDriver } from "../nftables/driver.ts";
 import { tableTraces } from "../nftables/table-reader.ts";
 import type { Backend, BackendCommands, DriverWorld } from "./backend.ts";
 
+/** In the order in which commands report. */
 export const BACKENDS: Readonly<Record<BackendName, Backend>> = {
   iptables: {
     createDriver: (variant, { flags, tools, memoryLimit }) =>
@@ -50,7 +51,7 @@ export function backendOf(flag: BackendName | "auto"): Backend {
   return BACKENDS[flag === "auto" ? "iptables" : flag];
 }
 
-/** What commands ask of all backends, in the order in which they report. */
+/** What commands ask of all backends. */
 export function allCommands(): Promise<readonly BackendCommands[]> {
   return Promise.all(NAMES.map((name) => BACKENDS[name].commands()));
 }

@@ -51,6 +51,7 @@ export function viewOf({ world, memory }: Context, family: Family): NetlinkView 
   return memory.capabilities.get(family)?.variant === "nf_tables" ? world.view : undefined;
 }
 
+/** What is seen over netlink of a family, where that can be. */
 export async function see(
   context: Context,
   { family }: Ruleset,

@@ -14,6 +14,7 @@ export const KERNEL_INTERFACE = { nft: "nf_tables", legacy: "legacy" } as const 
   Record<NamedVariant, string>
 >;
 
+/** The kernel interface behind a tool. */
 export type KernelInterface = (typeof KERNEL_INTERFACE)[NamedVariant];
 
 /** The names of a family's tools. */
@@ -23,6 +24,7 @@ export interface Tools {
   readonly save: string;
 }
 
+/** The tools of a variant, by their names. */
 export function toolsOf(variant: IptablesVariant, family: Family): Tools {
   const name = variant === "path" ? IPTABLES[family] : `${IPTABLES[family]}-${variant}`;
   return { command: name, restore: `${name}-restore`, save: `${name}-save` };
