@@ -17,6 +17,7 @@ const DEADLINE_MS = 30_000;
 
 /** The configured tool of a family. */
 export interface Tool {
+  readonly mode: IptablesVariant;
   readonly command: string;
   readonly version: string;
   readonly variant: Variant;
@@ -29,7 +30,7 @@ export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
   const tools = toolsOf(mode, "IPv4");
   return attempt(`which iptables ${tools.command} is`, async () => {
     const { version, variant, wait } = await probe(tools, run);
-    return { command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft", wait };
+    return { mode, command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft", wait };
   });
 }
 
@@ -132,8 +133,7 @@ async function listTable(
 
 /** The configured tool, if it is of that variant: an image may have no other. */
 function toolName(family: Family, variant: Variant, tool: Tool | undefined): string {
-  const mode = tool?.variant === variant && !tool.command.includes("-") ? "path" : variant;
-  return toolsOf(mode, family).command;
+  return toolsOf(tool?.variant === variant ? tool.mode : variant, family).command;
 }
 
 /** The names of all ipsets. Without the tool nobody here has made any. */
