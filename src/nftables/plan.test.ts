@@ -388,6 +388,25 @@ describe("whatever state the table is in,", () => {
   });
 });
 
+test.each([2_558, 2_559, 2_560, 2_561])("what is removed and what is added fit %i bytes together", (most) => {
+  const wanted = ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]");
+  const set = {
+    family: "inet",
+    table: "ip-masq-agent",
+    handle: 1,
+    set: "keep-ipv4",
+    key: "ipv4_addr",
+    flags: ["interval"],
+  };
+  const start = stateOf({ comment: ownerComment("IP-MASQ-AGENT"), chains: {}, sets: {} });
+  const elements = [{ first: 1n, last: 1n }];
+  const { steps } = planTable([wanted], { ...start, sets: [{ set, elements }] }, most);
+  const budgets = steps
+    .filter(({ operations }) => operations.every(({ op }) => op.endsWith("elements")))
+    .map(({ operations }) => encodeBatch(operations, 1).budget);
+  expect(budgets.filter((budget) => budget > most)).toEqual([]);
+});
+
 test.each([40_000, 212_960, 425_952])("a change of many elements fits %i bytes", (most) => {
   const list = (offset: number, count: number) =>
     Array.from({ length: count }, (_, i) => `10.${i >> 7}.${(i & 127) * 2}.${offset}/32`);

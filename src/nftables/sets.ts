@@ -166,7 +166,7 @@ function packChange(
   maxBytes: number,
 ): Operation[][] | undefined {
   // Two lists never cost more than twice what one would: that is the better bound where a message is all that fits.
-  const reserve = Math.min(BATCH_RESERVE_BYTES, Math.floor(maxBytes / 2));
+  const reserve = Math.min(BATCH_RESERVE_BYTES, Math.ceil(maxBytes / 2));
   const capacity = intervalsWithin(addElements(family, set, []), maxBytes - reserve);
   if (sizeOf(change) <= capacity) return [changeOperations(family, set, change)];
   const batches: { removed: Interval[]; added: Interval[] }[] = [{ removed: [], added: [] }];
