@@ -205,7 +205,7 @@ test("tampering is healed, and said", async () => {
   expect(log).toMatchInlineSnapshot(`
     [
       "W IPv4: healed: the jump from POSTROUTING to IP-MASQ-AGENT was missing",
-      "W IPv4: healed: rule 1 of IP-MASQ-AGENT was foreign [-j ACCEPT]",
+      "W IPv4: healed: rule 1 of IP-MASQ-AGENT was unexpected [-j ACCEPT]",
     ]
   `);
   expect(applied).toBe(2);

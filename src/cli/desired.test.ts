@@ -82,7 +82,7 @@ describe("rulesets", () => {
     sayProblems({ problems, warnings, text, source }, { err: (text) => said.push(text) });
     expect(said.join("")).toMatchInlineSnapshot(`
       "standard input:4:5: nonMasqueradeCIDRs[1]: ipv6 is not enabled, but ipv6 cidr fd00::/8 provided. Enable ipv6 using --enable-ipv6 agent flag
-      warning: standard input:1:1: cidrs: unknown key, ignored; nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs exceptions that see the node's
+      warning: standard input:1:1: cidrs: unknown key, ignored; nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs are exceptions that see the node's
       "
     `);
     expect({ problems, warnings }).toMatchInlineSnapshot(`

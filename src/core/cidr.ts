@@ -1,7 +1,7 @@
 /**
- * CIDRs as Go's `net.ParseCIDR` takes them: no leading zeros in an octet, no zones, no short forms,
- * but leading zeros in the prefix length (`10.0.0.0/08`). An IPv4-mapped address (`::ffff:10.0.0.0/104`)
- * belongs to IPv4, as Go's `To4` says, and keeps its text, since the Go program hands it to iptables as it is.
+ * CIDRs as Go's `net.ParseCIDR` takes them: no leading zeros in an octet, no zones, no short forms, but leading zeros
+ * in the prefix length (`10.0.0.0/08`). An IPv4-mapped address (`::ffff:10.0.0.0/104`) belongs to IPv4, as Go's `To4`
+ * says, and keeps its text, since the Go program passes it to iptables unchanged.
  *
  * Both families share one code path: an address is a bigint of `ADDRESS_BITS[family]` bits.
  */
@@ -19,7 +19,7 @@ export const FAMILY_NAMES: Readonly<Record<"ip" | "ip6" | "ipv4" | "ipv6", Famil
   ...{ ipv4: "IPv4", ipv6: "IPv6" },
 };
 
-/** The family of such a name; undefined for any other. */
+/** The family of such a name; undefined for a different one. */
 export function familyNamed(name: string): Family | undefined {
   return (FAMILY_NAMES as Readonly<Record<string, Family>>)[name];
 }
@@ -35,11 +35,11 @@ export interface Cidr {
   readonly base: bigint;
   /** The prefix length, 0 to 32 or 128. */
   readonly bits: number;
-  /** As it was written; iptables gets this text, for it may read it differently (`/08`, `/010`). */
+  /** The text as written. iptables gets it unchanged, and may read it differently (`/08`, `/010`). */
   readonly text: string;
 }
 
-/** Why a text is no CIDR; `network` is the block that its address lies in. */
+/** Why a text is not a valid CIDR; `network` is the block that its address lies in. */
 export type CidrFailure =
   | { readonly reason: "syntax" }
   | { readonly reason: "unaligned"; readonly address: string; readonly network: string };
@@ -71,7 +71,7 @@ export function parseCidr(text: string): Cidr | CidrFailure {
   return { family, base: value, bits, text };
 }
 
-/** A CIDR that the program itself names. */
+/** A constant CIDR of the program. */
 export function constantCidr(text: string): Cidr {
   const cidr = parseCidr(text);
   if (!isCidr(cidr)) throw new Error(`${text} is not a CIDR`);
@@ -88,12 +88,12 @@ export function isCidr(result: Cidr | CidrFailure): result is Cidr {
   return "base" in result;
 }
 
-/** Whether iptables may read the text otherwise than Go does: an IPv4-mapped address, or zeros before the prefix length. */
+/** Whether iptables may read the text differently from Go: an IPv4-mapped address, or zeros before the prefix length. */
 export function isPassedOn(cidr: Cidr): boolean {
   return (cidr.family === "IPv4" && cidr.text.includes(":")) || /\/0./.test(cidr.text);
 }
 
-/** The bits that a prefix of each length leaves to hosts. A table, for lists of 100,000 ask for one each. */
+/** The bits that a prefix of each length leaves to hosts. A table, since a list of 100,000 needs one for each entry. */
 const HOST_BITS: Readonly<Record<Family, readonly bigint[]>> = {
   IPv4: hostBits(ADDRESS_BITS.IPv4),
   IPv6: hostBits(ADDRESS_BITS.IPv6),
@@ -113,7 +113,7 @@ export function formatCidr(cidr: Pick<Cidr, "family" | "base" | "bits">): string
   return `${formatAddress(cidr.family, cidr.base)}/${cidr.bits}`;
 }
 
-/** Dotted decimals, or RFC 5952 text as Go prints it (no dotted tail but for mapped addresses). */
+/** Dotted decimals, or RFC 5952 text as Go prints it (a dotted tail only for mapped addresses). */
 export function formatAddress(family: Family, value: bigint): string {
   if (family === "IPv4") return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".");
   const groups = Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn));
@@ -123,7 +123,7 @@ export function formatAddress(family: Family, value: bigint): string {
   return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`;
 }
 
-/** The value of an address, or undefined if Go's `netip.ParseAddr` refuses it or it has a zone. */
+/** The value of an address, or undefined if Go's `netip.ParseAddr` rejects it or it has a zone. */
 export function parseAddress(text: string): Address | undefined {
   if (text.indexOf(":") >= 0) return parseIpv6(text);
   const value = parseIpv4(text, 0, text.length);
@@ -144,7 +144,10 @@ function describeUnaligned(address: Address, length: number): { address: string;
   };
 }
 
-/** Digits only, as Go's `dtoi` reads them; undefined for none, others, or a number that fits no prefix length. */
+/**
+ * Digits only, as Go's `dtoi` reads them; undefined for no digits, other characters, or a number too large for a prefix
+ * length.
+ */
 function parsePrefixLength(text: string, from: number): number | undefined {
   if (from >= text.length) return undefined;
   let length = 0;
@@ -192,7 +195,7 @@ function parseIpv6(text: string): Address | undefined {
   return { family: "IPv6", value, width: 128 };
 }
 
-/** The 16-bit groups of `a:b:c`, none for the empty text; a dotted address may stand last where `dottedTail` says so. */
+/** The 16-bit groups of `a:b:c`, none for the empty text; with `dottedTail` the last may be a dotted address. */
 function parseGroups(text: string, dottedTail: boolean): number[] | undefined {
   if (text === "") return [];
   const groups: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * One document -> the value that it gives each key: encoding/json's Unmarshal into the Go program's struct, to the letter
- * where a file can tell the difference. Key names match without regard to case (and to two Unicode look-alikes), and a
+ * One document -> the value that it gives each key: encoding/json's Unmarshal into the Go program's struct, exactly,
+ * wherever a file can show a difference. Key names match without regard to case (and to two Unicode look-alikes), and a
  * repeated key is applied again. The kinds of values (key-kinds.ts, key-lists.ts) know the rest.
  */
 
@@ -15,10 +15,10 @@ export interface Fields {
   readonly given: { readonly [Name in KeyName]?: GivenOf<Name> };
 }
 
-/** The value of each key, of all files together or by default. */
+/** The value of each key, from all files together or by default. */
 export type Settings = { readonly [Name in KeyName]: GivenOf<Name> };
 
-/** Applies the members of a document in their order, as Go's decoder does; other keys are passed over. */
+/** Applies the members of a document in their order, as Go's decoder does; skips other keys. */
 export function decodeFields(root: Node, reading: Reading): Fields {
   const { file } = reading;
   const given: Record<string, Place> = {};
@@ -53,22 +53,23 @@ function membersOf(root: Node, { file, report }: Reading): readonly Member[] {
 }
 
 function warnOfNull(key: string, { at }: Member, { file, warn }: Reading): void {
-  warn("empty", { file, at, key }, "has no value, and is ignored as if the key were not there");
+  warn("empty", { file, at, key }, "has no value: ignored, as if the key were missing");
 }
 
 function warnOfReplaced(earlier: Member | undefined, { key }: Member, { file, warn }: Reading): void {
   if (earlier === undefined) return;
-  const twin = earlier.key === key ? "the same key stands below" : `${key} is the same key but for case`;
+  const twin =
+    earlier.key === key ? "the same key appears again below" : `${key} is the same key but for case`;
   warn("ignored", { file, at: earlier.at, key: earlier.key }, `is ignored: ${twin}, and replaces it`);
 }
 
-/** Unites what the files give, and takes defaults for keys that no file has. */
+/** Unites the values of all files, and takes defaults for keys that no file has. */
 export function uniteFields(fields: readonly Fields[], reporting: Reporting): Settings {
   const rows = CONFIG_KEYS.map((key) => {
     const { kind, initial, unite }: Key = KEYS[key];
     const given = fields.flatMap((file) => file.given[key] ?? []) as readonly Place[];
     if (given.length > 0) return [key, unite(given, reporting)];
-    // A problem with a default is one of a file, if there is any.
+    // A problem with a default is reported for a file, if there is one.
     const file = fields[0]?.file ?? DEFAULTS;
     return [key, kind.given(initial(reporting.options), { file, key })];
   });

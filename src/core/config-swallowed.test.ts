@@ -158,7 +158,7 @@ describe("a directory", () => {
   test.each(["-", "- ~", "- null", "- # none"])("an empty entry, written %j, is refused", (entry) => {
     const [line = ""] = readAll(KEEP, `nonMasqueradeCIDRs:\n  ${entry}\n`);
     expect(line).toMatch(
-      /^refused: d\/ip-masq-1:2:[45]: nonMasqueradeCIDRs\[0\]: is empty, which in a directory of files is refused;/,
+      /^refused: d\/ip-masq-1:2:[45]: nonMasqueradeCIDRs\[0\]: is empty, which is not allowed in a directory of files;/,
     );
   });
 

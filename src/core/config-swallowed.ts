@@ -1,6 +1,6 @@
 /**
- * What a file says and Go's decoder passes over: keys that it does not know, keys that give way to others, and
- * text behind the first document. Nothing here changes what is read.
+ * The parts of a file that Go's decoder skips in silence: unknown keys, keys that another one replaces, and text after
+ * the first document. Nothing here changes the result.
  */
 
 import type { Member, Node } from "../yaml/node.ts";
@@ -11,11 +11,11 @@ import type { Report, Source } from "./place.ts";
 /** The beginning of a line that looks like one of a configuration, in YAML or JSON. */
 const CONFIG_LINE = new RegExp(`^[ \\t{]*["']?(?:${CONFIG_KEYS.join("|")})["']?\\s*:`, "im");
 
-/** Warns of everything in a file that is not read. */
+/** Warns of everything in a file that the decoder does not read. */
 export function warnOfSwallowed(document: Document, file: Source, warn: Report): void {
   const { root, swallowed } = document;
   for (const { key, at, byMerge } of swallowed.replaced) {
-    const by = byMerge ? "a merge (<<) below has it, too," : "the same key stands below,";
+    const by = byMerge ? "a merge (<<) below has it, too," : "the same key appears again below,";
     if (knownKey(key) !== undefined) warn("ignored", { file, at, key }, `is ignored: ${by} and replaces it`);
   }
   if (root.kind === "object") warnOfUnknown(root.members, document, file, warn);
@@ -37,7 +37,7 @@ function warnOfUnknown(
   }
   for (const { key, at, value } of members) {
     if (knownKey(key) !== undefined) continue;
-    // A key that only holds an anchor for others is YAML's way to write a thing once.
+    // A key that only holds an anchor for others: so one writes a thing once in YAML.
     if (isSomewhere(value, (node) => swallowed.aliased.has(node.at))) continue;
     if (isSomewhere(value, holdsConfig))
       warn("nested", { file, at, key }, "unknown key, ignored with the configuration in it");
@@ -45,7 +45,7 @@ function warnOfUnknown(
   }
 }
 
-/** Keys of Kubernetes objects; what has two of them is one. */
+/** Keys of Kubernetes objects; a map with two of them is one. */
 const MANIFEST_KEYS = ["apiVersion", "kind", "metadata", "data", "binaryData", "spec", "items"];
 
 /** Whether these are the keys of a Kubernetes object. */
@@ -53,13 +53,13 @@ export function isManifest(members: readonly Member[]): boolean {
   return members.filter(({ key }) => MANIFEST_KEYS.includes(key)).length > 1;
 }
 
-/** Whether a value has, or is, a configuration that stands one level too deep, or more. */
+/** Whether a value has, or is, a configuration one level too deep, or more. */
 export function holdsConfig(node: Node): boolean {
   if (node.kind === "string") return CONFIG_LINE.test(node.value);
   return node.kind === "object" && node.members.some(({ key }) => knownKey(key) !== undefined);
 }
 
-/** Whether a node or one below it is such a one; without recursion, for 10,000 may be nested. */
+/** Whether a node or one below it is such a node; without recursion, since 10,000 may be nested. */
 function isSomewhere(root: Node, isSuch: (node: Node) => boolean): boolean {
   const pending = [root];
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
@@ -79,5 +79,5 @@ function warnOfUnread({ root, swallowed }: Document, file: Source, warn: Report)
     : isDeeper
       ? "this line is indented less than the first key, which ends the document"
       : "the document ends before this line";
-  warn("ignored", { file, at: unread.at }, `${why}: what stands from here on is ignored`);
+  warn("ignored", { file, at: unread.at }, `${why}: everything from here on is ignored`);
 }

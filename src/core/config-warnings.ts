@@ -1,4 +1,4 @@
-/** Lists and switches that are allowed, but hardly do what was meant: judged of all files together. */
+/** Lists and switches that are allowed, but that hardly anyone means, over all files together. */
 import { type Cidr, lastAddress } from "./cidr.ts";
 import type { Settings } from "./config-fields.ts";
 import type { Setting } from "./key-kinds.ts";
@@ -53,7 +53,7 @@ function warnOfEverything({ items, values }: Entries, warn: Report): void {
   }
 }
 
-/** With `masqLinkLocal`, link-local is as any other destination: an entry around it decides. */
+/** With `masqLinkLocal`, link-local is like any other destination: an entry around it decides. */
 function warnOfLinkLocal(
   place: Setting<boolean>,
   { family, base, bits, text: name }: Cidr,

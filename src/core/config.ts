@@ -38,21 +38,21 @@ export interface ConfigText {
   readonly files: readonly ConfigFile[];
 }
 
-/** A good configuration, and what is odd about it. */
+/** A good configuration, and the warnings about it. */
 export interface DecodedConfig {
   readonly config: MasqConfig;
   readonly warnings: readonly Problem[];
 }
 
-/** Everything that can be said of what was read, good or bad. */
+/** The result of reading, good or bad. */
 export interface InspectedConfig extends DecodedConfig {
-  /** Where there are any, `config` is only what the rest of the text says, and is not to be used. */
+  /** Not for use where there are problems: then `config` is only the rest of the text. */
   readonly problems: readonly Problem[];
   /** All lists of CIDRs, entry by entry, with their places; entries that are not CIDRs are left out. */
   readonly lists: readonly Entries[];
 }
 
-/** Decodes what was read; no file at all means the defaults. All problems of all files are returned. */
+/** Decodes a configuration; no file at all means the defaults. Returns all problems of all files. */
 export function decodeConfig(text: ConfigText, options: ConfigOptions): Result<DecodedConfig> {
   const { config, problems, warnings } = inspectConfig(text, options);
   return problems.length > 0 ? { ok: false, problems } : { ok: true, value: { config, warnings } };
@@ -143,8 +143,8 @@ function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): vo
 }
 
 /**
- * Entries that iptables may read otherwise than we do are refused where our reading counts: with `masqueradeCIDRs`,
- * which promises that the longest prefix decides, and in sets.
+ * Where our reading counts, we reject entries that iptables may read differently: with `masqueradeCIDRs`, which
+ * promises that the longest prefix decides, and in sets.
  */
 function checkReading(
   exempt: Entries,

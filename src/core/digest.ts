@@ -1,19 +1,19 @@
 /**
- * 64 bits that tell whether two texts are the same: FNV-1a (RFC draft-eastlake-fnv) over words of eight bytes. No proof against
- * somebody who wants two texts to look alike, which nobody gains by here. Node's own digests would load OpenSSL, for 3 MB of
- * memory that an idle agent need not have.
+ * 64 bits that say whether two texts are the same: FNV-1a (RFC draft-eastlake-fnv) over words of eight bytes. It does
+ * not resist anyone who makes two texts look alike on purpose, and gains nothing by it here. Node's own digests would
+ * load OpenSSL, for 3 MB of memory that an idle agent can save.
  */
 
 const OFFSET = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;
 const WORD = 8;
 
-/** The digest of these bytes as 16 hexadecimal digits; where one array ends and the next begins counts. */
+/** The digest of these bytes as 16 hexadecimal digits; the boundaries between the arrays count. */
 export function digest(...parts: readonly Uint8Array[]): string {
   let hash = OFFSET;
   const mix = (word: bigint) => {
     hash = BigInt.asUintN(64, (hash ^ word) * PRIME);
-    // Multiplication moves what differs upwards only; this brings it back down.
+    // Multiplication only carries differences upwards; this brings them back down.
     hash ^= hash >> 32n;
   };
   for (const bytes of parts) {

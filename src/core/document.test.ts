@@ -11,7 +11,7 @@ test("a failure of the reader is a problem of the file, with its place and what 
         line: 1,
         column: 2,
         message: "unexpected end of JSON input",
-        hint: "the text ends before each quote, bracket and brace is closed",
+        hint: "the text ends before every quote, bracket and brace is closed",
       },
     ],
   });

@@ -1,11 +1,11 @@
-/** A configuration document: what the reader in `yaml/` answers, with its failure as a problem of a file. */
+/** A configuration document: the answer of the reader in `yaml/`, with its failure as a problem of a file. */
 
 import { positionAt } from "../yaml/positions.ts";
 import { type Document, readDocument } from "../yaml/reader.ts";
 import type { Problem, Result } from "./problem.ts";
 import { syntaxHint } from "./text-hints.ts";
 
-/** Reads a document, or says what is wrong with it, mostly in Go's words. */
+/** Reads a document, or returns its problem, mostly in Go's words. */
 export function parseDocument(bytes: Uint8Array, path: string): Result<Document> {
   const read = readDocument(bytes);
   if (read.ok) return { ok: true, value: read.document };

@@ -6,8 +6,8 @@ test.each([
   ["equal", "abc", "abc", []],
   ["both empty", "", "", []],
   ["flushed", "ab", "", ["rule 1 of X was missing [a]", "rule 2 of X was missing [b]"]],
-  ["foreign rule inside", "abc", "axbc", ["rule 2 of X was foreign [x]"]],
-  ["foreign rule behind", "ab", "abx", ["rule 3 of X was foreign [x]"]],
+  ["foreign rule inside", "abc", "axbc", ["rule 2 of X was unexpected [x]"]],
+  ["foreign rule behind", "ab", "abx", ["rule 3 of X was unexpected [x]"]],
   ["rule removed", "abc", "ac", ["rule 2 of X was missing [b]"]],
   ["rule changed", "abc", "axc", ["rule 2 of X was [x] instead of [b]"]],
   ["one of equal rules removed", "aab", "ab", ["rule 2 of X was missing [a]"]],
@@ -50,7 +50,7 @@ test("of a long list the first are told one by one, and the others counted by th
   expect(drift.slice(-3).map(renderDrift)).toEqual([
     "rule 20 of X was [b19] instead of [a19]",
     "49980 more rules of X were changed",
-    "100 more rules of X were foreign",
+    "100 more rules of X were unexpected",
   ]);
   const short = diffRules("X", list("a", 21), []);
   expect(short.slice(-1).map(renderDrift)).toEqual(["1 more rule of X was missing"]);

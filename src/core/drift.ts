@@ -1,4 +1,4 @@
-/** What differs between the rules that should be there and those that are. */
+/** Differences between the desired rules and the live ones. */
 
 import { counted } from "../text/plural.ts";
 
@@ -8,21 +8,21 @@ export interface Drift {
   readonly where: string;
   readonly expected?: string;
   readonly actual?: string;
-  /** Of so many differences of a long list, where only the first are told one by one. */
+  /** The number of differences of a long list, of which only the first are listed. */
   readonly count?: number;
 }
 
-/** As many differences of a list are told one by one. */
+/** The number of differences that are listed one by one. */
 const TOLD = 20;
 
-/** How many differences these are. */
+/** The number of differences. */
 export function countDrift(drift: readonly Drift[]): number {
   return drift.reduce((sum, { count = 1 }) => sum + count, 0);
 }
 
 /**
- * Compares two ordered lists of rules. What they share at both ends is in sync; what lies between is paired
- * by position. That names single changes exactly and costs one walk however long the lists are.
+ * Compares two ordered lists of rules. A common beginning and a common end are in sync; the rules between them are
+ * paired by position. That names single changes exactly and costs one walk however long the lists are.
  */
 export function diffRules(chain: string, expected: readonly string[], actual: readonly string[]): Drift[] {
   let start = 0;
@@ -49,9 +49,9 @@ function more(chain: string, kind: Drift["kind"], count: number): Drift[] {
   return count > 0 ? [{ kind, where: `${counted(count, "more rule")} of ${chain}`, count }] : [];
 }
 
-const KINDS = { missing: "missing", extra: "foreign", changed: "changed" } as const;
+const KINDS = { missing: "missing", extra: "unexpected", changed: "changed" } as const;
 
-/** One line for a log: what was wrong where. */
+/** One line for a log: the place and the difference. */
 export function renderDrift({ kind, where, expected, actual, count }: Drift): string {
   if (count !== undefined) return `${where} ${count === 1 ? "was" : "were"} ${KINDS[kind]}`;
   if (kind === "changed")

@@ -32,7 +32,7 @@ test("the first entry decides where there are no exceptions, and the others say 
   const config = { nonMasqueradeCIDRs: ["10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/1"] };
   expect(answers(config, "10.1.2.3/32")).toMatchInlineSnapshot(`
     [
-      "10.1.2.3/32 return by 10.0.0.0/8; 10.1.0.0/16: it stands further down, and the first entry decides; 10.0.0.0/8: it stands further down, and the first entry decides; 0.0.0.0/1: it stands further down, and the first entry decides",
+      "10.1.2.3/32 return by 10.0.0.0/8; 10.1.0.0/16: it is further down, and the first entry decides; 10.0.0.0/8: it is further down, and the first entry decides; 0.0.0.0/1: it is further down, and the first entry decides",
     ]
   `);
   expect(answers(config, "169.254.0.0/15")).toMatchInlineSnapshot(`

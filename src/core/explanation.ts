@@ -1,9 +1,9 @@
 /**
- * Why a destination is masqueraded or not: which entry of a ruleset decides, and which others contain it as well
- * and lost. A CIDR is split where the answer changes.
+ * Why a destination is masqueraded or not: the entry of a ruleset that decides, and the other entries that contain it.
+ * A CIDR is split where the answer changes.
  *
- * The first entry that contains an address decides, in both orders that a ruleset can have: without exceptions that of
- * the file, with them the longest prefix first (see ruleset.ts).
+ * The first entry that contains an address decides, in both orders that a ruleset can have: without exceptions the
+ * file's order, with them the longest prefix first (see ruleset.ts).
  */
 import { type Cidr, lastAddress } from "./cidr.ts";
 import { type Interval, sweepPrefixes } from "./intervals.ts";
@@ -25,7 +25,7 @@ interface Group {
   readonly entries: { readonly entry: Entry; readonly index: number }[];
 }
 
-/** What becomes of each address of an interval, in address order; neighbours have different `by`. */
+/** The verdict of each address of an interval, in address order; neighbours have different `by`. */
 export function explainInterval({ entries }: Pick<Ruleset, "entries">, interval: Interval): Explanation[] {
   const parts: { interval: Interval; by: Group | undefined; groups: Set<Group> }[] = [];
   const pass = (first: bigint, last: bigint, open: readonly Group[]) => {
@@ -55,7 +55,7 @@ export function explainInterval({ entries }: Pick<Ruleset, "entries">, interval:
 
 /** Why `loser` does not decide, though it contains the address; `weighed`: whether the longest prefix decides. */
 export function whyLost(winner: Entry, loser: Entry, weighed: boolean): string {
-  if (!weighed) return "it stands further down, and the first entry decides";
+  if (!weighed) return "it is further down, and the first entry decides";
   return loser.cidr.bits === winner.cidr.bits
     ? "it is the same prefix, further down"
     : "its prefix is shorter, and with masqueradeCIDRs the longest decides";

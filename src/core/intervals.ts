@@ -1,6 +1,6 @@
 /**
- * Sorted disjoint intervals of addresses, computed from prefixes of which the longest match decides,
- * and their decomposition into CIDRs again. One code path for both families.
+ * Sorted disjoint intervals of addresses, computed from prefixes by longest match, and their decomposition into CIDRs.
+ * One code path for both families.
  */
 import { ADDRESS_BITS, type Cidr, type Family, formatCidr, isSamePrefix, lastAddress } from "./cidr.ts";
 
@@ -15,13 +15,13 @@ export function everything(family: Family): Interval {
   return { first: 0n, last: (1n << BigInt(ADDRESS_BITS[family])) - 1n };
 }
 
-/** What a sweep over prefixes does on its way. */
+/** The callbacks of a sweep over prefixes. */
 interface Sweep<T> {
-  /** Meets a prefix, with those around it from the widest to the narrowest; false: it is left out. */
+  /** Called at each prefix, with those around it from the widest to the narrowest; false leaves it out. */
   readonly enter: (prefix: T, around: readonly T[]) => boolean;
-  /** Passes addresses that have the same prefixes around them. The last of these is the longest match. */
+  /** Called for addresses that have the same prefixes around them. The last of these is the longest match. */
   readonly pass?: (first: bigint, last: bigint, around: readonly T[]) => void;
-  /** Which addresses are passed; all of them by default. */
+  /** The addresses to sweep; all of them by default. */
   readonly within?: Interval;
 }
 
@@ -66,7 +66,7 @@ function byAddress({ cidr: a }: { readonly cidr: Cidr }, { cidr: b }: { readonly
   return a.base < b.base ? -1 : a.base > b.base ? 1 : a.bits - b.bits;
 }
 
-/** A prefix and whether its addresses belong to the result where no longer prefix says otherwise. */
+/** A prefix and whether its addresses belong to the result where no longer prefix decides. */
 export interface WeighedPrefix {
   readonly cidr: Cidr;
   readonly included: boolean;
@@ -121,7 +121,7 @@ export function subtractIntervals(intervals: readonly Interval[], removed: reado
   for (const { first, last } of intervals) {
     let from = first;
     while (at < removed.length && (removed[at] as Interval).last < from) at++;
-    // An interval that reaches beyond this one may also cover the next, so it is not passed over yet.
+    // An interval that ends after this one may also cover the next: keep it.
     for (let i = at; i < removed.length && (removed[i] as Interval).first <= last; i++) {
       const hole = removed[i] as Interval;
       if (hole.first > from) left.push({ first: from, last: hole.first - 1n });
@@ -137,13 +137,13 @@ export function meetIntervals(a: readonly Interval[], b: readonly Interval[]): I
   return subtractIntervals(a, subtractIntervals(a, b));
 }
 
-/** What turns one list into the other: whole intervals to take out and to put in. */
+/** The difference between two lists: whole intervals to take out and to put in. */
 export interface IntervalChange {
   readonly removed: readonly Interval[];
   readonly added: readonly Interval[];
 }
 
-/** The intervals that only one of two sorted disjoint lists has, to the bounds: a set's elements, not its addresses. */
+/** The intervals that only one of two sorted disjoint lists has, by their bounds: a set's elements, not its addresses. */
 export function changeIntervals(before: readonly Interval[], after: readonly Interval[]): IntervalChange {
   const removed: Interval[] = [];
   const added: Interval[] = [];
@@ -185,7 +185,7 @@ export function independentChanges({ removed, added }: IntervalChange): Interval
   return parts;
 }
 
-/** Addresses of the node that is traced; undefined if they are not known. */
+/** Addresses of the traced node; undefined if they are not known. */
 export type LocalAddresses = Readonly<Record<Family, readonly Interval[]>>;
 
 /** Whether an address lies in one of sorted disjoint intervals. */

@@ -1,28 +1,28 @@
 /**
- * The kinds of values that keys of the configuration take, but for lists (key-lists.ts): how a value is read, as
- * encoding/json's Unmarshal reads it into the Go program's struct, and how documents and the schema describe it.
+ * The kinds of values that keys of the configuration take, except lists (key-lists.ts): how encoding/json's Unmarshal
+ * reads a value into the Go program's struct, and how documents and the schema describe it.
  */
 import { parseDuration, toMilliseconds } from "../go/duration.ts";
 import type { Member, Node } from "../yaml/node.ts";
 import type { ConfigOptions } from "./config-options.ts";
 import type { Place, Report, Source } from "./place.ts";
 
-/** Where to say that something is wrong or odd, and the options that decide it. */
+/** Where to report errors and warnings, and the options that decide them. */
 export interface Reporting {
-  /** A file of a directory starts from empty lists, as Azure's agent does, so that an empty entry has nothing to keep. */
+  /** A file of a directory starts from empty lists, as Azure's agent does, so an empty entry keeps nothing. */
   readonly kind: "file" | "directory";
   readonly options: ConfigOptions;
   readonly report: Report;
   readonly warn: Report;
 }
 
-/** A file that is being read. */
+/** A file while we read it. */
 export interface Reading extends Reporting {
   readonly file: Source;
 }
 
 /**
- * How the values of one kind are read. `Given` is a value as a file gives it, with its place; `Initial` is one without,
+ * How to read the values of one kind. `Given` is a value as a file gives it, with its place; `Initial` is one without,
  * as a default is written. Methods, so that a kind of any value is a `Kind` too.
  */
 export interface Kind<Given extends Place = Place, Initial = unknown> {
@@ -30,11 +30,11 @@ export interface Kind<Given extends Place = Place, Initial = unknown> {
   readonly type: string;
   /** The type in JSON Schema. */
   readonly schema: Readonly<Record<string, unknown>>;
-  /** Whether Go's decoder passes over a null, which then keeps the value of an earlier member. */
+  /** Whether Go's decoder skips a null, which then keeps the value of an earlier member. */
   readonly skipsNull: boolean;
   /**
-   * Applies a member of the document over `earlier`, which an earlier one has given or else the default. Undefined: the
-   * value is passed over, or refused and reported.
+   * Applies a member of the document over `earlier`, the value of an earlier member or else the default. Undefined:
+   * skipped, or rejected and reported.
    */
   decode(key: string, member: Member, earlier: Given | undefined, reading: Reading): Given | undefined;
   /** A default as if a file gave it. */
@@ -88,7 +88,10 @@ export const COUNT: Kind<Setting<number>, number> = {
 
 const AMOUNT = "(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)";
 
-/** A duration as Go writes it, in milliseconds. The Go program's own decoder sees a null as the empty text, which is no duration. */
+/**
+ * A duration as Go writes it, in milliseconds. The Go program's own decoder sees a null as the empty text, which is not
+ * a valid duration.
+ */
 export const DURATION: Kind<Setting<number>, number> = {
   type: "duration",
   schema: {
@@ -116,7 +119,7 @@ export const DURATION: Kind<Setting<number>, number> = {
   written: (ms) => `${ms / 1000}s`,
 };
 
-/** The place of a value, with its text where it is a string that should be something else. */
+/** The place of a value, with its text where a string has the wrong type. */
 export function placeOf(key: string, node: Node, file: Source): Place {
   return { file, at: node.at, key, ...(node.kind === "string" ? { text: node.value } : {}) };
 }
@@ -126,7 +129,7 @@ export function article(kind: Node["kind"]): string {
   return kind === "array" || kind === "object" ? `an ${kind}` : kind === "null" ? "null" : `a ${kind}`;
 }
 
-/** Of switches, one that is on, else any. */
+/** The first switch that is on, else any. */
 export function anyOn(given: readonly Setting<boolean>[]): Setting<boolean> {
   return (given.find(({ value }) => value) ?? given[0]) as Setting<boolean>;
 }

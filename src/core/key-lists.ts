@@ -1,6 +1,6 @@
 /**
- * Lists in the configuration. Go decodes one into a slice: a null in it keeps what the slice held at that index, which
- * at first is the default list, and later what an earlier member of the same key has left.
+ * Lists in the configuration. Go decodes one into a slice: a null in it keeps the slice's value at that index, which
+ * comes from the default list at first, and later from an earlier member of the same key.
  */
 import { goQuote } from "../go/quote.ts";
 import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
@@ -15,20 +15,20 @@ export interface Item extends Place {
 
 /** A Go slice: `backing` outlives a shrinking `length`, so a later null may show an earlier value. */
 export interface Slice extends Place {
-  /** An element of the wrong type has left a hole, and a problem. */
+  /** An element of the wrong type left a hole, and a problem. */
   backing: Item[];
   length: number;
   /** The place of its key; absent where no file has it. The text is `[]` for a list, and empty for null. */
   given?: Place;
 }
 
-/** Values and the entries that they are from, index by index; entries without a value are reported and left out. */
+/** Values and their entries, index by index; entries without a value are reported and left out. */
 export interface Entries<T = Cidr> {
   readonly items: readonly Item[];
   readonly values: readonly T[];
 }
 
-/** A kind of list: its entries are texts, each of which means a value. */
+/** A kind of list: each entry is a text with a value. */
 export interface ListKind<T> extends Kind<Slice, readonly string[]> {
   /** One entry with its article, such as `a CIDR`. */
   readonly one: string;
@@ -87,7 +87,7 @@ function listKind<T>(
   };
 }
 
-/** A null keeps what the slice held there; where that is nothing, Go sees an empty text, which is no value. */
+/** A null keeps the slice's value there; where there is none, Go sees an empty text, which has no value. */
 function decodeEmptyItem(
   { backing }: Slice,
   place: Place & { readonly index: number },
@@ -95,18 +95,18 @@ function decodeEmptyItem(
 ): void {
   const earlier = backing[place.index];
   if (kind === "directory") {
-    report("empty", place, "is empty, which in a directory of files is refused");
+    report("empty", place, "is empty, which is not allowed in a directory of files");
     return;
   }
   backing[place.index] = { text: earlier?.text ?? "", ...place };
   if (earlier === undefined || earlier.text === "") return;
-  const whose = earlier.at === undefined ? "the built-in default" : "what an earlier list has";
+  const whose = earlier.at === undefined ? "the built-in default" : "the entry of an earlier list";
   warn("empty", place, `is empty, and read as ${earlier.text}, ${whose} at its place`);
 }
 
 /** The entries of all files that have the key; in a directory the same text counts once. */
 export function joined(slices: readonly Slice[], { kind }: Reporting): Slice {
-  // flat() passes over holes.
+  // flat() skips holes.
   const items = slices.flatMap(({ backing, length }) => backing.slice(0, length));
   const seen = new Set<string>();
   const [first] = slices as readonly [Slice, ...Slice[]];
@@ -150,7 +150,7 @@ function tagOf({ file, at = 0 }: Item): string {
   return /^!\S+/.exec(file.text?.slice(at, at + VALUE_CHARACTERS) ?? "")?.[0] ?? "";
 }
 
-/** The Go program's words about a text that is not a CIDR. */
+/** The Go program's words about a text that is not a valid CIDR. */
 function explainCidr(text: string, failure: CidrFailure): string {
   const quoted = goQuote(cut(text, VALUE_CHARACTERS));
   if (failure.reason === "syntax") return `CIDR ${quoted} could not be parsed, invalid CIDR address`;

@@ -1,6 +1,6 @@
 /**
- * The keys of the configuration: one row each. The decoder, the union of several files, hints, the JSON Schema and the
- * README's table are made from the rows (`make golden` writes the latter two).
+ * The keys of the configuration: one row each. The rows make the decoder, the union of several files, hints, the JSON
+ * Schema and the README's table (`make golden` writes the latter two).
  */
 import type { Cidr } from "./cidr.ts";
 import type { ConfigOptions } from "./config-options.ts";
@@ -24,21 +24,21 @@ export interface Key<Given extends Place = Place, Initial = unknown> {
   readonly kind: Kind<Given, Initial>;
   /** The value where no file has the key; some depend on flags. */
   initial(options: ConfigOptions): Initial;
-  /** The value of several files, which is never called without one. A method, as those of `Kind` are. */
+  /** Unites the values of several files; there is at least one. A method, as those of `Kind` are. */
   unite(given: readonly Given[], reporting: Reporting): Given;
   /** Its meaning in Markdown, for documents: a sentence without capital and full stop. */
   readonly meaning: string;
-  /** What to write where the value is of another type. */
+  /** The advice where the value has a different type. */
   readonly hint: string;
-  /** Other names under which people look for it, in lower case without separators. */
+  /** Other names that people use for it, in lower case without separators. */
   readonly alias?: RegExp;
 }
 
-/** Shorter intervals would make the agent a busy loop; they are taken as this one, with a warning. */
+/** Shorter intervals would make the agent a busy loop; the agent takes this one instead, and warns. */
 export const MIN_RESYNC_MS = 100;
 export const DEFAULT_RESYNC_MS = 60_000;
 
-/** The file's keys, as they are documented, in the order of the documents. */
+/** The file's keys, as documented, in the order of the documents. */
 export const KEYS = {
   nonMasqueradeCIDRs: list(CIDR_LIST, {
     initial: defaultCidrs,
@@ -128,7 +128,7 @@ function foldKey(name: string): string {
   return name.replaceAll("\u017f", "s").replaceAll("\u212a", "k").toLowerCase();
 }
 
-/** The key as it is documented, if Go's decoder takes this one for it. */
+/** The documented key, if Go's decoder takes this one for it. */
 export function knownKey(name: string): KeyName | undefined {
   return BY_FOLDED.get(foldKey(name));
 }

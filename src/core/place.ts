@@ -1,4 +1,4 @@
-/** Places in the files of a configuration, and the problems that are reported about them. */
+/** Places in the files of a configuration, and the problems reported about them. */
 import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
 import type { Position } from "../yaml/positions.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
@@ -6,13 +6,13 @@ import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 /** A parsed file, for naming places in it. */
 export interface Source {
   readonly path: string;
-  /** Absent where there is none, as is the way to places in it. */
+  /** Absent where there is no text; then no place has a line. */
   readonly text?: string;
-  /** Where an offset into its text lies. */
+  /** The line and column of an offset into its text. */
   readonly locate?: (at: number) => Position;
 }
 
-/** Where values come from that no file gives. */
+/** The source of values that no file gives. */
 export const DEFAULTS: Source = { path: "built-in defaults" };
 
 /** The subject of a problem. */
@@ -23,7 +23,7 @@ export interface Place {
   readonly key?: string;
   /** The element of the key's list. */
   readonly index?: number;
-  /** The text at the place, where it is one value. */
+  /** The text at the place, where it is a single value. */
   readonly text?: string;
 }
 
@@ -38,7 +38,7 @@ export function reportInto(problems: Problem[]): Report {
   };
 }
 
-/** A place as problems name it. Its line is counted now: for a long list, call this only for places that are shown. */
+/** A place as problems name it. This counts its line: for a long list, call it only for places that you show. */
 export function locate({ file, at, key, index }: Place): ProblemPlace {
   const position = at === undefined ? {} : file.locate?.(at);
   const name = key && cut(key, VALUE_CHARACTERS);

@@ -1,11 +1,11 @@
 /**
- * `--to-ports`: comma-separated ports and port ranges, as the Go program reads them with `strconv.Atoi`
- * (a sign is taken, 70000 is not refused here but by iptables). The error texts are the Go program's.
+ * `--to-ports`: comma-separated ports and port ranges, as the Go program reads them with `strconv.Atoi` (which takes a
+ * sign; iptables, not we, rejects 70000). The error texts are the Go program's.
  */
 import { parseGoInt } from "../go/integer.ts";
 import { goQuote } from "../go/quote.ts";
 
-/** An inclusive range of ports. As wide as Go's int: iptables has the last word on what is a port. */
+/** An inclusive range of ports. As wide as Go's int: iptables decides in the end which ports are valid. */
 export interface PortRange {
   readonly first: bigint;
   readonly last: bigint;
@@ -27,14 +27,14 @@ export function parsePorts(text: string): ParsedPorts {
   return { ok: true, ranges };
 }
 
-/** How many ports of how many that are left a range takes, when the ranges are walked in order. */
+/** How many of the remaining ports a range takes, when the ranges are walked in order. */
 export interface Share {
   readonly size: number;
-  /** The ports of this range and all behind it. */
+  /** The ports of this range and of all after it. */
   readonly left: number;
 }
 
-/** The share of new flows that each range takes, so that every port is equally likely; the last one takes all that is left. */
+/** The share of new flows for each range, so that every port is equally likely; the last one takes all that is left. */
 export function rangeShares(ranges: readonly PortRange[]): readonly Share[] {
   const sizes = ranges.map(({ first, last }) => Number(last - first + 1n));
   let left = sizes.reduce((sum, size) => sum + size, 0);
@@ -52,7 +52,7 @@ export function rangeProbabilities(ranges: readonly PortRange[]): readonly numbe
     .map(({ size, left }) => size / left);
 }
 
-/** How many ports the ranges have; those that several have count once. */
+/** The number of ports of the ranges; a port in several counts once. */
 export function countPorts(ranges: readonly PortRange[]): number {
   let count = 0n;
   let next = 0n;

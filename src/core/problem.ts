@@ -1,6 +1,6 @@
 /**
- * What is wrong with an input, as data: problems are collected, never thrown,
- * so that an operator sees all of them at once and the last good ruleset stays.
+ * Problems of an input, as data: collected, never thrown, so that an operator sees all of them at once and the last
+ * good ruleset stays.
  */
 
 import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
@@ -8,7 +8,7 @@ import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
 /** Every kind of problem; closed, so that tests and machines can rely on it. */
 export type ProblemCode =
   | "syntax" // neither JSON nor YAML as Go reads them
-  | "encoding" // bytes that are no text
+  | "encoding" // bytes that are not text
   | "type" // a value of the wrong kind for its key
   | "cidr" // not a CIDR, or one with host bits
   | "duration" // not a Go duration
@@ -17,16 +17,16 @@ export type ProblemCode =
   | "conflict" // the same prefix in both lists
   | "unknown-key" // ignored, with a warning
   | "suspicious" // allowed, with a warning
-  | "ignored" // text that is not read, with a warning
+  | "ignored" // text that nothing reads, with a warning
   | "nested" // a configuration one level too deep, with a warning
   | "empty" // an entry or a list without a value
   | "redundant" // changes nothing, with a warning
-  | "manifest" // a manifest that holds no configuration, or stands where its content should
+  | "manifest" // a manifest without a configuration, or in place of its content
   | "unreadable"; // a file that cannot be read
 
-/** Where something stands. */
+/** A place in an input. */
 export interface ProblemPlace {
-  /** The file as it was named, or another name of the source. */
+  /** The file as it was named, or the name of a different source. */
   readonly path: string;
   /** 1-based; absent where the problem has no place in the text. */
   readonly line?: number;
@@ -36,13 +36,13 @@ export interface ProblemPlace {
   readonly key?: string;
 }
 
-/** One thing wrong with an input, and where it stands. */
+/** One thing wrong with an input, and its place. */
 export interface Problem extends ProblemPlace {
   readonly code: ProblemCode;
   readonly message: string;
-  /** What stands there, where it is one value. */
+  /** The text there, where it is a single value. */
   readonly text?: string;
-  /** What to do about it, where only the text around it tells. */
+  /** Advice that only the text around it allows. */
   readonly hint?: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The rulesets that the configuration and the flags ask for, one per family: which destinations keep the
- * pod's address, and how all others are masqueraded. What a packet filter makes of it is a backend's business.
+ * The rulesets that the configuration and the flags call for, one per family: which destinations keep the pod's
+ * address, and how all others are masqueraded. How to write that in a packet filter is a backend's business.
  */
 import { type Cidr, type Family, isSamePrefix } from "./cidr.ts";
 import type { MasqConfig } from "./config.ts";
@@ -15,14 +15,14 @@ export interface Options extends ConfigOptions {
   readonly randomFully: boolean;
 }
 
-/** A destination and what becomes of packets to it: `return` keeps the pod's address. */
+/** A destination and its verdict: `return` keeps the pod's address. */
 export interface Entry {
   readonly cidr: Cidr;
   readonly verdict: "return" | "masquerade";
   readonly reason: "link-local" | "configured" | "default";
 }
 
-/** The first entry that contains a destination decides; no match is masqueraded as `masquerade` says. */
+/** The first entry that contains a destination decides; without one, `masquerade` says how it is masqueraded. */
 export interface Ruleset {
   readonly family: Family;
   readonly chain: string;
@@ -30,7 +30,7 @@ export interface Ruleset {
   readonly masquerade: { readonly randomFully: boolean; readonly toPorts: readonly PortRange[] };
 }
 
-/** The families that the agent looks after. */
+/** The families that the agent handles. */
 export function enabledFamilies(options: Pick<Options, "enableIPv6">): readonly Family[] {
   return options.enableIPv6 ? ["IPv4", "IPv6"] : ["IPv4"];
 }
@@ -46,9 +46,9 @@ export function compileRuleset(family: Family, config: MasqConfig, options: Opti
 }
 
 /**
- * Without exceptions the entries stand as the Go program writes them: link-local first, then the file's order.
- * With exceptions the longest prefix decides, so they stand longest first, ties in the file's order, and
- * link-local is one entry among them, which an explicit entry of the same prefix replaces.
+ * Without exceptions the entries are in the Go program's order: link-local first, then the file's order. With
+ * exceptions the longest prefix decides, so the longest come first, ties in the file's order, and link-local is one
+ * entry among them, which an explicit entry of the same prefix replaces.
  */
 export function compileEntries(family: Family, config: MasqConfig): readonly Entry[] {
   const reason = config.nonMasqueradeDefaults ? "default" : "configured";

@@ -1,12 +1,15 @@
-/** Addresses with a meaning of their own, from IANA's registries of special-purpose addresses, and what follows from it. */
+/**
+ * Addresses with a special meaning, from IANA's registries of special-purpose addresses, and their treatment by
+ * default.
+ */
 import { type Cidr, constantCidr, type Family } from "./cidr.ts";
 import type { ConfigOptions } from "./config-options.ts";
 
-/** A block, its name for people, and whether its destinations keep the pod's address without a configuration. */
+/** A block, its name for people, and whether its destinations keep the pod's address by default. */
 export interface SpecialRange {
   readonly text: string;
   readonly name: string;
-  /** `reserved`: with `--nomasq-all-reserved-ranges` only. */
+  /** `reserved`: only with `--nomasq-all-reserved-ranges`. */
   readonly kept?: "always" | "reserved";
 }
 
@@ -43,7 +46,7 @@ export const LINK_LOCAL: Readonly<Record<Family, Cidr>> = {
   IPv6: constantCidr("fe80::/10"),
 };
 
-/** The destinations that keep the pod's address where no configuration says which, as the Go program orders them. */
+/** The destinations that keep the pod's address where no configuration gives any, in the Go program's order. */
 export function defaultCidrs({
   noMasqAllReservedRanges,
 }: Pick<ConfigOptions, "noMasqAllReservedRanges">): readonly string[] {

@@ -1,7 +1,10 @@
-/** Text that looks right and is not: templates, characters from word processors, tabs; and YAML's and JSON's errors in plain words. */
+/**
+ * Text that looks right but is not: templates, characters from word processors, tabs; and YAML's and JSON's errors in
+ * plain words.
+ */
 import { knownKey } from "./keys.ts";
 
-/** Ways in which templates name what they put in. */
+/** How templates name their variables. */
 const TEMPLATES: readonly RegExp[] = [
   /\{\{[^{}\n]{0,200}\}?\}?/,
   /[<{]%[^%\n]{0,200}%[>}]/,
@@ -17,7 +20,7 @@ const TEMPLATES: readonly RegExp[] = [
   /\bYOUR[_-]\w{1,99}/i,
 ];
 
-/** Characters that are taken for others, what they are, and what to write. */
+/** Characters that look like others, their names, and their replacements. */
 const LOOKALIKES: readonly { readonly found: RegExp; readonly name: string; readonly write: string }[] = [
   { found: /[\u00a0\u2007\u202f]/gu, name: "a no-break space", write: " " },
   { found: /[\u1680\u2000-\u2006\u2008-\u200a\u205f\u3000]/gu, name: "an unusual space", write: " " },
@@ -28,12 +31,12 @@ const LOOKALIKES: readonly { readonly found: RegExp; readonly name: string; read
   },
   { found: /[\u00ab\u00bb\u201c-\u201f\uff02\u301d\u301e]/gu, name: "a typographic quote", write: '"' },
   { found: /[\u00b4\u2018-\u201b\uff07]/gu, name: "a typographic quote", write: "'" },
-  { found: /[\u2010-\u2015\u2212\uff0d]/gu, name: "a dash that is no hyphen", write: "-" },
+  { found: /[\u2010-\u2015\u2212\uff0d]/gu, name: "a dash that is not a hyphen", write: "-" },
   { found: /[\u3001\u3002\u2044\u2215]/gu, name: "a character that only looks like punctuation", write: "" },
   { found: /[\uff01-\uff5e]/gu, name: "a full-width character", write: "" },
 ];
 
-/** As much of a text as hints look at. */
+/** The number of characters that hints look at. */
 const LOOKED_AT = 1_000;
 
 /** Names the template in a text that was not rendered. */
@@ -51,12 +54,12 @@ export function lookalikeHint(text: string): string | undefined {
     if (character === undefined) continue;
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
     const instead = write === " " ? ": write plain spaces" : write === "" ? "" : `: write ${write}`;
-    return `${name} (U+${code}) stands here${instead}`;
+    return `${name} (U+${code}) is here${instead}`;
   }
   return undefined;
 }
 
-/** The text with the characters that were meant. */
+/** The text with the intended characters. */
 export function withoutLookalikes(text: string): string {
   return LOOKALIKES.reduce(
     (plain, { found, write }) =>
@@ -67,18 +70,18 @@ export function withoutLookalikes(text: string): string {
   );
 }
 
-/** YAML's and JSON's errors by what their messages say, with what to do. */
+/** YAML's and JSON's errors by their messages, with advice. */
 const SYNTAX: readonly (readonly [RegExp, string])[] = [
-  [/could not find expected ':'/, 'a key needs ": " behind it, with a space, and an entry "- " before it'],
+  [/could not find expected ':'/, 'a key needs ": " after it, with a space, and an entry "- " before it'],
   [
     /mapping values are not allowed/,
     "this line is indented deeper than the one above, or a value with a colon needs quotes",
   ],
   [
     /did not find expected '-' indicator/,
-    "a key stands among the entries of a list: indent it like the other keys; exceptions from nonMasqueradeCIDRs go into masqueradeCIDRs",
+    "there is a key among the entries of a list: indent it like the other keys; exceptions from nonMasqueradeCIDRs go into masqueradeCIDRs",
   ],
-  [/did not find expected key/, "this line is indented otherwise than those above it"],
+  [/did not find expected key/, "this line's indentation differs from the lines above it"],
   [
     /did not find expected ',' or '\]'/,
     "a list that begins with [ needs commas between its entries, and ] at its end",
@@ -87,27 +90,27 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
     /did not find expected ',' or '\}'/,
     "a map that begins with { needs commas between its members, and } at its end",
   ],
-  [/incompatible YAML document|unknown directive/, "YAML 1.1 is read: remove this line"],
+  [/incompatible YAML document|unknown directive/, "only YAML 1.1 is supported: remove this line"],
   [/unexpected end of stream/, "a quote is not closed"],
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
-  [/cannot start any token.*`/, "a backtick begins no value: write quotes, or nothing"],
+  [/cannot start any token.*`/, "a value cannot begin with a backtick: write quotes, or nothing"],
   [/cannot start any token/, "a value that begins with this character needs quotes"],
   [/character '[/#]' looking/, "JSON has no comments: remove them"],
   [/character '\\'' looking/, "JSON needs double quotes"],
   [/object key string/, "text that begins with { is read as JSON, whose keys need double quotes"],
   [/beginning of value/, "text needs double quotes in JSON"],
   [/after (?:array element|object key)/, "a comma, colon, bracket or brace is missing before this place"],
-  [/after top-level value/, "this stands behind the end of the JSON text: remove it"],
-  [/unexpected end of JSON/, "the text ends before each quote, bracket and brace is closed"],
+  [/after top-level value/, "this is after the end of the JSON text: remove it"],
+  [/unexpected end of JSON/, "the text ends before every quote, bracket and brace is closed"],
   [/in string literal/, "a quote is not closed on its line"],
 ];
 
-/** What git writes around lines that it could not merge. */
+/** The marks that git writes around lines that it could not merge. */
 const CONFLICT = /^(?:<{7} |={7}\r?$|>{7} )/m;
-/** Words that end a here-document, where they are indented and so do not. */
+/** Words that end a here-document, but not where they are indented. */
 const HEREDOC = /^\s*(?:EOF|EOT|EOL|END|YAML)\s*$/;
-/** A key without what belongs behind it: it makes text of its line, and the parser stumbles over the next. */
+/** A key without its colon: the parser reads its line as text, and fails at the next one. */
 const BARE_KEY = /^[ \t]*(\w{1,64})(?::(?=\S)|(?=[ \t]|$))/;
 
 /** A key before `from` that has no colon with a space, so that all lines from there on are one text. */
@@ -118,26 +121,26 @@ function bareKeyHint(text: string, from: number): string | undefined {
     .reverse();
   const line = before.find((one) => /^[ \t]*\w/.test(one)) ?? "";
   const [, word = ""] = BARE_KEY.exec(line) ?? [];
-  return knownKey(word) === undefined ? undefined : `": " belongs behind ${word} above, a colon with a space`;
+  return knownKey(word) === undefined ? undefined : `put ": ", a colon with a space, after ${word} above`;
 }
 
-/** What is probably wrong at `at`, which a parser refused with `message`. */
+/** The likely fault at `at`, where a parser rejected the text with `message`. */
 export function syntaxHint(message: string, text: string, at: number): string | undefined {
   const from = text.slice(Math.max(0, at - LOOKED_AT), at).search(/[^\r\n]*$/) + Math.max(0, at - LOOKED_AT);
   const line = /^[^\r\n]{0,1000}/.exec(text.slice(from, from + LOOKED_AT))?.[0] ?? "";
-  if (text[at] === "\t" || /^ *\t/.test(line)) return "a tab stands here: write spaces";
+  if (text[at] === "\t" || /^ *\t/.test(line)) return "there is a tab here: write spaces";
   const before = text.slice(Math.max(0, at - LOOKED_AT), at).trimEnd();
   if (/^invalid character '[\]}]'/.test(message) && before.endsWith(","))
-    return "a comma stands behind the last entry: remove it";
+    return "there is a comma after the last entry: remove it";
   if (CONFLICT.test(text.slice(Math.max(0, at - LOOKED_AT), at + LOOKED_AT)))
     return "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
   if (HEREDOC.test(line) && /':'/.test(message))
-    return "the end of a here-document stands in the file: remove this line";
+    return "the end marker of a here-document is in the file: remove this line";
   const bare = /mapping values/.test(message) ? bareKeyHint(text, from) : undefined;
   if (bare !== undefined) return bare;
   if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
-    return 'a space belongs behind the dash, as in "- 10.0.0.0/8"';
-  // What a comment says is not what the parser has stumbled over.
+    return 'put a space after the dash, as in "- 10.0.0.0/8"';
+  // A comment is never the cause of the parser's error.
   const code = message.startsWith("yaml: ") ? line.replace(/(?<=^|\s)#.*$/, "") : line;
   return (
     templateHint(code) ??

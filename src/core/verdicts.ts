@@ -1,9 +1,9 @@
-/** Which addresses change their verdict between two rulesets, how many they are, and whether that is dangerous. */
+/** The addresses whose verdict changes between two rulesets, their number, and whether that is dangerous. */
 import { ADDRESS_BITS, type Cidr, constantCidr, type Family, lastAddress } from "./cidr.ts";
 import { type Interval, subtractIntervals } from "./intervals.ts";
 import { LINK_LOCAL } from "./special-ranges.ts";
 
-/** The addresses of one family that become something else; both lists are sorted and disjoint. */
+/** The addresses of one family whose verdict changes; both lists are sorted and disjoint. */
 export interface VerdictChange {
   readonly family: Family;
   /** Masqueraded before, now with the pod's address. */
@@ -12,7 +12,7 @@ export interface VerdictChange {
   readonly masqueraded: readonly Interval[];
 }
 
-/** What changes when the addresses that keep the pod's address are `after` and no longer `before`. */
+/** The change when the addresses that keep the pod's address are `after` instead of `before`. */
 export function changeVerdicts(
   family: Family,
   before: readonly Interval[],
@@ -25,27 +25,27 @@ export function changeVerdicts(
   };
 }
 
-/** How many addresses there are in sorted disjoint intervals. */
+/** The number of addresses in sorted disjoint intervals. */
 export function countAddresses(intervals: readonly Interval[]): bigint {
   return intervals.reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
 }
 
-/** A range of addresses of which a change is worth a second look, and what it is. */
+/** A range of addresses where a change needs a second look, and its name. */
 export interface Zone {
   readonly what: string;
   readonly cidr: Cidr;
 }
 
-/** Something about a change that is likely not meant. */
+/** A change that is likely a mistake. */
 export interface Danger {
   readonly family: Family;
   readonly change: "kept" | "masqueraded";
   readonly what: string;
-  /** How many addresses it is about. */
+  /** The number of addresses concerned. */
   readonly addresses: bigint;
 }
 
-/** Zones that are what they are on every node. */
+/** Zones that every node has. */
 export const COMMON_ZONES: readonly Zone[] = [
   { what: "the cloud's metadata service", cidr: constantCidr("169.254.169.254/32") },
   { what: "the cloud's metadata service", cidr: constantCidr("fd00:ec2::254/128") },
@@ -54,8 +54,8 @@ export const COMMON_ZONES: readonly Zone[] = [
 ];
 
 /**
- * What is dangerous about a change: that it reaches into one of the zones, or concerns all addresses, or more than
- * `maxPercent` of the family's address space.
+ * The dangers of a change: it reaches into one of the zones, or concerns all addresses, or more than `maxPercent` of
+ * the family's address space.
  */
 export function findDangers(change: VerdictChange, zones: readonly Zone[], maxPercent: number): Danger[] {
   const { family } = change;
@@ -82,7 +82,7 @@ function within(intervals: readonly Interval[], cidr: Cidr): Interval[] {
   return subtractIntervals(intervals, outside);
 }
 
-/** Exact in millionths of a percent, which is as fine as the flag is read. */
+/** Exact in millionths of a percent, as precise as the flag. */
 function isShareAbove(addresses: bigint, family: Family, percent: number): boolean {
   const scale = 1_000_000;
   return (

@@ -206,7 +206,7 @@ describe("drift", () => {
     [
       "foreign rule first",
       (nat) => nat.chains.get(CHAIN)?.unshift(FOREIGN),
-      [`rule 1 of IP-MASQ-AGENT was foreign [${FOREIGN}]`],
+      [`rule 1 of IP-MASQ-AGENT was unexpected [${FOREIGN}]`],
       [PROGRAM],
     ],
     [

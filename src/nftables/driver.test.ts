@@ -363,7 +363,7 @@ describe("what of others cannot be removed", () => {
     kernel.keepsObjects = false;
     taken();
     expect(await reconcile(true)).toMatchObject({ inForce: true, drift: [{ kind: "extra" }] });
-    expect(taken()).toEqual(["W IPv4: healed: counter theirs was foreign"]);
+    expect(taken()).toEqual(["W IPv4: healed: counter theirs was unexpected"]);
     expect(kernel.model?.objects).toEqual([]);
   });
 });

@@ -223,8 +223,8 @@ describe("a plan", () => {
     expect(planned([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")], theirs)).toMatchInlineSnapshot(`
       {
         "drift": [
-          "set more was foreign",
-          "chain theirs was foreign",
+          "set more was unexpected",
+          "chain theirs was unexpected",
         ],
         "refusal": undefined,
         "text": "# removing what is foreign

@@ -1,4 +1,4 @@
-/** What may have been meant by a text that is no CIDR. */
+/** The likely meaning of a text that is not a valid CIDR. */
 import {
   ADDRESS_BITS,
   type Cidr,
@@ -11,10 +11,10 @@ import {
 import { decompose } from "../core/intervals.ts";
 import { lookalikeHint, templateHint, withoutLookalikes } from "../core/text-hints.ts";
 
-/** No address and no usual way to write several is longer. */
+/** Longer than any address and any usual way to write several. */
 const LONGEST = 1_000;
 
-/** What to write instead of an entry of the list `key`; undefined if nobody can tell. */
+/** The replacement for an entry of the list `key`; undefined if there is none. */
 export function cidrHint(text: string, key: string): string | undefined {
   if (text.length > LONGEST) return undefined;
   const parsed = parseCidr(text);
@@ -45,20 +45,20 @@ function networkOf(text: string | undefined): string | undefined {
   return parsed.reason === "unaligned" ? parsed.network : undefined;
 }
 
-/** Usual ways to write a CIDR that Go does not read: what is odd, and text that should be read. */
+/** Usual ways to write a CIDR that Go does not read: the fault, and the corrected text. */
 const REPAIRS: readonly (readonly [string, (text: string) => string | undefined])[] = [
-  ["spaces stand in it", (text) => without(text, /\s+/g)],
-  ["quotes stand in it", (text) => without(text, /["'`]/g)],
-  ["a comma stands behind it", (text) => without(text.trim(), /[,;]$/)],
+  ["it contains spaces", (text) => without(text, /\s+/g)],
+  ["it contains quotes", (text) => without(text, /["'`]/g)],
+  ["a comma follows it", (text) => without(text.trim(), /[,;]$/)],
   ["a comment needs a space before #", (text) => without(text, /(?:#|\/\/).*$/s)],
-  ["brackets stand around it", (text) => without(text, /[[\](){}]/g)],
-  ["a backslash stands in it", (text) => (text.includes("\\") ? text.replaceAll("\\", "/") : undefined)],
-  ["a zone stands in it", (text) => without(text, /%[^/]*/)],
+  ["it is in brackets", (text) => without(text, /[[\](){}]/g)],
+  ["it contains a backslash", (text) => (text.includes("\\") ? text.replaceAll("\\", "/") : undefined)],
+  ["it contains a zone", (text) => without(text, /%[^/]*/)],
   ["the prefix length is missing", addressCidr],
   ["octets are missing", shortCidr],
   ["octets are missing", wildcardCidr],
   ["an octet begins with 0", (text) => without(text, /(?<=^|\.)0+(?=\d)/g)],
-  ["a netmask stands in it", maskCidr],
+  ["it has a netmask", maskCidr],
 ];
 
 function repairHint(text: string): string | undefined {
@@ -104,7 +104,7 @@ function maskCidr(text: string): string | undefined {
     : undefined;
 }
 
-/** What it is, where no CIDR can be made of it. */
+/** The kind of text, where it cannot become a CIDR. */
 function kindHint(text: string, key: string): string | undefined {
   return (
     rangeHint(text) ??
@@ -127,7 +127,7 @@ function rangeHint(text: string): string | undefined {
   return `a range is not supported: write CIDRs (${shown})`;
 }
 
-/** Several in one entry, also because the next line was indented too far and so belongs to this one. */
+/** Several CIDRs in one entry, also because the next line is indented too far and so belongs to this one. */
 function severalHint(text: string): string | undefined {
   if (/\s-\s+\S/.test(text)) return "the lines below were read as part of this entry: indent each dash alike";
   const parts = text.split(/[,;|\s]+/).filter((part) => part !== "");
@@ -147,10 +147,10 @@ function lengthHint(text: string): string | undefined {
   const parsed = parseAddress(address);
   if (parsed === undefined) return undefined;
   const most = parsed.width;
-  if (length === "" || more.length > 0) return `write one prefix length behind the address: /0 to /${most}`;
+  if (length === "" || more.length > 0) return `write one prefix length after the address: /0 to /${most}`;
   if (/^\d+$/.test(length))
     return `the prefix length of an ${parsed.family} CIDR goes from /0 to /${most}, not to /${length}`;
-  return `"${length}" is no prefix length: write /0 to /${most}`;
+  return `"${length}" is not a valid prefix length: write /0 to /${most}`;
 }
 
 function octetHint(text: string): string | undefined {
@@ -162,8 +162,8 @@ function octetHint(text: string): string | undefined {
 }
 
 function nameHint(text: string): string | undefined {
-  if (/^\d+(?:\.\d+){3}:\d/.test(text)) return "ports cannot be given: destinations are CIDRs alone";
+  if (/^\d+(?:\.\d+){3}:\d/.test(text)) return "ports are not supported: destinations are CIDRs alone";
   if (/^(?:https?:\/\/)?[a-z_][\w.-]*(?:[:/].*)?$/i.test(text) && !/^[\da-f:.]+(?:\/|$)/i.test(text))
-    return "this is a name: names are not looked up, write the CIDRs that it stands for";
+    return "this is a name: the agent looks up no names, write the CIDRs instead";
   return undefined;
 }

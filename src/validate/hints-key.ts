@@ -1,12 +1,12 @@
 /**
- * What may have been meant by a key that is none: other agents' and proposals' keys, flags, and misspelt ones. A hint
- * never leads to the opposite: what keeps the pods' address and what masquerades are told apart first.
+ * The likely meaning of an unknown key: other agents' and proposals' keys, flags, and misspelt ones. A hint never leads
+ * to the opposite: first it tells apart keys that keep the pods' address from keys that masquerade.
  */
 import { CONFIG_KEYS, knownKey, ROWS } from "../core/keys.ts";
 import { lookalikeHint, withoutLookalikes } from "../core/text-hints.ts";
 import { editDistance, nearest } from "../text/near.ts";
 
-/** The agent's flags that somebody may look for in the file. */
+/** The agent's flags that people look for in the file. */
 export const FLAGS_SOUGHT: readonly string[] = [
   "masq-chain",
   "nomasq-all-reserved-ranges",
@@ -21,10 +21,10 @@ export const FLAGS_SOUGHT: readonly string[] = [
   "logging-format",
 ];
 
-/** Longer ones are no misspelt keys. */
+/** Longer ones are not misspelt keys. */
 const LONGEST = 64;
 
-/** Keys by what they look like, in lower case without separators; the first that fits counts. */
+/** Unknown keys by pattern, in lower case without separators; the first that matches counts. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [
     /^(?:apiversion|kind|metadata|data|spec)$/,
@@ -32,7 +32,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^(?:ipmasqagent|enabled|ipmasqagentconfig)$/,
-    "this belongs to a Helm chart's values, not into the agent's file",
+    "this belongs to a Helm chart's values, not in the agent's file",
   ],
   [
     /^(?:force|always)?(?:masq|masquerade|snat)?all(?:traffic)?$/,
@@ -50,7 +50,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
     /interface|iface|device|^nic/,
     "not supported: packets that leave through any interface are treated alike",
   ],
-  [/ports?$/, "ports are not chosen here: the flag --to-ports gives those of translated packets"],
+  [/ports?$/, "the file sets no ports: the flag --to-ports sets the source ports of masqueraded packets"],
   [/^enableipv?6$|^ipv?6(?:enabled?)?$/, "it is the agent's flag --enable-ipv6, not a key of the file"],
   [
     /masquerade(?:bit|mark)$/,
@@ -65,13 +65,13 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** What to write instead of an unknown key; undefined if nobody can tell. */
+/** The replacement for an unknown key; undefined if there is none. */
 export function keyHint(key: string): string | undefined {
   if (key.length > LONGEST) return undefined;
   const plain = withoutLookalikes(key).trim();
   const known = knownKey(plain);
   if (known !== undefined) {
-    const odd = lookalikeHint(key)?.replace(/: write .*$/, "") ?? "spaces stand in it";
+    const odd = lookalikeHint(key)?.replace(/: write .*$/, "") ?? "it contains spaces";
     return `${odd}: did you mean ${known}?`;
   }
   const stem = plain.toLowerCase().replace(/[^a-z0-9]/g, "");
@@ -80,7 +80,7 @@ export function keyHint(key: string): string | undefined {
   return MEANINGS.find(([pattern]) => pattern.test(stem))?.[1] ?? meantKey(stem);
 }
 
-/** Words before "masquerade" that turn it round, words that do not, and words behind it that do. */
+/** Words before "masquerade" that turn it round, words that do not, and words after it that do. */
 const NEGATIONS =
   /^(?:no|nons?|not|nomore|un|don?t|donot|never|skip|excluded?|without|disabled?|exempt|bypass|ignored?)$|(?:non|not|never)$/;
 const AFFIRMATIONS = /^(?:|force|always|to|do|must|enabled?|included?|allow|with|also)$/;
@@ -105,9 +105,9 @@ function meantKey(stem: string): string | undefined {
 }
 
 const BOTH_LISTS =
-  "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs exceptions that see the node's";
+  "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs are exceptions that see the node's";
 
-/** Whether what stands before "masquerade" turns it round; undefined if that is not sure. */
+/** Whether the words before "masquerade" turn it round; undefined if that is not sure. */
 function isNegative(before: string): boolean | undefined {
   if (EXCEPTING.test(before) && /non|not/.test(before)) return undefined;
   if (AFFIRMATIONS.test(before)) return false;
@@ -126,7 +126,7 @@ function suggest(key: string): string {
   return `did you mean ${key}?`;
 }
 
-/** The key that differs least, if by little, and does not begin otherwise where that would turn it round. */
+/** The most similar key, if it differs by little, and not at its beginning where that would turn the meaning round. */
 function nearestKey(stem: string): string | undefined {
   // A distance is at least the difference of lengths; most keys need not be compared letter by letter.
   const alike = CONFIG_KEYS.filter((known) => Math.abs(known.length - stem.length) <= known.length / 3);

@@ -1,4 +1,4 @@
-/** What an operator could write instead: hints to the problems of a configuration. */
+/** Hints for the problems of a configuration: the text to write instead. */
 import { DURATION } from "../core/key-kinds.ts";
 import { CIDR_LIST, isListKind, type ListKind } from "../core/key-lists.ts";
 import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.ts";
@@ -8,7 +8,7 @@ import { parseDuration } from "../go/duration.ts";
 import { cidrHint } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
 
-/** What to do about a problem, unless its message says it. */
+/** The remedy of a problem, unless its message has it. */
 export function hintFor({ code, key = "", text, hint }: Problem): string | undefined {
   if (hint !== undefined) return hint;
   switch (code) {
@@ -21,7 +21,7 @@ export function hintFor({ code, key = "", text, hint }: Problem): string | undef
     case "type":
       return (text === undefined ? undefined : textHint(text, key)) ?? typeHint(key);
     case "limit":
-      return "raise cidrLimit, or unite entries";
+      return "raise cidrLimit, or merge entries";
     case "conflict":
       return "remove it from one of the two lists";
     case "empty":
@@ -71,7 +71,7 @@ function typeHint(key: string): string | undefined {
     : `write the ${one.replace(/^an? /, "")} alone, as in "- ${example}", and in quotes if it ends with a colon`;
 }
 
-/** About a text (or a number) in place of another type. */
+/** A hint for a text (or a number) in place of another type. */
 function textHint(text: string, key: string): string | undefined {
   const { kind } = rowOf(key) ?? {};
   if (kind === DURATION) return durationHint(text);
@@ -81,19 +81,19 @@ function textHint(text: string, key: string): string | undefined {
   const list = listAt(key);
   if (list === undefined) return undefined;
   if (/^\s*[[{]/.test(text)) return "quotes make text of the list: remove them";
-  if (/^-\S/.test(text)) return `a space belongs behind the dash, as in "- ${list.example}"`;
+  if (/^-\S/.test(text)) return `put a space after the dash, as in "- ${list.example}"`;
   if (list === CIDR_LIST && /^!|,\s*!/.test(text))
-    return "write a list, and what stands behind ! as an entry of masqueradeCIDRs";
+    return "write a list, and the text after ! as an entry of masqueradeCIDRs";
   return undefined;
 }
 
 function documentHint(text: string): string | undefined {
   if (text.startsWith("map[")) return "this is how Go prints a map: write YAML or JSON";
-  // Without quotes or | there would be no text with these.
+  // Only quotes or | make a text with these.
   if (/^["'\s]*\w{1,64}:\s/.test(text)) return "quotes or | make one text of the whole file: remove them";
-  if (/^\w{1,64}:\S/.test(text)) return 'a key needs a space behind its colon, as in "cidrLimit: 64"';
+  if (/^\w{1,64}:\S/.test(text)) return 'a key needs a space after its colon, as in "cidrLimit: 64"';
   const [word = ""] = /^\w{1,64}/.exec(text) ?? [];
-  return knownKey(word) === undefined ? undefined : `a colon belongs behind the key: "${word}:"`;
+  return knownKey(word) === undefined ? undefined : `put a colon after the key: "${word}:"`;
 }
 
 const UNITS: readonly (readonly [RegExp, string, number])[] = [
@@ -103,7 +103,7 @@ const UNITS: readonly (readonly [RegExp, string, number])[] = [
   [/^(?:d|days?)$/i, "h", 24],
 ];
 
-/** A number, and a word or a unit behind it. */
+/** A number, and a word or a unit after it. */
 const AMOUNT = /(\d{1,9}(?:\.\d{1,9})?)\s{0,2}([a-z]{0,8})/gi;
 
 function durationHint(text: string): string {

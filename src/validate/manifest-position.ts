@@ -1,6 +1,6 @@
 /**
- * Places in a text that is a value of another: a block scalar's lines, or a quoted one's characters. Each way of
- * writing is tried, and counts only if it yields the value, so that a wrong place is never shown.
+ * Places in a text that is a value of another: a block scalar's lines, or a quoted one's characters. We try each way of
+ * writing, and use it only if it yields the value, so that a wrong place never shows.
  */
 
 import type { Node } from "../yaml/node.ts";
@@ -10,7 +10,7 @@ type PositionMap = (inner: Position) => Position;
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", b: "\b", f: "\f" };
 
-/** Where a place of the value stands in `text`; its beginning, if that cannot be told. */
+/** The place in `text` of a place in the value; the value's beginning, if that cannot be computed. */
 export function positionMap(text: string, value: Node): PositionMap {
   const locate = locator(text);
   const start = locate(value.at);
@@ -27,7 +27,7 @@ function blockMap(text: string, at: number, value: string, start: Position): Pos
   if (text[at] !== "|") return undefined;
   const from = text.slice(at).split(/\r\n?|\n/, 1)[0]?.length ?? 0;
   const inner = value.split("\n");
-  // The newline behind the last line begins none.
+  // The newline after the last line begins none.
   if (inner.at(-1) === "") inner.pop();
   const outer = text
     .slice(at + from)

@@ -1,6 +1,6 @@
 /**
- * Configurations inside Kubernetes manifests: the texts of a ConfigMap that the agent would be shown as files, and
- * where each of their lines stands in the manifest.
+ * Configurations inside Kubernetes manifests: the texts of a ConfigMap that an agent would see as files, and the place
+ * of each of their lines in the manifest.
  */
 
 import { holdsConfig, isManifest } from "../core/config-swallowed.ts";
@@ -17,32 +17,32 @@ export interface EmbeddedConfig {
   /** Its place in the ConfigMap, such as `data.config`. */
   readonly key: string;
   readonly bytes: Uint8Array;
-  /** Where a place of the text stands in the manifest; where that cannot be told, the start of the text. */
+  /** The place in the manifest of a place in the text; if that cannot be computed, the start of the text. */
   readonly positionOf: (inner: Position) => Position;
 }
 
-/** What a manifest has for the agent. */
+/** The configurations of a manifest, and problems. */
 export interface Manifest {
   readonly configs: readonly EmbeddedConfig[];
   readonly problems: readonly Problem[];
 }
 
-/** The keys under which the agent's own manifest, and a directory given as `--config`, look for configurations. */
+/** The keys that the agent's own manifest, and a directory given as `--config`, read. */
 const CONFIG_KEY = /^(?:config|ip-masq.*)$/;
 const OWN_NAME = /ip-masq/;
 
 const ADVICE = 'write "config: |" below data:, and the keys of the configuration below that';
 
-/** A document of a manifest's file, and how many lines stand before it. */
+/** A document of a manifest's file, and the number of lines before it. */
 interface Part {
   readonly document: Document;
   readonly line: number;
 }
 
-/** What a file holds if it is a manifest: documents with `apiVersion` and `kind`. Undefined if it is none. */
+/** The content of a manifest: documents with `apiVersion` and `kind`. Undefined if the file is not a manifest. */
 export function readManifest(bytes: Uint8Array, path: string): Manifest | undefined {
   const text = decode(bytes);
-  // Most files are no manifests, and need not be parsed to tell.
+  // Most files are not manifests, and this tells without parsing them.
   if (text === undefined || !text.includes("apiVersion") || !text.includes("kind")) return undefined;
   const parts: Part[] = [];
   const problems: Problem[] = [];
@@ -76,7 +76,7 @@ function decode(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** YAML's `---` begins a document wherever it stands in the first column, even inside quotes. */
+/** YAML's `---` begins a document wherever it is in the first column, even inside quotes. */
 function splitDocuments(text: string): { readonly source: string; readonly line: number }[] {
   let line = 0;
   return text.split(/^(?=---(?:\s|$))/m).map((source) => {
@@ -113,17 +113,17 @@ function embeddedIn(
   const positionOf = (inner: Position) => shift(place(inner), line);
   const start = positionOf({ line: 1, column: 1 });
   const bytes = value.kind === "string" ? bytesOf(value.value, field) : undefined;
-  // Places in what was encoded lead nowhere.
+  // Places in an encoded text lead nowhere.
   if (bytes !== undefined)
     return { key: `${field}.${key}`, bytes, positionOf: field === "data" ? positionOf : () => start };
   const message =
     field === "data"
-      ? `must be text: put "|" behind "${key}:", so that the lines below are one`
+      ? `must be text: put "|" after "${key}:", so that the lines below are one`
       : "must be text in base64";
   return { code: "type", path, ...start, key: `${field}.${key}`, message };
 }
 
-/** What the kubelet writes to the file; undefined for what is not base64, where it has to be. */
+/** The file that the kubelet writes; undefined for text that is not base64 where it has to be. */
 function bytesOf(text: string, field: string): Uint8Array | undefined {
   if (field === "data") return new TextEncoder().encode(text);
   try {
@@ -133,7 +133,7 @@ function bytesOf(text: string, field: string): Uint8Array | undefined {
   }
 }
 
-/** Configurations in a ConfigMap that stand where no agent is shown them. */
+/** Configurations in a ConfigMap where no agent sees them. */
 function findMisplaced({ document, line }: Part, map: Node, path: string): Problem[] {
   const locate = locator(document.text);
   const found = (key: string, at: number, message: string, hint: string): Problem => {
@@ -144,11 +144,11 @@ function findMisplaced({ document, line }: Part, map: Node, path: string): Probl
   const inner = membersOf(member(map, "data"));
   return [
     ...outer.map(({ key, at }) =>
-      found(key, at, "this stands beside data:, not below it", "indent it and its text"),
+      found(key, at, "this is beside data:, not below it", "indent it and its text"),
     ),
     ...inner.flatMap(({ key, at, value }) => {
       if (knownKey(key) !== undefined)
-        return found(`data.${key}`, at, "this belongs into the text of a configuration", ADVICE);
+        return found(`data.${key}`, at, "this belongs in the text of a configuration", ADVICE);
       const message = "a configuration under a key that the agent's manifest does not mount";
       return holdsConfig(value) ? found(`data.${key}`, at, message, 'name the key "config"') : [];
     }),

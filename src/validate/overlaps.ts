@@ -1,4 +1,4 @@
-/** Entries that change nothing: no error, but mostly not what somebody meant. */
+/** Entries that change nothing: not an error, but rarely intended. */
 import { type Cidr, isSamePrefix } from "../core/cidr.ts";
 import type { InspectedConfig } from "../core/config.ts";
 import type { ConfigOptions } from "../core/config-options.ts";
@@ -8,16 +8,16 @@ import { reportInto } from "../core/place.ts";
 import type { Problem } from "../core/problem.ts";
 import { compileEntries, type Entry, enabledFamilies } from "../core/ruleset.ts";
 
-/** An entry without which every packet would be treated the same. */
+/** An entry that changes the treatment of no packet. */
 export interface Overlap {
   readonly entry: Entry;
-  /** The one that decides in its place: the same prefix, or the next wider one; undefined if none covers it. */
+  /** The entry that decides in its place: the same prefix, or the next wider one; undefined if none covers it. */
   readonly by: Entry | undefined;
 }
 
 /**
- * The entries of a ruleset that change nothing, in address order: those that stand twice, those inside a wider one of
- * the same verdict (with no other in between), and exceptions that nothing covers.
+ * The entries of a ruleset that change nothing, in address order: duplicates, those inside a wider one of the same
+ * verdict (with no other in between), and exceptions that nothing covers.
  */
 export function findOverlaps(entries: readonly Entry[]): Overlap[] {
   const overlaps: Overlap[] = [];
@@ -50,7 +50,7 @@ export function overlapWarnings(
   for (const { items, values } of lists) {
     for (const [i, cidr] of values.entries()) {
       const overlap = overlaps.get(cidr);
-      // The defaults are nobody's mistake, and who writes link-local down says what the default is.
+      // The defaults are not the operator's mistake, and an explicit link-local entry documents the default.
       if (overlap !== undefined && items[i]?.at !== undefined && !isLinkLocal(overlap))
         warn("redundant", items[i], explain(overlap, names(items[i]?.file.path)));
     }

@@ -1,4 +1,4 @@
-/** Problems and warnings as people and programs read them: with the line that they are about, and a hint. */
+/** Problems and warnings for people and programs: with the line that they are about, and a hint. */
 
 import { messageOf, type Problem, renderPlace } from "../core/problem.ts";
 import type { Colours } from "../text/colours.ts";
@@ -9,9 +9,9 @@ export interface FileFinding extends Problem {
   readonly hint?: string;
 }
 
-/** As much of a long line as is shown. */
+/** The part of a long line that is shown. */
 const WIDTH = 100;
-/** How much of that lies before the place. */
+/** The part of that before the place. */
 const LEAD = 40;
 
 /** A finding of a problem, with a hint if there is one. */
@@ -21,7 +21,7 @@ export function findingOf(problem: Problem, severity: FileFinding["severity"]): 
   return hint === undefined ? finding : { ...finding, hint };
 }
 
-/** In the order of the text; what has no place comes first. Findings are of one file or of files in their order. */
+/** In the order of the text; findings without a place come first. Findings are of one file or of files in their order. */
 export function byPlace(a: FileFinding, b: FileFinding): number {
   if (a.path !== b.path) return 0;
   return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
@@ -36,7 +36,7 @@ export function renderFinding(finding: FileFinding, lines: readonly string[], co
   return head + renderLine(finding, lines, paint) + help;
 }
 
-/** The line, cut around the place if it is long, and a mark below what it is about. */
+/** The line, cut around the place if it is long, and a mark below the place. */
 function renderLine(
   { line, column = 1, text = "" }: FileFinding,
   lines: readonly string[],
@@ -56,13 +56,13 @@ function renderLine(
   return `    ${shown.join("")}\n    ${before.join("")}${paint(mark)}\n`;
 }
 
-/** Columns count characters; on a very long line units are taken for them, so that not all of it is walked for each finding. */
+/** Columns count characters; on a very long line we count units instead, so as not to walk all of it for each finding. */
 function charactersFrom(line: string, from: number): string[] {
   if (line.length < 4 * WIDTH) return Array.from(line).slice(from);
   return Array.from(line.slice(from, from + 4 * WIDTH));
 }
 
-/** Control characters could do anything to a terminal. */
+/** Replaces control characters, which could do anything to a terminal. */
 function visible(character: string): string {
   return /[\p{Cc}\p{Cs}]/u.test(character) && character !== "\t" ? "\ufffd" : character;
 }

@@ -163,7 +163,7 @@ test("what the decoder swallows is warned of once for each text, with what to do
     [
       "W /c:2:2: nonMasqueradeCIDRs[0]: is empty, and read as 10.0.0.0/8, the built-in default at its place; was a variable not set? Remove the entry, or write a CIDR",
       "W /c:3:1: forceMasqueradeCIDRs: unknown key, ignored; did you mean masqueradeCIDRs?",
-      "W /c:5:1: only the first document of a file is read: what stands from here on is ignored; keep one document in the file, with all keys indented alike",
+      "W /c:5:1: only the first document of a file is read: everything from here on is ignored; keep one document in the file, with all keys indented alike",
       "I using /c: 1 nonMasqueradeCIDR, resyncInterval 60s",
     ]
   `);

@@ -47,7 +47,7 @@ describe("by the configuration", () => {
         "err": "",
         "out": "10.1.2.3: keeps the pod's address
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
-        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides
+        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it is further down, and the first entry decides
 
       8.8.8.8: masqueraded
         config: masqueraded: no entry contains it
@@ -232,7 +232,7 @@ describe("by saved rules", () => {
       ",
         "out": "10.1.2.3: keeps the pod's address
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
-        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides
+        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it is further down, and the first entry decides
         rules: keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
         the rules in the dump do what the configuration says
 
@@ -336,7 +336,7 @@ describe("by saved rules", () => {
       ",
         "out": "10.1.2.3: keeps the pod's address, as far as the rules could be read
         config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
-        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it stands further down, and the first entry decides
+        not by 10.1.0.0/16 (config:3:5, nonMasqueradeCIDRs[1]): it is further down, and the first entry decides
         rules: keeps the pod's address: no rule gives it another
         whether the rules do what the configuration says is not known: not all of them could be read
       ",

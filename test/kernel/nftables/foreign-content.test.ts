@@ -78,7 +78,7 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
   "names that nft cannot say": [
     (lab) =>
       send(lab, oddNames(["a b", '"quoted"', "-", "ä".repeat(127), "x".repeat(255), Buffer.of(0xff, 0xfe)])),
-    /healed: chain a b was foreign/,
+    /healed: chain a b was unexpected/,
   ],
   "more chains than a transaction can hold, which jump to each other": [
     (lab) =>
@@ -116,11 +116,11 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
         `add chain ${T} theirs { type nat hook postrouting priority 50; }`,
         `add rule ${T} theirs masquerade`,
       ),
-    /healed: chain theirs was foreign/,
+    /healed: chain theirs was unexpected/,
   ],
   "a base chain that drops": [
     (lab) => nft(lab, `add chain ${T} theirs { type filter hook forward priority 0; policy drop; }`),
-    /healed: chain theirs was foreign/,
+    /healed: chain theirs was unexpected/,
   ],
   "a plain chain of our name, to which rules and a map lead": [
     (lab) =>
@@ -170,7 +170,7 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
           ? [`add flowtable ${FLOWTABLE}`, `add rule ${T} theirs ct state established flow add @f`]
           : []),
       ),
-    /healed: counter n was foreign/,
+    /healed: counter n was unexpected/,
   ],
   "a chain that is written in a rule of ours": [
     (lab) => nft(lab, `insert rule ${T} postrouting ip daddr 8.8.8.8 jump { accept; }`),
