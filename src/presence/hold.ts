@@ -1,8 +1,8 @@
 /**
- * Says that an agent runs, and hears of another one: while it runs, an agent holds an abstract Unix socket named after its chain. It
- * is advisory. An agent whose name is taken programs its own rules all the same; it only leaves alone what another backend
- * has, which may be that other agent's, until it has the name. A name that it waits for tells the holder not to remove
- * anything either: a living agent's rules are removed by nobody.
+ * Announces that an agent runs, and notices another one: while it runs, an agent holds an abstract Unix socket named
+ * after its chain. The hold is advisory. An agent whose name is taken programs its own rules all the same; until it has
+ * the name, it only leaves another backend's rules alone, which may be the other agent's. A name that it waits for
+ * stops the holder from removing anything, too: no agent removes a living one's rules.
  */
 
 import { createServer, type Server } from "node:net";
@@ -13,7 +13,7 @@ import { describeHolder, findHolders, type Holder, readHeldNames } from "./holde
 import { type HeldName, type HoldKind, holdAddress, holdToken } from "./names.ts";
 
 export interface Hold {
-  /** Whether no other agent of this chain is known to live, so that what another backend has is left over. */
+  /** Whether no other agent of this chain is known to live, so that another backend's rules are leftovers. */
   readonly isAlone: () => Promise<boolean>;
 }
 
@@ -26,7 +26,10 @@ interface HoldWorld extends Clock {
 const RETRY_MS = 1_000;
 const WARN_MS = 60_000;
 
-/** Holds the name of `chain` as soon as it is free; until the process ends, not `signal`, since tools may run until then. */
+/**
+ * Holds the name of `chain` as soon as it is free; until the process ends, not `signal`, since tools may run until
+ * then.
+ */
 export function holdChain(
   chain: string,
   { log, now, sleep, succeeded }: HoldWorld,
@@ -75,7 +78,7 @@ export function holdChain(
     async isAlone() {
       await first;
       const names = heldNames(chain);
-      // Where no name could be taken, those of others still tell.
+      // Without a name of its own, this agent still sees those of others.
       if (!isHolder) return names.length === 0;
       const isAwaited = names.some(({ kind }) => kind === "awaited");
       if (isAwaited) warnOf("awaited");
@@ -84,7 +87,7 @@ export function holdChain(
   };
 }
 
-/** The name is another process'. */
+/** Another process has the name. */
 export const IN_USE = "EADDRINUSE";
 const PROC = "/proc";
 
@@ -97,7 +100,7 @@ export function bind(path: string): Promise<{ readonly server?: Server; readonly
   });
 }
 
-/** Without /proc there is no other agent to know of. */
+/** Without /proc no other agent can be seen. */
 function heldNames(chain: string): readonly HeldName[] {
   const token = holdToken(chain);
   return (known(readHeldNames(PROC)) ?? []).filter((name) => name.token === token);
@@ -105,5 +108,5 @@ function heldNames(chain: string): readonly HeldName[] {
 
 function describeOther(kind: HoldKind, holder: Pick<Holder, "process">, chain: string): string {
   const what = kind === "held" ? "holds" : "waits for";
-  return `another agent seems to run: ${describeHolder(holder)} ${what} the socket of chain ${chain}; until it ends, this agent removes nothing that another backend has. Stop one of them`;
+  return `another agent seems to run: ${describeHolder(holder)} ${what} the socket of chain ${chain}; until it ends, this agent removes no rules of another backend. Stop one of them`;
 }

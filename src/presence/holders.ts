@@ -1,4 +1,4 @@
-/** Who holds the sockets by which agents know of each other, as far as /proc shows it. */
+/** The processes that hold the sockets by which agents know of each other, as far as /proc shows them. */
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type Fact, isKnown, known, tryRead } from "../system/fact.ts";
@@ -6,7 +6,7 @@ import { agentArguments, commandLine, pidsIn } from "../system/processes.ts";
 import { printableLine } from "../text/printable.ts";
 import { type HeldName, netlinkInode, parseHeldNames } from "./names.ts";
 
-/** A process as its command line tells it; that is what it says of itself, and no proof. */
+/** A process by its command line; it may claim anything there, so this is not proof. */
 export interface HoldingProcess {
   readonly pid: number;
   readonly words: readonly string[];
@@ -14,7 +14,7 @@ export interface HoldingProcess {
 }
 
 export interface Holder extends HeldName {
-  /** Undefined if no process that has the socket is seen: it is of another PID namespace, or hidden from us. */
+  /** Undefined if no visible process has the socket: its process is in another PID namespace, or hidden from us. */
   readonly process: HoldingProcess | undefined;
 }
 
@@ -27,14 +27,14 @@ export function readHeldNames(proc: string): Fact<readonly HeldName[]> {
   return { value: parseHeldNames(text.value) };
 }
 
-/** Finds the holders of these names. That looks at every process until all are found. */
+/** Finds the holders of these names. Looks at every process until all are found. */
 export function findHolders(proc: string, names: readonly HeldName[]): readonly Holder[] {
   if (names.length === 0) return [];
   const find = finder(proc);
   return names.map((name) => ({ ...name, process: find(name.inode) }));
 }
 
-/** Which process of this network namespace has a port of netfilter's netlink, in words. */
+/** The process of this network namespace that has a port of netfilter's netlink, in words. */
 export function describePort(proc: string, port: number): string {
   const text = known(tryRead("netlink sockets", () => readFileSync(`${proc}/net/netlink`, "latin1")));
   const inode = netlinkInode(text ?? "", port);
@@ -60,7 +60,7 @@ function hasSocket(proc: string, pid: number, inode: number): boolean {
     const directory = `${proc}/${pid}/fd`;
     return readdirSync(directory).some((fd) => linkOf(`${directory}/${fd}`) === `socket:[${inode}]`);
   } catch {
-    // It has ended, or does not let us look.
+    // It has ended, or we may not look.
     return false;
   }
 }

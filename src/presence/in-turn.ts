@@ -1,7 +1,7 @@
 /**
- * Has agents of one network namespace add their jump one after the other. During a rolling update two of them hear of the same
- * flush, and where both check before either has added, there are two jumps, which nobody takes back. A name that is not free
- * for long keeps no agent from its rules.
+ * Lets agents of one network namespace add their jump one after the other. During a rolling update two of them see the
+ * same flush, and where both check before either has added, there are two jumps, and neither agent removes one. A name
+ * that stays taken keeps no agent from its rules for long.
  */
 
 import { bind, IN_USE } from "./hold.ts";

@@ -1,14 +1,14 @@
 /**
- * Names of the abstract Unix sockets by which agents of one network namespace know of each other: one for each chain name, held
- * while an agent runs, and one of its own for each agent that waits for that. The kernel frees a name when its process ends, however it
- * ends, and each network namespace has names of its own: nothing is left behind, as a file would be.
+ * Names of the abstract Unix sockets by which agents of one network namespace know of each other: one for each chain
+ * name, held while an agent runs, and one for each agent that waits for that. The kernel frees a name when its process
+ * ends, however it ends, and each network namespace has its own names: nothing is left behind, as a file would be.
  */
 import { digest } from "../core/digest.ts";
 
 /** `sun_path`, whose length is part of an abstract name: Node 20 pads a shorter name with NULs, Node 24 does not. */
 export const HOLD_BYTES = 108;
 
-/** What an agent does with a chain: it holds it, or waits for the agent that does. */
+/** Whether an agent holds a chain, or waits for the agent that does. */
 export type HoldKind = "held" | "awaited";
 
 /** `__SO_ACCEPTCON` of linux/net.h. */
@@ -22,21 +22,27 @@ export interface HeldName {
   readonly inode: number;
 }
 
-/** The address to bind, always of the same length; with `waiter`, one of its own for each agent that waits. */
+/** The address to bind, always of the same length; with `waiter`, a separate one for each agent that waits. */
 export function holdAddress(chain: string, waiter?: string): string {
   const waits = waiter === undefined ? "" : `waits ${waiter} `;
   return `\0ip-masq-agent ${waits}chain=${holdToken(chain)}`.padEnd(HOLD_BYTES, "\0");
 }
 
-/** Every name that iptables takes as it is; what would not fit, or not be listed unmistakably, as a digest. */
+/**
+ * Every name that iptables accepts, unchanged; one that is too long, or that a listing would not show exactly, as a
+ * digest.
+ */
 export function holdToken(chain: string): string {
   return /^[!-?A-~]{1,64}$/.test(chain) ? chain : `digest:${digest(new TextEncoder().encode(chain))}`;
 }
 
-/** The agents' names in the text of /proc/net/unix, where each NUL is an `@`. Only stream sockets keep others from a name. */
+/**
+ * The agents' names in the text of /proc/net/unix, where each NUL is an `@`. Only stream sockets keep other agents from
+ * a name.
+ */
 export function parseHeldNames(text: string): readonly HeldName[] {
   const found = [...text.matchAll(/^\S+: \S+ \S+ (\S+) 0001 \S+ +(\d+) (@.*)$/gm)];
-  // A connection that was made to a socket has its name, too.
+  // A connection to a socket has its name, too.
   const listening = found.filter(([, flags]) => flags === LISTENING);
   const byName = new Map([...found, ...listening].map(([, , inode, name = ""]) => [name, Number(inode)]));
   return [...byName].flatMap(([name, inode]) => {

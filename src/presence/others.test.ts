@@ -29,7 +29,7 @@ async function found(scenes: readonly Scene[], waitMs = 10_000) {
 const SEEN = "an agent runs on this node: pid 4711 (ip-masq-agent --v=2)";
 const HIDDEN =
   "an agent seems to run on this node: a process that is not visible from here holds the socket of chain X";
-const NO_AGENT = "pid 4712 (socat -) holds the socket of chain X, and is not an agent: going on";
+const NO_AGENT = "pid 4712 (socat -) holds the socket of chain X, and is not an agent: ignored";
 
 test.for<[string, readonly Scene[], object]>([
   ["nothing is held", [held()], { agent: undefined, warnings: [], at: 0 }],
@@ -44,7 +44,7 @@ test.for<[string, readonly Scene[], object]>([
   [
     "it cannot be looked",
     [{ unknown: "whether another agent runs", why: "EACCES" }],
-    { agent: undefined, warnings: ["it cannot be seen whether another agent runs: EACCES"] },
+    { agent: undefined, warnings: ["cannot tell whether another agent runs: EACCES"] },
   ],
 ])("%s", async ([, scenes, expected]) => {
   expect({ agent: undefined, ...(await found(scenes)) }).toMatchObject(expected);

@@ -1,4 +1,4 @@
-/** Whether an agent runs that would put back what `cleanup` removes. */
+/** Whether an agent runs that would put back the rules that `cleanup` removes. */
 
 import type { Clock } from "../system/clock.ts";
 import { type Fact, isKnown } from "../system/fact.ts";
@@ -7,15 +7,15 @@ import { describeHolder, type Holder } from "./holders.ts";
 export interface Presence {
   /** The agent that runs, or seems to; undefined if there is none. */
   readonly agent?: string;
-  /** What an operator should know of the look itself. */
+  /** Warnings for the operator about the search itself. */
   readonly warnings: readonly string[];
 }
 
 const POLL_MS = 200;
 
 /**
- * Looks who holds the agents' sockets, again and again for `waitMs` while a holder is not visible: it may be about to end. A process
- * that is seen and is not an agent keeps nobody from anything.
+ * Looks for the holders of the agents' sockets, again and again for `waitMs` while a holder is not visible: it may be
+ * about to end. A visible process that is not an agent stops nothing.
  */
 export async function lookForAgent(
   look: () => Fact<readonly Holder[]>,
@@ -26,7 +26,7 @@ export async function lookForAgent(
   const until = now() + waitMs;
   for (;;) {
     const found = look();
-    if (!isKnown(found)) return { warnings: [`it cannot be seen ${found.unknown}: ${found.why}`] };
+    if (!isKnown(found)) return { warnings: [`cannot tell ${found.unknown}: ${found.why}`] };
     const agent = found.value.find(({ process }) => process?.isAgent);
     if (agent !== undefined)
       return { agent: `an agent runs on this node: ${describeHolder(agent)}`, warnings: [] };
@@ -44,5 +44,5 @@ function describeHold(holder: Holder): string {
 }
 
 function describeStranger(holder: Holder): string {
-  return `${describeHold(holder)}, and is not an agent: going on`;
+  return `${describeHold(holder)}, and is not an agent: ignored`;
 }

@@ -1,4 +1,4 @@
-/** The addresses that this machine has, and those that a saved node had. */
+/** The addresses of this machine, and those of a saved node. */
 
 import { networkInterfaces } from "node:os";
 import { type Cidr, type Family, isCidr, parseCidr } from "../core/cidr.ts";
@@ -10,14 +10,14 @@ export function ownAddresses(): LocalAddresses {
   return localAddresses(ownAddressTexts());
 }
 
-/** The same as texts. An address of the node may be one of loopback's, too, as where routers announce it. */
+/** The same as texts. One of the node's addresses may also be on loopback, for instance where routers announce it. */
 export function ownAddressTexts(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((addresses = []) =>
     addresses.map(({ address }) => address),
   );
 }
 
-/** The addresses of this machine's interfaces with the networks that they are in, but for loopback. */
+/** The addresses of this machine's interfaces with their networks, without loopback. */
 export function ownNetworks(): readonly {
   readonly device: string;
   readonly address: string;

@@ -1,17 +1,17 @@
-/** Time, for the loop and what it waits for. Tests pass one of their own. */
+/** Time, for the loop and its waits. Tests pass their own. */
 export interface Clock {
-  /** Milliseconds that never jump, since some moment. */
+  /** Milliseconds since some moment, which never jump. */
   now(): number;
   /** Resolves after `ms`, or as soon as `signal` is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
-/** The longest delay that a timer takes; more would fire at once. */
+/** The longest delay that a timer takes; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's monotonic clock. */
 export const systemClock: Clock = {
-  // Not performance.now(): Node loads a module of 2 ms for it, and the first pass asks.
+  // Not performance.now(): Node loads a module for it in 2 ms, which delays the first pass.
   now: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: async (ms, signal) => {
     for (let left = ms; left > 0 && !signal.aborted; left -= MAX_TIMER_MS) {

@@ -1,15 +1,15 @@
-/** What a tool can fail with. */
+/** The error of a tool that failed. */
 import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
 import { type Privileges, renderNeed } from "./capabilities.ts";
 import type { Script } from "./script.ts";
 
-/** A tool that could not be started, was ended by a signal, or exited with a code that is no answer. */
+/** A tool that did not start, that a signal killed, or whose exit code is not an answer. */
 export class CommandError extends Error {
   readonly purpose: string;
-  /** The system's code if the tool could not be started, such as `ENOENT`. */
+  /** The system's code if the tool did not start, such as `ENOENT`. */
   readonly code: string | undefined;
   readonly exitCode: number | undefined;
-  /** The signal by which somebody else, not we at the deadline, has ended it. */
+  /** The signal, if someone else killed the process, not we at the deadline. */
   readonly killedBy: string | undefined;
   readonly stderr: string;
 
@@ -31,28 +31,28 @@ interface Failure {
   readonly killedBy?: string | undefined;
   readonly stderr?: string;
   readonly cause?: unknown;
-  /** What the process may do whose tool failed; asked for only where that is the remedy. */
+  /** The privileges of the process whose tool failed; called only where they are the remedy. */
   readonly privileges?: () => Privileges;
 }
 
-/** Whether a tool says that it may not do its work. */
+/** Whether a tool says that it lacks permission. */
 export function isForbidden(stderr: string): boolean {
   return /must be root|permission denied|operation not permitted/i.test(stderr);
 }
 
-/** What an operator has to do about the failures that are not the rules' fault. */
+/** The operator's remedy for failures that are not the rules' fault. */
 function remedy(script: Script, { code, stderr = "", privileges = () => UNKNOWN }: Failure): string {
   if (code === "ENOENT") {
     const name = PACKAGES[script.file];
     const instead = name === undefined ? ", or see --iptables-mode" : "";
     return ` (${script.file} is not in PATH: install it, e.g. with "apt-get install ${name ?? "iptables"}"${instead})`;
   }
-  // Ahead of what is forbidden: a lock on a read-only root has nothing to do with capabilities.
+  // Before the check for permission: a lock on a read-only root has nothing to do with capabilities.
   if (/can't open lock file/i.test(stderr)) {
     return " (iptables-legacy needs it; in a container, mount the host's /run/xtables.lock, writable)";
   }
   if (isForbidden(stderr)) {
-    // Only the legacy variant opens a raw socket; before 1.8 there was no other, and its name is not told.
+    // Only the legacy variant opens a raw socket; before 1.8 there was no other, and the tool did not name it.
     const isNetlink = /^ip6?tables\S* v[\d.]+ \(nf_tables\)|^ipset v/m.test(stderr);
     return ` (${renderNeed(privileges(), isNetlink ? ["NET_ADMIN"] : undefined)})`;
   }
@@ -69,7 +69,7 @@ export function oneLine(stderr: string): string {
   return cut(text, COMPLAINT_CHARACTERS);
 }
 
-/** What Debian calls the packages of tools that are none of iptables'. */
+/** Debian's packages of the tools that do not belong to iptables. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ipset: "ipset",
   nft: "nftables",

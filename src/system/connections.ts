@@ -1,4 +1,4 @@
-/** Samples the connections that conntrack knows, and never more than a bound of them: a node may have a million. */
+/** Samples the connections in conntrack, up to a bound: a node may have a million. */
 
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Run, Script } from "./script.ts";
@@ -13,24 +13,24 @@ export interface ConnectionSample {
 /** Some 10,000 entries. */
 const SAMPLE_BYTES = 2 * 1024 * 1024;
 
-/** The tool lists everything; a table that takes it longer is not looked at. */
+/** The tool lists everything; we skip a table that takes it longer. */
 const DEADLINE_MS = 3_000;
 
 const LIST = "/proc/net/nf_conntrack";
 
-/** Reads the start of the kernel's own list, or all of what the tool lists where there is none. Throws a `CommandError`. */
+/** Reads the start of the kernel's own list, or the tool's whole list where there is none. Throws a `CommandError`. */
 export async function sampleConnections(run: Run): Promise<ConnectionSample> {
   try {
     return sampleList(SAMPLE_BYTES);
   } catch {
-    // Not allowed, or no such list: the tool says what is the matter, if anything.
+    // No permission, or no such list: the tool reports the fault, if there is one.
     const lists = [];
     for (const family of ["ipv4", "ipv6"]) lists.push(await listWithTool(run, family));
     return { lines: lists.flat(), isWhole: true };
   }
 }
 
-/** The start of the kernel's own list, of which it makes no more than is read. Throws where it cannot be read. */
+/** Reads the start of the kernel's own list; the kernel builds no more of it. Throws where it cannot be read. */
 export function sampleList(limitBytes: number): ConnectionSample {
   const fd = openSync(LIST, "r");
   try {

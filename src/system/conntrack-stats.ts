@@ -1,11 +1,11 @@
 /** The counters of connection tracking, as numbers. */
 
-/** Counters by the names that the kernel gives them. */
+/** Counters by the kernel's names for them. */
 export type ConntrackCounters = Readonly<Record<string, number>>;
 
 /**
  * `/proc/net/stat/nf_conntrack`: a line of names, and one of hexadecimal numbers for each CPU. `entries` is the same in
- * each, and no counter.
+ * each line, and not a counter.
  */
 export function parseConntrackCounters(text: string): ConntrackCounters {
   const [names = [], ...cpus] = text

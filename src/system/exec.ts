@@ -1,9 +1,9 @@
 /**
  * Runs one tool. The only place that makes child processes.
  *
- * A child leads its own process group, so that ending it ends what it started (a wrapper script's `sleep`
- * would otherwise keep our pipes open). Past the deadline the group gets SIGTERM, and SIGKILL after a grace
- * period: no library that does this runs on Node 20 without more of its own than these lines.
+ * A child leads its own process group, so that killing the group also kills the processes that the child started (a
+ * wrapper script's `sleep` would otherwise keep our pipes open). Past the deadline the group gets SIGTERM, and SIGKILL
+ * after a grace period: the libraries that do this on Node 20 need more code than these lines.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -11,19 +11,19 @@ import { CommandError, oneLine } from "./command-error.ts";
 import { readPrivileges } from "./privileges.ts";
 import type { Answer, Run, Script } from "./script.ts";
 
-/** How long a child may take to die of SIGTERM. */
+/** The time for a child to exit after SIGTERM. */
 const GRACE_MS = 2_000;
 
-/** As many bytes of an error message as are worth keeping. */
+/** The bytes of an error message that are worth keeping. */
 const STDERR_LIMIT = 65_536;
 
-/** What a tool may answer: 300,000 rules of iptables take as much. One that goes on would fill our memory. */
+/** The limit of a tool's output: 300,000 rules of iptables take as much. A tool without end would fill our memory. */
 const STDOUT_LIMIT = 64 * 1024 * 1024;
 const TOO_LONG = `more than ${STDOUT_LIMIT / 1024 / 1024} MiB of output, killed`;
 
 /**
- * Runs `script` to its end. Throws a `CommandError` unless it exits with 0 or a code it accepts, and the
- * signal's reason once that is aborted.
+ * Runs `script` to its end. Throws a `CommandError` unless it exits with 0 or a code it accepts, and the signal's
+ * reason once that is aborted.
  */
 export async function run(script: Script, signal: AbortSignal): Promise<Answer> {
   const answer = await execute(script, signal);
@@ -34,7 +34,7 @@ export async function run(script: Script, signal: AbortSignal): Promise<Answer> 
   throw new CommandError(script, { why, exitCode, stderr, privileges: readPrivileges });
 }
 
-/** Runs scripts that look until one says no: what the next one asks for cannot be there either. */
+/** Runs scripts of queries until one finds nothing: the next one's subject cannot exist either. */
 export async function runUntilNo(scripts: readonly Script[], run: Run): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const script of scripts) {
@@ -49,7 +49,7 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const stdin = script.stdin === undefined ? "ignore" : "pipe";
-    // What it throws at once (too many arguments, no memory) rejects as well: the caller is told of a failure.
+    // A synchronous throw (too many arguments, no memory) rejects as well, so that the caller sees a failure.
     const child = start(script, stdin);
     const end = endingOf(child, script.deadlineMs, signal);
     const stdout = collect(child.stdout, STDOUT_LIMIT, () => end.kill(TOO_LONG));
@@ -66,7 +66,7 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
       const ours = end.reason();
       const isAnswer = exitCode !== null && ours !== TOO_LONG;
       if (isAnswer) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
-      // An agent that is told to end has no failure to report.
+      // An agent that is shutting down has no failure to report.
       if (signal.aborted) return reject(signal.reason);
       const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
       const byOther = ours === undefined ? String(killedBy) : undefined;
@@ -78,7 +78,7 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
   });
 }
 
-/** Tools that run. None outlives the agent: a process group of its own would. */
+/** Running tools. None outlives the agent, although a process group of its own would. */
 const running = new Set<ChildProcess>();
 
 function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
@@ -93,7 +93,7 @@ function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
   }
 }
 
-/** Gathers a stream's text; what exceeds `limit` bytes is read and forgotten, and told of. */
+/** Collects a stream's text; beyond `limit` bytes it reads and drops, and calls back. */
 function collect(stream: NodeJS.ReadableStream | null, limit: number, exceeded = () => {}): () => string {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -105,7 +105,7 @@ function collect(stream: NodeJS.ReadableStream | null, limit: number, exceeded =
   return () => Buffer.concat(chunks.splice(0)).toString("utf8");
 }
 
-/** Ends a child's process group at the deadline or at the agent's own end. */
+/** Kills a child's process group at the deadline or when the agent ends. */
 function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) {
   let reason: string | undefined;
   let grace: NodeJS.Timeout | undefined;
@@ -115,7 +115,7 @@ function endingOf(child: ChildProcess, deadlineMs: number, signal: AbortSignal) 
     killGroup(child, "SIGTERM");
     grace = setTimeout(() => {
       killGroup(child, "SIGKILL");
-      // Whoever left the group may hold the pipes for ever; what it would say no longer matters.
+      // A process that left the group may hold the pipes for ever; its output no longer matters.
       child.stdout?.destroy();
       child.stderr?.destroy();
     }, GRACE_MS);
@@ -148,7 +148,7 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch (error) {
-    // ESRCH: it has just ended by itself.
+    // ESRCH: it has just exited.
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** Reading what may not be there, or not for us, for `doctor`: the reason is part of the answer. */
+/** Reads what may not exist, or not be readable for us, for `doctor`: the reason is part of the answer. */
 
 import { readFileSync } from "node:fs";
 import { CommandError, isForbidden } from "./command-error.ts";
@@ -8,7 +8,7 @@ export function readText(path: string, what: string): Fact<string | undefined> {
   return tryRead(what, () => readFileSync(path, "utf8"));
 }
 
-/** What `look` finds; undefined if the system says that there is no such thing. */
+/** The result of `look`; undefined if the system says that there is no such thing. */
 export function tryRead<T>(what: string, look: () => T): Fact<T | undefined> {
   try {
     return { value: look() };
@@ -20,7 +20,7 @@ export function tryRead<T>(what: string, look: () => T): Fact<T | undefined> {
   }
 }
 
-/** Only what a privilege or a package would mend is said to be that. */
+/** Names a cause only where a privilege or a package is the remedy. */
 export function causeOf(error: unknown): { readonly cause?: Cause } {
   const { code, stderr = "" } = error as { readonly code?: string; readonly stderr?: string };
   if (code === "ENOENT" && error instanceof CommandError) return { cause: "no tool" };
@@ -28,15 +28,15 @@ export function causeOf(error: unknown): { readonly cause?: Cause } {
   return {};
 }
 
-/** What follows from a fact, if it is known. */
+/** A fact that follows from another, if that is known. */
 export function derive<T, U>(fact: Fact<T>, make: (value: T) => U): Fact<U> {
   return "value" in fact ? { value: make(fact.value) } : fact;
 }
 
-/** Why something could not be learnt, as far as that says what to do about it. */
+/** The cause of a failed read, where it implies a remedy. */
 export type Cause = "permission" | "no tool";
 
-/** Something learnt, or what could not be checked and why; `minor` if a healthy node may lack it. */
+/** A fact, or the check that was not possible and why; `minor` if a healthy node may lack it. */
 export type Fact<T> =
   | { readonly value: T }
   | { readonly unknown: string; readonly why: string; readonly cause?: Cause; readonly minor?: boolean };

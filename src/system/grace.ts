@@ -1,12 +1,12 @@
-/** How the agent ends: what has begun to change something may finish, for so long. */
+/** How the agent ends: work that has begun to change something may finish, within a time limit. */
 
-/** How long what is under way may keep the agent from exiting; the manifests give the pod 5 s. */
+/** The longest time that such work may keep the agent from exiting; the manifests give the pod 5 s. */
 export const EXIT_GRACE_MS = 3_000;
 
-/** When tools are ended that have not finished by then, so that they are gone when the agent is. */
+/** The time after which the agent kills tools that still run, so that they are gone when the agent is. */
 const CUT_MS = 2_500;
 
-/** Aborted when time is up for what may finish after `signal`. */
+/** Aborted when the time is up for work that may finish after `signal`. */
 export function cutAfter(signal: AbortSignal): AbortSignal {
   const cut = new AbortController();
   const arm = () => setTimeout(() => cut.abort(), CUT_MS).unref();

@@ -1,4 +1,4 @@
-/** How much memory the agent may take for speed that it does not need. */
+/** The memory that the agent may trade for speed that it does not need. */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -14,21 +14,22 @@ const GROWTH_BYTES = 16 * 1024 * 1024;
 export function keepHeapSmall(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--heap-growing-percent=50");
-  // Node 24's other compiler gains little where this one is at hand, and is not to be had on every version.
+  // Node 24's other compiler gains little where this one is available, and not every version has it.
   setFlagsFromString("--no-maglev");
   setFlagsFromString("--no-opt");
 }
 
-/** As many bytes of configuration, some 4,000 entries, are worth the optimizing compiler. */
+/** The bytes of configuration, some 4,000 entries, that are worth the optimizing compiler. */
 const LONG_BYTES = 64 * 1024;
 
 /**
- * Lets V8 optimize hot code, for whoever is about to read so much text. It stays switched off as long as no list is long:
- * sooner or later every loop becomes hot, that of a scrape among the first, and the compiler's own pages and its code
- * then take 10 MB for good. With 100,000 entries it halves the time, and the list takes more memory than that anyhow.
+ * Lets V8 optimize hot code, for a caller that is about to read so much text. It stays switched off as long as no list
+ * is long: sooner or later every loop becomes hot, that of a scrape among the first, and the compiler's own pages and
+ * its code then take 10 MB for good. With 100,000 entries it halves the time, and the list takes more memory than that
+ * anyhow.
  */
 export function prepareFor(bytes: number): void {
-  // V8 asks for the flag whenever a function has become hot (Isolate::use_optimizer).
+  // V8 reads the flag whenever a function has become hot (Isolate::use_optimizer).
   if (bytes >= LONG_BYTES) setFlagsFromString("--opt");
 }
 
@@ -36,9 +37,9 @@ export function prepareFor(bytes: number): void {
 const SETTLED_MS = 3_000;
 
 /**
- * What to call when a pass is over: collects garbage if the heap has grown much since the last time. An agent that
- * has taken over a long list would otherwise idle with two of them in memory, and start on the next one from there.
- * What compiling the program at the start has left free in the C library's heap, 2 to 3 MB, goes back to the system too.
+ * Call the result after each pass: it collects garbage if the heap has grown much since the last time. An agent that
+ * has read a long list would otherwise idle with two of them in memory, and start on the next one from there. It also
+ * returns to the system the 2 to 3 MB that compiling the program has left free in the C library's heap.
  */
 export function createHeapRelief(trim: () => void): () => void {
   let settled = getHeapStatistics().used_heap_size;
@@ -59,7 +60,7 @@ export function collectGarbage(): void {
   collect();
 }
 
-/** The collector is a global of contexts that are made after the flag is set. */
+/** Only contexts made after the flag is set have the global of the collector. */
 function exposedCollector(): () => void {
   setFlagsFromString("--expose-gc");
   return runInNewContext("gc");

@@ -1,6 +1,6 @@
 /**
- * Which tables of the old kernel interface exist. A legacy tool may only look at one that does: looking would
- * make it, and from then on iptables-nft would warn of it for ever.
+ * The tables of the old kernel interface that exist. A legacy tool may only look at an existing one: looking would
+ * create it, and from then on iptables-nft would warn of it for ever.
  */
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { derive, type Fact, isKnown, known, readText } from "./fact.ts";
@@ -12,7 +12,7 @@ export function readLegacyTables(family: Family, what: string, proc = "/proc"): 
   return derive(list, (text = "") => text.split("\n"));
 }
 
-/** The names of a family's legacy tables; to all users but root there seem to be none. */
+/** The names of a family's legacy tables; for a non-root user there seem to be none. */
 export function legacyTables(family: Family): readonly string[] {
   return known(readLegacyTables(family, "")) ?? [];
 }

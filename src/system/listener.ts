@@ -1,4 +1,7 @@
-/** Which user listens at a TCP address of this machine, as the kernel lists it: no more than this can be known of who answers there. */
+/**
+ * The users that listen at a TCP address of this machine, as the kernel lists them: nothing more is known about who
+ * answers there.
+ */
 
 import { isIPv4, type Socket, SocketAddress } from "node:net";
 import { endianness } from "node:os";
@@ -9,8 +12,8 @@ import { ownUid } from "./owner.ts";
 const LISTEN = "0A";
 
 /**
- * The users of the sockets that a connection to an address of this machine reaches: the most exact ones that listen. Undefined
- * where the kernel does not list them.
+ * The users of the sockets that a connection to an address of this machine reaches: the most exact ones that listen.
+ * Undefined where the kernel does not list them.
  */
 export function listenerUids(proc: string, address: string, port: number): readonly number[] | undefined {
   const texts = ["tcp", "tcp6"].flatMap((name) => textOf(`${proc}/self/net/${name}`));
@@ -23,15 +26,18 @@ export function listenerUids(proc: string, address: string, port: number): reado
   return [];
 }
 
-/** Why what answers on a connection is not believed. Anybody may listen where no agent does; of another machine nothing is known. */
+/**
+ * Why we do not trust the process that answers on a connection. Any user may listen where no agent does; of another
+ * machine nothing is known.
+ */
 export function whyNotBelieved(proc: string, socket: Socket): string | undefined {
   const { remoteAddress = "", remotePort = 0, localAddress } = socket;
   const isLocal = remoteAddress === localAddress || /^(?:::ffff:)?127\.|^::1$/.test(remoteAddress);
   const uids = isLocal ? listenerUids(proc, remoteAddress, remotePort) : undefined;
-  if (uids?.length === 0) return "it cannot be told which user answers there, so it is not believed";
+  if (uids?.length === 0) return "the user that answers there is not known, and so not trusted";
   const other = uids?.find((uid) => uid !== 0 && uid !== ownUid());
   if (other === undefined) return undefined;
-  return `what listens there is of user ${other}, neither root nor user ${ownUid()}, and is not believed: run this command as its user if you trust it`;
+  return `user ${other} listens there, neither root nor user ${ownUid()}, and is not trusted: run this command as that user if you trust it`;
 }
 
 interface Listener {
@@ -50,7 +56,7 @@ export function parseListeners(text: string): readonly Listener[] {
   );
 }
 
-/** The kernel prints words of 32 bits as this machine has them in memory. */
+/** The kernel prints 32-bit words in this machine's byte order. */
 function addressOf(hex: string): string {
   const words = hex.match(/.{8}/g) ?? [];
   const bytes = words.flatMap((word) => {

@@ -1,6 +1,6 @@
 /**
- * How much memory this process may take by its cgroup, and those that it is in. Below what Node.js needs, the kernel ends the
- * agent before it has programmed anything, and nothing of that is in its log (measured with 32 MiB).
+ * The memory limits of this process' cgroup and of those around it. Below what Node.js needs, the kernel kills the
+ * agent before it has programmed anything, and the log says nothing about it (measured with 32 MiB).
  */
 import { readFileSync } from "node:fs";
 
@@ -25,18 +25,18 @@ export function readMemoryLimit(
     const text = read(path)?.trim() ?? "";
     return /^\d+$/.test(text) ? [{ bytes: Number(text), path }] : [];
   });
-  // Version 1 says a number near 2^63 where there is none.
+  // Version 1 gives a number near 2^63 where there is no limit.
   return limits.filter(({ bytes }) => bytes < 2 ** 60).sort((a, b) => a.bytes - b.bytes)[0];
 }
 
-/** What to say of a limit that is too low; undefined if it is not. */
+/** The warning about a limit that is too low; undefined if it is not. */
 export function describeLowLimit(limit: MemoryLimit | undefined): string | undefined {
   if (limit === undefined || limit.bytes >= ENOUGH_BYTES) return undefined;
   const size = Math.floor(limit.bytes / MIB);
   return `the memory limit is ${size} MiB (${limit.path}), and the agent needs ${ENOUGH_BYTES / MIB} MiB: the kernel may end it without a line in the log; raise resources.limits.memory`;
 }
 
-/** Where this process' cgroup and all around it say their limits, as far as they are mounted here. */
+/** The files with the limits of this process' cgroup and of all around it, as far as they are mounted here. */
 function limitFiles(groups: string, mounts: string): readonly string[] {
   return mounts.split("\n").flatMap((line) => {
     const [head = "", tail = ""] = line.split(" - ");
@@ -59,7 +59,7 @@ function groupOf(groups: string, isV1: boolean): string | undefined {
   return found?.[2];
 }
 
-/** A container has only its own part of the tree mounted; where the group is no part of that, it is the top. */
+/** A container has only its own part of the tree mounted; where the group is not in that part, it is the top. */
 function within(group: string, root: string): string {
   const inside = root === "/" ? group : group.startsWith(root) ? group.slice(root.length) : "";
   return inside.includes("..") ? "" : inside;
@@ -74,7 +74,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    // Not there, or not for us: then nothing is known of a limit.
+    // It does not exist, or we may not read it: then no limit is known.
     return undefined;
   }
 }

@@ -1,27 +1,30 @@
 /**
- * Whom a process belongs to. Anybody may start a process that calls itself ip-masq-agent or kubelet; what it says of itself counts
- * only if it is ours, or root's.
+ * The owner of a process. Any user may start a process that calls itself ip-masq-agent or kubelet; we trust it only if
+ * it is ours, or root's.
  */
 
 import { readlinkSync } from "node:fs";
 import { known, readText, tryRead } from "./fact.ts";
 
-/** The user of a process, and whether that is the one who asks. */
+/** The user of a process, and whether that is our own user. */
 export interface Owner {
-  /** Undefined if it has ended. Of a program that changes users, the one who started it. */
+  /** Undefined if the process has ended. For a program that changes users, the user who started it. */
   readonly uid: number | undefined;
   /** Our effective user, in our user namespace. */
   readonly isOurs: boolean;
-  /** Ours or root's: nobody else can make such a process. */
+  /** Ours or root's: no other user can create such a process. */
   readonly isTrusted: boolean;
 }
 
-/** As whom we ask. */
+/** Our own user. */
 export function ownUid(): number {
   return process.geteuid?.() ?? -1;
 }
 
-/** Looks at all four user ids: a setuid program, which anybody may start under any name, has not been started by its effective one. */
+/**
+ * Compares all four user ids: any user can start a setuid program under any name, and its effective user did not start
+ * it.
+ */
 export function readOwner(proc: string, pid: number): Owner {
   const status = known(readText(`${proc}/${pid}/status`, "a process")) ?? "";
   const [, ...ids] = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$/m.exec(status) ?? [];
@@ -31,7 +34,7 @@ export function readOwner(proc: string, pid: number): Owner {
   return { uid, isOurs, isTrusted: isOurs || (isPlain && uid === 0) };
 }
 
-/** Whether its user ids mean what ours do. What we may not see is no proof against a process. */
+/** Whether its user ids mean the same as ours. A namespace that we may not see does not count against a process. */
 function isOfOurUsers(proc: string, pid: number): boolean {
   const namespace = (who: number | "self") =>
     known(tryRead("a user namespace", () => readlinkSync(`${proc}/${who}/ns/user`)));

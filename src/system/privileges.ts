@@ -1,4 +1,4 @@
-/** What this process may do; the tools that it runs may do no more. */
+/** The privileges of this process; its tools have no more. */
 
 import { readFileSync } from "node:fs";
 import { type Privileges, parseEffective } from "./capabilities.ts";
@@ -10,7 +10,7 @@ export function readCapabilities(set: "CapEff" | "CapAmb" = "CapEff"): Fact<bigi
   try {
     const effective = parseEffective(readFileSync("/proc/self/status", "utf8"), set);
     if (effective !== undefined) return { value: effective };
-    return { unknown: what, why: "/proc/self/status does not tell" };
+    return { unknown: what, why: "/proc/self/status does not say" };
   } catch (error) {
     return { unknown: what, why: (error as Error).message };
   }

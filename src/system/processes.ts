@@ -1,4 +1,4 @@
-/** Other processes of the node, as far as they are seen: kubelets, agents, and who uses inotify. */
+/** Other visible processes of the node: kubelets, agents, and users of inotify. */
 
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
@@ -6,35 +6,35 @@ import { flagValue } from "../go/flags.ts";
 import { type Fact, isKnown, known, readText, tryRead } from "./fact.ts";
 import { type Owner, ownUid, readOwner } from "./owner.ts";
 
-/** What is running, by command lines. */
+/** The running programs, by command lines. */
 export interface Processes {
   readonly kubelets: readonly (readonly string[])[];
   /** Agents of our user in our network namespace. */
   readonly agents: readonly SeenAgent[];
-  /** What calls itself an agent here and is of another user: anybody can do that, so it is not believed. */
+  /** Processes of a different user that call themselves an agent here: any user can do that, so we do not trust them. */
   readonly strangers: readonly { readonly pid: number; readonly uid: number }[];
   /** The cluster's networks on command lines of its own programs. */
   readonly clusterCidrs: readonly { readonly from: string; readonly text: string }[];
-  /** Agents of which this user may not see in which network namespace they run. */
+  /** Agents whose network namespace this user may not see. */
   readonly hidden: readonly number[];
 }
 
-/** An agent that runs. */
+/** A running agent. */
 export interface SeenAgent {
   readonly pid: number;
-  /** Behind the program's name. */
+  /** The words after the program's name. */
   readonly args: readonly string[];
   /** Whether it is this program, of any version, and not the Go program. */
   readonly isOurs: boolean;
 }
 
-/** Programs of a cluster that are told its pods' networks. */
+/** Programs of a cluster that know its pods' networks. */
 const KNOWS_PODS = ["kube-proxy", "kube-controller-manager", "hyperkube", "k3s", "k3s-server"];
 
-/** Program names under which an agent runs, the Go program's among them. */
+/** Program names of an agent, the Go program's among them. */
 const AGENT = /^ip-masq-agent(\.c?js)?$/;
 
-/** Looks once through all of /proc. Processes that end meanwhile are passed over. */
+/** Looks once through all of /proc. Skips processes that end meanwhile. */
 export function readProcesses(proc: string): Fact<Processes> {
   const pids = pidsIn(proc, "other processes");
   if (!isKnown(pids)) return pids;
@@ -71,7 +71,10 @@ interface Sorted {
   readonly owner: Owner;
 }
 
-/** What calls itself an agent, and may be in our network namespace. Another user's is hidden from all but root. */
+/**
+ * A process that calls itself an agent, and may be in our network namespace. A different user's is hidden from all but
+ * root.
+ */
 function sortOut(proc: string, agent: SeenAgent, netns: string | undefined): Sorted | undefined {
   const theirs = namespace(proc, agent.pid);
   if (isKnown(theirs) && theirs.value !== netns) return undefined;
@@ -87,19 +90,19 @@ function clusterCidrOf(pid: number, [program = "", ...args]: readonly string[]):
   return text === undefined ? [] : [{ from: `--cluster-cidr of ${name}, pid ${pid}`, text }];
 }
 
-/** Ours is a script that node runs; the Go program is a file of its own, for which every first word ends the flags. */
+/** Our agent is a script that node runs; the Go program is a file of its own, whose flags any first word ends. */
 function agentOf(proc: string, pid: number, words: readonly string[]): readonly SeenAgent[] {
   if (!words.some((word) => AGENT.test(basename(word)))) return [];
   const file = known(tryRead("a program", () => readlinkSync(`${proc}/${pid}/exe`)));
   const name = basename((file ?? words[0] ?? "").replace(/ \(deleted\)$/, ""));
   const isOurs = /^node(js)?$/.test(name);
-  // Others have an agent's command line and are none: tini hands one on, and any program can be started under any name.
+  // Other processes have an agent's command line, too: tini passes one on, and any program can start under any name.
   if (!isOurs && !AGENT.test(name)) return [];
   const args = isOurs || !AGENT.test(basename(words[0] ?? "")) ? agentArguments(words) : words.slice(1);
   return args === undefined ? [] : [{ pid, args, isOurs }];
 }
 
-/** Whose child it is. Until an agent's child becomes the tool that it is to run, it has the agent's command line. */
+/** The parent of a process. Until an agent's child becomes its tool, it has the agent's command line. */
 function parentOf(proc: string, pid: number): number | undefined {
   const stat = known(readText(`${proc}/${pid}/stat`, "a parent")) ?? "";
   // proc(5): the name is in parentheses and may have any character; the state and the parent follow.
@@ -107,7 +110,7 @@ function parentOf(proc: string, pid: number): number | undefined {
   return ppid === undefined ? undefined : Number(ppid);
 }
 
-/** The processes that are there now. */
+/** The processes that exist now. */
 export function pidsIn(proc: string, what: string): Fact<readonly number[]> {
   const names = tryRead(what, () => readdirSync(proc));
   if (!isKnown(names)) return names;
@@ -119,7 +122,7 @@ export function pidsIn(proc: string, what: string): Fact<readonly number[]> {
 const COMMAND_BYTES = 128 * 1024;
 const CHUNK_BYTES = 4_096;
 
-/** What a process was started with; nothing if it has ended, or is hidden from us. */
+/** The command line of a process; nothing if it has ended, or is hidden from us. */
 export function commandLine(proc: string, pid: number): readonly string[] {
   let fd: number | undefined;
   try {
@@ -144,7 +147,7 @@ function isKubelet([program = "", command]: readonly string[]): boolean {
   return name === "kubelet" || (name === "hyperkube" && command === "kubelet");
 }
 
-/** The arguments of an agent that runs: behind the program's name, which may stand behind `node` and its options. */
+/** The arguments of a running agent: the words after the program's name, which may follow `node` and its options. */
 export function agentArguments(words: readonly string[]): readonly string[] | undefined {
   const at = words.findIndex(
     (word, i) => AGENT.test(basename(word)) && words.slice(0, i).every(isInterpreter),
@@ -163,14 +166,14 @@ function namespace(proc: string, pid: number | "self"): Fact<string | undefined>
   return tryRead("a network namespace", () => readlinkSync(`${proc}/${pid}/ns/net`));
 }
 
-/** Undefined if it is not for us to see, or gone. Compared with our own, which can always be seen. */
+/** Undefined if we may not see it, or it is gone. Compared with our own, which we can always see. */
 function namespaceOf(proc: string, pid: number | "self"): string | undefined {
   return known(namespace(proc, pid));
 }
 
 const INOTIFY = "anon_inode:inotify";
 
-/** What the processes of our user hold of inotify: the limits are per user. */
+/** The inotify resources that our user's processes hold: the limits are per user. */
 export function readInotify(proc: string): Fact<InotifyFacts> {
   const what = "how much of inotify's limits is used";
   const limits = ["max_user_instances", "max_user_watches"].map((name) => {
@@ -209,7 +212,7 @@ function isInotify(path: string): boolean {
   }
 }
 
-/** What one user's processes hold of inotify, and how much they may. */
+/** The inotify resources that one user's processes hold, and the limits. */
 export interface InotifyFacts {
   readonly instances: number;
   readonly maxInstances: number;

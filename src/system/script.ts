@@ -1,4 +1,4 @@
-/** A child process to run, and what it answered, as values. */
+/** A child process to run, and its answer, as values. */
 
 /** A child process to run. */
 export interface Script {
@@ -6,17 +6,17 @@ export interface Script {
   readonly file: string;
   readonly args: readonly string[];
   readonly stdin?: string;
-  /** What it is for, to continue "error ..." in a message. */
+  /** Its purpose, to continue "error ..." in a message. */
   readonly purpose: string;
   /** Exit codes that are an answer rather than a failure, besides 0. */
   readonly accept?: readonly number[];
   /** Run when this one exits with 1: "ensure" as check, then add. */
   readonly otherwise?: Script;
-  /** Milliseconds after which the process is ended. */
+  /** Milliseconds after which the process is killed. */
   readonly deadlineMs: number;
 }
 
-/** What a script answered. */
+/** The answer of a script. */
 export interface Answer {
   readonly exitCode: number;
   readonly stdout: string;

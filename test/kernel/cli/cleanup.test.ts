@@ -276,7 +276,7 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
     );
     const { code, stdout, stderr } = await cleanup(lab);
     expect({ code, stdout }).toEqual({ code: 0, stdout: "removed table inet ip-masq-agent\n" });
-    expect(stderr).toMatch(new RegExp(`^warning: pid ${other.pid} \\(.*and is not an agent: going on\n$`));
+    expect(stderr).toMatch(new RegExp(`^warning: pid ${other.pid} \\(.*and is not an agent: ignored\n$`));
   });
 
   labTest("from a pod, an agent has ten seconds to end", async ({ lab }) => {
