@@ -8,7 +8,7 @@ export interface HttpAddress {
   readonly port: number;
 }
 
-/** Undefined if the text is no address with a port. */
+/** Undefined if the text is not an address with a port. */
 export function parseHttpAddress(text: string): HttpAddress | undefined {
   const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]/]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -16,12 +16,12 @@ export function parseHttpAddress(text: string): HttpAddress | undefined {
   return { host: match[1] ?? (match[2] || "::"), port };
 }
 
-/** As it stands in a URL. */
+/** The address as part of a URL. */
 export function hostPort({ host, port }: HttpAddress): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** Where a client on the same machine reaches a server that listens at this address. */
+/** The address at which a client on the same machine reaches a server that listens here. */
 export function reachable({ host, port }: HttpAddress): HttpAddress {
   return { host: host === "::" || host === "0.0.0.0" ? "localhost" : host, port };
 }
@@ -32,8 +32,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Whether a request's `Host` names the machine by an address, or as `localhost`. A web page whose own name was made to lead here
- * (DNS rebinding) sends that name.
+ * Whether a request's `Host` names the machine by an address, or as `localhost`. A web page whose own name someone has
+ * made to lead here (DNS rebinding) sends that name.
  */
 export function isOwnName(header: string): boolean {
   const [, bracketed, plain = ""] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/.exec(header) ?? [];

@@ -1,9 +1,9 @@
 /**
- * Stands before an HTTP server and lets one request head through for each connection: no body, no second request.
+ * Sits in front of an HTTP server and lets one request head through for each connection: no body, no second request.
  * Node's own bounds are not enough for a server on the thread that keeps the rules. `maxRequestsPerSocket` still makes
  * objects for all 2,400 requests that fit into one packet's buffer (measured: the loop waits 20 to 200 ms),
  * `maxConnections` turns newcomers away, so that a few idle clients keep the kubelet's probe out, and timeouts start
- * anew with every byte.
+ * again with every byte.
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
@@ -12,33 +12,33 @@ import { isLoopback } from "./address.ts";
 
 export interface GateLimits {
   readonly connections: number;
-  /** A connection that has asked is left alone for as long, to be answered. */
+  /** After its request a connection has this long for the reply. */
   readonly graceMs: number;
-  /** However busy, a connection ends after as long. */
+  /** However busy, a connection ends after this long. */
   readonly lifetimeMs: number;
-  /** More of a head is not read. The HTTP server's own limit must be lower, or it waits for the end of the head. */
+  /** The most bytes of a head. The HTTP server's own limit must be lower, or it waits for the end of the head. */
   readonly headBytes: number;
 }
 
 const END_OF_HEAD = "\r\n\r\n";
 
 export interface Gate {
-  /** To listen with, in the place of the HTTP server, which must not. */
+  /** Listens in the place of the HTTP server, which must not. */
   readonly server: Server;
-  /** Listens no more, and ends what is open. */
+  /** Stops listening, and ends open connections. */
   readonly close: () => void;
 }
 
 /** Lets the HTTP server see no more than the limits allow. */
 export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headBytes }: GateLimits): Gate {
   const inTurn = createQueue();
-  // Both keep the order in which they came: those that have not asked yet, and when the others came.
+  // Both keep the order of arrival: connections without a request yet, and the arrival times of the others.
   const silent = new Set<Socket>();
   const asked = new Map<Socket, number>();
   const forget = (socket: Socket) => silent.delete(socket) || asked.delete(socket);
   const makeRoom = (now: number): boolean => {
     if (silent.size + asked.size < connections) return true;
-    // An honest client asks at once: the oldest that has not is the one that can be spared, however many come.
+    // An honest client sends its request at once: we can spare the oldest one that has not, however many come.
     const [quiet] = silent;
     const [oldest] = asked;
     const spared = quiet ?? (oldest !== undefined && now - oldest[1] >= graceMs ? oldest[0] : undefined);
@@ -48,7 +48,7 @@ export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headB
     return true;
   };
   const server = createServer((socket) => {
-    // A client that goes away is no error of ours.
+    // A client that goes away is not our error.
     socket.on("error", () => {});
     const now = performance.now();
     if (!isFromWhereItSeems(socket) || !makeRoom(now)) {
@@ -73,7 +73,7 @@ export function gate(http: HttpServer, { connections, graceMs, lifetimeMs, headB
   return { server, close };
 }
 
-/** Does one thing in each turn of the event loop: a hundred requests that come at once must not keep it for 100 ms. */
+/** Does one thing in each turn of the event loop: a hundred requests at once must not keep it for 100 ms. */
 function createQueue(): (work: () => unknown) => void {
   const waiting: (() => unknown)[] = [];
   const next = () => {
@@ -90,8 +90,8 @@ function createQueue(): (work: () => unknown) => void {
 }
 
 /**
- * Behind `net.ipv4.conf.*.route_localnet`, which kube-proxy may set, pods and neighbours reach a loopback address, but not from
- * one. Who listens there does not mean to be reached from elsewhere.
+ * With `net.ipv4.conf.*.route_localnet`, which kube-proxy may set, pods and neighbours reach a loopback address, but
+ * not from one. A server that listens there does not expect them.
  */
 function isFromWhereItSeems({ localAddress = "", remoteAddress = "" }: Socket): boolean {
   return !isLoopback(localAddress) || isLoopback(remoteAddress);
@@ -110,7 +110,7 @@ function onceHead(socket: Socket, atMost: number, use: (head: Buffer) => void): 
   socket.on("data", take);
 }
 
-/** What the HTTP server takes for the connection: there is nothing to read behind the head. */
+/** The stream that the HTTP server takes for the connection: there is nothing to read after the head. */
 function streamOf(head: Buffer, socket: Socket): Duplex {
   const stream = new Duplex({
     read: () => {},
@@ -118,7 +118,7 @@ function streamOf(head: Buffer, socket: Socket): Duplex {
     final: (done) => {
       socket.end(() => {
         done();
-        // What is still coming is not waited for.
+        // Do not wait for the rest of the input.
         socket.destroy();
       });
     },

@@ -1,6 +1,6 @@
 /**
  * The agent's series, on prom-client. Named after kube-proxy's where they mean the same (pkg/proxy/metrics of
- * k8s.io/kubernetes), so that dashboards need only another prefix.
+ * k8s.io/kubernetes), so that dashboards only need a different prefix.
  */
 
 import Counter from "prom-client/lib/counter.js";
@@ -17,7 +17,7 @@ const BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
 
 const HOLDER_LABELS = ["pod_ip", "remote", "port", "protocol", "node_address"] as const;
 
-/** What is read when somebody asks. What the kernel does not tell is absent. */
+/** Values read on demand. A value that the kernel does not give is absent. */
 export interface Readings {
   readonly verdicts: readonly VerdictCount[];
   readonly conntrack?: { readonly entries: number; readonly limit: number };
@@ -30,7 +30,7 @@ export interface Readings {
   /** From 0 to 1. */
   readonly snatPortShare?: number;
   readonly snatPortShareOpen?: number;
-  /** A few of those who hold most ports. */
+  /** A few of the largest holders of ports. */
   readonly snatPortsUsed?: readonly {
     readonly labels: Readonly<Record<(typeof HOLDER_LABELS)[number], string>>;
     readonly ports: number;
@@ -44,46 +44,46 @@ export interface Readings {
 }
 
 export interface Metrics {
-  /** Takes note of a pass. */
+  /** Records a pass. */
   readonly observe: (pass: PassReport) => void;
-  /** Takes note of a pass that begins, in seconds since 1970. */
+  /** Records the start of a pass, in seconds since 1970. */
   readonly queued: (atSeconds: number) => void;
-  /** The exposition, with readings of this moment. */
+  /** The exposition, with the readings of this moment. */
   readonly render: (readings: Readings) => Promise<{ readonly type: string; readonly body: string }>;
 }
 
-/** The help of each series, by name. One table, so that documents can be compared with it. */
+/** The help of each series, by name. One table, so that a test can compare documents with it. */
 export const SERIES = {
-  sync_rules_duration_seconds: "How long passes took that look at the rules and put them right.",
-  sync_rules_last_timestamp_seconds: "When the last pass without an error ended.",
-  sync_rules_last_queued_timestamp_seconds: "When the last pass began.",
-  sync_failures_total: "Failures of passes by reason: config, source, tool, nftables, netlink, refused.",
+  sync_rules_duration_seconds: "Duration of sync passes.",
+  sync_rules_last_timestamp_seconds: "When the last successful sync pass ended.",
+  sync_rules_last_queued_timestamp_seconds: "When the last sync pass began.",
+  sync_failures_total: "Failures of sync passes by reason: config, source, tool, nftables, netlink, refused.",
   config_valid:
-    "Whether the configuration read last is accepted (1), or the one before stays in force, if there was one (0).",
-  config_info: "The configuration in force, by family: the digest of its text, and where it was read.",
+    "Whether the configuration read last is accepted (1), or the previous one, if any, is still in force (0).",
+  config_info: "The configuration in force, by family: the digest of its text, and its source.",
   config_read_last_info:
     "The configuration read last, and its state: accepted, refused, or unreadable (then without a digest).",
-  config_reloads_total: "How often a new text was read, by result: success or failure.",
-  rules_in_force: "Whether the last pass has seen the rules of a family in force.",
-  drift_healed_total: "Differences that others had made and the agent put right, by kind and process.",
+  config_reloads_total: "New configurations that were read, by result: success or failure.",
+  rules_in_force: "Whether the last pass saw the rules of a family in force.",
+  drift_healed_total: "Drift detected and repaired, by kind and by the process that caused it.",
   exempt_cidrs: "Entries in force whose destinations keep the pod's address, link-local included.",
-  cidr_set_intervals: "Intervals of addresses that those entries come to.",
-  verdict_packets_total: "First packets of connections by what was decided: keep or masquerade.",
-  verdict_bytes_total: "Bytes of the first packets of connections by what was decided: keep or masquerade.",
+  cidr_set_intervals: "Intervals of addresses that those entries cover.",
+  verdict_packets_total: "First packets of connections by verdict: keep or masquerade.",
+  verdict_bytes_total: "Bytes of the first packets of connections by verdict: keep or masquerade.",
   build_info: "The agent's version, Node's, and the backend.",
   conntrack_entries: "Connections in the kernel's table.",
-  conntrack_limit: "How many it can hold.",
+  conntrack_limit: "The capacity of that table.",
   conntrack_insert_failed_total:
-    "First packets whose connection could not be entered: no free source port in 240 tries, two packets of one flow that raced, or a full bucket.",
-  conntrack_drop_total: "Packets dropped since the table was full, memory short, or no source port free.",
-  conntrack_early_drop_total: "Connections forgotten before their time, to make room in a full table.",
+    "First packets whose connection could not be inserted: no free source port in 240 tries, two packets of one flow that raced, or a full bucket.",
+  conntrack_drop_total: "Packets dropped because the table was full, memory short, or no source port free.",
+  conntrack_early_drop_total: "Connections removed early, to make room in a full table.",
   conntrack_invalid_total: "Packets that belong to no connection, and so are not translated.",
   snat_port_share:
-    "Share of the source ports of one address of the node that are in use towards the busiest destination behind any Service: from a sample, above one half counted.",
+    "Share of the source ports of one node address in use towards the busiest destination, behind any Service: from a sample, above one half an exact count.",
   snat_port_share_open:
     "The same without TCP connections that have ended (TIME_WAIT, CLOSE), whose ports newer kernels take over when none is free.",
   snat_ports_used:
-    "Source ports in use by those who hold most of them, where more than half are in use; without pod_ip: the node's own sockets.",
+    "Source ports in use by their largest holders, where more than half are in use; without pod_ip: the node's own sockets.",
 } as const;
 
 type Name = keyof typeof SERIES;
@@ -98,7 +98,7 @@ const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
 type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
 
-/** The series of an agent with this build, which looks after these families. */
+/** The series of an agent with this build, for these families. */
 export function createMetrics(build: Build, families: readonly string[]): Metrics {
   const registry = new Registry();
   const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
@@ -129,7 +129,7 @@ export function createMetrics(build: Build, families: readonly string[]): Metric
   };
 }
 
-/** What a pass has found and done, besides when. */
+/** The findings and results of a pass, without its time. */
 function createPassSeries(
   build: Build,
   families: readonly string[],
@@ -147,7 +147,7 @@ function createPassSeries(
   const intervals = gauge("cidr_set_intervals", "ip_family");
   const buildInfo = gauge("build_info", "version", "node_version", "backend");
   buildInfo.set({ ...build }, 1);
-  // What may happen is shown before it does: rate() does not see a series' first sample.
+  // Every label value exists from the start: rate() does not see a series' first sample.
   for (const reason of REASONS) failures.inc({ reason }, 0);
   for (const result of ["success", "failure"]) reloads.inc({ result }, 0);
   for (const family of families) inForce.set({ ip_family: family }, 0);
@@ -175,7 +175,7 @@ function createPassSeries(
   };
 }
 
-/** As many processes have a series of their own; the rest share one, whatever they call themselves. */
+/** The number of processes with their own series; the rest share one, whatever they call themselves. */
 const PROCESSES_AT_MOST = 20;
 
 function boundNames(): (name: string) => string {
@@ -186,7 +186,7 @@ function boundNames(): (name: string) => string {
   };
 }
 
-/** Series whose values are read when somebody asks for them. */
+/** Series whose values are read on demand. */
 function createReadings(
   registry: Registry,
   counter: Maker<Counter<string>>,
@@ -242,7 +242,7 @@ function processSeries(registry: Registry): (process: Readings["process"]) => vo
   };
 }
 
-/** Sets a counter to what is counted elsewhere. What is not told has no sample. */
+/** Sets a counter to a total from elsewhere. An unknown total has no sample. */
 function raise(
   counter: Counter<string>,
   total: number | undefined,

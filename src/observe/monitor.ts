@@ -1,6 +1,6 @@
 /**
- * What an operator can see of a running agent: it is told of each pass, and answers over HTTP. Nothing here is asked for
- * by the loop, and nothing that is asked from outside makes a pass.
+ * The view of a running agent for operators: it records each pass, and answers over HTTP. The loop depends on nothing
+ * here, and no request from outside starts a pass.
  */
 
 import { readdirSync } from "node:fs";
@@ -25,7 +25,7 @@ import { renderFlagz, renderStatusz } from "./zpages.ts";
 
 export interface MonitorWorld {
   readonly build: { readonly version: string; readonly node: string };
-  /** The backend of this moment: with `--backend=auto` it may change. */
+  /** The current backend: with `--backend=auto` it may change. */
   readonly backend: () => Status["backend"];
   readonly families: readonly Family[];
   readonly driver: Pick<Driver, "counters">;
@@ -42,19 +42,19 @@ export interface MonitorWorld {
 
 export interface Monitor {
   readonly report: (outcome: PassOutcome, reason: Reason) => void;
-  /** A pass begins. */
+  /** Call this when a pass begins. */
   readonly queued: () => void;
-  /** Reads what our rules have counted, which may be lost by a change of them. */
+  /** Reads the counters of our rules, which a change of the rules may reset. */
   readonly sample: () => Promise<void>;
   readonly routes: Routes;
 }
 
-/** How long a loop may be silent beyond two resync intervals before it is taken for dead: tools may take their deadline. */
+/** The time beyond two resync intervals after which a silent loop counts as dead: tools may use up their deadline. */
 const SILENCE_MS = 120_000;
-/** As many passes and differences are remembered for the page. */
+/** The number of passes and differences that the page remembers. */
 const REMEMBERED = 20;
 
-/** What the passes so far have come to. */
+/** The results of the passes so far. */
 interface Seen {
   status: Status;
   last: PassOutcome | undefined;
@@ -81,7 +81,7 @@ export function createMonitor(world: MonitorWorld): Monitor {
     try {
       verdicts.read((await driver.counters?.()) ?? []);
     } catch (error) {
-      // The next pass says what is wrong.
+      // The next pass reports the error.
       if (!isFailure(error)) throw error;
     }
   };
@@ -112,7 +112,7 @@ function note(seen: Seen, pass: PassReport, outcome: PassOutcome, now: number): 
   seen.healed = [...healed, ...seen.healed].slice(0, REMEMBERED);
 }
 
-/** What the kubelet asks. */
+/** The kubelet's probes. */
 function probes(seen: Seen, now: () => number): Routes {
   const isAlive = () => alive(now() - seen.beat, seen.last);
   return {
@@ -125,7 +125,7 @@ function probes(seen: Seen, now: () => number): Routes {
   };
 }
 
-/** What people and Prometheus ask; `totals` reads the counters. */
+/** The pages for people and Prometheus; `totals` reads the counters. */
 function createPages(
   world: MonitorWorld,
   seen: Seen,
@@ -142,7 +142,7 @@ function createPages(
       return { code: 200, type, body };
     },
     "/": async () => {
-      // Nobody may ever look, so it is loaded when somebody does.
+      // Often nobody opens the page, so we load it on the first request.
       const { renderPage } = await import("./page/page.ts");
       const counters = await totals();
       const { status, last, passes, healed } = seen;
@@ -184,14 +184,14 @@ function whyNotReady({ lastPass }: Status, last: PassOutcome | undefined): strin
   return lastPass?.errors[0] ?? waiting ?? "no pass yet";
 }
 
-/** A user's bad configuration is no reason to kill the agent: only a loop that stands still is. */
+/** A user's bad configuration is not a reason to kill the agent: only a loop that hangs is. */
 function alive(silentMs: number, last: PassOutcome | undefined): Reply {
   const limit = 2 * (last?.resyncIntervalMs ?? 0) + SILENCE_MS;
   if (silentMs <= limit) return plainReply(200, "ok\n");
-  return plainReply(500, `the loop stands still: no pass for ${Math.round(silentMs / 1000)} s\n`);
+  return plainReply(500, `the loop hangs: no pass for ${Math.round(silentMs / 1000)} s\n`);
 }
 
-/** Only of what was seen in force: what the configuration says of other families is not so. */
+/** Only from rules seen in force: the configuration of other families may not be true of the kernel. */
 function keptByFamily(families: readonly Family[], groups: PassOutcome["groups"]): PageView["kept"] {
   const rulesets = groups.flatMap((group) => (group.inForce ? group.rulesets : []));
   return Object.fromEntries(
@@ -220,7 +220,7 @@ function describePass(
     backend,
     config: { ...config, state: readState(config) },
     current: current === undefined ? null : { hash: current.hash, source: current.source },
-    // Of what is under way, nothing is known yet.
+    // The outcome of work under way is not known yet.
     rules: groups
       .filter(({ isUnderWay }) => !isUnderWay)
       .map(({ label, rulesets, inForce, changed }) => ({
@@ -248,7 +248,7 @@ interface Size {
 
 const sizes = new WeakMap<Ruleset, Size>();
 
-/** How much a ruleset keeps; counted once, since a list may be long and passes many. */
+/** The size of a ruleset; computed once, since a list may be long and passes many. */
 function sizeOf(ruleset: Ruleset): Size {
   const known = sizes.get(ruleset);
   if (known !== undefined) return known;
@@ -258,7 +258,7 @@ function sizeOf(ruleset: Ruleset): Size {
   return size;
 }
 
-/** Whoever committed last of those who may have done it. */
+/** The last committer of the processes that may have done it. */
 function describeHealing({ drift, attribution }: Healing): PassReport["healed"] {
   const process = attribution?.commits.at(-1)?.process ?? "unknown";
   return drift.map(({ kind, count = 1 }) => ({ kind, process, count }));

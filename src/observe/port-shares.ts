@@ -1,33 +1,33 @@
 /**
- * How much of the node's source ports is in use: a sample of the table, and an exact count only of what may be more than half full.
- * A sample costs 2 ms however large the table is; a count of one remote 50 ms at 200,000 connections.
+ * The share of the node's source ports in use: a sample of the table, and an exact count only for keys that may be more
+ * than half full. A sample costs 2 ms however large the table is; a count of one remote 50 ms at 200,000 connections.
  */
 import type { Bounds, Conntrack } from "../conntrack/conntrack.ts";
 import { protocolNumber } from "../conntrack/flow.ts";
 import { createTally, type PortOwner, type PortUse, shareOf } from "../conntrack/usage.ts";
 
-/** What can be asked: the kernel itself, or, without ctnetlink, a list that cannot be filtered. */
+/** The source: the kernel itself, or, without ctnetlink, a list that cannot be filtered. */
 export interface Table extends Pick<Conntrack, "list"> {
   readonly entries: number;
 }
 
 export interface PortShares {
-  /** Of the fullest address of the node towards one remote, from 0 to 1. */
+  /** Of the fullest node address towards one remote, from 0 to 1. */
   readonly share: number;
   /** The same without TCP that has ended, whose ports newer kernels take over. */
   readonly openShare: number;
   readonly fullest: PortUse | undefined;
-  /** What is more than half full and was counted one by one. */
+  /** The keys that are more than half full, from an exact count. */
   readonly counted: readonly PortUse[];
 }
 
 const SAMPLE = 1_600;
 const REMOTES_AT_MOST = 3;
 const DEADLINE_MS = 3_000;
-/** Above that share connections are counted one by one. */
+/** Above this share we count connections one by one. */
 export const COUNTED_ABOVE = 0.5;
 
-/** Connections as many as the whole table may have. */
+/** Connections, extrapolated to the whole table. */
 interface Estimate {
   readonly use: PortUse;
   readonly inUse: number;
@@ -78,13 +78,16 @@ function counted(use: PortUse): Estimate {
   return { use, inUse: use.inUse, open: use.inUse - use.ended, isCounted: true };
 }
 
-/** Of many suspects that were not counted only what is nearly certain is said: the largest of many guesses is a bad guess. */
+/**
+ * For one of many suspects without a count we report only a value that is nearly certain: the largest of many guesses
+ * is a bad guess.
+ */
 function estimate(use: PortUse, scale: number, isCautious: boolean): Estimate {
   const guess = (hits: number) => Math.max(0, isCautious ? hits - 2 * Math.sqrt(hits) : hits) * scale;
   return { use, inUse: guess(use.inUse), open: guess(use.inUse - use.ended), isCounted: false };
 }
 
-/** Undefined if it could not be counted to the end in time. */
+/** Undefined if there was no time to count to the end. */
 async function countRemote(
   table: Table,
   { remote, port, protocol }: PortUse,
@@ -101,13 +104,13 @@ function remoteOf({ protocol, remote, port }: PortUse): string {
   return `${protocol} ${port} ${remote}`;
 }
 
-/** One source of what is counted, for a series. */
+/** One source of the counted ports, for a series. */
 export interface PortHolder {
   readonly use: PortUse;
   readonly source: PortUse["by"][number];
 }
 
-/** The largest sources of all that is more than half full. */
+/** The largest sources of all keys that are more than half full. */
 export function largestHolders({ counted }: PortShares, most: number): readonly PortHolder[] {
   return counted
     .flatMap((use) => use.by.map((source) => ({ use, source })))

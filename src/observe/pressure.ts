@@ -1,4 +1,4 @@
-/** What SNAT does to this node's connections, read when somebody asks, within bounds. */
+/** The effects of SNAT on this node's connections, read on demand, within bounds. */
 
 import { readFileSync } from "node:fs";
 import { printAddress } from "../conntrack/address.ts";
@@ -25,7 +25,7 @@ export interface Busiest {
   readonly address: string;
   readonly port: number;
   readonly nodeAddress: string;
-  /** Connections, as many as the whole table has or may have. */
+  /** Connections, exact or extrapolated to the whole table. */
   readonly connections: number;
 }
 
@@ -34,14 +34,17 @@ export type Pressure = Pick<
   "conntrack" | "conntrackCounters" | "snatPortShare" | "snatPortShareOpen" | "snatPortsUsed"
 > & { readonly busiest?: Busiest };
 
-/** Of the kernel's text list, some 1,500 entries: 2 ms to make and 2 to read. */
+/** From the kernel's text list, some 1,500 entries: 2 ms to make and 2 to read. */
 const SAMPLE_BYTES = 256 * 1024;
-/** So often at most: a hundredth of a percent of a processor, and a sixth of one where something is more than half full. */
+/**
+ * The shortest interval: a hundredth of a percent of a processor, and a sixth of one where a key is more than half
+ * full.
+ */
 const MEASURE_EVERY_MS = 30_000;
-/** As many series of single sources. */
+/** The number of series for single sources. */
 const HOLDERS_AT_MOST = 5;
 
-/** What reads the pressure; `toPorts` are the source ports that may be used, none meaning that the kernel chooses. */
+/** Reads the pressure; `toPorts` are the source ports that may be used, none meaning that the kernel chooses. */
 export function createPressureReader(
   toPorts: () => readonly PortRange[],
   now: () => number,
@@ -89,7 +92,7 @@ function describeHolder({ use, source }: PortHolder): NonNullable<Pressure["snat
   return { labels, ports: source.inUse };
 }
 
-/** Undefined where there can be no sample: neither ctnetlink nor the list may be read. */
+/** Undefined where there can be no sample: we may read neither ctnetlink nor the list. */
 async function measure(
   entries: number,
   toPorts: readonly PortRange[],
@@ -102,7 +105,7 @@ async function measure(
   );
 }
 
-/** Undefined if ctnetlink does not answer: no addon, no right, no such module. */
+/** Undefined if ctnetlink does not answer: no addon, no permission, or no such module. */
 async function withConntrack<T>(use: (conntrack: Conntrack) => Promise<T>): Promise<T | undefined> {
   try {
     return await use(openConntrack());
@@ -112,7 +115,7 @@ async function withConntrack<T>(use: (conntrack: Conntrack) => Promise<T>): Prom
   }
 }
 
-/** The start of the kernel's text list, where there is one. It cannot be asked for a part. */
+/** The start of the kernel's text list, where there is one. It has no filter. */
 function procTable(entries: number): Table {
   return {
     entries,

@@ -1,5 +1,5 @@
 /**
- * The modules of the npm package `prom-client` that are loaded one by one: its main file brings a push gateway, a
+ * The modules of the npm package `prom-client` that we load one by one: its main file brings a push gateway, a
  * cluster's aggregation and more, for 2.8 MB of memory instead of 0.2.
  */
 declare module "prom-client/lib/registry.js" {

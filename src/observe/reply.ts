@@ -1,4 +1,4 @@
-/** What is served, as values. */
+/** Replies of the HTTP server, as values. */
 
 export interface Reply {
   /** The HTTP status. */
@@ -7,7 +7,7 @@ export interface Reply {
   readonly body: string;
 }
 
-/** What is served under each path. */
+/** The reply under each path. */
 export type Routes = Readonly<Record<string, () => Reply | Promise<Reply>>>;
 
 /** A reply of plain text. */

@@ -141,7 +141,7 @@ test("an address that this machine does not have, and one that is none", async (
   );
   const { ended } = await start("localhost");
   await ended;
-  expect(lines[1]).toBe("W --http-address=localhost is no HOST:PORT, so nothing is served");
+  expect(lines[1]).toBe("W --http-address=localhost is not a HOST:PORT, so nothing is served");
 });
 
 test("a route that waits, and a client that does, do not outlive the end", async () => {

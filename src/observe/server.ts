@@ -1,6 +1,6 @@
 /**
- * A small HTTP server for metrics, probes and status. Whoever can reach the node can reach it, so everything about a
- * connection is bounded, no body is ever read, and nothing that goes wrong here ends the agent.
+ * A small HTTP server for metrics, probes and status. Anyone who can reach the node can reach it, so everything about a
+ * connection is bounded, it never reads a body, and no failure here ends the agent.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -16,7 +16,7 @@ export interface ServerWorld {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** Between attempts to listen where something else does. */
+/** The time between attempts to listen where another process does. */
 const RETRY_MS = 5_000;
 const HEADER_BYTES = 8 * 1024;
 const LIMITS: GateLimits = {
@@ -25,9 +25,9 @@ const LIMITS: GateLimits = {
   lifetimeMs: 10_000,
   headBytes: 2 * HEADER_BYTES,
 };
-/** All that wait are accepted in one go, while the loop waits; Node's own number is 511. */
+/** The kernel accepts all that wait in one go, while the loop waits; Node's own number is 511. */
 const BACKLOG = 256;
-/** A browser shows what we sent as what we said it is, runs nothing, loads nothing, and puts it into no other page. */
+/** A browser keeps to our content type, runs nothing, loads nothing, and embeds it in no other page. */
 const SECURITY_HEADERS = {
   "content-security-policy":
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -36,8 +36,8 @@ const SECURITY_HEADERS = {
 };
 
 /**
- * Serves at `HOST:PORT` until the signal is aborted. An address that cannot be used is a warning, said when its cause
- * changes, and tried again; one that is no address is a warning, and the end.
+ * Serves at `HOST:PORT` until the signal is aborted. An address that cannot be used is a warning, repeated when its
+ * cause changes, and tried again; an invalid address is a warning, and the end.
  */
 export async function serve(
   address: string,
@@ -47,7 +47,7 @@ export async function serve(
 ): Promise<void> {
   const place = parseHttpAddress(address);
   if (place === undefined) {
-    log.warning(`--http-address=${address} is no HOST:PORT, so nothing is served`);
+    log.warning(`--http-address=${address} is not a HOST:PORT, so nothing is served`);
     return;
   }
   let said: string | undefined;
@@ -60,7 +60,7 @@ export async function serve(
   }
 }
 
-/** Resolves to undefined at the end, or to why it could not listen. */
+/** Resolves to undefined at the end, or to the reason why it could not listen. */
 function listenUntilEnd(
   place: HttpAddress,
   routes: Routes,
@@ -113,8 +113,8 @@ function boundedServer(routes: Routes, isLocalOnly: boolean): Gate {
   return gate(http, LIMITS);
 }
 
-/** RFC 9110, 15.5.20. Only what listens on a loopback address looks at the header: elsewhere, names of the machine are good. */
-const MISDIRECTED = plainReply(421, "ask for this machine by an address, or as localhost\n");
+/** RFC 9110, 15.5.20. Only a server on a loopback address checks the header: elsewhere, names of the machine are good. */
+const MISDIRECTED = plainReply(421, "name this machine by an address, or as localhost\n");
 
 function answerTo(routes: Routes, { method = "", url = "" }: IncomingMessage): Promise<Reply> {
   return answer(routes, method, url);
@@ -126,7 +126,7 @@ async function respond(
   reply: Reply | Promise<Reply>,
 ): Promise<void> {
   const { code, type, body: text } = await reply;
-  // Who asks by curl has it on a terminal, names of others' processes included.
+  // With curl this ends up on a terminal, names of other users' processes included.
   const body = printable(text);
   response.writeHead(code, {
     "content-type": type,
@@ -139,12 +139,13 @@ async function respond(
   response.end(method === "HEAD" ? "" : body);
 }
 
-/** What a request is answered, with no socket in it. */
+/** The reply to a request, without a socket. */
 export async function answer(routes: Routes, method: string, url: string): Promise<Reply> {
   if (method !== "GET" && method !== "HEAD") return plainReply(405, "only GET and HEAD\n");
   const path = url.split("?", 1)[0] ?? "";
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  if (route === undefined) return plainReply(404, `there is ${Object.keys(routes).sort().join(", ")}\n`);
+  if (route === undefined)
+    return plainReply(404, `not found; the paths are ${Object.keys(routes).sort().join(", ")}\n`);
   try {
     return await route();
   } catch (error) {

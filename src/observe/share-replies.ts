@@ -1,16 +1,16 @@
 /**
- * One answer for all who ask in a rush: metrics and the page cost milliseconds on the thread that also keeps the rules,
- * and whoever asks a thousand times a second must not make it late. Who asks now and then always gets a fresh answer, so
- * that what was seen to happen is in it.
+ * One reply for all requests of a rush: metrics and the page cost milliseconds on the thread that also keeps the rules,
+ * and a thousand requests a second must not delay it. A client that asks now and then always gets a fresh reply, which
+ * contains all that has happened.
  */
 import type { Reply, Routes } from "./reply.ts";
 
-/** So many answers in a row are fresh, ... */
+/** Token bucket: so many fresh replies in a row, ... */
 const BURST = 4;
-/** ... and one more after each such time; as old is what others get. */
+/** ... refilled at one per this time. Requests beyond that get the latest reply, which is as old at most. */
 const REFILL_MS = 50;
 
-/** The same routes, of which each is evaluated 20 times a second at most; `now` is in milliseconds and never steps back. */
+/** The same routes, each evaluated at most 20 times a second; `now` is in milliseconds and never goes back. */
 export function shareReplies(routes: Routes, now: () => number = () => performance.now()): Routes {
   return Object.fromEntries(Object.entries(routes).map(([path, route]) => [path, shared(route, now)]));
 }
@@ -31,7 +31,7 @@ function shared(route: Routes[string], now: () => number): Routes[string] {
   };
 }
 
-/** Also what a route throws becomes part of the promise. */
+/** A throw of a route becomes part of the promise, too. */
 async function evaluate(route: Routes[string]): Promise<Reply> {
   return await route();
 }

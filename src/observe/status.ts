@@ -1,4 +1,4 @@
-/** What a running agent says of itself, as JSON at /status: values only, so that a test needs no server. */
+/** The state of a running agent, as JSON at /status: values only, so that a test needs no server. */
 
 /** Times are RFC 3339 texts in UTC; null means not yet. */
 export interface Status {
@@ -6,29 +6,29 @@ export interface Status {
   readonly startedAt: string;
   readonly backend: { readonly name: string; readonly why: string };
   readonly config: ConfigStatus;
-  /** By what is programmed together: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
+  /** By group of rules that are programmed together: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
   readonly rules: Readonly<Record<string, RulesStatus>>;
   readonly lastPass: PassStatus | null;
-  /** How many differences were put right that others had made, and whose they were, as far as that is known. */
+  /** The number of differences that the agent repaired, and the processes that made them, as far as they are known. */
   readonly healed: { readonly total: number; readonly byProcess: Readonly<Record<string, number>> };
 }
 
-/** What became of a configuration that was read. */
+/** The result of reading a configuration. */
 export type ReadState = "not read yet" | "accepted" | "refused" | "unreadable";
 
-/** What was read last, and what is in force. Fields that may be absent are so in the status of an older agent. */
+/** The configuration read last, and the one in force. The status of an older agent lacks the optional fields. */
 export interface ConfigStatus {
-  /** Of what was read last: the files' names, or that there are none. */
+  /** The source of the configuration read last: the files' names, or a note that there are none. */
   readonly source: string;
-  /** The digest of what was read last, in hexadecimal digits; null if it is unreadable. */
+  /** The digest of the configuration read last, in hexadecimal digits; null if it is unreadable. */
   readonly hash: string | null;
   readonly state?: ReadState;
-  /** Whether the state is `accepted`. If not, the one before stays in force, if there was one. */
+  /** Whether the state is `accepted`. If not, the previous configuration, if any, stays in force. */
   readonly valid: boolean;
   readonly problems: readonly string[];
-  /** When its text was read for the first time. */
+  /** When this text was first read. */
   readonly loadedAt: string | null;
-  /** The configuration whose rules the last pass has seen in force, and of which families; null: of none. */
+  /** The configuration whose rules the last pass has seen in force, and for which families; null: for none. */
   readonly inForce?: ConfigInForce | null;
 }
 
@@ -41,10 +41,10 @@ export interface ConfigInForce {
 export interface RulesStatus {
   /** Whether the last pass has seen them in force. */
   readonly inForce: boolean;
-  /** How many entries they have, or should have. */
+  /** The number of their entries, or of those they should have. */
   readonly cidrs: number;
   readonly lastChangeAt: string | null;
-  /** When a pass last looked at them. */
+  /** When a pass last checked them. */
   readonly lookedAt?: string;
 }
 
@@ -53,22 +53,25 @@ export interface PassStatus {
   readonly durationMs: number;
   /** Why it ran, such as `start`, `resync`, `config`, `ruleset`. */
   readonly reason: string;
-  /** How many differences there were. */
+  /** The number of differences. */
   readonly drift: number;
-  /** How many steps were taken to change something. */
+  /** The number of steps that changed something. */
   readonly applied: number;
   readonly errors: readonly string[];
 }
 
-/** The state of rules in words. A pass that ends before it looks, as with `--watch=false` and a bad configuration, knows nothing. */
+/**
+ * The state of rules in words. A pass that ends before it checks them, as with `--watch=false` and a bad configuration,
+ * does not know.
+ */
 export function rulesState({ inForce, lookedAt }: RulesStatus, lastPass: PassStatus | null): string {
   if (inForce) return "in force";
   return lookedAt === undefined || lookedAt === lastPass?.at
     ? "not in force"
-    : `not looked at since ${lookedAt}`;
+    : `not checked since ${lookedAt}`;
 }
 
-/** In the place of a digest, where nothing was seen in force: whether a pass has looked at all. */
+/** Instead of a digest, where nothing was seen in force: whether a pass has checked at all. */
 export function nothingInForce({ rules, lastPass }: Status): "nothing" | "not known" {
   const unseen = Object.values(rules).some(
     ({ lookedAt }) => lookedAt !== undefined && lookedAt !== lastPass?.at,
@@ -76,16 +79,16 @@ export function nothingInForce({ rules, lastPass }: Status): "nothing" | "not kn
   return unseen ? "not known" : "nothing";
 }
 
-/** What a pass has to tell; `at` is in milliseconds since 1970. */
+/** A report about a pass; `at` is in milliseconds since 1970. */
 export interface PassReport extends Omit<PassStatus, "at"> {
   readonly at: number;
-  /** What failed, by kind. */
+  /** The failures, by kind. */
   readonly failures: readonly string[];
   readonly backend: Status["backend"];
-  /** What was read last. */
+  /** The configuration read last. */
   readonly config: Pick<ConfigStatus, "source" | "hash" | "problems"> & {
     readonly state: ReadState;
-    /** Whether it was read for the first time. */
+    /** Whether this was its first reading. */
     readonly isNew: boolean;
   };
   /** The last good configuration, for which `rules` and `families` are; null before the first. */
@@ -94,7 +97,7 @@ export interface PassReport extends Omit<PassStatus, "at"> {
     readonly label: string;
     readonly inForce: boolean;
     readonly cidrs: number;
-    /** Whether something was programmed. */
+    /** Whether the pass programmed something. */
     readonly changed: boolean;
   }[];
   readonly families: readonly {
@@ -103,11 +106,11 @@ export interface PassReport extends Omit<PassStatus, "at"> {
     readonly cidrs: number;
     readonly intervals: number;
   }[];
-  /** Differences that others had made and this pass has put right, by the process that made them. */
+  /** Differences that other processes had made and this pass repaired, by process. */
   readonly healed: readonly { readonly kind: string; readonly process: string; readonly count: number }[];
 }
 
-/** As many processes are told apart; what others did counts under one name. */
+/** The number of processes told apart; the rest count under one name. */
 const PROCESSES_AT_MOST = 20;
 const OTHERS = "others";
 
@@ -169,7 +172,10 @@ export function statusAfter(status: Status, pass: PassReport): Status {
   };
 }
 
-/** What was known of rules, for a pass that has not looked at them. Another backend has other groups of them. */
+/**
+ * The last known state of rules, for a pass that has not checked them. A different backend has different groups of
+ * them.
+ */
 function unseenRules(status: Status, backend: Status["backend"]): Status["rules"] {
   if (status.backend.name !== backend.name) return {};
   return Object.fromEntries(
@@ -191,7 +197,7 @@ function timeText(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** Reads what another agent said, perhaps of another version: undefined if it is no status. */
+/** Reads the reply of another agent, perhaps of a different version: undefined if it is not a status. */
 export function parseStatus(text: string): Status | undefined {
   let value: unknown;
   try {
@@ -202,7 +208,10 @@ export function parseStatus(text: string): Status | undefined {
   return hasShape(value, SHAPE) ? (value as Status) : undefined;
 }
 
-/** A type as `typeof` names it, what is inside an object (`*`: each value; `?`: may be absent), a list of texts, or one of these or null. */
+/**
+ * A type as `typeof` names it, the content of an object (`*`: each value; `?`: may be absent), a list of texts, or one
+ * of these or null.
+ */
 type Shape = string | { readonly [key: string]: Shape } | readonly [orNull: Shape];
 
 const SHAPE: Shape = {

@@ -92,7 +92,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
         "Connections and SNAT ports",
         "Address space",
         "Last passes",
-        "Drift put right",
+        "Repaired drift",
       ],
       regionsWithoutName: 0,
     });

@@ -107,7 +107,7 @@ test("one that is not, with something that a terminal must not see", async () =>
     in force   abc?[2Jdef of /etc?[2J (IPv6?[2J)
     read last  ab (refused) at 2026-01-01T00:00:02.000Z
     rules      IPv4: 5 CIDRs, not in force, changed at 2026-01-01T00:00:01.000Z
-    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not checked since 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
     healed     2 (iptables-restore 2)
     problem    /c:1:1: bad
@@ -132,8 +132,8 @@ test("rules that the last pass has not looked at are not told as in force", asyn
     config     /c
     in force   not known
     read last  nothing (unreadable)
-    rules      IPv4: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z, changed at 2026-01-01T00:00:01.000Z
-    rules      IPv6: 5 CIDRs, not looked at since 2026-01-01T00:00:01.000Z
+    rules      IPv4: 5 CIDRs, not checked since 2026-01-01T00:00:01.000Z, changed at 2026-01-01T00:00:01.000Z
+    rules      IPv6: 5 CIDRs, not checked since 2026-01-01T00:00:01.000Z
     last pass  2026-01-01T00:00:02.000Z (start), 12.5 ms: failed
     healed     2 (iptables-restore 2)
     problem    /c: away

@@ -1,6 +1,6 @@
 /**
- * Markup by template, safe by construction: whatever is put into `html` that is not itself made by `html` is text, and
- * escaped. Names of processes and a configuration's text are others' input, and end up on a page.
+ * Markup by template, safe by construction: any value in `html` that `html` has not itself made is text, and escaped.
+ * Names of processes and a configuration's text are foreign input, and end up on a page.
  */
 
 /** Markup, made by `html`, or a constant. */
@@ -20,7 +20,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** A template whose values are escaped, whether they stand in an element or in a quoted attribute. */
+/** A template whose values are escaped, both in an element and in a quoted attribute. */
 export function html(parts: TemplateStringsArray, ...values: readonly Value[]): Html {
   return { markup: parts.map((part, i) => part + markupOf(values[i])).join("") };
 }
@@ -28,16 +28,18 @@ export function html(parts: TemplateStringsArray, ...values: readonly Value[]): 
 /** No markup. */
 export const nothing: Html = { markup: "" };
 
-/** Text as it may stand in HTML: no markup, no control characters, no marks that turn the reading direction, not too long. */
+/**
+ * Text that is safe in HTML: no markup, no control characters, no marks that turn the reading direction, not too long.
+ */
 export function escapeText(text: string): string {
-  // Cut before, not behind: half an entity would be worse than a long text.
+  // Cut before escaping: half an entity would be worse than a long text.
   const short = text.length > TEXT_AT_MOST ? `${text.slice(0, TEXT_AT_MOST)}…` : text;
   return short
     .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, "\u{fffd}")
     .replaceAll(/[&<>"']/g, (char) => ENTITIES[char] ?? "");
 }
 
-/** The first of a list, each as markup, and how many more there are. */
+/** The first items of a list, each as markup, and the number of the rest. */
 export function listed<T>(
   list: readonly T[],
   most: number,

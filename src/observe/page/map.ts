@@ -1,7 +1,7 @@
 /**
  * The address space as a picture and as lists. IPv4 is a square of 16 by 16 blocks, one for each first octet, filled
- * from below by the share that keeps the pod's address. Row by row and not along a Hilbert curve: whoever looks for 172
- * finds it. IPv6 is too large to be a picture of anything.
+ * from below by the share that keeps the pod's address. Row by row and not along a Hilbert curve, so that 172 is easy
+ * to find. IPv6 is too large for any picture.
  */
 
 import { FAMILIES, type Family } from "../../core/cidr.ts";
@@ -18,7 +18,7 @@ const COLUMNS = 16;
 const CELL = 20;
 const GAP = 1;
 const INNER = CELL - GAP;
-/** So that a single address is seen. */
+/** The least height, so that a single address shows. */
 const LEVEL_AT_LEAST = 2.5;
 
 export function renderSpace(kept: PageView["kept"]): Html {
@@ -32,7 +32,7 @@ function renderMap(intervals: readonly Interval[]): Html {
   const side = COLUMNS * CELL;
   const summary = `${percentText(whole)} of all IPv4 addresses keep the pod’s address, the others are masqueraded; the list has the ranges`;
   return html`<figure><svg viewBox="0 0 ${side} ${side}" role="img" aria-label="${summary}">${octets.map(renderCell)}</svg>
-<figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/><rect class="kept" width="20" height="20"/></svg> keeps the pod’s address</span> <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/><rect class="kept" y="12" width="20" height="8"/></svg> partly</span> <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/></svg> masqueraded</span><span class="note">Each square is one first octet: 10 stands for 10.0.0.0/8.</span></figcaption></figure>`;
+<figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/><rect class="kept" width="20" height="20"/></svg> keeps the pod’s address</span> <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/><rect class="kept" y="12" width="20" height="8"/></svg> partly</span> <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="cell" width="20" height="20"/></svg> masqueraded</span><span class="note">Each square is one first octet: 10 means 10.0.0.0/8.</span></figcaption></figure>`;
 }
 
 function renderCell(share: number, octet: number): Html {
@@ -48,7 +48,7 @@ function renderCell(share: number, octet: number): Html {
 
 function renderRanges(family: Family, intervals: readonly Interval[] | null | undefined): Html {
   if (!intervals)
-    return html`<h3>${family}</h3><p>${badge(false, "not seen in force")} It is not known here what happens to packets.</p>`;
+    return html`<h3>${family}</h3><p>${badge(false, "not seen in force")} The agent does not know how packets are treated.</p>`;
   if (intervals.length === 0)
     return html`<h3>${family}</h3><p>Nothing is kept: every destination is masqueraded.</p>`;
   const row = (interval: Interval) =>

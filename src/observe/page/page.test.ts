@@ -47,12 +47,12 @@ test.each<[string, Partial<PageView["status"]>, string]>([
     {
       rules: { IPv4: { inForce: false, cidrs: 6, lastChangeAt: null, lookedAt: "2026-11-25T01:50:00.000Z" } },
     },
-    "✗ rules of IPv4: not looked at since 2026-11-25T01:50:00.000Z",
+    "✗ rules of IPv4: not checked since 2026-11-25T01:50:00.000Z",
   ],
   [
     "a bad config",
     { config: IN_TROUBLE.status.config },
-    "✗ rules are in force, but the configuration read last is refused: the one before stays",
+    "✗ rules are in force, but the new configuration is rejected; the previous one is still active",
   ],
   [
     "a failed pass",
@@ -77,7 +77,7 @@ test("a family that is not in force is not drawn", () => {
   const page = renderPage({ ...HEALTHY, kept: { IPv4: null, IPv6: [] } });
   expect(page).not.toContain("<figure>");
   expect(textOf(page, "space")).toMatchInlineSnapshot(
-    `"Address space IPv4 ✗ not seen in force It is not known here what happens to packets. IPv6 Nothing is kept: every destination is masqueraded."`,
+    `"Address space IPv4 ✗ not seen in force The agent does not know how packets are treated. IPv6 Nothing is kept: every destination is masqueraded."`,
   );
   expect(textOf(renderPage(IN_TROUBLE), "space")).toContain("IPv6 ✗ not seen in force");
 });

@@ -1,4 +1,4 @@
-/** The page at `/`: what an agent knows of itself, as one HTML document that needs nothing else. Values in, text out. */
+/** The page at `/`: the agent's state as one self-contained HTML document. Values in, text out. */
 
 import { nothingInForce, rulesState, type Status } from "../status.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
@@ -9,7 +9,7 @@ import { badge, renderTime } from "./text.ts";
 import type { PageView } from "./view.ts";
 
 const PROBLEMS_AT_MOST = 20;
-/** The page loads itself anew as often. */
+/** The page reloads at this interval. */
 const REFRESH_S = 30;
 
 /** The document. */
@@ -39,16 +39,16 @@ ${section("rules", "Rules", html`${renderRules(status)}${renderCounters(view.cou
 ${section("pressure", "Connections and SNAT ports", renderPressure(view.pressure))}
 ${section("space", "Address space", renderSpace(view.kept), true)}
 ${section("passes", "Last passes", renderPasses(view.passes), true)}
-${section("drift", "Drift put right", renderHealed(view.healed, status.healed), true)}
+${section("drift", "Repaired drift", renderHealed(view.healed, status.healed), true)}
 </main>
-<footer>As of ${renderTime(at)}. All times are in UTC. This page loads itself anew every ${REFRESH_S} seconds; <a href="/metrics">/metrics</a> and <a href="/status">/status</a> are for programs.</footer>
+<footer>As of ${renderTime(at)}. All times are in UTC. This page reloads every ${REFRESH_S} seconds; <a href="/metrics">/metrics</a> and <a href="/status">/status</a> are for programs.</footer>
 </body>
 </html>
 `;
   return page.markup;
 }
 
-/** What comes first for whoever is called at night. */
+/** The headline for an operator who is called at night. */
 function summarize({ rules, config, lastPass }: Status): { readonly isGood: boolean; readonly text: string } {
   const missing = Object.entries(rules).filter(([, one]) => !one.inForce);
   const bad = (text: string) => ({ isGood: false, text });
@@ -58,7 +58,7 @@ function summarize({ rules, config, lastPass }: Status): { readonly isGood: bool
   if (Object.keys(rules).length === 0) return bad("no rules are in force");
   if (!config.valid)
     return bad(
-      `rules are in force, but the configuration read last is ${config.state}: the one before stays`,
+      `rules are in force, but the new configuration is ${config.state === "refused" ? "rejected" : config.state}; the previous one is still active`,
     );
   if (lastPass.errors.length > 0) return bad("rules are in force, but the last pass failed");
   return { isGood: true, text: "rules are in force" };

@@ -1,15 +1,15 @@
-/** The address space for the page: how much of each part keeps the pod's address, and what ranges are called. */
+/** The address space for the page: the share of each part that keeps the pod's address, and the names of ranges. */
 import { ADDRESS_BITS, constantCidr, type Family, formatAddress, lastAddress } from "../../core/cidr.ts";
 import { decompose, type Interval } from "../../core/intervals.ts";
 import { SPECIAL_RANGES } from "../../core/special-ranges.ts";
 
-/** How many blocks of the first octet IPv4 has. */
+/** The number of blocks of IPv4's first octet. */
 const OCTETS = 256;
 const OCTET_SIZE = 2 ** 24;
-/** A range that is more CIDRs than this is written by its ends. */
+/** A range of more CIDRs than this is written by its ends. */
 const CIDRS_AT_MOST = 3;
 
-/** How much of a family's address space lies in sorted disjoint intervals. */
+/** The share of a family's address space in sorted disjoint intervals. */
 export interface SpaceShares {
   /** Of all of it, 0 to 1. */
   readonly whole: number;
@@ -17,10 +17,10 @@ export interface SpaceShares {
   readonly octets: readonly number[];
 }
 
-/** By list, for a page that loads itself anew would weigh 100,000 intervals each time (20 ms). */
+/** By list, since a page that reloads would otherwise walk 100,000 intervals each time (20 ms). */
 const weighed = new WeakMap<readonly Interval[], SpaceShares>();
 
-/** The same list must always have the same intervals. */
+/** Remembers by identity: a list must never change. */
 export function spaceShares(family: Family, intervals: readonly Interval[]): SpaceShares {
   const known = weighed.get(intervals);
   if (known !== undefined) return known;
@@ -63,7 +63,7 @@ export function intervalText(family: Family, interval: Interval): string {
 
 const NAMED = SPECIAL_RANGES.map(({ text, name }) => ({ name, cidr: constantCidr(text) }));
 
-/** What a range is known as; empty if it is just addresses. The narrowest block that has all of it gives the name. */
+/** The name of a range; empty if it is just addresses. The narrowest block that has all of it gives the name. */
 export function intervalName(family: Family, { first, last }: Interval): string {
   const found = NAMED.filter(
     ({ cidr }) => cidr.family === family && cidr.base <= first && last <= lastAddress(cidr),

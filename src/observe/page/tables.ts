@@ -103,7 +103,7 @@ function errorRow(errors: readonly string[]): Html {
 export function renderHealed(healed: PageView["healed"], { total, byProcess }: Status["healed"]): Html {
   const culprits = Object.entries(byProcess).toSorted(([, a], [, b]) => b - a);
   if (total === 0 && healed.length === 0)
-    return html`<p>None: nobody has changed the rules since the start.</p>`;
+    return html`<p>None: no other process has changed the rules since the start.</p>`;
   const summary = html`<p>${groupedDigits(total)} in all, by process:</p><ul class="culprits">${listed(
     culprits,
     CULPRITS_AT_MOST,

@@ -10,7 +10,7 @@ export function bytesText(bytes: number): string {
   return `${power === 0 ? value : value.toFixed(1)} ${UNITS[power]}`;
 }
 
-/** 0.00004 as `less than 0.01 %`: a share that is not nothing must not look like it, nor one that is not all. */
+/** 0.00004 as `less than 0.01 %`: a share above zero must not look like zero, nor one below one like all. */
 export function percentText(share: number): string {
   if (share <= 0) return "0 %";
   if (share >= 1) return "100 %";
@@ -27,7 +27,7 @@ export function renderTime(time: string): Html {
   return html`<time datetime="${time}"><span class="nowrap">${date}</span> <b>${clock}</b></time>`;
 }
 
-/** A state in a mark, a colour and words, since colour alone says nothing to some. */
+/** A state as a mark, a colour and words, since some people do not see colours. */
 export function badge(isGood: boolean, text: string): Html {
   return html`<span class="badge ${isGood ? "good" : "bad"}"><span aria-hidden="true">${isGood ? "✓" : "✗"}</span> ${text}</span>`;
 }
