@@ -12,7 +12,7 @@ import type {
   PartView,
   TraceView,
 } from "./view.ts";
-import { MAY, outcomeText, placesText, seenText, WORDS } from "./words.ts";
+import { leavesText, MAY, outcomeText, placesText, seenText, WORDS } from "./words.ts";
 
 /** As many of a list are shown; JSON has all. */
 const SHOWN = 8;
@@ -62,7 +62,7 @@ function renderPart(
     `${colours.bold(what)}${renderHead(part, colours)}${unless}${asFar}\n`,
     ...(verdict === undefined ? [] : renderConfig(part, colours)),
     ...(live === undefined ? [] : renderLive(live, colours)),
-    ...(agrees === undefined ? [] : [renderAgreement(agrees, missing, colours)]),
+    ...(agrees === undefined ? [] : [renderAgreement(agrees, part, missing, colours)]),
   ].join("");
 }
 
@@ -72,7 +72,7 @@ function renderHead({ live, verdict }: PartView, colours: Colours): string {
     return ` -> ${colours.yellow(placesText(live.endpoints))}${renderSeen(live.endpoints)}`;
   const head = live?.verdict ?? verdict ?? "unknown";
   const paint = head === "keep" || head === "untracked" ? colours.green : colours.yellow;
-  return `: ${paint(live === undefined ? WORDS[head] : outcomeText(live))}`;
+  return live === undefined ? `: ${paint(WORDS[head])}` : `: ${paint(outcomeText(live))}${leavesText(live)}`;
 }
 
 /** What those see that get the packet, told once for those who see the same. */
@@ -140,12 +140,13 @@ function renderTrace(live: TraceView, colours: Colours): string[] {
       .flatMap((one) => [`  rules: ${may(one)}\n`, ...renderEndpoints(one.endpoints, colours)]),
     rest(possible.length, SHOWN, "rules that may decide"),
     `  rules: ${possible.length > 0 ? "otherwise " : ""}${outcomeText(live)}${main}${advice}\n`,
-    ...(live.nextHop === undefined ? [] : [`  route: by ${live.interface} to ${live.nextHop}\n`]),
+    ...(live.nextHop === undefined ? [] : [`  route: by ${live.interface}, next hop ${live.nextHop}\n`]),
     ...renderEndpoints(live.endpoints, colours),
   ];
 }
 
-function renderWithoutRule({ verdict, policy, noRoute }: TraceView): string {
+function renderWithoutRule({ verdict, policy, noRoute, isForNode }: TraceView): string {
+  if (isForNode === true && verdict === "keep") return ": it is for this node itself";
   if (policy !== undefined) return ` by the policy of ${policy.chain} (${policy.place})`;
   return verdict === "keep" && noRoute === undefined ? ": no rule gives it another" : "";
 }
@@ -188,6 +189,7 @@ function renderRule({ place, chain, number, text }: RuleReference): string {
 
 function renderAgreement(
   agrees: NonNullable<PartView["agrees"]>,
+  { live }: PartView,
   { notRead, leftOut }: Missing,
   { red, yellow }: Colours,
 ): string {
@@ -196,6 +198,8 @@ function renderAgreement(
   if (agrees === "no") return `  ${red("the rules do NOT do what the configuration says")}\n`;
   if (agrees === "unknown")
     return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "a rule may translate the destination, and it is not known to what"}\n`;
+  if (live?.endpoints?.every((one) => one.live.possible.length === 0))
+    return `  ${yellow("whether the rules do what the configuration says depends on which endpoint gets the packet")}\n`;
   return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try a port, --source, --protocol or --out-interface\n`;
 }
 

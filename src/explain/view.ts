@@ -40,6 +40,8 @@ export interface Destiny {
   readonly source?: string;
   readonly interface?: string;
   readonly nextHop?: string;
+  /** Whether the packet is for this node itself. */
+  readonly isForNode?: true;
   /** Why the kernel has no way for it. */
   readonly noRoute?: string;
 }
@@ -182,6 +184,7 @@ function viewDestiny({ targets, route }: TraceOutcome, family: Family): Destiny 
   );
   const source = addresses === undefined || more.length > 0 ? {} : { source: rangeText(family, addresses) };
   if (route?.kind === "none") return { ...source, noRoute: route.why };
+  if (route?.kind === "local") return { ...source, isForNode: true };
   if (route?.kind !== "unicast") return source;
   const { out, nextHop } = route;
   return {

@@ -24,13 +24,18 @@ export const MAY: Readonly<Record<OutcomeView["verdict"], string>> = {
 };
 
 /** What becomes of a packet, with the address and the interface if they are known. */
-export function outcomeText({ verdict, source, interface: out, endpoints, noRoute }: OutcomeView): string {
+export function outcomeText(outcome: OutcomeView): string {
+  const { verdict, source, interface: out, endpoints, noRoute } = outcome;
   if (verdict === "redirect" && endpoints !== undefined) return `translated to ${placesText(endpoints)}`;
   if (noRoute !== undefined) return `dropped: ${noRoute}`;
-  const as = source === undefined ? "" : ` ${verdict === "masquerade" ? "as" : "="} ${source}`;
-  if (verdict === "translate" && source !== undefined)
-    return `leaves as ${source}${out === undefined ? "" : ` (${out})`}`;
-  return `${WORDS[verdict]}${as}${out === undefined ? "" : as === "" ? `, leaves by ${out}` : ` (${out})`}`;
+  const by = out === undefined ? "" : ` (${out})`;
+  if (source === undefined) return WORDS[verdict];
+  return verdict === "translate" ? `leaves as ${source}${by}` : `${WORDS[verdict]} as ${source}${by}`;
+}
+
+/** The interface, where the address does not name it already. */
+export function leavesText({ source, interface: out }: OutcomeView): string {
+  return source === undefined && out !== undefined ? `, leaves by ${out}` : "";
 }
 
 /** As many are shown; JSON has all. */

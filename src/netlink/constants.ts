@@ -175,12 +175,38 @@ export const UDATA = {
 
 /** linux/rtnetlink.h, if_link.h and if_addr.h: links, addresses and routes. Their numbers are in the machine's byte order. */
 export const NETLINK_ROUTE = 0;
-export const RTM = { GETLINK: 18, GETADDR: 22, GETROUTE: 26 } as const;
+export const RTM = { GETLINK: 18, GETADDR: 22, GETROUTE: 26, GETRULE: 34 } as const;
 /** The bytes of each kind's own header, before its attributes. */
-export const RTM_HEADER_BYTES = { LINK: 16, ADDR: 8, ROUTE: 12 } as const;
+export const RTM_HEADER_BYTES = { LINK: 16, ADDR: 8, ROUTE: 12, RULE: 12 } as const;
 export const IFLA = { IFNAME: 3, MASTER: 10, LINKINFO: 18, INFO_KIND: 1 } as const;
-export const IFA = { ADDRESS: 1, LOCAL: 2 } as const;
-export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, TABLE: 15, VIA: 18 } as const;
+export const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 } as const;
+/** `ifa_flags`; the first says "secondary" for IPv4. */
+export const IFA_F = { TEMPORARY: 0x01, DADFAILED: 0x08, DEPRECATED: 0x20, TENTATIVE: 0x40 } as const;
+export const RTA = {
+  DST: 1,
+  SRC: 2,
+  IIF: 3,
+  OIF: 4,
+  GATEWAY: 5,
+  MULTIPATH: 9,
+  TABLE: 15,
+  MARK: 16,
+  VIA: 18,
+  IP_PROTO: 27,
+  DPORT: 29,
+} as const;
+/** Asks for the entry of the table instead of what comes of it: it shows whether it has several ways. */
+export const RTM_F_FIB_MATCH = 0x2000;
+/** linux/fib_rules.h. */
+export const FRA = {
+  SRC: 2,
+  IIFNAME: 3,
+  FWMARK: 10,
+  UID_RANGE: 20,
+  IP_PROTO: 22,
+  SPORT: 23,
+  DPORT: 24,
+} as const;
 export const ROUTE_TYPES: Readonly<Record<number, "unicast" | "local" | "blackhole">> = {
   1: "unicast",
   2: "local",

@@ -49,6 +49,10 @@ export interface ObservedAddress {
   /** The same but for links with a peer, whose network is the peer's. */
   readonly network: bigint;
   readonly bits: number;
+  /** 0: anywhere; the larger, the nearer. */
+  readonly scope: number;
+  /** IFA_F. */
+  readonly flags: number;
 }
 
 export interface ObservedRoute {
@@ -77,11 +81,10 @@ const ATTEMPTS = 10;
 
 /** Reads all of it. Throws `NetlinkUnavailable` without the addon. */
 export async function readNetwork(): Promise<Network> {
-  const channel = createChannel(loadNetlink(BUFFER_BYTES, NETLINK_ROUTE), TIMEOUT_MS);
+  const channel = openRtnetlink();
   try {
     return {
-      links: (await dump(channel, "links", RTM.GETLINK)).map(readLink),
-      addresses: (await dump(channel, "addresses", RTM.GETADDR)).flatMap(readAddress),
+      ...(await readLinks(channel)),
       routes: (await dump(channel, "routes", RTM.GETROUTE)).flatMap(readRoute),
     };
   } finally {
@@ -89,7 +92,21 @@ export async function readNetwork(): Promise<Network> {
   }
 }
 
-async function dump(channel: Channel, what: string, type: number): Promise<readonly Message[]> {
+/** Links and addresses. */
+export async function readLinks(channel: Channel): Promise<Pick<Network, "links" | "addresses">> {
+  return {
+    links: (await dump(channel, "links", RTM.GETLINK)).map(readLink),
+    addresses: (await dump(channel, "addresses", RTM.GETADDR)).flatMap(readAddress),
+  };
+}
+
+/** A socket of rtnetlink. Throws `NetlinkUnavailable` without the addon. */
+export function openRtnetlink(): Channel {
+  return createChannel(loadNetlink(BUFFER_BYTES, NETLINK_ROUTE), TIMEOUT_MS);
+}
+
+/** A list of the kernel's. */
+export async function dump(channel: Channel, what: string, type: number): Promise<readonly Message[]> {
   for (let sequence = type << 8; sequence < (type << 8) + ATTEMPTS; sequence++) {
     const writer = createWriter();
     closeMessage(
@@ -122,7 +139,9 @@ function readAddress({ payload }: Message): ObservedAddress[] {
   const local = attributes.get(IFA.LOCAL) ?? peer;
   if (family === undefined || peer === undefined || local === undefined) return [];
   const [address, network] = [bigintOf(local), bigintOf(peer)];
-  return [{ family, link: numberAt(payload, 4), address, network, bits: payload[1] ?? 0 }];
+  const [, bits = 0, oldFlags = 0, scope = 0] = payload;
+  const flags = numberIn(attributes, IFA.FLAGS) ?? oldFlags;
+  return [{ family, link: numberAt(payload, 4), address, network, bits, scope, flags }];
 }
 
 function readRoute({ payload }: Message): ObservedRoute[] {
@@ -144,11 +163,13 @@ function readRoute({ payload }: Message): ObservedRoute[] {
   ];
 }
 
-function familyOf(number: number | undefined): "ip" | "ip6" | undefined {
+/** The family by its number. */
+export function familyOf(number: number | undefined): "ip" | "ip6" | undefined {
   return (["ip", "ip6"] as const).find((family) => FAMILIES[family] === number);
 }
 
-function numberIn(attributes: Attributes, type: number): number | undefined {
+/** A number of 32 bits in the machine's order. */
+export function numberIn(attributes: Attributes, type: number): number | undefined {
   const value = attributes.get(type);
   return value?.length === 4 ? numberAt(value, 0) : undefined;
 }
@@ -157,6 +178,7 @@ function numberAt(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }
 
-function bigintOf(bytes: Uint8Array): bigint {
+/** An address as a number. */
+export function bigintOf(bytes: Uint8Array): bigint {
   return bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
 }

@@ -31,6 +31,12 @@ export function protocolName(text: string): string {
   return NAMES[text] ?? ALIASES[text] ?? text;
 }
 
+/** The number of a protocol with a name. */
+export function protocolNumber(name: string): number | undefined {
+  const number = Number(Object.keys(NAMES).find((key) => NAMES[key] === name) ?? name);
+  return Number.isInteger(number) ? number : undefined;
+}
+
 /** Whether packets of the protocol have a source port and a destination port. */
 export function hasPorts(protocol: string): boolean {
   return WITH_PORTS.includes(protocol);

@@ -169,7 +169,7 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule, state: State): void
 
 /** The packet if it does not match; only what would have left the chain is worth telling. */
 function passesBy(state: State, { kind }: Action, depends: readonly Condition[]): State {
-  if (kind !== "return" && kind !== "accept" && kind !== "goto") return state;
+  if (kind !== "return" && kind !== "accept") return state;
   const texts = depends.map(({ text }) => text).join(" ");
   const isChance = depends.every((one) => one.kind === "chance");
   return isChance

@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { SourceError } from "../../agent/config/file.ts";
+import { isFailure } from "../../backend/driver.ts";
 import type { Family } from "../../core/cidr.ts";
 import type { NodeRules } from "../../explain/answer.ts";
 import { parseGoUint } from "../../go/integer.ts";
@@ -18,6 +19,7 @@ import { type CommandIo, UsageError } from "../command.ts";
 import { STDIN } from "../desired.ts";
 import { readAll, tooLong } from "../io.ts";
 import { readAddress, readAddresses } from "./destination.ts";
+import { openRoutes, type Routes } from "./explain-route.ts";
 
 /** The flags that say which node, and what is known of the packet. */
 export interface NodeValues {
@@ -26,6 +28,7 @@ export interface NodeValues {
   readonly source: string;
   readonly mark: string;
   readonly protocol: string;
+  readonly "in-interface": string;
   readonly "out-interface": string;
   readonly "node-address": string;
 }
@@ -35,6 +38,8 @@ export interface AskedNode extends NodeRules {
   readonly sourceFamily?: Family;
   /** What saved rules were not asked for. */
   readonly leftOut?: readonly string[];
+  /** Of this node, if they can be asked for. */
+  readonly routes?: Routes;
 }
 
 /** What is known of the packet, or a `UsageError`. */
@@ -46,18 +51,19 @@ const SIZE_LIMIT = 256 * 1024 * 1024;
 /** What the flags say of the packet. Throws a `UsageError`. */
 export function readPacket(values: NodeValues): AskedPacket {
   const { live, rules, source, mark, protocol } = values;
-  const out = values["out-interface"];
-  const given = [source, mark, protocol, out].some((value) => value !== "");
+  const [input, out] = (["in", "out"] as const).map((way) => values[`${way}-interface`]) as [string, string];
+  const given = [source, mark, protocol, input, out].some((value) => value !== "");
   if (given && !live && rules === "")
     throw new UsageError(
-      "--source, --mark, --protocol and --out-interface matter to rules only: add --live, or --rules FILE",
+      "--source, --mark, --protocol, --in-interface and --out-interface matter to rules only: add --live, or --rules FILE",
     );
   const address = source === "" ? undefined : readAddress("source", source);
   const packet = {
     ...(address === undefined ? {} : { source: address.value }),
     ...(mark === "" ? {} : { mark: readMark(mark) }),
     ...(protocol === "" ? {} : { protocol: readProtocol(protocol) }),
-    ...(out === "" ? {} : { out: readInterface(out) }),
+    ...(input === "" ? {} : { in: readInterface("in", input) }),
+    ...(out === "" ? {} : { out: readInterface("out", out) }),
   };
   return { packet, ...(address === undefined ? {} : { sourceFamily: address.family }) };
 }
@@ -80,7 +86,9 @@ export async function readNode(
       measureTables: () => overNetlink((nftables) => measureTables(nftables, io.signal)),
     });
     say([...warnings, ...notRead]);
-    return { hooks, notRead, local: ownAddresses(), ...packet };
+    const found = await attemptRoutes(say);
+    if (found === undefined) return { hooks, notRead, local: ownAddresses(), ...packet };
+    return { hooks, notRead, local: found.local, routes: found, ...(await withInput(packet, found)) };
   }
   if (values.rules === "") return undefined;
   const path = values.rules === STDIN ? "standard input" : values.rules;
@@ -94,6 +102,32 @@ export async function readNode(
   if (nodeAddresses.length === 0)
     say(["no --node-address: destinations are taken for addresses of other machines"]);
   return { hooks, notRead, leftOut, local: localAddresses(nodeAddresses), ...packet };
+}
+
+/** Without them, the answer is only less exact. */
+async function attemptRoutes(say: (warnings: readonly string[]) => void): Promise<Routes | undefined> {
+  try {
+    return await openRoutes();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    say([`the kernel's routes are not known, so interfaces and addresses are not: ${error.message}`]);
+    return undefined;
+  }
+}
+
+/** The packet with the interface that it comes in through: the way back to its source. Throws a `UsageError` for another node's. */
+async function withInput({ packet, sourceFamily }: AskedPacket, routes: Routes): Promise<AskedPacket> {
+  for (const way of ["in", "out"] as const) {
+    const name = packet[way];
+    if (name !== undefined && !routes.interfaces.includes(name))
+      throw new UsageError(
+        `--${way}-interface=${goQuote(name)} is not an interface of this node: it has ${routes.interfaces.slice(0, 16).join(", ")}`,
+      );
+  }
+  if (sourceFamily === undefined || packet.source === undefined || packet.in !== undefined)
+    return sourceFamily === undefined ? { packet } : { packet, sourceFamily };
+  const input = await routes.inputOf(sourceFamily, packet.source);
+  return { packet: input === undefined ? packet : { ...packet, in: input }, sourceFamily };
 }
 
 async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {
@@ -121,9 +155,9 @@ function readProtocol(text: string): string {
 }
 
 /** What the kernel takes as a name. */
-function readInterface(text: string): string {
+function readInterface(way: "in" | "out", text: string): string {
   if (/^[^\s/:]{1,15}$/.test(text) && text !== "." && text !== "..") return text;
-  throw new UsageError(`--out-interface=${goQuote(text)} is not the name of an interface: try eth0`);
+  throw new UsageError(`--${way}-interface=${goQuote(text)} is not the name of an interface: try eth0`);
 }
 
 /** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */

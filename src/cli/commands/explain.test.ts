@@ -243,7 +243,7 @@ describe("by saved rules", () => {
 
       192.0.2.1: keeps the pod's address
         config: keeps the pod's address: it is an address of the node itself, and the agent's rules are about others
-        rules: keeps the pod's address: no rule gives it another
+        rules: keeps the pod's address: it is for this node itself
         the rules in the dump do what the configuration says
       ",
       }
@@ -406,7 +406,7 @@ test("a wrong command line says what to do, with exit code 2", async () => {
       "ip-masq-agent explain: "10.0.0.0/33" is not a CIDR: an address and a prefix length, such as 10.0.0.0/8",
       "ip-masq-agent explain: "what is this" is not an address, a CIDR, a host name or a URL: try 10.1.2.3, 10.0.0.0/8, [fd00::1]:443 or example.com",
       "ip-masq-agent explain: --live and --rules exclude each other: one node at a time",
-      "ip-masq-agent explain: --source, --mark, --protocol and --out-interface matter to rules only: add --live, or --rules FILE",
+      "ip-masq-agent explain: --source, --mark, --protocol, --in-interface and --out-interface matter to rules only: add --live, or --rules FILE",
       "ip-masq-agent explain: --source="pod" is not an address",
       "ip-masq-agent explain: --mark="0x1ffffffff" is not a number of 32 bits: try 0x4000",
       "ip-masq-agent explain: --node-address is for --rules: with --live the node knows its own",

@@ -34,10 +34,15 @@ const flags = {
     "`number`, the packet's mark; empty: 0, and what other marks change is told beside.",
   ),
   protocol: flag(stringType, "", "`name` of the packet's protocol, such as tcp; empty: any."),
+  "in-interface": flag(
+    stringType,
+    "",
+    "`name` of the interface that the packet comes in through; empty: with --live the one that leads to --source, else any.",
+  ),
   "out-interface": flag(
     stringType,
     "",
-    "`name` of the interface that the packet leaves through; empty: any.",
+    "`name` of the interface that the packet leaves through; empty: with --live as the kernel routes it, else any.",
   ),
   "node-address": flag(
     stringType,
@@ -90,7 +95,9 @@ packets are sent, or since not all rules could be read.`,
     }
     const node = await readNode(values, packet, io);
     for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
-    const answers = destinations.map((destination) => answer(destination, desired, node));
+    const answers: (DestinationView | string)[] = [];
+    for (const destination of destinations) answers.push(await settle(destination, desired, node));
+    node?.routes?.close();
     const isWhole = write(answers, node, input, io);
     return isWhole && destinations.length > 0 && resolved.every(({ ok }) => ok) ? 0 : 1;
   },
@@ -104,6 +111,17 @@ function withProtocol(destination: Destination, flagged: string | undefined): De
   if (!hasPorts(protocol))
     throw new UsageError(`${asked} has a port, but --protocol=${protocol} has none: leave out one of them`);
   return { ...destination, protocol };
+}
+
+/** With the ways that the kernel has for the packets, if it can be asked. */
+async function settle(
+  destination: Destination,
+  desired: Desired | undefined,
+  node: AskedNode | undefined,
+): Promise<DestinationView | string> {
+  const routes = node?.routes;
+  if (node === undefined || routes === undefined) return answer(destination, desired, node);
+  return routes.settle((routeOf) => answer(destination, desired, { ...node, routeOf }));
 }
 
 function answer(
