@@ -1,13 +1,13 @@
 /**
  * Somebody commits twice, as firewalls do when they are reloaded: the second commit comes while the agent undoes the first. In the
- * environment: DOUBLES, how often for each backend (40; at length 2000).
+ * environment: DOUBLES, how often for each backend (8; at length 2000).
  */
 import { expect } from "vitest";
 import { config, describeKernel, flags, labTest } from "../../lab/network/fixture.ts";
 import { createLab, eventually, type Lab } from "../../lab/network/lab.ts";
 import { FLAGS, pause } from "../../lab/network/nftables-agent-table.ts";
 
-const { DOUBLES = "40" } = process.env;
+const { DOUBLES = "8" } = process.env;
 const doubles = Number(DOUBLES);
 
 /** Labs that work at the same time: an agent mends no more than twice a second for long. */

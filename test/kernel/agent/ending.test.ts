@@ -2,7 +2,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "vitest";
-import { bothFamilies, config, describeKernel, flags, labTest, VARIANTS } from "../../lab/network/fixture.ts";
+import {
+  bothFamilies,
+  config,
+  describeKernel,
+  flags,
+  labTest,
+  VARIANTS_SHOWN,
+} from "../../lab/network/fixture.ts";
 import { CHAIN, type Variant } from "../../lab/network/iptables.ts";
 import { eventually, findTool, type Lab } from "../../lab/network/lab.ts";
 import { createShims, type Shims } from "../../lab/network/shims.ts";
@@ -24,7 +31,7 @@ function interrupt(lab: Lab, shims: Shims, variant: Variant, which: string, acti
   return { isRunning: () => existsSync(pid), pid: () => Number(readFileSync(pid, "utf8")) };
 }
 
-describeKernel.each(VARIANTS)(
+describeKernel.each(VARIANTS_SHOWN)(
   "an end in the midst of a pass, iptables-%s",
   { timeout: 60_000 },
   (variant) => {

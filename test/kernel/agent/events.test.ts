@@ -1,6 +1,6 @@
 /**
  * Acting on events: with a resync interval of an hour, whatever happens within seconds was noticed. In the environment:
- * STORM_MS, how long others restore their rules (3000; at length 60000).
+ * STORM_MS, how long others restore their rules (1500; at length 30000).
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ import {
 import type { Agent } from "../../lab/network/processes.ts";
 import { createShims } from "../../lab/network/shims.ts";
 
-const { STORM_MS = "3000" } = process.env;
+const { STORM_MS = "1500" } = process.env;
 
 const hourly = (fields: Readonly<Record<string, unknown>>) => config({ resyncInterval: "1h", ...fields });
 const CONFIG = hourly({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] });

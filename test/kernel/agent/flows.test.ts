@@ -3,7 +3,14 @@
  * wrong verdict. CHANGES in the environment says how many changes (for each variant).
  */
 import { expect } from "vitest";
-import { config, describeKernel, flags, labTest, programmed, VARIANTS } from "../../lab/network/fixture.ts";
+import {
+  config,
+  describeKernel,
+  flags,
+  labTest,
+  programmed,
+  VARIANTS_SHOWN,
+} from "../../lab/network/fixture.ts";
 import { eventually, familyOf, type Lab } from "../../lab/network/lab.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
@@ -52,7 +59,7 @@ function programmings({ log }: Agent): number {
   return log().split(/programmed|updated/).length - 1;
 }
 
-describeKernel.each(VARIANTS)(
+describeKernel.each(VARIANTS_SHOWN)(
   "changes under traffic, iptables-%s",
   {
     timeout: 60_000 + changes * 4_000,

@@ -60,9 +60,9 @@ describeKernel("slips on the command line", { timeout: 120_000 }, () => {
     "do not keep an agent from its work whose container has a terminal, or that has no input",
     async ({ lab }) => {
       // The container's first process, with a terminal; and a terminal for the output alone.
-      const first = await typed(lab, "", { before: "timeout 8 unshare --pid --fork --kill-child=TERM" });
+      const first = await typed(lab, "", { before: "timeout 5 unshare --pid --fork --kill-child=TERM" });
       expect(first.text).toContain("programmed chain IP-MASQ-AGENT");
-      const second = await typed(lab, "", { before: "timeout 8", after: "</dev/null" });
+      const second = await typed(lab, "", { before: "timeout 5", after: "</dev/null" });
       expect(second.text).toMatch(/ in force/);
     },
   );

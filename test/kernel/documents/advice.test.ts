@@ -20,6 +20,8 @@ async function follow(lab: Lab, page: string, part: string): Promise<void> {
 }
 
 async function startAgent(lab: Lab, backend: string): Promise<void> {
+  // The world answers from its first flow on.
+  await lab.ask("udp", OUTSIDE);
   lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));
   const agent = lab.startAgent({ flags: [`--backend=${backend}`] });
   await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("programmed");

@@ -4,12 +4,13 @@
  */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { expect } from "vitest";
+import { times } from "../../lab/length.ts";
 import { config, describeKernel, flags, labTest, logged } from "../../lab/network/fixture.ts";
 import { eventually } from "../../lab/network/lab.ts";
 
 const { LONG_CHAIN = "15000" } = process.env;
 const COUNT = Number(LONG_CHAIN);
-const REPLACEMENTS = 4;
+const REPLACEMENTS = times(2, 4);
 const DEADLINE_MS = 60_000;
 
 /** The manifest's. */

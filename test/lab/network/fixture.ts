@@ -1,5 +1,6 @@
 /** What the tests against the real kernel have in common. */
 import { describe, expect, test } from "vitest";
+import { cells } from "../length.ts";
 import { CHAIN, type Family, type Iptables, jumpNumber, type Variant } from "./iptables.ts";
 import { createLab, eventually, familyOf, type Lab } from "./lab.ts";
 import type { Agent } from "./processes.ts";
@@ -12,6 +13,8 @@ if (!ROOT) console.warn("NOT TESTED: what needs network namespaces, which only r
 export const describeKernel = describe.skipIf(!ROOT);
 
 export const VARIANTS: readonly Variant[] = ["nft", "legacy"];
+/** For what depends little on the variant: both at length. */
+export const VARIANTS_SHOWN = cells(VARIANTS, (variant) => variant === "nft");
 export const FAMILIES: readonly Family[] = ["IPv4", "IPv6"];
 
 /** A test with a lab of its own, which is removed whatever happens; if it fails, the agents' logs are shown. */

@@ -93,12 +93,20 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   const inside = (namespace: string, ...args: readonly string[]) => [ip, "netns", "exec", namespace, ...args];
   const helper = (namespace: string) => inside(namespace, process.execPath, traffic);
   const volume = createVolume(join(directory, "config"));
-  const [pod] = await Promise.all([
-    processes.startClient(helper(namespaces.pod)),
-    processes.startReceiver(helper(namespaces.world)),
-  ]);
+  // Not every test makes flows, so their helpers are started with the first one.
+  let pod: Promise<Client> | undefined;
+  const startPod = async () => {
+    const [client] = await Promise.all([
+      processes.startClient(helper(namespaces.pod)),
+      processes.startReceiver(helper(namespaces.world)),
+    ]);
+    return client;
+  };
+  const flow: Lab["flow"] = async (protocol, destination) => {
+    pod ??= startPod();
+    return (await pod).flow({ protocol, destination });
+  };
   let node: Promise<Client> | undefined;
-  // Only few ask the node, so its helpers are started when somebody does.
   const startNode = async () => {
     await processes.startReceiver(helper(namespaces.node));
     return processes.startClient(helper(namespaces.node));
@@ -117,8 +125,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
       const agent = [node, options.bundle ?? agentBundle(), "run", `--config=${volume.path}`, ...flags];
       return processes.startAgent(inside(namespaces.node, ...wrapper, ...agent), { ...env, ...more });
     },
-    flow: (protocol, destination) => pod.flow({ protocol, destination }),
-    ask: async (protocol, destination) => (await pod.flow({ protocol, destination })).address,
+    flow,
+    ask: async (protocol, destination) => (await flow(protocol, destination)).address,
     askNodeItself: async (protocol, family) => {
       const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
       node ??= startNode();
