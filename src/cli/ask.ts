@@ -6,16 +6,16 @@ import { type Clock, systemClock } from "../system/clock.ts";
 import { whyNotBelieved } from "../system/listener.ts";
 import { agentFlags } from "./options.ts";
 
-/** For the agent to answer; it does so from memory. */
+/** The time that the agent has to answer; it does so from memory. */
 const PATIENCE_MS = 5_000;
 const BODY_BYTES = 1024 * 1024;
 
-/** What the agent said, or why it is not known. */
+/** The agent's status, or why it is not known. */
 export type StatusAnswer =
   | { readonly ok: true; readonly status: Status }
   | { readonly ok: false; readonly why: string };
 
-/** Asks the agent at an address; `clock` bounds the wait. Rejects only when `signal` is aborted. */
+/** Requests the status of the agent at an address; `clock` bounds the wait. Rejects only when `signal` is aborted. */
 export async function askStatus(
   address: HttpAddress,
   signal: AbortSignal,
@@ -25,16 +25,16 @@ export async function askStatus(
   const answer = await ask(url, signal, clock);
   const status = answer.ok ? parseStatus(answer.body) : undefined;
   if (status !== undefined) return { ok: true, status };
-  const why = answer.ok ? "what answers is no ip-masq-agent: is --http-address right?" : answer.why;
+  const why = answer.ok ? "the answer is not from an ip-masq-agent: is --http-address right?" : answer.why;
   return { ok: false, why: `${url}: ${why}` };
 }
 
-/** The address, or what is wrong with the flag: not all that can be listened at can be put into a URL. */
+/** The address, or the fault of the flag: a URL cannot have every address that a server can listen at. */
 export function askable(text: string): HttpAddress | string {
   if (text === "") return "--http-address is empty, so nothing is served";
   const address = parseHttpAddress(text);
   if (address === undefined)
-    return `--http-address=${text} is no HOST:PORT, such as ${agentFlags["http-address"].initial}`;
+    return `--http-address=${text} is not a HOST:PORT, such as ${agentFlags["http-address"].initial}`;
   if (address.port === 0)
     return "--http-address has port 0, and only its log says which one the system chose";
   if (address.host.includes("%")) return `--http-address has a zone (${address.host}), which no URL can have`;
@@ -95,6 +95,6 @@ function describe({ code, message }: NodeJS.ErrnoException): string {
     return "nothing listens there: is the agent running, in this network namespace, and with this --http-address?";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "this host name cannot be resolved";
   if (code?.startsWith("HPE_") === true)
-    return "what answers there does not speak HTTP: is --http-address right?";
+    return "the server there does not speak HTTP: is --http-address right?";
   return message || code || "the connection failed";
 }

@@ -1,4 +1,4 @@
-/** What the program asks of a backend. */
+/** The interface of a backend towards the program. */
 
 import type { Chosen } from "../agent/choose.ts";
 import type { Finds, Search } from "../backend/cleanup.ts";
@@ -15,7 +15,7 @@ import type { NftablesWorld } from "../nftables/driver.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { Run } from "../system/script.ts";
 
-/** What drivers need: the flags, and the world. */
+/** The inputs of drivers: the flags, and the world. */
 export interface DriverWorld {
   readonly flags: {
     readonly masqChain: string;
@@ -31,7 +31,7 @@ export interface DriverWorld {
 
 export interface Backend {
   readonly createDriver: (variant: IptablesVariant, world: DriverWorld) => Driver;
-  /** How many CIDRs may be configured without a set, where `--ipset-threshold` has this value. */
+  /** The number of CIDRs that may be configured without a set, with this value of `--ipset-threshold`. */
   readonly setsAbove: (ipsetThreshold: number) => number;
   readonly traces: Traces;
   /** The variants in which an agent with this choice has no rules of this backend, but may find some. */
@@ -39,18 +39,18 @@ export interface Backend {
     choice: Chosen & { readonly isOwn: boolean },
     world: DriverWorld,
   ) => Promise<readonly IptablesVariant[]>;
-  /** Warns of what an agent with other options on the same backend has left. */
+  /** Warns about leftovers of an agent with different options on the same backend. */
   readonly warn: (variant: IptablesVariant, options: Options, world: DriverWorld) => Promise<void>;
   readonly commands: () => Promise<BackendCommands>;
 }
 
-/** What only commands ask of a backend. */
+/** The functions of a backend that only commands use. */
 export interface BackendCommands {
-  /** What `run` would program on a node where nothing of ours is. */
+  /** The rules that `run` would program on a node without any of ours. */
   readonly render: (rulesets: readonly Ruleset[], flags: LayoutFlags) => Rendered;
-  /** What changes in rules between two configurations. */
+  /** The rules that differ between two configurations. */
   readonly compare: (before: Ruleset, after: Ruleset, flags: LayoutFlags) => readonly RuleChange[];
-  /** What is in force on this node, and what would bring it in line. Throws a failure. */
+  /** The rules in force on this node, and the steps that would bring them in line. Throws a failure. */
   readonly current: (
     rulesets: readonly Ruleset[],
     look: Pick<LayoutFlags, "ipset-threshold"> & { readonly variant: IptablesVariant },
@@ -67,7 +67,7 @@ export interface LayoutFlags {
   readonly "ipset-threshold": number;
 }
 
-/** Steps, and what they take for granted of the node. */
+/** Steps, and their assumptions about the node. */
 export interface Rendered {
   readonly parts: readonly (Pick<Plan, "steps" | "refusal"> & { readonly label: string })[];
   readonly assumed: readonly string[];

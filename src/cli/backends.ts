@@ -1,6 +1,6 @@
 /**
- * The backends, one row each. Nothing else knows their names: the rest of the program asks a row. What only commands ask is loaded
- * when one of them runs, so that starting `run` does not pay for it.
+ * The backends, one row each. No other code knows their names: the rest of the program uses a row. A command loads the
+ * functions that only commands use, so that starting `run` does not pay for them.
  */
 
 import type { Chosen } from "../agent/choose.ts";
@@ -38,7 +38,7 @@ export const BACKENDS: Readonly<Record<BackendName, Backend>> = {
     setsAbove: () => 0,
     traces: tableTraces,
     otherVariants: async ({ isOwn }) => (isOwn ? [] : ["path"]),
-    // Whatever is foreign in our table is drift.
+    // Anything foreign in our table is drift.
     warn: async () => {},
     commands: async () => (await import("./nftables.ts")).nftablesCommands,
   },
@@ -46,17 +46,17 @@ export const BACKENDS: Readonly<Record<BackendName, Backend>> = {
 
 const NAMES = Object.keys(BACKENDS) as readonly BackendName[];
 
-/** The backend of a flag. `auto` is taken for iptables where nothing looks at the machine. */
+/** The backend of a flag. `auto` means iptables where nothing looks at the machine. */
 export function backendOf(flag: BackendName | "auto"): Backend {
   return BACKENDS[flag === "auto" ? "iptables" : flag];
 }
 
-/** What commands ask of all backends. */
+/** The functions of all backends for commands. */
 export function allCommands(): Promise<readonly BackendCommands[]> {
   return Promise.all(NAMES.map((name) => BACKENDS[name].commands()));
 }
 
-/** How rules of the other backends are seen. */
+/** How rules of the other backends show. */
 export function otherTraces(name: BackendName): readonly Traces[] {
   return NAMES.filter((one) => one !== name).map((one) => BACKENDS[one].traces);
 }
@@ -64,7 +64,7 @@ export function otherTraces(name: BackendName): readonly Traces[] {
 /** Drivers for all rules that an agent with this choice does not have. */
 export async function otherDrivers(choice: Chosen, world: DriverWorld): Promise<readonly Driver[]> {
   const drivers: Driver[] = [];
-  // First what needs no tool, which may fail.
+  // First the drivers without a tool, which may fail.
   for (const name of NAMES.toReversed()) {
     const { otherVariants, createDriver } = BACKENDS[name];
     const variants = await otherVariants({ ...choice, isOwn: name === choice.name }, world);

@@ -183,30 +183,30 @@ describe("other words behind flags", () => {
 describe("at a terminal", () => {
   test("the program's name alone shows the commands and how to run the agent, and ends with 2", async () => {
     expect(await said(read([], true))).toMatchInlineSnapshot(`
-      "2: Keeps a node's masquerade rules equal to a configuration.
+      "2: Keeps a node's masquerade rules in sync with its configuration.
 
       Usage: ip-masq-agent [command] [flags]
 
       Commands:
-        run         Runs the agent (the default)
+        run         Run the agent (the default)
         explain     Says whether destinations are masqueraded, and why
-        diff        Says what a new configuration would change, or what drifted
-        validate    Checks configurations and says everything that is wrong
-        render      Prints what run would program, as a shell script
-        doctor      Finds what defeats the agent on this node, and what to do about it
-        status      Asks the agent that runs on this node what it does
+        diff        Show what a new configuration would change, or how rules have drifted
+        validate    Check configurations and report every problem
+        render      Print what run would program, as a shell script
+        doctor      Find what defeats the agent on this node, and how to fix it
+        status      Show the state of the agent on this node
         ports       Shows how many of the node's source ports are in use, and by which pods
         who         Says whose connection has an address and port of this node outside
-        cleanup     Removes all rules and sets of the agent from this node
-        version     Prints the version
-        completion  Prints a script that completes commands and flags in a shell
-        man         Prints the manual page
-        help        Lists the commands, or shows the help of one
+        cleanup     Remove all rules and sets of the agent from this node
+        version     Print the version
+        completion  Print a script that completes commands and flags in a shell
+        man         Print the manual page
+        help        List the commands, or show the help of one
 
-      Without a command it is "run". See "ip-masq-agent help COMMAND" for the flags of each.
+      Without a command it runs the agent, as "run". See "ip-masq-agent help COMMAND" for the flags of each.
 
       To run the agent by hand, as root, with the defaults: ip-masq-agent run
-      It writes rules into the nat table of this network namespace, which stay when it ends: ip-masq-agent cleanup removes them.
+      It writes rules into the nat table of this network namespace, and leaves them when it ends: ip-masq-agent cleanup removes them.
       "
     `);
   });

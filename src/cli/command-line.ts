@@ -1,8 +1,9 @@
 /**
- * What a command line asks for. The first argument alone names a command; without one the agent runs, with Go's syntax of flags,
- * which ends them at the first word and ignores the rest. An agent that nobody wanted takes the rules from the one that runs, so a
- * command's name in the wrong place, and a first word that is none, is refused. All else behind the flags is ignored as the Go
- * program does, for manifests that work must go on working; but it is said.
+ * The meaning of a command line. Only the first argument can name a command; without one the agent runs, with Go's
+ * syntax of flags, which ends them at the first word and ignores the rest. An agent started by mistake would take the
+ * rules from the running one, so we reject a command's name in the wrong place, and a first word that is not a command.
+ * We ignore everything else after the flags as the Go program does, since working manifests must keep working; but with
+ * a warning.
  */
 
 import { boolType } from "../go/flag-types.ts";
@@ -13,12 +14,12 @@ import { type AgentFlags, agentFlags, parseAgentFlags } from "./options.ts";
 
 export type CommandLine =
   | { readonly kind: "command"; readonly name: string; readonly args: readonly string[] }
-  /** `ignored` is a warning about what stands behind the flags. */
+  /** `ignored` is a warning about the words after the flags. */
   | { readonly kind: "agent"; readonly flags: AgentFlags; readonly ignored: string | undefined }
-  /** `overview`: somebody at a terminal typed the program's name alone. */
+  /** `overview`: a person at a terminal typed the program's name alone. */
   | { readonly kind: "help" | "version" | "overview" }
   | Refused
-  /** A command's name behind something else; `args` are the others. */
+  /** A command's name after something else; `args` are the other arguments. */
   | { readonly kind: "misplaced"; readonly name: string; readonly args: readonly string[] };
 
 interface Refused {
@@ -27,7 +28,10 @@ interface Refused {
   readonly hint: string | undefined;
 }
 
-/** Reads it. `commands` are the names of all but `run`; `isTyped` tells whether somebody types it at a terminal. */
+/**
+ * Reads the command line. `commands` are the names of all but `run`; `isTyped` says whether a person types it at a
+ * terminal.
+ */
 export function readCommandLine(
   argv: readonly string[],
   commands: readonly string[],
@@ -41,7 +45,7 @@ export function readCommandLine(
   return isWord(first) ? unknownCommand(first, names) : readAgent(argv, names, isTyped);
 }
 
-/** An empty argument is what a variable without a value leaves in a manifest, and nothing that somebody meant as a name. */
+/** A variable without a value leaves an empty argument in a manifest, which is not meant as a name. */
 function isWord(argument: string): boolean {
   return argument !== "" && !argument.startsWith("-");
 }
@@ -75,7 +79,7 @@ function wordsOf(args: readonly string[]): readonly string[] {
   return unitsOf(agentFlags, args).flatMap(({ flag, texts }) => (flag === undefined ? texts : []));
 }
 
-/** A warning about what stands behind the flags, for the log; `-- ` alone hides nothing. */
+/** A warning about the words after the flags, for the log; `-- ` alone hides nothing. */
 function ignoredBy(
   args: readonly string[],
   { rest, words, given }: AgentFlags,
@@ -94,7 +98,7 @@ function ignoredBy(
   return [`ignored: ${texts.join(" ")}: ${why}`, ...advice].join(". ");
 }
 
-/** What to write for a switch with its value behind it, such as `--enable-ipv6 true`. */
+/** The correct form of a switch with its value after it, such as `--enable-ipv6 true`. */
 function switchAdvice(flag: string, value: string, given: ReadonlySet<string>): readonly string[] {
   const name = flag.replace(/^--?/, "");
   const isSwitch = given.has(name) && agentFlags[name as keyof typeof agentFlags].type.name === "bool";
@@ -102,7 +106,7 @@ function switchAdvice(flag: string, value: string, given: ReadonlySet<string>): 
   return isSwitch && meant.ok ? [`Write --${name}=${meant.value}`] : [];
 }
 
-/** What people write for true and false that Go does not read. */
+/** Common words for true and false that Go does not read. */
 const SWITCHES: Readonly<Record<string, string>> = { yes: "true", on: "true", no: "false", off: "false" };
 
 function plain(text: string): string {

@@ -63,7 +63,7 @@ test("help is printed on stdout, whatever else is asked for", async () => {
       --loud
           Whether to shout.
       -o text|json
-          How the answer is written: text|json. (default text)
+          The format of the answer: text|json. (default text)
       --to-count many
           How many to count. (default 3)
 
@@ -150,7 +150,7 @@ describe("flags of the agent beside", () => {
       given: ["masq-chain"],
       pid: 7,
     });
-    expect(err).toBe("ip-masq-agent echo: --enable-ipv6=true, as of the agent with pid 7\n");
+    expect(err).toBe("ip-masq-agent echo: --enable-ipv6=true, from the agent with pid 7\n");
   });
 
   test("are not taken with --no-adopt, nor by a command that is about something else", async () => {

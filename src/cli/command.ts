@@ -1,6 +1,6 @@
 /**
- * Commands as plain data, and the one way in which they are run: what parses flags, prints help and turns errors
- * into exit codes is here, so that no command does it in a way of its own.
+ * Commands as plain data, and the one way to run them: this file parses flags, prints help and turns errors into exit
+ * codes, so that no command does it in its own way.
  */
 
 import { SourceError } from "../agent/config/file.ts";
@@ -16,27 +16,27 @@ import { adoptFlags, type RunningAgent } from "./running-agent.ts";
 import { renderHelp } from "./usage.ts";
 import { versionLine } from "./version.ts";
 
-/** One file for each: `src/cli/<name>.ts` exports `<name>Command`. */
+/** One file for each: `src/cli/commands/<name>.ts` exports `<name>Command`. */
 export interface Command<Table extends FlagTable = FlagTable> extends Manual<Table> {
   /**
-   * Returns the exit code: one of `EXIT_CODES`, unless `exitCodes` says otherwise. Throws `UsageError`, `SourceError` and what
-   * `isFailure` knows. A method, so that a command with a table of its own is a `Command` too.
+   * Returns the exit code: one of `EXIT_CODES`, unless `exitCodes` says otherwise. Throws `UsageError`, `SourceError`
+   * and the errors that `isFailure` knows. A method, so that a command with its own table is a `Command` too.
    */
   run(input: CommandInput<Table>, io: CommandIo): Promise<number>;
 }
 
-/** What the command line says. */
+/** The content of the command line. */
 export interface CommandInput<Table extends FlagTable = FlagTable> {
   readonly values: FlagValues<Table>;
-  /** The names of the flags that were given. */
+  /** The names of the given flags. */
   readonly given: ReadonlySet<string>;
   readonly words: readonly string[];
   readonly output: "text" | "json";
-  /** The agent that flags were taken from. */
+  /** The agent whose flags the command uses. */
   readonly agent: RunningAgent | undefined;
 }
 
-/** What a command may touch without asking; text is written as it is, without a line end added. */
+/** The world of a command; text is written as it is, without a line end added. */
 export interface CommandIo {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
@@ -55,15 +55,15 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-const OUTPUT = flag(wordType("text", "json"), "text", "How the answer is written: `text|json`.");
+const OUTPUT = flag(wordType("text", "json"), "text", "The format of the answer: `text|json`.");
 
 const NO_ADOPT = flag(
   boolType,
   false,
-  "Whether to leave flags that are not given at their defaults, and not to take them from the agent that runs in this network namespace.",
+  "Whether to use the defaults for flags that are not given, not the values of the agent in this network namespace.",
 );
 
-/** A command's flags, with those that all have. */
+/** A command's flags, with those that all commands have. */
 export function allFlags<Table extends FlagTable>({
   flags,
   adopts,
@@ -71,7 +71,7 @@ export function allFlags<Table extends FlagTable>({
   return { ...flags, ...(adopts === undefined ? {} : { "no-adopt": NO_ADOPT }), o: OUTPUT };
 }
 
-/** Runs a command to its exit code. Only a broken invariant is thrown. */
+/** Runs a command to its exit code. Throws only for a broken invariant. */
 export async function runCommand(command: Command, args: readonly string[], io: CommandIo): Promise<number> {
   const table = allFlags(command);
   const parsed = parseFlags(table, args, "anywhere");
@@ -101,7 +101,7 @@ export async function runCommand(command: Command, args: readonly string[], io: 
   }
 }
 
-/** Nothing is left of it for a second reader, who would take that for an empty file. */
+/** A second reader would find nothing left, and take that for an empty file. */
 function once(stdin: CommandIo["stdin"]): CommandIo["stdin"] {
   let isRead = false;
   return () => {
@@ -117,7 +117,7 @@ function exitCodeFor(error: unknown, { name, exitCodes }: Command, { err, signal
     return 2;
   }
   const isKnown = error instanceof SourceError || isFailure(error);
-  // What is under way when the process is told to end fails in many ways, and none of them is news.
+  // During shutdown pending work fails in many ways; none of them is worth reporting.
   if (!isKnown || signal.aborted) throw error;
   err(`ip-masq-agent ${name}: ${error.message}\n`);
   return exitCodes?.failure ?? 1;

@@ -1,6 +1,6 @@
 /**
- * The table of commands besides `run`. Each is loaded when it is called, so that starting `run` does not pay for
- * the others; a new command is one line here and one file beside this one.
+ * The table of commands besides `run`. Each is loaded when it is called, so that starting `run` does not pay for the
+ * others; a new command is one line here and one file in `commands/`.
  */
 
 import type { CommandLoaders } from "./command.ts";
@@ -32,7 +32,7 @@ export async function runNamed(name: string, args: readonly string[], signal: Ab
   return code;
 }
 
-/** A pipe takes 64 KiB at a time, and what it has not taken when the process exits is lost. */
+/** A pipe takes 64 KiB at a time, and the exit loses everything that it has not taken. */
 export async function flush(): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     await new Promise((resolve) => stream.write("", resolve));

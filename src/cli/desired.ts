@@ -1,4 +1,4 @@
-/** What the flags and the configuration ask for, for the commands that answer questions about it. */
+/** The rules that the flags and the configuration call for, for the commands that answer questions about them. */
 
 import { readConfig, SourceError } from "../agent/config/file.ts";
 import type { Cidr } from "../core/cidr.ts";
@@ -27,7 +27,7 @@ export const desiredFlags = pickFlags(
 
 export type DesiredValues = FlagValues<typeof desiredFlags>;
 
-/** What says which configuration is meant. */
+/** The inputs that decide which configuration is meant. */
 export interface DesiredInput extends Pick<CommandInput, "given"> {
   readonly values: DesiredValues;
   readonly agent?: CommandInput["agent"];
@@ -45,7 +45,7 @@ export async function readDesired(
   const isNamed = given.has("config") || agent === undefined;
   const readsDirectory = isNamed ? values.config !== agentFlags.config.initial : agent.readsDirectory;
   const text = await readText(values.config, readsDirectory, io);
-  // Only the agent goes on with the defaults: its file may come later. Anybody else has mistyped the name.
+  // Only the agent continues with the defaults: its file may come later. A user has mistyped the name.
   if (given.has("config") && text.kind === "file" && text.files.length === 0)
     throw new SourceError(values.config, new Error("no such file"));
   const { config, problems, warnings, lists } = inspectConfig(text, options);
@@ -72,7 +72,7 @@ export function optionsOf(values: RuleFlags): Options {
   throw new UsageError(`invalid --to-ports ${goQuote(values["to-ports"])}: ${options.message}`);
 }
 
-/** Says what is wrong and what is odd, one line each, on stderr; that there is no configuration, too. */
+/** Prints problems and warnings, one line each, on stderr; also that there is no configuration. */
 export function sayProblems(
   { problems, warnings, text, source }: Pick<Desired, "problems" | "warnings" | "text" | "source">,
   io: Pick<CommandIo, "err">,
@@ -91,7 +91,7 @@ async function readText(
   return readConfig(path, readsDirectory);
 }
 
-/** Entries are told apart by identity, for the same prefix may stand twice. */
+/** Entries are compared by identity, since the same prefix may occur twice. */
 function createPlaces(lists: readonly Entries[]): Desired["placeOf"] {
   let items: Map<Cidr, Item> | undefined;
   return (cidr) => {

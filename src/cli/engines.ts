@@ -1,4 +1,4 @@
-/** Puts a chosen backend to work for `run`: what all choices share is made once, the rest for each. */
+/** Wires a chosen backend for `run`: the parts that all choices share are made once, the rest for each. */
 
 import type { Chosen } from "../agent/choose.ts";
 import { readConfig } from "../agent/config/file.ts";
@@ -34,14 +34,17 @@ interface EnginesWorld {
 export interface Engines {
   /** The drivers whose rules an agent with this choice does not have. */
   readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
-  /** How it is seen that there are such rules. */
+  /** The signs of such rules. */
   readonly traces: (choice: Chosen) => readonly Traces[];
   readonly build: (choice: Chosen) => Engine;
-  /** What waits until an engine's rules are in force: to remove what is left of others, and to warn of what stays. */
+  /**
+   * Tasks that wait until an engine's rules are in force: removing leftovers of other backends, and warnings about the
+   * rest.
+   */
   readonly tasks: (engine: Engine) => Task[];
 }
 
-/** What all drivers of an agent with these flags need. */
+/** The inputs of all drivers of an agent with these flags. */
 function driverWorld(
   flags: AgentOptions,
   { commitLog, memoryLimit, log }: EnginesWorld,

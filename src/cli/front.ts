@@ -1,4 +1,7 @@
-/** What the program says where it runs neither the agent nor a command: its help, its version, and why it refuses. */
+/**
+ * The output of the program where it runs neither the agent nor a command: its help, its version, and the reason why it
+ * refuses.
+ */
 
 import { quote } from "../backend/shell.ts";
 import { type FlagTable, unitsOf } from "../go/flags.ts";
@@ -13,14 +16,14 @@ import { versionLine } from "./version.ts";
 
 type Front = Exclude<CommandLine, { kind: "agent" | "command" }>;
 
-/** An answer, and where it goes. */
+/** An answer, and its stream. */
 export interface FrontAnswer {
   readonly code: number;
   readonly out?: string;
   readonly err?: string;
 }
 
-/** The answer; at a terminal (`isTerminal`) a wrong flag is told in few lines, elsewhere in the Go program's words. */
+/** The answer; at a terminal (`isTerminal`) a wrong flag gives a few lines, elsewhere the Go program's words. */
 export async function answerFront(
   asked: Front,
   commands: CommandLoaders,
@@ -46,7 +49,7 @@ export async function answerFront(
 }
 
 const BY_HAND = `To run the agent by hand, as root, with the defaults: ip-masq-agent run
-It writes rules into the nat table of this network namespace, which stay when it ends: ip-masq-agent cleanup removes them.
+It writes rules into the nat table of this network namespace, and leaves them when it ends: ip-masq-agent cleanup removes them.
 `;
 
 function refusal(message: string, where: string): FrontAnswer {
@@ -73,7 +76,7 @@ function takesNoWords(command: Command | undefined): boolean {
   return command === undefined || command.operands === "";
 }
 
-/** Says it on this process' streams. Returns the exit code. */
+/** Prints the answer on this process' streams. Returns the exit code. */
 export async function showFront(
   asked: Front,
   commands: CommandLoaders,

@@ -9,33 +9,33 @@ const few = helpCommand({ ...(version && { version }) });
 
 test("without a word it lists the commands, run first", async () => {
   expect((await say(few, [])).out).toMatchInlineSnapshot(`
-    "Keeps a node's masquerade rules equal to a configuration.
+    "Keeps a node's masquerade rules in sync with its configuration.
 
     Usage: ip-masq-agent [command] [flags]
 
     Commands:
-      run      Runs the agent (the default)
-      version  Prints the version
+      run      Run the agent (the default)
+      version  Print the version
 
-    Without a command it is "run". See "ip-masq-agent help COMMAND" for the flags of each.
+    Without a command it runs the agent, as "run". See "ip-masq-agent help COMMAND" for the flags of each.
     "
   `);
 });
 
 test("with one it shows the same as that command's --help", async () => {
   expect((await say(few, ["version"])).out).toMatchInlineSnapshot(`
-    "Prints the version
+    "Print the version
 
     Usage: ip-masq-agent version [flags]
 
     Flags:
       -o text|json
-          How the answer is written: text|json. (default text)
+          The format of the answer: text|json. (default text)
 
     Exit codes: 0 on success, 1 if the answer is "no" or after an error, 2 after a usage error.
 
     Examples:
-      # the version for a program to read
+      # print the version for a program to read
       ip-masq-agent version -o json
     "
   `);

@@ -8,15 +8,15 @@ import { agentUsage } from "./options.ts";
 import { runManual } from "./run-manual.ts";
 import { renderCommands, renderHelp } from "./usage.ts";
 
-/** `help` over a table of commands, to which it belongs itself. */
+/** `help` over a table of commands, which includes itself. */
 export function helpCommand(commands: CommandLoaders): Command {
   return {
     name: "help",
-    summary: "Lists the commands, or shows the help of one",
+    summary: "List the commands, or show the help of one",
     operands: "[COMMAND]",
     details: "",
     flags: {},
-    examples: [{ args: "help version", what: "how a command is used" }],
+    examples: [{ args: "help version", what: "show how to use a command" }],
     async run({ words, output }, { out }) {
       const [name, ...more] = words;
       if (more.length > 0) throw new UsageError(`unexpected argument: ${more[0]}`);
@@ -35,7 +35,7 @@ export function helpCommand(commands: CommandLoaders): Command {
   };
 }
 
-/** What can be said of every command, `run` first. */
+/** The manuals of all commands, `run` first. */
 export async function allManuals(commands: CommandLoaders): Promise<readonly Manual[]> {
   return [runManual, ...(await Promise.all(Object.values(commands).map((load) => load())))];
 }
@@ -44,13 +44,13 @@ function helpOf(manual: Manual): string {
   return manual === runManual ? agentUsage() : renderHelp(manual, allFlags(manual));
 }
 
-/** What the program is, and its commands. */
+/** The purpose of the program, and its commands. */
 export function overview(manuals: readonly Manual[]): string {
   return [
-    "Keeps a node's masquerade rules equal to a configuration.\n",
+    "Keeps a node's masquerade rules in sync with its configuration.\n",
     "Usage: ip-masq-agent [command] [flags]\n",
     `Commands:\n${renderCommands(manuals)}`,
-    'Without a command it is "run". See "ip-masq-agent help COMMAND" for the flags of each.\n',
+    'Without a command it runs the agent, as "run". See "ip-masq-agent help COMMAND" for the flags of each.\n',
   ].join("\n");
 }
 

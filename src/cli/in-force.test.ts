@@ -13,7 +13,7 @@ test.each<[string, Partial<Status["config"]>, Status["rules"], string | undefine
     "one that has read another",
     { valid: true, hash: "b", inForce: inForce("b") },
     { IPv4: LINE },
-    "it has read another text",
+    "it has read a different text",
   ],
   [
     "one that refused the file",

@@ -8,11 +8,11 @@ import { nameOf, type RunningAgent } from "./running-agent.ts";
 export interface InForce {
   /** The configuration, unless something else is in force. */
   readonly file: Desired | undefined;
-  /** For people: how that is known, or why it is not. */
+  /** For people: the evidence, or why it is not known. */
   readonly note: string;
 }
 
-/** Asks the agent that reads the configuration; `read` is what came of reading it here. */
+/** Asks the agent that reads the configuration; `read` is the result of reading it here. */
 export async function inForce(
   read: Desired | Error,
   agent: RunningAgent,
@@ -20,7 +20,7 @@ export async function inForce(
 ): Promise<InForce> {
   const name = nameOf(agent);
   if (read instanceof Error)
-    return { file: undefined, note: `what ${name} reads cannot be read here: ${read.message}` };
+    return { file: undefined, note: `cannot read the configuration of ${name} here: ${read.message}` };
   const { source, text, problems } = read;
   const address = askable(agent.flags["http-address"]);
   const answer =
@@ -33,13 +33,13 @@ export async function inForce(
   return { file: undefined, note: `${name} has not put ${source} in force: ${why}` };
 }
 
-/** Why what an agent has in force is something else than the text with this digest; undefined if it is the same. */
+/** Why an agent's configuration in force differs from the text with this digest; undefined if it is the same. */
 export function whyNot({ config, rules }: Status, wanted: string): string | undefined {
   const missing = Object.entries(rules).flatMap(([label, { inForce }]) => (inForce ? [] : [label]));
-  // An older agent does not say what is in force: what it has read and accepted.
+  // An older agent does not report what is in force: only what it has read and accepted.
   const inForce = config.inForce === undefined ? config.valid && config.hash : config.inForce?.hash;
   if (inForce === wanted && missing.length === 0) return undefined;
   if (!config.valid) return config.problems[0] ?? "it has not read it yet";
   if (missing.length > 0) return `its rules for ${missing.join(", ")} are not in force`;
-  return "it has read another text";
+  return "it has read a different text";
 }

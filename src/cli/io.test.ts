@@ -18,7 +18,7 @@ test("no more than a configuration can have", async () => {
     })(),
   );
   await expect(readAll(endless, never)).rejects.toThrow(
-    new SourceError("standard input", new Error("more than 16 MiB are no configuration")),
+    new SourceError("standard input", new Error("larger than 16 MiB: not a configuration")),
   );
 });
 
@@ -41,6 +41,6 @@ test("waiting ends with the signal", async () => {
 test("a device without an end, named as the file that it is", async () => {
   const limits = { name: "/dev/zero", bytes: 1024 * 1024, what: "dump" };
   await expect(readAll(createReadStream("/dev/zero"), never, limits)).rejects.toThrow(
-    "/dev/zero: more than 1 MiB are no dump",
+    "/dev/zero: larger than 1 MiB: not a dump",
   );
 });

@@ -11,8 +11,9 @@ import type { CommandIo } from "./command.ts";
 import type { Manual } from "./manual.ts";
 
 /**
- * The streams of this process. Output that nobody reads any more (`| head`) is dropped, and the exit code is the answer's all the
- * same. A script's text has to stay what it is; all other answers repeat words of others, which must not steer the reader's terminal.
+ * The streams of this process. Output without a reader (`| head`) is dropped, and the exit code is the answer's all the
+ * same. A script's text must stay unchanged; all other answers repeat foreign text, which must not steer the reader's
+ * terminal.
  */
 export function processIo(
   signal: AbortSignal,
@@ -39,21 +40,21 @@ export function processIo(
 }
 
 interface Limits {
-  /** What it is called in an error. */
+  /** Its name in an error. */
   readonly name: string;
   readonly bytes: number;
-  /** What more than that cannot be. */
+  /** The kind of content that is never larger. */
   readonly what: string;
 }
 
 const STDIN: Limits = { name: "standard input", bytes: CONFIG_BYTES, what: "configuration" };
 
-/** Why more than that is not read. */
+/** Why a reader stops at the limit. */
 export function tooLong({ bytes, what }: Pick<Limits, "bytes" | "what">): Error {
-  return new Error(`more than ${bytes / 1024 / 1024} MiB are no ${what}`);
+  return new Error(`larger than ${bytes / 1024 / 1024} MiB: not a ${what}`);
 }
 
-/** Everything from a stream. Throws a `SourceError` if it fails or does not end early enough. */
+/** All bytes of a stream. Throws a `SourceError` if it fails or does not end early enough. */
 export async function readAll(
   stream: AsyncIterable<Uint8Array> & NodeJS.EventEmitter,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-/** What commands ask of the backend iptables. */
+/** The iptables backend's part in commands. */
 
 import { readOwnChains } from "../diff/live.ts";
 import { changeContents, iptablesContents } from "../diff/rule-changes.ts";
@@ -8,7 +8,7 @@ import { iptablesPlanner } from "../iptables/plan.ts";
 import type { Capabilities } from "../iptables/planner.ts";
 import type { BackendCommands } from "./backend.ts";
 
-/** What current tools can do (1.6.2, of 2018, or later). */
+/** The abilities of current tools (1.6.2, of 2018, or later). */
 const CAPABILITIES: Capabilities = {
   version: "1.8",
   variant: "nf_tables",
@@ -28,7 +28,7 @@ export const iptablesCommands: BackendCommands = {
       label: ruleset.family,
       ...planner.plan(ruleset, CAPABILITIES, NOTHING),
     }));
-    return { parts, assumed: mode === "auto" ? ["--iptables-mode=auto is taken for nft"] : [] };
+    return { parts, assumed: mode === "auto" ? ["--iptables-mode=auto means nft here"] : [] };
   },
   compare: (before, after, { "ipset-threshold": threshold }) =>
     changeContents(iptablesContents(before, threshold), iptablesContents(after, threshold)),

@@ -1,7 +1,7 @@
 /**
- * The monitor of a running agent and its HTTP server, as `run` uses them. Loaded when the first pass is over, so that rules
- * are in force no later for it, or when that takes long: whoever probes must not take an agent for dead whose tools hang.
- * Switched off, they cost nothing.
+ * The monitor of a running agent and its HTTP server, as `run` uses them. Loaded when the first pass is over, so that
+ * rules are in force no later for it, or when that takes long: a probe must not take an agent for dead whose tools
+ * hang. Switched off, they cost nothing.
  */
 
 import type { Logger } from "../log/log.ts";
@@ -10,7 +10,7 @@ import { systemClock } from "../system/clock.ts";
 import { VERSION } from "./version.ts";
 
 interface Monitored extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "flags"> {
-  /** Where it is served; empty: nowhere. */
+  /** The address to serve at; empty: none. */
   readonly address: string;
   readonly log: Logger;
 }
@@ -36,7 +36,7 @@ export function createMonitoring(
     .then(() => signal.aborted || using(() => {}));
   return {
     report: (outcome, reason) => using((monitor) => monitor.report(outcome, reason)),
-    // Nothing is loaded for the first pass, which is one that was asked for, too.
+    // The first pass loads nothing, although it was requested, too.
     queued: () => void loading?.then((monitor) => monitor.queued()),
     sample: async () => (await loading)?.sample(),
   };
@@ -55,7 +55,7 @@ async function load({ address, log, ...world }: Monitored, signal: AbortSignal):
       world.families,
     ),
     startedAt: performance.timeOrigin,
-    // The wall clock: it may be set after a start at boot, and what is compared with it must follow.
+    // The wall clock: it may be set after a start at boot, and times compared with it must follow.
     epoch: Date.now,
     now: systemClock.now,
   });

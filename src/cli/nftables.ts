@@ -1,4 +1,4 @@
-/** What commands ask of the backend nftables. */
+/** The nftables backend's part in commands. */
 
 import { readOwnTable } from "../diff/live.ts";
 import { changeElements } from "../diff/rule-changes.ts";
@@ -8,7 +8,7 @@ import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { keptIntervals, NO_TABLE, TABLE } from "../nftables/sets.ts";
 import type { BackendCommands } from "./backend.ts";
 
-/** What a netlink socket takes at once on a kernel with the usual net.core.wmem_max and rmem_max of 212,992. */
+/** The most that a netlink socket takes at once on a kernel with the usual net.core.wmem_max and rmem_max of 212,992. */
 const BATCH_BYTES = 425_952;
 
 export const nftablesCommands: BackendCommands = {

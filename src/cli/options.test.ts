@@ -244,17 +244,17 @@ test("the usage text", () => {
       -alsologtostderrthreshold value
         	logs at or above this threshold go to stderr when -alsologtostderr=true (no effect when -logtostderr=true)
       -backend iptables|nftables|auto
-        	What programs the rules: iptables|nftables|auto. auto: what kube-proxy uses, else what works. (default iptables)
+        	The backend that programs the rules: iptables|nftables|auto. auto: kube-proxy's, else one that works. (default iptables)
       -config path
         	path of the configuration: a file, or a directory whose files named ip-masq* are united. (default "/etc/config/ip-masq-agent")
       -enable-ipv6
         	Whether to enable IPv6.
       -http-address address
-        	address that serves metrics, probes and status; empty: off. (default "127.0.0.1:10279")
+        	The address that serves metrics, probes and status; empty: off. (default "127.0.0.1:10279")
       -ipset-threshold int
         	With the iptables backend, more CIDRs than this go into an ipset; 0: never. (default 1000)
       -iptables-mode path|nft|legacy|auto
-        	Which iptables is called: path|nft|legacy|auto. path: as found in PATH; auto: the variant that holds the kubelet's chains. (default path)
+        	The iptables variant to call: path|nft|legacy|auto. path: the one in PATH; auto: the one that holds the kubelet's chains. (default path)
       -legacy_stderr_threshold_behavior
         	If true, stderrthreshold is ignored when logtostderr=true (legacy behavior). If false, stderrthreshold is honored even when logtostderr=true (default true)
       -log_backtrace_at value
@@ -266,7 +266,7 @@ test("the usage text", () => {
       -log_file_max_size uint
         	Defines the maximum size a log file can grow to (no effect when -logtostderr=true). Unit is megabytes. If the value is 0, the maximum file size is unlimited. (default 1800)
       -logging-format text|json
-        	How log lines are written: text|json. (default text)
+        	The format of log lines: text|json. (default text)
       -logtostderr
         	log to standard error instead of files (default true)
       -masq-chain string
@@ -290,7 +290,7 @@ test("the usage text", () => {
       -vmodule value
         	comma-separated list of pattern=N settings for file-filtered logging
       -watch
-        	Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
+        	Whether to react at once to changes of the config and of the rules, to repair the last good rules while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does. (default true)
     "
   `);
 });

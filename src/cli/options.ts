@@ -1,6 +1,6 @@
 /**
- * The agent's own flags: the Go program's five, klog's, and ours. One table is
- * the only place that knows their names, defaults and help.
+ * The agent's own flags: the Go program's five, klog's, and ours. This table is the only place that knows their names,
+ * defaults and help.
  */
 
 import type { ConfigOptions } from "../core/config-options.ts";
@@ -35,12 +35,12 @@ export const agentFlags = {
   backend: flag(
     wordType("iptables", "nftables", "auto"),
     "iptables",
-    "What programs the rules: `iptables|nftables|auto`. auto: what kube-proxy uses, else what works.",
+    "The backend that programs the rules: `iptables|nftables|auto`. auto: kube-proxy's, else one that works.",
   ),
   "iptables-mode": flag(
     wordType("path", "nft", "legacy", "auto"),
     "path",
-    "Which iptables is called: `path|nft|legacy|auto`. path: as found in PATH; auto: the variant that holds the kubelet's chains.",
+    "The iptables variant to call: `path|nft|legacy|auto`. path: the one in PATH; auto: the one that holds the kubelet's chains.",
   ),
   "ipset-threshold": flag(
     countType,
@@ -50,14 +50,14 @@ export const agentFlags = {
   watch: flag(
     boolType,
     true,
-    "Whether to act on changes of the config and of the rules at once, to keep the last good rules healed while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
+    "Whether to react at once to changes of the config and of the rules, to repair the last good rules while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
   ),
   "http-address": flag(
     stringType,
     "127.0.0.1:10279",
-    "`address` that serves metrics, probes and status; empty: off.",
+    "The `address` that serves metrics, probes and status; empty: off.",
   ),
-  "logging-format": flag(wordType("text", "json"), "text", "How log lines are written: `text|json`."),
+  "logging-format": flag(wordType("text", "json"), "text", "The format of log lines: `text|json`."),
 };
 
 /** The rows of the table that a command shares with `run`. */
@@ -84,7 +84,7 @@ type ConfigFlags = Pick<
 /** The flags that decide the rules. */
 export type RuleFlags = ConfigFlags & Pick<AgentFlagValues, "masq-chain" | "random-fully" | "to-ports">;
 
-/** What the flags ask for, as the rest of the program names it. */
+/** The values of the flags, under the rest of the program's names. */
 export interface AgentOptions extends Options {
   readonly configPath: string;
   readonly backend: AgentFlagValues["backend"];

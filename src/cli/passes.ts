@@ -1,4 +1,4 @@
-/** The passes of `run`: the chosen backend at work, the moves to another one, and what follows a pass. */
+/** The passes of `run`: the chosen backend, the moves to another one, and the work after a pass. */
 import { afterwards, CLEARING } from "../agent/afterwards.ts";
 import { type Decision, decide, signsOf } from "../agent/choose.ts";
 import { type Followed, followChoice } from "../agent/follow.ts";
@@ -26,20 +26,22 @@ import type { AgentOptions } from "./options.ts";
 interface PassesWorld {
   readonly triggers: Triggers;
   readonly memoryLimit: MemoryLimit | undefined;
-  /** Reads the counters, where they are served: before they begin at zero, and once they have. */
+  /** Reads the counters, if they are served: before they restart at zero, and after that. */
   readonly sample: () => Promise<void>;
   readonly log: Logger;
 }
 
 export interface Passes extends Pick<Followed, "engine"> {
   readonly reconcile: () => Promise<PassOutcome>;
-  /** What asks for passes; undefined without `watch`. */
+  /** The triggers of passes; undefined without `watch`. */
   readonly sources: Sources | undefined;
-  /** Waits until what goes on beside the passes has ended. */
+  /** Waits until the work beside the passes has ended. */
   readonly over: () => Promise<void>;
 }
 
-/** Chooses a backend, and holds the chain's name before anything is read or written for it; or says what each backend lacks. */
+/**
+ * Chooses a backend, and holds the chain's name before it reads or writes anything; or returns what each backend lacks.
+ */
 export async function createPasses(
   options: AgentOptions,
   { triggers, memoryLimit, sample, log }: PassesWorld,
@@ -49,7 +51,7 @@ export async function createPasses(
   const run = (script: Script) => runScript(script, signal);
   const choose = () => decide(options, { run, open: openNftables });
   const look = createSigns(signsOf(options), openNftables);
-  // Looked at first: what comes while it is chosen is seen later.
+  // Look first: signs that change during the choice then count as later.
   const signs = await look();
   const choice = await choose();
   if (!choice.ok) return choice;
@@ -67,7 +69,7 @@ export async function createPasses(
     ...engines,
     look,
     choose: chooseInTurn(choose, watch ? turns : undefined),
-    // Counters begin at zero then, which has to be seen before they have overtaken the old ones.
+    // Counters restart at zero then, and we must see that before they have overtaken the old ones.
     moved: () => void sample(),
     isFree: () => !clearing.isUnderWay(CLEARING),
     now,
@@ -89,7 +91,7 @@ export async function createPasses(
   };
 }
 
-/** Chooses for what was seen; undefined while the tools that decide are at work. */
+/** Chooses for these signs; undefined while the tools that decide are at work. */
 function chooseInTurn(choose: () => Promise<Decision>, world: TurnsWorld | undefined) {
   const turns = createTurns<{ readonly seen: string | undefined; readonly choice: Decision }>(world);
   return async (seen: string | undefined): Promise<Decision | undefined> => {
@@ -99,7 +101,7 @@ function chooseInTurn(choose: () => Promise<Decision>, world: TurnsWorld | undef
   };
 }
 
-/** What both know is known. */
+/** A generation is known if both know it. */
 function both(...drivers: readonly Pick<Driver, "knows" | "heard">[]): Pick<Driver, "knows" | "heard"> {
   return {
     knows: (generation) => drivers.every((one) => one.knows(generation)),

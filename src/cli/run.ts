@@ -21,10 +21,10 @@ import { agentFlags, agentOptions } from "./options.ts";
 import { createPasses, type Passes } from "./passes.ts";
 import { VERSION } from "./version.ts";
 
-/** The agent that a command line asks for. */
+/** The agent that a command line calls for. */
 type Asked = Extract<CommandLine, { kind: "agent" }>;
 
-/** Runs until `signal` is aborted. Returns an exit code if it could not start, undefined once it was aborted. */
+/** Runs until `signal` is aborted. Returns an exit code if it could not start, undefined after the abort. */
 export async function runAgent(asked: Asked, signal: AbortSignal): Promise<number | undefined> {
   try {
     return await start(asked, signal);
@@ -80,7 +80,8 @@ async function start(
     monitoring?.report(outcome, reason);
   };
   const loop = { watch: options.watch, triggers, begin: () => monitoring?.queued(), report };
-  // Not sooner: with other flags V8 compiles Node's own modules again, of which the program has what it needs by now.
+  // Not sooner: with different flags V8 compiles Node's own modules again, which by now have compiled what the program
+  // needs.
   keepHeapSmall();
   await runLoop(passes.reconcile, loop, systemClock, signal);
   await passes.over();
@@ -89,11 +90,11 @@ async function start(
 
 function backendOf(choice: Chosen | undefined): { readonly name: string; readonly why: string } {
   return choice === undefined
-    ? { name: "none yet", why: "tools are asked what works" }
+    ? { name: "none yet", why: "checking which tools work" }
     : { name: choice.name, why: choice.why };
 }
 
-/** The verbosity at which each pass has a line, also those that find nothing to do. */
+/** The verbosity at which each pass logs a line, even if it finds nothing to do. */
 const PASSES = 4;
 
 function describePass({ drift, applied, errors, durationMs }: PassOutcome, reason: Reason): string {

@@ -48,7 +48,7 @@ test("what was not given is the agent's, and that is said; what was given stays"
   expect(adopted(agents)).toEqual({
     pid: 1,
     changed: { "masq-chain": "A", "enable-ipv6": true },
-    said: ["--masq-chain=A --enable-ipv6=true, as of the agent with pid 1"],
+    said: ["--masq-chain=A --enable-ipv6=true, from the agent with pid 1"],
   });
   expect(adopted(agents, { "enable-ipv6": false }).changed).toEqual({ "masq-chain": "A" });
   expect(adopted(seen("")).said).toEqual([]);
@@ -71,15 +71,15 @@ describe("of several agents", () => {
     expect(adopted(agents, { "masq-chain": "B" })).toEqual({
       pid: 2,
       changed: { "http-address": ":2" },
-      said: ["--http-address=:2, as of the agent with pid 2"],
+      said: ["--http-address=:2, from the agent with pid 2"],
     });
     expect(adopted(agents, { "masq-chain": "C" })).toMatchInlineSnapshot(`
       {
         "changed": {},
         "pid": undefined,
         "said": [
-          "nothing is taken from the agent with pid 1, which has --masq-chain=A",
-          "nothing is taken from the agent with pid 2, which has --masq-chain=B",
+          "the flags of the agent with pid 1 are not used, since it has --masq-chain=A",
+          "the flags of the agent with pid 2 are not used, since it has --masq-chain=B",
         ],
       }
     `);
@@ -98,20 +98,20 @@ test("what cannot be taken is said, and so is which of the others is", () => {
       },
       "pid": 2,
       "said": [
-        "--masq-chain=A, as of the agent with pid 2",
-        "nothing is taken from the agent with pid 1, whose flags this version does not know: flag provided but not defined: -bogus",
+        "--masq-chain=A, from the agent with pid 2",
+        "the flags of the agent with pid 1 are not used, since this version does not know them: flag provided but not defined: -bogus",
       ],
     }
   `);
   expect(adopted(seen("--bogus")).pid).toBeUndefined();
   expect(adopted([], {}, [7]).said).toMatchInlineSnapshot(`
     [
-      "only root may see whether an agent runs here, as pid 7 may be: nothing is taken from it",
+      "only root may see whether an agent runs here, as pid 7 may be: its flags are not used",
     ]
   `);
   expect(adopted([], {}, [], [{ pid: 8, uid: 65534 }]).said).toMatchInlineSnapshot(`
     [
-      "what calls itself ip-masq-agent, but is of another user, is not believed: pid 8 of user 65534; run this command as its user if you trust it",
+      "not trusted, since a different user runs it under the name ip-masq-agent: pid 8 of user 65534; run this command as that user if you trust it",
     ]
   `);
   const many = Array.from({ length: 1_000 }, (_, i) => ({ pid: i + 10, uid: 65534 }));
@@ -122,15 +122,15 @@ test("what cannot be taken is said, and so is which of the others is", () => {
       },
       "pid": 1,
       "said": [
-        "--masq-chain=A, as of the agent with pid 1",
-        "what calls itself ip-masq-agent, but is of another user, is not believed: pid 10 of user 65534 or pid 11 of user 65534 or pid 12 of user 65534 or pid 13 of user 65534 or pid 14 of user 65534 or 995 others; run this command as its user if you trust it",
+        "--masq-chain=A, from the agent with pid 1",
+        "not trusted, since a different user runs it under the name ip-masq-agent: pid 10 of user 65534 or pid 11 of user 65534 or pid 12 of user 65534 or pid 13 of user 65534 or pid 14 of user 65534 or 995 others; run this command as that user if you trust it",
       ],
     }
   `);
   const unknown = { unknown: "other processes", why: "there is no /proc" };
   const input = { values: DEFAULTS, given: new Set<string>() };
   expect(adoptFlags(input, TABLE, unknown, "/proc").said).toEqual([
-    "whether an agent runs here is not known: there is no /proc",
+    "cannot tell whether an agent runs here: there is no /proc",
   ]);
 });
 

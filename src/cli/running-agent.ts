@@ -1,6 +1,7 @@
 /**
- * Flags of the agent that runs beside a command, so that an operator does not have to repeat them, and no answer is about an agent
- * that does not exist. `runCommand` does it for every command; what was taken, or could not be, is said in a line.
+ * Flags of the agent that runs beside a command, so that an operator does not have to repeat them, and no answer is
+ * about an agent that does not exist. `runCommand` does it for every command; a line says which flags it used, or why
+ * it used none.
  */
 
 import { readlinkSync, statSync } from "node:fs";
@@ -21,27 +22,27 @@ export interface RunningAgent extends Pick<SeenAgent, "pid" | "isOurs"> {
   readonly readsDirectory: boolean;
 }
 
-/** What a command works with. */
+/** The inputs of a command. */
 export interface Adopted {
   readonly values: Readonly<Record<string, unknown>>;
-  /** Undefined if none is seen that could be meant, or nothing is left to be taken from it. */
+  /** Undefined if no visible agent matches, or no flag is left to take from it. */
   readonly agent: RunningAgent | undefined;
-  /** Lines for people about what was taken, and what was not. */
+  /** Lines for people about the flags taken, and not taken. */
   readonly said: readonly string[];
 }
 
-/** Flags that two agents in one network namespace cannot have in common: given, they say which one is meant. */
+/** Flags that two agents in one network namespace cannot share: given, they select one. */
 const IDENTITY = ["masq-chain", "http-address"] as const;
 
-/** What a command line gives. */
+/** The flags of a command line. */
 interface Given {
   readonly values: Readonly<Record<string, unknown>>;
   readonly given: ReadonlySet<string>;
 }
 
 /**
- * Takes the flags of `table` that `run` has too, and that were not given, from an agent in this network namespace whose process is
- * seen in `proc`. Of several it is ours before the Go program, which is what migrations leave behind.
+ * Takes the flags of `table` that `run` has too, and that were not given, from an agent in this network namespace whose
+ * process is visible in `proc`. Of several it prefers ours to the Go program, which migrations leave behind.
  */
 export function adoptFlags(
   input: Given,
@@ -55,7 +56,7 @@ export function adoptFlags(
     return {
       ...input,
       agent: undefined,
-      said: [`whether an agent runs here is not known: ${processes.why}`],
+      said: [`cannot tell whether an agent runs here: ${processes.why}`],
     };
   const { agents, strangers, hidden } = processes.value;
   const { running, unread } = readAgents(agents, proc);
@@ -87,7 +88,7 @@ export function adoptFlags(
 function hiddenAgents(pids: readonly number[]): readonly string[] {
   if (pids.length === 0) return [];
   return [
-    `only root may see whether an agent runs here, as ${abridged(pids.map((pid) => `pid ${pid}`))} may be: nothing is taken from it`,
+    `only root may see whether an agent runs here, as ${abridged(pids.map((pid) => `pid ${pid}`))} may be: its flags are not used`,
   ];
 }
 
@@ -95,11 +96,11 @@ function strangeAgents(strangers: Processes["strangers"]): readonly string[] {
   if (strangers.length === 0) return [];
   const named = abridged(strangers.map(({ pid, uid }) => `pid ${pid} of user ${uid}`));
   return [
-    `what calls itself ip-masq-agent, but is of another user, is not believed: ${named}; run this command as its user if you trust it`,
+    `not trusted, since a different user runs it under the name ip-masq-agent: ${named}; run this command as that user if you trust it`,
   ];
 }
 
-/** Anybody can start as many as the system allows. */
+/** A user can start as many as the system allows. */
 const NAMED_AT_MOST = 5;
 
 function abridged(names: readonly string[]): string {
@@ -115,7 +116,7 @@ function readAgents(agents: readonly SeenAgent[], proc: string) {
     const parsed = parseFlags(agentFlags, args);
     if (parsed.kind === "flags") {
       const config = pathSeenBy(pid, parsed.values.config, proc);
-      // The Go program serves nothing that could be asked.
+      // The Go program serves no status.
       const address = isOurs ? parsed.values["http-address"] : "";
       running.push({
         pid,
@@ -124,9 +125,9 @@ function readAgents(agents: readonly SeenAgent[], proc: string) {
         readsDirectory: parsed.values.config !== agentFlags.config.initial,
       });
     } else {
-      const why = parsed.kind === "error" ? parsed.message : `it was asked for its ${parsed.kind}`;
+      const why = parsed.kind === "error" ? parsed.message : `it prints its ${parsed.kind}`;
       unread.push(
-        `nothing is taken from the agent with pid ${pid}, whose flags this version does not know: ${why}`,
+        `the flags of the agent with pid ${pid} are not used, since this version does not know them: ${why}`,
       );
     }
   }
@@ -140,7 +141,7 @@ function isMeant({ flags }: RunningAgent, { values, given }: Given): boolean {
 function notMeant(agent: RunningAgent, { values, given }: Given): string {
   const differs = IDENTITY.filter((name) => given.has(name) && agent.flags[name] !== values[name]);
   const flags = differs.map((name) => `--${name}=${agent.flags[name]}`).join(" ");
-  return `nothing is taken from ${nameOf(agent)}, which has ${flags}`;
+  return `the flags of ${nameOf(agent)} are not used, since it has ${flags}`;
 }
 
 function oursFirst(a: RunningAgent, b: RunningAgent): number {
@@ -156,12 +157,12 @@ function changes(
   const flags = names
     .filter((name) => after[name] !== before[name])
     .map((name) => `--${name}=${after[name]}`);
-  return flags.length === 0 ? [] : [`${flags.join(" ")}, as of ${nameOf(agent)}`];
+  return flags.length === 0 ? [] : [`${flags.join(" ")}, from ${nameOf(agent)}`];
 }
 
 function choice(agent: RunningAgent, others: readonly RunningAgent[]): string {
   const names = others.map(nameOf).join(", ");
-  return `${others.length + 1} agents run here: this is about ${nameOf(agent)}, not ${names}; give the flags of the one that you mean`;
+  return `${others.length + 1} agents run here: this is about ${nameOf(agent)}, not ${names}; to select a different one, give its flags`;
 }
 
 /** An agent, for people. */
@@ -180,13 +181,16 @@ export function flagsOf(args: readonly string[]): AgentValues | undefined {
   return parsed.kind === "flags" ? parsed.values : undefined;
 }
 
-/** A path as another process means it: from its own directory, and among its own files. Its links are followed there, too. */
+/**
+ * The path of another process' file: from that process' own directory and root. The kernel follows its links there,
+ * too.
+ */
 function pathSeenBy(pid: number, path: string, proc: string): string {
   if (!path.startsWith("/")) return `${proc}/${pid}/cwd/${path}`;
   return hasOurRoot(proc, pid) ? path : `${proc}/${pid}/root${path}`;
 }
 
-/** Of a process that has ended meanwhile nothing is known, so its root is asked, and not ours. */
+/** A process that has ended has no root to compare: then the path leads through its root, not ours. */
 function hasOurRoot(proc: string, pid: number): boolean {
   const look = (who: number | "self") => {
     const { dev, ino } = statSync(`${proc}/${who}/root/`);

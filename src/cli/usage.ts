@@ -3,13 +3,13 @@
 import { dashed, describeFlag, type FlagTable } from "../go/flags.ts";
 import type { Manual } from "./manual.ts";
 
-/** What the exit codes of most commands mean. */
+/** The meaning of most commands' exit codes. */
 export const EXIT_CODES = '0 on success, 1 if the answer is "no" or after an error, 2 after a usage error.';
 
-/** As much of a line as is shown in one piece. */
+/** The longest part of a line that stays in one piece. */
 const LINE = /\S(?:.{0,95}(?=\s|$)|\S*)/g;
 
-/** What `--help` prints; `flags` are all that the command takes. */
+/** The output of `--help`; `flags` are all that the command takes. */
 export function renderHelp(manual: Manual, flags: FlagTable): string {
   const { name, summary, operands, details, examples, exitCodes } = manual;
   const usage = ["ip-masq-agent", name, "[flags]", ...(operands === "" ? [] : [operands])].join(" ");
@@ -41,7 +41,7 @@ function renderFlags(flags: FlagTable): string {
     .join("");
 }
 
-/** Paragraphs filled anew, however the source breaks them; a word that is longer than a line stays whole. */
+/** Refills paragraphs, however the source breaks them; a word that is longer than a line stays whole. */
 function wrap(text: string, indent: string): string {
   const fill = (paragraph: string) => paragraph.replaceAll("\n", " ").match(LINE) ?? [];
   const paragraphs = text.split("\n\n").map((one) => fill(one).map((line) => indent + line));

@@ -16,7 +16,7 @@ import {
 
 const parsed = (text: string): Cidr => {
   const cidr = parseCidr(text);
-  if (!isCidr(cidr)) throw new Error(`${text} is no CIDR: ${cidr.reason}`);
+  if (!isCidr(cidr)) throw new Error(`${text} is not a valid CIDR: ${cidr.reason}`);
   return cidr;
 };
 

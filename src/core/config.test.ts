@@ -233,11 +233,11 @@ describe("masqueradeCIDRs", () => {
   test.each([
     [
       "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.0.0.0/8]",
-      ["10.0.0.0/8 stands in nonMasqueradeCIDRs too (as 10.0.0.0/8): it cannot be both"],
+      ["10.0.0.0/8 is also in nonMasqueradeCIDRs (as 10.0.0.0/8): it cannot be both"],
     ],
     [
       "masqueradeCIDRs: [172.16.0.0/12]",
-      ["172.16.0.0/12 stands in nonMasqueradeCIDRs too (as 172.16.0.0/12): it cannot be both"],
+      ["172.16.0.0/12 is also in nonMasqueradeCIDRs (as 172.16.0.0/12): it cannot be both"],
     ],
     [
       "nonMasqueradeCIDRs: [10.0.0.0/08]\nmasqueradeCIDRs: [10.1.0.0/16]",
@@ -342,7 +342,7 @@ describe("a directory", () => {
     const texts = ["nonMasqueradeCIDRs: [10.0.0.0/8]", "masqueradeCIDRs: [10.0.0.0/8]"];
     expect(problems(decode(texts))).toMatchInlineSnapshot(`
       [
-        "d/1:1:19: masqueradeCIDRs[0]: 10.0.0.0/8 stands in nonMasqueradeCIDRs too (as 10.0.0.0/8): it cannot be both",
+        "d/1:1:19: masqueradeCIDRs[0]: 10.0.0.0/8 is also in nonMasqueradeCIDRs (as 10.0.0.0/8): it cannot be both",
       ]
     `);
   });

@@ -137,7 +137,7 @@ function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): vo
     report(
       "conflict",
       exceptions.items[i],
-      `${cidr.text} stands in nonMasqueradeCIDRs too (as ${twin}): it cannot be both`,
+      `${cidr.text} is also in nonMasqueradeCIDRs (as ${twin}): it cannot be both`,
     );
   }
 }

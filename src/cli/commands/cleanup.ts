@@ -1,4 +1,4 @@
-/** The command `cleanup`: nothing of ours stays, and nothing of others goes. */
+/** The command `cleanup`: it leaves nothing of ours, and removes nothing else. */
 
 import { lookForOurs } from "../../agent/cleanup.ts";
 import type { CleanupOptions, CleanupWorld, Find, Finds } from "../../backend/cleanup.ts";
@@ -23,49 +23,49 @@ const flags = {
   "all-chains": flag(
     boolType,
     false,
-    "Whether to remove every chain that a jump of an agent leads to, and the nftables table of an agent with any chain name.",
+    "Whether to remove every chain that an agent's jump leads to, and the nftables table of an agent with any chain name.",
   ),
-  "dry-run": flag(boolType, false, "Whether to say only what would be removed."),
+  "dry-run": flag(boolType, false, "Whether to print only what would be removed."),
   force: flag(
     boolType,
     false,
-    "Whether to go on although an agent runs, or seems to, and to remove a chain although none of its rules is an agent's.",
+    "Whether to remove rules although an agent runs, or seems to, and a chain although none of its rules is an agent's.",
   ),
 };
 
 /** A running agent puts its rules back sooner than this. */
 const LOOK_AGAIN_MS = 1_000;
 
-/** What happened; each is a list of places or messages. */
+/** The result; each field is a list of places or messages. */
 interface CleanupReport {
   readonly removed: readonly string[];
   readonly failed: readonly string[];
-  /** What is there once more. */
+  /** Rules that came back. */
   readonly back: readonly string[];
   readonly warnings: readonly string[];
-  /** Why nothing was removed, although something may be there. */
+  /** Why nothing was removed, although something may exist. */
   readonly refused: string | null;
 }
 
 export const cleanupCommand: Command<typeof flags> = {
   name: "cleanup",
-  summary: "Removes all rules and sets of the agent from this node",
+  summary: "Remove all rules and sets of the agent from this node",
   operands: "",
-  details: `Looks in iptables (nft and legacy, IPv4 and IPv6), ipset and nftables, whatever the agent was told to use,
-and removes the chain of the name that --masq-chain gives, the jumps to it, its sets, and the table
-inet ip-masq-agent. Rules of others stay as they are: so does a chain of that name whose rules are all others', and a
-warning says so. Connections keep the address that they have.
+  details: `Looks in iptables (nft and legacy, IPv4 and IPv6), ipset and nftables, whatever the agent's flags are,
+and removes the chain of --masq-chain, the jumps to it, its sets, and the table
+inet ip-masq-agent. Foreign rules stay: so does a chain of that name with only foreign rules, and a
+warning says so. Existing connections keep their addresses.
 
-Stop the agent first: as long as one runs, nothing is removed, and the exit code is 1. Where its process cannot
-be seen, as from a pod, it has ten seconds to end. --force goes on all the same, and takes such a chain of others, too. The Go program, and
-agents before this version, may not be noticed, so the command looks again after a second: if rules are
-back, it says so, and the exit code is 1. It is needed on each node, as root or with the capabilities
+Stop the agent first: while one runs, the command removes nothing, and the exit code is 1. Where its process is
+not visible, as from a pod, the command waits ten seconds for its end. With --force it removes everything all the same, also such a chain of foreign rules.
+The Go program, and agents before this version, may not be visible, so the command looks again after a second: if rules
+came back, it says so, and the exit code is 1. Run it on each node, as root or with the capabilities
 NET_ADMIN and NET_RAW in the node's network namespace.`,
   flags,
   examples: [
-    { args: "cleanup --dry-run", what: "what would be removed" },
-    { args: "cleanup", what: "after the agent has been uninstalled" },
-    { args: "cleanup --all-chains", what: "also what agents with another --masq-chain have left" },
+    { args: "cleanup --dry-run", what: "show what would be removed" },
+    { args: "cleanup", what: "after uninstalling the agent" },
+    { args: "cleanup --all-chains", what: "also remove leftovers of agents with a different --masq-chain" },
   ],
   async run({ values, output }, io) {
     const options = { masqChain: values["masq-chain"], allChains: values["all-chains"], force: values.force };
@@ -96,13 +96,13 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
   },
 };
 
-/** A pod that was told to end may take as long; nobody waits longer at a screen. */
+/** A pod that is shutting down may take this long; at a screen no one waits longer. */
 const LEAVE_MS = 10_000;
-const STAYS = "without --force nothing is removed, and with it the agent puts its rules back";
+const STAYS = "without --force the command removes nothing, and with it the agent puts its rules back";
 const DELETE = "kubectl --namespace=kube-system delete daemonset ip-masq-agent";
 const NOTHING: CleanupReport = { removed: [], failed: [], back: [], warnings: [], refused: null };
 
-/** Those that are seen to run have their say even if they hold no socket, as the Go program and earlier versions. */
+/** Agents whose process is visible count even if they hold no socket, as the Go program and earlier versions. */
 function agentsOf({ masqChain, allChains }: CleanupOptions): Fact<readonly Holder[]> {
   const isMeant = (token: string) => allChains || token === holdToken(masqChain);
   const seen = known(readProcesses("/proc"))?.agents ?? [];
@@ -133,7 +133,7 @@ async function removeAndLookAgain(
   return { removed, failed, back: back.map(({ place }) => place) };
 }
 
-/** What cannot be removed is no reason to leave the rest. */
+/** A failure to remove one is not a reason to leave the rest. */
 async function removeAll(finds: readonly Find[]): Promise<Pick<CleanupReport, "removed" | "failed">> {
   const removed: string[] = [];
   const failed: string[] = [];
@@ -166,10 +166,10 @@ function say(
     return;
   }
   for (const place of removed) out(`${dryRun ? "would remove" : "removed"} ${place}\n`);
-  if (removed.length + failed.length === 0) out("nothing of the agent is here\n");
+  if (removed.length + failed.length === 0) out("this node has nothing of the agent\n");
   for (const failure of failed)
     err(
-      `ip-masq-agent cleanup: cannot remove ${failure}. A rule of somebody else may lead to it: remove that first\n`,
+      `ip-masq-agent cleanup: cannot remove ${failure}. A foreign rule may lead to it: remove that first\n`,
     );
   if (back.length > 0) err(`ip-masq-agent cleanup: ${remaining(back)}\n`);
 }
@@ -177,6 +177,6 @@ function say(
 function remaining(back: readonly string[]): string {
   const places = back.join("; ");
   if (back.every((place) => place.includes(": set ")))
-    return `still there: ${places}. A rule of somebody else looks it up: remove that rule first`;
-  return `there again: ${places}. An agent is running on this node: stop it first (${DELETE})`;
+    return `still there: ${places}. A foreign rule uses it: remove that rule first`;
+  return `rules came back: ${places}. An agent is running on this node: stop it first (${DELETE})`;
 }

@@ -203,7 +203,7 @@ test("what is not in force, as far as that is known, is said", async () => {
   const ours = { pid: process.pid, args: [`--config=${old}`, "--http-address="], isOurs: true };
   const { code, out, err } = await say(diffCommand, [next, "--connections=false"], { agents: [go, ours] });
   expect(code).toBe(1);
-  expect(err).toContain(`--config=${old}, as of the agent with pid ${process.pid}`);
+  expect(err).toContain(`--config=${old}, from the agent with pid ${process.pid}`);
   expect(out).toContain(
     `from ${old} (the agent with pid ${process.pid} does not say whether it is in force: --http-address is empty`,
   );
@@ -242,10 +242,10 @@ test("a bad configuration, and a wrong command line", async () => {
     [
       "ip-masq-agent diff: one NEW_CONFIG at a time, not 2",
       "ip-masq-agent diff: only one file can be standard input",
-      "ip-masq-agent diff: --max-share="101" is no percentage: a number from 0 to 100",
-      "ip-masq-agent diff: --max-share="1e1" is no percentage: a number from 0 to 100",
-      "ip-masq-agent diff: --cluster-cidr="10.1.0.0/8" is no CIDR: did you mean 10.0.0.0/8?",
-      "ip-masq-agent diff: --service-cidr="10.1.0.0" is no CIDR: an address and a prefix length, such as 10.0.0.0/8",
+      "ip-masq-agent diff: --max-share="101" is not a percentage: write a number from 0 to 100",
+      "ip-masq-agent diff: --max-share="1e1" is not a percentage: write a number from 0 to 100",
+      "ip-masq-agent diff: --cluster-cidr="10.1.0.0/8" is not a valid CIDR: did you mean 10.0.0.0/8?",
+      "ip-masq-agent diff: --service-cidr="10.1.0.0" is not a valid CIDR: an address and a prefix length, such as 10.0.0.0/8",
     ]
   `);
 });

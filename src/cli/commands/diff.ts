@@ -1,4 +1,4 @@
-/** The command `diff`: what a new configuration would change, or how the live rules differ from the one in force. */
+/** The command `diff`: the changes that a new configuration would make, or the drift of the live rules. */
 
 import { decide } from "../../agent/choose.ts";
 import { SourceError } from "../../agent/config/file.ts";
@@ -54,12 +54,12 @@ const flags = {
   connections: flag(
     boolType,
     true,
-    "Whether to look which live connections of this node keep their old decision.",
+    "Whether to check which live connections of this node keep their old verdict.",
   ),
   "fail-on": flag(
     wordType("any", "dangerous"),
     "any",
-    "Which differences make the exit code 1: `any|dangerous`. What cannot be weighed is taken for dangerous.",
+    "The differences that make the exit code 1: `any|dangerous`. A change that cannot be judged counts as dangerous.",
   ),
 };
 
@@ -67,20 +67,20 @@ type Input = CommandInput<typeof flags>;
 
 export const diffCommand: Command<typeof flags> = {
   name: "diff",
-  summary: "Says what a new configuration would change, or what drifted",
+  summary: "Show what a new configuration would change, or how rules have drifted",
   operands: "[NEW_CONFIG]",
   details: `With NEW_CONFIG, compares it with the configuration in force: which destinations change their verdict, as CIDRs and
-numbers of addresses, which rules and set elements come and go, and whether that is dangerous: whether it reaches into link-local
+numbers of addresses, which rules and set elements change, and whether that is dangerous: whether it reaches into link-local
 addresses, the cloud's metadata service, this node's own networks, or pods and services (--cluster-cidr, --service-cidr), or
 concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration.
-Nothing is changed. - is standard input.
+It changes nothing. - is standard input.
 
-Flags that are not given are those of the agent that runs in this network namespace, if one is seen. That agent is asked whether the
-file is in force that its --config names. If it is not, since it was refused or has just changed, NEW_CONFIG is compared with the
-live rules instead. With --config given, that file is taken for the one in force. The first lines say what was compared.
+Flags that are not given come from the agent in this network namespace, if one is visible. The command asks that agent whether the
+file of its --config is in force. If it is not, since the agent rejected it or it has just changed, the command compares NEW_CONFIG with
+the live rules instead. With --config given, that file counts as the one in force. The first lines say what was compared.
 
-Connections keep the decision of their first packet; those that a change would leave with the old one are told from
-a sample of this node's.`,
+Connections keep the verdict of their first packet; a sample of this node's connections shows those that a change would leave
+with the old one.`,
   exitCodes: {
     meaning:
       "0 without a difference, or with none that --fail-on names; 1 with a difference; 2 after any error.",
@@ -88,9 +88,9 @@ a sample of this node's.`,
   },
   flags,
   examples: [
-    { args: "diff --config old.yaml new.yaml", what: "what a new file would change" },
+    { args: "diff --config old.yaml new.yaml", what: "show what a new file would change" },
     { args: "diff --config=old.yaml --fail-on=dangerous new.yaml", what: "in a pipeline" },
-    { args: "diff --backend=nftables", what: "whether the rules of this node are as they should be" },
+    { args: "diff --backend=nftables", what: "show drift of this node's rules" },
   ],
   adopts: () => "/proc",
   async run(input, io) {
@@ -116,12 +116,12 @@ a sample of this node's.`,
 
 type Found = Omit<Difference, "dangers" | "connections">;
 
-/** The same flags for a configuration that the command line names, and that has to be there. */
+/** The same flags for a configuration that the command line names, and that must exist. */
 function named(config: string, { values, given }: Input): DesiredInput {
   return { values: { ...values, config }, given: new Set([...given, "config"]) };
 }
 
-/** A configuration without problems. Throws a failure after they have been said. */
+/** A configuration without problems. Reports problems, then throws a failure. */
 async function readGood(input: DesiredInput, io: CommandIo): Promise<Desired> {
   const desired = await readDesired(input, io);
   sayProblems(desired, io);
@@ -129,7 +129,7 @@ async function readGood(input: DesiredInput, io: CommandIo): Promise<Desired> {
   throw new Refusal(`${desired.source} is not good, so there is nothing to compare: correct it first`);
 }
 
-/** What is in force is the file, unless the agent beside says otherwise or it is no good; then it is what the rules do. */
+/** The file counts as in force, unless the agent says otherwise or it has problems; then the live rules do. */
 async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<Found> {
   const agent = input.given.has("config") ? undefined : input.agent;
   if (agent === undefined) return compareFiles(await readGood(input, io), next, input);
@@ -138,7 +138,7 @@ async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<F
     return error;
   });
   const { file, note } = await inForce(current, agent, io.signal);
-  // Between them and what is to come everything differs that is to come: that is no drift.
+  // All of the new configuration differs from the live rules: that is not drift.
   const found =
     file === undefined
       ? { ...(await compareLive(next, input, io)), drift: [] }
@@ -183,7 +183,7 @@ function changeOf(ruleset: Ruleset, { kept }: OwnRules): VerdictChange[] {
   return live === undefined ? [] : [changeVerdicts(ruleset.family, live, keptIntervals(ruleset))];
 }
 
-/** Which live connections stay with the old decision. That they cannot be read is no failure of the comparison. */
+/** The live connections that keep the old verdict. A failure to read them does not fail the comparison. */
 async function lookAtConnections(
   changes: readonly VerdictChange[],
   { signal }: CommandIo,
@@ -224,12 +224,12 @@ function readCidr(name: string, text: string): Cidr {
     cidr.reason === "unaligned"
       ? `: did you mean ${cidr.network}?`
       : ": an address and a prefix length, such as 10.0.0.0/8";
-  throw new UsageError(`--${name}=${goQuote(text)} is no CIDR${hint}`);
+  throw new UsageError(`--${name}=${goQuote(text)} is not a valid CIDR${hint}`);
 }
 
 function readShare(text: string): number {
   const share = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (!(share <= 100))
-    throw new UsageError(`--max-share=${goQuote(text)} is no percentage: a number from 0 to 100`);
+    throw new UsageError(`--max-share=${goQuote(text)} is not a percentage: write a number from 0 to 100`);
   return share;
 }

@@ -15,9 +15,9 @@ const FINDINGS: readonly Finding[] = [
 const plain = createColours(false);
 
 test("problems first, each with its remedy; notes only if asked for", () => {
-  const diagnosis = { settings, own, source: "flags as of the agent with pid 7", findings: FINDINGS };
+  const diagnosis = { settings, own, source: "using the flags of the agent with pid 7", findings: FINDINGS };
   expect(renderDiagnosis(diagnosis, false, plain)).toMatchInlineSnapshot(`
-    "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4; flags as of the agent with pid 7
+    "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4; using the flags of the agent with pid 7
     error    [own-chain] no chain
              -> start the agent
     warning  [ports] ports overlap
@@ -70,10 +70,10 @@ test("JSON has everything, without colours", () => {
 
 test.each<[string, string]>([
   ["--interval=x", 'invalid --interval: time: invalid duration "x"'],
-  ["--interval=-1s", "invalid --interval -1s: it goes from 0s to 1m"],
-  ["--interval=2h", "invalid --interval 2h: it goes from 0s to 1m"],
-  ["--proc=/etc/passwd", "--proc: /etc/passwd/sys is no directory that can be read"],
-  ["--cni-dir=/no/such", "--cni-dir: /no/such is no directory that can be read"],
+  ["--interval=-1s", "invalid --interval -1s: use 0s to 1m"],
+  ["--interval=2h", "invalid --interval 2h: use 0s to 1m"],
+  ["--proc=/etc/passwd", "--proc: /etc/passwd/sys is not a readable directory"],
+  ["--cni-dir=/no/such", "--cni-dir: /no/such is not a readable directory"],
   [
     "--cluster-cidr=10.244.0.0/33",
     'invalid --cluster-cidr: "10.244.0.0/33" is not a valid CIDR, such as 10.244.0.0/16',

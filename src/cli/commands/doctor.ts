@@ -27,41 +27,44 @@ import { flagsOf, nameOf } from "../running-agent.ts";
 const FLAGS = {
   ...desiredFlags,
   ...pickFlags("iptables-mode", "http-address"),
-  proc: flag(stringType, "/proc", "`directory` where the node's proc is mounted."),
-  "cni-dir": flag(stringType, "/etc/cni/net.d", "`directory` of the node's CNI configuration."),
+  proc: flag(stringType, "/proc", "The `directory` where the node's proc is mounted."),
+  "cni-dir": flag(stringType, "/etc/cni/net.d", "The `directory` of the node's CNI configuration."),
   "cluster-cidr": flag(
     stringType,
     "",
-    "`CIDRs` that pods of the whole cluster have, with commas between them: whether the list keeps them is checked.",
+    "Comma-separated `CIDRs` of the pods of the whole cluster, to check whether the list keeps them.",
   ),
-  interval: flag(stringType, "1s", "`duration` between two readings of the conntrack counters."),
-  verbose: flag(boolType, false, "Whether to show what is no problem too."),
+  interval: flag(stringType, "1s", "The `duration` between two readings of the conntrack counters."),
+  verbose: flag(boolType, false, "Also show checks that passed."),
 };
 
-/** Nobody waits longer for an answer at a screen. */
+/** At a screen no one waits longer for an answer. */
 const MAX_INTERVAL_MS = 60_000;
 
 type Flags = typeof FLAGS;
 
 export const doctorCommand: Command<Flags> = {
   name: "doctor",
-  summary: "Finds what defeats the agent on this node, and what to do about it",
+  summary: "Find what defeats the agent on this node, and how to fix it",
   operands: "",
   details: [
-    "Looks at this node's rules, the kernel's settings, the CNI's configuration and the kubelet's command line.",
-    "It changes nothing. What it cannot look at, it says.",
+    "Checks this node's rules, the kernel's settings, the CNI's configuration and the kubelet's command line.",
+    "It changes nothing, and says what it cannot check.",
     "",
-    "Flags that are not given are taken from the agent that runs in this network namespace, if one is seen.",
-    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir, to have",
-    "all of it checked.",
+    "Flags that are not given come from the agent in this network namespace, if one is visible.",
+    "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir,",
+    "so that it can check everything.",
     "",
     "Exit code 1 means that there are errors or warnings.",
   ].join("\n"),
   flags: FLAGS,
   examples: [
-    { args: "doctor", what: "what is wrong on this node" },
-    { args: "doctor --verbose --backend=nftables", what: "with what is fine, for an agent on nftables" },
-    { args: "doctor -o json", what: "for a machine to read" },
+    { args: "doctor", what: "find what is wrong on this node" },
+    {
+      args: "doctor --verbose --backend=nftables",
+      what: "also show checks that passed, for an agent on nftables",
+    },
+    { args: "doctor -o json", what: "for a program to read" },
   ],
   adopts: ({ proc }) => proc,
   async run(input, io) {
@@ -81,7 +84,7 @@ export const doctorCommand: Command<Flags> = {
   },
 };
 
-/** What to look at: what the command line says and, where it does not, the agent that runs. */
+/** The subject of the checks: the given flags and, for the others, those of the running agent. */
 async function subjectOf(
   input: CommandInput<Flags>,
   io: CommandIo,
@@ -116,7 +119,7 @@ async function subjectOf(
     proc,
     cniDirectory,
     intervalMs,
-    source: agent && `flags as of ${nameOf(agent)}`,
+    source: agent && `using the flags of ${nameOf(agent)}`,
   };
 }
 
@@ -124,8 +127,7 @@ function readInterval(text: string): number {
   const interval = parseDuration(text);
   if (!interval.ok) throw new UsageError(`invalid --interval: ${interval.message}`);
   const ms = toMilliseconds(interval.nanoseconds);
-  if (ms < 0 || ms > MAX_INTERVAL_MS)
-    throw new UsageError(`invalid --interval ${text}: it goes from 0s to 1m`);
+  if (ms < 0 || ms > MAX_INTERVAL_MS) throw new UsageError(`invalid --interval ${text}: use 0s to 1m`);
   return ms;
 }
 
@@ -143,10 +145,10 @@ async function answersAt(text: string, signal: AbortSignal): Promise<boolean> {
 
 function requireDirectory(flag: string, path: string): void {
   const found = tryRead(path, () => statSync(path).isDirectory());
-  if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is no directory that can be read`);
+  if (known(found) !== true) throw new UsageError(`--${flag}: ${path} is not a readable directory`);
 }
 
-/** A configuration that cannot be read is a finding like any other. */
+/** An unreadable configuration is a finding like any other. */
 async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
   const { values } = input;
   try {

@@ -126,7 +126,7 @@ describe("by the configuration", () => {
           ],
         },
         "code": 0,
-        "err": "ip-masq-agent explain: --config=/none, as of the agent with pid PID
+        "err": "ip-masq-agent explain: --config=/none, from the agent with pid PID
       warning: no configuration at /none, the defaults
       ",
       }
@@ -193,7 +193,7 @@ describe("by saved rules", () => {
     const { code, err } = await explain(["--rules", rules, "10.1.2.3"]);
     expect([code, err]).toEqual([
       1,
-      'ip-masq-agent explain: rules: more than 256 MiB are no dump of rules: save the nat table alone, with "iptables-save -t nat"\n',
+      'ip-masq-agent explain: rules: larger than 256 MiB: not a dump of rules: save the nat table alone, with "iptables-save -t nat"\n',
     ]);
   });
 

@@ -9,15 +9,15 @@ import { runManual } from "../run-manual.ts";
 import { EXIT_CODES } from "../usage.ts";
 import { VERSION } from "../version.ts";
 
-/** `man` over a table of commands, to which it belongs itself. */
+/** `man` over a table of commands, which includes itself. */
 export function manCommand(commands: CommandLoaders): Command {
   return {
     name: "man",
-    summary: "Prints the manual page",
+    summary: "Print the manual page",
     operands: "",
     details: "To read it: ip-masq-agent man | man -l -",
     flags: {},
-    examples: [{ args: "man", what: "the page, for man -l - or for a file ip-masq-agent.8" }],
+    examples: [{ args: "man", what: "print the page, for man -l - or for a file ip-masq-agent.8" }],
     async run({ output }, { out }) {
       const page = renderMan(await allManuals(commands), VERSION);
       out(output === "json" ? `${JSON.stringify({ page })}\n` : page);
@@ -31,19 +31,19 @@ export function renderMan(manuals: readonly Manual[], version: string): string {
   return [
     `.TH IP\\-MASQ\\-AGENT 8 "" "${roff(version)}" "System Administration"\n`,
     ".SH NAME\n",
-    "ip\\-masq\\-agent \\- keeps a node's masquerade rules equal to a configuration\n",
+    "ip\\-masq\\-agent \\- keeps a node's masquerade rules in sync with its configuration\n",
     ".SH SYNOPSIS\n",
     ".B ip\\-masq\\-agent\n",
     "[\\fIcommand\\fR] [\\fIflags\\fR] [\\fIoperands\\fR]\n",
     ".SH DESCRIPTION\n",
     paragraphs(
-      "Decides which destinations see a pod's own address, and masquerades packets to all others. Without a command it is run.",
+      "Keeps pod IP addresses visible inside your network and masquerades (source NAT) all other pod egress. Without a command it runs the agent.",
     ),
     ".SH COMMANDS\n",
     ...manuals.map(renderManual),
     ".SH EXIT STATUS\n",
     paragraphs(
-      `Of run: 128 and the signal's number once a signal ends it, 1 if it could not start, 2 after a usage error. Of the other commands: ${EXIT_CODES}`,
+      `Of run: 128 plus the signal's number if a signal ends it, 1 if it could not start, 2 after a usage error. Of the other commands: ${EXIT_CODES}`,
     ),
     ...manuals.flatMap(({ name, exitCodes }) =>
       exitCodes === undefined ? [] : [`.PP\n${paragraphs(`Of ${name}: ${exitCodes.meaning}`)}`],
@@ -78,17 +78,17 @@ function renderExample({ args, what }: Manual["examples"][number]): string {
   return `.TP\n.B ip\\-masq\\-agent ${roff(args)}\n${paragraphs(what)}`;
 }
 
-/** As long as the page's source lines may be. */
+/** The longest source line of the page. */
 const LINE = 72;
 
-/** Text that roff fills, with its paragraphs kept. */
+/** Text that roff fills, paragraph by paragraph. */
 function paragraphs(text: string): string {
   const wrap = (one: string) => one.match(new RegExp(`\\S.{0,${LINE}}(?=\\s|$)`, "gs")) ?? [];
   const lines = (one: string) => wrap(one.replaceAll("\n", " ")).map(line).join("\n");
   return `${text.split("\n\n").map(lines).join("\n.PP\n")}\n`;
 }
 
-/** A dot or an apostrophe in front would begin a request. */
+/** A dot or an apostrophe at the start would begin a request. */
 function line(text: string): string {
   return roff(text).replace(/^(?=[.'])/, "\\&");
 }

@@ -14,7 +14,7 @@ export function choiceOf(toPorts: readonly PortRange[], randomFully: boolean): P
   return toPorts.length === 1 ? "one range" : "several ranges";
 }
 
-/** From that share on a key has its warning, as the alert. */
+/** From this share on a key has its warning, as the alert. */
 const WARNED_ABOVE = 0.8;
 
 /** Measured by filling all ports of an address towards one remote (docs/performance.md, "Source ports"). */
@@ -30,7 +30,7 @@ const CURVES: Readonly<Record<PortChoice, string>> = {
 
 const SOURCES_SHOWN = 3;
 
-/** A table, with what is to be said of a row below it. */
+/** A table, with the notes about a row below it. */
 export function renderPorts({ keys }: PortsView, choice: PortChoice, colours: Colours): string {
   if (keys.length === 0) return "no source port of this node is in use\n";
   const rows = [HEAD, ...keys.map(cells)];
@@ -79,7 +79,7 @@ function notes({ share, reason }: KeyView, choice: PortChoice, { yellow }: Colou
   ].join("");
 }
 
-/** What was not seen, for stderr. */
+/** The connections that were not counted, for stderr. */
 export function notExact(read: number, entries: number): string {
   return `not exact: ${groupedDigits(read)} of ${counted(groupedDigits(entries), "connection")} were counted, so the true numbers are larger`;
 }

@@ -1,4 +1,4 @@
-/** What `ports` answers, as JSON; the text is made from it. */
+/** The answer of `ports`, as JSON; the text is made from it. */
 
 import { printAddress } from "../../conntrack/address.ts";
 import { type PortOwner, type PortUse, shareOf } from "../../conntrack/usage.ts";
@@ -27,7 +27,7 @@ export interface KeyView {
   readonly inUse: number;
   /** Those of them that are TCP in TIME_WAIT or CLOSE. */
   readonly ended: number;
-  /** How many the address has. */
+  /** The number of ports of the address. */
   readonly ports: number;
   /** From 0 to 1. */
   readonly share: number;
@@ -38,14 +38,14 @@ export interface KeyView {
     readonly inUse: number;
     readonly own: boolean;
   }[];
-  /** Why the remote is masqueraded, by the configuration: of what is more than half full. */
+  /** Why the configuration masquerades the remote; only for a key that is more than half full. */
   readonly reason?: string;
 }
 
-/** As much has to be in use before it is said why. */
+/** The share from which on the answer gives the reason. */
 const EXPLAINED_ABOVE = 0.5;
 
-/** One key as it is shown; `reasonOf` is asked for what is more than half full and not the node's own doing alone. */
+/** One key for display; calls `reasonOf` for a key that is more than half full and not the node's own doing alone. */
 export function viewKey(use: PortUse, owner: PortOwner, reasonOf: (address: string) => string): KeyView {
   const { protocol, port, inUse, ended } = use;
   const remote = printAddress(use.remote);
@@ -69,7 +69,7 @@ export function viewKey(use: PortUse, owner: PortOwner, reasonOf: (address: stri
   };
 }
 
-/** Why a remote is masqueraded, as `explain` finds it by the configuration. */
+/** Why a remote is masqueraded, as `explain` finds it from the configuration. */
 export function explainRemote(address: string, desired: Desired): string {
   const parsed = parseAddress(address);
   if (parsed === undefined) throw new Error(`not an address: ${address}`);

@@ -57,7 +57,7 @@ test("no configuration means the defaults, and says so", async () => {
   const { code, out, err } = await say(renderCommand, [], { agents });
   expect({ code, err }).toEqual({
     code: 0,
-    err: `ip-masq-agent render: --config=/no/such/file, as of the agent with pid ${process.pid}
+    err: `ip-masq-agent render: --config=/no/such/file, from the agent with pid ${process.pid}
 warning: no configuration at /no/such/file, the defaults
 `,
   });

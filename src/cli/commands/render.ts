@@ -1,4 +1,4 @@
-/** The command `render`: what `run` would program, without a look at the machine. */
+/** The command `render`: the rules that `run` would program, without a look at the machine. */
 
 import { comment, renderStep } from "../../backend/shell.ts";
 import type { Step } from "../../backend/step.ts";
@@ -22,23 +22,26 @@ type Part = Rendered["parts"][number];
 export const renderCommand: Command<typeof flags> = {
   name: "render",
   writesScript: true,
-  summary: "Prints what run would program, as a shell script",
+  summary: "Print what run would program, as a shell script",
   operands: "",
-  details: `Needs neither root nor the tools: nothing is looked at but the configuration (--config; - is standard
-input) and, for flags that are not given, the agent that runs in this network namespace. The script is what run does on a node where nothing of ours stands; applied there with sh, it
+  details: `Needs neither root nor the tools: it reads only the configuration (--config; - is standard
+input) and, for flags that are not given, those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
 leaves the same rules. With nftables each part is one transaction.
 
-What run finds out on the node is assumed: tools that know --random-fully and ipset, and with
+The script assumes what run finds out on the node: tools that know --random-fully and ipset, and with
 --backend=auto or --iptables-mode=auto a node that has iptables, and no kubelet's chains. Very long
-lists make more or fewer transactions where the kernel has other limits for a socket's buffers.`,
+lists make more or fewer transactions where the kernel has different limits for a socket's buffers.`,
   flags,
   examples: [
-    { args: "render --config=agent-config/config", what: "the commands and the text for iptables-restore" },
+    {
+      args: "render --config=agent-config/config",
+      what: "print the commands and the text for iptables-restore",
+    },
     {
       args: "render --config=agent-config/config --backend=nftables --enable-ipv6",
-      what: "the script for nft",
+      what: "print the script for nft",
     },
-    { args: "render --config=agent-config/config --ipset-threshold=2", what: "with a set for the list" },
+    { args: "render --config=agent-config/config --ipset-threshold=2", what: "print a set for the list" },
   ],
   adopts: () => "/proc",
   async run(input, io) {
@@ -65,7 +68,7 @@ function refuse(refusal: string, { err }: CommandIo): number {
 }
 
 function assumedBackend({ backend }: Values): string[] {
-  return backend === "auto" ? ["--backend=auto is taken for iptables"] : [];
+  return backend === "auto" ? ["--backend=auto means iptables here"] : [];
 }
 
 function renderText(

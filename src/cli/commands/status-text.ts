@@ -10,7 +10,7 @@ import {
 import type { Colours } from "../../text/colours.ts";
 import { counted } from "../../text/plural.ts";
 
-/** A name and what there is to say, line by line. */
+/** A name and its text, line by line. */
 export function renderStatus(status: Status, colours: Colours): string {
   const said = plain(status);
   const { version, startedAt, backend, config, rules, lastPass, healed } = said;
@@ -60,7 +60,7 @@ function renderPass({ at, durationMs, reason, drift, applied, errors }: PassStat
       ? "failed"
       : applied === 0
         ? "nothing to do"
-        : `${counted(drift, "difference")} put right`;
+        : `${counted(drift, "difference")} repaired`;
   return `${at} (${reason}), ${Number(durationMs).toFixed(1)} ms: ${what}`;
 }
 
@@ -69,7 +69,7 @@ function renderHealed({ total, byProcess }: Status["healed"]): string {
   return `${total}${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
 }
 
-/** What another process said must not reach the terminal as it is. */
+/** Text of another process must not reach the terminal unchanged. */
 function plain<T>(value: T): T {
   if (typeof value === "string") return value.replaceAll(/\p{Cc}/gu, "?") as T;
   if (Array.isArray(value)) return value.map(plain) as T;

@@ -66,7 +66,7 @@ test("an agent that is well", async () => {
     read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
     rules      IPv4: 5 CIDRs, in force, changed at 2026-01-01T00:00:01.000Z
     rules      IPv6: 5 CIDRs, in force
-    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
+    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences repaired
     healed     2 (iptables-restore 2)
     "
   `);
@@ -152,7 +152,7 @@ test("an agent of an older version is understood", async () => {
     config     /etc/config/ip-masq-agent
     read last  abcdef (accepted) at 2026-01-01T00:00:01.000Z
     rules      IPv4: 5 CIDRs, in force
-    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences put right
+    last pass  2026-01-01T00:00:01.000Z (start), 12.5 ms: 3 differences repaired
     healed     2 (iptables-restore 2)
     "
   `);
@@ -228,13 +228,13 @@ test("an agent that serves nothing, and one that is not there, cannot be asked",
     return err.trimEnd().split("\n").at(-1);
   };
   expect(await said([go])).toMatchInlineSnapshot(
-    `"ip-masq-agent status: the Go program with pid 7 cannot be asked: its --http-address is empty, so nothing is served"`,
+    `"ip-masq-agent status: the Go program with pid 7 cannot answer: its --http-address is empty, so nothing is served"`,
   );
   expect(await said([go, ours])).toMatchInlineSnapshot(
-    `"ip-masq-agent status: the agent with pid 8 cannot be asked: its --http-address is empty, so nothing is served"`,
+    `"ip-masq-agent status: the agent with pid 8 cannot answer: its --http-address is empty, so nothing is served"`,
   );
   expect(await said([ours], "--masq-chain=B")).toMatchInlineSnapshot(
-    `"ip-masq-agent status: no agent with --masq-chain=B is seen: give its --http-address"`,
+    `"ip-masq-agent status: no agent with --masq-chain=B is visible: give its --http-address"`,
   );
 });
 

@@ -1,4 +1,4 @@
-/** The command `validate`: everything that is wrong with configurations, before an agent sees them. */
+/** The command `validate`: all problems of configurations, before an agent sees them. */
 
 import { readConfig, SourceError } from "../../agent/config/file.ts";
 import { type ConfigText, inspectConfig } from "../../core/config.ts";
@@ -20,40 +20,40 @@ const flags = {
   strict: flag(boolType, false, "Whether warnings count as problems."),
 };
 
-/** Files that hold manifests; others are taken for what a volume shows to an agent. */
+/** Files that hold manifests; all others are files as a volume shows them to an agent. */
 const MANIFEST_NAME = /\.(?:ya?ml|json)$|^-$|^\/dev\//i;
 
-/** As many findings of a file as anybody will read. */
+/** More findings of a file than anyone reads. */
 const SHOWN = 1_000;
 
-/** What was found in one operand, of one file or several. */
+/** The findings of one operand, of one file or several. */
 interface Report {
   readonly path: string;
   readonly text: ConfigText;
   readonly findings: readonly FileFinding[];
-  /** How many entries there are, and what else is to be said of where they come from. */
+  /** The number of entries, and a note on their source. */
   readonly cidrs: number;
   readonly where: string;
 }
 
 export const validateCommand: Command<typeof flags> = {
   name: "validate",
-  summary: "Checks configurations and says everything that is wrong",
+  summary: "Check configurations and report every problem",
   operands: "FILE...",
   details: `FILE is a configuration, a manifest with a ConfigMap (YAML or JSON, several documents or a List),
-a directory that would be given as --config, or - for standard input. In a ConfigMap the keys config
-and ip-masq* are read. A manifest's name ends with .yaml, .yml or .json, or is -: under any other
-name it is judged as the agent's file, of which it is none.
+a directory as for --config, or - for standard input. Of a ConfigMap, it reads the keys config
+and ip-masq*. A manifest's name ends with .yaml, .yml or .json, or is -: under any other
+name the file counts as the agent's own, which a manifest is not.
 
-Warnings are what the agent would accept, but hardly anybody means: unknown keys, entries that
-change nothing or are empty, text that is not read. The exit code is 1 if there is a problem in any file; with --strict, if there is a
+Warnings are about text that the agent would accept, but that hardly anyone means: unknown keys, entries that
+change nothing or are empty, text that the agent ignores. The exit code is 1 if there is a problem in any file; with --strict, if there is a
 warning too.
 
-The flags decide what is accepted. Those that are not given are taken from the agent that runs in this network namespace, if one
-is seen: elsewhere, give the flags that the agent is given.`,
+The flags decide what is accepted. Those that are not given come from the agent in this network namespace, if one
+is visible: elsewhere, give the agent's flags.`,
   flags,
   examples: [
-    { args: "validate agent-config/config", what: "the file that a ConfigMap is made from" },
+    { args: "validate agent-config/config", what: "check the file of a ConfigMap" },
     { args: "validate --strict --enable-ipv6 agent-config/config", what: "in a pre-commit hook" },
     { args: "validate -o json agent-config/config", what: "for a program to read" },
   ],
@@ -71,7 +71,7 @@ is seen: elsewhere, give the flags that the agent is given.`,
   },
 };
 
-/** Reads an operand and looks at it. What cannot be read is a finding too, so that the other files are not forgotten. */
+/** Reads an operand and inspects it. An unreadable file is a finding too, so that the others are still checked. */
 async function examine(path: string, options: ConfigOptions, { stdin }: CommandIo): Promise<Report> {
   let text: ConfigText;
   try {
@@ -111,14 +111,14 @@ async function examine(path: string, options: ConfigOptions, { stdin }: CommandI
 }
 
 function failed(path: string, message: string): Report {
-  // A message of the system names the path already.
+  // A message of the system already names the path.
   const text = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
   const problem: Problem = { code: "unreadable", path, message: text };
   const findings = [findingOf(problem, "error")];
   return { path, text: { kind: "file", files: [] }, findings, cidrs: 0, where: "" };
 }
 
-/** Inspects one configuration; `positionOf` leads from its text to the file that it stands in, `within` is its key there. */
+/** Inspects one configuration; `positionOf` leads from its text to the file around it, `within` is its key there. */
 function inspect(
   text: ConfigText,
   options: ConfigOptions,
@@ -129,7 +129,7 @@ function inspect(
   const warnings = [...inspected.warnings, ...overlapWarnings(inspected, options)];
   const findings = [
     ...inspected.problems.map((problem) => findingOf(problem, "error")),
-    // The agent goes on with its defaults; but nobody who asks wants to hear "accepted".
+    // The agent uses its defaults then; but a user who asks does not want to see "accepted".
     ...warnings.map((warning) => findingOf(warning, warning.code === "manifest" ? "error" : "warning")),
   ];
   const order = new Map(text.files.map(({ path }, i) => [path, i]));

@@ -7,16 +7,16 @@ import { bashScript, fishScript, zshScript } from "./scripts.ts";
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 
-/** `completion` over a table of commands, to which it belongs itself. */
+/** `completion` over a table of commands, which includes itself. */
 export function completionCommand(commands: CommandLoaders): Command {
   return {
     name: "completion",
-    summary: "Prints a script that completes commands and flags in a shell",
+    summary: "Print a script that completes commands and flags in a shell",
     operands: SHELLS.join("|"),
-    details: `In bash: . <(ip-masq-agent completion bash), for instance in ~/.bashrc. In zsh: the same, behind
+    details: `In bash: . <(ip-masq-agent completion bash), for instance in ~/.bashrc. In zsh: the same, after
 compinit. In fish: ip-masq-agent completion fish | source.`,
     flags: {},
-    examples: [{ args: "completion bash", what: "the script for bash" }],
+    examples: [{ args: "completion bash", what: "print the script for bash" }],
     async run({ words, output }, { out }) {
       const [word, ...more] = words;
       const shell = SHELLS.find((one) => one === word);

@@ -1,11 +1,11 @@
-/** What there is to complete, from the same manuals as the help, for scripts in several shells. */
+/** The words to complete, from the same manuals as the help, for scripts in several shells. */
 
 import { dashed, describeFlag } from "../../go/flags.ts";
 import { allFlags } from "../command.ts";
 import type { Manual } from "../manual.ts";
 import { runManual } from "../run-manual.ts";
 
-/** What may stand somewhere: one of a few words, a file's name, or anything. */
+/** The words that are allowed in a place: one of a few, a file's name, or anything. */
 export type Values =
   | { readonly kind: "words"; readonly words: readonly string[] }
   | { readonly kind: "file" }
@@ -24,11 +24,11 @@ export interface CompletedCommand {
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly CompletedFlag[];
-  /** What its words may be; undefined if it takes none. */
+  /** The words that it takes; undefined if it takes none. */
   readonly operands: Values | undefined;
 }
 
-/** Shells that there is a script for. */
+/** Shells with a script. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** Every command with its flags, in the order of the help. */
@@ -60,7 +60,7 @@ function firstSentence(help: string): string {
   return /^(.*?)[.:;]?(?:[.:;] |\n|$)/s.exec(help)?.[1] ?? help;
 }
 
-/** An argument's name says what it is: `path`, or words with bars in between. */
+/** An argument's name says its kind: `path`, or words with bars in between. */
 function valuesOf(argument: string): Values {
   if (/^[\w-]+(?:\|[\w-]+)+$/.test(argument)) return { kind: "words", words: argument.split("|") };
   return argument === "path" ? { kind: "file" } : { kind: "any" };

@@ -1,4 +1,4 @@
-/** Completion scripts for shells, from what there is to complete. */
+/** Completion scripts for shells. */
 import type { CompletedCommand, CompletedFlag, Values } from "./model.ts";
 
 const PROGRAM = "ip-masq-agent";
@@ -95,7 +95,7 @@ function zshArguments({ flags, operands }: CompletedCommand): string {
     return `${name}${action.slice(0, 1)}[${zshEscape(help)}]${action.slice(1)}`;
   });
   const words = operands === undefined ? [] : [`*:operand:${zshAction(operands)}`];
-  return [...specs, "--help[Shows the help]", ...words].map((spec) => `        ${quote(spec)}`).join(" \\\n");
+  return [...specs, "--help[Show the help]", ...words].map((spec) => `        ${quote(spec)}`).join(" \\\n");
 }
 
 function zshAction(values: Values): string {
@@ -137,7 +137,7 @@ function fishFlag({ name, help, values }: CompletedFlag): string {
   return `${option} -d ${fishQuote(help)}${values === undefined ? "" : ` ${fishValues(values, "-x")}`}`;
 }
 
-/** `-F` lets files be completed although the program's words are none. */
+/** `-F` allows files although the program's words are none. */
 function fishValues(values: Values, alone: "-f" | "-x"): string {
   switch (values.kind) {
     case "words":

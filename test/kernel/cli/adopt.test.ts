@@ -24,7 +24,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
     expect(await run(lab, "diff")).toEqual({
       code: 0,
       stdout: `no difference between the live rules of this node (nftables) and ${config}\n`,
-      stderr: `ip-masq-agent diff: ${taken}, as of the agent with pid ${agent.pid}\n`,
+      stderr: `ip-masq-agent diff: ${taken}, from the agent with pid ${agent.pid}\n`,
     });
     const explained = await run(lab, "explain", "--live", "10.1.2.3", "2001:db8:1::1");
     expect(explained).toMatchObject({ code: 0 });
@@ -40,7 +40,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
 
   labTest("say that an agent which serves nothing cannot be asked", async ({ lab }) => {
     const agent = lab.startAgent({ flags: ["--http-address="] });
-    const why = `the agent with pid ${agent.pid} cannot be asked: its --http-address is empty`;
+    const why = `the agent with pid ${agent.pid} cannot answer: its --http-address is empty`;
     await eventually(async () => expect((await run(lab, "status")).stderr).toContain(why));
   });
 
@@ -71,7 +71,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
       expect([line, code, stderr]).toEqual([
         line,
         0,
-        expect.stringMatching(/^ip-masq-agent .*, as of the agent with pid \d+\n$/),
+        expect.stringMatching(/^ip-masq-agent .*, from the agent with pid \d+\n$/),
       ]);
       expect(stdout, line).not.toBe("");
       // On its own the command has other flags, and so another answer.
@@ -79,8 +79,8 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
       expect(alone.stderr, line).not.toContain("as of");
       expect({ line, code: alone.code, stdout: alone.stdout }).not.toEqual({ line, code, stdout });
     }
-    expect((await run(lab, "doctor")).stdout).toContain(`flags as of the agent with pid ${agent.pid}`);
-    expect((await run(lab, "doctor", "--no-adopt")).stdout).not.toContain("flags as of");
+    expect((await run(lab, "doctor")).stdout).toContain(`using the flags of the agent with pid ${agent.pid}`);
+    expect((await run(lab, "doctor", "--no-adopt")).stdout).not.toContain("using the flags of");
   });
 
   labTest("take them from ours before the Go program, and say which one it is", async ({ lab }) => {
@@ -90,7 +90,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
     await copyFile("/bin/sleep", go);
     lab.startAgent({ wrapper: ["bash", "-c", `exec '${go}' 600`] });
     await eventually(async () =>
-      expect((await run(lab, "status")).stderr).toMatch(/the Go program with pid \d+ cannot be asked/),
+      expect((await run(lab, "status")).stderr).toMatch(/the Go program with pid \d+ cannot answer/),
     );
     const agent = lab.startAgent({ flags: ["--enable-ipv6"] });
     await eventually(async () => expect(await run(lab, "status")).toMatchObject({ code: 0 }));
@@ -98,7 +98,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
     expect(stderr).toMatch(
       /2 agents run here: this is about the agent with pid \d+, not the Go program with pid \d+;/,
     );
-    expect(stderr).toContain(`--enable-ipv6=true, as of the agent with pid ${agent.pid}`);
+    expect(stderr).toContain(`--enable-ipv6=true, from the agent with pid ${agent.pid}`);
     expect(stdout).not.toContain("--enable-ipv6 is off");
   });
 

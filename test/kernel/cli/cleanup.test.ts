@@ -87,12 +87,16 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     expect({ [name]: done.stdout.trimEnd().split("\n") }).toMatchSnapshot();
     expect(await everything(lab)).toBe(before);
 
-    expect(await cleanup(lab)).toEqual({ code: 0, stdout: "nothing of the agent is here\n", stderr: "" });
+    expect(await cleanup(lab)).toEqual({
+      code: 0,
+      stdout: "this node has nothing of the agent\n",
+      stderr: "",
+    });
     expect(await everything(lab)).toBe(before);
   });
 
   labTest("a look leaves no trace on a node without rules", async ({ lab }) => {
-    expect(await cleanup(lab)).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+    expect(await cleanup(lab)).toMatchObject({ code: 0, stdout: "this node has nothing of the agent\n" });
     expect(await everything(lab)).toBe("");
     const { stdout } = await lab.inNode("cat", ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]);
     expect(stdout).not.toContain("nat");
@@ -118,7 +122,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
       await agent.end("SIGKILL");
       const before = await everything(lab);
       const first = await cleanup(lab);
-      expect(first).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+      expect(first).toMatchObject({ code: 0, stdout: "this node has nothing of the agent\n" });
       expect(first.stderr).toMatch(/^warning: .* stays.*--all-chains removes it$/m);
       expect(await everything(lab)).toBe(before);
       expect(await cleanup(lab, "--all-chains")).toMatchObject({ code: 0, stderr: "" });
@@ -143,7 +147,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     const { code, stdout, stderr } = await cleanup(lab);
     expect(code).toBe(1);
     expect(stdout).toContain("removed IPv6: chain");
-    expect(stderr).toMatch(/cannot remove IPv4: chain .*A rule of somebody else may lead to it/);
+    expect(stderr).toMatch(/cannot remove IPv4: chain .*A foreign rule may lead to it/);
     // Empty and no longer led to by us, it lets everything return.
     expect(await lab.iptables("nft").listing(CHAIN)).toEqual([`-N ${CHAIN}`]);
   });
@@ -160,7 +164,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     mkdirSync(bare);
     symlinkSync(process.execPath, join(bare, "node"));
     const without = await lab.inNode(findTool("env"), [`PATH=${bare}`, "node", agentBundle(), "cleanup"]);
-    expect(without).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+    expect(without).toMatchObject({ code: 0, stdout: "this node has nothing of the agent\n" });
     expect(without.stderr).toContain("IPv4: iptables-nft is not installed: chain IP-MASQ-AGENT stays there");
 
     // Only the plain name, as in small images.
@@ -228,7 +232,7 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
       const forced = await cleanup(lab, "--force");
       expect(forced.stdout).toContain("removed ");
       // A legacy rule's going is noticed at the resync interval, which is as short.
-      expect(forced).toMatchObject({ code: 1, stderr: expect.stringContaining("there again: ") });
+      expect(forced).toMatchObject({ code: 1, stderr: expect.stringContaining("rules came back: ") });
     },
   );
 
@@ -269,7 +273,7 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
     await startScript(lab, "old.cjs", script);
     const { code, stderr } = await cleanup(lab);
     expect(code).toBe(1);
-    expect(stderr).toContain("there again: table inet ip-masq-agent. An agent is running on this node");
+    expect(stderr).toContain("rules came back: table inet ip-masq-agent. An agent is running on this node");
   });
 
   labTest("who holds the socket and is not an agent keeps nobody from it", async ({ lab }) => {

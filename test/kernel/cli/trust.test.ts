@@ -65,7 +65,7 @@ describeKernel("a process that calls itself ip-masq-agent", { timeout: 120_000 }
         expect([line, fake, stdout + stderr]).not.toEqual([line, fake, expect.stringMatching(/secret|EVIL/)]);
       }
       const cleanup = await run(lab, "cleanup", "--dry-run");
-      expect(cleanup).toMatchObject({ code: 0, stdout: "nothing of the agent is here\n" });
+      expect(cleanup).toMatchObject({ code: 0, stdout: "this node has nothing of the agent\n" });
       await agent.end("SIGKILL");
     }
   });
@@ -83,7 +83,14 @@ describeKernel("a process that calls itself ip-masq-agent", { timeout: 120_000 }
     // The same answer of root's is believed: it is the user that decides.
     for (const [wrapper, expected] of [
       [[], { code: 0, stderr: "" }],
-      [NOBODY, { code: 1, stdout: "", stderr: expect.stringContaining("of user 65534, neither root nor") }],
+      [
+        NOBODY,
+        {
+          code: 1,
+          stdout: "",
+          stderr: expect.stringContaining("user 65534 listens there, neither root nor"),
+        },
+      ],
     ] as const) {
       const fake = lab.startAgent({
         wrapper: [...wrapper, process.execPath, bundle],

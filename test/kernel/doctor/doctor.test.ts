@@ -41,7 +41,7 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
       const { code, stdout, stderr } = await runDoctor(lab, { wrapper });
       expect({ code, stderr: unexpected(stderr) }).toEqual({ code: 0, stderr: "" });
       expect(stdout).toMatch(/^Looked for .*\nNo problems found \(--verbose shows \d+ notes\)\n$/);
-      expect(stdout).toContain(`flags as of the agent with pid ${agent.pid}`);
+      expect(stdout).toContain(`using the flags of the agent with pid ${agent.pid}`);
     });
   });
 

@@ -36,7 +36,7 @@ export async function visit(lab: Lab, { flags = [], ...rest }: Visiting = {}): P
 /** What is said besides the flags that were taken over from the agent, or that those of others here are only for root to see. */
 export function unexpected(stderr: string): string {
   const adopted =
-    /^ip-masq-agent doctor: (.*, as of the agent with pid \d+|only root may see whether an agent runs here, .*)\n/gm;
+    /^ip-masq-agent doctor: (.*, from the agent with pid \d+|only root may see whether an agent runs here, .*)\n/gm;
   return stderr.replaceAll(adopted, "");
 }
 
