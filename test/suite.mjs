@@ -38,6 +38,10 @@ const stages = [
           ATOMIC_FLOWS: "30000",
           EXPLAINED: "20",
           VERDICTS: "150",
+          CONNECTIONS: "200000",
+          WHO_FLOWS: "10000",
+          WHO_WITHOUT_TO: "10000",
+          LISTS: "1000",
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),

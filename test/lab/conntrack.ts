@@ -18,7 +18,7 @@ import {
   type Writer,
   written,
 } from "../../src/netlink/attributes.ts";
-import { FAMILIES, PROTOCOLS } from "../../src/netlink/constants.ts";
+import { FAMILIES, NLM_F, PROTOCOLS } from "../../src/netlink/constants.ts";
 
 /** A connection, in words. */
 export interface Entry {
@@ -47,6 +47,18 @@ export function entryMessage(entry: Entry, sequence: number, flags = 0): Uint8Ar
   const writer = createWriter(512);
   putEntry(writer, entry, sequence, flags);
   return written(writer);
+}
+
+/** Messages that enter connections, as many in each as a socket takes. */
+export function* enteringMessages(entries: Iterable<Entry>): Generator<Uint8Array> {
+  let [writer, count] = [createWriter(65_536), 0];
+  for (const entry of entries) {
+    putEntry(writer, entry, 1, NLM_F.REQUEST | NLM_F.CREATE);
+    if (++count % 200 !== 0) continue;
+    yield written(writer);
+    writer = createWriter(65_536);
+  }
+  if (writer.length > 0) yield written(writer);
 }
 
 function putEntry(writer: Writer, entry: Entry, sequence: number, flags: number): void {
