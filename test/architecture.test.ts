@@ -178,6 +178,7 @@ const EFFECTS: readonly string[] = [
   "system/grace.ts",
   "system/heap.ts",
   "system/listener.ts",
+  "system/local-ports.ts",
   "system/memory-limit.ts",
   "system/owner.ts",
   "system/privileges.ts",

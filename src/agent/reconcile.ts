@@ -12,6 +12,7 @@ import { type Driver, type FailureReason, isFailure, reasonOf } from "../backend
 import type { ConfigText, MasqConfig } from "../core/config.ts";
 import type { Drift } from "../core/drift.ts";
 import { DEFAULT_RESYNC_MS, MIN_RESYNC_MS } from "../core/keys.ts";
+import type { PortRange } from "../core/ports.ts";
 import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
 import { type Backoff, createBackoff, MAX_RETRY_MS } from "./backoff.ts";
 import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config/holder.ts";
@@ -66,6 +67,8 @@ export interface ReconcileWorld extends GroupWorld {
   readonly random: () => number;
   /** With `watch`: for groups whose tools take longer than the others wait. A pass has to follow when they have ended. */
   readonly turns?: TurnsWorld;
+  /** The source ports of this moment, where they may change; the same array as long as they are the same. */
+  readonly toPorts?: () => readonly PortRange[];
 }
 
 export interface ReconcileOptions extends Options {
@@ -82,7 +85,7 @@ export function createReconciler(
   const { log, now } = world;
   const report = createReporter(log, !options.watch);
   const config = createConfigHolder(options.configPath, options, world, report);
-  const groupsOf = createCompiler(driver, options, world.random);
+  const groupsOf = createCompiler(driver, options, world);
   const source = createBackoff(world.random);
   const turns = createTurns<Result>(options.watch ? world.turns : undefined);
   const tryGroup = createGroupPass(driver, options.watch, world, report);
@@ -224,18 +227,20 @@ const TIMER_SLACK_MS = 5;
 /** How often a pass programs a group at most while others undo it: what they do next comes in the next pass, which is paced. */
 const ROUNDS = 3;
 
-/** The groups for a configuration, compiled anew only when it has changed; what was applied is remembered by label. */
+/** The groups for a configuration, compiled again only when it or the ports have changed; what was applied is remembered by label. */
 function createCompiler(
   driver: Driver,
   options: Options,
-  random: () => number,
+  { random, toPorts = () => options.toPorts }: Pick<ReconcileWorld, "random" | "toPorts">,
 ): (config: MasqConfig) => Iterable<Group> {
   const groups = new Map<string, Group>();
-  let compiled: MasqConfig | undefined;
+  let compiled: { readonly config: MasqConfig; readonly ports: readonly PortRange[] } | undefined;
   return (config) => {
-    if (compiled === config) return groups.values();
-    compiled = config;
-    const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, options));
+    const ports = toPorts();
+    if (compiled?.config === config && compiled.ports === ports) return groups.values();
+    compiled = { config, ports };
+    const current = { ...options, toPorts: ports };
+    const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, current));
     for (const group of driver.groups(rulesets)) {
       const label = group.map(({ family }) => family).join(" and ");
       // Whatever has failed may not with another configuration, so it is tried at once.

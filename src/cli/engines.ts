@@ -8,6 +8,7 @@ import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
 import type { CommitLog, Span } from "../backend/commit-log.ts";
 import type { Driver, Traces } from "../backend/driver.ts";
+import type { PortRange } from "../core/ports.ts";
 import { createNetlinkView } from "../iptables/netlink-view.ts";
 import { probe } from "../iptables/probe.ts";
 import type { Logger } from "../log/log.ts";
@@ -28,6 +29,7 @@ interface EnginesWorld {
   readonly commitLog: CommitLog;
   readonly beforeChange: () => Promise<void>;
   readonly memoryLimit: MemoryLimit | undefined;
+  readonly toPorts: () => readonly PortRange[];
   readonly log: Logger;
 }
 
@@ -92,6 +94,7 @@ export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: 
     between: (span: Span) => commitLog.between(span, signal),
     beforeChange,
     turns,
+    toPorts: world.toPorts,
   };
   const optionsOf = ({ name }: Chosen) => ({
     ...flags,

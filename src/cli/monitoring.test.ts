@@ -101,7 +101,7 @@ function createSubject(families: readonly Family[]) {
     families,
     driver: {},
     metrics: createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, families),
-    toPorts: [],
+    toPorts: () => [],
     flags: [],
     startedAt: 0,
     epoch: () => 0,

@@ -284,7 +284,7 @@ test("the usage text", () => {
       -stderrthreshold value
         	logs at or above this threshold go to stderr when writing to files and stderr (no effect when -logtostderr=true or -alsologtostderr=true unless -legacy_stderr_threshold_behavior=false) (default 2)
       -to-ports ports
-        	Source ports that masqueraded packets may get: comma-separated ports and ranges, as in 1024-29999,32768-65535. Empty: the kernel chooses.
+        	Source ports that masqueraded packets get at random: comma-separated ports and ranges, as in 1024-29999,32768-65535; local: those that the node uses itself, without NodePorts. Empty: the kernel chooses.
       -v value
         	number for the log level verbosity
       -vmodule value

@@ -9,6 +9,7 @@ import type { Options } from "../core/ruleset.ts";
 import { boolType, countType, type Parsed, stringType, wordType } from "../go/flag-types.ts";
 import { type FlagsResult, type FlagValues, flag, parseFlags, renderUsage } from "../go/flags.ts";
 import { klogFlags } from "../log/flags.ts";
+import { LOCAL, readLocalPorts } from "../system/local-ports.ts";
 import { backendOf } from "./backends.ts";
 
 /** Every flag of `run`; the other commands add theirs to it. */
@@ -25,7 +26,7 @@ export const agentFlags = {
   "to-ports": flag(
     stringType,
     "",
-    "Source ports that masqueraded packets may get: comma-separated `ports` and ranges, as in 1024-29999,32768-65535. Empty: the kernel chooses.",
+    "Source ports that masqueraded packets get at random: comma-separated `ports` and ranges, as in 1024-29999,32768-65535; local: those that the node uses itself, without NodePorts. Empty: the kernel chooses.",
   ),
   config: flag(
     stringType,
@@ -110,7 +111,8 @@ export function configOptions(values: ConfigFlags): ConfigOptions {
 
 /** The flags' part in the rules. A bad `--to-ports` is not a flag error, but an F line and exit code 1, as in the Go program. */
 export function ruleOptions(values: RuleFlags): Parsed<Options> {
-  const toPorts = parsePorts(values["to-ports"]);
+  const text = values["to-ports"];
+  const toPorts = text === LOCAL ? readLocalPorts() : parsePorts(text);
   if (!toPorts.ok) return { ok: false, message: toPorts.message };
   const { "masq-chain": masqChain, "random-fully": randomFully } = values;
   return { ok: true, value: { ...configOptions(values), masqChain, randomFully, toPorts: toPorts.ranges } };

@@ -11,6 +11,7 @@ import type { Triggers } from "../agent/triggers.ts";
 import { createAside, createTurns, type TurnsWorld } from "../agent/turns.ts";
 import { createCommitLog } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
+import type { PortRange } from "../core/ports.ts";
 import type { Logger } from "../log/log.ts";
 import { trimMemory } from "../netlink/socket/addon.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
@@ -26,6 +27,7 @@ import type { AgentOptions } from "./options.ts";
 interface PassesWorld {
   readonly triggers: Triggers;
   readonly memoryLimit: MemoryLimit | undefined;
+  readonly toPorts: () => readonly PortRange[];
   /** Reads the counters, if they are served: before they restart at zero, and after that. */
   readonly sample: () => Promise<void>;
   readonly log: Logger;
@@ -44,7 +46,7 @@ export interface Passes extends Pick<Followed, "engine"> {
  */
 export async function createPasses(
   options: AgentOptions,
-  { triggers, memoryLimit, sample, log }: PassesWorld,
+  { triggers, memoryLimit, toPorts, sample, log }: PassesWorld,
   signal: AbortSignal,
 ): Promise<({ readonly ok: true } & Passes) | Extract<Decision, { ok: false }>> {
   const { watch, masqChain: chain, configPath } = options;
@@ -62,7 +64,7 @@ export async function createPasses(
   const commitLog = createCommitLog(sleep);
   const aside = createAside(() => triggers.request("ruleset"));
   const turns = { sleep, goesOn: aside.goesOn };
-  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, log };
+  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, log };
   const engines = createEngines(options, enginesWorld, signal);
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {

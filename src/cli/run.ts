@@ -16,6 +16,7 @@ import { keepHeapSmall } from "../system/heap.ts";
 import { describeLowLimit, readMemoryLimit } from "../system/memory-limit.ts";
 import { counted } from "../text/plural.ts";
 import type { CommandLine } from "./command-line.ts";
+import { followPorts } from "./follow-ports.ts";
 import { createMonitoring } from "./monitoring.ts";
 import { agentFlags, agentOptions } from "./options.ts";
 import { createPasses, type Passes } from "./passes.ts";
@@ -53,13 +54,14 @@ async function start(
     return 1;
   }
   const options = asked.value;
+  const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let engine: Passes["engine"] | undefined;
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
       backend: () => backendOf(engine?.().choice),
       driver: { counters: async () => (await engine?.().driver.counters?.()) ?? [] },
-      toPorts: options.toPorts,
+      toPorts,
       families: enabledFamilies(options),
       flags,
       log,
@@ -67,7 +69,7 @@ async function start(
     signal,
   );
   const triggers = createTriggers(systemClock);
-  const world = { triggers, memoryLimit, sample: async () => monitoring?.sample(), log };
+  const world = { triggers, memoryLimit, toPorts, sample: async () => monitoring?.sample(), log };
   const passes = await createPasses(options, world, signal);
   if (!passes.ok) {
     log.fatal(`No backend works: ${passes.lacks.join("; ")}`);

@@ -3,7 +3,7 @@
  * taken by an entry whose reply goes from that remote to that address: the reply's direction is the one after a Service's
  * translation, so that all ways to one endpoint count together. The node's own sockets hold ports as well.
  */
-import { countPorts, type PortRange } from "../core/ports.ts";
+import { countPorts, KERNEL_PORTS, type PortRange } from "../core/ports.ts";
 import { PROTOCOLS } from "../netlink/constants.ts";
 import { familyOf, type PackedAddress, packAddress } from "./address.ts";
 import { TCP_STATES } from "./constants.ts";
@@ -47,12 +47,9 @@ export interface Tally {
   readonly fullest: (most: number) => readonly PortUse[];
 }
 
-/** The ports that the kernel chooses from for a source port of 1024 and above (net/netfilter/nf_nat_core.c). */
-const KERNEL_PORTS: readonly PortRange[] = [{ first: 1_024n, last: 65_535n }];
-
 /** `toPorts` are the source ports that may be used, none meaning that the kernel chooses. */
 export function portOwner(addresses: readonly string[], toPorts: readonly PortRange[]): PortOwner {
-  const ranges = toPorts.length === 0 ? KERNEL_PORTS : toPorts;
+  const ranges = toPorts.length === 0 ? [KERNEL_PORTS] : toPorts;
   const own = new Set([...addresses, "::1"].map(packAddress));
   const isLoopback = (address: PackedAddress) =>
     familyOf(address) === "IPv4" && address.charCodeAt(0) >> 8 === 127;

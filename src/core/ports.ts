@@ -11,6 +11,12 @@ export interface PortRange {
   readonly last: bigint;
 }
 
+/** Where Services of the kind NodePort are by default (kube-apiserver's --service-node-port-range). */
+export const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
+
+/** How many ports the kernel chooses from if nothing says otherwise (net/netfilter/nf_nat_core.c, for a source port of 1024 and above). */
+export const KERNEL_PORTS: PortRange = { first: 1_024n, last: 65_535n };
+
 export type ParsedPorts =
   | { readonly ok: true; readonly ranges: readonly PortRange[] }
   | { readonly ok: false; readonly message: string };
@@ -63,6 +69,29 @@ export function countPorts(ranges: readonly PortRange[]): number {
     next = last + 1n;
   }
   return Number(count);
+}
+
+/**
+ * `--to-ports=local`: the ports that the node takes for its own connections, by the texts of net.ipv4.ip_local_port_range and
+ * ip_local_reserved_ports, without those reserved and NodePorts.
+ */
+export function localPorts(range: string, reserved: string): readonly PortRange[] {
+  const taken = [...reserved.split(",").flatMap(readRange), NODE_PORTS];
+  return taken.reduce((left, one) => left.flatMap((range) => without(range, one)), readRange(range));
+}
+
+/** Two numbers, or one; nothing for a text without any. */
+function readRange(text: string): readonly PortRange[] {
+  const [first, last = first] = (text.match(/\d+/g) ?? []).map(BigInt);
+  return first === undefined || last === undefined || last < first ? [] : [{ first, last }];
+}
+
+function without({ first, last }: PortRange, taken: PortRange): readonly PortRange[] {
+  if (taken.last < first || taken.first > last) return [{ first, last }];
+  return [
+    { first, last: taken.first - 1n },
+    { first: taken.last + 1n, last },
+  ].filter((one) => one.first <= one.last);
 }
 
 /** `1000-1999`, or `1000` for a single port. */

@@ -1,13 +1,10 @@
 /** Checks of `doctor`: the kernel's settings and limits, and what this process may do. */
 
-import { formatRange, type PortRange } from "../core/ports.ts";
+import { formatRange, localPorts, NODE_PORTS, type PortRange } from "../core/ports.ts";
 import { missingCapabilities } from "../system/capabilities.ts";
 import { type Cause, type Fact, isKnown, known } from "../system/fact.ts";
 import type { Facts, Sysctl } from "./facts.ts";
 import { error, type FindingText, info, warning } from "./finding.ts";
-
-/** The API server's default for --service-node-port-range. */
-const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
 
 const NEARLY = 0.75;
 const FULL = 0.9;
@@ -87,6 +84,9 @@ export function ports({ settings, sysctls }: Facts): readonly FindingText[] {
       const [first, last = first] = numbers(part.replace("-", " "));
       return first === undefined || last === undefined ? [] : [{ first, last }];
     });
+  const own = localPorts(`${low} ${high}`, reserved.map(formatRange).join());
+  // That is what --to-ports=local asks for.
+  const isLocal = settings.toPorts.map(formatRange).join() === own.map(formatRange).join();
   return settings.toPorts.flatMap((range): FindingText[] => {
     const text = `--to-ports ${formatRange(range)}`;
     const taken = reserved.filter((other) => overlaps(range, other)).map(formatRange);
@@ -99,7 +99,7 @@ export function ports({ settings, sysctls }: Facts): readonly FindingText[] {
             ),
           ]
         : []),
-      ...(overlaps(range, { first: low, last: high })
+      ...(!isLocal && overlaps(range, { first: low, last: high })
         ? [
             info(
               `${text} overlaps net.ipv4.ip_local_port_range (${low}-${high}): the node's own connections use these ports too`,

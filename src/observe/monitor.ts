@@ -30,7 +30,7 @@ export interface MonitorWorld {
   readonly families: readonly Family[];
   readonly driver: Pick<Driver, "counters">;
   readonly metrics: Metrics;
-  readonly toPorts: readonly PortRange[];
+  readonly toPorts: () => readonly PortRange[];
   /** Each flag's name and printed value. */
   readonly flags: readonly (readonly [name: string, printed: string])[];
   /** When the process started, in milliseconds since 1970. */
@@ -132,7 +132,7 @@ function createPages(
   totals: () => Promise<readonly VerdictCount[]>,
 ): Routes {
   const { build, metrics, startedAt, epoch } = world;
-  const pressure = createPressureReader(() => world.toPorts, world.now);
+  const pressure = createPressureReader(world.toPorts, world.now);
   const configz = createConfigz(world.flags);
   return {
     "/metrics": async () => {

@@ -25,7 +25,7 @@ export const renderCommand: Command<typeof flags> = {
   summary: "Print what run would program, as a shell script",
   operands: "",
   details: `Needs neither root nor the tools: it reads only the configuration (--config; - is standard
-input) and, for flags that are not given, those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
+input), with --to-ports=local this machine's settings, and for flags that are not given those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
 leaves the same rules. With nftables each part is one transaction.
 
 The script assumes what run finds out on the node: tools that know --random-fully and ipset, and with
