@@ -32,7 +32,7 @@ all-build: setup ## the same with the addon for both platforms, linux-x64 and li
 check: setup ## types, format, lint, dead exports
 	@npm run --silent check
 
-unit: ## the tests of what decides, in half a minute: on Linux and macOS, without root, Debian packages or a build
+unit: ## the tests of what decides, in half a minute: without root, Debian packages or a build
 	@./scripts/setup.sh --npm
 	@npx vitest run --project unit
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
+import { times } from "../../test/lab/length.ts";
 import { applyBatch, lookedUp, type Model, stateOf, verdictOf } from "../../test/lab/memory/table.ts";
 import {
   interrupted,
@@ -346,7 +347,7 @@ describe("whatever state the table is in,", () => {
         for (const { family, address } of SAMPLES)
           expect(verdictOf(models.at(-1), family, address)).toBe(verdictOf(fresh, family, address));
       }),
-      { numRuns: 150 },
+      { numRuns: times(60, 150) },
     );
   });
 
@@ -383,7 +384,7 @@ describe("whatever state the table is in,", () => {
           expect(budget).toBeLessThanOrEqual(hasRules ? ENOUGH / 10 : most);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: times(40, 100) },
     );
   });
 });
@@ -444,7 +445,7 @@ describe("while rules are in place,", () => {
           expect(changes.length).toBe(verdicts[0] === verdicts.at(-1) ? 0 : 1);
         }
       }),
-      { numRuns: 120 },
+      { numRuns: times(48, 120) },
     );
   });
 
@@ -477,6 +478,6 @@ test("no set is made, or filled for the first time, in the transaction of a rule
         expect(used.filter((set) => made.includes(set))).toEqual([]);
       }
     }),
-    { numRuns: 100 },
+    { numRuns: times(40, 100) },
   );
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { times } from "../../test/lab/length.ts";
 import { additions } from "../../test/lab/memory/foreign-content.ts";
 import { applyBatch, type Model, stateOf, verdictOf } from "../../test/lab/memory/table.ts";
 import { interrupted, maxBytes, programmed, rulesets, SAMPLES } from "../../test/lab/memory/tables.ts";
@@ -9,10 +10,6 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { planTable } from "./plan.ts";
 import { CHAIN } from "./sets.ts";
 import { sweep } from "./sweep.ts";
-
-/** How many tables of others are swept; `make prove` tries many. */
-const { DISTURBANCES: disturbances } = process.env;
-const RUNS = disturbances === "all" ? 300 : 20;
 
 /** A kernel that holds the table, and refuses some removals for reasons of its own. */
 function kernelOf(start: Model, refuses: (handle: number) => boolean) {
@@ -62,7 +59,7 @@ test("whatever others add, our rules are right after one plan, and what can go i
           expect(verdictOf(kernel.model, family, address)).toBe(verdictOf(fresh, family, address));
       },
     ),
-    { numRuns: RUNS },
+    { numRuns: times(20, 300) },
   );
 });
 
