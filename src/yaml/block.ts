@@ -21,7 +21,7 @@ interface Header {
 }
 
 interface Breaks {
-  /** 0 as long as no line has decided it. */
+  /** 0 until a line has decided it. */
   indent: number;
   text: string;
 }
@@ -59,7 +59,7 @@ export function scanBlockScalar(scanner: Scanner, literal: boolean): Token | und
   return { type: "quoted", at, end: scanner.pos, value };
 }
 
-/** `|2-`, `>+1` and the like, with the rest of their line. */
+/** `|2-`, `>+1` and similar, with the rest of their line. */
 function scanHeader(scanner: Scanner): Header | undefined {
   let sign = scanSign(scanner);
   const digit = unitAt(scanner, scanner.pos);
@@ -78,7 +78,7 @@ function scanHeader(scanner: Scanner): Header | undefined {
   return { chomping, increment };
 }
 
-/** The unit of a chomping sign, 0 if there is none. */
+/** The unit of a chomping sign; 0 if there is none. */
 function scanSign(scanner: Scanner): number {
   const sign = unitAt(scanner, scanner.pos);
   if (sign !== CH.plus && sign !== CH.dash) return 0;
@@ -86,7 +86,7 @@ function scanSign(scanner: Scanner): number {
   return sign;
 }
 
-/** Collects empty lines and moves over the indentation; the deepest blank line may decide how much that is. */
+/** Collects empty lines and moves over the indentation, whose width the deepest blank line may decide. */
 function skipBreaks(scanner: Scanner, breaks: Breaks): boolean {
   let deepest = 0;
   for (;;) {

@@ -13,7 +13,7 @@ export interface Cursor {
   failure: Failure | undefined;
 }
 
-/** Codes of the characters that mean something to YAML. */
+/** Codes of the characters with a meaning in YAML. */
 export const CH = {
   tab: 9,
   lineFeed: 10,
@@ -78,13 +78,16 @@ export function column(cursor: Cursor): number {
   return indexAt(cursor, cursor.pos) - indexAt(cursor, cursor.lineStart);
 }
 
-/** Records what is wrong, once; false, for the caller to return. */
+/** Records a mistake, once; returns false, for the caller to return. */
 export function fail(cursor: Cursor, failure: Failure): false {
   cursor.failure ??= failure;
   return false;
 }
 
-/** Records a mistake in libyaml's words. Go names a line, too, which is sometimes not the one of `at`: we leave it out. */
+/**
+ * Records a mistake in libyaml's words. We leave out the line that Go names, since it sometimes differs from that of
+ * `at`.
+ */
 export function scanError(cursor: Cursor, problem: string, at = cursor.pos): false {
   return fail(cursor, { code: "syntax", message: `yaml: ${problem}`, at });
 }
@@ -118,7 +121,7 @@ export function isWord(unit: number): boolean {
   return isDigit(unit) || (letter >= 97 && letter <= 122) || unit === CH.dash || unit === 95;
 }
 
-/** Moves past a line break, and says how a scalar keeps it. */
+/** Moves past a line break, and returns the form in which a scalar keeps it. */
 export function takeBreak(cursor: Cursor): string {
   const unit = unitAt(cursor, cursor.pos);
   if (!isBreak(unit)) return "";
@@ -129,7 +132,7 @@ export function takeBreak(cursor: Cursor): string {
   return unit >= LINE_SEPARATOR ? String.fromCharCode(unit) : "\n";
 }
 
-/** Whether a line begins here with `---` or `...` and nothing glued to it. */
+/** Whether a line begins here with `---` or `...`, followed by a blank or its end. */
 export function atDocumentMark(cursor: Cursor): boolean {
   const { pos } = cursor;
   if (pos !== cursor.lineStart) return false;

@@ -1,9 +1,9 @@
 /**
- * The YAML tree -> the JSON tree that sigs.k8s.io/yaml makes of what gopkg.in/yaml.v2 decodes: aliases
- * followed, merges applied, keys turned into strings and sorted.
+ * The YAML tree -> the JSON tree that sigs.k8s.io/yaml makes from the result of gopkg.in/yaml.v2: aliases followed,
+ * merges applied, keys turned into strings and sorted.
  *
- * yaml.v2 counts its steps to stop documents that multiply through aliases, so the steps here are its own,
- * in its order. They are kept on a stack of frames, as JavaScript's own stack is too short.
+ * yaml.v2 counts its steps to stop documents that multiply through aliases, so the steps here are the same, in the same
+ * order. They are on a stack of frames, as JavaScript's own stack is too short.
  */
 
 import type { Failure, Member, Node } from "./node.ts";
@@ -12,12 +12,12 @@ import { type Entries, keyText, makeObject } from "./object.ts";
 import type { YamlAlias, YamlCollection, YamlNode, YamlScalar } from "./parse-node.ts";
 import { resolveScalar } from "./resolve.ts";
 
-/** The JSON tree, with the keys of its root that gave way; or the first mistake. */
+/** The JSON tree, with the replaced keys of its root; or the first mistake. */
 export type YamlDecoded =
   | { readonly ok: true; readonly root: Node; readonly replaced: readonly ReplacedKey[] }
   | { readonly ok: false; readonly failure: Failure };
 
-/** A key of the outermost mapping that is written again below, or replaced by a merge. */
+/** A key of the outermost mapping that appears again below, or that a merge replaces. */
 export interface ReplacedKey {
   readonly key: string;
   readonly at: number;
@@ -82,7 +82,7 @@ function fail(decoder: Decoder, message: string, at: number): undefined {
   return undefined;
 }
 
-/** Starts on a node; `target` are the entries that it is to be merged into. */
+/** Starts on a node; `target` are the entries to merge it into. */
 function enter(decoder: Decoder, node: YamlNode, target?: Entries): Decoded {
   decoder.steps++;
   if (decoder.aliasDepth > 0) decoder.aliasSteps++;
@@ -118,7 +118,7 @@ function isExcessive({ steps, aliasSteps }: Decoder): boolean {
   return aliasSteps / steps > allowed;
 }
 
-/** Decodes an alias's target again each time, as Go does; inside of itself that would never end. */
+/** Decodes an alias's target again each time, as Go does; an alias inside its own target would never end. */
 function enterAlias(decoder: Decoder, node: YamlAlias, target?: Entries): Decoded {
   if (decoder.active.has(node)) {
     return fail(decoder, `yaml: anchor '${node.name}' value contains itself`, node.at);
@@ -176,7 +176,7 @@ function deliver(decoder: Decoder, frame: Frame, decoded: Node | "merged"): Deco
   return advance(decoder, frame);
 }
 
-/** Takes note of a written key that gives way, if it is one of the document's own. */
+/** Records a written key that another one replaces, if it is the document's own. */
 function noteReplaced(
   { frames, replaced }: Decoder,
   frame: Extract<Frame, { kind: "mapping" }>,
@@ -230,7 +230,7 @@ function advanceMapping(decoder: Decoder, frame: Extract<Frame, { kind: "mapping
   return enter(decoder, child);
 }
 
-/** `<<`, if it is not quoted or is tagged as what it is. */
+/** `<<`, if it is not quoted or has the tag of a merge. */
 function isMerge(node: YamlNode): boolean {
   return node.kind === "scalar" && node.text === "<<" && (node.implicit || node.tag === MERGE_TAG);
 }

@@ -41,7 +41,7 @@ type Container =
   | { readonly kind: "array"; readonly at: number; readonly items: Node[] }
   | { readonly kind: "object"; readonly at: number; readonly members: Member[] };
 
-/** A container that is open. */
+/** An open container. */
 interface Frame {
   readonly node: Container;
   /** In an object: the key whose value is due, and its place. */
@@ -84,12 +84,12 @@ function refuse(reader: Reader, context: string): undefined {
   return undefined;
 }
 
-/** `refuse`, where the end of the input has a message of its own. */
+/** `refuse`, but with a separate message at the end of the input. */
 function refuseOrEnd(reader: Reader, context: string): undefined {
   return reader.pos < reader.text.length ? refuse(reader, context) : undefined;
 }
 
-/** A character as Go names it, which is by the first of its bytes. */
+/** A character as Go names it: by its first byte. */
 function quoteByte(unit: number): string {
   const lead =
     unit < 0x80
@@ -117,7 +117,7 @@ function quoteByte(unit: number): string {
   return `'${unprintable ? `\\u${hex.padStart(4, "0")}` : (named[character] ?? character)}'`;
 }
 
-/** The only value there may be; undefined with a failure, or if the text ends too early. */
+/** Parses the only value; undefined with a failure, or if the text ends too early. */
 function parseTop(reader: Reader): Node | undefined {
   let value = parseValue(reader);
   for (;;) {
@@ -126,7 +126,7 @@ function parseTop(reader: Reader): Node | undefined {
     if (reader.failure !== undefined) return undefined;
     if (value !== undefined) add(frame, value);
     value = parseNext(reader, frame, value === undefined);
-    // Neither a value nor a container that was opened: the text has ended.
+    // Neither a value nor an open container: the text has ended.
     if (value === undefined && reader.open.at(-1) === frame) return undefined;
   }
   if (value === undefined) return undefined;
@@ -209,7 +209,7 @@ function open(reader: Reader, node: Container): undefined {
   return undefined;
 }
 
-/** `true`, `false` or `null`: the rest is what the first letter promised, or an error. */
+/** `true`, `false` or `null`: the rest must match the first letter's word. */
 function parseWord(reader: Reader, word: string): boolean {
   for (const letter of word) {
     if (peek(reader) !== letter.charCodeAt(0)) {

@@ -17,7 +17,7 @@ export interface Member {
   readonly value: Node;
 }
 
-/** The first mistake in a text: a message, mostly in Go's words, and the offset of the place to look at. */
+/** The first mistake in a text: a message, mostly in Go's words, and the offset of its place. */
 export interface Failure {
   readonly code: "syntax" | "encoding";
   readonly message: string;

@@ -45,7 +45,7 @@ function integer(sign: string, base: string, digits: string): Integer | undefine
   return undefined;
 }
 
-/** strconv.ParseFloat within YAML's pattern; undefined for what is no float, or too big for one. */
+/** strconv.ParseFloat within YAML's pattern; undefined for a text that is not a float, or too big for one. */
 export function parseFloatText(text: string, pointed: boolean): number | undefined {
   if (!(pointed ? POINTED_FLOAT : DECIMAL_FLOAT).test(text)) return undefined;
   const value = Number(pointed ? text.replaceAll("_", "") : text);

@@ -2,13 +2,13 @@
 import type { Member, Node } from "./node.ts";
 import type { Scalar } from "./resolve.ts";
 
-/** A member of an object that is not complete. */
+/** A member of an incomplete object. */
 interface Entry extends Member {
-  /** Whether a merge brought it, so that a key that is written may replace it. */
+  /** Whether a merge brought it, so that a written key may replace it. */
   readonly merged: boolean;
 }
 
-/** A Go map that is not complete, by key. */
+/** An incomplete Go map, by key. */
 export type Entries = Map<string, Entry>;
 
 /** The key as sigs.k8s.io/yaml writes it, but floats as JavaScript does; undefined if JSON cannot have it. */

@@ -1,4 +1,4 @@
-/** The steps that take an open collection one child further, or close it. */
+/** The steps that move an open collection to its next child, or close it. */
 import {
   type Expects,
   emptyScalar,
@@ -12,7 +12,7 @@ import {
 import { peekToken } from "./scan.ts";
 import { type Token, type TokenType, takeToken } from "./tokens.ts";
 
-/** Takes the innermost open collection one child, or its end, further. */
+/** Moves the innermost open collection to its next child, or closes it. */
 export function parseStep(parser: Parser): boolean {
   const frame = parser.frames.at(-1);
   const token = peekToken(parser.scanner);
@@ -83,7 +83,7 @@ function parseBlockEntry(parser: Parser, frame: Frame, token: Token): boolean {
   return parseError(parser, "did not find expected '-' indicator", token) ?? false;
 }
 
-/** Entries at the column of the key they belong to; anything else than a dash ends them. */
+/** Entries at the column of the key they belong to; anything but a dash ends them. */
 function parseIndentlessEntry(parser: Parser, frame: Frame, token: Token): boolean {
   if (token.type === "-") return addBlockChild(parser, frame, token, INDENTLESS_ENDS, false);
   return close(parser, false);
@@ -104,7 +104,7 @@ function parseBlockValue(parser: Parser, frame: Frame, token: Token): boolean {
   return add(frame, emptyScalar(token.at));
 }
 
-/** Moves over the comma that is due before every child but the first; the token then standing there. */
+/** Moves over the comma that must precede every child but the first; returns the token after it. */
 function parseComma(parser: Parser, frame: Frame, token: Token, end: "]" | "}"): Token | undefined {
   if (frame.first) {
     frame.first = false;

@@ -1,6 +1,6 @@
 /**
- * The nodes of YAML's tree, and the parser's state. Each collection that is open is a frame on a stack of our own, since
- * 20,000 of them can be, more than JavaScript's stack takes.
+ * The nodes of YAML's tree, and the parser's state. Each open collection is a frame on our own stack, since 20,000 can
+ * be open, more than JavaScript's stack takes.
  */
 import { scanError } from "./cursor.ts";
 import { peekToken } from "./scan.ts";
@@ -36,7 +36,7 @@ export interface YamlAlias {
 /** A node of YAML's tree. */
 export type YamlNode = YamlScalar | YamlCollection | YamlAlias;
 
-/** The next part of a collection that is open. */
+/** The next expected part of an open collection. */
 export type Expects =
   | "block entry"
   | "indentless entry"
@@ -50,7 +50,7 @@ export type Expects =
   | "flow value"
   | "no flow value";
 
-/** A collection that is open. */
+/** An open collection. */
 export interface Frame {
   readonly node: YamlCollection;
   expects: Expects;
@@ -72,7 +72,7 @@ export function parseError({ scanner }: Parser, problem: string, token: Token): 
   return undefined;
 }
 
-/** A node that was left out: null, once it is resolved. */
+/** A node that is left out: null, once it is resolved. */
 export function emptyScalar(at: number): YamlScalar {
   return { kind: "scalar", at, text: "", tag: "", implicit: true };
 }
@@ -114,7 +114,7 @@ export function parseNode(parser: Parser, block: boolean, indentless: boolean): 
       takeToken(scanner);
       return open(parser, anchor, { kind: "mapping", at, children: [] }, "flow key");
     case "-":
-      // Not taken: it is the first entry's.
+      // Does not take the token: it is the first entry's.
       if (indentless) return open(parser, anchor, { kind: "sequence", at, children: [] }, "indentless entry");
       break;
     case "block sequence":
@@ -131,7 +131,7 @@ export function parseNode(parser: Parser, block: boolean, indentless: boolean): 
   return keepScalar(parser, anchor, { kind: "scalar", at, text: "", tag, implicit: tag === "" });
 }
 
-/** Opens a collection. Its anchor counts from here on, so that it can contain itself, which the decoder refuses. */
+/** Opens a collection. Its anchor counts from here on, so that it can contain itself, which the decoder rejects. */
 function open(parser: Parser, anchor: string, node: YamlCollection, expects: Expects): YamlCollection {
   if (anchor !== "") parser.anchors.set(anchor, node);
   parser.frames.push({ node, expects, first: true });

@@ -12,8 +12,8 @@ export function positionAt(text: string, at: number): Position {
 }
 
 /**
- * `positionAt` for many offsets in one text. The lines are counted when the first is asked for: mostly none is. On a
- * line of megabytes, offsets that are asked for in ascending order cost no more than the line.
+ * `positionAt` for many offsets in one text. It counts the lines at the first call: mostly there is none. On a line of
+ * megabytes, offsets in ascending order cost no more than the line.
  */
 export function locator(text: string): (at: number) => Position {
   let starts: readonly number[] | undefined;

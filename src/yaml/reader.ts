@@ -1,7 +1,7 @@
 /**
  * The front of this library: a document, in JSON or YAML 1.1, as the Go program reads it (README.md).
  *
- * That program takes text that begins with `{` for JSON (k8s.io/apimachinery's yaml.ToJSON) and converts all other text
+ * That program reads text that begins with `{` as JSON (k8s.io/apimachinery's yaml.ToJSON) and converts all other text
  * from YAML to JSON (sigs.k8s.io/yaml 1.3.0 over gopkg.in/yaml.v2 2.4.0); encoding/json then decodes either.
  */
 import { decodeYaml, type ReplacedKey } from "./decode.ts";
@@ -11,12 +11,12 @@ import { parseYaml } from "./parse.ts";
 import { decodeText } from "./text.ts";
 import type { Token } from "./tokens.ts";
 
-/** A tree, or the first mistake. Offsets count in `text`, which `locator` and `positionAt` make lines and columns of. */
+/** A tree, or the first mistake. Offsets count in `text`; `locator` and `positionAt` turn them into lines and columns. */
 export type DocumentRead =
   | { readonly ok: true; readonly document: Document }
   | { readonly ok: false; readonly text: string; readonly failure: Failure };
 
-/** A document that could be read. */
+/** A readable document. */
 export interface Document {
   readonly format: "json" | "yaml";
   /** The decoded text. */
@@ -29,17 +29,17 @@ export interface Document {
   readonly swallowed: Swallowed;
 }
 
-/** The parts of a document that Go passes over in silence. */
+/** The parts of a document that Go skips in silence. */
 export interface Swallowed {
-  /** Where text begins that is not read, and whether a mark ends the document there, or only the indentation. */
+  /** Where the unread text begins, and whether a mark ends the document there, or only the indentation. */
   readonly unread?: { readonly at: number; readonly isMarked: boolean };
-  /** Outermost keys of YAML that gave way to others; JSON's are all in the tree. */
+  /** Replaced outermost keys of YAML; JSON's are all in the tree. */
   readonly replaced: readonly ReplacedKey[];
-  /** Where the nodes begin that aliases mean. */
+  /** The offsets of the nodes that have aliases. */
   readonly aliased: ReadonlySet<number>;
 }
 
-/** Reads the document that these bytes are. */
+/** Reads a document from its bytes. */
 export function readDocument(bytes: Uint8Array): DocumentRead {
   return startsLikeJson(bytes) ? readJson(bytes) : readYaml(bytes);
 }
@@ -71,7 +71,7 @@ function readYaml(bytes: Uint8Array): DocumentRead {
 /** A line with nothing to read: blank, a comment, or a mark between documents. */
 const EMPTY_LINE = /(?:(?:---|\.\.\.)(?=\s|$))?[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n|$)/y;
 
-/** The first text after the document; a mark that nothing follows is no loss. */
+/** The first text after the document; a mark without text after it loses nothing. */
 function unreadFrom(text: string, next: Token): Swallowed["unread"] {
   let { at } = next;
   while (at < text.length) {

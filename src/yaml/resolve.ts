@@ -1,5 +1,5 @@
 /**
- * What a YAML scalar means to gopkg.in/yaml.v2 when it decodes into interface{}: YAML 1.1's booleans, ints and
+ * The meaning of a YAML scalar for gopkg.in/yaml.v2 when it decodes into interface{}: YAML 1.1's booleans, ints and
  * floats, but no base 60. https://yaml.org/type/ has the types.
  */
 import { parseFloatText, parseIntText } from "./number.ts";
@@ -9,7 +9,7 @@ import type { YamlScalar } from "./parse-node.ts";
 export type Typed =
   | { readonly type: "null" }
   | { readonly type: "bool"; readonly value: boolean }
-  /** `literal` is decimal. A uint is an int too big to be signed; as a key it is refused. */
+  /** `literal` is decimal. A uint is an int too big to be signed; as a key it is rejected. */
   | { readonly type: "int" | "uint"; readonly literal: string }
   | { readonly type: "float"; readonly value: number }
   | { readonly type: "error"; readonly message: string };
@@ -55,7 +55,7 @@ function resolveText(text: string): Scalar {
   return (text.length <= 5 ? WORDS.get(text) : undefined) ?? text;
 }
 
-/** `integral`: it begins with a digit or a sign, not with a point. */
+/** `integral`: the text begins with a digit or a sign, not with a point. */
 function resolveNumber(text: string, integral: boolean): Scalar {
   const word = text.length <= 5 ? WORDS.get(text) : undefined;
   if (word !== undefined) return word;

@@ -12,7 +12,7 @@ import {
 } from "./cursor.ts";
 import type { Scanner, Token } from "./tokens.ts";
 
-/** The characters after a backslash in double quotes; `\/` is of YAML 1.2, and refused. */
+/** The characters after a backslash in double quotes; `\/` is YAML 1.2, and rejected. */
 const ESCAPES: Readonly<Record<string, string>> = {
   "0": "\0",
   a: "\x07",
@@ -185,7 +185,7 @@ function scanQuoted(scanner: Scanner, single: boolean): Token | undefined {
       return { type: "quoted", at, end: scanner.pos, value: value === "" ? run : value + run };
     }
     if (!skipGap(scanner, gap, 0)) return undefined;
-    // Blanks without a break are text like any other.
+    // Blanks without a break are ordinary text.
     if (gap.broken) {
       value += text.slice(from, end) + fold(gap);
       from = scanner.pos;

@@ -1,9 +1,9 @@
 /**
  * YAML text -> tokens, under libyaml's rules of indentation and simple keys.
  *
- * `a: b` is a mapping only because of the colon, so whatever may turn out to be a key (a "simple key") holds
- * back its token until the colon comes or cannot come any more: on the same line, within 1024 characters.
- * Reference: YAML 1.1 and the behaviour of gopkg.in/yaml.v2 2.4.0, which test/oracle compares with.
+ * `a: b` is a mapping only because of the colon, so anything that may turn out to be a key (a "simple key") holds back
+ * its token until the colon comes or cannot come any more: on the same line, within 1024 characters. Reference: YAML
+ * 1.1 and the behaviour of gopkg.in/yaml.v2 2.4.0, which test/oracle compares with.
  */
 import { scanBlockScalar } from "./block.ts";
 import {
@@ -41,7 +41,7 @@ import {
   usableKey,
 } from "./tokens.ts";
 
-/** The next token, which stays; undefined if there is none because of `failure`. */
+/** The next token, which stays in the queue; undefined if there is none because of `failure`. */
 export function peekToken(scanner: Scanner): Token | undefined {
   for (;;) {
     const token = scanner.queue[scanner.head];
@@ -71,7 +71,7 @@ function fetchToken(scanner: Scanner): boolean {
   return fetchIndicator(scanner, unit) ?? fetchOther(scanner, unit);
 }
 
-/** Tokens told by their first character and the next; undefined if it is none of them. */
+/** Tokens that their first character and the next identify; undefined for all others. */
 function fetchIndicator(scanner: Scanner, unit: number): boolean | undefined {
   const flow = scanner.flowLevel > 0;
   switch (unit) {
@@ -158,7 +158,7 @@ function skipToToken(scanner: Scanner): void {
 }
 
 function fetchStreamEnd(scanner: Scanner): boolean {
-  // As if the last line were complete; this is why Go's messages may name the line after the last.
+  // As if the last line were complete; therefore Go's messages may name the line after the last.
   if (scanner.pos !== scanner.lineStart) {
     scanner.line++;
     scanner.lineStart = scanner.pos;
@@ -227,7 +227,7 @@ function fetchBlockEntry(scanner: Scanner): boolean {
   return emitMark(scanner, "-", 1);
 }
 
-/** `? `, the key that needs no simple key's limits. */
+/** `? `, the key without a simple key's limits. */
 function fetchKey(scanner: Scanner): boolean {
   if (scanner.flowLevel === 0) {
     if (!scanner.simpleKeyAllowed) return scanError(scanner, "mapping keys are not allowed in this context");
@@ -265,7 +265,7 @@ function fetchName(scanner: Scanner, type: "alias" | "anchor"): boolean {
   return fetchProperty(scanner, (at) => scanName(at, type));
 }
 
-/** A token that may itself be a key, or begin one, and allows none right after it. */
+/** A token that may itself be a key, or begin one, and allows none directly after it. */
 function fetchProperty(scanner: Scanner, scan: (scanner: Scanner) => Token | undefined): boolean {
   if (!saveKey(scanner)) return false;
   scanner.simpleKeyAllowed = false;

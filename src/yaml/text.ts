@@ -4,7 +4,7 @@ import type { Failure } from "./node.ts";
 // All others are allowed: tab, LF, CR, printable ASCII, NEL, U+A0 to U+D7FF, U+E000 to U+FFFD, and above.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const FORBIDDEN = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u0084\u0086-\u009F\uFFFE\uFFFF]/;
-/** TextDecoder puts it for bytes that it cannot decode. */
+/** TextDecoder's replacement for bytes that it cannot decode. */
 const REPLACEMENT = "\uFFFD";
 
 interface Encoding {
@@ -23,14 +23,14 @@ const UTF8: Encoding = {
 const UTF16LE: Encoding = { name: "UTF-16LE", replacement: [0xfd, 0xff], width: () => 2 };
 const UTF16BE: Encoding = { name: "UTF-16BE", replacement: [0xff, 0xfd], width: () => 2 };
 
-/** A decoded text, and what is wrong with it. */
+/** A decoded text, and its fault. */
 export interface Text {
   /** Without its byte order mark. */
   readonly text: string;
   readonly failure?: Failure;
 }
 
-/** The text of YAML. A bad character is an error wherever it is, also after the end of the first document. */
+/** The text of YAML. A bad character is an error anywhere, also after the end of the first document. */
 export function decodeText(bytes: Uint8Array): Text {
   const [a, b, c] = bytes;
   if (a === 0xff && b === 0xfe) return decode(bytes.subarray(2), UTF16LE);

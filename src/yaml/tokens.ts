@@ -46,7 +46,7 @@ interface SimpleKey {
   column: number;
 }
 
-/** The scanner: its place, and everything it has to remember. */
+/** The scanner: its place, and its memory. */
 export interface Scanner extends Cursor {
   flowLevel: number;
   /** The column of the innermost block collection, -1 outside of all. */
@@ -57,8 +57,8 @@ export interface Scanner extends Cursor {
   readonly queue: Token[];
   head: number;
   /**
-   * Beside the queue: the flow level whose simple key begins at the token of that number, or -1. A token that
-   * is inserted moves the tokens after it, but not these, as libyaml goes by the number.
+   * Beside the queue: the flow level whose simple key begins at the token of that number, or -1. An inserted token
+   * moves the tokens after it, but not these, as libyaml goes by the number.
    */
   readonly keyLevels: number[];
   /** How many tokens were taken out of the queue. */
@@ -81,7 +81,7 @@ export function scannerOver(text: string): Scanner {
   };
 }
 
-/** Takes the token that was peeked at. */
+/** Takes the peeked token. */
 export function takeToken(scanner: Scanner): void {
   scanner.taken++;
   scanner.head++;
