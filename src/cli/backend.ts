@@ -46,7 +46,7 @@ export interface Backend {
 
 /** The functions of a backend that only commands use. */
 export interface BackendCommands {
-  /** The rules that `run` would program on a node without any of ours. */
+  /** The rules that `run` would program on a node without our rules. */
   readonly render: (rulesets: readonly Ruleset[], flags: LayoutFlags) => Rendered;
   /** The rules that differ between two configurations. */
   readonly compare: (before: Ruleset, after: Ruleset, flags: LayoutFlags) => readonly RuleChange[];

@@ -1,6 +1,6 @@
 /**
  * `/statusz` and `/flagz` in the form of Kubernetes' components (KEP-4827, KEP-4828; k8s.io/component-base/zpages). The
- * component-base changes the delimiter from one start to the next, so that nobody parses it; ours is always the same.
+ * component-base changes the delimiter from one start to the next, so that no program parses it; ours is always the same.
  */
 
 const NAME = "ip-masq-agent";

@@ -65,7 +65,7 @@ export function parseJson(text: string): JsonParsed {
   return { ok: false, failure: reader.failure ?? end };
 }
 
-/** The unit here. Go lets the end of the input look like a space to what is incomplete. */
+/** The unit here. Inside an incomplete value, Go treats the end of the input as a space. */
 function peek({ text, pos }: Reader): number {
   return pos < text.length ? text.charCodeAt(pos) : SPACE;
 }

@@ -2,7 +2,7 @@
 import type { Failure } from "./node.ts";
 
 // All others are allowed: tab, LF, CR, printable ASCII, NEL, U+A0 to U+D7FF, U+E000 to U+FFFD, and above.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them
 const FORBIDDEN = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u0084\u0086-\u009F\uFFFE\uFFFF]/;
 /** TextDecoder's replacement for bytes that it cannot decode. */
 const REPLACEMENT = "\uFFFD";

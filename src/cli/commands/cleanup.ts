@@ -1,4 +1,4 @@
-/** The command `cleanup`: it leaves nothing of ours, and removes nothing else. */
+/** The command `cleanup`: it removes all of our rules, and no others. */
 
 import { lookForOurs } from "../../agent/cleanup.ts";
 import type { CleanupOptions, CleanupWorld, Find, Finds } from "../../backend/cleanup.ts";
