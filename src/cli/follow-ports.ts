@@ -5,8 +5,8 @@ import type { Logger } from "../log/log.ts";
 import { LOCAL, readLocalPorts } from "../system/local-ports.ts";
 
 /**
- * What tells the ports of this moment, the same array as long as they are the same. If they cannot be read, or none is left, the
- * last ones stay, and a warning says so once.
+ * Returns a function that gives the current ports, the same array as long as they are the same. If it cannot read them,
+ * or none is left, the last ones stay, and it warns once.
  */
 export function followPorts(
   flag: string,

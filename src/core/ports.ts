@@ -11,10 +11,12 @@ export interface PortRange {
   readonly last: bigint;
 }
 
-/** Where Services of the kind NodePort are by default (kube-apiserver's --service-node-port-range). */
+/** The default ports of Services of the kind NodePort (kube-apiserver's --service-node-port-range). */
 export const NODE_PORTS: PortRange = { first: 30_000n, last: 32_767n };
 
-/** How many ports the kernel chooses from if nothing says otherwise (net/netfilter/nf_nat_core.c, for a source port of 1024 and above). */
+/**
+ * The ports that the kernel chooses from by default (net/netfilter/nf_nat_core.c, for a source port of 1024 and above).
+ */
 export const KERNEL_PORTS: PortRange = { first: 1_024n, last: 65_535n };
 
 export type ParsedPorts =

@@ -142,7 +142,7 @@ function createPages(
       return { code: 200, type, body };
     },
     "/": async () => {
-      // Often nobody opens the page, so we load it on the first request.
+      // Often no one opens the page, so we load it on the first request.
       const { renderPage } = await import("./page/page.ts");
       const counters = await totals();
       const { status, last, passes, healed } = seen;

@@ -3,10 +3,10 @@
 import { readFileSync } from "node:fs";
 import { formatRange, localPorts, NODE_PORTS, type ParsedPorts } from "../core/ports.ts";
 
-/** The value of `--to-ports` that means them. */
+/** The value of `--to-ports` for these ports. */
 export const LOCAL = "local";
 
-/** IPv6 uses the same. They are those of this process' network namespace, wherever `proc` is mounted from. */
+/** IPv6 uses the same ports. They are those of this process' network namespace, from wherever `proc` is mounted. */
 export function readLocalPorts(proc = "/proc"): ParsedPorts {
   try {
     const range = read(proc, "ip_local_port_range");
