@@ -46,7 +46,7 @@ prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 
 	@./scripts/setup-go.sh
 	@IMAGE_TEST=1 node test/suite.mjs --prove
 
-bench: build ## measure start, memory, reactions, and the cost of lists of CIDRs; docs/performance.md: side by side with another version
+bench: build ## measure start, memory, reactions, the cost of lists of CIDRs, and how full source ports may be; docs/performance.md: side by side with another version
 	@$(RUN_TS) bench/bench.ts
 
 e2e: build ## install, change, upgrade and remove the agent on a real cluster, which LOAD_IMAGE, ON_NODE (and KUBECTL) name

@@ -3,7 +3,7 @@
  * (programming it, and each new flow). With `--against`, a second bundle takes turns with this one,
  * so that both are measured under the same conditions.
  *
- * usage: bench.ts [--only start|react|rules] (a part of it) [--full] (longer, for figures to publish)
+ * usage: bench.ts [--only start|react|rules|ports] (a part of it) [--full] (longer, for figures to publish)
  *   [--against BUNDLE] (another agent beside this one) [--node PATH] (another Node for the agents)
  *   [--trials N] (of each reaction) [--sizes N,N] (lengths of the list)
  */
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { agentBundle } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
+import { fillerChild, measurePorts } from "./ports.ts";
 import { probeChild } from "./probe.ts";
 import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
@@ -26,6 +27,7 @@ const { argv } = process;
 // A task that needs a process of its own runs in this program.
 if (argv.includes("--sender")) senderChild();
 else if (argv.includes("--probe")) void probeChild(argv.at(-2) as BackendName, argv.at(-1) ?? "");
+else if (argv.includes("--filler")) fillerChild();
 else void main();
 
 async function main(): Promise<void> {
@@ -40,6 +42,7 @@ async function main(): Promise<void> {
   const all = sides(node);
   if (wanted("start")) await measureStart(all, directory);
   if (wanted("react")) await measureReactions(all, Number(argument("--trials") ?? (full ? 200 : 40)));
+  if (wanted("ports")) await measurePorts(full ? 3 : 1);
   if (wanted("rules")) await measureRules(all, extentOf(full, sizes()));
 }
 

@@ -55,10 +55,7 @@ export function renderPlot(
   const y = logScale([low, high], BOTTOM, TOP);
   const counts = [...new Set(all.map(([count]) => count))];
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${title}">`,
-    `<style>${STYLE}\n</style>`,
-    text(LEFT, 24, title, "title"),
-    text(LEFT, 44, subtitle, "quiet"),
+    ...opening(title, subtitle),
     ...decades(low, high).flatMap((ns) => [
       line(LEFT, y(ns), RIGHT, y(ns), "grid"),
       text(LEFT - 8, y(ns) + 4, duration(ns), "quiet", "end"),
@@ -79,6 +76,56 @@ export function renderPlot(
     "</svg>",
     "",
   ].join("\n");
+}
+
+/** What the plot of shares begins at: both the lowest share of ports and of failures. */
+interface Extent {
+  readonly from: number;
+  readonly lowest: number;
+  /** Upright lines at these shares of ports. */
+  readonly marks: readonly number[];
+}
+
+/** Shares of failures, logarithmic, by shares of ports in use. A line begins where failures do. */
+export function renderShares(
+  title: string,
+  subtitle: string,
+  series: readonly Series[],
+  { from, lowest, marks }: Extent,
+): string {
+  const x = (share: number) => LEFT + ((share - from) / (1 - from)) * (RIGHT - LEFT);
+  const y = logScale([lowest, 1], BOTTOM, TOP);
+  const percent = (share: number) => `${Number((100 * share).toPrecision(2))} %`;
+  return [
+    ...opening(title, subtitle),
+    ...[0.001, 0.01, 0.1, 1].flatMap((share) => [
+      line(LEFT, y(share), RIGHT, y(share), "grid"),
+      text(LEFT - 8, y(share) + 4, percent(share), "quiet", "end"),
+    ]),
+    ...[0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1].map((share) =>
+      text(x(share), BOTTOM + 20, percent(share), "quiet", "middle"),
+    ),
+    ...marks.map((share) => line(x(share), TOP, x(share), BOTTOM, "floor")),
+    text((LEFT + RIGHT) / 2, BOTTOM + 44, "source ports in use", "quiet", "middle"),
+    ...series.map(({ points }, i) =>
+      curve(
+        points.map(([share, failed]) => [x(share), y(Math.max(failed, lowest))]),
+        i,
+      ),
+    ),
+    ...series.map(({ name }, i) => text(RIGHT + 12, TOP + 16 + i * LABEL_HEIGHT, name, `f${i}`)),
+    "</svg>",
+    "",
+  ].join("\n");
+}
+
+function opening(title: string, subtitle: string): string[] {
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${title}">`,
+    `<style>${STYLE}\n</style>`,
+    text(LEFT, 24, title, "title"),
+    text(LEFT, 44, subtitle, "quiet"),
+  ];
 }
 
 type Scale = (value: number) => number;
