@@ -1,71 +1,84 @@
-/** The checks of `doctor`: one table, each a pure function from what is known of the node to what is to be said. */
-import { agentSocket, autoBackend } from "./check-agents.ts";
-import { cniMasquerade, notSeen } from "./check-cni.ts";
-import { config } from "./check-config.ts";
-import { foreignChains, foreignNat, incompatibleTable, oldChain, openshift } from "./check-foreign.ts";
-import { invalid } from "./check-invalid.ts";
-import { kubeletFlags, kubeletRules } from "./check-kubelet.ts";
-import {
-  capabilities,
-  conntrackCounters,
-  conntrackTable,
-  forwarding,
-  inotify,
-  ports,
-  unknowns,
-  versions,
-} from "./check-node.ts";
-import { agents, bothVariants, leftovers } from "./check-own.ts";
-import { podNetworks } from "./check-pods.ts";
+/** The checks of `doctor`: one table of values, one file each. */
+import { agentSocket } from "./checks/agent/agent-socket.ts";
+import { agents } from "./checks/agent/agents.ts";
+import { autoBackend } from "./checks/agent/auto-backend.ts";
+import { capabilities } from "./checks/agent/capabilities.ts";
+import { config } from "./checks/agent/config.ts";
+import { couldNotCheck } from "./checks/agent/could-not-check.ts";
+import { inotify } from "./checks/agent/inotify.ts";
+import { notSeen } from "./checks/agent/not-seen.ts";
+import { versions } from "./checks/agent/versions.ts";
+import { conntrackCounters } from "./checks/node/conntrack-counters.ts";
+import { conntrackTable } from "./checks/node/conntrack-table.ts";
+import { forwarding } from "./checks/node/forwarding.ts";
+import { invalid } from "./checks/node/invalid.ts";
+import { podNetworks } from "./checks/node/pod-networks.ts";
+import { ports } from "./checks/node/ports.ts";
+import { cniMasquerade } from "./checks/others/cni-masquerade.ts";
+import { foreignChain } from "./checks/others/foreign-chain.ts";
+import { foreignNat } from "./checks/others/foreign-nat.ts";
+import { kubeletFlag } from "./checks/others/kubelet-flag.ts";
+import { kubeletRule } from "./checks/others/kubelet-rule.ts";
+import { oldChain } from "./checks/others/old-chain.ts";
+import { openshift } from "./checks/others/openshift.ts";
+import { blockedJump } from "./checks/ours/blocked-jump.ts";
+import { bothVariants } from "./checks/ours/both-variants.ts";
+import { buffers } from "./checks/ours/buffers.ts";
+import { incompatibleTable } from "./checks/ours/incompatible-table.ts";
+import { leftovers } from "./checks/ours/leftovers.ts";
+import { lock } from "./checks/ours/lock.ts";
+import { ownChain } from "./checks/ours/own-chain.ts";
+import { ownTable } from "./checks/ours/own-table.ts";
 import type { Check, Facts } from "./facts.ts";
 import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
 
-/** A check that the backend has, or has not. */
-const ofBackend =
-  (name: string): Check =>
-  (facts) =>
-    facts.own.checks[name]?.(facts) ?? [];
-
-/** By their names, in the order in which findings of the same severity are shown. */
-export const CHECKS: Readonly<Record<string, Check>> = {
+/** In the order in which findings of the same severity are shown. */
+export const CHECKS: readonly Check[] = [
   capabilities,
-  "could-not-check": unknowns,
+  couldNotCheck,
   config,
-  "own-chain": ofBackend("own-chain"),
-  "own-table": ofBackend("own-table"),
-  "incompatible-table": incompatibleTable,
-  "blocked-jump": ofBackend("blocked-jump"),
-  "pod-networks": podNetworks,
-  "kubelet-rule": kubeletRules,
-  "kubelet-flag": kubeletFlags,
+  ownChain,
+  ownTable,
+  incompatibleTable,
+  blockedJump,
+  podNetworks,
+  kubeletRule,
+  kubeletFlag,
   openshift,
-  "old-chain": oldChain,
-  "foreign-nat": foreignNat,
-  "foreign-chain": foreignChains,
-  "cni-masquerade": cniMasquerade,
+  oldChain,
+  foreignNat,
+  foreignChain,
+  cniMasquerade,
   leftovers,
-  "both-variants": bothVariants,
+  bothVariants,
   agents,
-  "agent-socket": agentSocket,
-  "auto-backend": autoBackend,
+  agentSocket,
+  autoBackend,
   forwarding,
   invalid,
   ports,
-  "conntrack-table": conntrackTable,
-  "conntrack-counters": conntrackCounters,
-  lock: ofBackend("lock"),
+  conntrackTable,
+  conntrackCounters,
+  lock,
   inotify,
-  buffers: ofBackend("buffers"),
+  buffers,
   versions,
-  "not-seen": notSeen,
-};
+  notSeen,
+];
 
-/** Everything that is to be said of a node, the gravest first. */
-export function diagnose(facts: Facts): readonly Finding[] {
-  const all = Object.entries(CHECKS).flatMap(([check, look]) =>
-    look(facts).map((said): Finding => ({ check, ...said })),
+/** What to say of a node, the gravest first. Checks of a backend that the node does not use have nothing to look at. */
+export function diagnose(facts: Facts, ignored: readonly string[] = []): readonly Finding[] {
+  const ofOthers = facts.others.flatMap(({ checks }) => checks);
+  const all = CHECKS.filter((check) => !ofOthers.includes(check) && !ignored.includes(check.name)).flatMap(
+    ({ name, run }) => run(facts).map((said): Finding => ({ check: name, ...said })),
   );
   return SEVERITIES.flatMap((severity) => all.filter((finding) => finding.severity === severity));
+}
+
+/** Whether there is a finding of this severity, or a graver one. */
+export function hasAtLeast(findings: readonly Finding[], severity: Severity): boolean {
+  const counted = SEVERITIES.slice(0, SEVERITIES.indexOf(severity) + 1);
+  return findings.some((finding) => counted.includes(finding.severity));
 }
 
 export function countOf(findings: readonly Finding[], severity: Severity): number {

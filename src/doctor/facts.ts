@@ -12,7 +12,7 @@ import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
 import type { InotifyFacts } from "../system/processes.ts";
-import type { FindingText } from "./finding.ts";
+import type { FindingText, Severity } from "./finding.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
 
@@ -38,6 +38,8 @@ export interface NatRule {
   readonly conditions: readonly string[];
   /** Where `-j` or `-g` leads to. */
   readonly target: string | undefined;
+  /** The addresses that it gives to packets as their source, if they are known. */
+  readonly to?: readonly Interval[] | undefined;
   /** Whose packets it matches. */
   readonly scope: Scope;
 }
@@ -89,11 +91,18 @@ export interface ConfigFacts {
   readonly kept: ReadonlyMap<Family, readonly Interval[]> | undefined;
 }
 
+export interface SeenAgent {
+  readonly pid: number;
+  readonly chain: string;
+  /** Whether it is this program, and not the Go program. */
+  readonly isOurs: boolean;
+}
+
 export interface ProcessFacts {
   /** Command lines of kubelets. */
   readonly kubelets: readonly (readonly string[])[];
   /** Agents in this network namespace. */
-  readonly agents: readonly { readonly pid: number; readonly chain: string }[];
+  readonly agents: readonly SeenAgent[];
   /** Whether an agent answers at its address, wherever its process is. */
   readonly answers?: boolean;
 }
@@ -131,8 +140,17 @@ export interface HolderFacts extends HeldName {
   readonly isAgent: boolean | undefined;
 }
 
-/** A check, from what is known of the node to what is to be said. */
-export type Check = (facts: Facts) => readonly FindingText[];
+/** One thing that `doctor` looks for. */
+export interface Check {
+  readonly name: string;
+  /** The gravest that it says. */
+  readonly severity: Severity;
+  /** For people; with what makes a finding less grave. */
+  readonly looksFor: string;
+  /** What mends it, in general: a finding says it exactly. */
+  readonly remedy: string;
+  readonly run: (facts: Facts) => readonly FindingText[];
+}
 
 /** What checks ask of the backend whose rules they look at. */
 export interface OwnSide {
@@ -145,10 +163,10 @@ export interface OwnSide {
   readonly priority: number;
   /** The tables of iptables in which the agent should have its rules. */
   readonly tables: (facts: Facts) => readonly NatTable[];
-  /** Checks of its rules, and of what no other backend depends on, by name. */
-  readonly checks: Readonly<Record<string, Check>>;
+  /** Checks of its rules, and of what no other backend depends on. */
+  readonly checks: readonly Check[];
   /** What it has left, for an agent with another backend, besides chains. */
-  readonly left: Check;
+  readonly left: (facts: Facts) => readonly FindingText[];
 }
 
 export interface AutoFacts {
@@ -167,7 +185,7 @@ export interface Facts {
   readonly capabilities: Fact<bigint>;
   readonly config: Fact<ConfigFacts>;
   readonly nat: readonly Fact<NatTable>[];
-  /** Families whose nat table iptables-nft cannot show, since somebody has made something else in it. */
+  /** Families whose nat table iptables-nft cannot show, since another program has put rules of its own into it. */
   readonly incompatible: readonly Family[];
   readonly nftables: Fact<NftFacts>;
   /** Chains of others at postrouting that can translate, but for those that iptables lists. */
@@ -179,7 +197,7 @@ export interface Facts {
   readonly podNetworks: readonly Fact<readonly PodNetwork[]>[];
   /** Names of ipsets. */
   readonly sets: Fact<readonly string[]>;
-  /** Names that sets of ours may have. */
+  /** The names that our sets may have. */
   readonly ownSets: readonly string[];
   readonly processes: Fact<ProcessFacts>;
   /** Who holds the sockets by which agents know of each other. */

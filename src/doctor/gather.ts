@@ -27,7 +27,7 @@ import { readConntrack, readGrowth, readLock, readSysctls } from "./read-proc.ts
 export interface Subject {
   readonly chain: string;
   readonly families: readonly Family[];
-  /** `auto` is taken for what stands. */
+  /** `auto`: the one whose rules exist. */
   readonly backend: Settings["backend"] | "auto";
   readonly iptablesMode: IptablesVariant | "auto";
   readonly toPorts: readonly PortRange[];
@@ -163,7 +163,7 @@ function chosen(
   nftables: NftRead | undefined,
   tool: Tool | undefined,
 ): Pick<Settings, "backend" | "variant"> {
-  const stands = nftables?.own?.comment === ownerComment(chain) || tool === undefined;
-  const found = stands ? "nftables" : "iptables";
+  const usesTable = nftables?.own?.comment === ownerComment(chain) || tool === undefined;
+  const found = usesTable ? "nftables" : "iptables";
   return { backend: backend === "auto" ? found : backend, variant: tool?.variant };
 }

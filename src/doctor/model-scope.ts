@@ -7,7 +7,7 @@ import { ANY, least, type Scope } from "./rule-scope.ts";
 
 /** Questions for a socket, which packets that are passed on do not have; `!` before iptables' matches those. */
 const ASKS_SOCKET =
-  /^(--(uid|gid|pid|sid)-owner|--cmd-owner|--socket-exists|meta sk[ug]id|meta cgroup|socket )/;
+  /^(--(uid|gid|pid|sid)-owner|--cmd-owner|--socket-exists|\(?meta (sk[ug]id|cgroup)|socket )/;
 /** Questions for a connection's mark that only a marked one answers with yes. */
 const ASKS_MARK = /^(--mark (?!0(x0)?(\/|$))|ct mark (& \S+ )?((?!0$|!=)\S+|!= 0)$)/;
 
@@ -42,10 +42,12 @@ function narrow(scope: Scope, condition: Condition, family: Family): Scope {
         ? partial
         : { ...scope, inputs: condition.names };
     case "either": {
-      // What no packet of a pod matches, or every one.
+      // Every packet of a pod matches, or none does.
       const isAlways = condition.lists.some((list) => list.length === 0);
-      const isConstant = isAlways || condition.lists.length === 0;
-      return !isConstant ? partial : isAlways === condition.negated ? never : scope;
+      if (isAlways) return condition.negated ? never : scope;
+      if (condition.lists.length === 0) return condition.negated ? scope : never;
+      const isForOthers = condition.lists.every((list) => scopeOf(list, family).isNotForPods);
+      return isForOthers && !condition.negated ? never : partial;
     }
     case "unknown":
       return ASKS_SOCKET.test(condition.text) || ASKS_MARK.test(condition.text) ? never : partial;

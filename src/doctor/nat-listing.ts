@@ -4,6 +4,7 @@ import { tokenize } from "../iptables/rule.ts";
 import { readRule, type Sets } from "../trace/iptables-rule.ts";
 import type { NatRule } from "./facts.ts";
 import { scopeOf } from "./model-scope.ts";
+import { sourcesGiven } from "./nft-rules.ts";
 
 /** Chains and their rules, in the listing's order; `sets` holds those ipsets that are known. Other lines are of no interest. */
 export function parseNatListing(
@@ -21,8 +22,9 @@ export function parseNatListing(
     const [verb, chain = "", ...words] = tokenize(text);
     if (verb === "-P" || verb === "-N") rulesOf(chain);
     if (verb === "-A") {
-      const { conditions } = readRule(words, family, sets, () => false);
-      rulesOf(chain).push({ ...parseRule(chain, text, words), scope: scopeOf(conditions, family) });
+      const { conditions, action } = readRule(words, family, sets, () => false);
+      const scope = scopeOf(conditions, family);
+      rulesOf(chain).push({ ...parseRule(chain, text, words), to: sourcesGiven(action), scope });
     }
   }
   return chains;

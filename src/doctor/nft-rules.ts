@@ -1,5 +1,6 @@
 /** Rules of nftables in the words of iptables, in which `doctor` weighs rules of both. */
 import type { Family } from "../core/cidr.ts";
+import type { Interval } from "../core/intervals.ts";
 import type { Action, TraceRule } from "../trace/model.ts";
 import type { NatRule } from "./facts.ts";
 import { scopeOf } from "./model-scope.ts";
@@ -23,6 +24,13 @@ export function hookChains(
   );
 }
 
+/** The addresses that an action gives to packets as their source, if they are known. */
+export function sourcesGiven(action: Action): readonly Interval[] | undefined {
+  const targets = action.kind === "translate" ? action.targets : undefined;
+  const addresses = targets?.flatMap((target) => target.addresses ?? []);
+  return addresses?.length === targets?.length ? addresses : undefined;
+}
+
 /** One rule, or one way through it. */
 export function ruleOf(
   chain: string,
@@ -38,6 +46,7 @@ export function ruleOf(
     comment: undefined,
     conditions: asked.map((one) => one.text),
     target,
+    to: sourcesGiven(action),
     scope: scopeOf(conditions, family),
   };
 }

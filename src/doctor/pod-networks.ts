@@ -19,8 +19,15 @@ export interface PodFacts {
   readonly networks: readonly PodNetwork[];
   /** Networks of links that pods' packets do not come in by. */
   readonly others: readonly Cidr[];
+  /** The node's own addresses, but for those towards its pods. */
+  readonly own: readonly NodeAddress[];
   /** Links by name, and whether pods' packets come in by them. */
   readonly links: ReadonlyMap<string, boolean>;
+}
+
+export interface NodeAddress {
+  readonly family: Family;
+  readonly address: bigint;
 }
 
 export interface LinkAddress {
@@ -101,6 +108,9 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
     others: addresses
       .filter(({ link }) => links.some((one) => one.index === link && !isWay(one) && !isOverlay(one)))
       .map(({ network }) => network),
+    own: addresses
+      .filter(({ link }) => !ways.some(({ index }) => index === link))
+      .map(({ address, network: { family } }) => ({ family, address })),
     links: new Map(links.map((link) => [link.name, isWay(link)])),
   };
 }

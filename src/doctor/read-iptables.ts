@@ -21,7 +21,7 @@ export interface Tool {
   readonly command: string;
   readonly version: string;
   readonly variant: Variant;
-  /** How it is told to wait for the lock. */
+  /** The flags that make it wait for the lock. */
   readonly wait: readonly string[];
 }
 
@@ -136,7 +136,7 @@ function toolName(family: Family, variant: Variant, tool: Tool | undefined): str
   return toolsOf(tool?.variant === variant ? tool.mode : variant, family).command;
 }
 
-/** The names of all ipsets. Without the tool nobody here has made any. */
+/** The names of all ipsets. Without the tool there are none that we could have made. */
 export async function readSetNames(run: Run): Promise<Fact<readonly string[]>> {
   const answer = await attempt("ipsets", () => run(LIST_SETS));
   return isKnown(answer)

@@ -34,7 +34,7 @@ function named({ links, addresses, routes }: rtnetlink.Network): Network {
   };
 }
 
-/** A cluster's network on somebody's command line. */
+/** A cluster's network on a command line. */
 export interface ClusterCidr {
   readonly from: string;
   readonly text: string;
@@ -73,7 +73,7 @@ export function readFlannel(path: string): Fact<readonly PodNetwork[]> {
   );
 }
 
-/** Networks with commas between them; an address in one stands for it. What is none is left out. */
+/** Networks with commas between them, each by itself or by an address in it. Other texts are left out. */
 function parseNetworks(text: string, from: string, isLocal: boolean): PodNetwork[] {
   return text.split(",").flatMap((part) => {
     const found = parseCidr(part.trim().replaceAll(/^["']|["']$/g, ""));

@@ -8,7 +8,7 @@ import { intervalOf, isOthersLink, type PodFacts } from "./pod-networks.ts";
 export interface Scope {
   readonly sources?: readonly Interval[];
   readonly destinations?: readonly Interval[];
-  /** Links that packets must have come in by; `*` at the end stands for anything. */
+  /** Links that packets must have come in by; `*` at the end matches anything. */
   readonly inputs?: readonly string[];
   /** Of conntrack's states: whether the first packet of a connection matches, and whether one does that is INVALID. */
   readonly states?: { readonly fresh: Certainty; readonly invalid: boolean };

@@ -2,7 +2,7 @@
 
 import type { Colours } from "../text/colours.ts";
 import { counted } from "../text/plural.ts";
-import { countOf } from "./checks.ts";
+import { CHECKS, countOf } from "./checks.ts";
 import type { Facts, Settings } from "./facts.ts";
 import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
 
@@ -11,13 +11,15 @@ export interface Diagnosis extends Pick<Facts, "settings" | "own"> {
   /** Where the settings come from, besides doctor's own flags. */
   readonly source: string | undefined;
   readonly findings: readonly Finding[];
+  /** The names of the checks that were left out. */
+  readonly ignored: readonly string[];
 }
 
 const PAINT: Readonly<Record<Severity, keyof Colours>> = { error: "red", warning: "yellow", info: "dim" };
 
 /** Problems with their remedies; information only if `verbose`. */
 export function renderDiagnosis(
-  { settings, own, source, findings }: Diagnosis,
+  { settings, own, source, findings, ignored }: Diagnosis,
   verbose: boolean,
   colours: Colours,
 ): string {
@@ -25,7 +27,7 @@ export function renderDiagnosis(
   return [
     `${[describeSettings(settings, own.label(settings)), source].filter(Boolean).join("; ")}\n`,
     ...shown.map((finding) => renderFinding(finding, colours)),
-    `${summary(findings, verbose, colours)}\n`,
+    `${summary(findings, verbose, colours)}${leftOut(ignored)}\n`,
   ].join("");
 }
 
@@ -34,8 +36,19 @@ function describeSettings({ chain, families }: Settings, label: string): string 
 }
 
 function renderFinding({ check, severity, message, remedy }: Finding, colours: Colours): string {
+  return renderEntry({ severity, name: check, text: message, remedy }, colours);
+}
+
+interface Entry {
+  readonly severity: Severity;
+  readonly name: string;
+  readonly text: string;
+  readonly remedy: string | undefined;
+}
+
+function renderEntry({ severity, name, text, remedy }: Entry, colours: Colours): string {
   const indent = " ".repeat(9);
-  const head = `${colours[PAINT[severity]](severity.padEnd(indent.length))}[${check}] ${message}\n`;
+  const head = `${colours[PAINT[severity]](severity.padEnd(indent.length))}[${name}] ${text}\n`;
   return remedy === undefined ? head : `${head}${indent}${colours.dim(`-> ${remedy}`)}\n`;
 }
 
@@ -56,9 +69,26 @@ function summary(findings: readonly Finding[], verbose: boolean, { green, bold }
   return `${bold(problems.map(([count, severity]) => counted(count, severity)).join(", "))}${more}`;
 }
 
+/** An answer that leaves something out says so. */
+function leftOut(ignored: readonly string[]): string {
+  return ignored.length === 0 ? "" : ` (ignored: ${ignored.join(", ")})`;
+}
+
+/** What `doctor` looks for. */
+export function renderChecks(colours: Colours): string {
+  return CHECKS.map(({ looksFor: text, ...check }) => renderEntry({ text, ...check }, colours)).join("");
+}
+
+/** The same for machines. */
+export function checksJson(): string {
+  const checks = CHECKS.map(({ run: _, ...check }) => check);
+  return `${JSON.stringify({ checks })}\n`;
+}
+
 /** One object; colours and `--verbose` mean nothing to it. */
-export function diagnosisJson({ settings, source, findings }: Diagnosis): string {
+export function diagnosisJson({ settings, source, findings, ignored }: Diagnosis): string {
   const { backend, variant, chain, families } = settings;
   const counts = Object.fromEntries(SEVERITIES.map((severity) => [severity, countOf(findings, severity)]));
-  return `${JSON.stringify({ backend, variant, chain, families, source, counts, findings })}\n`;
+  const leftOut = ignored.length === 0 ? undefined : ignored;
+  return `${JSON.stringify({ backend, variant, chain, families, source, counts, ignored: leftOut, findings })}\n`;
 }

@@ -8,6 +8,8 @@ import { allManuals } from "../../src/cli/help.ts";
 import type { Manual } from "../../src/cli/manual.ts";
 import { runManual } from "../../src/cli/run-manual.ts";
 import { renderHelp } from "../../src/cli/usage.ts";
+import { CHECKS } from "../../src/doctor/checks.ts";
+import { markdownTable, withMade } from "../lab/made.ts";
 
 const manuals = await allManuals(COMMANDS);
 const others = manuals.filter((manual) => manual !== runManual);
@@ -36,4 +38,16 @@ test("docs/commands.md is the help of every command", async () => {
   const head =
     "# Commands\n\nThe help of each command but `run`, whose flags the README has. This page is made by `npm run golden`.\n";
   await expect([head, ...others.map(help)].join("\n")).toMatchFileSnapshot("../../docs/commands.md");
+});
+
+test("docs/doctor.md has the table of checks", async () => {
+  const rows = CHECKS.map(({ name, looksFor, severity, remedy }) => [
+    `\`${name}\``,
+    looksFor,
+    severity,
+    remedy,
+  ]);
+  const table = markdownTable(["check", "looks for", "severity, at most", "remedy"], rows);
+  const page = withMade(readFileSync("docs/doctor.md", "utf8"), "checks", table);
+  await expect(page).toMatchFileSnapshot("../../docs/doctor.md");
 });

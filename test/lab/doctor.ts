@@ -2,8 +2,9 @@
 
 import { type Cidr, FAMILIES, type Family, isCidr, parseCidr } from "../../src/core/cidr.ts";
 import { type Interval, longestPrefixIntervals } from "../../src/core/intervals.ts";
-import { diagnose } from "../../src/doctor/checks.ts";
+import { CHECKS, diagnose } from "../../src/doctor/checks.ts";
 import type { Facts, HookChain, NatTable, OwnTable, Settings, Variant } from "../../src/doctor/facts.ts";
+import { SEVERITIES, type Severity } from "../../src/doctor/finding.ts";
 import { parseNatListing } from "../../src/doctor/nat-listing.ts";
 import { hookChains } from "../../src/doctor/nft-rules.ts";
 import { iptablesSide } from "../../src/doctor/own/iptables.ts";
@@ -109,6 +110,7 @@ export function facts(changes: Partial<Facts> = {}): Facts {
           isLocal: true,
         })),
         others: [cidr("172.17.0.0/16")],
+        own: [{ family: "IPv4", address: 0xc000_0201n }],
         links: new Map([
           ["eth0", false],
           ["docker0", false],
@@ -119,7 +121,9 @@ export function facts(changes: Partial<Facts> = {}): Facts {
     podNetworks: [],
     sets: { value: [] },
     ownSets: ["IP-MASQ-AGENT-4", "IP-MASQ-AGENT-6"],
-    processes: { value: { kubelets: [["kubelet"]], agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] } },
+    processes: {
+      value: { kubelets: [["kubelet"]], agents: [{ pid: 1, chain: "IP-MASQ-AGENT", isOurs: true }] },
+    },
     holders: { value: [] },
     auto: { value: undefined },
     cni: { value: [] },
@@ -142,7 +146,13 @@ export function facts(changes: Partial<Facts> = {}): Facts {
 
 /** What doctor says of the node, without remedies and what always is said. */
 export function said(changes: Partial<Facts> = {}): readonly string[] {
-  return diagnose(facts(changes))
+  const findings = diagnose(facts(changes));
+  const weight = (severity: Severity | undefined) =>
+    severity === undefined ? 0 : SEVERITIES.indexOf(severity);
+  for (const { check, severity } of findings)
+    if (weight(severity) < weight(CHECKS.find(({ name }) => name === check)?.severity))
+      throw new Error(`${check} says ${severity}, which is graver than it promises`);
+  return findings
     .filter(({ check }) => check !== "versions" && check !== "invalid")
     .map(({ check, severity, message }) => `${severity} ${check}: ${message}`);
 }

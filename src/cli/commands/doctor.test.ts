@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { facts } from "../../../test/lab/doctor.ts";
 import { say } from "../../../test/lab/io.ts";
+import { CHECKS } from "../../doctor/checks.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
 import { createColours } from "../../text/colours.ts";
@@ -15,7 +16,13 @@ const FINDINGS: readonly Finding[] = [
 const plain = createColours(false);
 
 test("problems first, each with its remedy; notes only if asked for", () => {
-  const diagnosis = { settings, own, source: "using the flags of the agent with pid 7", findings: FINDINGS };
+  const diagnosis = {
+    settings,
+    own,
+    source: "using the flags of the agent with pid 7",
+    findings: FINDINGS,
+    ignored: [],
+  };
   expect(renderDiagnosis(diagnosis, false, plain)).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4; using the flags of the agent with pid 7
     error    [own-chain] no chain
@@ -31,7 +38,7 @@ test("problems first, each with its remedy; notes only if asked for", () => {
 });
 
 test("a healthy node is one line", () => {
-  const healthy = { settings, own, source: undefined, findings: FINDINGS.slice(2) };
+  const healthy = { settings, own, source: undefined, findings: FINDINGS.slice(2), ignored: [] };
   expect(renderDiagnosis(healthy, false, plain)).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4
     No problems found (--verbose shows 1 note)
@@ -48,7 +55,7 @@ test("that no agent runs is always said", () => {
     { check: "agents", severity: "info", message: "no agent runs here" } as const,
   ];
   expect(
-    renderDiagnosis({ settings, own, source: undefined, findings }, false, plain),
+    renderDiagnosis({ settings, own, source: undefined, findings, ignored: [] }, false, plain),
   ).toMatchInlineSnapshot(`
     "Looked for an agent with backend iptables (nft), chain IP-MASQ-AGENT, IPv4
     info     [agents] no agent runs here
@@ -58,7 +65,9 @@ test("that no agent runs is always said", () => {
 });
 
 test("JSON has everything, without colours", () => {
-  expect(JSON.parse(diagnosisJson({ settings, own, source: undefined, findings: FINDINGS }))).toEqual({
+  expect(
+    JSON.parse(diagnosisJson({ settings, own, source: undefined, findings: FINDINGS, ignored: [] })),
+  ).toEqual({
     backend: "iptables",
     variant: "nft",
     chain: "IP-MASQ-AGENT",
@@ -66,6 +75,22 @@ test("JSON has everything, without colours", () => {
     counts: { error: 1, warning: 1, info: 1 },
     findings: FINDINGS,
   });
+});
+
+test("an answer that leaves checks out names them", () => {
+  const some = { settings, own, source: undefined, findings: [], ignored: ["ports", "lock"] };
+  expect(renderDiagnosis(some, false, plain)).toMatch(/^No problems found \(ignored: ports, lock\)$/m);
+  expect(JSON.parse(diagnosisJson(some))).toMatchObject({ ignored: ["ports", "lock"] });
+});
+
+test("--list names every check, for people and for machines", async () => {
+  const { code, out } = await say(doctorCommand, ["--list"]);
+  expect(code).toBe(0);
+  expect(
+    [...out.matchAll(/^(?:error|warning|info) +\[([a-z-]+)\] \S.*\n {9}-> \S/gm)].map(([, name]) => name),
+  ).toEqual(CHECKS.map(({ name }) => name));
+  const json = await say(doctorCommand, ["--list", "-o", "json"]);
+  expect(JSON.parse(json.out)).toEqual({ checks: CHECKS.map(({ run: _, ...check }) => check) });
 });
 
 test.each<[string, string]>([
@@ -79,10 +104,14 @@ test.each<[string, string]>([
     'invalid --cluster-cidr: "10.244.0.0/33" is not a valid CIDR, such as 10.244.0.0/16',
   ],
   ["--cluster-cidr=10.0.0.0/8,", 'invalid --cluster-cidr: "" is not a valid CIDR, such as 10.244.0.0/16'],
+  ["--ignore=port", 'invalid --ignore: there is no check "port": did you mean ports?'],
+  ["--ignore=ports,", 'invalid --ignore: there is no check "": --list has all checks'],
+  ["--list --ignore=xyz", 'invalid --ignore: there is no check "xyz": --list has all checks'],
+  ["--fail-on=note", 'invalid value "note" for flag -fail-on: must be one of error, warning, info'],
   ["--to-ports=x", 'invalid --to-ports "x": strconv.Atoi: parsing "x": invalid syntax'],
   ["word", "unexpected argument: word"],
 ])("%s is a usage error", async (arg, message) => {
-  expect(await say(doctorCommand, [arg])).toEqual({
+  expect(await say(doctorCommand, arg.split(" "))).toEqual({
     code: 2,
     out: "",
     err: `ip-masq-agent doctor: ${message}\nSee "ip-masq-agent doctor --help"\n`,

@@ -4,18 +4,20 @@ import { statSync } from "node:fs";
 import { SourceError } from "../../agent/config/file.ts";
 import { isCidr, parseCidr } from "../../core/cidr.ts";
 import { enabledFamilies } from "../../core/ruleset.ts";
-import { countOf, diagnose } from "../../doctor/checks.ts";
+import { CHECKS, diagnose, hasAtLeast } from "../../doctor/checks.ts";
 import type { Facts } from "../../doctor/facts.ts";
+import { SEVERITIES } from "../../doctor/finding.ts";
 import { gatherFacts, type Subject } from "../../doctor/gather.ts";
-import { diagnosisJson, renderDiagnosis } from "../../doctor/text.ts";
+import { checksJson, diagnosisJson, renderChecks, renderDiagnosis } from "../../doctor/text.ts";
 import { parseDuration, toMilliseconds } from "../../go/duration.ts";
-import { boolType, stringType } from "../../go/flag-types.ts";
+import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, known, tryRead } from "../../system/fact.ts";
 import type { Script } from "../../system/script.ts";
+import { nearest } from "../../text/near.ts";
 import { renderAdvice } from "../../validate/hints.ts";
 import { askable, askStatus } from "../ask.ts";
 import { allCommands } from "../backends.ts";
@@ -36,6 +38,13 @@ const FLAGS = {
   ),
   interval: flag(stringType, "1s", "The `duration` between two readings of the conntrack counters."),
   verbose: flag(boolType, false, "Also show checks that passed."),
+  list: flag(boolType, false, "Only list the checks: what each looks for, and how to fix it."),
+  "fail-on": flag(
+    wordType(...SEVERITIES),
+    "warning",
+    `The least \`severity\` of a finding that makes the exit code 1: ${SEVERITIES.join(", ")}.`,
+  ),
+  ignore: flag(stringType, "", "The `checks` to leave out, with commas between their names."),
 };
 
 /** At a screen no one waits longer for an answer. */
@@ -55,32 +64,39 @@ export const doctorCommand: Command<Flags> = {
     "In a pod, mount the host's /proc and /etc/cni/net.d, and name them with --proc and --cni-dir,",
     "so that it can check everything.",
     "",
-    "Exit code 1 means that there are errors or warnings.",
+    "Exit code 1 means that there are errors or warnings; --fail-on=error makes it 1 for errors only, and",
+    "--fail-on=info also for notes, of which the check versions always has some.",
   ].join("\n"),
   flags: FLAGS,
   examples: [
     { args: "doctor", what: "find what is wrong on this node" },
+    { args: "doctor --verbose --backend=nftables", what: "also show notes, for an agent on nftables" },
     {
-      args: "doctor --verbose --backend=nftables",
-      what: "also show checks that passed, for an agent on nftables",
+      args: "doctor -o json --fail-on=error --ignore=lock,inotify",
+      what: "for a program to read, without two checks",
     },
-    { args: "doctor -o json", what: "for a program to read" },
+    { args: "doctor --list", what: "show what doctor looks for" },
   ],
   adopts: ({ proc }) => proc,
   async run(input, io) {
     const { values, output } = input;
+    const ignored = readIgnored(values.ignore);
+    if (values.list) {
+      io.out(output === "json" ? checksJson() : renderChecks(io.colours));
+      return 0;
+    }
     const subject = await subjectOf(input, io);
     const { signal } = io;
     const run = (script: Script) => runScript(script, signal);
     const sides = (await allCommands()).map(({ doctor }) => doctor);
     const facts = await gatherFacts(subject, { sides, run, open: openNftables, env: process.env, signal });
-    const findings = diagnose(facts);
+    const findings = diagnose(facts, ignored);
     const { settings, own } = facts;
-    const diagnosis = { settings, own, source: subject.source, findings };
+    const diagnosis = { settings, own, source: subject.source, findings, ignored };
     io.out(
       output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
     );
-    return countOf(findings, "error") + countOf(findings, "warning") > 0 ? 1 : 0;
+    return hasAtLeast(findings, values["fail-on"]) ? 1 : 0;
   },
 };
 
@@ -109,7 +125,11 @@ async function subjectOf(
     config: await readConfiguration(input, io),
     processes: derive(processes, ({ kubelets, agents }) => ({
       kubelets,
-      agents: agents.map(({ pid, args }) => ({ pid, chain: flagsOf(args)?.["masq-chain"] ?? "" })),
+      agents: agents.map(({ pid, args, isOurs }) => ({
+        pid,
+        isOurs,
+        chain: flagsOf(args)?.["masq-chain"] ?? "",
+      })),
       answers,
     })),
     clusterCidrs: [
@@ -129,6 +149,16 @@ function readInterval(text: string): number {
   const ms = toMilliseconds(interval.nanoseconds);
   if (ms < 0 || ms > MAX_INTERVAL_MS) throw new UsageError(`invalid --interval ${text}: use 0s to 1m`);
   return ms;
+}
+
+function readIgnored(text: string): readonly string[] {
+  const names = CHECKS.map(({ name }) => name);
+  const ignored = text === "" ? [] : text.split(",").map((name) => name.trim());
+  const unknown = ignored.find((name) => !names.includes(name));
+  if (unknown === undefined) return ignored;
+  const meant = nearest(unknown, names);
+  const hint = meant === undefined ? "--list has all checks" : `did you mean ${meant}?`;
+  throw new UsageError(`invalid --ignore: there is no check ${JSON.stringify(unknown)}: ${hint}`);
 }
 
 function requireCidrs(text: string): void {

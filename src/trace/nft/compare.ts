@@ -55,8 +55,10 @@ export function cmp(reader: Reader, attributes: Attributes): void {
   // Below or above: everything up to the value, or not that.
   const last = operator === CMP.LTE || operator === CMP.GT ? value : decrement(value);
   const isAbove = operator === CMP.GT || operator === CMP.GTE;
-  if (last === undefined) ask(reader, "(cmp)");
-  else compare(reader, slot, { from: new Uint8Array(value.length), to: last }, isAbove);
+  const [least, most] = [new Uint8Array(value.length), new Uint8Array(value.length).fill(0xff)];
+  // Below zero there is nothing, and all is zero or above.
+  if (last === undefined) compare(reader, slot, { from: least, to: most }, !isAbove);
+  else compare(reader, slot, { from: least, to: last }, isAbove);
 }
 
 /** The number before it, in the network's order. */

@@ -33,8 +33,10 @@ const META_NAMES: Readonly<Record<number, string>> = {
   6: "iifname",
   7: "oifname",
   10: "meta skuid",
+  11: "meta skgid",
   15: "meta nfproto",
   16: "meta l4proto",
+  23: "meta cgroup",
 };
 const CT_NAMES: Readonly<Record<number, string>> = {
   0: "ct state",

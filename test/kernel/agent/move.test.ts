@@ -400,7 +400,7 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
     // As one of an earlier version, which chose once.
     process.kill(agent.pid, "SIGSTOP");
     await act(lab, TABLE_COMES);
-    expect(await doctor()).toEqual([expect.stringContaining("--backend=auto comes to nftables now")]);
+    expect(await doctor()).toEqual([expect.stringContaining("--backend=auto chooses nftables now")]);
     process.kill(agent.pid, "SIGCONT");
     await restsIn(lab, nftablesState);
     expect(await doctor()).toEqual([]);

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { facts, keeps, said } from "../../test/lab/doctor.ts";
-import { parsePorts } from "../core/ports.ts";
-import { diagnose } from "./checks.ts";
-import type { Facts } from "./facts.ts";
+import { facts, keeps, said } from "../../../../test/lab/doctor.ts";
+import { parsePorts } from "../../../core/ports.ts";
+import { known } from "../../../system/fact.ts";
+import { diagnose } from "../../checks.ts";
+import type { Facts } from "../../facts.ts";
 
 const { settings, sysctls } = facts();
 const ADMIN = 1n << 12n;
@@ -28,7 +29,7 @@ test.each<[string, Partial<Exclude<Facts["nftables"], { value: unknown }>>, bigi
   ["a permission", { cause: "permission" }, 0n, "run doctor as root"],
   ["a permission, with all of them", { cause: "permission" }, ADMIN | (1n << 13n), "a user namespace"],
   ["a tool that is missing", { cause: "no tool" }, ADMIN, "has the tools"],
-  ["anything else", {}, 0n, "the tool or the kernel said"],
+  ["anything else", {}, 0n, "the tool or the kernel gave"],
 ])("what to do about %s", (_name, cause, effective, expected) => {
   const nftables = { unknown: "rules of nftables", why: "no", ...cause };
   const findings = diagnose(facts({ nftables, capabilities: { value: effective } }));
@@ -48,7 +49,7 @@ test("what is always said", () => {
 
 test("capabilities", () => {
   expect(said({ capabilities: { value: 0n } })).toEqual([
-    "error capabilities: the capability NET_ADMIN is missing: what the kernel's packet filter holds cannot be checked",
+    "error capabilities: the capability NET_ADMIN is missing: the rules in the kernel's packet filter cannot be checked",
   ]);
   const admin = { value: 1n << 12n };
   expect(said({ capabilities: admin })).toEqual([]);
@@ -66,8 +67,8 @@ test("forwarding, of IPv6 only if that is enabled", () => {
   const both = { ...off, "net.ipv4.ip_forward": { value: "0" } };
   const nat: Facts["nat"] = [];
   expect(said({ sysctls: both, nat, settings: { ...settings, families: ["IPv4", "IPv6"] } })).toEqual([
-    "error forwarding: net.ipv4.ip_forward is 0: the node forwards nothing of its pods",
-    "error forwarding: net.ipv6.conf.all.forwarding is 0: the node forwards nothing of its pods",
+    "error forwarding: net.ipv4.ip_forward is 0: the node drops all pod traffic to other hosts",
+    "error forwarding: net.ipv6.conf.all.forwarding is 0: the node drops all pod traffic to other hosts",
   ]);
 });
 
@@ -97,7 +98,7 @@ test.each<[string, readonly string[]]>([
   [
     "8080",
     [
-      "info ports: --to-ports 8080 overlaps net.ipv4.ip_local_reserved_ports (8000-8100), which somebody keeps for a purpose",
+      "info ports: --to-ports 8080 overlaps net.ipv4.ip_local_reserved_ports (8000-8100), which are kept for another program",
     ],
   ],
 ])("ports %s", (text, expected) => {
@@ -124,7 +125,7 @@ describe("conntrack", () => {
     const of = (after: typeof before) => said({ counters: { value: { before, after, intervalMs: 500 } } });
     expect(of({ ...before, found: 9 })).toEqual([]);
     expect(of(grown).map((line) => line.slice(0, line.lastIndexOf(": ")))).toEqual([
-      "warning conntrack-counters: conntrack's insert_failed grew by 10 in 0.5s: connections whose source could not be made unique are dropped",
+      "warning conntrack-counters: conntrack's insert_failed grew by 10 in 0.5s: the kernel drops connections whose source could not be made unique",
       "warning conntrack-counters: conntrack's drop grew by 2 in 0.5s",
       "warning conntrack-counters: conntrack's early_drop grew by 1 in 0.5s",
     ]);
@@ -156,8 +157,8 @@ test("inotify's limits", () => {
   const value = { instances: 115, maxInstances: 128, watches: 900, maxWatches: 1000 };
   expect(said({ inotify: { value } })).toEqual([]);
   expect(said({ inotify: { value: { ...value, instances: 116, watches: 901 } } })).toEqual([
-    "warning inotify: 116 of 128 of fs.inotify.max_user_instances are used: whoever needs one more cannot watch files, the agent neither",
-    "warning inotify: 901 of 1000 of fs.inotify.max_user_watches are used: whoever needs one more cannot watch files, the agent neither",
+    "warning inotify: 116 of 128 of fs.inotify.max_user_instances are used: when none is left, no process, this agent included, can add another file watch",
+    "warning inotify: 901 of 1000 of fs.inotify.max_user_watches are used: when none is left, no process, this agent included, can add another file watch",
   ]);
 });
 
@@ -183,12 +184,27 @@ test("the config", () => {
     "warning config: /c: 1 more warning",
   );
   expect(of({ resyncMs: 999 })).toEqual([
-    "warning config: /c: resyncInterval 0.999s keeps the node busy with looking",
+    "warning config: /c: resyncInterval 0.999s checks too often and wastes CPU",
   ]);
   expect(of({ resyncMs: 1_000 })).toEqual([]);
   expect(of({ resyncMs: 600_001 })).toEqual([
-    "warning config: /c: resyncInterval 600.001s: what nobody tells of stays wrong that long",
+    "warning config: /c: resyncInterval 600.001s: drift that raises no event stays unrepaired for up to 600.001s",
   ]);
+});
+
+test("that the last valid configuration stays in force is only said where an agent runs", () => {
+  const config = known(facts().config);
+  const bad = { value: { ...config, problems: ["/c:1:2: bad"] } } as Facts["config"];
+  const remedyOf = (changes: Partial<Facts>) =>
+    diagnose(facts({ config: bad, ...changes })).find(({ check }) => check === "config")?.remedy;
+  const none = { kubelets: [], agents: [] };
+  const holder = { token: "IP-MASQ-AGENT", kind: "held", who: "pid 7", isAgent: true } as never;
+  expect(remedyOf({})).toContain("the agent keeps the last valid one");
+  expect(remedyOf({ processes: { value: { ...none, answers: true } } })).toContain(
+    "keeps the last valid one",
+  );
+  expect(remedyOf({ processes: { value: none }, holders: { value: [holder] } })).toContain("keeps");
+  expect(remedyOf({ processes: { value: none } })).not.toContain("keeps");
 });
 
 test("buffers matter to long lists with nftables", () => {

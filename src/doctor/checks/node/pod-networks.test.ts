@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { cidr, facts, keeps, said } from "../../test/lab/doctor.ts";
-import { diagnose } from "./checks.ts";
-import type { Facts } from "./facts.ts";
+import { cidr, facts, keeps, said } from "../../../../test/lab/doctor.ts";
+import { diagnose } from "../../checks.ts";
+import type { Facts } from "../../facts.ts";
 
 type Change = {
   readonly networks?: readonly string[];

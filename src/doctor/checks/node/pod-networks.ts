@@ -1,18 +1,27 @@
-/** Check of `doctor`: pods' own networks that the list does not keep, so that pods see each other with nodes' addresses. */
+/** Pods' own networks that the list does not keep, so that pods see each other with nodes' addresses. */
 
-import { ADDRESS_BITS, type Family, formatCidr } from "../core/cidr.ts";
-import { decompose, subtractIntervals } from "../core/intervals.ts";
-import { known } from "../system/fact.ts";
-import { sendersOf } from "./check-own.ts";
-import type { Facts } from "./facts.ts";
-import { type FindingText, info, warning } from "./finding.ts";
-import { intervalOf, type PodNetwork, widestNetworks } from "./pod-networks.ts";
+import { ADDRESS_BITS, type Family, formatCidr } from "../../../core/cidr.ts";
+import { decompose, subtractIntervals } from "../../../core/intervals.ts";
+import { known } from "../../../system/fact.ts";
+import type { Check, Facts } from "../../facts.ts";
+import { type FindingText, info, warning } from "../../finding.ts";
+import { sendersOf } from "../../nat-tables.ts";
+import { intervalOf, type PodNetwork, widestNetworks } from "../../pod-networks.ts";
 
 /** As many as fit a line. */
 const SHOWN = 3;
 
+export const podNetworks: Check = {
+  name: "pod-networks",
+  severity: "warning",
+  looksFor:
+    "a network of pods that the list does not keep, so that pods see each other with nodes' addresses; info if none is known",
+  remedy: "add the network to nonMasqueradeCIDRs",
+  run: lookAt,
+};
+
 /** Networks of pods, wherever they were learnt, of which the list does not keep every address. */
-export function podNetworks(facts: Facts): readonly FindingText[] {
+function lookAt(facts: Facts): readonly FindingText[] {
   const config = known(facts.config);
   if (config === undefined) return [];
   const { kept } = config;

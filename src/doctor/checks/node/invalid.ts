@@ -1,15 +1,15 @@
 /**
- * Check of `doctor`: packets that conntrack calls INVALID, such as a late RST or FIN, belong to no connection, and no NAT
+ * Packets that conntrack calls INVALID, such as a late RST or FIN, belong to no connection, and no NAT
  * translates them. Only a rule that drops them on their way through the node keeps them from leaving with a pod's address.
  */
 
-import type { Family } from "../core/cidr.ts";
-import { isKnown, known } from "../system/fact.ts";
-import type { Certainty } from "../trace/match.ts";
-import { sendersOf } from "./check-own.ts";
-import type { Facts, HookChain, NatRule } from "./facts.ts";
-import { type FindingText, info } from "./finding.ts";
-import { isForPods, least, type Scope, type Senders } from "./rule-scope.ts";
+import type { Family } from "../../../core/cidr.ts";
+import { isKnown, known } from "../../../system/fact.ts";
+import type { Certainty } from "../../../trace/match.ts";
+import type { Check, Facts, HookChain, NatRule } from "../../facts.ts";
+import { type FindingText, info } from "../../finding.ts";
+import { sendersOf } from "../../nat-tables.ts";
+import { isForPods, least, type Scope, type Senders } from "../../rule-scope.ts";
 
 const LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
@@ -18,25 +18,31 @@ const RULES: Readonly<Record<Family, string>> = {
   IPv6: "ip6tables -I FORWARD -m conntrack --ctstate INVALID -j DROP",
 };
 
-/** Says for each family what drops them, that nothing does, or where it could not be seen. */
-export function invalid(facts: Facts): readonly FindingText[] {
+export const invalid: Check = {
+  name: "invalid",
+  severity: "info",
+  looksFor:
+    "whether a rule drops packets that conntrack calls INVALID, such as a late RST or FIN: no NAT translates them, and they leave with the pod's address",
+  remedy: "a rule that drops them in forward, unless routes are asymmetric",
+  run: (facts) => facts.settings.families.map((family) => lookAt(facts, family)),
+};
+
+/** Says for a family what drops them, that nothing does, or where doctor could not look. */
+function lookAt(facts: Facts, family: Family): FindingText {
   const hooks = facts.forward.flatMap((fact) => known(fact) ?? []);
   const unread = facts.forward.flatMap((fact) => (isKnown(fact) ? [] : fact.unknown));
-  return facts.settings.families.flatMap((family) => {
-    const drops = hooks
-      .filter((hook) => hook.family === family)
-      .flatMap((hook) => dropIn(hook, sendersOf(facts, family)) ?? []);
-    if (drops[0] !== undefined)
-      return info(`INVALID packets are dropped in forward (${family}): ${drops[0]}`);
-    if (unread.length > 0)
-      return info(
-        `whether a rule drops INVALID packets in forward (${family}) is not known: could not read ${unread.join(", ")}`,
-      );
+  const drops = hooks
+    .filter((hook) => hook.family === family)
+    .flatMap((hook) => dropIn(hook, sendersOf(facts, family)) ?? []);
+  if (drops[0] !== undefined) return info(`INVALID packets are dropped in forward (${family}): ${drops[0]}`);
+  if (unread.length > 0)
     return info(
-      `nothing drops INVALID packets in forward (${family}): late RST and FIN of pods leave with their address${liberal(facts)}`,
-      `${RULES[family]} (in nftables, at hook forward: ct state invalid drop); not with asymmetric routes, where good packets are INVALID too`,
+      `whether a rule drops INVALID packets in forward (${family}) is not known: could not read ${unread.join(", ")}`,
     );
-  });
+  return info(
+    `nothing drops INVALID packets in forward (${family}): late RST and FIN of pods leave with their address${liberal(facts)}`,
+    `${RULES[family]} (in nftables, at hook forward: ct state invalid drop); not with asymmetric routes, where good packets are INVALID too`,
+  );
 }
 
 function liberal({ sysctls }: Facts): string {

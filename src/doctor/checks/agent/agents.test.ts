@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { said } from "../../test/lab/doctor.ts";
-import { holdToken } from "../presence/names.ts";
-import type { Facts, HolderFacts } from "./facts.ts";
+import { said } from "../../../../test/lab/doctor.ts";
+import { holdToken } from "../../../presence/names.ts";
+import type { Facts, HolderFacts } from "../../facts.ts";
 
 const HELD: HolderFacts = { kind: "held", token: "IP-MASQ-AGENT", inode: 1, who: "pid 7 (x)", isAgent: true };
 
@@ -34,7 +34,7 @@ describe("who holds the agent's socket", () => {
       "somebody else",
       holders({ isAgent: false }),
       [
-        "warning agent-socket: pid 7 (x) holds the socket by which an agent of chain IP-MASQ-AGENT is known, and is not an agent: nothing is cleared away that another backend has left",
+        "warning agent-socket: pid 7 (x) holds the socket by which an agent of chain IP-MASQ-AGENT is known, and is not an agent: the agent removes nothing that another backend has left",
       ],
     ],
   ])("%s", ([, facts, expected]) => {
@@ -65,7 +65,7 @@ describe("what auto comes to", () => {
   ] as const)("%s, with rules in iptables: finding %s", ([auto, isFound]) => {
     const found = said({ auto: { value: auto && { backend: auto, why: "" } } });
     expect(
-      found.some((line) => line.startsWith("warning auto-backend: --backend=auto comes to nftables now")),
+      found.some((line) => line.startsWith("warning auto-backend: --backend=auto chooses nftables now")),
     ).toBe(isFound);
   });
 });

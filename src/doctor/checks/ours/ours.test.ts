@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../test/lab/doctor.ts";
-import { known } from "../system/fact.ts";
-import { diagnose } from "./checks.ts";
-import type { Facts, OwnTable } from "./facts.ts";
+import { CHAIN_RULES, facts, JUMP, natTable, OWN_TABLE, said } from "../../../../test/lab/doctor.ts";
+import { known } from "../../../system/fact.ts";
+import { diagnose } from "../../checks.ts";
+import type { Facts, OwnTable } from "../../facts.ts";
 
 const OTHER_JUMP = JUMP.replaceAll("IP-MASQ-AGENT", "OTHER");
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;
@@ -33,7 +33,7 @@ describe("our chain and jump", () => {
       "no jump",
       CHAIN_RULES,
       [
-        "error own-chain: iptables-nft -t nat: no jump from POSTROUTING to IP-MASQ-AGENT: no packet comes to its rules",
+        "error own-chain: iptables-nft -t nat: POSTROUTING has no jump to IP-MASQ-AGENT, so its rules never run",
       ],
     ],
     [
@@ -44,34 +44,36 @@ describe("our chain and jump", () => {
     [
       "an empty chain",
       ["-N IP-MASQ-AGENT", JUMP],
-      ["error own-chain: iptables-nft -t nat: chain IP-MASQ-AGENT is empty: the rest is not masqueraded"],
+      [
+        "error own-chain: iptables-nft -t nat: chain IP-MASQ-AGENT is empty: other traffic is not masqueraded",
+      ],
     ],
     [
       "a chain that ends with another rule",
       [...CHAIN_RULES, "-A IP-MASQ-AGENT -d 8.8.8.8/32 -j RETURN", JUMP],
       [
-        'error own-chain: iptables-nft -t nat: chain IP-MASQ-AGENT ends with "-A IP-MASQ-AGENT -d 8.8.8.8/32 -j RETURN": the rest is not masqueraded',
+        'error own-chain: iptables-nft -t nat: chain IP-MASQ-AGENT ends with "-A IP-MASQ-AGENT -d 8.8.8.8/32 -j RETURN": other traffic is not masqueraded',
       ],
     ],
     [
       "an ACCEPT for everything in front",
       [...CHAIN_RULES, "-A POSTROUTING -j ACCEPT", JUMP],
       [
-        'error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT stands behind "-A POSTROUTING -j ACCEPT", which no packet gets past',
+        "error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT is never reached: an earlier rule takes every packet (ACCEPT): -A POSTROUTING -j ACCEPT",
       ],
     ],
     [
       "a RETURN in front, with a comment",
       [...CHAIN_RULES, '-A POSTROUTING -m comment --comment "a b" -j RETURN', JUMP],
       [
-        'error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT stands behind "-A POSTROUTING -m comment --comment "a b" -j RETURN", which no packet gets past',
+        'error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT is never reached: an earlier rule takes every packet (RETURN): -A POSTROUTING -m comment --comment "a b" -j RETURN',
       ],
     ],
     [
       "an ACCEPT in a chain that is jumped to",
       [...CHAIN_RULES, "-N X", "-A X -j ACCEPT", "-A POSTROUTING -j X", JUMP],
       [
-        'error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT stands behind "-A X -j ACCEPT", which no packet gets past',
+        "error blocked-jump: iptables-nft -t nat: the jump to IP-MASQ-AGENT is never reached: an earlier rule takes every packet (ACCEPT): -A X -j ACCEPT",
       ],
     ],
     ["an ACCEPT for some in front", [...CHAIN_RULES, "-A POSTROUTING -d 10.0.0.0/8 -j ACCEPT", JUMP], []],
@@ -117,12 +119,12 @@ test.each<[string, Partial<OwnTable> | undefined, string]>([
   [
     "no rules",
     { rules: 0, masquerades: false },
-    "table inet ip-masq-agent has no rules: the rest is not masqueraded",
+    "table inet ip-masq-agent has no rules: other traffic is not masqueraded",
   ],
   [
     "another rule at the end",
     { masquerades: false },
-    "table inet ip-masq-agent does not end with masquerade: the rest is not masqueraded",
+    "table inet ip-masq-agent does not end with masquerade: other traffic is not masqueraded",
   ],
 ])("our nftables table: %s", (_name, change, expected) => {
   const own = change === undefined ? undefined : { ...OWN_TABLE.own, ...change };
@@ -148,14 +150,14 @@ test.each<[string, Parameters<typeof facts>[0], string]>([
 describe("what is left of others", () => {
   test("chains of another agent", () => {
     expect(said({ nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])] })).toEqual([
-      "warning leftovers: iptables-nft -t nat: chain OTHER and a jump to it are another agent's, or left by one; they decide too",
+      "warning leftovers: iptables-nft -t nat: chain OTHER and a jump to it belong to another agent, or an earlier one left them; they decide too",
     ]);
   });
 
   test("a chain of an agent that lives is never to be deleted", () => {
     const agents = [
-      { pid: 7, chain: "IP-MASQ-AGENT" },
-      { pid: 9, chain: "OTHER" },
+      { pid: 7, chain: "IP-MASQ-AGENT", isOurs: true },
+      { pid: 9, chain: "OTHER", isOurs: true },
     ];
     const findings = diagnose(
       facts({
@@ -164,7 +166,7 @@ describe("what is left of others", () => {
       }),
     );
     const found = findings.find(({ check }) => check === "leftovers");
-    expect(found?.message).toContain("of the agent with pid 9");
+    expect(found?.message).toContain("belong to the agent with pid 9");
     expect(found?.remedy).not.toContain("cleanup");
   });
 
@@ -197,7 +199,7 @@ describe("what is left of others", () => {
     const nat = own === undefined ? [] : [{ value: own }, alone];
     expect(said({ nat })).toEqual([
       "warning leftovers: iptables-legacy -t nat has a chain IP-MASQ-AGENT, which the agent does not use there",
-      "warning both-variants: IPv4: rules stand in the nat tables of both variants of iptables (iptables-nft and iptables-legacy)",
+      "warning both-variants: IPv4: the nat tables of both variants of iptables have rules (iptables-nft and iptables-legacy)",
     ]);
     const moved = {
       settings: NFTABLES,
@@ -205,17 +207,31 @@ describe("what is left of others", () => {
       nftables: { value: OWN_TABLE },
     };
     expect(said(moved)).toEqual([
-      "warning leftovers: iptables-nft -t nat: chain IP-MASQ-AGENT and a jump to it are another agent's, or left by one; they decide too",
+      "warning leftovers: iptables-nft -t nat: chain IP-MASQ-AGENT and a jump to it belong to another agent, or an earlier one left them; they decide too",
     ]);
   });
 
   test("our table beside iptables, with rules and without", () => {
     expect(said({ nftables: { value: OWN_TABLE } })).toEqual([
-      "warning leftovers: table inet ip-masq-agent stands beside the iptables rules and decides too",
+      "warning leftovers: table inet ip-masq-agent exists beside the iptables rules and decides too",
     ]);
     expect(said({ nftables: { value: { own: { ...OWN_TABLE.own, rules: 0 } } } })).toEqual([
-      "warning leftovers: table inet ip-masq-agent has no rules, and is left by an agent",
+      "warning leftovers: table inet ip-masq-agent has no rules: an agent has left it",
     ]);
+  });
+
+  test("beside the Go program, which never removes what another backend left, a restart is no remedy", () => {
+    const remedyOf = (isOurs: boolean) => {
+      const agents = [{ pid: 1, chain: "IP-MASQ-AGENT", isOurs }];
+      const sick = facts({
+        nftables: { value: OWN_TABLE },
+        processes: { value: { kubelets: [["kubelet"]], agents } },
+      });
+      return diagnose(sick).find(({ check }) => check === "leftovers")?.remedy;
+    };
+    expect(remedyOf(true)).toContain("restart the agent");
+    expect(remedyOf(false)).not.toContain("restart the agent");
+    expect(remedyOf(false)).toContain("ip-masq-agent cleanup");
   });
 
   test("sets, unless a rule looks them up", () => {
@@ -232,7 +248,7 @@ describe("what is left of others", () => {
     const ours = natTable([...CHAIN_RULES, JUMP]);
     const legacy = natTable(["-A POSTROUTING -d 10.0.0.1/32 -j ACCEPT"], { variant: "legacy" });
     expect(said({ nat: [ours, legacy] })).toEqual([
-      "warning both-variants: IPv4: rules stand in the nat tables of both variants of iptables (iptables-nft and iptables-legacy)",
+      "warning both-variants: IPv4: the nat tables of both variants of iptables have rules (iptables-nft and iptables-legacy)",
     ]);
     expect(said({ nat: [ours, natTable([], { variant: "legacy" })] })).toEqual([]);
   });
@@ -241,7 +257,10 @@ describe("what is left of others", () => {
     const running = (...chains: string[]) =>
       said({
         processes: {
-          value: { kubelets: [["kubelet"]], agents: chains.map((chain, i) => ({ pid: i + 1, chain })) },
+          value: {
+            kubelets: [["kubelet"]],
+            agents: chains.map((chain, i) => ({ pid: i + 1, chain, isOurs: true })),
+          },
         },
       });
     expect(running()).toEqual([expect.stringContaining("info agents: no agent runs here: ")]);

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { facts, hook } from "../../test/lab/doctor.ts";
-import { diagnose } from "./checks.ts";
-import type { Facts } from "./facts.ts";
-import { parseNatListing, policyOf } from "./nat-listing.ts";
+import { facts, hook } from "../../../../test/lab/doctor.ts";
+import { diagnose } from "../../checks.ts";
+import type { Facts } from "../../facts.ts";
+import { parseNatListing, policyOf } from "../../nat-listing.ts";
 
 /** The table filter as iptables lists it. */
 function filter(...lines: readonly string[]): Facts["forward"][number] {

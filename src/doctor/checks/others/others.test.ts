@@ -9,9 +9,9 @@ import {
   natTable,
   OWN_TABLE,
   said,
-} from "../../test/lab/doctor.ts";
-import { diagnose } from "./checks.ts";
-import type { Facts } from "./facts.ts";
+} from "../../../../test/lab/doctor.ts";
+import { diagnose } from "../../checks.ts";
+import type { Facts } from "../../facts.ts";
 
 const NFTABLES = { ...facts().settings, backend: "nftables" } as const;
 const KUBENET =
@@ -32,7 +32,7 @@ const HOST_PORTS = [
 /** What is said of rules of others in front of ours, without what doctor says of where it looked. */
 function inFront(...lines: readonly string[]): readonly string[] {
   return said({ nat: [natTable([...CHAIN_RULES, ...lines, JUMP])] }).map((line) =>
-    line.replace(": iptables-nft -t nat", "").replace(", whatever the configuration says", ""),
+    line.replace(": iptables-nft -t nat", "").replace(/,? regardless of the configuration/, ""),
   );
 }
 
@@ -60,7 +60,9 @@ describe("rules of iptables", () => {
       diagnose(
         facts({
           nat: [natTable([...CHAIN_RULES, KUBENET, JUMP])],
-          processes: { value: { kubelets: [kubelet], agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] } },
+          processes: {
+            value: { kubelets: [kubelet], agents: [{ pid: 1, chain: "IP-MASQ-AGENT", isOurs: true }] },
+          },
         }),
       ).find(({ check }) => check === "kubelet-rule")?.remedy ?? "";
     for (const remedy of [remedyWith("kubelet"), remedyWith("kubelet", "--non-masquerade-cidr=10.0.0.0/8")]) {
@@ -92,7 +94,7 @@ describe("rules of iptables", () => {
       '-A POSTROUTING -m comment --comment "ip-masq: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ chain" -m addrtype ! --dst-type LOCAL -j IP-MASQ';
 
     test.each<[string, readonly string[], string]>([
-      ["unused", rules("10.0.0.0/8"), "is there, and no rule leads to it"],
+      ["unused", rules("10.0.0.0/8"), "exists, and no rule leads to it"],
       [
         "that keeps all that we keep",
         [...rules("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12"), jump],
@@ -204,11 +206,44 @@ describe("rules of iptables", () => {
         "-A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE",
       ];
       expect(inFront(...chain, `${RULE} -s 10.244.1.2/32 -j CNI-1`)).toEqual([
-        'warning foreign-nat: a rule of others in front of ours masquerades what it matches: -A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE, reached by "-A POSTROUTING -s 10.244.1.2/32 -j CNI-1"',
+        'warning foreign-nat: a third-party rule ahead of ours masquerades matching traffic: -A CNI-1 ! -d 224.0.0.0/4 -j MASQUERADE, reached by "-A POSTROUTING -s 10.244.1.2/32 -j CNI-1"',
       ]);
       expect(said({ nat: [natTable([...CHAIN_RULES, JUMP, `${RULE} -o eth0 -j MASQUERADE`])] })).toEqual([
-        "warning foreign-nat: iptables-nft -t nat: a rule of others behind ours masquerades what it matches, whatever the configuration says: -A POSTROUTING -o eth0 -j MASQUERADE",
+        "warning foreign-nat: iptables-nft -t nat: a third-party rule after ours masquerades matching traffic regardless of the configuration: -A POSTROUTING -o eth0 -j MASQUERADE",
       ]);
+    });
+
+    test.each<[string, string, readonly string[]]>([
+      [
+        "the node's own address, to what we masquerade too",
+        "-d 168.63.129.16/32 -j SNAT --to-source 192.0.2.1",
+        [],
+      ],
+      ["another address", "-d 168.63.129.16/32 -j SNAT --to-source 192.0.2.7", ["warning"]],
+      [
+        "one of several addresses",
+        "-d 168.63.129.16/32 -j SNAT --to-source 192.0.2.1-192.0.2.2",
+        ["warning"],
+      ],
+      [
+        "the node's own address, to what we keep",
+        "-d 10.0.0.0/24 -j SNAT --to-source 192.0.2.1",
+        ["warning"],
+      ],
+      [
+        "the node's own address, to a cloud's metadata",
+        "-d 169.254.169.254/32 -j SNAT --to-source 192.0.2.1",
+        ["info"],
+      ],
+      ["masqueraded, to a cloud's metadata", "-d 169.254.169.254/32 -j MASQUERADE", ["info"]],
+      [
+        "another address, to a cloud's metadata",
+        "-d 169.254.169.254/32 -j SNAT --to-source 192.0.2.7",
+        ["warning"],
+      ],
+    ])("source NAT to %s", (_name, words, expected) => {
+      const found = inFront(`-N SWIFT`, `-A SWIFT -s 10.244.0.0/16 ${words}`, `${RULE} -j SWIFT`);
+      expect(found.map((line) => line.split(" ")[0])).toEqual(expected);
     });
 
     test("where pods are not known: possible, or nothing to match", () => {
@@ -216,7 +251,7 @@ describe("rules of iptables", () => {
       const nat = [natTable([...CHAIN_RULES, line, JUMP])];
       const seen = (links: Facts["links"]) =>
         said({ nat, links }).filter((one) => one.includes("foreign-nat"));
-      const none = { networks: [], others: [cidr("172.17.0.0/16")], links: new Map() };
+      const none = { networks: [], others: [cidr("172.17.0.0/16")], own: [], links: new Map() };
       expect(seen({ value: none })).toEqual([expect.stringMatching(/^info .*may masquerade pods' packets/)]);
       expect(seen({ unknown: "links", why: "no" })).toEqual([
         expect.stringMatching(/^warning .*may masquerade pods' packets/),
@@ -233,7 +268,7 @@ describe("rules of iptables", () => {
   test("for an agent with nftables all rules of iptables are in front", () => {
     const nat = [natTable(["-A POSTROUTING -j MASQUERADE"])];
     expect(said({ settings: NFTABLES, nat, nftables: { value: OWN_TABLE } })).toEqual([
-      "error foreign-nat: iptables-nft -t nat: a rule of others in front of ours masquerades everything, whatever the configuration says: -A POSTROUTING -j MASQUERADE",
+      "error foreign-nat: iptables-nft -t nat: a third-party rule ahead of ours masquerades all traffic regardless of the configuration: -A POSTROUTING -j MASQUERADE",
     ]);
   });
 });
@@ -241,6 +276,23 @@ describe("rules of iptables", () => {
 describe("chains of nftables", () => {
   const MASQUERADE = { masquerade: null };
   const match = (left: unknown, right: unknown, op = "==") => ({ match: { op, left, right } });
+  /** Questions for a socket, which a pod's packet has none of on its way through the node. */
+  const SOCKETS: readonly (readonly [string, unknown])[] = [
+    ["one user", match({ meta: { key: "skuid" } }, 1000)],
+    ["all but one user", { match: { op: "!=", left: { meta: { key: "skuid" } }, right: 1337 } }],
+    ["any user", { match: { op: ">=", left: { meta: { key: "skuid" } }, right: 0 } }],
+    ["a range of users", match({ meta: { key: "skuid" } }, { range: [0, 4_294_967_294] })],
+    ["a group", match({ meta: { key: "skgid" } }, { set: [5, 6] })],
+    ["a cgroup", match({ meta: { key: "cgroup" } }, 1)],
+    [
+      "a user, with a destination",
+      match(
+        { concat: [{ meta: { key: "skuid" } }, { payload: { protocol: "ip", field: "daddr" } }] },
+        { set: [{ concat: [0, "10.1.1.1"] }] },
+      ),
+    ],
+  ];
+
   const source = (addr: string, len: number, op?: string) =>
     match({ payload: { protocol: "ip", field: "saddr" } }, { prefix: { addr, len } }, op);
   const cameBy = (name: unknown, op?: string) => match({ meta: { key: "iifname" } }, name, op);
@@ -252,21 +304,21 @@ describe("chains of nftables", () => {
       "before ours, for everything",
       [hook("inet t c", { c: [[MASQUERADE]] }, { priority: 99 })],
       [
-        "error foreign-chain: nftables: chain inet t c (priority 99) is evaluated before ours and masquerades everything (IPv4): masquerade",
+        "error foreign-chain: nftables: chain inet t c (priority 99) is evaluated before ours and masquerades all traffic (IPv4): masquerade",
       ],
     ],
     [
       "before ours, for pods",
       [hook("ip t c", { c: [[source("10.244.0.0", 16), MASQUERADE]] })],
       [
-        "warning foreign-chain: nftables: chain ip t c (priority 100) is evaluated before ours and masquerades what it matches (IPv4): ip saddr 10.244.0.0/16 masquerade",
+        "warning foreign-chain: nftables: chain ip t c (priority 100) is evaluated before or after ours and masquerades matching traffic (IPv4): ip saddr 10.244.0.0/16 masquerade",
       ],
     ],
     [
       "after ours",
       [hook("inet t c", { c: [[{ snat: { addr: "192.0.2.1" } }]] }, { priority: 200 })],
       [
-        "warning foreign-chain: nftables: chain inet t c (priority 200) is evaluated after ours has returned and masquerades everything (IPv4): snat 192.0.2.1",
+        "warning foreign-chain: nftables: chain inet t c (priority 200) is evaluated after ours has returned and masquerades all traffic (IPv4): snat 192.0.2.1",
       ],
     ],
     [
@@ -278,7 +330,7 @@ describe("chains of nftables", () => {
         }),
       ],
       [
-        "error foreign-chain: nftables: chain inet t c (priority 100) is evaluated before ours and masquerades everything (IPv4): masquerade",
+        "error foreign-chain: nftables: chain inet t c (priority 100) is evaluated before or after ours and masquerades all traffic (IPv4): masquerade",
       ],
     ],
     ["Docker's network", [hook("ip t c", { c: [[source("172.17.0.0", 16), MASQUERADE]] })], []],
@@ -308,11 +360,11 @@ describe("chains of nftables", () => {
       [],
     ],
     ["marked", [hook("ip t c", { c: [[match({ meta: { key: "mark" } }, 4), MASQUERADE]] })], []],
-    [
-      "of a user's processes",
-      [hook("ip t c", { c: [[match({ meta: { key: "skuid" } }, 1000), MASQUERADE]] })],
+    ...SOCKETS.map(([name, ask]): [string, Facts["hooks"], readonly string[]] => [
+      `of a process: ${name}`,
+      [hook("ip t c", { c: [[ask, MASQUERADE]] })],
       [],
-    ],
+    ]),
     [
       "of the other family",
       [hook("inet t c", { c: [[match({ meta: { key: "nfproto" } }, "ipv6"), MASQUERADE]] })],
@@ -338,7 +390,7 @@ describe("iptables' own table with rules of nft in it", () => {
     "IP-MASQ-AGENT": [[{ xt: { type: "target", name: "MASQUERADE" } }]],
   };
   test.each<[string, Facts["hooks"], string]>([
-    ["our rules are in force", [hook("ip nat POSTROUTING", own)], "and it goes on working"],
+    ["our rules are in force", [hook("ip nat POSTROUTING", own)], "exist and go on working"],
     ["no jump", [hook("ip nat POSTROUTING", { ...own, POSTROUTING: [] })], "has no jump to it"],
     ["no chain", [hook("ip nat POSTROUTING", { POSTROUTING: [] })], "the agent's rules are not in force"],
     ["not to be read either", [], "is not known"],
@@ -363,7 +415,7 @@ test.each<[readonly string[], readonly string[]]>([
     ["error kubelet-flag: the kubelet runs with --non-masquerade-cidr=10.0.0.0/8"],
   ],
 ])("the kubelet's flags: %s", (kubelet, expected) => {
-  const { agents = [] } = { agents: [{ pid: 1, chain: "IP-MASQ-AGENT" }] };
+  const { agents = [] } = { agents: [{ pid: 1, chain: "IP-MASQ-AGENT", isOurs: true }] };
   expect(said({ processes: { value: { kubelets: [kubelet], agents } } })).toEqual(expected);
 });
 
@@ -372,7 +424,7 @@ test("the CNI's configuration", () => {
   const file = { path, masquerading: [], ranges: [], isMeta: false };
   expect(said({ cni: { value: [file] } })).toEqual([]);
   expect(said({ cni: { value: [{ ...file, masquerading: ["bridge"] }] } })).toEqual([
-    `warning cni-masquerade: ${path}: "ipMasq": true of plugin bridge: the CNI masquerades by itself, whatever our configuration says`,
+    `warning cni-masquerade: ${path}: "ipMasq": true of plugin bridge: the CNI masquerades by itself, regardless of our configuration`,
   ]);
   expect(said({ cni: { value: [{ ...file, fault: "Unexpected token" }] } })).toEqual([
     `warning cni-masquerade: ${path} cannot be read as JSON: Unexpected token`,
