@@ -1,4 +1,4 @@
-/** What follows a pass after which the rules are in force: what can wait until then, and what the other backend has. */
+/** Runs after a pass that left the rules in force: deferred tasks, and the removal of another backend's rules. */
 
 import { isFailure } from "../backend/driver.ts";
 import type { Logger } from "../log/log.ts";
@@ -15,18 +15,18 @@ interface AfterwardsWorld extends Pick<Clock, "now"> {
   readonly hold: Hold;
   readonly rivals: RivalWatch;
   readonly clearing: Turns<readonly Healing[] | undefined>;
-  /** Called when a pass is over. */
+  /** Called after each pass. */
   readonly relieve: () => void;
   readonly log: Logger;
 }
 
-/** The name of the turn. */
+/** The name of this work among the turns. */
 export const CLEARING = "clearing away";
 
 /**
- * A pass, and after one without an error each task once, the next when the one before has succeeded. What fails is tried again a
- * resync interval later, or in some seconds if it decides beside ours. What takes long goes on beside the next passes. As long as another agent
- * lives, what was not made by this one may be its own, and stays: that is said, and all is not well.
+ * Runs a pass, and after one without an error each task once, in order, each after the success of the one before. A failed task
+ * runs again a resync interval later, or within seconds if its rules are active next to ours. A slow one continues during the
+ * next passes. While another agent runs, rules that this one did not make may belong to it, and stay: that is an error of the pass.
  */
 export function afterwards(
   { reconcile, tasks, engine, isMoving }: Pick<Followed, "reconcile" | "tasks" | "engine" | "isMoving">,
@@ -45,13 +45,13 @@ export function afterwards(
       const pauseMs = found.places.length > 0 ? MAX_RETRY_MS : resyncIntervalMs;
       notBefore = now() + Math.min(resyncIntervalMs, pauseMs);
       if (error.message !== said)
-        log.warning(`cannot clear away what earlier agents have left, trying again: ${error.message}`);
+        log.warning(`cannot remove the rules of earlier agents, retrying: ${error.message}`);
       said = error.message;
       return undefined;
     }
   };
 
-  /** What was removed, and why all is not well. */
+  /** The rules that were removed, and the errors that remain. */
   const tend = async (resyncIntervalMs: number) => {
     const left = tasks();
     const found = await rivals.look(engine().choice, resyncIntervalMs);
@@ -83,5 +83,5 @@ export function afterwards(
 }
 
 function describe({ places }: Rivals): string {
-  return `rules of another backend decide beside ours: ${places.join(", ")}`;
+  return `rules of another backend are active next to ours: ${places.join(", ")}`;
 }

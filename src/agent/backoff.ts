@@ -1,32 +1,32 @@
 /**
- * When what has failed is tried again: at intervals that double, and are spread so that the nodes of a cluster do not
- * retry in step.
+ * When to retry after a failure: at intervals that double, with jitter so that the nodes of a cluster do not retry in
+ * step.
  */
 
 /** The first retry after a failure; each further one waits twice as long, up to a limit. */
 const MIN_RETRY_MS = 100;
 
-/** While rules are not in force, they are tried for at least so often. */
+/** The longest pause between tries while rules are not in force. */
 export const MAX_RETRY_MS = 5_000;
 
 /**
- * An event may be what a failure has waited for; but a tool that fails is not run at each of a storm's events, and one that takes
- * long to fail takes 5 % of the time, or what is left of it beside the longest pause.
+ * An event may remove the cause of a failure, so it brings the retry forward. But a failing tool does not run at each event of a
+ * storm, and a slow one takes 5 % of the time at most, or its share next to the longest pause.
  */
 const EVENT_RETRY_MS = 1_000;
 const PAUSE_RATIO = 20;
 
 export interface Backoff {
-  /** It has failed now, after so long, and is due after the longest pause at the latest. */
+  /** Notes a failure at `now`, after `tookMs`; the retry is due `longestMs` later at the latest. */
   readonly failed: (now: number, tookMs: number, longestMs: number) => void;
   readonly succeeded: () => void;
-  /** When it is due again; undefined unless it has failed. */
+  /** When the retry is due; undefined without a failure. */
   readonly dueAt: () => number | undefined;
-  /** Something has happened that may help. */
+  /** Brings the retry forward: an event may have removed the cause. */
   readonly hurry: () => void;
 }
 
-/** A back-off of what has not failed yet; `random` from [0, 1). */
+/** A back-off without a failure; `random` from [0, 1). */
 export function createBackoff(random: () => number): Backoff {
   let failures = 0;
   let notBefore = 0;
@@ -48,7 +48,7 @@ export function createBackoff(random: () => number): Backoff {
   };
 }
 
-/** Milliseconds until the next try after `failures` in a row; `random` from [0, 1) takes off up to a quarter, but none of the least. */
+/** Milliseconds until the next try after `failures` in a row; `random` from [0, 1) takes off up to a quarter, but never goes below the minimum. */
 export function retryDelay(failures: number, longestMs: number, random: number): number {
   const exponential = MIN_RETRY_MS * 2 ** Math.min(failures - 1, 40);
   return Math.max(MIN_RETRY_MS, Math.min(exponential, longestMs) * (1 - random / 4));

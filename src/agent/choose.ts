@@ -10,7 +10,7 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
 
-/** What was chosen and why, or what each backend lacks. */
+/** The chosen backend and the reason, or the reason why each backend does not work. */
 export type Choice =
   | { readonly ok: true; readonly name: BackendName; readonly why: string }
   | { readonly ok: false; readonly lacks: readonly string[] };
@@ -36,7 +36,7 @@ function callsIptables(backend: Wanted["backend"]): boolean {
   return backend !== "nftables";
 }
 
-/** What these flags come to on this node, now. */
+/** The backend and variant that these flags mean on this node, now. */
 export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWorld): Promise<Decision> {
   const variant = callsIptables(backend) ? await resolveVariant(iptablesMode, world.run) : "path";
   const choice: Choice =
@@ -46,7 +46,7 @@ export async function decide({ backend, iptablesMode }: Wanted, world: ChooseWor
   return choice.ok ? { ...choice, variant: callsIptables(choice.name) ? variant : "path" } : choice;
 }
 
-/** What can be seen without a tool of that on which the answer depends; nothing where it is the flags' alone. */
+/** Tool-free checks of the state that `decide` depends on; none where the flags alone decide. */
 export function signsOf({ backend, iptablesMode }: Wanted) {
   return [
     ...(backend === "auto" ? [usesNftables] : []),
@@ -72,7 +72,7 @@ export async function chooseBackend(iptables: string, world: ChooseWorld): Promi
   return { ok: false, lacks: [`iptables: ${tool.failure}`, `nftables: ${netlink.failure}`] };
 }
 
-/** As `usesNftables`, and no chain of its iptables mode in legacy tables either, for which a tool is needed. */
+/** As `usesNftables`, and no chain of its iptables mode in legacy tables either, which only a tool can read. */
 async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): Promise<boolean> {
   if (!(await usesNftables(nftables))) return false;
   if (!hasLegacyNat("IPv4")) return true;
@@ -97,7 +97,7 @@ async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?
   }
 }
 
-/** More than `--version`, which answers without the kernel's part and without permission. */
+/** Tests more than `--version` does, which needs neither the kernel's part nor permission. */
 function listScript(file: string): Script {
   return {
     file,

@@ -1,15 +1,15 @@
 /**
- * Finds everything of ours on this machine, whichever backend made it. Looking changes nothing: a tool is run only
- * where the kernel says that there is a table for it, since some tools make what they are to list.
+ * Finds all our rules and sets on this machine, of every backend. The search changes nothing: it runs a tool only
+ * where the kernel has a table for it, since some tools create the table that they list.
  *
- * In iptables ours are the chain of the configured name and the jumps with our comment that lead to it, and its sets;
- * in nftables it is the table with our comment. Others' are never touched, but mentioned if an agent made them.
+ * Ours are, in iptables, the chain of the configured name, the jumps with our comment that lead to it, and its sets;
+ * in nftables, the table with our comment. Anything else stays, with a warning if an agent made it.
  */
 
 import type { CleanupOptions, CleanupWorld, Finds, Search } from "../backend/cleanup.ts";
 import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 
-/** Looks with every backend's `finders`. Throws a failure if one that is there cannot be looked at. */
+/** Searches with the `finders` of every backend. Throws a failure if an existing one cannot be read. */
 export async function lookForOurs(
   options: CleanupOptions,
   world: CleanupWorld,
@@ -28,7 +28,7 @@ export async function lookForOurs(
   }
 }
 
-/** Without the addon the tools still tell; without nf_tables in the kernel there is nothing to look at. */
+/** Without the addon the tools still work; without nf_tables in the kernel there is nothing to search. */
 async function open(world: CleanupWorld): Promise<Search["nftables"]> {
   try {
     const nftables = await world.open();

@@ -69,7 +69,7 @@ test("where events cannot be listened to, the generation is asked for every seco
   expect(happened).toEqual(["asking at 0", "moved to 0", "moved to 1", "asked enough"]);
   expect(said).toHaveLength(1);
   expect(said[0]).toMatch(
-    /no netlink sockets on linux-x64.*asking for the ruleset's generation every 1 s instead/,
+    /no netlink sockets on linux-x64.*polling the ruleset's generation every 1 s instead/,
   );
 });
 
@@ -77,7 +77,7 @@ test("without netlink there is nothing to be done", async () => {
   const { ended, happened, said } = await run([NO_ADDON], 1_000_000, NO_ADDON);
   await ended;
   expect(happened).toEqual([]);
-  expect(said.at(-1)).toMatch(/no netlink sockets.*noticed at the resync interval only/);
+  expect(said.at(-1)).toMatch(/no netlink sockets.*detected at the resync interval only/);
 });
 
 test("a socket that is lost is opened again, at growing intervals, with questions in between", async () => {
@@ -115,7 +115,7 @@ test("a storm is not listened to: the generation is asked for, and after a while
     "listening at 5000",
   ]);
   expect(said).toHaveLength(1);
-  expect(said[0]).toMatch(/more than 1000 commits to nf_tables in a second: asking for/);
+  expect(said[0]).toMatch(/more than 1000 commits to nf_tables in a second: polling/);
   controller.abort();
   await ended;
 });

@@ -1,40 +1,39 @@
 /**
- * Says when somebody has committed to nf_tables' ruleset. Three ways, each where the one before is not to be had:
- * the kernel's events, which also tell who it was; the ruleset's generation, asked for each second; nothing at all, which
- * leaves the resync interval.
+ * Reports commits to nf_tables' ruleset, in one of three ways, each a fallback of the one before: the kernel's events, which also
+ * name the process; the ruleset's generation, polled each second; nothing at all, which leaves the resync interval.
  */
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
 import type { Commit, CommitEvents, Listening } from "../netlink/events.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 
-/** What the source needs of the world. */
+/** The effects that the source needs. */
 export interface RulesetWorld {
   readonly listen: (events: CommitEvents) => Promise<Listening>;
   readonly open: () => Promise<Pick<Nftables, "generation" | "close">>;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Milliseconds that never jump. */
+  /** Monotonic milliseconds. */
   readonly now: () => number;
-  /** Takes what an operator should know: once for each change of the way. */
+  /** Takes lines for the operator: one for each change of the way. */
   readonly say: (line: string) => void;
 }
 
 export interface RulesetListener {
   readonly commit: (commit: Commit) => void;
-  /** Something may have happened that was not heard. */
+  /** Events may have been lost. */
   readonly missed: () => void;
   /** The ruleset has this generation now. */
   readonly moved: (generation: number) => void;
 }
 
 const ASK_MS = 1_000;
-/** How long after events were lost they are listened to again; doubled each time, up to the second. */
+/** The pause before listening again after lost events; it doubles each time, up to the second constant. */
 const RELISTEN_MS = 100;
 const RELISTEN_MAX_MS = 60_000;
-/** Hearing of a commit costs 10 µs. More than so many a second are not worth it: then the generation is asked for for a while. */
+/** Each event costs about 10 µs. Above this rate we stop listening for a while and poll the generation instead. */
 const COMMITS_A_SECOND = 1_000;
 const STORM_MS = 5_000;
 
-/** Tells `listener` until `signal` is aborted, or there is no way to hear anything. */
+/** Informs `listener` until `signal` is aborted, or no way works. */
 export async function watchRuleset(
   listener: RulesetListener,
   world: RulesetWorld,
@@ -48,21 +47,21 @@ export async function watchRuleset(
     });
     if (signal.aborted) return;
     const why = failure instanceof Error ? failure.message : String(failure);
-    say(`${why}: asking for the ruleset's generation every ${ASK_MS / 1000} s instead`);
-    // Without the addon there will never be events; otherwise they are tried again while the generation is asked for.
+    say(`${why}: polling the ruleset's generation every ${ASK_MS / 1000} s instead`);
+    // Without the addon there will never be events; otherwise we try them again after some polling.
     const isNever = failure instanceof NetlinkUnavailable;
     const forMs = isNever ? Number.POSITIVE_INFINITY : failure === STORM ? STORM_MS : delay;
     delay = Math.min(delay * 2, RELISTEN_MAX_MS);
     const hopeless = await askFor(forMs, listener, world, signal);
     if (hopeless === undefined) continue;
-    say(`${hopeless.message}: changes of the rules are noticed at the resync interval only`);
+    say(`${hopeless.message}: drift of the rules is detected at the resync interval only`);
     return;
   }
 }
 
 const STORM = new Error(`more than ${COMMITS_A_SECOND} commits to nf_tables in a second`);
 
-/** Whether a further commit is one too many; asked once for each. */
+/** Counts a commit, and says whether it is one too many. */
 function createStormWarning(now: () => number): () => boolean {
   let since = now();
   let commits = 0;
@@ -75,7 +74,7 @@ function createStormWarning(now: () => number): () => boolean {
   };
 }
 
-/** Listens until that fails, or there is too much to hear; returns why. */
+/** Listens until that fails, or there are too many events; returns the reason. */
 async function hearEvents(
   { commit, missed }: RulesetListener,
   { listen, now }: RulesetWorld,
@@ -101,7 +100,7 @@ async function hearEvents(
       listen(events).then((opened) => {
         if (signal.aborted) return opened.close();
         listening = opened;
-        // What was done before was not heard.
+        // There were no events for earlier commits.
         missed();
       }, reject);
     });
@@ -114,7 +113,7 @@ async function hearEvents(
   }
 }
 
-/** Asks for the generation for some time; returns why that cannot be done here at all. */
+/** Polls the generation for `forMs`; returns the reason if that can never work here. */
 async function askFor(
   forMs: number,
   { moved }: RulesetListener,

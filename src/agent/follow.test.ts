@@ -257,7 +257,7 @@ test("rules that others undo are not in force, and nothing moves", async () => {
   state.undone = true;
   await pass(0, "table");
   expect((await pass(SETTLE_MS)).errors).toEqual([
-    "moving to nftables (kube-proxy uses nftables): others undo what it programs",
+    "moving to nftables (kube-proxy uses nftables): other processes revert its changes",
   ]);
   expect(name()).toBe("iptables");
 });

@@ -1,7 +1,7 @@
 /**
- * `auto` while the agent runs: kube-proxy's first table, or the kubelet's first chain, may come after the agent has chosen, and
- * kube-proxy may be given another mode. A move is a pass like any other: the backend at work has its turn, then the new one
- * programs its rules, and only if they are in force it takes over, so that the old ones can be removed.
+ * `auto` while the agent runs: kube-proxy's first table, or the kubelet's first chain, may appear after the agent has chosen, and
+ * kube-proxy's mode may change. A move is a pass like any other: the current backend has its turn, then the new one programs
+ * its rules, and takes over only when they are in force, so that the old ones can be removed.
  */
 
 import type { Driver } from "../backend/driver.ts";
@@ -16,19 +16,19 @@ export interface Engine {
   readonly reconcile: () => Promise<PassOutcome>;
 }
 
-/** What can wait until the rules are in force. */
+/** Work that can wait until the rules are in force. */
 export type Task = () => Promise<void>;
 
 interface FollowWorld {
-  /** Undefined where it cannot be seen whether anything has come or gone. */
+  /** A text that changes with the signs; undefined where it cannot read them. */
   readonly look: () => Promise<string | undefined>;
-  /** For what is seen now; undefined while the tools that decide are at work: a pass follows when they have ended. */
+  /** The decision for these signs; undefined while its tools still run: a pass follows when they have ended. */
   readonly choose: (seen: string | undefined) => Promise<Decision | undefined>;
   readonly build: (choice: Chosen) => Engine;
   readonly tasks: (engine: Engine) => Task[];
   /** Called when a new backend's rules are in force. */
   readonly moved: () => void;
-  /** Whether nothing is under way that has begun for the engine at work. */
+  /** Whether no work for the current engine is under way. */
   readonly isFree: () => boolean;
   readonly now: () => number;
   readonly log: Logger;
@@ -37,36 +37,35 @@ interface FollowWorld {
 }
 
 export interface Followed {
-  /** The engine at work now. */
+  /** The current engine. */
   readonly engine: () => Engine;
   readonly reconcile: () => Promise<PassOutcome>;
-  /** What is still to be done for it, in order. */
+  /** Its remaining tasks, in order. */
   readonly tasks: () => Task[];
-  /** Whether everything that it depends on has been seen as of this generation. */
+  /** Whether a look has covered everything that it depends on as of this generation. */
   readonly knows: Driver["knows"];
-  /** Whether another backend's rules are being written by this agent. */
+  /** Whether this agent is writing another backend's rules. */
   readonly isMoving: () => boolean;
   readonly heard: Driver["heard"];
 }
 
 /**
- * What has come or gone must stay so for as long before anything is done about it. kube-proxy is restarted within a second or two,
- * and a new mode removes the old one's rules before it makes its own; nothing is lost meanwhile, since both backends
- * treat each packet alike.
+ * Changed signs must last this long before we act. A restart of kube-proxy takes a second or two, and a new mode removes the old
+ * one's rules before it makes its own; waiting costs nothing, since both backends treat each packet alike.
  */
 export const SETTLE_MS = 3_000;
 
-/** Follows the choice that was made by `signs`. */
+/** Follows the choice that was made from `signs`. */
 export function followChoice(first: Engine, signs: string | undefined, world: FollowWorld): Followed {
   const { log, now } = world;
   let engine = first;
   let tasks = world.tasks(engine);
   let decidedBy = signs;
-  /** All commits up to this generation are over, and of those up to the other one it has been seen what they brought. */
+  /** All commits up to the first generation are over; a look has covered those up to the second. */
   let over = -1;
   let seenUpTo = signs === undefined ? Number.POSITIVE_INFINITY : -1;
   let fresh: { readonly seen: string; dueAt: number } | undefined;
-  /** What is to take over once its rules are in force, and the pause after a failure. */
+  /** The engine that takes over once its rules are in force, and the pause after a failure. */
   let candidate: Engine | undefined;
   let pauseMs = SETTLE_MS;
   let isMoving = false;
@@ -82,7 +81,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
     candidate = undefined;
   };
 
-  /** Milliseconds until it is time to choose again; undefined if nothing has come or gone. */
+  /** Milliseconds until it is time to choose again; undefined if the signs have not changed. */
   const dueInMs = async (): Promise<number | undefined> => {
     const newest = over;
     const seen = await world.look();
@@ -101,15 +100,15 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
     }
     const after = await candidate.reconcile();
     isMoving = isUnderWay(after);
-    // A pass follows when it has ended.
+    // A pass follows when its tools have ended.
     if (isMoving) return outcome;
     if (!isInForce(after)) {
-      // If it is not wanted any more by then, what it has programmed is removed.
+      // If the choice changes meanwhile, these tasks remove the rules that it has programmed.
       tasks = world.tasks(engine);
       if (fresh !== undefined) fresh.dueAt = now() + pauseMs;
       const again = within(outcome, pauseMs);
       pauseMs = Math.min(pauseMs * 2, outcome.resyncIntervalMs);
-      const why = after.errors.length === 0 ? ["others undo what it programs"] : after.errors;
+      const why = after.errors.length === 0 ? ["other processes revert its changes"] : after.errors;
       const errors = why.map((error) => `moving to ${describe(choice)}: ${error}`);
       return {
         ...again,
@@ -145,9 +144,9 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
       const wait = await dueInMs();
       if (wait === undefined) return outcome;
       if (wait > 0) return within(outcome, wait);
-      // Its rules would not be those of the last good configuration.
+      // The new engine's rules would not be those of the last good configuration.
       if (outcome.config.problems.length > 0) return outcome;
-      // What is still written for it must not come after what removes it.
+      // A write that is still under way must not come after the removal of its rules.
       if (isUnderWay(outcome) || !world.isFree()) return within(outcome, SETTLE_MS);
       const choice = await world.choose(fresh?.seen);
       if (choice === undefined) return outcome;

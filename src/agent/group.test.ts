@@ -15,7 +15,7 @@ const UNDONE: Inspection = { ...MISSING, disturbed: true };
 const CHANGING: Inspection = { ...IN_SYNC, disturbed: true };
 
 const DOES_NOT_SHOW =
-  "chain C was programmed, but is not as it should be, although nobody else has changed it: chain C was missing";
+  "chain C was programmed, but differs from the ruleset, although no other process changed it: chain C was missing";
 
 /** Reconciles with a driver that sees one after the other of these; says what came of it. */
 async function reconcile(looks: readonly Inspection[], rounds = 3, signal = new AbortController().signal) {

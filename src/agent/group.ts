@@ -1,6 +1,6 @@
 /**
- * The rulesets that are programmed together, in one pass: look, apply what differs, look again. What was seen after a write
- * decides whether they are in force, and what others did meanwhile is undone at once, some times.
+ * Reconciles the rulesets that are programmed together, in one pass: inspect, apply the differences, inspect again. Only the
+ * inspection after a write decides whether they are in force; it repairs changes of other processes at once, a few times.
  */
 
 import type { Attribution, Span } from "../backend/commit-log.ts";
@@ -13,43 +13,43 @@ import type { Backoff } from "./backoff.ts";
 import { createTally, type HealingTally, warnOfHealing, warnOfUntold } from "./healing-log.ts";
 import { abridge } from "./report.ts";
 
-/** What others had changed of a ruleset that was in force, and was put right. */
+/** Repaired changes of other processes to a ruleset that was in force. */
 export interface Healing {
   readonly drift: readonly Drift[];
-  /** Who has changed the ruleset of nf_tables meanwhile; undefined where that cannot be told. */
+  /** The processes that changed nf_tables' ruleset meanwhile; undefined where that is not known. */
   readonly attribution?: Attribution;
 }
 
-/** Rulesets that are programmed together, and what is remembered of them. */
+/** Rulesets that are programmed together, and our memory of them. */
 export interface Group {
   readonly label: string;
   readonly rulesets: readonly Ruleset[];
   readonly backoff: Backoff;
-  /** Those that were last programmed, or found in the kernel: what differs from them then is others' doing. */
+  /** The rulesets that were last programmed, or found in the kernel: later differences come from other processes. */
   applied?: readonly Ruleset[];
-  /** What was last said of things of others that stay. */
+  /** The last warning about foreign objects that stay. */
   remains?: string;
-  /** Healings, of which not all are said in a fight. */
+  /** Counts healings, since a fight does not log all of them. */
   tally?: HealingTally;
-  /** What it failed with, until that is over. */
+  /** The last failure, until a success. */
   error?: Error;
-  /** When the last thorough pass began that has looked at it. */
+  /** When the last thorough pass over it began. */
   thoroughAt?: number;
 }
 
-/** What it needs of the world. */
+/** The effects that a group needs. */
 export interface GroupWorld {
   readonly now: () => number;
   readonly log: Logger;
-  /** Aborted when the agent is told to end: nothing new is begun then. */
+  /** Aborted at shutdown: nothing new begins then. */
   readonly signal?: AbortSignal;
-  /** Who has committed to nf_tables' ruleset, where that is heard. */
+  /** The processes that have committed to nf_tables' ruleset, where there are events. */
   readonly between?: (span: Span) => Promise<Attribution>;
-  /** Called before something is programmed: what the rules have counted may be lost by it. */
+  /** Called before programming, which may reset the rules' counters. */
   readonly beforeChange?: () => Promise<void>;
 }
 
-/** What was done for a group. */
+/** The result of a pass for a group. */
 export interface Result {
   readonly group: Group;
   readonly drift: readonly Drift[];
@@ -58,12 +58,12 @@ export interface Result {
   readonly inForce: boolean;
   readonly isTried: boolean;
   readonly tookMs: number;
-  /** Whether it is not known yet what it comes to: its tools take longer than a pass waits for them. */
+  /** Whether the result is not known yet: its tools take longer than a pass waits. */
   readonly isUnderWay?: true;
   readonly error?: Error;
 }
 
-/** Of a group for which nothing was done. */
+/** The result of a group that was not programmed. */
 export const NOTHING = {
   drift: [],
   applied: 0,
@@ -73,7 +73,7 @@ export const NOTHING = {
   tookMs: 0,
 } as const;
 
-/** Looks at a group and programs what differs, until it is seen to be in force, `rounds` times at most. */
+/** Inspects a group and programs the differences until it is in force, `rounds` times at most. */
 export async function reconcileGroup(
   driver: Driver,
   group: Group,
@@ -95,16 +95,16 @@ export async function reconcileGroup(
   }
   const result = { ...NOTHING, group, drift, healed, applied };
   if (isInForce(inspection)) return { ...result, inForce: true };
-  // Where it cannot be told whether others were at work, they were not as often as that.
+  // Where commits of other processes are not visible, we assume that there were none in every round.
   if (inspection.disturbed === true || rounds === 1) return result;
   const [first] = inspection.drift;
   const how = first === undefined ? "" : `: ${renderDrift(first)}`;
   throw new Contradiction(
-    `${driver.place(group.rulesets)} was programmed, but is not as it should be, although nobody else has changed it${how}`,
+    `${driver.place(group.rulesets)} was programmed, but differs from the ruleset, although no other process changed it${how}`,
   );
 }
 
-/** Carries out what a look has found, and says what it left. */
+/** Carries out the plan of an inspection, and returns the next inspection. */
 async function programGroup(
   driver: Driver,
   group: Group,
@@ -124,7 +124,7 @@ async function programGroup(
   const after = await driver.apply(inspection, rulesets);
   const drift = withoutRemnants(inspection.drift, after.remains);
   warnOfRemnants(log, group, (steps.length > 0 ? after : inspection).remains);
-  // What does not show, as far as can be told without anybody's doing, is no healing: it becomes an error, unless it is done once.
+  // A write without a visible effect, while no other process commits, is not a healing: it becomes an error, unless there is one round only.
   const isVain = !isOnce && steps.length > 0 && after.steps.length > 0 && after.disturbed !== true;
   const isHealing = group.applied === rulesets && steps.length > 0 && drift.length > 0 && !isVain;
   const attribution = isHealing && span !== undefined ? await between?.(span) : undefined;
@@ -135,7 +135,7 @@ async function programGroup(
     for (const line of describe(driver.place(rulesets), group, done, now() - startedAt)) log.info(line);
   }
   group.applied = rulesets;
-  // What was looked at while others changed it is looked at again.
+  // If other processes committed during the inspection, inspect again.
   const left =
     steps.length > 0
       ? after
@@ -145,27 +145,27 @@ async function programGroup(
   return { left, drift, healed: isHealing ? [{ drift, ...(attribution && { attribution }) }] : [] };
 }
 
-/** What could not be removed was not healed. */
+/** Foreign objects that could not be removed were not healed. */
 function withoutRemnants(drift: readonly Drift[], remains: Inspection["remains"] = []): readonly Drift[] {
   if (remains.length === 0) return drift;
   const places = new Set(remains.map(({ where }) => where));
   return drift.filter(({ kind, where }) => kind !== "extra" || !places.has(where));
 }
 
-/** Says what of others stays in our table, once for the same things. */
+/** Warns about foreign objects that stay in our table, once for the same ones. */
 function warnOfRemnants(log: Logger, group: Group, remains: Inspection["remains"]): void {
   if (remains === undefined) return;
   const lines = abridge(
     remains,
     ({ where, why }) =>
-      `${group.label}: ${where} in the agent's table is foreign and cannot be removed (${why}); the masquerade rules are right all the same`,
+      `${group.label}: ${where} in the agent's table is foreign and cannot be removed (${why}); the masquerade rules are correct nevertheless`,
   );
   const text = lines.join("\n");
   if (text !== (group.remains ?? "")) for (const line of lines) log.warning(line);
   group.remains = text;
 }
 
-/** What there is to say about a pass that succeeded and healed nothing: nothing, if nothing changed. */
+/** The log lines of a pass that succeeded and healed nothing: none, if nothing changed. */
 function describe(
   place: string,
   { label, rulesets, applied }: Group,

@@ -1,4 +1,4 @@
-/** What is said of healings: each of the first ones, and of a fight one line a minute, so that it does not fill the log. */
+/** Logs healings: each of the first ones, and during a fight one line a minute, so that it does not fill the log. */
 
 import { type Attribution, renderCulprits } from "../backend/commit-log.ts";
 import { countDrift, type Drift, renderDrift } from "../core/drift.ts";
@@ -6,12 +6,12 @@ import type { Logger } from "../log/log.ts";
 import { counted } from "../text/plural.ts";
 import { LINES_AT_MOST } from "./report.ts";
 
-/** Healings within a minute, and those that nothing was said of yet. */
+/** The logged and unlogged healings of a minute. */
 export interface HealingTally {
   since: number;
   told: number;
   untold: number;
-  /** Of the newest that nothing was said of. */
+  /** Of the newest unlogged one. */
   attribution?: Attribution | undefined;
 }
 
@@ -23,7 +23,7 @@ export function createTally(): HealingTally {
   return { since: Number.NEGATIVE_INFINITY, told: 0, untold: 0 };
 }
 
-/** What others had changed is a warning, although it was put right: while it was so, packets went the wrong way. */
+/** A healed change is a warning, although it is repaired: until then packets had the wrong verdict. */
 export function warnOfHealing(
   log: Logger,
   label: string,
@@ -49,7 +49,7 @@ export function warnOfHealing(
   if (left > 0) log.with({ kind: undefined, ...fields }).warning(`and ${left} more`);
 }
 
-/** Once a minute is over, what was not said in it; asked in each pass, since no healing may follow. */
+/** After a minute, logs its unlogged healings; each pass calls it, since no further healing may follow. */
 export function warnOfUntold(log: Logger, label: string, tally: HealingTally, now: number): void {
   if (now - tally.since < MINUTE_MS) return;
   const { untold, attribution } = tally;
@@ -58,7 +58,7 @@ export function warnOfUntold(log: Logger, label: string, tally: HealingTally, no
     log
       .with({ kind: undefined, ...fields })
       .warning(`${label}: healed ${counted(untold, "more time")} in a minute${by && `, last${by.slice(1)}`}`);
-  // As long as it goes on, there is one line for each minute.
+  // While the fight lasts, there is one line for each minute.
   Object.assign(tally, {
     since: now,
     told: untold > 0 ? TOLD_AT_MOST : 0,

@@ -41,7 +41,7 @@ test("a renamed chain", async () => {
   await agentWas(node, {});
   expect(await warned(node)).toMatchInlineSnapshot(`
     [
-      "W IPv4: chain OLD and a jump to it still stand from an earlier agent, though --masq-chain is IP-MASQ-AGENT: they go on deciding until they are removed",
+      "W IPv4: chain OLD and a jump to it remain from an earlier agent, although --masq-chain is IP-MASQ-AGENT: they stay active until you remove them",
     ]
   `);
 });
@@ -51,7 +51,7 @@ test("IPv6 that was on", async () => {
   await agentWas(node, { enableIPv6: true });
   expect(await warned(node)).toMatchInlineSnapshot(`
     [
-      "W IPv6: chain IP-MASQ-AGENT and a jump to it still stand from an earlier agent, though --enable-ipv6 is off: they go on deciding until they are removed",
+      "W IPv6: chain IP-MASQ-AGENT and a jump to it remain from an earlier agent, although --enable-ipv6 is off: they stay active until you remove them",
     ]
   `);
 });
@@ -80,7 +80,7 @@ test("what cannot be looked at is said only at --v=2", async () => {
   expect(await warned(node)).toEqual([]);
   expect(await warned(node, {}, 2)).toMatchInlineSnapshot(`
     [
-      "I IPv6: cannot look for what earlier agents left: error listing POSTROUTING: exit status 4: Permission denied (you must be root) (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)",
+      "I IPv6: cannot look for leftovers of earlier agents: error listing POSTROUTING: exit status 4: Permission denied (you must be root) (this needs root, or the capabilities NET_ADMIN and NET_RAW: in Kubernetes, securityContext.capabilities.add)",
     ]
   `);
 });

@@ -1,6 +1,6 @@
 /**
- * Warns of rules that an agent with other options has left: another `--masq-chain`, or IPv6 when it was on.
- * Like the Go program we let them stand; unlike it we say so.
+ * Warns about rules that an agent with different options has left: another `--masq-chain`, or IPv6 when it was on.
+ * Like the Go program we leave them; unlike it we say so.
  */
 
 import { FAMILIES, type Family } from "../core/cidr.ts";
@@ -10,7 +10,7 @@ import { listPostrouting } from "../iptables/remove.ts";
 import type { ToolWorld } from "../iptables/world.ts";
 import { CommandError } from "../system/command-error.ts";
 
-/** Looks once, in all families. Nothing that goes wrong here matters to the rules, so it is said only at `--v=2`. */
+/** Searches once, in all families. A failure here does not affect our rules, so it shows only at `--v=2`. */
 export async function warnOfLeftovers(
   planner: IptablesPlanner,
   options: Options,
@@ -24,7 +24,7 @@ export async function warnOfLeftovers(
       world.log
         .with({ family, backend: "iptables" })
         .warning(
-          `${family}: chain ${chain} and a jump to it still stand from an earlier agent, though ${why}: they go on deciding until they are removed`,
+          `${family}: chain ${chain} and a jump to it remain from an earlier agent, although ${why}: they stay active until you remove them`,
         );
     }
   }
@@ -42,7 +42,7 @@ async function leftoverChains(
     return listed === undefined ? [] : planner.parseLeftovers(own, listed.postrouting);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    if (log.v(2)) log.info(`${family}: cannot look for what earlier agents left: ${error.message}`, 2);
+    if (log.v(2)) log.info(`${family}: cannot look for leftovers of earlier agents: ${error.message}`, 2);
     return [];
   }
 }

@@ -1,6 +1,6 @@
 /**
- * When passes run: at start, when a source of change asks for one, and when the pass before says that one is due: at the
- * latest once per resync interval, after a failure sooner. Without sources this is the Go program's loop.
+ * When passes run: at start, when a source of change requests one, and when the previous pass says that one is due: at
+ * least once per resync interval, sooner after a failure. Without sources this is the Go program's loop.
  */
 import type { Clock } from "../system/clock.ts";
 import type { PassOutcome } from "./reconcile.ts";
@@ -10,9 +10,9 @@ import type { Reason, Triggers } from "./triggers.ts";
 export interface LoopOptions {
   readonly watch: boolean;
   readonly triggers: Triggers;
-  /** Told when a pass begins. */
+  /** Called when a pass begins. */
   readonly begin?: () => void;
-  /** Told of each pass, why it ran, and how far healing is slowed down because somebody fights. */
+  /** Called after each pass with its reason, and with the delay of healings because another process fights. */
   readonly report?: (outcome: PassOutcome, reason: Reason, fightMs: number) => void;
 }
 
@@ -37,7 +37,7 @@ export async function runLoop(
     report?.(outcome, reason, throttle.fightMs());
     if (outcome.again) triggers.request("ruleset");
     const request = await triggers.next(dueInMs, signal);
-    // A storm of commits has to wait its turn, but not what an operator has changed.
+    // A storm of commits has to wait, but a change by an operator does not.
     const sooner =
       request === "ruleset" ? await triggers.next(throttle.waitMs(clock.now()), signal, "config") : undefined;
     reason = sooner ?? request ?? (watch && outcome.failed ? "retry" : "resync");
@@ -46,7 +46,7 @@ export async function runLoop(
 
 function kindOf({ healed, applied, failures }: PassOutcome, reason: Reason): Pass["kind"] {
   if (healed.length > 0) return "healed";
-  // What a tool takes to fail is no measure of a look's cost, and must not put off the other family.
+  // The time that a tool takes to fail does not measure the cost of an inspection, and must not delay the other family.
   const hasFailed = failures.some((one) => one !== "config" && one !== "source");
   return reason === "ruleset" && applied === 0 && !hasFailed ? "idle" : "other";
 }

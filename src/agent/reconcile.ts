@@ -1,11 +1,11 @@
 /**
- * One pass: read the configuration, compile it, look at what the kernel has, and apply what differs.
+ * One pass: read the configuration, compile it, inspect the kernel's rules, and apply the differences.
  * The pass does not know why it runs.
  *
- * With `watch`, a bad configuration leaves the last good one in force, which is still kept healed, and an
- * error is logged when it changes, and a pass does not wait for a family whose tools take long as long as there is another.
- * Without it, everything is as in the Go program: a bad configuration ends the pass, and every failing pass says so. In
- * both, a family that fails does not keep the other from its turn.
+ * With `watch`, a bad configuration leaves the last good one in force, which passes still heal; the log has an error once,
+ * when it changes; and a pass does not wait for a family with slow tools if there is another.
+ * Without it, everything is as in the Go program: a bad configuration ends the pass, and every failing pass logs it. In
+ * both modes, a failing family does not keep the other from its turn.
  */
 
 import { type Driver, type FailureReason, isFailure, reasonOf } from "../backend/driver.ts";
@@ -20,54 +20,54 @@ import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconc
 import { createReporter, type Reporter } from "./report.ts";
 import { createTurns, type TurnsWorld } from "./turns.ts";
 
-/** What a pass came to for rulesets that are programmed together. */
+/** The outcome of a pass for rulesets that are programmed together. */
 export interface GroupOutcome {
   readonly label: string;
   readonly rulesets: readonly Ruleset[];
-  /** Whether the rules were seen to be as they should be, after all that was programmed. */
+  /** Whether the inspection after all writes found the rules in sync. */
   readonly inForce: boolean;
-  /** Whether something was programmed. */
+  /** Whether the pass programmed something. */
   readonly changed: boolean;
-  /** Whether its tools are still at work, so that nothing is known of its rules. */
+  /** Whether its tools still run, so that the state of its rules is unknown. */
   readonly isUnderWay?: true;
 }
 
-/** What a pass came to. */
+/** The outcome of a pass. */
 export interface PassOutcome {
-  /** Milliseconds of the clock that the pass was given. */
+  /** Milliseconds of the pass's clock. */
   readonly startedAt: number;
-  /** What it took to do what is told of here; what is under way, and what was waited for it, is not part of it. */
+  /** The time for the work in this outcome, without work that is still under way and the wait for it. */
   readonly durationMs: number;
-  /** What was not as it should be; put right unless there is an error. */
+  /** Detected drift; repaired unless there is an error. */
   readonly drift: readonly Drift[];
-  /** The part of it that others are to blame for. */
+  /** The part of it that other processes caused. */
   readonly healed: readonly Healing[];
-  /** How many steps were taken to change something. */
+  /** The number of steps that changed something. */
   readonly applied: number;
   readonly errors: readonly string[];
-  /** What was tried and failed, by kind; an error that only lasts, until it is tried again, is not counted twice. */
+  /** The attempts that failed, by kind; an error that waits for its retry does not count again. */
   readonly failures: readonly FailureReason[];
-  /** Whether trying again may help, without a change of the configuration. */
+  /** Whether a retry may help, without a change of the configuration. */
   readonly failed: boolean;
-  /** Whether another pass has to follow at once: others undid what was programmed as often as it was. */
+  /** Whether another pass has to follow at once: other processes reverted each write. */
   readonly again: boolean;
   readonly config: ConfigReading;
   /** The last good configuration, for which `groups` are; undefined before the first. */
   readonly current: CurrentConfig | undefined;
   readonly groups: readonly GroupOutcome[];
   readonly resyncIntervalMs: number;
-  /** Milliseconds until the next pass is due at the latest: everything is looked at once per resync interval, and failures are retried. */
+  /** Milliseconds until the next pass is due at the latest: each resync interval inspects everything, and failures are retried. */
   readonly dueInMs: number;
 }
 
-/** What a pass needs of the world. */
+/** The effects that a pass needs. */
 export interface ReconcileWorld extends GroupWorld {
   readonly readConfig: () => ConfigText;
   /** From [0, 1), to spread retries. */
   readonly random: () => number;
-  /** With `watch`: for groups whose tools take longer than the others wait. A pass has to follow when they have ended. */
+  /** With `watch`: for groups whose tools take longer than the other groups wait. A pass has to follow when they have ended. */
   readonly turns?: TurnsWorld;
-  /** The source ports of this moment, where they may change; the same array as long as they are the same. */
+  /** The current source ports, where they may change; the same array as long as they are the same. */
   readonly toPorts?: () => readonly PortRange[];
 }
 
@@ -90,14 +90,14 @@ export function createReconciler(
   const turns = createTurns<Result>(options.watch ? world.turns : undefined);
   const tryGroup = createGroupPass(driver, options.watch, world, report);
 
-  /** All groups' turns: what each came to, and how long it was waited for what it was not told then. */
+  /** Takes all groups' turns: their results, and the time of waiting for groups that did not end. */
   const tryGroups = async (groups: readonly Group[], pass: Timing) => {
     const results: Result[] = [];
     let waitedMs = 0;
     for (const group of groups) {
       const begin = () => tryGroup(group, pass, config.current()?.hash);
       const since = now();
-      // Where nobody else waits, it is known when it has ended.
+      // A single group keeps no other waiting, so we await its end.
       const result = groups.length === 1 ? await begin() : await turns.take(group.label, begin);
       if (result === undefined) waitedMs += now() - since;
       results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
@@ -139,7 +139,7 @@ export function createReconciler(
   };
 }
 
-/** What kinds of failure a pass has seen: reading the configuration, and groups that were tried. */
+/** The kinds of failure in a pass: reading the configuration, and groups that were tried. */
 function failuresOf(
   { problems, failed }: PassOutcome["config"],
   results: readonly Result[],
@@ -149,13 +149,13 @@ function failuresOf(
   return [...ofConfig, ...tried.map(reasonOf)];
 }
 
-/** When a pass began, and how long after it the next one looks at everything. */
+/** When a pass began, and the time until the next one inspects everything. */
 interface Timing {
   readonly startedAt: number;
   readonly resyncIntervalMs: number;
 }
 
-/** One group's part in a pass, of which a failure is a result. */
+/** One group's part in a pass; a failure is a result. */
 function createGroupPass(driver: Driver, watch: boolean, world: ReconcileWorld, report: Reporter) {
   const { log, now } = world;
   return async (group: Group, { startedAt, resyncIntervalMs }: Timing, hash?: string): Promise<Result> => {
@@ -193,7 +193,7 @@ function createGroupPass(driver: Driver, watch: boolean, world: ReconcileWorld, 
   };
 }
 
-/** With `watch`. Without, the interval begins with the pass's end, as in the Go program. What is under way asks for a pass itself. */
+/** With `watch`. Without, the interval begins with the pass's end, as in the Go program. Work that is under way requests a pass at its end. */
 function dueInMs(
   { startedAt, resyncIntervalMs }: Timing,
   source: Backoff,
@@ -209,7 +209,7 @@ function dueInMs(
   return Math.max(0, Math.min(resyncIn, ...retries.map((at) => at - now)));
 }
 
-/** Whether others undid what was programmed as often as it was. */
+/** Whether other processes reverted each write. */
 function isUndone({ inForce, error, isUnderWay }: Result): boolean {
   return !inForce && error === undefined && !isUnderWay;
 }
@@ -224,10 +224,10 @@ function describeGroup(
 
 const TIMER_SLACK_MS = 5;
 
-/** How often a pass programs a group at most while others undo it: what they do next comes in the next pass, which is paced. */
+/** The number of writes of a group in a pass while other processes revert them: the next pass, which the throttle delays, continues. */
 const ROUNDS = 3;
 
-/** The groups for a configuration, compiled again only when it or the ports have changed; what was applied is remembered by label. */
+/** The groups for a configuration, compiled again only when it or the ports have changed; each label keeps its applied rulesets. */
 function createCompiler(
   driver: Driver,
   options: Options,
@@ -243,7 +243,7 @@ function createCompiler(
     const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, current));
     for (const group of driver.groups(rulesets)) {
       const label = group.map(({ family }) => family).join(" and ");
-      // Whatever has failed may not with another configuration, so it is tried at once.
+      // A group that failed may succeed with a new configuration, so the next try is immediate.
       const { error: _, ...kept } = groups.get(label) ?? { error: undefined };
       groups.set(label, { ...kept, label, rulesets: group, backoff: createBackoff(random) });
     }

@@ -1,8 +1,8 @@
-/** Says what fails: every time, as the Go program does, or once for each change of the cause. */
+/** Logs failures: every time, as the Go program does, or once for each change of the cause. */
 import type { Logger } from "../log/log.ts";
 
 export interface Reporter {
-  /** Logs `lines` as errors, each behind `prefix`; the same failure is one with the same lines and `details`. */
+  /** Logs `lines` as errors, each after `prefix`; the same failure is one with the same lines and `details`. */
   error(
     key: string,
     prefix: string,
@@ -14,14 +14,14 @@ export interface Reporter {
       readonly about?: Parameters<Logger["with"]>[0];
     },
   ): void;
-  /** Forgets what failed under the key; says whether anything had. */
+  /** Forgets the failure of the key; returns whether there was one. */
   clear(key: string): boolean;
 }
 
-/** As many lines are said of one thing. */
+/** The limit of lines for one subject. */
 export const LINES_AT_MOST = 20;
 
-/** With `repeat`, a failure is said as often as it is met. */
+/** With `repeat`, it logs a failure each time. */
 export function createReporter(log: Logger, repeat: boolean): Reporter {
   const said = new Map<string, string>();
   return {
@@ -35,9 +35,9 @@ export function createReporter(log: Logger, repeat: boolean): Reporter {
   };
 }
 
-/** At most 20 lines, and a count of the others. */
+/** At most 20 lines, and a count of the rest. */
 export function abridge(lines: readonly string[]): readonly string[];
-/** The same of what becomes lines: only those that are shown are made. */
+/** The same for items: renders only those that it shows. */
 export function abridge<T>(items: readonly T[], render: (item: T) => string): readonly string[];
 export function abridge<T>(items: readonly T[], render: (item: T) => string = String): readonly string[] {
   const lines = items.slice(0, LINES_AT_MOST).map(render);

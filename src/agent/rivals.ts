@@ -1,6 +1,6 @@
 /**
- * Rules of the other backend that come back after they were cleared away, as a forgotten or a surging agent writes them: they
- * would go on deciding beside ours. Each pass asks for them by name over netlink; of legacy tables only a tool can tell, once a resync
+ * Rules of the other backend that come back after their removal, as a forgotten or a surging agent writes them: they would be
+ * active next to ours. Each pass looks for them by name over netlink; in legacy tables only a tool can find them, once a resync
  * interval.
  */
 
@@ -12,7 +12,7 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import type { Chosen } from "./choose.ts";
 import type { Healing } from "./group.ts";
 
-/** What there is of the other backend, as of a generation; `mayBe`: only a tool can tell. */
+/** The rules of the other backend, as of a generation; `mayBe`: only a tool can tell. */
 export interface Rivals {
   readonly places: readonly string[];
   readonly mayBe: boolean;
@@ -24,7 +24,7 @@ export interface RivalsWorld {
   readonly open: () => Promise<Nftables>;
   /** The drivers whose rules an agent with this choice does not have. */
   readonly others: (choice: Chosen) => Promise<readonly Driver[]>;
-  /** How it is seen that there are such rules. */
+  /** How to find such rules. */
   readonly traces: (choice: Chosen) => readonly Traces[];
   readonly commitLog: CommitLog;
   readonly now: () => number;
@@ -33,18 +33,18 @@ export interface RivalsWorld {
 
 export interface RivalWatch extends Pick<Driver, "knows" | "heard"> {
   readonly look: (choice: Chosen, resyncIntervalMs: number) => Promise<Rivals>;
-  /** Removes them, and says what that came to. Throws a failure. */
+  /** Removes them, and returns the healings. Throws a failure. */
   readonly remove: (choice: Chosen, rivals: Rivals) => Promise<readonly Healing[]>;
-  /** Why all is not well although they were removed: they come back again and again. */
+  /** The error that remains after their removal: they come back again and again. */
   readonly complaint: () => string | undefined;
 }
 
-/** So often within a minute is a fight; beyond some times, one line a minute is said of it. */
+/** This many times within a minute are a fight; after the first lines, the log has one line a minute about it. */
 const FIGHT = 2;
 const SAID_AT_MOST = 5;
 const MINUTE_MS = 60_000;
 
-/** A watch that has not looked yet. */
+/** A watch before its first look. */
 export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): RivalWatch {
   const { traces, commitLog, now, log } = world;
   const find = createFinder(world, signal);
@@ -54,7 +54,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
   /** The last generation in which there were none. */
   let cleanAt: number | undefined;
   let toolsAt = now();
-  /** What is there, but not ours to remove. */
+  /** The rules that exist, but are not ours to remove. */
   let spared = "";
   return {
     knows: (generation) => seenUpTo >= generation || commitLog.isOwn(generation),
@@ -93,7 +93,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
   };
 }
 
-/** Asks over netlink what there is, by a connection that is opened when first needed, and again after a failure. */
+/** Searches over netlink, by a connection that it opens when first needed, and again after a failure. */
 function createFinder({ chain, open, traces }: RivalsWorld, signal: AbortSignal) {
   let connection: Promise<Nftables> | undefined;
   return async (choice: Chosen): Promise<Pick<Rivals, "places" | "generation">> => {
@@ -125,7 +125,7 @@ async function removeAll(drivers: readonly Driver[]): Promise<string[]> {
   return removed;
 }
 
-/** Logs what came back, and remembers how often that was. */
+/** Logs the rules that came back, and remembers how often. */
 function createFight(now: () => number, log: Logger) {
   let line = "";
   let saidAt = Number.NEGATIVE_INFINITY;
@@ -133,13 +133,13 @@ function createFight(now: () => number, log: Logger) {
   const recently = () => times.filter((at) => now() - at < MINUTE_MS);
   return {
     note(removed: readonly string[], told: Attribution | undefined) {
-      const by = (told && renderCulprits(told)) ?? "somebody who cannot be named";
-      line = `rules of another backend had come back and decided beside ours: ${removed.join(", ")}, made by ${by}`;
+      const by = (told && renderCulprits(told)) ?? "an unknown process";
+      line = `rules of another backend came back and were active next to ours: ${removed.join(", ")}, made by ${by}`;
       const { process, pid } = told?.commits.at(-1) ?? {};
       times = [...recently(), now()];
       if (times.length <= SAID_AT_MOST || now() - saidAt >= MINUTE_MS) {
         saidAt = now();
-        log.with({ kind: "extra", process, pid }).warning(`${line}; removed. Does another agent run?`);
+        log.with({ kind: "extra", process, pid }).warning(`${line}; removed. Is another agent running?`);
       }
     },
     complaint: () => (recently().length >= FIGHT ? line : undefined),

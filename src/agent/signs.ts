@@ -1,6 +1,6 @@
 /**
- * Whether `auto` may have another answer by now: what kube-proxy and the kubelet show of themselves in nf_tables. Asked over
- * netlink in some hundred microseconds, so that the tools that decide are run only if something has come or gone.
+ * Whether `auto` may choose differently by now: the traces of kube-proxy and the kubelet in nf_tables. Reading them over
+ * netlink takes some hundred microseconds, so that the deciding tools run only if something has come or gone.
  */
 
 import { isFailure } from "../backend/driver.ts";
@@ -9,8 +9,8 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 type Sign = (nftables: Nftables) => Promise<unknown>;
 
 /**
- * What is seen, which is the same as long as nothing has come or gone. Looks on a socket that is opened when first needed, and again after a failure. Undefined where it cannot look, or where
- * there is nothing to look for.
+ * The signs as a text, which is the same as long as nothing has come or gone. Reads them on a socket that it opens when first
+ * needed, and again after a failure. Undefined where it cannot read, or where there is nothing to look for.
  */
 export function createSigns(
   looks: readonly Sign[],

@@ -1,7 +1,7 @@
 /**
- * The sources of change of a running agent, each of which only asks for a pass: the configuration's directory and the
- * ruleset of nf_tables. They are opened after the first pass, so that they do not put it off; whatever happened before
- * is seen by the pass that each of them asks for when it begins.
+ * The sources of change of a running agent, each of which only requests passes: the configuration's directory and the
+ * ruleset of nf_tables. They open after the first pass, so that they do not delay it; each requests a pass when it begins,
+ * which sees all earlier changes.
  */
 
 import { type CommitLog, renderCulprits } from "../backend/commit-log.ts";
@@ -17,7 +17,7 @@ import type { PassOutcome } from "./reconcile.ts";
 import type { Reason, Triggers } from "./triggers.ts";
 
 export interface Sources {
-  /** To be told of each pass. */
+  /** Call it after each pass. */
   readonly report: (outcome: PassOutcome, reason: Reason, fightMs: number) => void;
 }
 
@@ -28,7 +28,7 @@ interface SourcesWorld {
   readonly commitLog: CommitLog;
   readonly log: Logger;
   readonly watchConfig?: typeof watchConfig;
-  /** How the ruleset's commits are heard; without it, over netlink. */
+  /** How the ruleset's commits are detected; without it, over netlink. */
   readonly ruleset?: Omit<RulesetWorld, "say">;
 }
 
@@ -39,7 +39,7 @@ const NETLINK: Omit<RulesetWorld, "say"> = {
   now: systemClock.now,
 };
 
-/** How often it is said that somebody fights. */
+/** The interval of warnings about a fight. */
 const SAY_FIGHT_MS = 60_000;
 
 /** Opens the sources once the first pass is over, until `signal` is aborted. */
@@ -67,7 +67,7 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
       missed: () => triggers.request("ruleset"),
     };
     watchRuleset(listener, { ...ruleset, say }, signal).catch((error: unknown) => {
-      // A broken invariant ends the process, wherever it is found.
+      // A broken invariant ends the process, wherever it occurs.
       queueMicrotask(() => {
         throw error;
       });
@@ -89,6 +89,6 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
 
 function describeFight({ healed }: PassOutcome, fightMs: number): string {
   const attribution = healed.at(-1)?.attribution;
-  const who = (attribution && renderCulprits(attribution)) ?? "somebody who cannot be named";
-  return `something fights this agent over its rules: they are changed again and again, last by ${who}; the next healing waits ${fightMs.toFixed(0)} ms. Is another agent running, or a tool that restores rules it once saved?`;
+  const who = (attribution && renderCulprits(attribution)) ?? "an unknown process";
+  return `another process keeps changing the agent's rules (last: ${who}); the next repair waits ${fightMs.toFixed(0)} ms. Is another agent running, or a tool that restores rules it once saved?`;
 }

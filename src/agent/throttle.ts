@@ -1,16 +1,16 @@
 /**
- * How soon a pass that an event of the ruleset asks for may follow the one before. Alone, an event is acted on at once. Two things
- * are slowed down: looking, when others commit all the time, and healing, when somebody undoes it again and again.
- * Pure: it is told of passes and of the time.
+ * How soon a pass that an event of the ruleset requests may follow the one before. A single event has its pass at once. Two things
+ * slow down: inspections, when other processes commit all the time, and repairs, when one reverts them again and again.
+ * Pure: passes and times are its input.
  */
 
-/** A pass, as far as its cost and its need tell of the next one's. */
+/** A pass, with its cost and its use, which predict those of the next one. */
 export interface Pass {
   readonly endedAt: number;
   readonly durationMs: number;
   /**
-   * `healed`: it put something right that others had changed. `idle`: an event of the ruleset had asked for it, and there
-   * was nothing to do.
+   * `healed`: it repaired a change of another process. `idle`: an event of the ruleset requested it, and there was nothing to
+   * do.
    */
   readonly kind: "healed" | "idle" | "other";
 }
@@ -19,19 +19,19 @@ export interface Throttle {
   readonly record: (pass: Pass) => void;
   /** Milliseconds that such an event has to wait. */
   readonly waitMs: (now: number) => number;
-  /** How far the newest healing puts off the next one; 0 while nobody fights. */
+  /** The delay of the next healing after the newest one; 0 without a fight. */
   readonly fightMs: () => number;
 }
 
-/** A look for nothing is followed by a pause so many times as long as itself: at most 5 % of a processor. */
+/** A pause of this many times its duration follows an idle pass: at most 5 % of a processor. */
 const PAUSE_RATIO = 20;
 const PAUSE_MIN_MS = 20;
-/** Drift has to be healed within a second of a storm's end, and nothing tells that it has ended. */
+/** The agent has to heal drift within a second of a storm's end, which no event announces. */
 const PAUSE_MAX_MS = 600;
 
 /**
- * So many healings within so long are done at once; beyond, one waits until it fits again. The longer windows slow down
- * who fights for minutes: 2 a second are left of 5, then one in 5 s.
+ * Rate limits for repairs. Up to `healings` within `withinMs` run immediately; further ones wait for a free slot. The
+ * long windows throttle a fight that lasts for minutes, from 5 repairs a second to 2, then to one every 5 s.
  */
 const WINDOWS: readonly { readonly healings: number; readonly withinMs: number }[] = [
   { healings: 5, withinMs: 1_000 },
@@ -39,7 +39,7 @@ const WINDOWS: readonly { readonly healings: number; readonly withinMs: number }
 ];
 const FIGHT_MAX_MS = 5_000;
 
-/** A throttle that knows of no pass yet. */
+/** A throttle before the first pass. */
 export function createThrottle(): Throttle {
   let notBefore = Number.NEGATIVE_INFINITY;
   let fight = 0;
@@ -67,7 +67,7 @@ export function createThrottle(): Throttle {
 
 const KEPT = Math.max(...WINDOWS.map((window) => window.healings));
 
-/** How long until one more healing fits into a window. */
+/** Milliseconds until one more healing fits into a window. */
 function tooEarlyMs(
   times: readonly number[],
   now: number,

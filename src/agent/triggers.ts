@@ -1,30 +1,30 @@
 /**
- * Where sources of change ask for a pass. However many ask, one pass follows: requests pile up in one slot until the
- * loop comes back to it. Whether one is still due is asked then, since the pass under way may have seen to it.
+ * Where sources of change request passes. However many requests there are, one pass follows: they pile up in one slot until
+ * the loop comes back. Only then it checks which are still due, since the pass under way may have covered them.
  */
 import type { Clock } from "../system/clock.ts";
 
 /** Why a pass runs. */
 export type Reason = "start" | "resync" | "retry" | "config" | "ruleset";
 
-/** What is asked for from outside. */
+/** A reason from outside the loop. */
 export type Request = Extract<Reason, "config" | "ruleset">;
 
 export interface Triggers {
-  /** Asks for a pass, unless `isDue` denies it by the time it could run. */
+  /** Requests a pass, unless `isDue` is false by the time it could run. */
   readonly request: (reason: Request, isDue?: () => boolean) => void;
   /**
-   * Waits for a request, or for one of a kind only, `ms` at most. Returns why it came, or undefined once the time is over
+   * Waits for a request, or for one of a kind only, `ms` at most. Returns its reason, or undefined once the time is over
    * or `signal` aborted.
    */
   readonly next: (ms: number, signal: AbortSignal, only?: Request) => Promise<Request | undefined>;
-  /** Forgets what was asked for: a pass begins, which will see all of it. */
+  /** Forgets all requests: a pass begins, which covers them. */
   readonly clear: () => void;
 }
 
 const ALWAYS = () => true;
 
-/** Triggers of which none has asked yet. */
+/** Triggers without a request. */
 export function createTriggers({ sleep }: Pick<Clock, "sleep">): Triggers {
   const requests = new Map<Request, () => boolean>();
   let wake = () => {};

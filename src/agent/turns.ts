@@ -1,11 +1,11 @@
 /**
- * One after the other, but nobody waits long for another: work that takes longer goes on by itself, and what it came to is
- * collected later. So tools that hang cost only their own family, while the usual order stays as it is.
+ * Work runs one after the other, but none waits long for another: longer work continues by itself, and `collect` returns its
+ * result later. So tools that hang delay only their own family, while the usual order stays.
  */
 import type { Clock } from "../system/clock.ts";
 
 export interface TurnsWorld extends Pick<Clock, "sleep"> {
-  /** Told of work that goes on by itself; what is given ends with it, and never rejects. */
+  /** Called with work that continues by itself: a promise that resolves at its end, and never rejects. */
   readonly goesOn: (end: Promise<void>) => void;
 }
 
@@ -13,16 +13,16 @@ export interface Turns<T> {
   /** Begins work under a name and waits for it; undefined if it is still under way by then, or was before: then none is begun. */
   readonly take: (name: string, begin: () => Promise<T>) => Promise<T | undefined>;
   readonly isUnderWay: (name: string) => boolean;
-  /** What has ended since that was not waited for. Throws what it threw. */
+  /** The results of continued work that has ended since. Throws its errors. */
   readonly collect: () => T[];
 }
 
 export interface Aside extends Pick<TurnsWorld, "goesOn"> {
-  /** Waits until all of it has ended. */
+  /** Waits for the end of all of it. */
   readonly over: () => Promise<void>;
 }
 
-/** Where work goes on by itself; `ended` is called at the end of each. */
+/** Keeps track of work that continues by itself; calls `ended` at the end of each. */
 export function createAside(ended: () => void): Aside {
   const all = new Set<Promise<void>>();
   return {
@@ -39,10 +39,10 @@ export function createAside(ended: () => void): Aside {
   };
 }
 
-/** How long others wait at most. Little of the second in which they have to be healed, and more than tools usually take. */
+/** The longest wait of others. It is a small part of the second within which drift has to be healed, and more than tools usually take. */
 export const PATIENCE_MS = 300;
 
-/** Turns in which nobody has begun; without a world, whatever takes long is waited for. */
+/** Turns without work; without a world, they wait for slow work. */
 export function createTurns<T>(world: TurnsWorld | undefined): Turns<T> {
   const underWay = new Set<string>();
   let ended: (() => T)[] = [];

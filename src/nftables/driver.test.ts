@@ -342,7 +342,7 @@ describe("what of others cannot be removed", () => {
     commit([COUNTER]);
     expect(await reconcile(false)).toMatchObject({ inForce: true, healed: [], drift: [], applied: 0 });
     expect(taken()).toEqual([
-      "W IPv4: counter theirs in the agent's table is foreign and cannot be removed (EBUSY: it is still in use); the masquerade rules are right all the same",
+      "W IPv4: counter theirs in the agent's table is foreign and cannot be removed (EBUSY: it is still in use); the masquerade rules are correct nevertheless",
     ]);
     for (const thorough of [false, true, true]) {
       kernel.calls.length = 0;

@@ -1,20 +1,20 @@
 /**
- * Opens a path among the files of another process, /proc/PID/root/PATH or /proc/PID/cwd/PATH. The kernel would follow the links
- * there among our own files: whoever may write in a container could have us read any file of the node. So each is followed by hand,
- * from the process' own root, which `..` does not leave either. A ConfigMap volume needs that: its files are links.
+ * Opens a path in the file system of another process, /proc/PID/root/PATH or /proc/PID/cwd/PATH. The kernel would resolve the links
+ * there in our own file system: anyone who may write in a container could make us read any file of the node. So we follow each
+ * link ourselves, from the process' own root, which `..` does not leave either. A ConfigMap volume needs that: its files are links.
  *
- * Each name is opened by the directory before it, without following it, as what it is (O_PATH): nobody can exchange it between
- * a look and a use, and a device or FIFO is not opened at all.
+ * We open each name relative to its directory, with O_PATH and without following it: so no process can exchange it between check
+ * and use, and we never open a device or FIFO.
  */
 import { closeSync, constants, fstatSync, openSync, readlinkSync, statfsSync } from "node:fs";
 
 /** `O_PATH` of asm-generic/fcntl.h, which Node does not name; x64 and arm64 have the same. */
 const O_PATH = 0o10000000;
 const PROC_SUPER_MAGIC = 0x9fa0;
-/** As many as the kernel follows. */
+/** The kernel's own limit. */
 const LINKS_AT_MOST = 40;
 
-/** A path by another process: its directory in proc, the rest, and from where that counts. */
+/** A path of another process: its directory in proc, the rest, and the directory that the rest starts from. */
 interface ForeignPath {
   readonly process: string;
   readonly from: string;
@@ -28,7 +28,7 @@ function parseForeign(path: string): ForeignPath | undefined {
   return { process, from, rest };
 }
 
-/** Opens a file or directory to read it; throws what the system would. Paths that lead to no other process are opened as they are. */
+/** Opens a file or directory to read it; throws the errors of the system. Opens paths that lead to no other process as they are. */
 export function openConfined(path: string): number {
   const foreign = parseForeign(path);
   if (foreign === undefined || !isProc(foreign.process))
@@ -43,7 +43,7 @@ export function openConfined(path: string): number {
   }
 }
 
-/** A process that has ended has no file, rather than none of that name. */
+/** Also true for a process that has ended: its files are gone, which is different from a missing file. */
 function isProc(process: string): boolean {
   try {
     return statfsSync(process).type === PROC_SUPER_MAGIC;
@@ -52,7 +52,7 @@ function isProc(process: string): boolean {
   }
 }
 
-/** What the path leads to, as O_PATH has it. */
+/** Opens the target of the path with O_PATH. */
 function walk({ process, from, rest }: ForeignPath, path: string): number {
   const directories = [openRoot(process)];
   const top = () => directories.at(-1) as number;
@@ -78,7 +78,7 @@ function walk({ process, from, rest }: ForeignPath, path: string): number {
   }
 }
 
-/** Nothing there is no missing file, which would mean the defaults: the process has ended. */
+/** A missing root means that the process has ended; a missing file would mean the defaults. */
 function openRoot(process: string): number {
   try {
     return openSync(`${process}/root`, O_PATH | constants.O_DIRECTORY);

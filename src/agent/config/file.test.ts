@@ -108,17 +108,17 @@ describe("what is no configuration is an error, and never looks like an empty on
 
   test("a FIFO, at once", () => {
     makeFifo("c");
-    expect(failure(join(dir, "c"))).toBe("DIR/c: a FIFO is no configuration");
-    expect(failure(join(dir, "c"), true)).toBe("DIR/c: a FIFO is no configuration");
+    expect(failure(join(dir, "c"))).toBe("DIR/c: a FIFO is not a configuration");
+    expect(failure(join(dir, "c"), true)).toBe("DIR/c: a FIFO is not a configuration");
   });
 
   test("more than 16 MiB, also where it has no end", () => {
     write("c", "");
     truncateSync(join(dir, "c"), 16 * 1024 * 1024 + 1);
-    expect(failure(join(dir, "c"))).toBe("DIR/c: more than 16 MiB are no configuration");
+    expect(failure(join(dir, "c"))).toBe("DIR/c: larger than 16 MiB: not a configuration");
     truncateSync(join(dir, "c"), 16 * 1024 * 1024);
     expect(failure(join(dir, "c"))).toBe("(none)");
-    expect(failure("/dev/zero")).toBe("/dev/zero: more than 16 MiB are no configuration");
+    expect(failure("/dev/zero")).toBe("/dev/zero: larger than 16 MiB: not a configuration");
   });
 
   test("a loop of links", () => {
@@ -191,11 +191,11 @@ describe.runIf(ON_LINUX)("a directory", () => {
 
   test("of too many files, or of too much in all, is none", () => {
     for (let i = 0; i < 1_001; i++) write(`ip-masq-${i}`, "");
-    expect(() => read()).toThrow(/^.*: more than 1000 ip-masq\* files are no configuration$/);
+    expect(() => read()).toThrow(/^.*: more than 1000 ip-masq\* files: not a configuration$/);
     rmSync(dir, { recursive: true });
     mkdirSync(dir);
     for (let i = 0; i < 17; i++) write(`ip-masq-${i}`, "#".repeat(1024 * 1024));
-    expect(() => read()).toThrow(/more than 16 MiB are no configuration/);
+    expect(() => read()).toThrow(/larger than 16 MiB: not a configuration/);
   });
 
   test("where it does not exist, or a file stands in its place", () => {

@@ -1,6 +1,6 @@
 /**
- * Reads the configuration: one file, or the `ip-masq*` files of a directory. Nothing there means the defaults;
- * anything else that cannot be read is an error, so that a passing trouble never looks like an empty list.
+ * Reads the configuration: one file, or the `ip-masq*` files of a directory. A missing file means the defaults;
+ * any other failure is an error, so that a temporary problem never looks like an empty list.
  */
 import { closeSync, fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -18,18 +18,18 @@ export class SourceError extends Error {
   }
 }
 
-/** A ConfigMap holds 1 MiB at most; beyond this a path leads to something that is no configuration. */
+/** A ConfigMap holds 1 MiB at most; a larger file is something else. */
 export const CONFIG_BYTES = 16 * 1024 * 1024;
 
-/** As many files of a directory are read. */
+/** The limit for a directory. */
 const FILES_AT_MOST = 1_000;
 
 const FILE_PREFIX = "ip-masq";
 
-/** How often something is read that changes meanwhile. */
+/** The number of times that we read files that change meanwhile. */
 const MAX_ATTEMPTS = 4;
 
-/** What stands at `path`. A directory is read only where `directoryAllowed`, as the Go program knows none. */
+/** Reads `path`. Reads a directory only where `directoryAllowed`: the Go program does not know directories. */
 export function readConfig(path: string, directoryAllowed: boolean): ConfigText {
   if (directoryAllowed && isDirectory(path)) return { kind: "directory", files: readDirectory(path) };
   const file = readFile(path);
@@ -41,9 +41,9 @@ function isDirectory(path: string): boolean {
 }
 
 /**
- * The file, or undefined if there is none. The kubelet deletes a ConfigMap's old generation as soon as the link has
- * moved on: a walk that was under way then ends nowhere, and the defaults must not come of that. The next walk
- * takes the new link; a link that leads nowhere for good is no file, as the Go program sees it.
+ * The file, or undefined if there is none. The kubelet deletes a ConfigMap's old generation as soon as it has moved the
+ * link: a lookup that is under way then finds no file, which must not mean the defaults. The next lookup takes the new
+ * link; a link that stays dangling is a missing file, as for the Go program.
  */
 function readFile(path: string): ConfigFile | undefined {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
@@ -68,20 +68,20 @@ function withFile<T>(path: string, use: (fd: number) => T): T | undefined {
 }
 
 function tooLong(): Error {
-  return new Error(`more than ${CONFIG_BYTES / 1024 / 1024} MiB are no configuration`);
+  return new Error(`larger than ${CONFIG_BYTES / 1024 / 1024} MiB: not a configuration`);
 }
 
 function readAll(fd: number): Buffer {
   // A FIFO without a writer reads as empty, which would mean the defaults.
   const stats = fstatSync(fd);
-  if (stats.isFIFO()) throw new Error("a FIFO is no configuration");
+  if (stats.isFIFO()) throw new Error("a FIFO is not a configuration");
   if (stats.size > CONFIG_BYTES) throw tooLong();
   const chunks: Buffer[] = [];
   let size = 0;
   for (;;) {
     const chunk = Buffer.allocUnsafe(Math.max(65_536, Math.min(fstatSync(fd).size, CONFIG_BYTES) - size + 1));
     const count = readSync(fd, chunk);
-    // Mostly all of it came at once, and need not be copied.
+    // Mostly the first chunk has all of it, so there is nothing to copy.
     if (count === 0) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
     chunks.push(chunk.subarray(0, count));
     size += count;
@@ -91,23 +91,24 @@ function readAll(fd: number): Buffer {
 
 /**
  * The files of a directory in name order. The kubelet swaps a ConfigMap's `..data` link as a whole: if it moved
- * while we read, the files are of two generations, and are read again.
+ * while we read, the files are of two generations, so we read them again.
  */
 function readDirectory(path: string): readonly ConfigFile[] {
   for (let attempt = 1; ; attempt++) {
     const generation = generationOf(path);
     const files = readMembers(path, namesIn(path));
     if (generation === generationOf(path)) return files;
-    if (attempt === MAX_ATTEMPTS) throw new SourceError(path, new Error("changed each time it was read"));
+    if (attempt === MAX_ATTEMPTS)
+      throw new SourceError(path, new Error("changed during every attempt to read it"));
   }
 }
 
-/** Together they may be as long as one file. */
+/** All files together have the size limit of one file. */
 function readMembers(path: string, names: readonly string[]): readonly ConfigFile[] {
   if (names.length > FILES_AT_MOST)
     throw new SourceError(
       path,
-      new Error(`more than ${FILES_AT_MOST} ${FILE_PREFIX}* files are no configuration`),
+      new Error(`more than ${FILES_AT_MOST} ${FILE_PREFIX}* files: not a configuration`),
     );
   let size = 0;
   return names.map((name) => {
@@ -120,7 +121,7 @@ function readMembers(path: string, names: readonly string[]): readonly ConfigFil
 
 function namesIn(path: string): readonly string[] {
   const entries = withFile(path, (fd) => readdirSync(`/proc/self/fd/${fd}`, { withFileTypes: true }));
-  if (entries === undefined) throw new SourceError(path, new Error("has gone while it was read"));
+  if (entries === undefined) throw new SourceError(path, new Error("disappeared while it was being read"));
   const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
   return files
     .map(({ name }) => name)
@@ -128,7 +129,7 @@ function namesIn(path: string): readonly string[] {
     .sort();
 }
 
-/** A listed file that is gone is no reason to do without its entries: whoever removes it is still at work, so ask again later. */
+/** A listed file that is gone is an error, not a reason to drop its entries: its removal is still under way, so a later pass reads again. */
 function readMember(path: string): ConfigFile {
   const file = readFile(path);
   if (file === undefined)

@@ -121,9 +121,9 @@ test("a bad first text leaves nothing in force", () => {
 test("a source that fails is a problem, and the return of the same text is good news", () => {
   const { refreshed } = held();
   refreshed("resyncInterval: 1s");
-  expect(refreshed(new SourceError("/c", new Error("a FIFO is no configuration")))).toEqual({
-    problems: ["/c: a FIFO is no configuration"],
-    log: ["E Error syncing configuration: /c: a FIFO is no configuration"],
+  expect(refreshed(new SourceError("/c", new Error("a FIFO is not a configuration")))).toEqual({
+    problems: ["/c: a FIFO is not a configuration"],
+    log: ["E Error syncing configuration: /c: a FIFO is not a configuration"],
     interval: 1_000,
   });
   expect(refreshed("resyncInterval: 1s")).toEqual({

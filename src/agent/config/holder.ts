@@ -1,4 +1,4 @@
-/** Holds the last good configuration, and re-reads it for each pass. */
+/** Holds the last good configuration, and reads it again for each pass. */
 
 import { type ConfigText, type DecodedConfig, decodeConfig, type MasqConfig } from "../../core/config.ts";
 import type { ConfigOptions } from "../../core/config-options.ts";
@@ -12,15 +12,15 @@ import { renderAdvice } from "../../validate/hints.ts";
 import { abridge, type Reporter } from "../report.ts";
 import { SourceError } from "./file.ts";
 
-/** What was read, and what came of it. */
+/** The result of reading the configuration. */
 export interface ConfigReading {
-  /** What is wrong now, 20 lines at most and a count of the rest; the last good configuration stays. */
+  /** The problems of the text now, 20 lines at most and a count of the rest; the last good configuration stays active. */
   readonly problems: readonly string[];
-  /** Whether it could not be read at all. */
+  /** Whether reading failed. */
   readonly failed: boolean;
-  /** Whether the text is another than the time before. */
+  /** Whether the text has changed since the last reading. */
   readonly isNew: boolean;
-  /** Where it was read, for people; and a digest of it, unless it could not be read. */
+  /** The path or paths, for people; and a digest of the text, unless reading failed. */
   readonly source: string;
   readonly hash: string | null;
 }
@@ -32,7 +32,7 @@ export interface ConfigHolder {
   current(): CurrentConfig | undefined;
 }
 
-/** A good configuration, where it was read, for people, and the digest of its text. */
+/** A good configuration, its path or paths, for people, and the digest of its text. */
 export interface CurrentConfig {
   readonly config: MasqConfig;
   readonly source: string;
@@ -58,18 +58,18 @@ export function createConfigHolder(
   let problemLines: readonly string[] = [];
   let current: CurrentConfig | undefined;
 
-  // Text that has not changed is not decoded again: that is every pass but a few.
+  // Almost every pass finds unchanged text, and does not decode it again.
   const decode = (): Result<DecodedConfig> => {
     const fresh = world.readConfig();
     if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
-    // The old bytes are let go before the new ones are read: a long list's are megabytes.
+    // Drop the old bytes before decoding the new ones: a long list has megabytes.
     text = fresh;
     prepareFor(fresh.files.reduce((sum, { bytes }) => sum + bytes.length, 0));
     hash = digest(...fresh.files.map(({ bytes }) => bytes));
     decoded = undefined;
     const result = decodeConfig(fresh, options);
     decoded = result;
-    // Once, and not all of them: a long list may have as many problems as entries, and they are kept.
+    // Render once, and not all of them: a long list may have as many problems as entries, and we keep the lines.
     problemLines = result.ok ? [] : abridge(result.problems, renderAdvice);
     if (result.ok) announce(log.with({ config: hash }), path, fresh, result.value);
     return result;
@@ -79,7 +79,7 @@ export function createConfigHolder(
     refresh() {
       const before = text;
       const { problems, failed } = problemsOf(decode, () => problemLines);
-      // What is beyond the lines that are shown counts, too.
+      // Include the digest, so that a change beyond the first 20 problems is logged as well.
       const details = failed ? null : hash;
       const about = failed ? { kind: "source" } : { kind: "config", config: hash };
       if (problems.length > 0)
@@ -87,7 +87,7 @@ export function createConfigHolder(
       else if (report.clear("config")) log.with({ config: hash }).info("the configuration is good again");
       const read = failed ? undefined : text;
       const source = read === undefined ? path : describeSource(read, path);
-      // One that is read again unchanged is the same object, so that nothing is compiled for it.
+      // Unchanged text gives the same object, so that nothing is compiled again.
       if (decoded?.ok === true && problems.length === 0 && decoded.value.config !== current?.config)
         current = { config: decoded.value.config, source, hash };
       return { problems, failed, isNew: text !== before, source, hash: read === undefined ? null : hash };
@@ -95,7 +95,7 @@ export function createConfigHolder(
   };
 }
 
-/** Text that is wrong stays so until it is changed; what could not be read may be readable soon. */
+/** Wrong text stays wrong until someone edits it (`failed` is false); a failed read may succeed soon. */
 function problemsOf(
   decode: () => unknown,
   lines: () => readonly string[],

@@ -1,45 +1,45 @@
 /**
- * Says when the configuration may have changed. Directories are watched, never the file: a ConfigMap volume shows it
+ * Reports when the configuration may have changed. We watch directories, never the file: a ConfigMap volume shows it
  * through a link into a directory of one generation, and a watch on the file goes silent with the first swap.
  *
- * Watched are the directory of the configuration (or, while there is none, the nearest one above), the one above it,
- * in which it may be replaced, and those of the links on the way and of the file itself. Where inotify's limits are exhausted, the
- * file's state is polled instead.
+ * We watch the directory of the configuration (or, while that does not exist, the nearest one above), its parent, in which it may
+ * be replaced, and the directories of the links on the way and of the file itself. Where inotify's limits are exhausted, we poll
+ * the file's state instead.
  */
 import { type FSWatcher, lstatSync, readdirSync, readlinkSync, statSync, watch } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 
 export interface ConfigWatch {
-  /** Looks whether the directories that are watched are still the right ones; for what happened unseen. */
+  /** Checks that we still watch the right directories, in case an event was lost. */
   readonly verify: () => void;
   readonly close: () => void;
 }
 
 export interface WatchWorld {
   readonly changed: () => void;
-  /** Takes what an operator should know: once for each change of the way. */
+  /** Takes lines for the operator: one for each change of the way. */
   readonly say: (line: string) => void;
   readonly watch?: (directory: string, listener: (event: string, name: string | null) => void) => FSWatcher;
 }
 
-/** A swap of this link is a whole change (AtomicWriter of k8s.io/kubernetes/pkg/volume/util); all else may be half done. */
+/** A swap of this link is a complete change (AtomicWriter of k8s.io/kubernetes/pkg/volume/util); any other event may be half of one. */
 const SWAPPED = "..data";
 
-/** A file that is written in place is read when it has been left alone for so long, and at the latest after the second. */
+/** We read a file that is written in place after it was quiet for the first time, and after the second one at the latest. */
 const QUIET_MS = 10;
 const QUIET_MAX_MS = 100;
 
 const POLL_MS = 1_000;
-/** After so many polls, watching is tried again. */
+/** The number of polls after which we try to watch again. */
 const POLLS = 60;
 
 interface Watched {
   readonly watcher: FSWatcher;
-  /** Which directory stood at the path. */
+  /** Identifies the directory that was at the path. */
   readonly identity: string;
 }
 
-/** Watches the configuration at a path, a file or a directory, until it is closed. */
+/** Watches the configuration at a path, a file or a directory, until `close`. */
 export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
   const path = resolve(given);
   const watched = new Map<string, Watched>();
@@ -54,7 +54,7 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
 
   const onEvent = (directory: string, name: string | null) => {
     if (name !== null && !isRelevant(path, directory, name)) return;
-    // Its own name: it was moved or removed, and what is watched may be a directory that nobody can reach any more.
+    // Its own name: it was moved or removed, so the watch may be on a directory without a path.
     if (name === basename(directory)) forget(directory);
     if (name === SWAPPED) world.changed();
     else quiet.touch();
@@ -64,7 +64,7 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
   const attend = (directory: string, identity: string) => {
     const watcher = (world.watch ?? watch)(directory, (_event, name) => onEvent(directory, name));
     watched.set(directory, { watcher, identity });
-    // Such as the directory's end; what is there instead is found out anew.
+    // Such as the directory's end; `verify` finds its successor.
     watcher.on("error", () => {
       forget(directory);
       quiet.touch();
@@ -87,14 +87,14 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
         poll(error as Error);
         return;
       }
-      // What happened before the watch stood was not seen.
+      // Changes before the watch began raised no event.
       quiet.touch();
     }
     clearInterval(polling);
     polling = undefined;
   };
 
-  /** Looks at the file's state every second, and tries to watch again every minute. */
+  /** Checks the file's state every second, and tries to watch again every minute. */
   const poll = (error: Error) => {
     for (const directory of watched.keys()) forget(directory);
     if (polling !== undefined) return;
@@ -102,9 +102,9 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
       ? " (raise fs.inotify.max_user_instances and max_user_watches on the node)"
       : "";
     world.say(
-      `cannot watch the directory of ${path}: ${error.message}${remedy}: looking at it every ${POLL_MS / 1000} s instead`,
+      `cannot watch the directory of ${path}: ${error.message}${remedy}: polling it every ${POLL_MS / 1000} s instead`,
     );
-    // What happened until now was not seen.
+    // Changes until now raised no event.
     quiet.touch();
     let polls = 0;
     let state = stateOf(path);
@@ -131,7 +131,7 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
   };
 }
 
-/** Fires when nothing has been touched for a while, or for too long. */
+/** Fires after a while without a touch, or at the latest some time after the first one. */
 function createQuiet(fire: () => void): { readonly touch: () => void; readonly close: () => void } {
   let timer: NodeJS.Timeout | undefined;
   let since = 0;
@@ -150,7 +150,7 @@ function createQuiet(fire: () => void): { readonly touch: () => void; readonly c
   };
 }
 
-/** The directories to watch, and which they are. */
+/** The directories to watch, with their identities. */
 function directoriesOf(path: string): Map<string, string> {
   const directory = nearest(isDirectory(path) ? path : dirname(path));
   const found = new Map<string, string>();
@@ -170,15 +170,15 @@ function nearest(directory: string): string {
 const LINKS_AT_MOST = 40;
 
 /**
- * Where the links on the way to the file lie, and the file itself: each may be turned elsewhere. Not within a ConfigMap's
- * generations, which nobody changes.
+ * The directories of the links on the way to the file, and of the file itself: each link may change. Not within a ConfigMap's
+ * generations, which never change.
  */
 function directoriesOfLinks(path: string): string[] {
   const found = new Set<string>();
   let rest = path;
   for (let links = 0; links < LINKS_AT_MOST; links++) {
     const link = firstLink(rest);
-    // It may be gone by now: whoever removes it is still at work, and will be heard.
+    // It may be gone by now: then its removal raises an event.
     const target = link === undefined ? undefined : tryTo(() => readlinkSync(link));
     if (link === undefined || target === undefined) break;
     found.add(dirname(link));
@@ -201,14 +201,14 @@ function firstLink(path: string): string | undefined {
 }
 
 /**
- * Whether an event can be about the configuration. In a directory that it shares with others, or above it, most of what
- * happens is not; nor are the generations of a ConfigMap, which come and go around the swap.
+ * Whether an event can be about the configuration. In a directory that it shares with other files, or above it, most events
+ * are not; nor are the generations of a ConfigMap, which come and go around the swap.
  */
 function isRelevant(path: string, directory: string, name: string): boolean {
   // The directory's own name: it was moved or removed.
   if (directory === path || name === SWAPPED || name === basename(directory)) return true;
   const isOnTheWay = path === join(directory, name) || path.startsWith(`${join(directory, name)}/`);
-  // Where the file really lies, it may have another name.
+  // In its real directory, the file may have a different name.
   return isOnTheWay || !path.startsWith(`${directory}/`);
 }
 
@@ -218,13 +218,13 @@ function isDirectory(path: string): boolean {
 
 function identityOf(path: string): string | undefined {
   return tryTo(() => {
-    // A file system hands out a freed inode's number again, so the time counts, too.
+    // A file system reuses the numbers of freed inodes, so the time counts as well.
     const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
     return `${dev}:${ino}:${birthtimeNs}`;
   });
 }
 
-/** What would be different if the configuration were. */
+/** A text that changes with the configuration. */
 function stateOf(path: string): string {
   const describe = (one: string) => {
     try {

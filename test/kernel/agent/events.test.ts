@@ -189,7 +189,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
       await eventually(async () => expect(await backend.now(lab), what).toEqual(good));
     }
     expect(agent.log()).not.toContain("changed by");
-    expect(logged(agent, "W", "asking for the ruleset's generation every 1 s instead")).toHaveLength(1);
+    expect(logged(agent, "W", "polling the ruleset's generation every 1 s instead")).toHaveLength(1);
   });
 
   labTest("somebody who fights is named, loudly, and mended ever more slowly", async ({ lab }) => {
@@ -202,9 +202,9 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
       await tamper?.(lab);
       await eventually(async () => expect(await backend.now(lab)).toEqual(good));
     }
-    const said = logged(agent, "W", "something fights this agent");
+    const said = logged(agent, "W", "another process keeps changing the agent's rules");
     expect(said).toHaveLength(1);
-    expect(said[0]).toMatch(/last by \S+ \(host pid \d+\); the next healing waits \d+ ms/);
+    expect(said[0]).toMatch(/\(last: \S+ \(host pid \d+\)\); the next repair waits \d+ ms/);
   });
 
   labTest("drift in the midst of a storm is mended within it", { timeout: 120_000 }, async ({ lab }) => {

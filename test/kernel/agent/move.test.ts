@@ -86,7 +86,7 @@ describeKernel("moves between backends under traffic", { timeout }, () => {
       for (let i = 0; i < moves; i++) {
         const [to, from] = sideOf(i, other);
         const agent = start(lab, to);
-        const removed = "removed what an agent with another backend had left";
+        const removed = "removed rules of an agent with another backend";
         await eventually(() => expect(agent.log().split(removed).length - 1).toBe(from.lines));
         await settled(lab, to, from);
         expect([...logged(agent, "E"), ...logged(agent, "W")]).toEqual([]);

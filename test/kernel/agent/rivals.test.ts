@@ -37,7 +37,7 @@ const iptables = (variant: string, culprit: string): Side => ({
 });
 
 const NFT = iptables("nft", "iptables-nft-re");
-const LEGACY = iptables("legacy", "somebody who cannot be named");
+const LEGACY = iptables("legacy", "an unknown process");
 
 const CASES: Readonly<Record<string, readonly [ours: Side, theirs: Side, resyncInterval: string]>> = {
   "nftables, and iptables-nft comes back": [NFTABLES, NFT, "1h"],
@@ -75,7 +75,7 @@ describeKernel("the other backend's rules", { timeout: 60_000 }, () => {
     await eventually(async () => expect(await theirs.rules(lab)).toEqual([]));
     await eventually(async () => expect((await status(lab)).code).toBe(0));
     await expectVerdicts(lab, VERDICTS);
-    const said = () => logged(agent, "W", "had come back");
+    const said = () => logged(agent, "W", "came back and were active");
     // Once is healed; again and again is a fight.
     for (let times = 1; times <= 3; times++) {
       await comeBack(lab, theirs, rules);
@@ -89,7 +89,7 @@ describeKernel("the other backend's rules", { timeout: 60_000 }, () => {
     await eventually(async () => {
       const { code, stdout } = await status(lab);
       expect(code).toBe(1);
-      expect(stdout).toContain("had come back");
+      expect(stdout).toContain("came back and were active");
     });
     expect((await ours.rules(lab)).length).toBeGreaterThan(2);
   });

@@ -18,7 +18,7 @@ describeKernel("a restore that does nothing", { timeout: 60_000 }, () => {
       flags: [`--iptables-mode=${variant}`],
       env: { PATH: `${shims}:${PATH}` },
     });
-    const why = "chain IP-MASQ-AGENT was programmed, but is not as it should be";
+    const why = "chain IP-MASQ-AGENT was programmed, but differs from the ruleset";
     await eventually(() => expect(logged(agent, "E", why)).toHaveLength(1));
     const count = async () => (await lab.inNode("cat", [calls])).stdout.length;
     const before = await count();

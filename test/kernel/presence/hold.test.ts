@@ -116,7 +116,7 @@ describeKernel("agents of one chain", { timeout: 60_000 }, () => {
       await taker?.end("SIGTERM");
       await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
       expect(last?.log()).toContain(
-        "removed what an agent with another backend had left: table inet ip-masq-agent",
+        "removed rules of an agent with another backend: table inet ip-masq-agent",
       );
     },
   );
