@@ -1,9 +1,9 @@
-/** Asking tools and the kernel, whose failures are facts. */
+/** Turns failures of tools and of the kernel into facts. */
 
 import { causeOf, type Fact } from "../system/fact.ts";
 import { isFailure } from "./driver.ts";
 
-/** What `ask` answers, or the failure of a tool or of the kernel. */
+/** The answer of `ask`, or the failure of a tool or of the kernel. */
 export async function attempt<T>(what: string, ask: () => Promise<T>): Promise<Fact<T>> {
   try {
     return { value: await ask() };

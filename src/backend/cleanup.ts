@@ -1,4 +1,4 @@
-/** Finding what a backend has made, for the command `cleanup`. */
+/** Finding the rules and sets of a backend, for the command `cleanup`. */
 
 import type { NetlinkUnavailable } from "../netlink/errors.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
@@ -11,30 +11,30 @@ export interface CleanupWorld {
 
 export interface CleanupOptions {
   readonly masqChain: string;
-  /** Every chain that a jump of ours leads to, and a table of any agent's. */
+  /** Every chain that one of our jumps leads to, and the table of any agent. */
   readonly allChains: boolean;
-  /** Also chains of ours by name, or by a jump, in which others have all rules. */
+  /** Also chains that are ours by name, or by a jump, but have only foreign rules. */
   readonly force: boolean;
 }
 
-/** Something of ours. */
+/** One of our objects. */
 export interface Find {
-  /** As an operator would look for it. */
+  /** In the words that an operator would search for. */
   readonly place: string;
-  /** Throws a failure. Not there any more is fine. */
+  /** Throws a failure. A missing object is not one. */
   readonly remove: () => Promise<void>;
 }
 
-/** What is there, in the order in which it has to go, and what could not be looked at or stays. */
+/** The objects found, in the order of their removal, and warnings about those that stay or could not be read. */
 export interface Finds {
   readonly finds: readonly Find[];
   readonly warnings: readonly string[];
 }
 
-/** What a backend looks with. */
+/** The inputs of a backend's search. */
 export interface Search {
   readonly options: CleanupOptions;
   readonly world: CleanupWorld;
-  /** nf_tables; why it cannot be spoken to; or undefined if the kernel has none. */
+  /** nf_tables; the reason why it is not accessible; or undefined if the kernel has none. */
   readonly nftables: Nftables | NetlinkUnavailable | undefined;
 }

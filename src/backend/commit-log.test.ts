@@ -73,7 +73,7 @@ describe("culprits", () => {
     [[], false, undefined],
     [[commit(1, "iptables", 4711)], true, "iptables (host pid 4711)"],
     [[commit(1), commit(2)], true, "nft (host pid 7)"],
-    [[commit(1)], false, "nft (host pid 7), or somebody unheard"],
+    [[commit(1)], false, "nft (host pid 7), or an unknown process"],
     [[commit(1), commit(2, "iptables", 8)], true, "one of nft (host pid 7), iptables (host pid 8)"],
     [
       [commit(1, "a"), commit(2, "b"), commit(3, "c"), commit(4, "d")],

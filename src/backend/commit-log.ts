@@ -1,6 +1,6 @@
 /**
- * Remembers who has committed to the ruleset, so that drift can be attributed. Pure bookkeeping: it is told of commits
- * as they are heard, and of the agent's own by their generations.
+ * Remembers which processes have committed to the ruleset, to attribute drift to them. Pure bookkeeping: its inputs are the
+ * events of commits, and the generations of the agent's own commits.
  */
 import type { Commit } from "../netlink/events.ts";
 
@@ -12,30 +12,30 @@ export interface Span {
   readonly to: number;
 }
 
-/** What others did in a span of generations. */
+/** The commits of other processes in a span of generations. */
 export interface Attribution {
   readonly commits: readonly Commit[];
-  /** Whether every commit of the span was heard or is the agent's own. */
+  /** Whether every commit of the span had an event or is the agent's own. */
   readonly complete: boolean;
 }
 
 export interface CommitLog {
   readonly hear: (commit: Commit) => void;
-  /** Says that the commits of a span are the agent's own. */
+  /** Marks the commits of a span as the agent's own. */
   readonly claim: (span: Span) => void;
-  /** Whether a commit is known to be the agent's own. */
+  /** Whether a commit is marked as the agent's own. */
   readonly isOwn: (generation: number) => boolean;
-  /** What others did in a span. A commit is heard a moment after it was made, so that is waited for if one is missing. */
+  /** The commits of other processes in a span. An event comes a moment after its commit, so this waits if one is missing. */
   readonly between: (span: Span, signal: AbortSignal) => Promise<Attribution>;
 }
 
-/** As many commits as are kept: what is older no longer explains anything. */
+/** The number of commits that we keep: older ones no longer explain anything. */
 const KEPT = 512;
 
-/** How long a commit that is known of may take to be heard. */
+/** The longest delay of an event after its commit. */
 const HEARD_WITHIN_MS = 20;
 
-/** A commit log that has heard of nothing yet. */
+/** A commit log without commits. */
 export function createCommitLog(sleep: Sleep): CommitLog {
   const heard = new Map<number, Commit | "own">();
   let newest: number | undefined;
@@ -76,14 +76,14 @@ export function createCommitLog(sleep: Sleep): CommitLog {
   };
 }
 
-/** `nft (host pid 4711)`; several are alternatives. Undefined if nobody was heard. */
+/** `nft (host pid 4711)`; several are alternatives. Undefined without events. */
 export function renderCulprits({ commits, complete }: Attribution): string | undefined {
   const names = [...new Set(commits.map(({ process, pid }) => `${process} (host pid ${pid})`))];
   if (names.length === 0) return undefined;
   const shown = names.length > NAMED ? [...names.slice(-NAMED), `${names.length - NAMED} more`] : names;
-  const doubt = complete ? "" : ", or somebody unheard";
+  const doubt = complete ? "" : ", or an unknown process";
   return shown.length === 1 ? `${shown[0]}${doubt}` : `one of ${shown.join(", ")}${doubt}`;
 }
 
-/** More names than this say nothing. */
+/** More names than this do not help. */
 const NAMED = 3;

@@ -1,6 +1,6 @@
 /**
- * A backend at work on this machine. What a backend decides is pure; a driver looks at the kernel for it, keeps
- * what it has learned of the tools, and carries its steps out.
+ * A backend at work on this machine. A backend's decisions are pure; a driver inspects the kernel for it, remembers the
+ * capabilities of the tools, and carries out its steps.
  */
 
 import type { Ruleset } from "../core/ruleset.ts";
@@ -11,23 +11,23 @@ import type { Span } from "./commit-log.ts";
 import type { Plan } from "./step.ts";
 import type { VerdictCount } from "./verdict-counters.ts";
 
-/** What a look came to. */
+/** The result of an inspection. */
 export interface Inspection extends Plan {
-  /** The generations of nf_tables' ruleset in which what differs has come about, where that can be told. */
+  /** The generations of nf_tables' ruleset in which the drift came about, where that is known. */
   readonly span?: Span;
   /**
-   * Whether others have committed in the midst of it: then what was seen may not hold any more. Of a look after a write also
-   * false, if nobody else has, so that what still differs is not their doing. Absent where it cannot be told.
+   * Whether other processes committed meanwhile: then the result may be outdated. False, after a write, if no other process did,
+   * so that remaining drift is not their doing. Absent where that is not known.
    */
   readonly disturbed?: boolean;
-  /** What of others could not be removed; it does not keep the rules from being right. Absent where nothing was read. */
+  /** Foreign objects that could not be removed; our rules are correct nevertheless. Absent where nothing was read. */
   readonly remains?: readonly Remnant[];
 }
 
-/** A look that found nothing to do. */
+/** An inspection without drift. */
 export const IN_SYNC: Inspection = { drift: [], steps: [] };
 
-/** Whether a look has seen that our rules are as they should be; what others have beside them does not matter. */
+/** Whether an inspection found our rules in sync; foreign objects next to them do not matter. */
 export function isInForce({ steps, disturbed }: Inspection): boolean {
   const isRight = steps.every((step) => "mayFail" in step && step.mayFail === true);
   return isRight && disturbed !== true;
@@ -36,65 +36,65 @@ export function isInForce({ steps, disturbed }: Inspection): boolean {
 /** The backends, as `--backend` names them. */
 export type BackendName = "iptables" | "nftables";
 
-/** How it is seen without a tool that rules of a backend are there, for an agent that uses another. */
+/** Finds rules of a backend without a tool, for an agent that uses another. */
 export interface Traces {
-  /** The places of an agent's rules with this chain, as an operator would look for them. Throws a failure. */
+  /** The places of an agent's rules with this chain, in the words that an operator would search for. Throws a failure. */
   readonly seen: (nftables: Nftables, chain: string, signal?: AbortSignal) => Promise<readonly string[]>;
-  /** Whether there may be some that only a tool can show. */
+  /** Whether there may be rules that only a tool can show. */
   readonly mayBeHidden: () => boolean;
 }
 
 export interface Driver {
   readonly name: BackendName;
-  /** The rulesets that are looked at and changed together; if one group fails, the others go on. */
+  /** The rulesets that are inspected and changed together; if one group fails, the others continue. */
   readonly groups: (rulesets: readonly Ruleset[]) => readonly (readonly Ruleset[])[];
-  /** Where a group's rules stand, as an operator would look for them. */
+  /** The place of a group's rules, in the words that an operator would search for. */
   readonly place: (group: readonly Ruleset[]) => string;
   /**
-   * What has to be done to bring a group in force. Throws a failure if the kernel cannot be looked at. A look that is not
-   * `thorough` leaves out what nothing tells of and what is dear to ask for.
+   * The steps that bring a group in sync. Throws a failure if the kernel cannot be read. Only a `thorough` inspection reads state
+   * that has no events, or that is expensive to read.
    */
   readonly inspect: (group: readonly Ruleset[], thorough: boolean) => Promise<Inspection>;
-  /** Whether it has been seen that everything is in force as of this generation of nf_tables' ruleset, or that does not matter. */
+  /** Whether an inspection found everything in force as of this generation of nf_tables' ruleset, or that does not matter. */
   readonly knows: (generation: number) => boolean;
-  /** Takes note that the commit of this generation is over: what is looked at from now on shows it. */
+  /** Notes that the commit of this generation is over: later inspections see it. */
   readonly heard: (generation: number) => void;
   /**
-   * Carries out a plan for a group, step by step, and looks again: what is seen after a write decides. Throws a failure,
-   * and leaves the rest undone.
+   * Carries out a plan for a group, step by step, and inspects again: the state after a write decides. Throws a failure, and
+   * skips the remaining steps.
    */
   readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<Inspection>;
-  /** What our rules have counted, where that can be asked without a child process. */
+  /** The counters of our rules, where they can be read without a child process. */
   readonly counters?: () => Promise<readonly VerdictCount[]>;
-  /** Removes all that is ours, in every family; says what was there. */
+  /** Removes all our objects, in every family; returns their places. */
   readonly remove: () => Promise<readonly string[]>;
-  /** Removes what an earlier agent on the same backend has left and no rule uses any more. */
+  /** Removes a set that an earlier agent on the same backend has left and no rule uses any more. */
   readonly removeStaleSet: () => Promise<void>;
-  /** Gives back what the driver holds open. */
+  /** Closes the driver's sockets. */
   readonly close: () => void;
 }
 
-/** The backend refuses to touch what it found, and says why. */
+/** The backend refuses to change the rules that it found, for this reason. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
 }
 
-/** What was written does not show, and nobody else can be the reason: a tool or the kernel says what is not so. */
+/** A write has no visible effect, and no other process can be the reason: a tool or the kernel reports something wrong. */
 export class Contradiction extends Error {
   override readonly name = "Contradiction";
 }
 
-/** What kinds of failure are told apart. */
+/** The kinds of failure. */
 export type FailureReason = "config" | "source" | "tool" | "nftables" | "netlink" | "refused";
 
-/** The kind of a failure that `isFailure` knows. */
+/** The kind of a failure for which `isFailure` is true. */
 export function reasonOf(error: Error): FailureReason {
   if (error instanceof CommandError || error instanceof Contradiction) return "tool";
   if (error instanceof NftablesError) return "nftables";
   return error instanceof Refusal ? "refused" : "netlink";
 }
 
-/** The world failing, as opposed to the agent: reported and tried again. */
+/** A failure of the environment, not of the agent: passes report and retry it. */
 export function isFailure(error: unknown): error is Error {
   return (
     error instanceof CommandError ||
@@ -105,7 +105,7 @@ export function isFailure(error: unknown): error is Error {
   );
 }
 
-/** Something of others that stays in our table. */
+/** A foreign object that stays in our table. */
 export interface Remnant {
   readonly where: string;
   readonly why: string;

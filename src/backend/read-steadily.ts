@@ -1,17 +1,17 @@
-/** Reading nf_tables by several questions, so that the answers are of one generation of the ruleset. */
+/** Reads nf_tables with several queries, so that the answers are of one generation of the ruleset. */
 
 import { isNotFound } from "../netlink/errors.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 
 export interface SteadyReading<T> {
-  /** The ruleset's generation before the first question. */
+  /** The ruleset's generation before the first query. */
   readonly generation: number;
   readonly value: T;
-  /** Whether nobody has committed in between. */
+  /** Whether no process committed in between. */
   readonly isSteady: boolean;
 }
 
-/** Reads until nobody commits meanwhile, or removes what is asked for. Where that never ends, the last reading has to do. */
+/** Reads until no process commits meanwhile, or removes what it reads; after the last attempt, returns that reading. */
 export async function readSteadily<T>(
   nftables: Nftables,
   read: (generation: number) => Promise<T>,

@@ -1,4 +1,4 @@
-/** Steps as lines for a POSIX shell, which do what an agent does when it carries them out. */
+/** Steps as lines for a POSIX shell, which do the same as an agent that carries them out. */
 
 import { renderScript } from "../netlink/text.ts";
 import type { Script } from "../system/script.ts";
@@ -9,7 +9,7 @@ export function renderStep(step: Step): string {
   return `# ${comment(step.purpose)}\n${"operations" in step ? renderInput("nft -f -", renderScript(step.operations)) : renderTool(step)}`;
 }
 
-/** Exit codes that are an answer are no failure, and 1 leads to what is to be done otherwise. */
+/** Accepted exit codes are not failures, and a failure leads to the `otherwise` script. */
 function renderTool({ file, args, stdin, accept = [], otherwise }: Script): string {
   const words = [file, ...args].map(quote).join(" ");
   if (otherwise !== undefined) return `${words} 2>/dev/null ||\n  ${renderTool(otherwise)}`;
@@ -18,14 +18,14 @@ function renderTool({ file, args, stdin, accept = [], otherwise }: Script): stri
   return stdin === undefined ? `${command}\n` : renderInput(command, stdin);
 }
 
-/** Text as a tool's input, up to a line that it does not have itself. */
+/** Text as a tool's input, up to an end line that the text does not have. */
 function renderInput(command: string, text: string): string {
   let end = "END";
   while (`\n${text}`.includes(`\n${end}\n`)) end += "_";
   return `${command} <<'${end}'\n${text}${end}\n`;
 }
 
-/** Text that does not end its line: a name of the user's may be in it. */
+/** Text without line ends: it may contain a user's name for something. */
 export function comment(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, "?");
 }

@@ -1,12 +1,12 @@
 /**
- * Counters of the kernel that start from zero whenever rules are written anew, as series that never go back. Pure.
+ * Turns the kernel's counters, which start from zero whenever rules are written again, into series that never decrease. Pure.
  */
 
 import type { Family } from "../core/cidr.ts";
 import type { ObservedRule } from "../netlink/operations.ts";
 
 export interface VerdictCounters {
-  /** Takes a reading; call it before rules are written, so that what they counted is not lost. */
+  /** Takes a reading; call it before writing rules, so that their counts are not lost. */
   readonly read: (counts: readonly VerdictCount[]) => void;
   readonly totals: () => readonly VerdictCount[];
 }
@@ -26,10 +26,10 @@ export function createVerdictCounters(): VerdictCounters {
         const before = known.get(key);
         const total = { ...last };
         if (before !== undefined) {
-          // Fewer packets than before: the rules were written anew, and have counted these since.
-          const isAnew = last.packets < before.last.packets || last.bytes < before.last.bytes;
-          total.packets = before.total.packets + last.packets - (isAnew ? 0 : before.last.packets);
-          total.bytes = before.total.bytes + last.bytes - (isAnew ? 0 : before.last.bytes);
+          // Fewer packets than before: the rules were written again, and have counted these since.
+          const isRestarted = last.packets < before.last.packets || last.bytes < before.last.bytes;
+          total.packets = before.total.packets + last.packets - (isRestarted ? 0 : before.last.packets);
+          total.bytes = before.total.bytes + last.bytes - (isRestarted ? 0 : before.last.bytes);
         }
         known.set(key, { last, total });
       }
@@ -38,7 +38,7 @@ export function createVerdictCounters(): VerdictCounters {
   };
 }
 
-/** What is counted of packets by the kernel, in all since the agent runs. */
+/** The kernel's counters of packets, in total since the agent's start. */
 export interface VerdictCount {
   readonly family: string;
   readonly verdict: "keep" | "masquerade";
@@ -46,7 +46,7 @@ export interface VerdictCount {
   readonly bytes: number;
 }
 
-/** The sums of the rules' counters by family and verdict; what is undefined does not count. */
+/** The sums of the rules' counters by family and verdict; skips undefined ones. */
 export function sumVerdicts(
   counted: readonly ({ rule: ObservedRule; family: Family } | undefined)[],
 ): VerdictCount[] {
