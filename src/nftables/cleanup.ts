@@ -12,14 +12,14 @@ const PLACE = `table inet ${TABLE.table}`;
 export async function findTable({ options, world, nftables }: Search): Promise<Finds> {
   if (nftables === undefined) return { finds: [], warnings: [] };
   if (nftables instanceof NetlinkUnavailable)
-    return { finds: [], warnings: [`${PLACE} stays if it is there: ${nftables.message}`] };
+    return { finds: [], warnings: [`${PLACE} stays if it exists: ${nftables.message}`] };
   const found = await readOwnTable(nftables);
   if (found === undefined) return { finds: [], warnings: [] };
   if (options.allChains ? isAgentTable(found) : isOwnTable(found, options.masqChain))
     return { finds: [{ place: PLACE, remove: () => removeTable(world) }], warnings: [] };
   const whose = found.comment === undefined ? "it has no comment" : `its comment is "${found.comment}"`;
   const remedy = isAgentTable(found) ? ": --all-chains removes it" : "";
-  const why = `${whose}, so it is not of an agent with --masq-chain=${options.masqChain}${remedy}`;
+  const why = `${whose}, so it does not belong to an agent with --masq-chain=${options.masqChain}${remedy}`;
   return { finds: [], warnings: [`${PLACE} stays: ${why}`] };
 }
 

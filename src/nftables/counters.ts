@@ -1,4 +1,4 @@
-/** What our rules have counted, read over netlink. NAT rules see the first packet of a connection, so connections are counted. */
+/** Reads the counters of our rules over netlink. NAT rules see only the first packet of a connection, so they count connections. */
 
 import { sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
 import { FAMILY_NAMES } from "../core/cidr.ts";
@@ -6,7 +6,7 @@ import { rules } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CHAIN, RULES_READ } from "./sets.ts";
 
-/** The counts of our nftables table: both families share its chain. What goes to the node itself is neither. */
+/** The counters of our nftables table: both families share its chain. Packets to the node itself count for neither. */
 export async function countTable(nftables: Nftables, signal: AbortSignal): Promise<VerdictCount[]> {
   const all = await nftables.read(rules(CHAIN, RULES_READ), signal);
   return sumVerdicts(

@@ -12,7 +12,7 @@ import { TABLE, type TableState } from "./sets.ts";
 import { sweep } from "./sweep.ts";
 import { createTableReader, type Reading, readOwnTable, type TableReader } from "./table-reader.ts";
 
-/** What the table holds, as of a generation of the ruleset: as long as that has not moved, there is nothing to look at. */
+/** The table's content as of a generation of the ruleset: until that changes, there is nothing to read. */
 interface Known {
   readonly generation: number;
   readonly state: TableState;
@@ -22,36 +22,36 @@ interface Known {
   readonly isSettled: boolean;
 }
 
-/** What the driver needs of the world; without a commit log, every change of the ruleset may be one of ours. */
+/** The effects that the driver needs; without a commit log, every change of the ruleset may be our own. */
 export interface NftablesWorld {
   readonly open?: () => Promise<Nftables>;
   readonly now?: () => number;
-  /** Who has committed, as far as it was heard; and what the driver itself has committed. */
+  /** The known commits of other processes; and a function that records the driver's own. */
   readonly between?: (span: Span) => Promise<Attribution>;
   readonly claim?: (span: Span) => void;
-  /** Which process has a netlink port, for an operator. */
+  /** The process with a netlink port, for an operator. */
   readonly ownerOf?: (port: number) => string;
-  /** Cuts transactions short; those that have begun to change something go on although the agent is told to end. */
+  /** Aborts transactions; later than `signal`, so that started changes complete during shutdown. */
   readonly cut?: AbortSignal;
 }
 
-/** What a driver works with, and what it remembers. */
+/** The parts of a driver, and its memory. */
 interface Context {
   readonly reader: TableReader;
   readonly world: NftablesWorld;
   readonly signal: AbortSignal;
   known: Known | undefined;
-  /** What the table holds once the plan of the last look is carried out. */
+  /** The table's content after the plan of the last inspection. */
   next: Omit<Known, "group"> | undefined;
-  /** Whether a transaction has failed while others committed: what they removed may be why, but not time after time. */
+  /** Whether a transaction has failed while other processes committed: their removals may be the cause, but not repeatedly. */
   isExcused: boolean;
   /** All commits up to this generation are over. */
   over: number;
-  /** What of others could not be removed; it is tried again with the next thorough look. */
+  /** Foreign objects that could not be removed; the next thorough inspection tries again. */
   readonly staying: Map<string, string>;
 }
 
-/** A driver for an agent whose chain would have this name: the table's comment says it. */
+/** A driver for an agent with this chain name, which is in the table's comment. */
 export function nftablesDriver(chain: string, signal: AbortSignal, world: NftablesWorld = {}): Driver {
   const { now = () => 0, between = async () => ({ commits: [], complete: false }) } = world;
   const context: Context = {
@@ -67,7 +67,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
   const { connect, close } = createConnection(world.open ?? openNftables);
   return {
     name: "nftables",
-    // One table holds both families, so they stand and fall together.
+    // One table holds both families, so they are programmed together.
     groups: (rulesets) => [rulesets],
     place: () => `table inet ${TABLE.table}`,
     inspect: async (group, thorough) => inspect(context, await connect(), group, thorough),
@@ -95,13 +95,13 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       await nftables.batch([{ op: "delete table", ...TABLE }], signal);
       return [`table inet ${TABLE.table}`];
     },
-    // Whatever is unused in our table is drift, and goes with the first pass.
+    // An unused object in our table is drift, so the first pass removes it.
     removeStaleSet: async () => {},
     close,
   };
 }
 
-/** A connection that is opened when first needed, and again after it could not be. */
+/** A connection that it opens when first needed, and again after opening has failed. */
 function createConnection(open: () => Promise<Nftables>) {
   let connection: Promise<Nftables> | undefined;
   return {
@@ -127,7 +127,7 @@ function ownedBy({ ownerOf }: NftablesWorld, table: TableState["table"]): string
   return ownedTable(table, table?.owner === undefined ? undefined : ownerOf?.(table.owner));
 }
 
-/** What a reading of the table leaves to do; if nothing, it is what is known. */
+/** The plan for a reading of the table; if that is empty, remembers the reading. */
 function weigh(
   context: Context,
   reading: Reading,
@@ -138,7 +138,7 @@ function weigh(
   const { table } = reading.state;
   const plan = planTable(group, reading.state, maxBatchBytes, context.staying);
   const isSettled = reading.generation <= newest;
-  // What is not there yet, no commit under way can touch.
+  // A commit that is under way cannot change a table that does not exist yet.
   const isFresh = table === undefined;
   context.next = { generation: reading.generation, state: plan.after, isSettled: isSettled || isFresh };
   const refusal = ownedBy(context.world, table) ?? plan.refusal ?? tooManyRules(plan, group, maxBatchBytes);
@@ -169,7 +169,7 @@ async function inspect(
   return { ...found, span: { from: before.generation, to: reading.generation } };
 }
 
-/** Makes transactions, and says how many; a first failure while others commit only ends them. */
+/** Makes transactions, and returns how many; a first failure while other processes commit only ends them. */
 async function commit(
   context: Context,
   nftables: Nftables,
@@ -197,7 +197,7 @@ async function commit(
   return commits;
 }
 
-/** Looks after `commits` transactions that should have made `planned` of what was read. */
+/** Inspects the table after `commits` transactions, which should have led to `planned`. */
 async function check(
   context: Context,
   nftables: Nftables,
@@ -206,7 +206,7 @@ async function check(
   group: readonly Ruleset[],
 ): Promise<Inspection> {
   const { reader, signal, world } = context;
-  // Each transaction moves the generation on by one; if it is further, somebody else was at work as well.
+  // Each transaction increases the generation by one; if it is higher, other processes committed as well.
   const from = planned?.generation ?? 0;
   const to = from + commits;
   const isAlone = planned !== undefined && to === (await nftables.generation(signal));
@@ -214,7 +214,7 @@ async function check(
     world.claim?.({ from, to });
     noteOver(context, to);
   }
-  // If it is gone by now, nothing of it is left to be known.
+  // If the table is gone by now, there is nothing to remember.
   const isUndisturbed = isAlone && planned.isSettled;
   const state = isUndisturbed ? await ifFound(reader.settle(nftables, planned.state, signal)) : undefined;
   const newest = context.over;

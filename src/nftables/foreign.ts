@@ -1,8 +1,7 @@
 /**
- * What is in our table and does not belong there: somebody's additions, or what a killed agent left. It goes in transactions
- * of its own, after ours, so that nothing of it can keep our rules from being right; and by handle, since the kernel takes names
- * that nft's language cannot say. A set without a name of its own goes with the rule that it is part of, and so does a chain
- * that is written in a rule.
+ * Foreign objects in our table: additions by other programs, or leftovers of a killed agent. Their removal takes transactions
+ * of its own, after ours, so that they cannot keep our rules from being correct; and handles, since the kernel accepts names
+ * that nft's language cannot write. An anonymous set goes with the rule that it is part of, and so does a chain within a rule.
  */
 
 import type { Remnant } from "../backend/driver.ts";
@@ -13,23 +12,23 @@ import { splitBatches } from "../netlink/split.ts";
 import { objectKind } from "../netlink/text.ts";
 import { CHAIN, TABLE, type TableState } from "./sets.ts";
 
-/** Something of others, as an operator would look for it, and what it is. */
+/** A foreign object, in the words that an operator would search for, and its removal. */
 interface Foreign {
   readonly where: string;
   readonly removal: DeleteByHandle;
 }
 
-/** What could not be removed, by its key, with the reason. */
+/** Objects that could not be removed, by key, with the reason. */
 export type Staying = ReadonlyMap<string, string>;
 
-/** The key of what an operation of a removal concerns: a handle is given once in a table. */
+/** The key of the object that an operation removes: handles are unique within a table. */
 export function foreignKey(operation: Operation): string {
   return operation.op === "delete by handle" ? `${operation.kind} ${operation.handle}` : operation.op;
 }
 
 /**
- * Removes everything but the sets of these names and our chain. Chains refer to each other, so first the rules of all go, in one
- * message; `rules` puts ours back in the same transaction.
+ * Removes everything but the sets of these names and our chain. Chains refer to each other, so one message first removes all
+ * rules; `rules` puts ours back in the same transaction.
  */
 export function removeForeign(
   state: TableState,
@@ -45,8 +44,8 @@ export function removeForeign(
   const removals = going.map(({ removal }) => removal);
   const batches = [...(isFlushed ? [[flush, ...keep.rules]] : []), ...splitBatches(removals, maxBytes)];
   return {
-    steps: batches.map((operations) => ({ operations, purpose: "removing what is foreign", mayFail: true })),
-    // Of a chain that has our name it is said what is wrong with it.
+    steps: batches.map((operations) => ({ operations, purpose: "removing foreign objects", mayFail: true })),
+    // Another drift already describes the fault of a chain with our name.
     drift: going.flatMap(({ where }) => (where === `chain ${CHAIN.chain}` ? [] : [{ kind: "extra", where }])),
     remains: all.flatMap((one) => {
       const reason = why(one);

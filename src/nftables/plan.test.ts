@@ -228,12 +228,12 @@ describe("a plan", () => {
           "chain theirs was unexpected",
         ],
         "refusal": undefined,
-        "text": "# removing what is foreign
+        "text": "# removing foreign objects
       flush table inet ip-masq-agent
       add rule inet ip-masq-agent postrouting ip daddr @keep-ipv4 counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting fib daddr type local counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting meta nfproto ipv4 counter packets 0 bytes 0 masquerade fully-random
-      # removing what is foreign
+      # removing foreign objects
       delete set inet ip-masq-agent handle 431086626138
       delete chain inet ip-masq-agent handle 929448987167
       ",
@@ -259,12 +259,12 @@ describe("a plan", () => {
       add rule inet ip-masq-agent postrouting ip daddr @keep-ipv4 counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting fib daddr type local counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting meta nfproto ipv4 counter packets 0 bytes 0 masquerade fully-random
-      # removing what is foreign
+      # removing foreign objects
       flush table inet ip-masq-agent
       add rule inet ip-masq-agent postrouting ip daddr @keep-ipv4 counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting fib daddr type local counter packets 0 bytes 0 return
       add rule inet ip-masq-agent postrouting meta nfproto ipv4 counter packets 0 bytes 0 masquerade fully-random
-      # removing what is foreign
+      # removing foreign objects
       delete chain inet ip-masq-agent handle 259422972960
       ",
       }
@@ -294,7 +294,7 @@ describe("nothing is done, and it is said why,", () => {
   ])("if the table is %s", (_whose, model) => {
     const { drift, steps, refusal } = planTable([ipv4()], stateOf(model), ENOUGH);
     expect([drift, steps]).toEqual([[], []]);
-    expect(refusal).toContain("it is not ours, so it stays as it is");
+    expect(refusal).toContain("it is not ours, so the agent does not change it");
     expect(
       isOwnTable({ family: "inet", table: "t", handle: 1, dormant: false, ...model }, "IP-MASQ-AGENT"),
     ).toBe(false);
@@ -305,7 +305,7 @@ describe("nothing is done, and it is said why,", () => {
     expect(planned([ipv4("", { toPorts })], undefined)).toMatchInlineSnapshot(`
       {
         "drift": [],
-        "refusal": "--to-ports: 70001 is no port",
+        "refusal": "--to-ports: 70001 is not a valid port",
         "text": "",
       }
     `);

@@ -1,12 +1,12 @@
 /**
- * The nftables backend: an own table `inet ip-masq-agent` with one interval set per family, looked up by one rule,
- * so that a new flow costs the same whatever the list's length.
+ * The nftables backend: our own table `inet ip-masq-agent` with one interval set per family, which one rule looks up,
+ * so that a new flow costs the same for any length of the list.
  *
- * What is atomic for packets was measured, and is not what one would expect: a set that is made in the same
- * transaction as the rule that uses it looks empty for a moment. So a set is made and filled first, and looked
- * up from a later transaction on; after that it is changed in place, by the difference, and the table is never
- * made anew. What concerns the same address must be in one transaction; if that does not fit the socket's
- * buffer, a second set is filled and the rules are turned to it.
+ * Measurements show less atomicity for packets than one would expect: a set that is made in the same transaction as
+ * the rule that uses it looks empty for a moment. So we make and fill a set first, and look it up from a later
+ * transaction on; after that we change it in place, by the difference, and never replace the table. Changes of the
+ * same address must be in one transaction; if they do not fit the socket's buffer, we fill a second set and switch
+ * the rules to it.
  */
 
 import type { Remnant } from "../backend/driver.ts";
@@ -36,28 +36,28 @@ export const PRIORITY = 101;
 
 const BASE: BaseChain = { type: "nat", hook: "postrouting", priority: PRIORITY, policy: "accept" };
 
-/** What a transaction takes besides its operations. */
+/** The size of a transaction without its operations. */
 const BATCH_BUDGET = 1_024;
 
 const OWNER = "ip-masq-agent chain=";
 
-/** Says whose table it is. */
+/** The comment that names the table's owner. */
 export function ownerComment(chain: string): string {
   return OWNER + chain;
 }
 
-/** A plan, and what the table has when it is carried out and nobody else has touched it. */
+/** A plan, and the table's content after it, if no other process changes it. */
 export interface TablePlan extends Plan<Batch> {
   readonly after: TableState;
-  /** What of others stays, as it could not be removed before. */
+  /** Foreign objects that stay, since they could not be removed before. */
   readonly remains: readonly Remnant[];
 }
 
 const NOTHING_STAYS: Staying = new Map();
 
 /**
- * The transactions that turn what is there into what `rulesets` ask for, none larger than `maxBytes`. What is `staying` is not
- * tried again.
+ * The transactions that bring the table in sync with `rulesets`, none larger than `maxBytes`. They do not try to remove
+ * `staying` objects again.
  */
 export function planTable(
   rulesets: readonly Ruleset[],
@@ -83,7 +83,7 @@ export function planTable(
       ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
       ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
       ...rules.steps,
-      // Said again, it wakes the table; by itself, for the kernel takes no new base chain in the same transaction.
+      // Adding it again wakes the table; in its own transaction, since the kernel rejects a new base chain in the same one.
       ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
       ...foreign.steps,
     ],
@@ -92,7 +92,7 @@ export function planTable(
   };
 }
 
-/** Our table as it should be. Handles are the kernel's to give, and nothing here asks for them. */
+/** The desired content of our table. The kernel assigns handles, which nothing here uses. */
 function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comment: string): TableState {
   const handle = 0;
   const names = sets.map(({ name }) => name);
@@ -114,8 +114,8 @@ function badName(addTable: Operation): string | undefined {
 }
 
 /**
- * Why a plan cannot be carried out within `maxBytes`, if so: all rules are made in one transaction, and only port
- * ranges can make them too many for it.
+ * Why a plan does not fit `maxBytes`, if so: one transaction makes all rules, and only port ranges can make them too many
+ * for it.
  */
 export function tooManyRules(
   { steps }: TablePlan,
@@ -131,17 +131,17 @@ export function tooManyRules(
   return `--to-ports: ${ranges} ranges are more than one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
 }
 
-/** Whether the table is that of an agent whose chain would have this name. */
+/** Whether the table belongs to an agent with this chain name. */
 export function isOwnTable({ comment }: ObservedTable, chain: string): boolean {
   return comment === ownerComment(chain);
 }
 
-/** Whether the table is that of an agent with any chain name. */
+/** Whether the table belongs to an agent with any chain name. */
 export function isAgentTable({ comment }: Pick<ObservedTable, "comment">): boolean {
   return comment?.startsWith(OWNER) === true;
 }
 
-/** Why nobody but its owner can change a table that has one; `who` says which process that is. */
+/** Why only its owner can change a table with the flag `owner`; `who` describes that process. */
 export function ownedTable(
   table: Pick<ObservedTable, "owner"> | undefined,
   who?: string,
@@ -154,12 +154,12 @@ export function ownedTable(
 function foreignTable(table: ObservedTable | undefined, comment: string): string | undefined {
   if (table === undefined || table.comment === comment) return undefined;
   const whose = table.comment === undefined ? "no comment" : `the comment "${table.comment}"`;
-  return `table inet ${TABLE.table} has ${whose} and not "${comment}": it is not ours, so it stays as it is; remove it, or the agent that made it`;
+  return `table inet ${TABLE.table} has ${whose} and not "${comment}": it is not ours, so the agent does not change it; remove it, or the agent that made it`;
 }
 
 function badPorts(rulesets: readonly Ruleset[]): string | undefined {
   const bad = rulesets.flatMap(({ masquerade }) => masquerade.toPorts).find(({ last }) => last > 65_535n);
-  return bad === undefined ? undefined : `--to-ports: ${bad.last} is no port`;
+  return bad === undefined ? undefined : `--to-ports: ${bad.last} is not a valid port`;
 }
 
 function tableDrift(table: ObservedTable | undefined): Drift[] {
@@ -168,7 +168,7 @@ function tableDrift(table: ObservedTable | undefined): Drift[] {
   return table.dormant ? [{ kind: "changed", where, expected: "awake", actual: "dormant" }] : [];
 }
 
-/** Everything that stands in the chain, in order: both families share it. */
+/** All rules of the chain, in order: both families share it. */
 export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]): Statement[][] {
   const looked = rulesets.map(({ family }, i): Statement[] => [
     { kind: "daddr", family: NFT_FAMILIES[family], set: sets[i] ?? "", negated: false },
@@ -180,7 +180,7 @@ export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]
 
 const RETURN: Statement = { kind: "verdict", verdict: "return" };
 
-/** What the Go program's jump excludes: `! --dst-type LOCAL`. Dearer than the set, so it is looked up behind it. */
+/** The destinations that the Go program's jump excludes: `! --dst-type LOCAL`. This is slower than the set, so its rule comes after it. */
 const LOCAL: Statement = { kind: "fib daddr type", type: "local" };
 
 function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
@@ -205,13 +205,13 @@ interface RulesPlan {
   readonly drift: readonly Drift[];
   /** Adds all our rules. */
   readonly wanted: readonly Operation[];
-  /** Whether the chain that is there stays. */
+  /** Whether the existing chain stays. */
   readonly isKept: boolean;
 }
 
 /**
- * The chain and its rules. They are replaced as a whole: that is atomic as long as the sets stay. A chain of our name that is not called
- * where ours is gets another name first, as it cannot be deleted while rules or maps of others lead to it.
+ * The chain and its rules. We replace all rules together: that is atomic as long as the sets stay. A chain of our name without
+ * our hook gets a different name first, since it cannot be deleted while foreign rules or maps lead to it.
  */
 function planRules(
   rulesets: readonly Ruleset[],
@@ -261,7 +261,7 @@ function isBase({ base }: ObservedChain): boolean {
   );
 }
 
-/** A rule for comparing: what its counter shows is not part of it. */
+/** A rule for comparing, without the values of its counter. */
 function renderRule(statements: readonly ObservedStatement[]): string {
   return statements.map((one) => (one.kind === "counter" ? "counter" : renderStatement(one))).join(" ");
 }

@@ -137,7 +137,7 @@ describe("the set", () => {
     const { name, drift } = planned("10.0.0.0/8", table);
     expect([name, drift]).toEqual([
       "keep-ipv4-next",
-      ["set keep-ipv4 was [a set of another kind] instead of [1 interval]"],
+      ["set keep-ipv4 was [a set of a different type] instead of [1 interval]"],
     ]);
   });
 

@@ -1,6 +1,6 @@
 /**
- * The sets of the nftables backend: how one gets the elements that it must have without a packet seeing it half
- * done. See nftables.ts for what is atomic.
+ * The sets of the nftables backend: how they get their elements without a packet seeing a half-done change. See plan.ts
+ * about atomicity.
  */
 
 import { FAMILIES, type Family } from "../core/cidr.ts";
@@ -26,23 +26,23 @@ import type {
 } from "../netlink/operations.ts";
 import { counted } from "../text/plural.ts";
 
-/** Everything in our table, as read back. */
+/** The whole content of our table. */
 export interface TableState {
   readonly table: ObservedTable | undefined;
   readonly chains: readonly ObservedChain[];
   readonly sets: readonly { readonly set: ObservedSet; readonly elements: readonly Interval[] }[];
-  /** The first rules of our chain: more than it ever has of ours, so that what is beyond is foreign. */
+  /** The first rules of our chain: more than we ever write, so that any rules beyond are foreign. */
   readonly rules: readonly ObservedRule[];
   readonly objects: readonly ObservedObject[];
 }
 
-/** What is there while there is no table. */
+/** The content without a table. */
 export const NO_TABLE: TableState = { table: undefined, chains: [], sets: [], rules: [], objects: [] };
 
-/** The flag, none of the kernel's, of a set with so many elements that they were not read. */
+/** Our own flag, unknown to the kernel, of a set with so many elements that we do not read them. */
 export const CROWDED = "crowded";
 
-/** As many rules of our chain are read at most. Ours fit one transaction, which has fewer messages than that (see src/netlink/budget.ts). */
+/** The limit of rules to read from our chain. Ours fit one transaction, which has fewer messages than that (see src/netlink/budget.ts). */
 export const RULES_READ = 1_024;
 
 export const TABLE = { family: "inet", table: "ip-masq-agent" } as const;
@@ -50,7 +50,7 @@ export const CHAIN = { ...TABLE, chain: "postrouting" } as const;
 
 const KEYS: Readonly<Record<Family, SetKey>> = { IPv4: "ipv4_addr", IPv6: "ipv6_addr" };
 
-/** A family's set has this name, or the same with `-next` or a number behind it: while a set cannot be changed in one transaction, another is filled. */
+/** A family's set has this name, or the same with `-next` or a number after it: where one transaction cannot change a set, we fill another. */
 const SETS: Readonly<Record<Family, string>> = { IPv4: "keep-ipv4", IPv6: "keep-ipv6" };
 
 /**
@@ -61,7 +61,7 @@ const BATCH_RESERVE_BYTES = 33_024;
 
 const intervalsOf = new WeakMap<Ruleset, readonly Interval[]>();
 
-/** The addresses that keep the pod's address, as elements of a set. Computed once for a ruleset: a long list takes a tenth of a second. */
+/** The destinations that keep the pod's address, as elements of a set. Computed once for a ruleset: a long list takes a tenth of a second. */
 export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
   const known = intervalsOf.get(ruleset);
   if (known !== undefined) return known;
@@ -71,12 +71,12 @@ export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
   return intervals;
 }
 
-/** How one family's set gets the elements that it must have. */
+/** The changes that give one family's set its elements. */
 export interface SetPlan {
-  /** The set that the rules look up when all is done, ... */
+  /** The set that the rules look up after all changes, ... */
   readonly name: string;
   readonly key: SetKey;
-  /** ... and what it then has. */
+  /** ... and its elements then. */
   readonly wanted: readonly Interval[];
   /** Makes and fills a set that no rule looks up yet, in any number of transactions. */
   readonly create: readonly Operation[];
@@ -85,7 +85,7 @@ export interface SetPlan {
   readonly drift: readonly Drift[];
 }
 
-/** What a family's set needs. */
+/** Plans a family's set. */
 export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): SetPlan {
   const { family } = ruleset;
   const wanted = keptIntervals(ruleset);
@@ -96,7 +96,7 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   if (!isOurs(present.set, family))
     return makeSet(family, state, wanted, {
       name,
-      actual: present.set.flags.includes(CROWDED) ? "far too many elements" : "a set of another kind",
+      actual: present.set.flags.includes(CROWDED) ? "far too many elements" : "a set of a different type",
     });
   if (present.elements === wanted) return { ...target, name, create: [], changes: [], drift: [] };
   const change = changeIntervals(present.elements, wanted);
@@ -110,7 +110,7 @@ export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): 
   return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
 }
 
-/** Whether a set has a name that sets of ours have. */
+/** Whether a set has one of our names. */
 export function isSetName(name: string, families: readonly Family[] = FAMILIES): boolean {
   return families.some(
     (family) => SUFFIX.test(name.slice(SETS[family].length)) && name.startsWith(SETS[family]),
@@ -119,7 +119,7 @@ export function isSetName(name: string, families: readonly Family[] = FAMILIES):
 
 const SUFFIX = /^(-next|-\d+)?$/;
 
-/** The set that our rules look up now; before there are rules, the one that is there, or the first name. */
+/** The set that our rules look up now; without rules, the existing one, or the first name. */
 function activeSet(family: Family, { rules, sets }: TableState): string {
   const statements = rules.flatMap((rule) => rule.statements);
   const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
@@ -127,7 +127,7 @@ function activeSet(family: Family, { rules, sets }: TableState): string {
   return names.find((name) => isSetName(name, [family])) ?? SETS[family];
 }
 
-/** A name that no set has. One that is there is no help: it may be half filled by an agent that was killed, or in use by rules of others. */
+/** A name that no set has. An existing set does not help: a killed agent may have half filled it, or foreign rules may use it. */
 function freeName(family: Family, { sets }: TableState): string {
   const there = sets.map(({ set }) => set.set);
   const base = SETS[family];
@@ -139,7 +139,7 @@ function isOurs({ key, flags, size }: ObservedSet, family: Family): boolean {
   return key === KEYS[family] && flags.join() === "interval" && size === undefined;
 }
 
-/** Makes a new set; `instead` is the one whose place it takes, and what is wrong with it. */
+/** Makes a new set; `instead` is the one that it replaces, with its fault. */
 function makeSet(
   family: Family,
   state: TableState,
@@ -158,14 +158,14 @@ function makeSet(
   return { name: set, key, wanted: elements, create, changes: [], drift: [drift] };
 }
 
-/** The change as transactions that fit, none of which leaves an address without its verdict; undefined if there are none. */
+/** The change as transactions that fit, each of which leaves every address with a correct verdict; undefined if that is impossible. */
 function packChange(
   family: Family,
   set: string,
   change: IntervalChange,
   maxBytes: number,
 ): Operation[][] | undefined {
-  // Two lists never cost more than twice what one would: that is the better bound where a message is all that fits.
+  // Two lists never cost more than twice as much as one: that is the better bound where only one message fits.
   const reserve = Math.min(BATCH_RESERVE_BYTES, Math.ceil(maxBytes / 2));
   const capacity = intervalsWithin(addElements(family, set, []), maxBytes - reserve);
   if (sizeOf(change) <= capacity) return [changeOperations(family, set, change)];

@@ -1,11 +1,11 @@
 /**
- * Reads our nftables table back, no more of it than may have changed. Everything but the elements of sets costs some
- * hundred microseconds; the elements of a long list a second for 100,000, which every commit of somebody else must not
- * cost again. Those of a long set are taken as they were, unless something tells that they are not:
- * - the set was made anew, or has another number of elements (which the kernel tells since Linux 6.16);
- * - a commit was heard to touch the table.
- * Neither is proof that nothing changed, so a thorough look reads them all the same once others have committed, within
- * a bound of processor time.
+ * Reads our nftables table back, only the parts that may have changed. Everything but the elements of sets costs some
+ * hundred microseconds; 100,000 elements cost a second, which not every commit of another process may cost again. We assume
+ * that the elements of a long set are unchanged, unless one of these shows a change:
+ * - the set was made again, or has a different number of elements (which the kernel reports since Linux 6.16);
+ * - the event of a commit says that it touched the table.
+ * Their absence is not proof, so a thorough inspection reads the elements anyway once other processes have committed,
+ * within a bound of processor time.
  */
 
 import type { Attribution, Span } from "../backend/commit-log.ts";
@@ -22,47 +22,47 @@ import { CHAIN, CROWDED, isSetName, NO_TABLE, RULES_READ, TABLE, type TableState
 export interface Reading {
   readonly generation: number;
   readonly state: TableState;
-  /** Whether it is not a reading but what the agent itself has just written, undisturbed. */
+  /** Whether it is the content that the agent itself has just written, undisturbed, instead of a reading. */
   readonly isWritten?: boolean;
 }
 
-/** What is to be read. */
+/** The request for a reading. */
 interface Asked {
-  /** What the table was when it was last right. */
+  /** The table when it was last in sync. */
   readonly before: Reading | undefined;
   readonly thorough: boolean;
-  /** How many CIDRs it should hold. */
+  /** The number of CIDRs that it should hold. */
   readonly entries: number;
 }
 
 export interface TableReader {
   readonly read: (nftables: Nftables, asked: Asked, signal: AbortSignal) => Promise<Reading>;
-  /** Whether a thorough look has anything to read although the generation stands still. */
+  /** Whether a thorough inspection has to read although the generation has not changed. */
   readonly isDue: () => boolean;
-  /** A planned state with what the kernel has given to its sets meanwhile: handles and numbers of elements. */
+  /** A planned state with the kernel's values for its sets: handles and numbers of elements. */
   readonly settle: (nftables: Nftables, planned: TableState, signal: AbortSignal) => Promise<TableState>;
 }
 
 type FilledSet = TableState["sets"][number];
 
-/** How often the table is read at most when others commit meanwhile. */
+/** The largest number of readings while other processes commit. */
 const READ_ATTEMPTS = 3;
 
-/** So many elements more than our lists can have are not read, where the kernel tells how many there are: the set is replaced. */
+/** With this many elements more than our lists can have, we replace a set instead of reading it, where the kernel reports their number. */
 const FOREIGN_ELEMENTS = 100_000;
 
-/** A set of fewer intervals is read each time: that takes some milliseconds at most. */
+/** We read a set with fewer intervals each time: that takes some milliseconds at most. */
 const SHORT = 4_096;
 
-/** Reading a long set is followed by a pause so many times as long: 2 % of a processor. */
+/** A pause of this many times its duration follows the reading of a long set: 2 % of a processor. */
 const PAUSE_RATIO = 50;
 
-/** A reader that has read nothing yet; `between` tells what others have committed. */
+/** A reader before its first reading; `between` returns the commits of other processes. */
 export function createTableReader(
   now: () => number,
   between: (span: Span) => Promise<Attribution>,
 ): TableReader {
-  /** Whether elements were taken as they were since they were last read. */
+  /** Whether a reading has assumed unchanged elements since they were last read. */
   let assumed = false;
   let notBefore = Number.NEGATIVE_INFINITY;
 
@@ -80,8 +80,8 @@ export function createTableReader(
       const isTouched = async (to: number) =>
         before !== undefined &&
         (await between({ from: before.generation, to })).commits.some((one) => one.touched);
-      // Where others commit all the time, the last answers will do: a commit after the generation makes the next look read
-      // again.
+      // While other processes commit all the time, the last answers are enough: a commit after the generation makes the next
+      // inspection read again.
       const { generation, value } = await readSteadily(
         nftables,
         async (to) => {
@@ -90,7 +90,7 @@ export function createTableReader(
             const same = trusted?.state.sets.find((old) => isUnchanged(old, set));
             if (same !== undefined && trusted?.isWritten !== true) assumed = true;
             if (same !== undefined) return { set, elements: same.elements };
-            // Of a set that is not ours, only that it is there.
+            // The elements of a foreign set do not matter.
             if (!isSetName(set.set) || !holdsAddresses(set)) return { set, elements: [] };
             if ((set.count ?? 0) > most)
               return { set: { ...set, flags: [...set.flags, CROWDED] }, elements: [] };
@@ -119,7 +119,7 @@ export function createTableReader(
   };
 }
 
-/** The table with the elements of all its sets of addresses, also of others' that are in it. */
+/** The table with the elements of all its sets of addresses, also of foreign ones. */
 export async function readWholeTable(nftables: Nftables, signal: AbortSignal): Promise<TableState> {
   const fill = async (set: ObservedSet): Promise<FilledSet> => ({
     set,
@@ -164,7 +164,7 @@ export function readOwnTable(nftables: Nftables, signal?: AbortSignal): Promise<
   return ifFound(nftables.read(table(TABLE), signal));
 }
 
-/** A kernel without such objects has none. */
+/** Reads no objects where the kernel does not support them. */
 async function readObjects(nftables: Nftables, signal: AbortSignal): Promise<TableState["objects"]> {
   const found = [];
   for (const query of [objects(TABLE), flowtables(TABLE)]) {
@@ -177,7 +177,7 @@ async function readObjects(nftables: Nftables, signal: AbortSignal): Promise<Tab
   return found;
 }
 
-/** Whether a long set may be taken to have the elements that it had. */
+/** Whether to assume that a long set still has its elements. */
 function isUnchanged(
   { set: before, elements: known }: FilledSet,
   { set, handle, count }: ObservedSet,
@@ -185,7 +185,7 @@ function isUnchanged(
   return known.length >= SHORT && before.set === set && before.handle === handle && before.count === count;
 }
 
-/** Our table is seen over netlink. */
+/** Finds our table over netlink. */
 export const tableTraces: Traces = {
   async seen(nftables, chain, signal) {
     const found = await readOwnTable(nftables, signal);

@@ -222,7 +222,7 @@ describeKernel("nftables: a table that is not ours", { timeout: 60_000 }, () => 
       const agent = lab.startAgent({ flags: FLAGS });
       await eventually(() => expect(logged(agent, "E")).toHaveLength(1));
       expect(logged(agent, "E")[0]).toMatch(
-        /table inet ip-masq-agent has .* it is not ours, so it stays as it is; remove it/,
+        /table inet ip-masq-agent has .* it is not ours, so the agent does not change it; remove it/,
       );
       expect((await lab.inNode("nft", ["-a", "list", "ruleset"])).stdout).toBe(before);
       await nft(lab, `delete table ${T}`);
