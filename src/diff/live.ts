@@ -1,4 +1,4 @@
-/** What of ours is in force on this node, by either backend, and what would bring it in line. Changes nothing. */
+/** Our rules in force on this node, of either backend, and the steps that would bring them in sync. Changes nothing. */
 
 import { Refusal } from "../backend/driver.ts";
 import type { Plan } from "../backend/step.ts";
@@ -33,9 +33,9 @@ import {
   setPlace,
 } from "./rule-changes.ts";
 
-/** What is in force, compared with what should be. */
+/** The rules in force, compared with the desired ones. */
 export interface OwnRules {
-  /** The destinations of each family that keep the pod's address now; undefined if the rules ask something else than where packets go. */
+  /** The destinations of each family that keep the pod's address now; undefined if the rules match on more than the destination. */
   readonly kept: ReadonlyMap<Family, readonly Interval[] | undefined>;
   readonly changes: readonly RuleChange[];
   readonly plans: readonly Plan[];
@@ -139,13 +139,13 @@ function keptByLines(lines: readonly string[], family: Family, sets: Sets): read
   return keptByRules(rules, family);
 }
 
-/** Of another set that a rule in our chain asks, nothing is known: it is drift in any case. */
+/** Any other set that a rule in our chain looks up is drift, so we do not read it. */
 function ownSets(ruleset: Ruleset, answer: Answer | undefined): Sets {
   const set = answer === undefined ? undefined : readSet(answer.stdout);
   return new Map(set === undefined ? [] : [[setName(ruleset), set]]);
 }
 
-/** A legacy table that does not exist is not looked at: the look would make it. */
+/** Does not read a legacy table that does not exist: reading would create it. */
 async function inspect(
   scripts: readonly Script[],
   family: Family,
@@ -158,7 +158,7 @@ async function inspect(
   return runUntilNo(scripts, run);
 }
 
-/** Without the tool there is no set, nor would there be one. */
+/** Without the tool there is no set, and the agent would not make one. */
 async function readOwnSet(run: Run, script: Script): Promise<{ isAvailable: boolean; answer?: Answer }> {
   try {
     return { isAvailable: true, answer: await run(script) };

@@ -1,11 +1,11 @@
-/** What a change of rulesets means in the words of a packet filter: rules and elements that come and go. */
+/** A change of rulesets as rules and elements that a packet filter adds and removes. */
 import { type Family, formatAddress, IPTABLES } from "../core/cidr.ts";
 import { changeIntervals, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { chainLayout, configuredEntries, type Layout, setLayout } from "../iptables/layout.ts";
 import { canonicalRule, chainRules } from "../iptables/rule.ts";
 
-/** What a place has, as lines. */
+/** The content of a place, as lines. */
 export interface Content {
   readonly where: string;
   readonly lines: readonly string[];
@@ -13,16 +13,16 @@ export interface Content {
   readonly isOrdered: boolean;
 }
 
-/** What comes to a place and what goes. */
+/** The lines that a place gains and loses. */
 export interface RuleChange {
   readonly where: string;
   readonly added: readonly string[];
   readonly removed: readonly string[];
-  /** The same lines stand in another order. */
+  /** The order of the common lines differs. */
   readonly reordered: boolean;
 }
 
-/** What the iptables backend would have the kernel hold for a ruleset, with a tool that knows all that we use. */
+/** The rules and sets of a ruleset with the iptables backend, with a tool that knows all options that we use. */
 export function iptablesContents(ruleset: Ruleset, ipsetThreshold: number): Content[] {
   const isSet = ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
   const { entries, set }: Layout = isSet ? setLayout(ruleset) : chainLayout(ruleset);
@@ -33,17 +33,17 @@ export function iptablesContents(ruleset: Ruleset, ipsetThreshold: number): Cont
     : [chain, { where: setPlace(set.name), lines: set.elements, isOrdered: false }];
 }
 
-/** How a chain of ours is called in an answer. */
+/** The name of our chain in an answer. */
 export function chainPlace({ chain, family }: Pick<Ruleset, "chain" | "family">): string {
   return `${IPTABLES[family]} -t nat chain ${chain}`;
 }
 
-/** How an ipset is called in an answer. */
+/** The name of an ipset in an answer. */
 export function setPlace(name: string): string {
   return `ipset ${name}`;
 }
 
-/** The places that differ; what only one list has is empty in the other. */
+/** The places that differ; a place that only one list has is empty in the other. */
 export function changeContents(before: readonly Content[], after: readonly Content[]): RuleChange[] {
   const places = [...new Set([...before, ...after].map(({ where }) => where))];
   return places.flatMap((where) => {
@@ -54,7 +54,7 @@ export function changeContents(before: readonly Content[], after: readonly Conte
   });
 }
 
-/** The elements of an nftables set that come and go. */
+/** The elements that an nftables set gains and loses. */
 export function changeElements(
   where: string,
   family: Family,
@@ -74,7 +74,7 @@ function isChange({ added, removed, reordered }: RuleChange): boolean {
   return added.length > 0 || removed.length > 0 || reordered;
 }
 
-/** Lines may stand more than once, so they are counted. What both lists have at their ends is passed over first. */
+/** Lines may occur more than once, so it counts them. It skips the common start and end of both lists first. */
 function changeLines(
   where: string,
   before: readonly string[],

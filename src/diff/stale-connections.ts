@@ -1,28 +1,28 @@
-/** Connections that exist keep the decision that was taken at their first packet: which of them a change would have otherwise. */
+/** Existing connections keep the verdict of their first packet: finds those that would have a different one after a change. */
 
 import { type Family, parseAddress } from "../core/cidr.ts";
 import type { LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
 import type { VerdictChange } from "../core/verdicts.ts";
 
-/** A connection that goes on as before, though new ones to its destination will not. */
+/** A connection that keeps its verdict, although new ones to its destination will have a different one. */
 export interface StaleConnection {
   readonly family: Family;
   readonly protocol: string;
   readonly source: string;
   readonly destination: string;
-  /** What it has now, and keeps. */
+  /** The source address that it has and keeps. */
   readonly keeps: "pod" | "node";
 }
 
-/** The connections of others than the node itself among a list's lines that were decided otherwise than they would be after the change. */
+/** The connections in a list's lines, without the node's own, whose verdict differs from the one after the change. */
 export function staleConnections(
   lines: readonly string[],
   changes: readonly VerdictChange[],
   local: LocalAddresses,
 ): StaleConnection[] {
   return lines.flatMap((line) => {
-    // The original direction stands first, then the reply's, whose destination is the source as the outside sees it.
+    // The original direction comes first, then the reply's, whose destination is the source that the outside sees.
     const [source, reply] = [...line.matchAll(/\bsrc=(\S+) dst=(\S+)/g)];
     const address = parseAddress(source?.[2] ?? "");
     const change = changes.find(({ family }) => family === address?.family);

@@ -4,12 +4,12 @@ import type { Colours } from "../text/colours.ts";
 import { counted, groupedDigits } from "../text/plural.ts";
 import type { AddressesView, ConnectionsView, DiffView, FamilyView } from "./view.ts";
 
-/** As many of a list are shown; JSON has all. */
+/** The number of list items in the text; JSON has all. */
 const SHOWN = 10;
 
-const UNCLEAR = "our chain has rules of which it cannot be said which destinations they are about";
+const UNCLEAR = "cannot tell which destinations some rules in our chain match";
 
-/** All of it, in the order in which it matters. */
+/** The whole answer, the most important part first. */
 export function renderDiff(view: DiffView, colours: Colours): string {
   const { from, to, differs, verdicts, unclear, rules, drift, dangers, connections } = view;
   if (!differs) return `no difference between ${from} and ${to}\n`;
@@ -27,12 +27,12 @@ export function renderDiff(view: DiffView, colours: Colours): string {
     ...unclear.map((family) => `\n${yellow(`${family}: ${UNCLEAR}`)}\n`),
     ...rules.map(({ where, added, removed, reordered }) =>
       [
-        `\n${bold(where)}: ${added.length} more, ${removed.length} fewer${reordered ? ", others in another order" : ""}\n`,
+        `\n${bold(where)}: ${added.length} more, ${removed.length} fewer${reordered ? ", the rest in a different order" : ""}\n`,
         ...list("  - ", removed),
         ...list("  + ", added),
       ].join(""),
     ),
-    ...(drift.length === 0 ? [] : [`\n${bold("not as it should be")}\n`, ...list("  ", drift)]),
+    ...(drift.length === 0 ? [] : [`\n${bold("drift detected")}\n`, ...list("  ", drift)]),
     ...(connections === undefined ? [] : [`\n${renderConnections(connections)}`]),
   ].join("");
 }
@@ -51,18 +51,18 @@ function renderFamily(
 }
 
 function renderConnections({ looked, isWhole, stale, failure }: ConnectionsView): string {
-  if (failure !== undefined) return `connections: not looked at: ${failure}\n`;
+  if (failure !== undefined) return `connections: not checked: ${failure}\n`;
   const seen = `${isWhole ? "" : "the first "}${count(String(looked), "connection")}`;
   if (stale.length === 0)
-    return `connections: none of ${seen} to these destinations would be decided otherwise\n`;
+    return `connections: none of ${seen} to these destinations would have a different verdict\n`;
   const examples = stale.map(
     ({ protocol, source, destination, keeps }) =>
       `${protocol} ${source} -> ${destination} stays with the ${keeps}'s address`,
   );
   return [
-    `connections: ${stale.length} of ${seen} keep the decision of their first packet until they end\n`,
+    `connections: ${stale.length} of ${seen} keep the verdict of their first packet until they end\n`,
     ...list("  ", examples),
-    `  "conntrack -D -d ADDRESS" would end them, so that they begin anew\n`,
+    `  "conntrack -D -d ADDRESS" would end them, so that they start again\n`,
   ].join("");
 }
 

@@ -1,4 +1,4 @@
-/** What `diff` answers, as JSON; the text is made from it. */
+/** The answer of `diff` as JSON; the text is made from it. */
 
 import { type Drift, renderDrift } from "../core/drift.ts";
 import { decompose, type Interval } from "../core/intervals.ts";
@@ -24,26 +24,26 @@ export interface DiffView {
   readonly to: string;
   readonly differs: boolean;
   readonly verdicts: readonly FamilyView[];
-  /** Families of which it cannot be said what the live rules do. */
+  /** Families whose live rules match on more than the destination. */
   readonly unclear: readonly string[];
   readonly rules: readonly RuleChange[];
-  /** What is not as it should be, if live rules were looked at. */
+  /** The drift of the live rules, if they were read. */
   readonly drift: readonly string[];
   readonly dangers: readonly (Omit<Danger, "addresses"> & { readonly addresses: string })[];
   readonly connections: ConnectionsView | undefined;
 }
 
-/** Connections that keep a decision that new ones would not get. */
+/** Connections that keep a verdict that new ones would not have. */
 export interface ConnectionsView {
   readonly looked: number;
-  /** Whether all were looked at. */
+  /** Whether all were checked. */
   readonly isWhole: boolean;
   readonly stale: readonly StaleConnection[];
-  /** Why none were looked at. */
+  /** Why none were checked. */
   readonly failure?: string;
 }
 
-/** What is known of a difference. */
+/** The parts of a difference. */
 export interface Difference {
   readonly from: string;
   readonly to: string;
@@ -55,7 +55,7 @@ export interface Difference {
   readonly connections?: ConnectionsView | undefined;
 }
 
-/** The answer. */
+/** Makes the answer; addresses become CIDRs and counts become decimal digits. */
 export function viewDifference({
   from,
   to,
