@@ -1,4 +1,4 @@
-/** Whether the chain of the configured name is ours to write. */
+/** Checks that the chain of the configured name is ours to write. */
 
 import type { Run } from "../system/script.ts";
 import { isBuiltIn, renderForeign } from "./chain-owner.ts";
@@ -6,7 +6,7 @@ import { setName } from "./ipset.ts";
 import { countSetUses, parseSetUses } from "./ipset-scripts.ts";
 import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
 
-/** Why not: others have filled it, and no jump with our comment leads to it. A jump that looks ours makes it ours, whatever it has. */
+/** Why not: it has only foreign rules, and no jump with our comment leads to it. A jump that looks like ours makes it ours, whatever it contains. */
 export async function whyNotOurs(
   planner: IptablesPlanner,
   { chain, family }: Target,
@@ -22,7 +22,7 @@ export async function whyNotOurs(
   return planner.hasJumpLike(chain, listing) ? undefined : foreign;
 }
 
-/** A set that rules look up, but none of our chain: to exchange its elements would change what these rules do. */
+/** A set that rules look up, but none of our chain: replacing its elements would change the effect of these rules. */
 async function whyNotOurSet(
   target: Target,
   { rules = [], set }: Observed,
@@ -32,5 +32,5 @@ async function whyNotOurSet(
   if (set === undefined || rules.some((rule) => rule.includes(`--match-set ${name} `))) return undefined;
   const uses = parseSetUses(await run(countSetUses(target)));
   if (uses === 0) return undefined;
-  return `set ${name} is not the agent's: others use it (${uses} times). It is not touched: give --masq-chain another name, or remove what uses it`;
+  return `set ${name} is not the agent's: other rules use it (${uses} times). The agent does not touch it: give --masq-chain another name, or remove these rules`;
 }

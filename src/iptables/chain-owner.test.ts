@@ -15,8 +15,8 @@ test.each<[string, readonly (string | undefined)[], boolean]>([
 test("a refusal names the chain and what to do", () => {
   expect([1, 2].map((rules) => renderForeign("X", rules, "iptables"))).toMatchInlineSnapshot(`
     [
-      "chain X is not the agent's: it has 1 rule, without the comment of an agent, and no jump of an agent leads to it. It is not touched: give --masq-chain a name of the agent's own, or empty it if nobody needs it (iptables -t nat -F X)",
-      "chain X is not the agent's: it has 2 rules, none with the comment of an agent, and no jump of an agent leads to it. It is not touched: give --masq-chain a name of the agent's own, or empty it if nobody needs it (iptables -t nat -F X)",
+      "chain X is not the agent's: it has 1 rule, without the comment of an agent, and no jump of an agent leads to it. The agent does not touch it: give --masq-chain a name of the agent's own, or empty it if it is not needed (iptables -t nat -F X)",
+      "chain X is not the agent's: it has 2 rules, none with the comment of an agent, and no jump of an agent leads to it. The agent does not touch it: give --masq-chain a name of the agent's own, or empty it if it is not needed (iptables -t nat -F X)",
     ]
   `);
   expect(renderForeign("POSTROUTING", 2, "iptables")).toMatchInlineSnapshot(

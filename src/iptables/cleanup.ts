@@ -20,11 +20,11 @@ interface Looking {
   readonly world: CleanupWorld;
   readonly finds: Find[];
   readonly warnings: string[];
-  /** Chains whose sets have to be looked for. */
+  /** Chains that may have sets. */
   readonly targets: Map<string, Target>;
 }
 
-/** Looks wherever the kernel has a table for a variant. */
+/** Searches each variant for which the kernel has a table. */
 export async function findChains({ options, world, nftables }: Search): Promise<Finds> {
   const targets = FAMILIES.map((family) => ({ family, chain: options.masqChain }));
   const looking: Looking = {
@@ -42,7 +42,7 @@ export async function findChains({ options, world, nftables }: Search): Promise<
   return looking;
 }
 
-/** Whether iptables-nft has something to list. An agent that was killed early has left a chain without POSTROUTING. */
+/** Whether iptables-nft has something to list. An agent that was killed early leaves a chain without POSTROUTING. */
 async function hasNat(
   nftables: Search["nftables"],
   family: Family,
@@ -63,7 +63,7 @@ async function lookInVariant(looking: Looking, variant: NamedVariant, family: Fa
   if (tool === undefined) {
     const { command } = toolsOf(variant, family);
     warnings.push(
-      `${family}: ${command} is not installed: chain ${options.masqChain} stays there if there is one (Debian: apt-get install iptables)`,
+      `${family}: ${command} is not installed: chain ${options.masqChain} stays if it exists (Debian: apt-get install iptables)`,
     );
     return;
   }
@@ -115,7 +115,7 @@ function renderStay(chain: string, rules: number): string {
   return `chain ${chain} stays: it has ${rulesOfOthers(rules)}; --force removes it`;
 }
 
-/** Sets go after the chains of all variants, which may look them up. One that is half filled counts too. */
+/** Sets go after the chains of all variants, which may look them up. Half-filled sets count as well. */
 async function lookForSets({ world, finds, warnings, targets }: Looking): Promise<void> {
   const names = await setNames(world);
   const planner = iptablesPlanner("path");
@@ -124,12 +124,12 @@ async function lookForSets({ world, finds, warnings, targets }: Looking): Promis
     if (!names.includes(name) && !names.includes(freshSetName(name))) continue;
     const found = await world.run(planner.inspectSet(target));
     if (found.exitCode === 0 && planner.parseSet(found) === undefined)
-      warnings.push(`${target.family}: set ${name} stays: it is of another type than an agent's (ipset)`);
+      warnings.push(`${target.family}: set ${name} stays: its type is different from an agent's (ipset)`);
     else finds.push(findOf(`${target.family}: set ${name} (ipset)`, planner.discardSet(target), world));
   }
 }
 
-/** Without the tool there can be sets only if it was taken away since. */
+/** Without the tool there can be sets only if it was removed since. */
 async function setNames({ run }: CleanupWorld): Promise<readonly string[]> {
   try {
     return parseSetNames(await run(LIST_SETS));

@@ -1,11 +1,11 @@
-/** What our chain has counted, read over netlink. */
+/** Reads the counters of our chain over netlink. */
 
 import { sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { rules } from "../netlink/query.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 
-/** The counts of our chain of iptables-nft. */
+/** The counters of our iptables-nft chain. */
 export async function countChain(
   nftables: Nftables,
   family: Family,

@@ -142,7 +142,9 @@ describe("ipset", () => {
     const warnings = log().filter((line) => line.startsWith("W"));
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(/^W error asking ipset for its version: cannot start ipset: ENOENT/);
-    expect(warnings[0]).toMatch(/: the list is longer than --ipset-threshold, but stays a chain of rules$/);
+    expect(warnings[0]).toMatch(
+      /: the list is longer than --ipset-threshold, but stays in the chain as rules$/,
+    );
     expect(await calls(list(4))).toEqual([]);
     expect(node.IPv4.chains.get(CHAIN)).toHaveLength(6);
   });

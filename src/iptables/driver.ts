@@ -1,4 +1,4 @@
-/** The iptables backend at work: tools are run, and netlink tells where they need not be. */
+/** The iptables backend at work: it runs tools, except where netlink shows that nothing has changed. */
 
 import { type Driver, IN_SYNC, type Inspection, Refusal } from "../backend/driver.ts";
 import type { Plan } from "../backend/step.ts";
@@ -67,18 +67,18 @@ async function inspect(context: Context, ruleset: Ruleset, thorough: boolean): P
     return inspectWithTools(context, ruleset, await see(context, ruleset));
   }
   const isSeeable = viewOf(context, family) !== undefined;
-  // As long as the generation does not change, nothing else is asked.
+  // While the generation stays the same, there is nothing else to read.
   const isNewest =
     isSeeable && before.isSettled && before.snapshot?.generation === (await world.view?.generation());
   const newest = memory.over;
   const snapshot = isNewest ? before.snapshot : await see(context, ruleset, before.snapshot?.image);
-  // Without netlink only a thorough look is worth the tools.
+  // Without netlink only a thorough inspection is worth running the tools.
   if (snapshot === undefined && !isSeeable && !thorough) return IN_SYNC;
   if (snapshot === undefined || snapshot.image !== before.snapshot?.image)
     return inspectAgain(context, before, snapshot);
   memory.inForce.set(family, { ...before, snapshot, isSettled: snapshot.generation <= newest });
   if (!thorough || !memory.withSet.has(family)) return IN_SYNC;
-  // Nothing tells of changes of a set, so it is looked at.
+  // Changes of a set raise no event, so read it.
   const capabilities = await capabilitiesOf(context, ruleset);
   const observed = await observeSet(context, ruleset, { rules: before.rules, jump: true });
   return planner.plan(ruleset, capabilities, observed);
@@ -106,7 +106,7 @@ async function apply(context: Context, steps: Plan["steps"], ruleset: Ruleset): 
   return { ...left, disturbed: !isPlanned || to !== (await world.view?.generation()) };
 }
 
-/** Runs steps, and says how many have committed; a first failure while others commit only ends them. */
+/** Runs steps, and returns how many have committed; a first failure while other processes commit only ends them. */
 async function commit(
   context: Context,
   steps: Plan["steps"],
@@ -128,7 +128,7 @@ async function commit(
   return commits;
 }
 
-/** Runs a step, and says whether it has committed. A check that says no is doubted first. */
+/** Runs a step, and returns whether it has committed. Verifies a check that says no first. */
 async function carryOut(
   context: Context,
   { otherwise, ...script }: Script,

@@ -1,4 +1,4 @@
-/** Looks at a family's rules: with the tools, and over netlink where they need not be run. */
+/** Inspects a family's rules: over netlink where that is enough, otherwise with the tools. */
 
 import { IN_SYNC, type Inspection } from "../backend/driver.ts";
 import type { Family } from "../core/cidr.ts";
@@ -13,7 +13,7 @@ import type { NetlinkView, Snapshot } from "./netlink-view.ts";
 import type { Capabilities, IptablesPlanner, Observed } from "./planner.ts";
 import { describeTools, probeIpset, type ToolWorld } from "./world.ts";
 
-/** What a driver works with. */
+/** The parts of a driver. */
 export interface Context {
   readonly planner: IptablesPlanner;
   readonly chain: string;
@@ -22,19 +22,19 @@ export interface Context {
 }
 
 /**
- * How long a tool may take that only looks, waiting 5 s for the xtables lock included: while it hangs, its family is not healed.
- * Of each rule, what it may take longer on a slow machine.
+ * The deadline of a tool that only reads, with 5 s of waiting for the xtables lock: while it hangs, no pass heals its family.
+ * The second value adds time for each rule on a slow machine.
  */
 const LOOK_DEADLINE_MS = 6_000;
 const LOOK_DEADLINE_PER_RULE_MS = 1;
 
-/** As many entries make a list long. */
+/** The number of entries that make a list long. */
 const LONG = 10_000;
 
-/** How often it is looked with the tools at most, while what is seen changes or they say what is not so. */
+/** The number of inspections with the tools while the rules change meanwhile, or the tools contradict netlink. */
 const ATTEMPTS = 3;
 
-/** What a family's tools can do, asked once. */
+/** The capabilities of a family's tools, determined once. */
 export async function capabilitiesOf(context: Context, ruleset: Ruleset): Promise<Capabilities> {
   const { planner, world, memory } = context;
   const { family } = ruleset;
@@ -46,12 +46,12 @@ export async function capabilitiesOf(context: Context, ruleset: Ruleset): Promis
   return { ...found, ipset: memory.ipset };
 }
 
-/** A family's rules can be seen where the tools are of the nf_tables variant. */
+/** The netlink view of a family, where the tools are of the nf_tables variant. */
 export function viewOf({ world, memory }: Context, family: Family): NetlinkView | undefined {
   return memory.capabilities.get(family)?.variant === "nf_tables" ? world.view : undefined;
 }
 
-/** What is seen over netlink of a family, where that can be. */
+/** The snapshot of a family's rules over netlink, where there is a view. */
 export async function see(
   context: Context,
   { family }: Ruleset,
@@ -66,8 +66,8 @@ export function makeRoom({ world }: Context, { entries }: Ruleset): void {
 }
 
 /**
- * Whether our jump is there. What is seen over netlink counts for more than what `-C` says, and where it cannot be seen, or
- * they disagree, a listing decides: some versions of the tool do not find the rule, and two jumps are never taken back.
+ * Whether our jump exists. Netlink counts for more than `-C`, and where there is no view, or they disagree, a listing decides:
+ * some versions of the tool do not find the rule, and nothing ever removes a second jump.
  */
 export async function hasJump(
   context: Context,
@@ -85,7 +85,7 @@ export async function hasJump(
   return planner.countJumps(chain, listing) > 0;
 }
 
-/** The scripts that look; without events nothing waits to be healed sooner. */
+/** The scripts that read; without events they need no shorter deadline. */
 function inspection(
   { planner, world, memory }: Context,
   ruleset: Ruleset,
@@ -100,7 +100,7 @@ function inspection(
   return scripts.map((script) => ({ ...script, deadlineMs }));
 }
 
-/** What the tools list, and the jump as far as it can be seen. */
+/** The rules that the tools list, and the jump as far as netlink shows it. */
 async function observe(
   context: Context,
   ruleset: Ruleset,
@@ -111,13 +111,13 @@ async function observe(
   const scripts = inspection(context, ruleset, capabilities, seen);
   const answers = await runUntilNo(seen?.jump === "ours" ? scripts.slice(0, 1) : scripts, context.world.run);
   const observed = context.planner.parse(ruleset, capabilities, answers);
-  // A chain that does not exist, by the only word there is, has no jump to it.
+  // If the tools are the only source and list no chain, there is no jump to it.
   const isAsked = observed.rules !== undefined || seen !== undefined;
   const jump = isAsked && (await hasJump(context, ruleset, observed.jump, seen?.jump));
   return observeSet(context, ruleset, { ...observed, jump });
 }
 
-/** The same with the elements of the set, where there may be one. */
+/** Adds the elements of the set, where there may be one. */
 export async function observeSet(
   { planner, world, memory }: Context,
   ruleset: Ruleset,
@@ -125,12 +125,12 @@ export async function observeSet(
 ): Promise<Observed> {
   if (memory.ipset !== true || !memory.withSet.has(ruleset.family)) return observed;
   const set = planner.parseSet(await world.run(planner.inspectSet(ruleset)));
-  // Once it is gone and not wanted, there is nothing more to look for.
+  // Once it is gone and not wanted, stop reading it.
   if (set === undefined && !planner.wantsSet(ruleset)) memory.withSet.delete(ruleset.family);
   return { ...observed, set };
 }
 
-/** The tools' word on a ruleset, as long as what is seen bears it out; if it is in force, both are remembered. */
+/** Inspects a ruleset with the tools, until netlink agrees; remembers both if it is in force. */
 export async function inspectWithTools(
   context: Context,
   ruleset: Ruleset,
@@ -147,11 +147,11 @@ export async function inspectWithTools(
     const isStill = after?.image === before?.image;
     const isLast = attempt === ATTEMPTS;
     if (observed instanceof Error) {
-      // What a tool was about to look at may have gone in the midst of it.
+      // The objects that a tool was about to read may have disappeared meanwhile.
       if (isStill || isLast || !(observed instanceof CommandError)) throw observed;
     } else {
       const isTrue = after === undefined || after.rules === (observed.rules?.length ?? 0);
-      // A tool that lists rules which are not there is not believed: they are written again.
+      // Do not trust a tool that lists rules which do not exist: write them again.
       const believed = isTrue ? observed.rules : observed.rules && [];
       if ((isStill && isTrue) || isLast)
         return judge(context, ruleset, capabilities, { observed, believed, after, newest, isStill });
@@ -160,7 +160,7 @@ export async function inspectWithTools(
   }
 }
 
-/** What was seen by tools and over netlink. */
+/** The results of the tools and of netlink. */
 interface Judged {
   readonly observed: Observed;
   readonly believed: Observed["rules"];
@@ -190,14 +190,14 @@ async function judge(
   return plan;
 }
 
-/** Looks with the tools, and says in which generations came about what differs. */
+/** Inspects with the tools, and adds the generations in which the drift came about. */
 export async function inspectAgain(
   context: Context,
   { ruleset, snapshot: old }: InForce,
   snapshot: Snapshot | undefined,
 ): Promise<Inspection> {
   const isSeen = old !== undefined && snapshot !== undefined && old.image !== snapshot.image;
-  // Drift that only a listing shows is looked at twice.
+  // Read drift that only a listing shows twice.
   const plan = await listUntil(
     () => inspectWithTools(context, ruleset, snapshot),
     ({ steps }) => steps.length === 0 || isSeen,

@@ -7,17 +7,17 @@ import { counted } from "../text/plural.ts";
 import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
 import type { Layout } from "./layout.ts";
 
-/** The tool. It commits to no ruleset of nf_tables. */
+/** The tool. It does not commit to nf_tables' ruleset. */
 export const IPSET = "ipset";
 
-/** The exit code with which ipset says that a set is not there. */
+/** ipset's exit code for a set that does not exist. */
 const ANSWER_NO = [1];
 const DEADLINE_MS = 30_000;
 const DEADLINE_PER_ELEMENT_MS = 1;
-/** More sets than these are read at once, with all others. */
+/** For more sets than these, one call reads all sets. */
 const FEW_SETS = 8;
 
-/** Asks the tool for its version: whether it is installed. */
+/** Checks that the tool is installed. */
 export const IPSET_VERSION: Script = ipset(["--version"], "asking ipset for its version", {
   deadlineMs: 5_000,
 });
@@ -40,7 +40,7 @@ function ipset(args: readonly string[], purpose: string, more: Partial<Script> =
   return { file: IPSET, args, purpose, deadlineMs: DEADLINE_MS, ...more };
 }
 
-/** A set is filled before the chain looks it up, and goes once the chain does not any more. */
+/** Fills a set before the chain looks it up, and removes it once no rule of the chain does. */
 export function planSet(
   ruleset: Ruleset,
   { set }: Layout,
@@ -72,17 +72,17 @@ export function planSet(
   };
 }
 
-/** "Not there" is success: exit code 1 says that, and also "in use", which the next pass sees again. */
+/** A missing set is success: exit code 1 means that, and also "in use", which the next pass sees again. */
 function destroySet(name: string): Script {
   return ipset(["destroy", name], `removing set ${name}`, { accept: ANSWER_NO });
 }
 
-/** Both names of a set; the one that is looked for goes last, so that a removal that was cut short is seen again. */
+/** Removes both names of a set; the one that passes look for goes last, so that they see an interrupted removal. */
 export function destroySets(name: string): Script[] {
   return [destroySet(freshSetName(name)), destroySet(name)];
 }
 
-/** Shows the elements; exit code 1 says that there is no such set. */
+/** Shows the elements; exit code 1 means that there is no such set. */
 export function saveSet(ruleset: Pick<Ruleset, "chain" | "family">): Script {
   const name = setName(ruleset);
   return ipset(["save", name], `listing set ${name}`, { accept: ANSWER_NO });
@@ -91,7 +91,7 @@ export function saveSet(ruleset: Pick<Ruleset, "chain" | "family">): Script {
 /** Shows how many rules look the set up, which `ipset save` does not. */
 export function countSetUses(ruleset: Pick<Ruleset, "chain" | "family">): Script {
   const name = setName(ruleset);
-  return ipset(["list", "-t", name], `asking who uses set ${name}`, { accept: ANSWER_NO });
+  return ipset(["list", "-t", name], `counting the uses of set ${name}`, { accept: ANSWER_NO });
 }
 
 /** The number in the answer. */

@@ -4,8 +4,8 @@
  * A hash:net set tries the prefix lengths that it holds from the longest on, and an element marked `nomatch`
  * ends the search with no: exactly longest-prefix semantics, so exceptions need no arithmetic.
  *
- * A set is replaced by filling another and swapping the two, which no packet can see half done; changing
- * one in place (flush and add) is the worst of all ways, as measured. The set of the jump's rule keeps its name.
+ * To replace a set, fill another and swap the two, which no packet can see half done; changing one in place
+ * (flush and add) is the worst of all ways, as measured. The set that a rule looks up keeps its name.
  */
 import { type Cidr, type Family, formatCidr, isCidr, isPassedOn, parseCidr } from "../core/cidr.ts";
 import type { Entry, Ruleset } from "../core/ruleset.ts";
@@ -13,7 +13,7 @@ import type { Entry, Ruleset } from "../core/ruleset.ts";
 /** ipset's own bound for names is 31 characters; a chain's is 28, so that both suffixes fit. */
 const FRESH_SUFFIX = "~";
 
-/** The kernel's default; a set that is larger says so when it is made. */
+/** The kernel's default; a larger set needs its size at creation. */
 const DEFAULT_MAXELEM = 65_536;
 
 const FAMILY_WORDS: Readonly<Record<Family, string>> = { IPv4: "inet", IPv6: "inet6" };
@@ -23,12 +23,12 @@ export function setName({ chain, family }: Pick<Ruleset, "chain" | "family">): s
   return `${chain}-${family === "IPv4" ? 4 : 6}`;
 }
 
-/** The set that is filled before it takes the other's place; one that stands is left from a crash. */
+/** The set to fill before it takes the other's place; an existing one is left from a crash. */
 export function freshSetName(name: string): string {
   return name + FRESH_SUFFIX;
 }
 
-/** The elements as `ipset save` prints them, without `add NAME`: no length for a single address, `nomatch` behind exceptions. */
+/** The elements as `ipset save` prints them, without `add NAME`: no length for a single address, `nomatch` after exceptions. */
 export function setElements(entries: readonly Entry[]): readonly string[] {
   const verdicts = new Map<string, Entry["verdict"]>();
   // An explicit entry wins over half of a /0, which the type cannot hold whole.
@@ -67,7 +67,7 @@ export function parseElements(listing: string): readonly string[] {
     .map((line) => canonicalElement(line.slice(line.indexOf(" ", 4) + 1)));
 }
 
-/** glibc writes the tail of an IPv6 address in dots where RFC 5952 does not; nothing else is written in two ways. */
+/** glibc writes the tail of an IPv6 address in dots where RFC 5952 does not; all else has one form only. */
 function canonicalElement(element: string): string {
   if (!element.includes(".") || !element.includes(":")) return element;
   const [address = "", ...rest] = element.split(" ");
@@ -91,7 +91,7 @@ function keepFirst(
 }
 
 function formatElement(cidr: Pick<Cidr, "family" | "base" | "bits"> & { readonly text?: string }): string {
-  // Of IPv4 the text is canonical unless iptables may read it otherwise; what need not be written anew is not, in long lists.
+  // IPv4 text is canonical unless iptables may read it differently; reusing it saves time in long lists.
   const isCanonical = cidr.family === "IPv4" && cidr.text !== undefined && !isPassedOn(cidr as Cidr);
   const text = isCanonical ? (cidr.text as string) : formatCidr(cidr);
   return text.endsWith(cidr.family === "IPv4" ? "/32" : "/128") ? text.slice(0, text.indexOf("/")) : text;

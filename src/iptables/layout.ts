@@ -1,24 +1,24 @@
-/** How a ruleset is laid out for iptables: rules of a chain, and elements of a set for a long list. */
+/** The layout of a ruleset for iptables: rules of a chain, and elements of a set for a long list. */
 import { formatCidr, isPassedOn } from "../core/cidr.ts";
 import { decompose, longestPrefixIntervals } from "../core/intervals.ts";
 import type { Entry, Ruleset } from "../core/ruleset.ts";
 import { setElements, setName } from "./ipset.ts";
 
-/** What stands in the chain, rule by rule, and what in a set that a rule of it looks up. */
+/** The entries in the chain, rule by rule, and those in a set that one of its rules looks up. */
 export interface Layout {
   readonly entries: readonly Entry[];
   readonly set?: { readonly name: string; readonly elements: readonly string[] };
   readonly refusal?: string;
 }
 
-/** How many entries a user has written; link-local is none of them. */
+/** The number of entries that a user has written, without link-local. */
 export function configuredEntries({ entries }: Ruleset): number {
   return entries.filter(({ reason }) => reason !== "link-local").length;
 }
 
 /**
- * With port ranges an exception is masqueraded as everything else is, by the port rules at the end; so it only
- * has to be left out of what returns. The chain then holds what remains after subtraction, in address order.
+ * With port ranges, the port rules at the end masquerade an exception like everything else; so it only has to be
+ * left out of the destinations that return. The chain then has the rest after subtraction, in address order.
  */
 export function chainLayout({ family, entries, masquerade }: Ruleset): Layout {
   if (masquerade.toPorts.length === 0 || entries.every(({ verdict }) => verdict === "return"))
@@ -29,8 +29,8 @@ export function chainLayout({ family, entries, masquerade }: Ruleset): Layout {
 }
 
 /**
- * Link-local stays a rule of its own, as the Go program's, unless exceptions have to be weighed against it. It is in
- * the set all the same: a set is changed before the chain is, and in between nothing may be missing from both.
+ * Link-local stays a rule of its own, as in the Go program, unless there are exceptions, which may lie within it. The
+ * set has it as well: the set changes before the chain does, and in between no entry may be missing from both.
  */
 export function setLayout(ruleset: Ruleset): Layout {
   const { entries } = ruleset;

@@ -1,15 +1,15 @@
 /**
- * Listings by iptables-nft: version 1.8.9 can end one early, without a word, while somebody commits. So no rule is believed to be
- * missing because one listing lacks it.
+ * Listings by iptables-nft: version 1.8.9 can end one early, without an error, while another process commits. So one listing
+ * without a rule does not prove that the rule is missing.
  */
 
 import type { Run, Script } from "../system/script.ts";
 import type { NamedVariant } from "./tools.ts";
 
-/** How often a table is listed at most. */
+/** The largest number of listings of a table. */
 const LISTINGS = 5;
 
-/** Lists until `isSure` of what came, at most `attempts` times: where others never cease, the last listing has to do. */
+/** Lists until `isSure` of the result, at most `attempts` times; then returns the last listing. */
 export async function listUntil<T>(
   list: () => Promise<T>,
   isSure: (found: T, before: T | undefined) => boolean,
@@ -24,7 +24,7 @@ export async function listUntil<T>(
   return found;
 }
 
-/** The listing that comes twice. The legacy variant reads a table at once. */
+/** Lists until two listings agree. The legacy variant reads a table atomically. */
 export function listSteadily(script: Script, variant: NamedVariant, run: Run): Promise<string> {
   return listUntil(
     async () => (await run(script)).stdout,

@@ -1,41 +1,41 @@
-/** What the iptables driver has learned and seen, family by family. Pure bookkeeping. */
+/** The memory of the iptables driver, family by family. Pure bookkeeping. */
 
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Snapshot } from "./netlink-view.ts";
 import type { Capabilities, Observed } from "./planner.ts";
 
-/** What a family was last found to hold. */
+/** The last rules of a family that were in force. */
 export interface InForce {
   readonly ruleset: Ruleset;
-  /** As the tools listed them. */
+  /** In the form of the tools' listing. */
   readonly rules: Observed["rules"];
-  /** How it looked then; absent where that cannot be seen. */
+  /** The snapshot over netlink; absent where there is no view. */
   readonly snapshot?: Snapshot;
-  /** Whether all commits up to that generation were over when it was looked at. */
+  /** Whether all commits up to that generation were over when it was read. */
   readonly isSettled?: boolean;
 }
 
 export interface Memory {
   readonly capabilities: Map<Family, Capabilities>;
-  /** Whether the tool ipset is there; undefined until a list is long enough for a set. */
+  /** Whether the tool ipset exists; undefined until a list is long enough for a set. */
   ipset: boolean | undefined;
-  /** The families that are to be in force, and those that were seen to be. */
+  /** The families that should be in force, and those that an inspection found in force. */
   wanted: readonly Family[];
   readonly inForce: Map<Family, InForce>;
-  /** Families whose chain this agent has written, or seen in force: it is healed, whatever others make of it. */
+  /** Families whose chain this agent has written, or found in force: it heals them, whatever other processes change. */
   readonly taken: Set<Family>;
-  /** Families whose set may be there although the list is short by now. */
+  /** Families whose set may exist although the list is short by now. */
   readonly withSet: Set<Family>;
-  /** As of which generation the last plans are, where all commits up to it were over. */
+  /** The generations of the last plans, where all commits up to them were over. */
   readonly plannedAt: Map<Family, number>;
-  /** Families of which a tool has failed while others committed: what they removed may be why, but not time after time. */
+  /** Families of which a tool has failed while other processes committed: their removals may be the cause, but not repeatedly. */
   readonly excused: Set<Family>;
   /** All commits up to this generation are over. */
   over: number;
 }
 
-/** A memory of nothing. */
+/** An empty memory. */
 export function createMemory(): Memory {
   return {
     capabilities: new Map(),
@@ -50,12 +50,12 @@ export function createMemory(): Memory {
   };
 }
 
-/** Takes note that all commits up to this generation are over. */
+/** Notes that all commits up to this generation are over. */
 export function noteOver(memory: Memory, generation: number): void {
   memory.over = Math.max(memory.over, generation);
 }
 
-/** Takes note that a family's rules are in force; `newest` was over when they were looked at. */
+/** Notes that a family's rules are in force; `newest` was over when they were read. */
 export function noteInForce(
   memory: Memory,
   ruleset: Ruleset,
@@ -67,7 +67,7 @@ export function noteInForce(
   memory.inForce.set(ruleset.family, { ruleset, rules, ...seen });
 }
 
-/** Takes note of the generation of which a family's plan is, where all commits up to it were over. */
+/** Notes the generation of a family's plan, where all commits up to it were over. */
 export function notePlan(
   { plannedAt }: Memory,
   family: Family,
@@ -78,7 +78,7 @@ export function notePlan(
   if (snapshot !== undefined && snapshot.generation <= newest) plannedAt.set(family, snapshot.generation);
 }
 
-/** Whether all wanted families were seen in force as of this generation; legacy tables have none. */
+/** Whether all wanted families were in force as of this generation; legacy tables have none. */
 export function isKnownAsOf({ wanted, capabilities, inForce }: Memory, generation: number): boolean {
   return wanted.every((family) => {
     if (capabilities.get(family)?.variant === "legacy") return true;

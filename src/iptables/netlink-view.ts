@@ -1,7 +1,7 @@
 /**
- * Whether iptables-nft's rules are still what they were, asked over netlink: no child process, and the cost of our own
- * rules only, however many others there are. What they mean, only iptables can tell: an image of rules that it called
- * right is remembered, and compared with what stands there later.
+ * Checks over netlink whether iptables-nft's rules are unchanged: without a child process, and at the cost of our own
+ * rules only, however many others there are. Only iptables can tell their meaning: we remember an image of rules that it
+ * listed correctly, and compare later rules with it.
  */
 
 import { isFailure } from "../backend/driver.ts";
@@ -15,39 +15,39 @@ import { countChain } from "./counters.ts";
 import { jumpComment } from "./plan.ts";
 
 /**
- * A jump with our comment. `ours`: it matches what we write and nothing else. `alike`: there is something with our comment,
- * but what it does only a tool can tell.
+ * A jump with our comment. `ours`: every part of it is one that we write. `alike`: a rule with our comment exists, but only a
+ * tool can tell its meaning.
  */
 export type SeenJump = "none" | "alike" | "ours";
 
-/** What was seen of a family's rules, as of one generation of the ruleset. */
+/** A family's rules as of one generation of the ruleset. */
 export interface Snapshot {
   readonly generation: number;
-  /** The same as long as our chain and our jump are. Where in POSTROUTING the jump stands is not part of it. */
+  /** The same as long as our chain and our jump are. The jump's position in POSTROUTING is not part of it. */
   readonly image: string;
-  /** How many rules our chain has: what a tool lists must agree. */
+  /** The number of rules in our chain: a tool's listing must agree. */
   readonly rules: number;
   readonly jump: SeenJump;
 }
 
-/** What cannot be seen is undefined: without netlink, or if others commit so fast that it is of no one generation. */
+/** Results are undefined without netlink, or if other processes commit so fast that no reading is of one generation. */
 export interface NetlinkView {
   readonly generation: () => Promise<number | undefined>;
-  /** One look is enough if it shows the image that is expected; another image has to be seen twice. */
+  /** One reading is enough if it has the expected image; a different image needs two readings. */
   readonly see: (family: Family, expected?: string) => Promise<Snapshot | undefined>;
-  /** What the chain's rules have counted. */
+  /** The counters of the chain's rules. */
   readonly count: (family: Family) => Promise<readonly VerdictCount[] | undefined>;
   readonly close: () => void;
 }
 
 /**
- * How often it is looked at most. A listing that is read in several pieces can be cut short by a commit to the same
- * chain, and yet the generation be the same before and after it (3 of 1,748 listings of 602 rules that were restored 40
- * times a second, Linux 6.18): the kernel counts it up a moment before the commit shows. Packets see no such thing.
+ * The largest number of readings. A commit to the same chain can cut short a listing that takes several pieces, although the
+ * generation is the same before and after it (3 of 1,748 listings of 602 rules that were restored 40 times a second,
+ * Linux 6.18): the kernel increases it a moment before the commit shows. Packets never see that.
  */
 const ATTEMPTS = 4;
 
-/** The sight of a chain and the jump to it, on a socket that is opened when first needed, and anew after a failure. */
+/** A view of a chain and the jump to it, on a socket that it opens when first needed, and again after a failure. */
 export function createNetlinkView(
   chain: string,
   open: () => Promise<Nftables>,
@@ -60,7 +60,7 @@ export function createNetlinkView(
       return await look(await connection);
     } catch (error) {
       if (!isFailure(error)) throw error;
-      // Whoever asks has the tools to fall back on, which say what is wrong.
+      // Callers fall back on the tools, which report the fault.
       close();
       return undefined;
     }
@@ -109,7 +109,7 @@ const NOT_LOCAL = "\0\0\x04\0\x02\0\0\0";
 /** NFT_JUMP, before the attribute with the chain's name. */
 const JUMP = "\xff\xff\xff\xfd";
 
-/** Whether a rule with our comment is the jump that iptables-nft makes of ours: every part of it is known. */
+/** Whether a rule with our comment is the jump that iptables-nft makes of our arguments: every part of it is known. */
 export function isJump(image: RuleImage, chain: string): boolean {
   const comment = imageText(jumpComment(chain));
   const target = `${imageText(chain)}\0`;
@@ -122,10 +122,10 @@ export function isJump(image: RuleImage, chain: string): boolean {
   return !kinds.includes("other") && ["comment", "addrtype", "jump"].every((kind) => kinds.includes(kind));
 }
 
-/** Images of so many rules are worth the time that a digest takes, and no more memory. */
+/** From this number of rules on, a digest is worth its time, since it saves memory. */
 const LONG = 4_096;
 
-/** A long list's digest, made piece by piece, so that there is no second copy of it. For a short list its loop would only wake V8's optimizing compiler, for 4 MB. */
+/** A long list's digest, made piece by piece to avoid a second copy of the list. For a short list its loop would only wake V8's optimizing compiler, for 4 MB. */
 function shortened(images: readonly string[]): string {
   if (images.length < LONG) return images.join("\n");
   const digests: string[] = [];

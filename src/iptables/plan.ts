@@ -1,12 +1,12 @@
 /**
- * The iptables backend: a chain of our own in the nat table, and a jump to it at the end of POSTROUTING.
+ * The iptables backend: our own chain in the nat table, and a jump to it at the end of POSTROUTING.
  *
  * The order of programming is the Go program's, as recorded: chain (`-N`), jump (`-C`, `-A` if missing), then
- * the chain's rules in one `iptables-restore --noflush`, which is atomic for packets. So a restore that is
- * refused leaves an empty chain, which returns, and a chain that exists stays whole.
+ * the chain's rules in one `iptables-restore --noflush`, which is atomic for packets. So a rejected restore
+ * leaves an empty chain, which returns, and an existing chain stays whole.
  *
- * Looking costs two short runs (`-S CHAIN`, `-C` of the jump) whatever else is in the table; saving the whole
- * table, as older tools did, would cost half a second beside kube-proxy's 20,000 rules.
+ * An inspection costs two short runs (`-S CHAIN`, `-C` of the jump), however large the table is; saving the whole
+ * table, as older tools did, would cost half a second with kube-proxy's 20,000 rules.
  */
 
 import type { Plan } from "../backend/step.ts";
@@ -22,13 +22,13 @@ import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.
 import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";
 import { type IptablesVariant, type Tools, toolsOf } from "./tools.ts";
 
-/** The exit code with which iptables says that a chain or rule is not there, or a new chain is already. */
+/** iptables' exit code for a chain or rule that does not exist, and for a new chain that already exists. */
 const ANSWER_NO = [1];
 
-/** Waiting 5 s for the xtables lock included. */
+/** Includes 5 s of waiting for the xtables lock. */
 const DEADLINE_MS = 30_000;
 
-/** What one rule more may cost a slow machine: 100,000 take 2 s on a fast one. */
+/** The time for one more rule on a slow machine: 100,000 take 2 s on a fast one. */
 const DEADLINE_PER_RULE_MS = 1;
 
 /** The planner for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
@@ -60,7 +60,7 @@ export function iptablesPlanner(variant: IptablesVariant, ipsetThreshold = 0): I
   };
 }
 
-/** A set of our name and of another type is not ours, and is never removed: to make ours beside it fails. */
+/** A set of our name but a different type is not ours, and the agent never removes it: creating ours fails. */
 function isSet({ exitCode, stdout }: Answer): boolean {
   return exitCode === 0 && !/^create \S+ (?!hash:net(?: |$))/m.test(stdout);
 }
@@ -141,7 +141,7 @@ function planScripts(
   return { drift: [...drift, ...changed], steps: [...steps, ...set.after] };
 }
 
-/** First what decides, the jump; last the chain, which shows the next agent that this was not finished. */
+/** The jump goes first, since it decides; the chain goes last, since it shows the next agent an unfinished removal. */
 function removeScripts(
   tools: Tools,
   target: Target,
@@ -180,7 +180,7 @@ function ensureJump(tools: Tools, capabilities: Capabilities, chain: string): Sc
     `appending the jump from POSTROUTING to ${chain}`,
   );
   if (!capabilities.check) return append;
-  // Asked again just before adding: another agent may have added it meanwhile, and two jumps are never taken back.
+  // Check again just before adding: another agent may have added it meanwhile, and nothing ever removes a second jump.
   return command(
     tools,
     capabilities,
@@ -206,7 +206,7 @@ function restore(
   };
 }
 
-/** What people grep for; an agent tells its jump by it. */
+/** People grep for this comment; an agent recognises its jump by it. */
 export function jumpComment(chain: string): string {
   return `ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom ${chain} chain`;
 }
@@ -237,7 +237,7 @@ function listPostrouting(tools: Tools, capabilities: Pick<Capabilities, "wait">)
   });
 }
 
-/** Where jumps with our comment lead to: the chains of agents with another `--masq-chain`, or of another time. */
+/** The targets of jumps with our comment: chains of agents with another `--masq-chain`, or of earlier agents. */
 function parseLeftovers(chain: string | undefined, { stdout }: Answer): readonly string[] {
   const jumps = stdout.split("\n").map(tokenize);
   const targets = jumps.flatMap((words) => (isJump(words, words.at(-1) ?? "") ? words.slice(-1) : []));

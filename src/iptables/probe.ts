@@ -1,5 +1,5 @@
 /**
- * What the installed tools can do. The version floors and the ways to find out are kube-proxy's
+ * Determines the capabilities of the installed tools. The version floors and the methods are kube-proxy's
  * (k8s.io/kubernetes/pkg/util/iptables), which the Go program uses; they are recorded in the area `tools`.
  */
 
@@ -8,7 +8,7 @@ import type { Answer, Run, Script } from "../system/script.ts";
 import type { Capabilities } from "./planner.ts";
 import { kernelInterface, type Tools } from "./tools.ts";
 
-/** What a tool that does not tell its version is taken for: the first with `-C`. */
+/** The assumed version of a tool that does not report one: the first with `-C`. */
 const ASSUMED = "1.4.11";
 
 const CHECK = [1, 4, 11];
@@ -19,10 +19,10 @@ const RANDOM_FULLY = [1, 6, 2];
 
 const DEADLINE_MS = 5_000;
 
-/** Any exit code will do: it is the output that counts. */
+/** Any exit code is fine: only the output counts. */
 const ANY_EXIT = Array.from({ length: 256 }, (_, code) => code);
 
-/** Asks the tools of one family for their version. Throws only if the command cannot be started, or the agent is to end. */
+/** Asks the tools of one family for their version. Throws only if the command cannot be started, or at shutdown. */
 export async function probe(tools: Tools, run: Run): Promise<Capabilities> {
   const answer = await ask(tools.command, run);
   const version = parseVersion(answer) ?? ASSUMED;
@@ -43,7 +43,7 @@ async function probeRestoreWait(tools: Tools, run: Run): Promise<readonly string
   return parseVersion(answer) !== undefined ? ["-w"] : [];
 }
 
-/** A tool that somebody has killed has told nothing, as one that fails. One that hangs is asked again in the next pass. */
+/** Treats a killed tool as one that fails without output. The next pass asks a hanging one again. */
 async function ask(file: string, run: Run): Promise<Answer> {
   try {
     return await run(versionScript(file));
@@ -63,7 +63,7 @@ function versionScript(file: string): Script {
   };
 }
 
-/** `1.8.9` of `iptables v1.8.9 (nf_tables)`; at least two numbers, on either stream, as the Go program wants them. */
+/** `1.8.9` of `iptables v1.8.9 (nf_tables)`; at least two numbers, on either stream, as the Go program expects. */
 function parseVersion({ exitCode, stdout, stderr }: Answer): string | undefined {
   return exitCode === 0 ? /v([0-9]+(?:\.[0-9]+)+)/.exec(stdout + stderr)?.[1] : undefined;
 }

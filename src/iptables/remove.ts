@@ -1,8 +1,8 @@
 /**
- * Finds what the iptables backend has made, and what removes it: chain, jumps and set, by one tool of one family. The agent's moves
- * between backends, its warnings of leftovers and the command `cleanup` all look here.
+ * Finds the objects of the iptables backend, and the scripts that remove them: chain, jumps and set, with one tool of one family.
+ * The agent's moves between backends, its warnings about leftovers and the command `cleanup` all use this.
  *
- * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its set. The look changes nothing.
+ * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its set. The search changes nothing.
  */
 
 import { FAMILIES, type Family } from "../core/cidr.ts";
@@ -16,25 +16,25 @@ import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.
 import { isNotInstalled } from "./tools.ts";
 import type { ToolWorld } from "./world.ts";
 
-/** A family's tool, and what it can do. */
+/** A family's tool, and its capabilities. */
 export interface ProbedTool {
   readonly planner: IptablesPlanner;
   readonly capabilities: Capabilities;
 }
 
-/** Something of ours in a family. */
+/** Our objects in a family. */
 export interface FoundChain {
   readonly tool: ProbedTool;
   readonly target: Target;
-  /** Without rules where there is no chain, or it is others'. */
+  /** Without rules where there is no chain, or it is foreign. */
   readonly observed: Observed;
-  /** How many jumps of ours lead to it. */
+  /** The number of our jumps to it. */
   readonly jumps: number;
-  /** How many rules a chain of that name has that is others', and stays. */
+  /** The number of rules of a foreign chain of that name, which stays. */
   readonly foreignRules: number | undefined;
 }
 
-/** Looks at a chain; `postrouting` is the listing that shows the jumps. They can be forged, so the chain is judged by its own rules. */
+/** Reads a chain; `postrouting` is the listing that shows the jumps. They can be forged, so only the chain's own rules tell whose it is. */
 export async function findChain(
   tool: ProbedTool,
   target: Target,
@@ -56,7 +56,7 @@ export async function findChain(
   };
 }
 
-/** What removes it, with the elements of its set if that goes as well. */
+/** The scripts that remove it; with `set`, the elements of its set, they remove that as well. */
 export function removalOf(
   { tool, target, observed, jumps }: FoundChain,
   set?: readonly string[],
@@ -76,7 +76,7 @@ export async function listPostrouting(
   return { tool: { planner, capabilities }, postrouting };
 }
 
-/** Removes everything of ours in all families, and says what that was. */
+/** Removes all our objects in all families, and returns their places. */
 export async function removeAll(
   planner: IptablesPlanner,
   chain: string,
@@ -110,7 +110,7 @@ async function removalIn(
   } catch (error) {
     if (!isNotInstalled(error)) throw error;
     const { command } = planner.tools(family);
-    const what = `${command} is not installed, so chain ${chain} stays if it is there: ${error.message}`;
+    const what = `${command} is not installed, so chain ${chain} stays if it exists: ${error.message}`;
     warnOnce(world, family, what);
     return [];
   }
@@ -124,10 +124,12 @@ export async function removeLeftSet(
 ): Promise<void> {
   if ((await leftSet(planner, target, run)) === undefined) return;
   for (const script of planner.discardSet(target)) await run(script);
-  about(log, target.family).info(`${target.family}: removed the set of a list that is short by now`);
+  about(log, target.family).info(
+    `${target.family}: removed a set that the shorter list does not need any more`,
+  );
 }
 
-/** Once, since each resync interval looks again. */
+/** Warns once, since each resync interval searches again. */
 function warnOnce({ log, said }: ToolWorld, family: Family, what: string): void {
   const line = `${family}: ${what}`;
   if (said?.has(line)) return;
@@ -139,7 +141,7 @@ function about(log: Logger, family: Family): Logger {
   return log.with({ family, backend: "iptables" });
 }
 
-/** Without the tool, there is no set that could be removed. */
+/** Without the tool, there is no set to remove. */
 async function leftSet(
   planner: IptablesPlanner,
   target: Target,

@@ -1,6 +1,6 @@
 /**
- * One rule of our chain as a value: how iptables-restore is told of it, and how `iptables -S` tells of it.
- * What is printed is read back into the same canonical text, so rules compare as strings.
+ * One rule of our chain as a value: the text for iptables-restore, and the text of `iptables -S`. Reading a listing gives the
+ * same canonical text as writing the rule, so rules compare as strings.
  */
 import {
   ADDRESS_BITS,
@@ -14,7 +14,7 @@ import {
 import { formatRange, type PortRange, rangeProbabilities } from "../core/ports.ts";
 import type { Entry, Ruleset } from "../core/ruleset.ts";
 
-/** A rule; what is absent is not matched on, or not asked for. */
+/** A rule; an absent field is not matched on, or not set. */
 interface Rule {
   readonly destination?: Cidr;
   /** The set that has the destination. */
@@ -37,8 +37,8 @@ const EXCEPTION_COMMENT = "ip-masq-agent: destination is subject to MASQUERADE a
 const PORT_PROTOCOLS = ["tcp", "udp", "sctp"];
 
 /**
- * The rules of the chain, in order. `randomFully` is what was asked for and what the tool knows; `set` holds what
- * is not in the ruleset's entries.
+ * The rules of the chain, in order. `randomFully` is true if the flag is set and the tool knows it; `set` holds the CIDRs
+ * that are not in the ruleset's entries.
  */
 export function chainRules(ruleset: Ruleset, randomFully: boolean, set?: string): readonly Rule[] {
   const masquerade = { comment: MASQUERADE_COMMENT, target: "MASQUERADE", randomFully } as const;
@@ -72,7 +72,7 @@ export function canonicalRule(rule: Rule): string {
 }
 
 /**
- * Canonical text of what stands behind `-A CHAIN` in a listing: the destination in RFC 5952 form (iptables prints
+ * Canonical text of a listed rule after `-A CHAIN`: the destination in RFC 5952 form (iptables prints
  * inet_ntop's), probabilities in the kernel's steps, options in our order. Anything unknown is kept as it is.
  */
 export function canonicalListing(family: Family, listed: string): string {
@@ -133,7 +133,7 @@ function asIptablesReads(cidr: Cidr): string | undefined {
   if (!isPassedOn(cidr)) return cidr.bits === 0 ? undefined : formatCidr(cidr);
   const digits = cidr.text.slice(cidr.text.indexOf("/") + 1);
   const isMapped = cidr.family === "IPv4" && cidr.text.includes(":");
-  // A mapped address and digits that are not octal are refused: what is refused equals nothing that stands.
+  // iptables rejects a mapped address and digits that are not octal: a rejected rule equals no existing one.
   if (isMapped || !/^0[0-7]+$/.test(digits)) return cidr.text;
   const bits = Number.parseInt(digits, 8);
   const hostBits = BigInt(ADDRESS_BITS[cidr.family] - bits);
@@ -141,7 +141,7 @@ function asIptablesReads(cidr: Cidr): string | undefined {
   return bits === 0 ? undefined : formatCidr({ family: cidr.family, base, bits });
 }
 
-/** The rule that the words of a listing describe, or undefined if any of them is none of ours. */
+/** The rule that the words of a listing describe, or undefined if we never write one of them. */
 function parseRule(family: Family, words: readonly string[]): Rule | undefined {
   const rule: { -readonly [Key in keyof Rule]?: Rule[Key] } = { randomFully: false };
   for (let i = 0; i < words.length; ) {
@@ -156,7 +156,7 @@ function parseRule(family: Family, words: readonly string[]): Rule | undefined {
 
 interface Option {
   readonly words: 1 | 2;
-  /** False if the value is none of ours. */
+  /** False for a value that we never write. */
   readonly into: (
     rule: { -readonly [Key in keyof Rule]?: Rule[Key] },
     value: string,

@@ -1,4 +1,4 @@
-/** Which programs belong to which variant of iptables. */
+/** The programs of each variant of iptables. */
 
 import { type Family, IPTABLES } from "../core/cidr.ts";
 import { CommandError } from "../system/command-error.ts";
@@ -6,15 +6,15 @@ import { CommandError } from "../system/command-error.ts";
 /** A variant that has tools with a name of its own. */
 export type NamedVariant = "nft" | "legacy";
 
-/** Which of the iptables variants is run: the one in PATH as `iptables`, or one by its own name. */
+/** The iptables variant to run: the one in PATH as `iptables`, or one by its own name. */
 export type IptablesVariant = "path" | NamedVariant;
 
-/** The kernel interface behind each variant, as the tools print it. */
+/** The kernel interface of each variant, as the tools print it. */
 export const KERNEL_INTERFACE = { nft: "nf_tables", legacy: "legacy" } as const satisfies Readonly<
   Record<NamedVariant, string>
 >;
 
-/** The kernel interface behind a tool. */
+/** The kernel interface of a tool. */
 export type KernelInterface = (typeof KERNEL_INTERFACE)[NamedVariant];
 
 /** The names of a family's tools. */
@@ -30,18 +30,18 @@ export function toolsOf(variant: IptablesVariant, family: Family): Tools {
   return { command: name, restore: `${name}-restore`, save: `${name}-save` };
 }
 
-/** The kernel interface behind a tool, as its answer to `--version` says; tools before 1.8 know only the old one. */
+/** The kernel interface in a tool's answer to `--version`; tools before 1.8 know only the old one. */
 export function kernelInterface(version: string): KernelInterface {
   return version.includes("(nf_tables)") ? "nf_tables" : "legacy";
 }
 
-/** The tools of a variant, and what `ask` has found of them. */
+/** The tools of a variant, and the answer of `ask`. */
 export interface FoundTools<T> {
   readonly mode: IptablesVariant;
   readonly found: T;
 }
 
-/** The variant's tools by their own names, or the plain ones if they are of the variant. Throws if neither are installed. */
+/** The variant's tools by their own names, or the plain ones if they belong to the variant. Throws if neither are installed. */
 export async function findTools<T extends { readonly variant: KernelInterface }>(
   variant: NamedVariant,
   family: Family,
@@ -57,7 +57,7 @@ export async function findTools<T extends { readonly variant: KernelInterface }>
   }
 }
 
-/** Whether a tool is not there, rather than there and failing. */
+/** Whether a tool is missing, rather than failing. */
 export function isNotInstalled(error: unknown): error is CommandError {
   return error instanceof CommandError && error.code === "ENOENT";
 }

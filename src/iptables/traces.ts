@@ -1,4 +1,4 @@
-/** Chains of an agent that are seen without a tool. */
+/** Finds chains of an agent without a tool. */
 
 import type { Traces } from "../backend/driver.ts";
 import { FAMILIES, NFT_FAMILIES } from "../core/cidr.ts";
@@ -8,7 +8,7 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { NamedVariant } from "./tools.ts";
 
-/** Chains of the nf_tables variant are seen over netlink, those in legacy tables with a tool only. */
+/** Netlink shows chains of the nf_tables variant; only a tool shows those in legacy tables. */
 export const chainTraces: Traces = {
   async seen(nftables, chain, signal) {
     const places: string[] = [];
@@ -22,8 +22,8 @@ export const chainTraces: Traces = {
 };
 
 /**
- * The variants in which a chain of this name may be. Asked over netlink, so that an agent on nftables runs no
- * tool unless there is something for it to do.
+ * The variants that may have a chain of this name. It uses netlink, so that an agent on nftables runs a tool only where
+ * that has work to do.
  */
 export async function variantsWith(chain: string, open: () => Promise<Nftables>): Promise<NamedVariant[]> {
   const nftables = await open();

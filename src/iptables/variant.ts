@@ -26,12 +26,12 @@ export async function chooseVariant(
   return (await hasHint("legacy", looked, run)) ? "legacy" : "nft";
 }
 
-/** The variant that `--iptables-mode` comes to on this node, now. */
+/** The variant that `--iptables-mode` means on this node, now. */
 export async function resolveVariant(mode: IptablesVariant | "auto", run: Run): Promise<IptablesVariant> {
   return mode === "auto" ? chooseVariant(run) : mode;
 }
 
-/** The hints that are seen without a tool: chains of the nft variant, and whether the legacy one may have any. */
+/** The hints that need no tool: chains of the nft variant, and whether the legacy one may have any. */
 export async function seenHints(nftables: Nftables): Promise<string> {
   const found: string[] = [];
   for (const family of Object.values(NFT_FAMILIES))

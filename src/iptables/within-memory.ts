@@ -1,15 +1,15 @@
-/** Chains that fit into the memory that this process may take. */
+/** Limits chains to the memory that this process may take. */
 
 import { ENOUGH_BYTES, type MemoryLimit, MIB } from "../system/memory-limit.ts";
 import type { IptablesPlanner } from "./planner.ts";
 
 /**
- * What a rule of a chain takes at most while all are replaced: in the agent, in iptables-nft-restore beside it, and in the kernel the old ones
- * and the new ones. Measured with 50,000: 3.3 KiB.
+ * The most memory that a rule takes while the whole chain is replaced: in the agent, in iptables-nft-restore at the same time, and
+ * in the kernel for the old and the new rule. Measured with 50,000: 3.3 KiB.
  */
 const RULE_BYTES = 4 * 1024;
 
-/** The same planner, which refuses chains that the kernel would end the agent for, in the midst of replacing them. */
+/** The same planner, which rejects chains so long that the kernel would kill the agent while it replaces them. */
 export function withinMemory(planner: IptablesPlanner, limit: MemoryLimit | undefined): IptablesPlanner {
   if (limit === undefined) return planner;
   return {
@@ -27,5 +27,5 @@ export function withinMemory(planner: IptablesPlanner, limit: MemoryLimit | unde
 
 function describeLongChain(entries: number, needed: number, { bytes, path }: MemoryLimit): string {
   const size = (all: number) => `${Math.ceil(all / MIB)} MiB`;
-  return `${entries} CIDRs as a chain may take ${size(needed)} of memory, and the limit is ${size(bytes)} (${path}): let them be a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory`;
+  return `${entries} CIDRs as a chain may take ${size(needed)} of memory, and the limit is ${size(bytes)} (${path}): use a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory`;
 }

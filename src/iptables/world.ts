@@ -1,4 +1,4 @@
-/** What the tools of the iptables backend are asked once, and what they are asked with. */
+/** The effects of the iptables backend, and the capabilities that it logs. */
 
 import type { Span } from "../backend/commit-log.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -10,29 +10,29 @@ import type { NetlinkView } from "./netlink-view.ts";
 import type { Capabilities, IptablesPlanner } from "./planner.ts";
 import type { Tools } from "./tools.ts";
 
-/** What the driver needs of the world. */
+/** The effects that the driver needs. */
 export interface ToolWorld {
   readonly run: Run;
-  /** Runs what changes something, to its end although the agent is told to end; else as `run`. */
+  /** Runs scripts that write, to their end even during shutdown; without it, `run`. */
   readonly finish?: Run;
   readonly probe: (tools: Tools, run: Run) => Promise<Capabilities>;
   readonly log: Logger;
-  /** For an agent that acts on events: how iptables-nft's rules are seen without a child process. */
+  /** For an agent that acts on events: reads iptables-nft's rules without a child process. */
   readonly view?: NetlinkView;
   /**
-   * Called before a tool works on a long chain: it takes 2 kB for each rule and the kernel another for the new ones, in the same
-   * container, so that what we no longer need must be gone.
+   * Frees memory before a tool works on a long chain: it takes 2 kB for each rule, and the kernel the same for the new ones, in
+   * the same container.
    */
   readonly relieve?: () => void;
-  /** What has been warned of already in looking for what is left. */
+  /** The warnings about leftovers so far. */
   readonly said?: Set<string>;
-  /** Does what no other agent may do at the same time; else at once. */
+  /** Runs work that no other agent may do at the same time; without it, at once. */
   readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Told of the commits that the driver itself has made. */
+  /** Called with the driver's own commits. */
   readonly claim?: (span: Span) => void;
 }
 
-/** Asks the tools of a family what they can do, and says it. */
+/** Determines the capabilities of a family's tools, and logs them. */
 export async function describeTools(
   planner: IptablesPlanner,
   { family, masquerade }: Ruleset,
@@ -50,14 +50,16 @@ export async function describeTools(
   return capabilities;
 }
 
-/** Whether there is an ipset; if not, that is said. */
+/** Whether ipset works; warns if not. */
 export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
   try {
     await run(IPSET_VERSION);
     return true;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    log.warning(`${error.message}: the list is longer than --ipset-threshold, but stays a chain of rules`);
+    log.warning(
+      `${error.message}: the list is longer than --ipset-threshold, but stays in the chain as rules`,
+    );
     return false;
   }
 }

@@ -130,7 +130,7 @@ describe("a chain", () => {
     const { steps, drift, refusal } = planned(10_000, 128);
     expect([steps, drift]).toEqual([[], []]);
     expect(refusal).toMatchInlineSnapshot(
-      `"10001 CIDRs as a chain may take 136 MiB of memory, and the limit is 128 MiB (/memory.max): let them be a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory"`,
+      `"10001 CIDRs as a chain may take 136 MiB of memory, and the limit is 128 MiB (/memory.max): use a set (--ipset-threshold, with ipset), use --backend=nftables, or raise resources.limits.memory"`,
     );
   });
 

@@ -188,7 +188,7 @@ describeKernel.each(VARIANTS_SHOWN)("lists as sets, iptables-%s", { timeout: 60_
     const [line = "", ...more] = logged(agent, "W", "ipset");
     expect(more).toEqual([]);
     expect(line).toMatch(
-      /ipset is not in PATH.*the list is longer than --ipset-threshold, but stays a chain of rules/,
+      /ipset is not in PATH.*the list is longer than --ipset-threshold, but stays in the chain as rules/,
     );
     expect(logged(agent, "E")).toEqual([]);
   });
