@@ -197,6 +197,7 @@ describe("at a terminal", () => {
         status      Show the state of the agent on this node
         ports       Shows how many of the node's source ports are in use, and by which pods
         who         Says whose connection has an address and port of this node outside
+        report      Collect what a bug report needs into one JSON document
         cleanup     Remove all rules and sets of the agent from this node
         version     Print the version
         completion  Print a script that completes commands and flags in a shell

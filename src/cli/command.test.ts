@@ -200,13 +200,15 @@ describe("every command that answers for an agent", async () => {
         "doctor",
         "status",
         "ports",
+        "report",
       ]
     `);
   });
 
   test.each(
     about
-      .filter(({ flags, name }) => "config" in flags && name !== "doctor")
+      // For these it is part of the answer.
+      .filter(({ flags, name }) => "config" in flags && !["doctor", "report"].includes(name))
       .map((one) => [one.name, one] as const),
   )("%s fails if the --config that it was given does not exist", async (_, command) => {
     const words = command.name === "explain" ? ["10.1.2.3"] : [];

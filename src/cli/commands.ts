@@ -14,6 +14,7 @@ export const COMMANDS: CommandLoaders = {
   status: async () => (await import("./commands/status.ts")).statusCommand,
   ports: async () => (await import("./commands/ports.ts")).portsCommand,
   who: async () => (await import("./commands/who.ts")).whoCommand,
+  report: async () => (await import("./commands/report.ts")).reportCommand,
   cleanup: async () => (await import("./commands/cleanup.ts")).cleanupCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
   completion: async () => (await import("./completion/command.ts")).completionCommand(COMMANDS),

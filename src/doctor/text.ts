@@ -86,9 +86,14 @@ export function checksJson(): string {
 }
 
 /** One object; colours and `--verbose` mean nothing to it. */
-export function diagnosisJson({ settings, source, findings, ignored }: Diagnosis): string {
+export function diagnosisJson(diagnosis: Diagnosis): string {
+  return `${JSON.stringify(viewDiagnosis(diagnosis))}\n`;
+}
+
+/** The members of that object. */
+export function viewDiagnosis({ settings, source, findings, ignored }: Diagnosis) {
   const { backend, variant, chain, families } = settings;
   const counts = Object.fromEntries(SEVERITIES.map((severity) => [severity, countOf(findings, severity)]));
   const leftOut = ignored.length === 0 ? undefined : ignored;
-  return `${JSON.stringify({ backend, variant, chain, families, source, counts, ignored: leftOut, findings })}\n`;
+  return { backend, variant, chain, families, source, counts, ignored: leftOut, findings };
 }

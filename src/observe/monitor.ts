@@ -17,10 +17,17 @@ import type { PortRange } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { keptIntervals } from "../nftables/sets.ts";
 import type { Metrics, Readings } from "./metrics.ts";
-import type { Healed, PageView } from "./page/view.ts";
+import type { PageView } from "./page/view.ts";
 import { createPressureReader } from "./pressure.ts";
 import { jsonReply, plainReply, type Reply, type Routes } from "./reply.ts";
-import { initialStatus, type PassReport, type PassStatus, type Status, statusAfter } from "./status.ts";
+import {
+  type Healed,
+  initialStatus,
+  type PassReport,
+  type PassStatus,
+  type Status,
+  statusAfter,
+} from "./status.ts";
 import { renderFlagz, renderStatusz } from "./zpages.ts";
 
 export interface MonitorWorld {
@@ -51,7 +58,7 @@ export interface Monitor {
 
 /** The time beyond two resync intervals after which a silent loop counts as dead: tools may use up their deadline. */
 const SILENCE_MS = 120_000;
-/** The number of passes and differences that the page remembers. */
+/** The number of passes and differences that are remembered. */
 const REMEMBERED = 20;
 
 /** The results of the passes so far. */
@@ -108,7 +115,7 @@ function note(seen: Seen, pass: PassReport, outcome: PassOutcome, now: number): 
   seen.status = statusAfter(seen.status, pass);
   const { lastPass } = seen.status;
   if (lastPass !== null) seen.passes = [lastPass, ...seen.passes].slice(0, REMEMBERED);
-  const healed = outcome.healed.flatMap((one) => describeForPage(one, lastPass?.at ?? ""));
+  const healed = outcome.healed.flatMap((one) => describeHealed(one, lastPass?.at ?? ""));
   seen.healed = [...healed, ...seen.healed].slice(0, REMEMBERED);
 }
 
@@ -156,7 +163,10 @@ function createPages(
       };
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },
-    "/status": () => jsonReply(seen.status),
+    "/status": () => {
+      const { status, passes, healed } = seen;
+      return jsonReply({ ...status, recent: { passes, healed } } satisfies Status);
+    },
     "/configz": () => configz(seen.last?.current, seen.status.config.inForce?.families ?? []),
     "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),
     "/flagz": () => plainReply(200, renderFlagz(world.flags)),
@@ -264,7 +274,7 @@ function describeHealing({ drift, attribution }: Healing): PassReport["healed"] 
   return drift.map(({ kind, count = 1 }) => ({ kind, process, count }));
 }
 
-function describeForPage({ drift, attribution }: Healing, at: string): Healed[] {
+function describeHealed({ drift, attribution }: Healing, at: string): Healed[] {
   const commit = attribution?.commits.at(-1);
   const culprit = commit === undefined ? null : { process: commit.process, pid: commit.pid };
   return drift.map(({ where, kind }) => ({ at, where, kind, culprit }));

@@ -11,6 +11,18 @@ export interface Status {
   readonly lastPass: PassStatus | null;
   /** The number of differences that the agent repaired, and the processes that made them, as far as they are known. */
   readonly healed: { readonly total: number; readonly byProcess: Readonly<Record<string, number>> };
+  /** What happened last, newest first; absent in the status of an older agent. */
+  readonly recent?: { readonly passes: readonly PassStatus[]; readonly healed: readonly Healed[] };
+}
+
+/** A difference that another process made, and that the agent repaired. */
+export interface Healed {
+  readonly at: string;
+  /** The place that differed, such as `rule 2 of IP-MASQ-AGENT`. */
+  readonly where: string;
+  readonly kind: "missing" | "extra" | "changed";
+  /** Null: the process is not known. */
+  readonly culprit: { readonly process: string; readonly pid: number } | null;
 }
 
 /** The result of reading a configuration. */
@@ -214,6 +226,15 @@ export function parseStatus(text: string): Status | undefined {
  */
 type Shape = string | { readonly [key: string]: Shape } | readonly [orNull: Shape];
 
+const PASS: Shape = {
+  at: "string",
+  durationMs: "number",
+  reason: "string",
+  drift: "number",
+  applied: "number",
+  errors: "texts",
+};
+
 const SHAPE: Shape = {
   version: "string",
   startedAt: "string",
@@ -228,16 +249,7 @@ const SHAPE: Shape = {
     "inForce?": [{ source: "string", hash: "string", families: "texts" }],
   },
   rules: { "*": { inForce: "boolean", cidrs: "number", lastChangeAt: ["string"], "lookedAt?": "string" } },
-  lastPass: [
-    {
-      at: "string",
-      durationMs: "number",
-      reason: "string",
-      drift: "number",
-      applied: "number",
-      errors: "texts",
-    },
-  ],
+  lastPass: [PASS],
   healed: { total: "number", byProcess: { "*": "number" } },
 };
 

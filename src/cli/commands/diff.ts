@@ -17,7 +17,7 @@ import {
 import type { OwnRules } from "../../diff/live.ts";
 import { staleConnections } from "../../diff/stale-connections.ts";
 import { renderDiff } from "../../diff/text.ts";
-import { type ConnectionsView, type Difference, viewDifference } from "../../diff/view.ts";
+import { type ConnectionsView, type Difference, type DiffView, viewDifference } from "../../diff/view.ts";
 import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { goQuote } from "../../go/quote.ts";
@@ -33,7 +33,8 @@ import { type DesiredInput, desiredFlags, readDesired, sayProblems } from "../de
 import { inForce } from "../in-force.ts";
 import { pickFlags } from "../options.ts";
 
-const flags = {
+/** What `diff` can be told. */
+export const diffFlags = {
   ...desiredFlags,
   ...pickFlags("iptables-mode"),
   "cluster-cidr": flag(
@@ -63,9 +64,9 @@ const flags = {
   ),
 };
 
-type Input = CommandInput<typeof flags>;
+type Input = CommandInput<typeof diffFlags>;
 
-export const diffCommand: Command<typeof flags> = {
+export const diffCommand: Command<typeof diffFlags> = {
   name: "diff",
   summary: "Show what a new configuration would change, or how rules have drifted",
   operands: "[NEW_CONFIG]",
@@ -86,7 +87,7 @@ with the old one.`,
       "0 without a difference, or with none that --fail-on names; 1 with a difference; 2 after any error.",
     failure: 2,
   },
-  flags,
+  flags: diffFlags,
   examples: [
     { args: "diff --config old.yaml new.yaml", what: "show what a new file would change" },
     { args: "diff --config=old.yaml --fail-on=dangerous new.yaml", what: "in a pipeline" },
@@ -97,15 +98,7 @@ with the old one.`,
     const { values, words } = input;
     const [path, ...more] = words;
     if (more.length > 0) throw new UsageError(`one NEW_CONFIG at a time, not ${words.length}`);
-    const zones = readZones(values);
-    const maxPercent = readShare(values["max-share"]);
-    const found =
-      path === undefined
-        ? await compareLive(await readGood(input, io), input, io)
-        : await compareNew(await readGood(named(path, input), io), input, io);
-    const dangers = found.changes.flatMap((change) => findDangers(change, zones, maxPercent));
-    const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
-    const view = viewDifference({ ...found, dangers, connections });
+    const view = await compare(path, input, io);
     io.out(
       input.output === "json" ? `${JSON.stringify(view, undefined, 2)}\n` : renderDiff(view, io.colours),
     );
@@ -113,6 +106,20 @@ with the old one.`,
     return view.differs && matters ? 1 : 0;
   },
 };
+
+/** How a new configuration, or without one the live rules, differ from what is to be in force. */
+export async function compare(path: string | undefined, input: Input, io: CommandIo): Promise<DiffView> {
+  const { values } = input;
+  const zones = readZones(values);
+  const maxPercent = readShare(values["max-share"]);
+  const found =
+    path === undefined
+      ? await compareLive(await readGood(input, io), input, io)
+      : await compareNew(await readGood(named(path, input), io), input, io);
+  const dangers = found.changes.flatMap((change) => findDangers(change, zones, maxPercent));
+  const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
+  return viewDifference({ ...found, dangers, connections });
+}
 
 type Found = Omit<Difference, "dangers" | "connections">;
 
@@ -149,8 +156,8 @@ async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<F
 async function compareFiles(current: Desired, next: Desired, { values }: Input): Promise<Found> {
   const pairs = current.rulesets.map((before, i) => [before, next.rulesets[i] ?? before] as const);
   const kept = pairs.map((pair) => pair.map(keptIntervals) as [Interval[], Interval[]]);
-  const { compare } = await backendOf(values.backend).commands();
-  const rules = pairs.flatMap(([before, after]) => compare(before, after, values));
+  const commands = await backendOf(values.backend).commands();
+  const rules = pairs.flatMap(([before, after]) => commands.compare(before, after, values));
   const changes = pairs.map(([{ family }], i) =>
     changeVerdicts(family, kept[i]?.[0] ?? [], kept[i]?.[1] ?? []),
   );

@@ -8,7 +8,13 @@ import { CHECKS, diagnose, hasAtLeast } from "../../doctor/checks.ts";
 import type { Facts } from "../../doctor/facts.ts";
 import { SEVERITIES } from "../../doctor/finding.ts";
 import { gatherFacts, type Subject } from "../../doctor/gather.ts";
-import { checksJson, diagnosisJson, renderChecks, renderDiagnosis } from "../../doctor/text.ts";
+import {
+  checksJson,
+  type Diagnosis,
+  diagnosisJson,
+  renderChecks,
+  renderDiagnosis,
+} from "../../doctor/text.ts";
 import { parseDuration, toMilliseconds } from "../../go/duration.ts";
 import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
@@ -26,7 +32,8 @@ import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "../desi
 import { pickFlags } from "../options.ts";
 import { flagsOf, nameOf } from "../running-agent.ts";
 
-const FLAGS = {
+/** What `doctor` can be told. */
+export const doctorFlags = {
   ...desiredFlags,
   ...pickFlags("iptables-mode", "http-address"),
   proc: flag(stringType, "/proc", "The `directory` where the node's proc is mounted."),
@@ -50,7 +57,7 @@ const FLAGS = {
 /** At a screen no one waits longer for an answer. */
 const MAX_INTERVAL_MS = 60_000;
 
-type Flags = typeof FLAGS;
+type Flags = typeof doctorFlags;
 
 export const doctorCommand: Command<Flags> = {
   name: "doctor",
@@ -67,7 +74,7 @@ export const doctorCommand: Command<Flags> = {
     "Exit code 1 means that there are errors or warnings; --fail-on=error makes it 1 for errors only, and",
     "--fail-on=info also for notes, of which the check versions always has some.",
   ].join("\n"),
-  flags: FLAGS,
+  flags: doctorFlags,
   examples: [
     { args: "doctor", what: "find what is wrong on this node" },
     { args: "doctor --verbose --backend=nftables", what: "also show notes, for an agent on nftables" },
@@ -85,20 +92,30 @@ export const doctorCommand: Command<Flags> = {
       io.out(output === "json" ? checksJson() : renderChecks(io.colours));
       return 0;
     }
-    const subject = await subjectOf(input, io);
-    const { signal } = io;
-    const run = (script: Script) => runScript(script, signal);
-    const sides = (await allCommands()).map(({ doctor }) => doctor);
-    const facts = await gatherFacts(subject, { sides, run, open: openNftables, env: process.env, signal });
-    const findings = diagnose(facts, ignored);
-    const { settings, own } = facts;
-    const diagnosis = { settings, own, source: subject.source, findings, ignored };
+    const { diagnosis } = await examine(input, io, ignored);
+    const { findings } = diagnosis;
     io.out(
       output === "json" ? diagnosisJson(diagnosis) : renderDiagnosis(diagnosis, values.verbose, io.colours),
     );
     return hasAtLeast(findings, values["fail-on"]) ? 1 : 0;
   },
 };
+
+/** The facts of the node and what follows from them. */
+export async function examine(
+  input: CommandInput<Flags>,
+  io: CommandIo,
+  ignored: Diagnosis["ignored"] = [],
+): Promise<{ readonly facts: Facts; readonly diagnosis: Diagnosis }> {
+  const subject = await subjectOf(input, io);
+  const { signal } = io;
+  const run = (script: Script) => runScript(script, signal);
+  const sides = (await allCommands()).map(({ doctor }) => doctor);
+  const facts = await gatherFacts(subject, { sides, run, open: openNftables, env: process.env, signal });
+  const { settings, own } = facts;
+  const findings = diagnose(facts, ignored);
+  return { facts, diagnosis: { settings, own, source: subject.source, findings, ignored } };
+}
 
 /** The subject of the checks: the given flags and, for the others, those of the running agent. */
 async function subjectOf(

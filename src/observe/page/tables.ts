@@ -1,10 +1,10 @@
 /** The page's tables: rules and their counters, connections, passes, drift. */
 
 import { groupedDigits } from "../../text/plural.ts";
-import { type PassStatus, rulesState, type Status } from "../status.ts";
+import { type Healed, type PassStatus, rulesState, type Status } from "../status.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import { badge, bytesText, percentText, renderTime } from "./text.ts";
-import type { Counter, Healed, PageView, Pressure } from "./view.ts";
+import type { Counter, PageView, Pressure } from "./view.ts";
 
 const COUNTERS_AT_MOST = 40;
 const PASSES_AT_MOST = 20;

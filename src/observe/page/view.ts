@@ -3,7 +3,7 @@
 import type { Family } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import type { Readings } from "../metrics.ts";
-import type { PassStatus, Status } from "../status.ts";
+import type { Healed, PassStatus, Status } from "../status.ts";
 
 /** The whole content of the page. Lists may be of any length: the page cuts them, and says by how much. */
 export interface PageView {
@@ -37,16 +37,6 @@ export interface Counter {
   readonly rule?: string;
   readonly packets: number;
   readonly bytes: number;
-}
-
-/** A difference that another process made, and that the agent repaired. */
-export interface Healed {
-  readonly at: string;
-  /** The place that differed, such as `rule 2 of IP-MASQ-AGENT`. */
-  readonly where: string;
-  readonly kind: "missing" | "extra" | "changed";
-  /** Null: the process is not known. */
-  readonly culprit: { readonly process: string; readonly pid: number } | null;
 }
 
 /** The effects of SNAT on the node, as far as the kernel shows them. */
