@@ -54,7 +54,7 @@ export function afterwards(
   /** The rules that were removed, and the errors that remain. */
   const tend = async (resyncIntervalMs: number) => {
     const left = tasks();
-    const found = await rivals.look(engine().choice, resyncIntervalMs);
+    const found = await rivals.search(engine().choice, resyncIntervalMs);
     const beside = found.places.length > 0 ? [describe(found)] : [];
     if (left.length === 0 && beside.length === 0 && !found.mayBe) return { healed: [], errors: complaints() };
     if (!(await hold.isAlone())) return { healed: [], errors: beside };

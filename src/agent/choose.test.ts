@@ -10,7 +10,7 @@ import { chooseBackend } from "./choose.ts";
 const OK: Answer = { exitCode: 0, stdout: "", stderr: "" };
 const MISSING = new NetlinkUnavailable("linux-riscv64", new Error("no native build"));
 
-/** A machine on which these tables and chains of nf_tables stand, and where iptables works or not. */
+/** A machine with these tables and chains of nf_tables, where iptables works or not. */
 function machine(
   there: { tables?: string[]; chains?: string[]; iptables?: boolean; open?: Error; read?: Error } = {},
 ) {
@@ -108,7 +108,7 @@ describe("if nothing works, it is said what each lacks:", () => {
   });
 });
 
-test("a mistake of ours is nothing that a backend lacks", async () => {
+test("our own bug does not count as a fault of a backend", async () => {
   await expect(machine({ open: new TypeError("ours") }).choose()).rejects.toThrow(TypeError);
   const { choose, closed } = machine({ read: new TypeError("ours") });
   await expect(choose()).rejects.toThrow(TypeError);

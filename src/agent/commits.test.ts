@@ -63,7 +63,7 @@ test("commits are passed on, and what was before the beginning is said to have b
   expect(said).toEqual([]);
 });
 
-test("where events cannot be listened to, the generation is asked for every second, which is said once", async () => {
+test("without events it polls the generation every second, and says so once", async () => {
   const { ended, happened, said } = await run([NO_ADDON, NO_ADDON], 3_000);
   await ended;
   expect(happened).toEqual(["asking at 0", "moved to 0", "moved to 1", "asked enough"]);
@@ -100,7 +100,7 @@ test("a socket that is lost is opened again, at growing intervals, with question
   await ended;
 });
 
-test("a storm is not listened to: the generation is asked for, and after a while it is listened again", async () => {
+test("during a storm it polls the generation, and listens again after a while", async () => {
   const { ended, controller, happened, said, events } = await run([], 1_000_000);
   await rest();
   for (let i = 0; i <= 1_000; i++) events()?.commit({ ...COMMIT, generation: i });
@@ -120,7 +120,7 @@ test("a storm is not listened to: the generation is asked for, and after a while
   await ended;
 });
 
-test("a kernel that refuses everything is asked ever more rarely, and it is said once", async () => {
+test("it polls a kernel that rejects everything ever more rarely, and says so once", async () => {
   const { ended, said } = await run(
     Array.from({ length: 100 }, () => EPERM),
     1_000_000,
@@ -130,7 +130,7 @@ test("a kernel that refuses everything is asked ever more rarely, and it is said
   expect(said).toHaveLength(1);
 });
 
-test("what is no failure of the world is thrown", async () => {
-  const { ended } = await run([new TypeError("a mistake of ours")], 1_000);
-  await expect(ended).rejects.toThrow("a mistake of ours");
+test("it throws errors that are not failures of the environment", async () => {
+  const { ended } = await run([new TypeError("our own bug")], 1_000);
+  await expect(ended).rejects.toThrow("our own bug");
 });

@@ -74,7 +74,7 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     return { choice, driver, reconcile };
   };
   const followed = followChoice(build(IPTABLES), "", {
-    look: async () => state.seen,
+    readSigns: async () => state.seen,
     choose,
     build,
     tasks: ({ choice }) => [async () => void state.passes.push(`clear for ${choice.name}`)],

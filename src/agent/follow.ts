@@ -21,7 +21,7 @@ export type Task = () => Promise<void>;
 
 interface FollowWorld {
   /** A text that changes with the signs; undefined where it cannot read them. */
-  readonly look: () => Promise<string | undefined>;
+  readonly readSigns: () => Promise<string | undefined>;
   /** The decision for these signs; undefined while its tools still run: a pass follows when they have ended. */
   readonly choose: (seen: string | undefined) => Promise<Decision | undefined>;
   readonly build: (choice: Chosen) => Engine;
@@ -84,7 +84,7 @@ export function followChoice(first: Engine, signs: string | undefined, world: Fo
   /** Milliseconds until it is time to choose again; undefined if the signs have not changed. */
   const dueInMs = async (): Promise<number | undefined> => {
     const newest = over;
-    const seen = await world.look();
+    const seen = await world.readSigns();
     seenUpTo = Math.max(seenUpTo, newest);
     if (seen === undefined) return undefined;
     if (seen === decidedBy) settle(seen);

@@ -69,7 +69,7 @@ test.each<[string, readonly Inspection[], number, string]>([
     "in force: false, healed: 0",
   ],
   [
-    "a write that does not show, although nobody has undone it",
+    "a write that does not show, although no other process reverted it",
     [MISSING, { ...MISSING, disturbed: false }],
     1,
     DOES_NOT_SHOW,
@@ -94,7 +94,7 @@ test("without events it is written once, and what does not show is only not in f
     });
 });
 
-test("nothing is begun by an agent that is told to end", async () => {
+test("an agent that shuts down begins nothing", async () => {
   const ended = AbortSignal.abort(new Error("ended"));
   expect(await reconcile([MISSING], 3, ended)).toMatchObject({ writes: 0, outcome: "ended" });
 });

@@ -6,7 +6,7 @@ const MINUTE = 60_000;
 const drift = [{ kind: "missing", where: "the jump" }] as const;
 const attribution = { commits: [{ generation: 1, pid: 7, process: "nft", touched: true }], complete: true };
 
-/** Somebody undoes the rules `perSecond` times a second for so many minutes; the lines of each minute, without repetition. */
+/** A process reverts the rules `perSecond` times a second for `minutes` minutes; returns the lines of each minute, without repetition. */
 function fight(perSecond: number, minutes: number) {
   const { log, taken } = recordedLog();
   const tally = createTally();
@@ -32,7 +32,7 @@ test("a fight fills no log: its beginning, and then one line a minute with the c
   expect(said[9]).toEqual(["W IPv4: healed 120 more times in a minute, last changed by nft (host pid 7)"]);
 });
 
-test("what was left out is told when the fight is over, too, and the next healing is told again", () => {
+test("after the fight it also logs the number of unlogged healings, and then each healing again", () => {
   const { log, taken } = recordedLog();
   const tally = createTally();
   for (let i = 0; i < 31; i++) warnOfHealing(log, "IPv4", tally, 0, { drift });

@@ -413,7 +413,7 @@ describe("families", () => {
     },
   );
 
-  test("a failure of IPv6 is said as such, and IPv4 stands", async () => {
+  test("a failure of IPv6 is logged as such, and IPv4 stays in force", async () => {
     const { pass, node, destinations } = agent({ enableIPv6: true });
     node.interfere = ({ file }) => (file === "ip6tables-restore" ? DENIED : undefined);
     const { log } = await pass(BOTH);

@@ -40,7 +40,7 @@ test("what comes back is counted each time; of a fight one line a minute is said
   expect(rivals.complaint()).toBeUndefined();
 });
 
-test("where there is nothing of ours, nothing is said", async () => {
+test("without rules of the other backend it logs nothing", async () => {
   const { rivals, taken } = watch([]);
   expect(await rivals.remove(CHOICE, SEEN)).toEqual([]);
   expect([taken(), rivals.complaint()]).toEqual([[], undefined]);
@@ -50,6 +50,6 @@ test("without netlink nothing is seen, and no commit is waited for", async () =>
   const { rivals } = watch([]);
   rivals.heard(7);
   expect(rivals.knows(7)).toBe(false);
-  expect(await rivals.look(CHOICE, 60_000)).toMatchObject({ places: [], generation: undefined });
+  expect(await rivals.search(CHOICE, 60_000)).toMatchObject({ places: [], generation: undefined });
   expect(rivals.knows(7)).toBe(true);
 });

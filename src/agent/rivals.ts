@@ -32,7 +32,7 @@ export interface RivalsWorld {
 }
 
 export interface RivalWatch extends Pick<Driver, "knows" | "heard"> {
-  readonly look: (choice: Chosen, resyncIntervalMs: number) => Promise<Rivals>;
+  readonly search: (choice: Chosen, resyncIntervalMs: number) => Promise<Rivals>;
   /** Removes them, and returns the healings. Throws a failure. */
   readonly remove: (choice: Chosen, rivals: Rivals) => Promise<readonly Healing[]>;
   /** The error that remains after their removal: they come back again and again. */
@@ -61,7 +61,7 @@ export function createRivalWatch(world: RivalsWorld, signal: AbortSignal): Rival
     heard(generation) {
       over = Math.max(over, generation);
     },
-    async look(choice, resyncIntervalMs) {
+    async search(choice, resyncIntervalMs) {
       const newest = over;
       const { places, generation } = await find(choice);
       seenUpTo = Math.max(seenUpTo, newest);

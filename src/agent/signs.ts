@@ -13,17 +13,17 @@ type Sign = (nftables: Nftables) => Promise<unknown>;
  * needed, and again after a failure. Undefined where it cannot read, or where there is nothing to look for.
  */
 export function createSigns(
-  looks: readonly Sign[],
+  signs: readonly Sign[],
   open: () => Promise<Nftables>,
 ): () => Promise<string | undefined> {
   let connection: Promise<Nftables> | undefined;
   return async () => {
-    if (looks.length === 0) return undefined;
+    if (signs.length === 0) return undefined;
     try {
       connection ??= open();
       const nftables = await connection;
       const seen: unknown[] = [];
-      for (const look of looks) seen.push(await look(nftables));
+      for (const read of signs) seen.push(await read(nftables));
       return seen.join();
     } catch (error) {
       if (!isFailure(error)) throw error;

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { createThrottle } from "./throttle.ts";
 
-const look = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, kind: "idle" as const });
+const idlePass = (endedAt: number, durationMs = 0.5) => ({ endedAt, durationMs, kind: "idle" as const });
 const healing = (endedAt: number) => ({ endedAt, durationMs: 30, kind: "healed" as const });
 
-describe("looks that find nothing", () => {
+describe("idle passes", () => {
   test.each([
     ["a cheap one", 0.5, 20],
     ["one that costs", 10, 200],
@@ -12,7 +12,7 @@ describe("looks that find nothing", () => {
   ])("%s (%d ms) is followed by a pause of %d ms", (_name, durationMs, pause) => {
     const throttle = createThrottle();
     expect(throttle.waitMs(1_000)).toBe(0);
-    throttle.record(look(1_000, durationMs));
+    throttle.record(idlePass(1_000, durationMs));
     expect(throttle.waitMs(1_000)).toBe(pause);
     expect(throttle.waitMs(1_000 + pause)).toBe(0);
     expect(throttle.fightMs()).toBe(0);
@@ -30,7 +30,7 @@ describe("looks that find nothing", () => {
     while (now < 60_000) {
       now += throttle.waitMs(now) + 3;
       busy += 3;
-      throttle.record(look(now, 3));
+      throttle.record(idlePass(now, 3));
     }
     expect(busy / now).toBeLessThanOrEqual(0.05);
   });
@@ -73,9 +73,9 @@ describe("healings", () => {
     expect(throttle.fightMs()).toBe(0);
   });
 
-  test("after a look's pause, what was healed does not wait for it", () => {
+  test("after an idle pass's pause, a healing does not wait for it", () => {
     const throttle = createThrottle();
-    throttle.record(look(0, 100));
+    throttle.record(idlePass(0, 100));
     throttle.record(healing(50));
     expect(throttle.waitMs(50)).toBe(0);
   });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createAside, createTurns } from "./turns.ts";
 
-/** Turns whose patience ends when `lose` is called, and work that ends when it is told to. */
+/** Turns whose patience ends with `lose`, and work that the test ends. */
 function subject() {
   let lose = () => {};
   let ends = 0;

@@ -20,7 +20,7 @@ function setUp(...late: Commit[]) {
   return { commitLog, waits };
 }
 
-test("what others did is told, and what the agent did is not", async () => {
+test("it returns the commits of other processes, and not the agent's own", async () => {
   const { commitLog, waits } = setUp();
   for (const generation of [4, 5, 6, 7]) commitLog.hear(commit(generation));
   commitLog.claim({ from: 4, to: 6 });

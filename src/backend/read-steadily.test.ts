@@ -19,7 +19,7 @@ async function read(commits: readonly number[], gone = 0, attempts = 3) {
 }
 
 test.each([
-  ["nobody commits", [0], 0, { generation: 7, value: "as of 7", isSteady: true, reads: 1 }],
+  ["no process commits", [0], 0, { generation: 7, value: "as of 7", isSteady: true, reads: 1 }],
   ["one commits once", [1, 0], 0, { generation: 8, value: "as of 8", isSteady: true, reads: 2 }],
   ["others never cease", [1], 0, { generation: 9, value: "as of 9", isSteady: false, reads: 3 }],
   ["what is asked for is removed", [1, 0], 1, { generation: 8, value: "as of 8", isSteady: true, reads: 2 }],

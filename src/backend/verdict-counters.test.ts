@@ -11,7 +11,7 @@ test("what was counted before the agent began counts, too", () => {
   expect(counters.totals()).toEqual([count(7)]);
 });
 
-test("rules that are written anew start from zero, the series do not", () => {
+test("rules that are written again start from zero, the series do not", () => {
   const counters = createVerdictCounters();
   for (const packets of [5, 9, 0, 3, 3, 1]) counters.read([count(packets)]);
   expect(counters.totals()).toEqual([count(9 + 3 + 1)]);
@@ -42,7 +42,7 @@ test("they never go back, and miss nothing that was read before rules were writt
         expect(total).toBeGreaterThanOrEqual(shown);
         expect(total).toBe(truth);
         shown = total;
-        // Written anew, and read before anything is counted again.
+        // Written again, and read before they count anything.
         if (!isRewritten) continue;
         kernel = 0;
         counters.read([count(kernel)]);

@@ -52,9 +52,9 @@ export async function createPasses(
   const { watch, masqChain: chain, configPath } = options;
   const run = (script: Script) => runScript(script, signal);
   const choose = () => decide(options, { run, open: openNftables });
-  const look = createSigns(signsOf(options), openNftables);
+  const readSigns = createSigns(signsOf(options), openNftables);
   // Look first: signs that change during the choice then count as later.
-  const signs = await look();
+  const signs = await readSigns();
   const choice = await choose();
   if (!choice.ok) return choice;
   log.with({ backend: choice.name }).info(`backend: ${choice.name} (${choice.why})`);
@@ -69,7 +69,7 @@ export async function createPasses(
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {
     ...engines,
-    look,
+    readSigns,
     choose: chooseInTurn(choose, watch ? turns : undefined),
     // Counters restart at zero then, and we must see that before they have overtaken the old ones.
     moved: () => void sample(),

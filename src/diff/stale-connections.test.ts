@@ -16,7 +16,7 @@ function only(text: string) {
   return { first: value, last: value };
 }
 
-test("connections whose decision a new one would not get; the node's own are nobody's business", () => {
+test("it returns connections whose verdict a new one would not have, without the node's own", () => {
   const local = { IPv4: [only("192.0.2.1")], IPv6: [only("2001:db8:ffff::1")] };
   const changes = [
     { family: "IPv4", kept: [only("8.8.8.8")], masqueraded: [only("9.9.9.9")] },

@@ -124,7 +124,7 @@ describe("ipset", () => {
     expect(await calls(ipv6)).toEqual([]);
   });
 
-  test("is asked for once, and the set is looked at in each pass", async () => {
+  test("is probed once, and each pass reads the set", async () => {
     const { calls } = setUp();
     expect(await calls(list(4))).toEqual([
       "ipset --version",
@@ -241,7 +241,7 @@ test("a legacy tool looks for what to remove only where its table exists", async
   expect(looked).toBe(legacyTables("IPv4").includes("nat"));
 });
 
-test.each(["-S", "--version"])("a mistake of ours is no failure of the world (%s)", async (where) => {
+test.each(["-S", "--version"])("our own bug is not a failure of the environment (%s)", async (where) => {
   const { driver, node } = setUp();
   node.interfere = ({ args }) => {
     if (args.includes(where)) throw new TypeError("ours");
@@ -251,7 +251,7 @@ test.each(["-S", "--version"])("a mistake of ours is no failure of the world (%s
   await expect(driver.inspect([list(4)], true)).rejects.toThrow(TypeError);
 });
 
-test.each(["save", "--version"])("nor is one while ipset is asked (%s)", async (where) => {
+test.each(["save", "--version"])("nor is one during a call of ipset (%s)", async (where) => {
   const { driver, node } = setUp();
   node.interfere = ({ file, args }) => {
     if (file === "ipset" && args.includes(where)) throw new TypeError("ours");

@@ -61,7 +61,7 @@ function setUp(version?: string) {
     const left = await driver.apply(plan, [wanted]);
     return { plan, left, calls: node.taken() };
   };
-  /** What somebody else does, of which the agent hears. */
+  /** A commit of another process, with its event. */
   const foreign = (change: () => void) => {
     change();
     driver.heard(++kernel.generation);
@@ -82,7 +82,7 @@ test("what was programmed is checked, and its commits are claimed", async () => 
 });
 
 describe("a ruleset in force", () => {
-  test("costs no tool while nobody commits, nor when others do, thorough or not", async () => {
+  test("runs no tool while no process commits, nor when others do, thorough or not", async () => {
     const { pass, foreign, kernel, driver, node } = setUp();
     await pass();
     const { looks } = kernel;
@@ -96,7 +96,7 @@ describe("a ruleset in force", () => {
     expect(kernel.looks).toBe(looks + 1);
   });
 
-  test("that somebody changes is looked at by the tools once, and healed; the span says since when", async () => {
+  test("that another process changes is read by the tools once, and healed; the span says since when", async () => {
     const { pass, foreign, rules } = setUp();
     await pass();
     foreign(() => {});
@@ -113,7 +113,7 @@ describe("a ruleset in force", () => {
     const { pass, kernel, driver, node, claims } = setUp();
     const real = node.interfere;
     node.interfere = (script) => {
-      // Somebody commits behind each of our commits.
+      // Another process commits after each of our commits.
       if (script.file.endsWith("restore")) kernel.generation++;
       return real(script);
     };
@@ -141,7 +141,7 @@ describe("a ruleset in force", () => {
   });
 });
 
-test("what cannot be seen for once is asked of the tools", async () => {
+test("after a failed reading over netlink it asks the tools", async () => {
   const { pass, kernel, rules } = setUp();
   await pass();
   kernel.blind = true;
@@ -171,7 +171,7 @@ test("nothing tells of a set's changes: a thorough look asks for the set, and fo
   expect((await pass(long, true)).plan.steps).toEqual([]);
 });
 
-test("a tool that fails while somebody commits is run again at once, but not time after time", async () => {
+test("a tool that fails while another process commits runs again at once, but not repeatedly", async () => {
   const { node, pass, driver, kernel, rules } = setUp();
   const real = node.interfere;
   const failing = ({ file }: { readonly file: string }) => {
@@ -188,7 +188,7 @@ test("a tool that fails while somebody commits is run again at once, but not tim
   expect(rules()).toHaveLength(3);
 });
 
-test("a tool that fails because somebody removes what it looks at is asked again", async () => {
+test("a tool that fails because another process removes its object runs again", async () => {
   const { node, pass, foreign, rules } = setUp();
   await pass();
   foreign(() => rules().shift());
@@ -260,12 +260,12 @@ describe("a tool that is wrong", () => {
     foreign(() => rules().pop());
     const { left } = await pass();
     expect(rules()).toHaveLength(3);
-    // What was written does not show, and nobody else has committed: that is no success.
+    // A write without effect, while no other process commits, is not a success.
     expect(left.disturbed).toBe(false);
     expect(driver.knows(kernel.generation)).toBe(false);
   });
 
-  test("what somebody commits in the midst of a look is not taken for what was looked at", async () => {
+  test("a commit during an inspection does not count as inspected", async () => {
     const { node, pass, foreign, rules, driver, kernel } = setUp();
     await pass();
     foreign(() => rules().shift());

@@ -54,10 +54,10 @@ export function createNetlinkView(
   signal: AbortSignal,
 ): NetlinkView {
   let connection: Promise<Nftables> | undefined;
-  const using = async <T>(look: (nftables: Nftables) => Promise<T>): Promise<T | undefined> => {
+  const using = async <T>(use: (nftables: Nftables) => Promise<T>): Promise<T | undefined> => {
     try {
       connection ??= open();
-      return await look(await connection);
+      return await use(await connection);
     } catch (error) {
       if (!isFailure(error)) throw error;
       // Callers fall back on the tools, which report the fault.
@@ -76,7 +76,7 @@ export function createNetlinkView(
         let before: string | undefined = expected;
         for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
           const generation = await nftables.generation(signal);
-          const seen = await look(nftables, family, chain, signal);
+          const seen = await readImages(nftables, family, chain, signal);
           if (seen.image === before && generation === (await nftables.generation(signal)))
             return { generation, ...seen };
           before = seen.image;
@@ -88,7 +88,7 @@ export function createNetlinkView(
   };
 }
 
-async function look(
+async function readImages(
   nftables: Nftables,
   family: Family,
   chain: string,

@@ -19,7 +19,7 @@ async function probed(command: Answer, restore: Answer = says("", 2)) {
   return { asked, capabilities: await probe(TOOLS, run) };
 }
 
-test("a modern tool is asked once", async () => {
+test("it asks a modern tool once", async () => {
   expect(await probed(says("iptables v1.8.9 (nf_tables)\n"))).toMatchInlineSnapshot(`
     {
       "asked": [

@@ -137,7 +137,7 @@ describe("canonicalListing", () => {
     `${C} -m statistic --mode nth --every 2 --packet 0 -j RETURN`,
     `${C} -g X`,
     "",
-  ])("a rule that is none of ours stays as it is: %s", (listed) => {
+  ])("a foreign rule stays as it is: %s", (listed) => {
     expect(canonicalListing("IPv4", listed)).toBe(listed);
   });
 });

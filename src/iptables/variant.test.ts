@@ -59,7 +59,7 @@ test("a variant that is not installed holds no chains", async () => {
   expect((await chosen(["iptables-legacy KUBE-IPTABLES-HINT"], LEGACY, missing)).variant).toBe("legacy");
 });
 
-test("what is no failure of a command is not swallowed", async () => {
+test("it throws errors that are not failures of a command", async () => {
   const run = () => Promise.reject(new Error("broken"));
   await expect(chooseVariant(run, () => [])).rejects.toThrow("broken");
 });

@@ -85,7 +85,7 @@ function setUp(start?: Model) {
 
 const EPERM = new NftablesError({ code: "EPERM", what: "table", why: "may not" });
 
-/** What is asked to read our table with a list of IPv4. */
+/** The queries that read our table with a list of IPv4. */
 const READ = [
   "table inet ip-masq-agent",
   "sets of inet ip-masq-agent",
@@ -103,7 +103,7 @@ test("both families are one group, in one table", () => {
   expect(driver.place(group)).toBe("table inet ip-masq-agent");
 });
 
-test("a fresh kernel is asked for the table only, and gets all of it", async () => {
+test("it asks a fresh kernel for the table only, and programs all of it", async () => {
   const { pass } = setUp();
   expect((await pass(ipv4("10.0.0.0/8"), ipv6)).calls).toMatchInlineSnapshot(`
     [
@@ -156,7 +156,7 @@ describe("a plan that was carried out", () => {
     expect((await setUp(kernel.model).pass(...group)).plan.steps).toEqual([]);
   });
 
-  test("and after which nobody else committed is not read again, nor for another list", async () => {
+  test("and without later commits is not read again, nor for another list", async () => {
     const { driver, pass, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
     await driver.apply(await driver.inspect(group, true), group);
@@ -170,7 +170,7 @@ describe("a plan that was carried out", () => {
     ]);
   });
 
-  test("is read again once somebody commits, and healed", async () => {
+  test("is read again after a commit of another process, and healed", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
     await driver.apply(await driver.inspect(group, true), group);
@@ -182,7 +182,7 @@ describe("a plan that was carried out", () => {
     expect((await driver.inspect(group, true)).steps).toEqual([]);
   });
 
-  test("while somebody committed is not taken for granted", async () => {
+  test("while another process committed is not taken for granted", async () => {
     const { driver, kernel } = setUp();
     const group = [ipv4("10.0.0.0/8")];
     const plan = await driver.inspect(group, true);
@@ -203,7 +203,7 @@ describe("a plan that was carried out", () => {
   });
 });
 
-test("a transaction that fails while somebody commits is made again at once, but not time after time", async () => {
+test("a transaction that fails while another process commits runs again at once, but not repeatedly", async () => {
   const { driver, kernel } = setUp();
   const group = [ipv4("10.0.0.0/8")];
   const disturb = () => {
@@ -236,7 +236,7 @@ describe("the socket", () => {
     expect(kernel.model).toBeDefined();
   });
 
-  test("that failed to answer is asked again", async () => {
+  test("that failed to answer is used again", async () => {
     const { kernel, pass } = setUp();
     kernel.fail = EPERM;
     await expect(pass(ipv4()).catch((error: Error) => Promise.reject(error))).rejects.toThrow("EPERM");
@@ -244,7 +244,7 @@ describe("the socket", () => {
     expect(kernel.model).toBeDefined();
   });
 
-  test("is closed, and opened anew for whoever asks after that", async () => {
+  test("is closed, and opened again for later callers", async () => {
     const { kernel, pass, driver } = setUp();
     driver.close();
     await pass(ipv4());
@@ -304,7 +304,7 @@ describe("removing", () => {
   });
 });
 
-test("of a set whose keys are no addresses only its name is asked for", async () => {
+test("it reads only the name of a set whose keys are not addresses", async () => {
   const start = setUp();
   await start.pass(ipv4("10.0.0.0/8"));
   const { sets, ...rest } = start.kernel.model ?? { chains: {}, sets: {} };

@@ -241,7 +241,7 @@ describe("a plan", () => {
     `);
   });
 
-  test("makes a chain anew that stands elsewhere", () => {
+  test("replaces a chain with a different hook", () => {
     const table = tableOf(model);
     const { postrouting } = table.chains;
     const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
@@ -449,17 +449,17 @@ describe("while rules are in place,", () => {
     );
   });
 
-  test("a table made anew in one transaction is what this would find", () => {
+  test("a table replaced in one transaction is what this would find", () => {
     const old = programmed([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")]);
-    const anew = programmed([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")], undefined);
+    const replaced = programmed([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")], undefined);
     const between = applyBatch(old, [{ op: "delete table", family: "inet", table: "ip-masq-agent" }]);
     const address = 10n << 24n;
-    expect([old, between, anew].map((model) => verdictOf(model, "ip", address))).toEqual([
+    expect([old, between, replaced].map((model) => verdictOf(model, "ip", address))).toEqual([
       "keep",
       "keep",
       "keep",
     ]);
-    expect([old, between, anew].map((model) => verdictOf(model, "ip", 1n))).toEqual([
+    expect([old, between, replaced].map((model) => verdictOf(model, "ip", 1n))).toEqual([
       "masquerade",
       "keep",
       "masquerade",

@@ -76,7 +76,7 @@ function named(model: Model) {
   };
 }
 
-test("what is refused is noted with its reason, and the rest goes", async () => {
+test("it notes rejected operations with the reason, and removes the rest", async () => {
   const { kernel, nftables } = kernelOf(
     {
       chains: {},
@@ -104,7 +104,7 @@ test("what is refused is noted with its reason, and the rest goes", async () => 
   expect([...staying.values()]).toEqual(["EBUSY: says the test"]);
 });
 
-test("what is gone already is no remnant, and not all refusals of a long list are asked for", async () => {
+test("an object that is already gone is not a remnant, and a long list stops after some rejections", async () => {
   const { kernel, nftables } = kernelOf({ chains: {}, sets: {} }, (handle) => handle > 1_000);
   const chains = (from: number) =>
     Array.from({ length: 100 }, (_, i): Operation => {

@@ -76,7 +76,7 @@ test("a long one is taken as it was after others' commits", async () => {
 });
 
 test.each([
-  ["made anew", { handle: 4 }, false],
+  ["made again", { handle: 4 }, false],
   ["with another number of elements", { counted: LONG - 1 }, false],
   ["touched", {}, true],
 ])("a long one that was %s is read", async (_how, change, touched) => {

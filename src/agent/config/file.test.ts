@@ -90,7 +90,7 @@ describe("one file", () => {
   });
 });
 
-describe("what is no configuration is an error, and never looks like an empty one", () => {
+describe("anything but a configuration is an error, and never looks like an empty one", () => {
   const failure = (path: string, directoryAllowed = false): string => {
     try {
       readConfig(path, directoryAllowed);
@@ -175,7 +175,7 @@ describe.runIf(ON_LINUX)("a directory", () => {
     expect(read()).toEqual(["directory", "/ip-masq-a: a2", "/ip-masq-c: c2"]);
   });
 
-  test("a link whose target is gone is an error: somebody is at work", () => {
+  test("a link whose target is gone is an error: a change is under way", () => {
     volume(1, { "ip-masq-a": "a1" });
     symlinkSync("..data/ip-masq-b", join(dir, "ip-masq-b"));
     expect(() => read()).toThrow(/ip-masq-b: listed, but does not exist/);
@@ -198,7 +198,7 @@ describe.runIf(ON_LINUX)("a directory", () => {
     expect(() => read()).toThrow(/larger than 16 MiB: not a configuration/);
   });
 
-  test("where it does not exist, or a file stands in its place", () => {
+  test("where it does not exist, or a file is in its place", () => {
     expect(read(join(dir, "none"))).toEqual(["file"]);
     write("c", "x");
     expect(read(join(dir, "c"))).toEqual(["file", "/c: x"]);

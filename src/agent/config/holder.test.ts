@@ -60,7 +60,7 @@ test("a text is announced when it changes, and not otherwise", () => {
   expect(holder.current()).not.toBe(before);
 });
 
-test("warnings stand before the announcement, at most twenty", () => {
+test("warnings come before the announcement, at most twenty", () => {
   const { refreshed } = held();
   expect(refreshed("a: 1\nresyncInterval: 5ms").log).toMatchInlineSnapshot(`
     [
@@ -140,7 +140,7 @@ test("a bad text that comes back after the source failed is bad still", () => {
   expect(refreshed("a: [").problems).toHaveLength(1);
 });
 
-test("what is no failure of the source is not swallowed", () => {
+test("it throws errors that are not failures of the source", () => {
   const { refreshed } = held();
   expect(() => refreshed(new Error("broken"))).toThrow("broken");
 });

@@ -242,9 +242,9 @@ function isGone(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-function tryTo<T>(look: () => T): T | undefined {
+function tryTo<T>(task: () => T): T | undefined {
   try {
-    return look();
+    return task();
   } catch {
     return undefined;
   }
