@@ -99,7 +99,9 @@ describeKernel("the other backend's rules", { timeout: 60_000 }, () => {
     const one = lab.startAgent({ flags: ["--http-address=", ...NFT.flags] });
     await eventually(() => expect(one.log()).toContain(": programmed "));
     const two = lab.startAgent({ flags: [`--http-address=${ADDRESS}`, ...NFTABLES.flags] });
-    await eventually(async () => expect((await status(lab)).stdout).toContain(`next to ours: chain ${CHAIN}`));
+    await eventually(async () =>
+      expect((await status(lab)).stdout).toContain(`next to ours: chain ${CHAIN}`),
+    );
     expect((await status(lab)).code).toBe(1);
     expect(await iptablesState(lab)).not.toEqual([]);
     expect(logged(two, "W", "another agent seems to run")).toHaveLength(1);
