@@ -13,6 +13,7 @@ import { conntrackTable } from "./checks/node/conntrack-table.ts";
 import { forwarding } from "./checks/node/forwarding.ts";
 import { invalid } from "./checks/node/invalid.ts";
 import { podNetworks } from "./checks/node/pod-networks.ts";
+import { portShare } from "./checks/node/port-share.ts";
 import { ports } from "./checks/node/ports.ts";
 import { cniMasquerade } from "./checks/others/cni-masquerade.ts";
 import { foreignChain } from "./checks/others/foreign-chain.ts";
@@ -57,6 +58,7 @@ export const CHECKS: readonly Check[] = [
   forwarding,
   invalid,
   ports,
+  portShare,
   conntrackTable,
   conntrackCounters,
   lock,

@@ -4,6 +4,7 @@
  */
 
 import type { BackendName } from "../backend/driver.ts";
+import type { PortShares } from "../conntrack/port-shares.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
@@ -210,6 +211,8 @@ export interface Facts {
   /** Settings of the kernel below /proc/sys by their dotted names. */
   readonly sysctls: Readonly<Record<Sysctl, Fact<string>>>;
   /** Undefined if the kernel tracks no connections. */
+  /** Undefined where no connections are tracked. */
+  readonly portShare: Fact<(PortShares & { readonly ports: number }) | undefined>;
   readonly conntrack: Fact<{ readonly count: number; readonly max: number } | undefined>;
   readonly counters: Fact<ConntrackGrowth | undefined>;
   readonly inotify: Fact<InotifyFacts>;

@@ -21,6 +21,7 @@ import { readCni } from "./read-cni.ts";
 import { readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
 import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
 import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
+import { readPortShare } from "./read-ports.ts";
 import { readConntrack, readGrowth, readLock, readSysctls } from "./read-proc.ts";
 
 /** What is to be looked at. */
@@ -61,6 +62,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     rules,
   ]);
   const cni = readCni(subject.cniDirectory);
+  const conntrack = readConntrack(proc);
   const settings = { chain, families, toPorts, ...chosen(subject, known(nftables), known(tool)) };
   const own = world.sides.find(({ name }) => name === settings.backend);
   if (own === undefined) throw new Error(`no backend ${settings.backend}`);
@@ -92,7 +94,8 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     cni,
     lock: readLock(proc, world.env),
     sysctls: readSysctls(proc),
-    conntrack: readConntrack(proc),
+    conntrack,
+    portShare: await readPortShare(conntrack, toPorts),
     counters,
     inotify: readInotify(proc),
   };

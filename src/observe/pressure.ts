@@ -3,6 +3,13 @@
 import { readFileSync } from "node:fs";
 import { printAddress } from "../conntrack/address.ts";
 import { type Conntrack, type Counters, openConntrack } from "../conntrack/conntrack.ts";
+import {
+  largestHolders,
+  measureShares,
+  type PortHolder,
+  type PortShares,
+  type Table,
+} from "../conntrack/port-shares.ts";
 import { parseListLine } from "../conntrack/proc-list.ts";
 import { type PortUse, portOwner } from "../conntrack/usage.ts";
 import type { PortRange } from "../core/ports.ts";
@@ -11,13 +18,6 @@ import { ownAddressTexts } from "../system/addresses.ts";
 import { sampleList } from "../system/connections.ts";
 import { parseConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Readings } from "./metrics.ts";
-import {
-  largestHolders,
-  measureShares,
-  type PortHolder,
-  type PortShares,
-  type Table,
-} from "./port-shares.ts";
 
 /** The destination towards which most source ports of one of the node's addresses are in use. */
 export interface Busiest {

@@ -138,6 +138,7 @@ export function facts(changes: Partial<Facts> = {}): Facts {
       "net.netfilter.nf_conntrack_tcp_be_liberal": { value: "0" },
     },
     conntrack: { value: { count: 100, max: 1000 } },
+    portShare: { value: undefined },
     counters: { value: { before: { drop: 5 }, after: { drop: 5 }, intervalMs: 1000 } },
     inotify: { value: { instances: 3, maxInstances: 128, watches: 20, maxWatches: 1000 } },
     ...changes,

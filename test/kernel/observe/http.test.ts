@@ -10,9 +10,10 @@ import {
   labTest,
   logged,
 } from "../../lab/network/fixture.ts";
-import { eventually, type Lab } from "../../lab/network/lab.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 import { FLAGS, programmed as tableProgrammed } from "../../lab/network/nftables-agent-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
+import { NODE, POD } from "../../lab/network/topology.ts";
 
 const ADDRESS = "127.0.0.1:10279";
 const hourly = (fields: Readonly<Record<string, unknown>>) => config({ resyncInterval: "1h", ...fields });
@@ -59,6 +60,12 @@ async function samples(lab: Lab): Promise<ReadonlyMap<string, number>> {
       return [line.slice(0, at).replace(/^ip_masq_agent_/, ""), Number(line.slice(at + 1))];
     }),
   );
+}
+
+/** What a command answers in the node, as JSON. */
+async function ask(lab: Lab, ...args: readonly string[]) {
+  const { stdout } = await lab.inNode(process.execPath, [agentBundle(), ...args, "-o", "json"]);
+  return JSON.parse(stdout);
 }
 
 const verdict = (all: ReadonlyMap<string, number>, name: "keep" | "masquerade") =>
@@ -122,7 +129,11 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: [...backend.flags, "--to-ports=40000-40019"] });
     await backend.ready(lab, agent);
-    // Each flow has a source port of its own towards the same address and port; UDP flows stay in the table for a while.
+    // Each flow has a source port of its own towards the same address and port.
+    const timeouts = ["udp_timeout", "udp_timeout_stream"].map(
+      (name) => `net.netfilter.nf_conntrack_${name}=60`,
+    );
+    expect(await lab.inNode("sysctl", ["-q", "-w", ...timeouts])).toMatchObject({ code: 0 });
     // Half of them ask a Service, behind which the destination is the same: both kinds need their ports of the same ones.
     const service =
       "table ip service { chain c { type nat hook prerouting priority dstnat; ip daddr 10.96.0.10 dnat to 8.8.8.8; }; }";
@@ -135,6 +146,17 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
       expect(all.get("conntrack_limit")).toBeGreaterThan(0);
       expect(all.get("snat_port_share")).toBeCloseTo(0.5, 1);
     });
+    const [fullest] = (await ask(lab, "ports", "--to=8.8.8.8", "--protocol=udp")).keys;
+    expect(fullest).toMatchObject({ nodeAddress: NODE.IPv4, inUse: 10, ports: 20, share: 0.5 });
+    expect(fullest.by).toEqual([{ source: POD.IPv4, inUse: 10, own: false }]);
+    // Each of the ports belongs to one connection, whichever way it came.
+    const asked = await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        const { connections } = await ask(lab, "who", `${NODE.IPv4}:${40_000 + i}`, "--protocol=udp");
+        return connections.map((one: { readonly asked: string }) => one.asked.split(":")[0]);
+      }),
+    );
+    expect(asked.flat().sort()).toEqual([...Array(5).fill("10.96.0.10"), ...Array(5).fill("8.8.8.8")]);
   });
 
   // What waits does not depend on the backend.

@@ -10,6 +10,7 @@ import { putCondition } from "../../../src/conntrack/condition.ts";
 import { openConntrack } from "../../../src/conntrack/conntrack.ts";
 import { CT_MSG, SUBSYS_CTNETLINK } from "../../../src/conntrack/constants.ts";
 import { type Flow, readFlow } from "../../../src/conntrack/flow.ts";
+import { measureShares } from "../../../src/conntrack/port-shares.ts";
 import { createTally, portOwner } from "../../../src/conntrack/usage.ts";
 import {
   closeMessage,
@@ -20,7 +21,6 @@ import {
 } from "../../../src/netlink/attributes.ts";
 import { NLM_F, NLMSG, PROTOCOLS } from "../../../src/netlink/constants.ts";
 import { loadNetlink } from "../../../src/netlink/socket/addon.ts";
-import { measureShares } from "../../../src/observe/port-shares.ts";
 import { type Entry, enteringMessages } from "../conntrack.ts";
 import { say } from "../io.ts";
 

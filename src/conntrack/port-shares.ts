@@ -2,9 +2,9 @@
  * The share of the node's source ports in use: a sample of the table, and an exact count only for keys that may be more
  * than half full. A sample costs 2 ms however large the table is; a count of one remote 50 ms at 200,000 connections.
  */
-import type { Bounds, Conntrack } from "../conntrack/conntrack.ts";
-import { protocolNumber } from "../conntrack/flow.ts";
-import { createTally, type PortOwner, type PortUse, shareOf } from "../conntrack/usage.ts";
+import type { Bounds, Conntrack } from "./conntrack.ts";
+import { protocolNumber } from "./flow.ts";
+import { createTally, type PortOwner, type PortUse, shareOf } from "./usage.ts";
 
 /** The source: the kernel itself, or, without ctnetlink, a list that cannot be filtered. */
 export interface Table extends Pick<Conntrack, "list"> {

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { packAddress } from "../conntrack/address.ts";
-import { type Condition, fits } from "../conntrack/condition.ts";
-import type { Flow } from "../conntrack/flow.ts";
-import { portOwner } from "../conntrack/usage.ts";
+import { packAddress } from "./address.ts";
+import { type Condition, fits } from "./condition.ts";
+import type { Flow } from "./flow.ts";
 import { largestHolders, measureShares, type Table } from "./port-shares.ts";
+import { portOwner } from "./usage.ts";
 
 const packed = (text: string) => packAddress(text) ?? "";
 const NODE = "192.0.2.1";
