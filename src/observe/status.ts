@@ -11,7 +11,7 @@ export interface Status {
   readonly lastPass: PassStatus | null;
   /** The number of differences that the agent repaired, and the processes that made them, as far as they are known. */
   readonly healed: { readonly total: number; readonly byProcess: Readonly<Record<string, number>> };
-  /** What happened last, newest first; absent in the status of an older agent. */
+  /** The last events, newest first; absent in the status of an older agent. */
   readonly recent?: { readonly passes: readonly PassStatus[]; readonly healed: readonly Healed[] };
 }
 

@@ -33,7 +33,7 @@ import { type DesiredInput, desiredFlags, readDesired, sayProblems } from "../de
 import { inForce } from "../in-force.ts";
 import { pickFlags } from "../options.ts";
 
-/** What `diff` can be told. */
+/** The flags of `diff`. */
 export const diffFlags = {
   ...desiredFlags,
   ...pickFlags("iptables-mode"),

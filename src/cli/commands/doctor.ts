@@ -32,7 +32,7 @@ import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "../desi
 import { pickFlags } from "../options.ts";
 import { flagsOf, nameOf } from "../running-agent.ts";
 
-/** What `doctor` can be told. */
+/** The flags of `doctor`. */
 export const doctorFlags = {
   ...desiredFlags,
   ...pickFlags("iptables-mode", "http-address"),
