@@ -249,7 +249,7 @@ describe("the table", () => {
     expect(upwards).toEqual([]);
   });
 
-  test("allows no arrow that nobody uses", () => {
+  test("allows no arrow without a use", () => {
     const used = new Set(
       sources.flatMap(({ path, room, imports }) =>
         imports.map((imported) => `${room}: ${roomOf(targetOf(path, imported) ?? "")}`),
@@ -308,7 +308,7 @@ describe("imports", () => {
     ]);
   });
 
-  test("name files of ours with their extension", () => {
+  test("name our files with their extension", () => {
     expect(offenders((_source, imported) => imported.startsWith(".") && !imported.endsWith(".ts"))).toEqual(
       [],
     );

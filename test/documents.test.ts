@@ -12,7 +12,7 @@ import { anchors, calls, documents, links, passages, runnableCalls } from "./lab
 const pages = documents();
 const manuals = await allManuals(COMMANDS);
 
-/** What is wrong with a link from this page, if anything. */
+/** The fault of a link from this page, if any. */
 function brokenLink(from: string, target: string): string | undefined {
   if (/^[a-z]+:/.test(target)) return undefined;
   const [file = "", anchor] = target.split("#");
@@ -108,7 +108,7 @@ function attacks(text: string): readonly (readonly string[])[] {
   return rows.map((row) => row.split("|").map((cell) => cell.trim()));
 }
 
-/** What is wrong with the test that a row names, if anything. */
+/** The fault of the test that a row names, if any. */
 function untested(row: readonly string[]): string | undefined {
   const [, path = "", title = ""] = /^`([^`]+)`: (.+)$/.exec(row.at(-2) ?? "") ?? [];
   if (!/^(src|test)\/.*\.test\.ts$/.test(path) || title === "") return `names no test: ${row[2]}`;

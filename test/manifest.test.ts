@@ -64,7 +64,7 @@ test("the kubelet asks where the agent serves, and is patient with one that is s
   for (const [name, path] of Object.entries(probes))
     expect(at(container, `${name}.httpGet`), name).toEqual({ host, port: Number(port), path });
 
-  // A tool has a deadline of 30 s; being ended in the middle of it would help nobody.
+  // A tool has a deadline of 30 s; a kill in the middle of it would not help.
   const number = (path: string) => Number(at(container, path));
   for (const name of ["startupProbe", "livenessProbe"])
     expect(number(`${name}.periodSeconds`) * number(`${name}.failureThreshold`)).toBeGreaterThanOrEqual(60);

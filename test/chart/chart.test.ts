@@ -232,7 +232,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       const parsed = parseFlags(manual === undefined ? {} : allFlags(manual), args, "anywhere");
       expect(parsed, name).not.toMatchObject({ kind: "error" });
     }
-    // Beside an agent they take its flags over, so nobody has to repeat the values.
+    // Beside an agent they take its flags over, so there is no need to repeat the values.
     expect(shown).toEqual([["status"], ["explain", "--live", "10.0.0.1", "8.8.8.8"]]);
   });
 

@@ -45,7 +45,7 @@ const ownProfile: Change = (spec) => {
   Object.assign(spec as object, { securityContext: { seccompProfile } });
 };
 
-/** What kustomize builds of an overlay with this text. It stands beside a clone, as in the README. */
+/** The objects that kustomize builds from an overlay with this text. It is next to a clone, as in the README. */
 async function buildText(text: string): Promise<readonly Plain[]> {
   mkdirSync("build", { recursive: true });
   const directory = mkdtempSync("build/overlay-");

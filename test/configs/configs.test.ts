@@ -1,4 +1,4 @@
-/** What is made of configurations as people write them: the same as Go makes of them, and what we say beside it. */
+/** How the agent reads configurations as people write them: the same as Go, and the warnings that it adds. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -53,7 +53,7 @@ describe("validate says of", () => {
   });
 });
 
-/** A warning for what is sane would teach people to pass over warnings: each accepted file that has one is listed here. */
+/** A warning for a sane file would teach people to ignore warnings: each accepted file that has one is listed here. */
 test("no other accepted file than these has a warning", async () => {
   const warned: Record<string, string> = {};
   for (const [name, verdict] of answers) {

@@ -2,7 +2,7 @@
  * The agent on a real cluster, from its installation to its removal, as the documents tell it: `make e2e`. The parts go on
  * from where the one before has ended; the first that fails ends the whole.
  *
- * CONTRIBUTING.md says how to name a cluster. It must not be one that somebody needs: rules of its node are flushed.
+ * CONTRIBUTING.md says how to name a cluster. It must not be one in use: the tests flush rules of its node.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -75,7 +75,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     const missing = missingVariables();
     if (missing.length > 0) throw new Error(`set ${missing.join(" and ")}: see CONTRIBUTING.md`);
     cluster = await openCluster();
-    // What is not ours is not removed at the end, either.
+    // Foreign objects stay at the end, too.
     expect(await cluster.kubectl("get", "daemonsets", "-A", "--output=name")).not.toContain("ip-masq-agent");
     expect(await see.leftOnNode(cluster)).toBe("");
     journal = openJournal("build/e2e.log");
@@ -157,7 +157,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     }
   });
 
-  test("a bad ConfigMap changes nothing but what is said; what others delete comes back all the same", async () => {
+  test("a bad ConfigMap changes only the log; deleted rules come back nevertheless", async () => {
     await configure("nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n");
     await eventually(
       async () => expect(await see.agentLog(cluster)).toMatch(/ip-masq-agent:2:5: nonMasqueradeCIDRs\[0\]:/),

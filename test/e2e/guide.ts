@@ -1,4 +1,4 @@
-/** What the documents tell an operator to type: each line that begins with kubectl, run as it stands. */
+/** The commands that the documents tell an operator to type: runs each line that begins with kubectl unchanged. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { blockLines, documents } from "../lab/documents.ts";
 import { kustomizeTool } from "../lab/tool.ts";
 import type { Cluster } from "./cluster.ts";
 
-/** What stands in the documents for what the operator fills in. */
+/** The placeholders in the documents for values that the operator fills in. */
 type Blanks = Readonly<Record<"POD" | "NODE" | "REGISTRY/ip-masq-agent:VERSION", string>>;
 
 export interface Guide {
@@ -17,18 +17,18 @@ export interface Guide {
   readonly useImage: (image: string) => void;
   /** Runs the lines of a page, or of the part under one of its headings, in their order; each must succeed. */
   readonly follow: (page: string, heading?: string) => Promise<void>;
-  /** Lines that nobody has followed yet, with their page. */
+  /** Lines that no test has followed yet, with their page. */
   readonly remaining: () => readonly { readonly page: string; readonly line: string }[];
   /** Follows one line. */
   readonly type: (line: string) => Promise<string>;
   readonly close: () => void;
 }
 
-/** The placeholder, or what stands in its place already. */
+/** The placeholder, or the value that has replaced it already. */
 const IMAGE = /(?<=image: )\S*ip-masq-agent:\S+/g;
 const FILES = ["ip-masq-agent.yaml", "agent-config", "deploy"];
 
-/** `fill` is asked for each line anew: pods come and go. */
+/** Calls `fill` again for each line: pods come and go. */
 export function openGuide(cluster: Cluster, image: string, fill: () => Promise<Blanks>): Guide {
   const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-guide-"));
   for (const name of FILES) cpSync(name, join(directory, name), { recursive: true });

@@ -11,7 +11,7 @@ export interface Journal {
   readonly close: () => void;
 }
 
-/** Begins the file anew. */
+/** Empties the file. */
 export function openJournal(path: string): Journal {
   const start = performance.now();
   const figures = new Map<string, number[]>();

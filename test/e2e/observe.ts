@@ -1,4 +1,4 @@
-/** What is seen of the agent in a cluster: its pod, its log, the rules on the node, and the verdicts of real packets. */
+/** Observes the agent in a cluster: its pod, its log, the rules on the node, and the verdicts of real packets. */
 import type { Cluster } from "./cluster.ts";
 import { CORPORATE, INTERNET, type Stage } from "./stage.ts";
 
@@ -32,7 +32,7 @@ export async function agentLog(cluster: Cluster): Promise<string> {
   return cluster.kubectl("logs", SYSTEM, await agentPod(cluster));
 }
 
-/** How often the kubelet has started the agent's container anew. */
+/** How often the kubelet has restarted the agent's container. */
 export async function restarts(cluster: Cluster): Promise<number> {
   const count = "--output=jsonpath={.status.containerStatuses[0].restartCount}";
   return Number(await cluster.kubectl("get", "pod", SYSTEM, await agentPod(cluster), count));

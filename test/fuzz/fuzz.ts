@@ -146,7 +146,7 @@ function portsInput(chance: Chance): Input {
   };
 }
 
-/** What iptables -S may print: rules of ours, damaged. */
+/** Possible output of iptables -S: our rules, damaged. */
 function listingInput(chance: Chance): Input {
   const text = mutate(chance, chance.pick(LISTED), LISTED).replaceAll("\n", " ");
   return {
@@ -154,7 +154,7 @@ function listingInput(chance: Chance): Input {
     show: text,
     check: () => {
       const canonical = canonicalListing("IPv4", text);
-      // No comment of ours has a backslash, so what becomes of one does not matter.
+      // None of our comments has a backslash, so the reading of one does not matter.
       if (text.includes("\\")) return;
       must(canonicalListing("IPv4", canonical) === canonical, `not canonical: ${canonical}`);
     },
@@ -197,7 +197,7 @@ function inputOf(chance: Chance): Input {
   return others[which - 5]?.(chance) ?? configInput(chance, "directory");
 }
 
-/** What is wrong with the answer to an input; undefined if nothing is. */
+/** The fault of the answer to an input; undefined if there is none. */
 function failureOf({ check }: Input): string | undefined {
   const startedAt = performance.now();
   try {

@@ -114,7 +114,7 @@ const PIECES = [
   ],
 ];
 
-/** What is repeated to look for readers that recurse or take quadratic time. */
+/** Texts to repeat, to find readers that recurse or take quadratic time. */
 const REPEATED = [
   "[",
   "{",

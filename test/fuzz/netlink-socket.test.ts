@@ -47,7 +47,7 @@ describeKernel("the netlink addon", () => {
       const env = {
         ...process.env,
         LD_PRELOAD: libraries.join(" "),
-        // What Node itself leaves at its end is none of ours; V8 has its own use for some signals.
+        // Leaks of Node itself at its end are not ours; V8 has its own use for some signals.
         ASAN_OPTIONS: "detect_leaks=0:handle_segv=0:allow_user_segv_handler=1",
       };
       const args = ["-n", process.execPath, program, NETLINK_MESSAGES, SEED];

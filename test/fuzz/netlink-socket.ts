@@ -56,7 +56,7 @@ function open(bufferBytes: number): NetlinkSocket {
   const socket = loadNetlink(bufferBytes)({
     message: (bytes) => {
       read(bytes);
-      // In the midst of what it is told.
+      // In the middle of its messages.
       if (random(50) === 0) close(socket);
     },
     lost: () => counts.lost++,

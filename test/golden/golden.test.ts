@@ -62,7 +62,7 @@ test.each(cases)("%s with iptables", async (name) => {
   await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "iptables.txt"));
 });
 
-/** What is no problem for iptables, or only a matter of its age. */
+/** Differences that iptables does not mind, or that come from its age. */
 const IPTABLES_ONLY = ["as-written", "old-tool"];
 
 /** What the kernel's default buffers allow. */

@@ -1,4 +1,4 @@
-/** A registry on the loopback, and what is in an image. */
+/** A registry on the loopback, and the content of an image. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";

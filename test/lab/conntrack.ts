@@ -1,4 +1,4 @@
-/** Entries of connection tracking as messages: what a kernel answers, and what one is told to enter. */
+/** Entries of connection tracking as messages: answers of a kernel, and requests to enter them. */
 import { packAddress, unpackBytes } from "../../src/conntrack/address.ts";
 import {
   CTA,

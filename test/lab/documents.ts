@@ -34,7 +34,7 @@ export function blockLines(text: string, ...languages: readonly string[]): reado
     .filter((line) => line !== "");
 }
 
-/** Whole `text` blocks, without the indentation of the list that they stand in. */
+/** Whole `text` blocks, without the indentation of their list. */
 export function textBlocks(text: string): readonly string[] {
   return [...text.matchAll(BLOCK)]
     .filter(([, , language]) => language === "text")
@@ -46,7 +46,7 @@ export function prose(text: string): string {
   return text.replaceAll(BLOCK, "");
 }
 
-/** What is read in one go outside of blocks: paragraphs, items of lists, rows of tables. */
+/** The units of text outside of blocks: paragraphs, items of lists, rows of tables. */
 export function passages(text: string): readonly string[] {
   return prose(text)
     .split(/\n\s*\n|\n(?=\s*(?:[-*] |\||\d+\. ))/)
@@ -76,7 +76,7 @@ export function anchors(text: string): ReadonlySet<string> {
   return new Set(names);
 }
 
-/** A shell's `ip-masq-agent ...`, also behind a prompt, in a pod or by its file: what stands behind the name. */
+/** A shell's `ip-masq-agent ...`, also after a prompt, in a pod or by its file: the words after the name. */
 const CALL = /(?:^|^\$ |-- |-c ')(?:ip-masq-agent|node \S*ip-masq-agent\.cjs) ([^|;'>)]+)/;
 
 /** The arguments of each call that a page shows, in blocks and in running text. */
@@ -86,7 +86,7 @@ export function calls(text: string): readonly string[] {
   return [...inBlocks, ...inText].flatMap((line) => CALL.exec(line)?.[1]?.trim() ?? []);
 }
 
-/** Calls that a reader can type as they stand: whole lines of `sh` blocks. */
+/** Calls that a reader can type unchanged: whole lines of `sh` blocks. */
 export function runnableCalls(text: string): readonly string[] {
   return blockLines(text, "sh").flatMap((line) => /^ip-masq-agent (.+)$/.exec(line)?.[1] ?? []);
 }

@@ -33,7 +33,7 @@ function plain(node: Node): Plain {
   }
 }
 
-/** What stands at a path such as `containers.0.image`. */
+/** The value at a path such as `containers.0.image`. */
 export function at(value: Plain, path: string): Plain {
   const found = path
     .split(".")

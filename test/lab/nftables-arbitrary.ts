@@ -20,7 +20,7 @@ const protocol: fc.Arbitrary<Protocol> = fc.constantFrom("tcp", "udp", "sctp");
 /** Quotes and control characters can't be in nft's text; 128 bytes are the limit. */
 const comment = fc
   .string({ unit: "binary", minLength: 1, maxLength: 30 })
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is left out.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the excluded ones.
   .map((text) => text.replaceAll(/["\u0000-\u001f\u007f]/g, "'"));
 
 /** Sorted and disjoint; both ends of the address space and intervals that touch are likely. */

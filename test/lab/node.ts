@@ -10,7 +10,7 @@ export interface FakeNode {
   /** Answers instead of the tables, where it gives one. */
   interfere: (script: Script) => Answer | undefined;
   readonly run: (script: Script) => Promise<Answer>;
-  /** The command lines since it was last asked, without what is always the same. */
+  /** The command lines since the last call, without their constant parts. */
   readonly taken: () => string[];
 }
 

@@ -13,7 +13,7 @@ import { describePrometheus, promtool } from "./prometheus.ts";
 const alerts = readAlerts();
 const names = [...new Set(alerts.map(({ alert }) => alert))];
 
-/** What is above the alerts in the operator's file. */
+/** The text above the alerts in the operator's file. */
 const HEAD = `# Made from alerts.yaml: change that file, then \`make golden\`. Many operators only take rules with a label of their own
 # (\`release: ...\`): add it with a patch.
 apiVersion: monitoring.coreos.com/v1
@@ -45,7 +45,7 @@ test.each(alerts)("$alert ($labels.severity) says how bad it is, what is wrong a
   const command =
     alert.alert === "IpMasqAgentAbsent" ? /`kubectl / : /`ip-masq-agent (diff|doctor|explain|ports|status)\b/;
   expect(description).toMatch(command);
-  // Nobody knows yet where these documents are read.
+  // The documents have no fixed address yet.
   expect(runbook).toBeUndefined();
 });
 
@@ -64,7 +64,7 @@ test("the documented command gives each alert its runbook_url", async () => {
   );
 });
 
-/** What is wrong with an expression's aggregations and joins: they have to keep agents of other clusters apart. */
+/** The faults of an expression's aggregations and joins: they have to keep agents of different clusters apart. */
 function mixing(expr: string): readonly string[] {
   const lists = [...expr.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].map(([list]) => list);
   const bare = expr.match(/\b(?:sum|count|min|max|avg) ?\((?!cluster)/g) ?? [];

@@ -1,4 +1,4 @@
-/** A lab whose agent is scraped: where it serves, the Prometheus with our alerts, and somebody who flushes its chains. */
+/** A lab whose agent is scraped: where it serves, the Prometheus with our alerts, and a process that flushes its chains. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
@@ -35,7 +35,7 @@ export async function scrape(lab: Lab, addresses: readonly string[] = [ADDRESS])
   });
 }
 
-/** Somebody flushes the agent's chains. */
+/** Flushes the agent's chains, as another process. */
 export async function flush(lab: Lab): Promise<void> {
   await Promise.all(bothFamilies(lab, "nft").map(({ run }) => run("-F", CHAIN)));
 }

@@ -1,4 +1,4 @@
-/** Inputs for the differential test: seeds, and what is made of them. */
+/** Inputs for the differential test: seeds, and their mutations. */
 import { readdirSync, readFileSync } from "node:fs";
 
 const CASES = "test/conformance/cases";
@@ -489,7 +489,7 @@ function typed(random: Random): string {
   return Array.from({ length: 1 + random.below(4) }, () => `${scalar()}: ${scalar()}\n`).join("");
 }
 
-/** What stands at one of the limits: of keys, of depth, of aliases. */
+/** Documents at one of the limits: of keys, of depth, of aliases. */
 function limits(random: Random): string {
   const near = (limit: number) => limit - 6 + random.below(12);
   switch (random.below(12)) {

@@ -185,7 +185,7 @@ function answer(operation: Operation, data: Buffer): Answer {
   }
 }
 
-/** What is different, if anything is. */
+/** The difference, if any. */
 function disagreement(operation: Operation, data: Buffer, theirs: Answer): string | undefined {
   const ours = answer(operation, data);
   if (ours.error?.startsWith("we threw")) return ours.error;

@@ -59,7 +59,7 @@ function hooksOf(mode: Mode, state: State): Hook[] {
   });
 }
 
-/** What is said of the probe's packet: each place that it may come to, and what becomes of it there. */
+/** The answer for the probe's packet: each place that it may reach, and its verdict there. */
 function answer(hooks: readonly Hook[], { from, to, protocol }: Probe): string[] {
   const [, host = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(to) ?? [];
   const destination = parseAddress(host);
@@ -91,7 +91,7 @@ function placeText(address: string, port: number | undefined): string {
 
 /** The only right answers to what was seen, if the packet's way is certain. */
 function expected({ to, from, oneOf }: Probe, { failed, reached = [] }: Measured): string[][] {
-  // In mode iptables, a packet to a port that the Service lacks goes on as if there were no Service; nobody is there.
+  // In mode iptables, a packet to a port that the Service lacks goes on as if there were no Service; no host is there.
   if (failed === "no answer") return [[`${to} drop`], [`${to} keep`]];
   if (failed !== undefined) return [[`${to} drop`]];
   const seen = reached.map(

@@ -113,7 +113,7 @@ describe.each(["sets-1.1.3.batch", "sets-1.1.7.batch"])("%s", (file) => {
     expect(outcomes(egress, "10.0.0.8")).toEqual(["keep"]);
   });
 
-  test("what is asked is told as nft would", () => {
+  test("the answer is the same as nft's", () => {
     const post = hooks.find(({ chain }) => chain === "post");
     expect(post?.chains.get("post")?.map(({ number, text }) => `${number}: ${text}`)).toMatchInlineSnapshot(`
       [

@@ -17,7 +17,7 @@ const validate = new Ajv2020({
   strictTuples: false,
 }).compile(schema);
 
-/** What is wrong with a configuration, to the agent; IPv6 is a flag's business, so it is on. */
+/** The problems of a configuration for the agent; IPv6 depends on a flag, so it is on. */
 function problems(value: unknown): string[] {
   const file = { path: "f", bytes: new TextEncoder().encode(JSON.stringify(value)) };
   const decoded = decodeConfig(
@@ -28,7 +28,7 @@ function problems(value: unknown): string[] {
 }
 
 test("the published file is what the table of keys makes", async () => {
-  // So that what is tested below is what is published.
+  // So that the tests below use the published schema.
   await expect(`${JSON.stringify(schema, null, 2)}\n`).toMatchFileSnapshot(`../../${FILE}`);
 });
 

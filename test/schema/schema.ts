@@ -10,7 +10,7 @@ const OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
 const IPV4 = `(?:${OCTET}\\.){3}${OCTET}`;
 const GROUP = "[0-9A-Fa-f]{1,4}";
 
-/** `first` to `last` groups, with `::` for those that are missing; a dotted tail stands for two. */
+/** `first` to `last` groups, with `::` for those that are missing; a dotted tail counts as two. */
 function ipv6(): string {
   const whole = [`(?:${GROUP}:){7}${GROUP}`, `(?:${GROUP}:){6}${IPV4}`];
   const cut = Array.from({ length: 8 }, (_, head) => {

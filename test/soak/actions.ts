@@ -8,7 +8,7 @@ const STORM_RULES = 5_000;
 /** Longer than --ipset-threshold allows in a chain. */
 const LONG = 1_500;
 
-/** Kinds of what happens, each as often as it stands here. */
+/** Kinds of actions, each as often as it occurs here. */
 export const ACTIONS: readonly ((world: World) => Promise<unknown>)[] = [
   async ({ config, dice }) => config.swap(goodText(dice)),
   async ({ config, dice }) => config.swap(goodText(dice)),
@@ -69,7 +69,7 @@ const DRIFTS: Readonly<Record<Backend, readonly string[]>> = {
   ],
 };
 
-/** Somebody restores thousands of rules, some times; or commits again and again. */
+/** Another process restores thousands of rules, a few times; or commits again and again. */
 async function storm({ lab, dice }: World): Promise<void> {
   if (dice.below(2) === 0) {
     const text = foreignRules(STORM_RULES);

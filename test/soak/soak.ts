@@ -33,10 +33,10 @@ const VERDICTS = {
   "fd00:10:1::1": "node",
 } as const;
 
-/** So much of the time is warm-up: what is compiled, and how far the heap grows, is settled by then. */
+/** So much of the time is warm-up: by then the code is compiled, and the heap has its size. */
 const WARM_UP = 0.2;
 const SAMPLES = 200;
-/** What is left of chance in the memory: lists of other lengths; in a short soak, a heap that has not settled. */
+/** The random part of the memory: lists of different lengths; in a short soak, a heap that has not settled. */
 const GROWTH = SOAK_S < 300 ? 1.5 : 1.1;
 
 const FLAGS: Readonly<Record<Backend, readonly string[]>> = {
@@ -112,7 +112,7 @@ async function trouble(world: World, agent: Agent): Promise<readonly number[]> {
   return sizes;
 }
 
-/** Ends all trouble with the last configuration; its rules then have to stand, without a resync. */
+/** Ends all trouble with the last configuration; its rules then have to be in force, without a resync. */
 async function settle({ lab, backend, config, tools }: World, wanted: readonly string[]): Promise<void> {
   tools.mend();
   config.swap(LAST);
@@ -127,7 +127,7 @@ async function rulesOf(lab: Lab, backend: Backend): Promise<readonly string[]> {
     .join("\n")
     .replace(/packets \d+ bytes \d+/g, "")
     .replace(/keep-(ipv\d)-next/g, "keep-$1");
-  // A set that had to be made anew stands behind the others.
+  // A replaced set comes after the others.
   return text
     .split(/^\t(?=set|chain)/m)
     .map((part) => part.replace(/\}\s*$/, "").trim())

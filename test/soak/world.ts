@@ -42,7 +42,7 @@ export function createDice(seed: number): Dice {
 }
 
 export interface ConfigDirectory {
-  /** What the agent is told as `--config`. */
+  /** The agent's `--config`. */
   readonly path: string;
   /** Swaps a text in, as the kubelet does. */
   readonly swap: (text: string) => void;
@@ -121,7 +121,7 @@ export function createTools(shims: Shims): Tools {
   };
 }
 
-/** For what is to happen at a random moment. */
+/** For actions at a random moment. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

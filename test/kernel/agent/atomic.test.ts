@@ -46,7 +46,7 @@ const BEYOND_DEFAULT_BUFFER = 12_000;
 
 /**
  * The buffers of a kernel as it comes: net.core.wmem_max is the whole machine's and can only be read in a namespace, so it is
- * the addon, loaded by the agent unchanged, that is made to ask for no more. The kernel doubles what it is asked for.
+ * the addon, loaded by the agent unchanged, that is made to ask for no more. The kernel doubles the requested size.
  */
 const DEFAULT_BUFFERS = `"use strict";
 const { dlopen } = process;
@@ -145,7 +145,7 @@ describeKernel("lists change under traffic", { timeout }, () => {
     expect([...total.sets].join()).toContain("@keep-ipv4-next");
   });
 
-  labTest("the control: a table deleted and added anew in one transaction is found out", async ({ lab }) => {
+  labTest("the control: a table deleted and added again in one transaction is found out", async ({ lab }) => {
     const sizes = sizesOf(entries[0] ?? 0);
     const prober = await openProber(lab);
     lab.volume.write(config(Object.values(atomicLists(sizes))[0] ?? {}));
@@ -159,7 +159,7 @@ describeKernel("lists change under traffic", { timeout }, () => {
     for (let i = 0; i < times; i++)
       expect(await lab.inNode("nft", ["-f", "-"], anew)).toMatchObject({ code: 0, stderr: "" });
     const flows = await stop();
-    report("the control, deleted and added anew", flows, times);
+    report("the control, deleted and added again", flows, times);
     expect(flows.wrong).toBeGreaterThan(0);
   });
 });

@@ -137,7 +137,7 @@ describe.concurrent("noticed", () => {
     await noticed(seen, () => writeFileSync(join(root, "elsewhere", "real"), "b"));
   });
 
-  test("a directory that is removed and made anew before anybody looks", async ({
+  test("a directory that is removed and made again before the agent looks", async ({
     place: { root, heard },
   }) => {
     const directory = join(root, "config");

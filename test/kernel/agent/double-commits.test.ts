@@ -1,5 +1,5 @@
 /**
- * Somebody commits twice, as firewalls do when they are reloaded: the second commit comes while the agent undoes the first. In the
+ * A process commits twice, as firewalls do on a reload: the second commit comes while the agent reverts the first. In the
  * environment: DOUBLES, how often for each backend (8; at length 2000).
  */
 import { expect } from "vitest";
@@ -14,7 +14,7 @@ const doubles = Number(DOUBLES);
 const LABS = doubles > 100 ? 4 : 2;
 const EVERY_MS = 1_050;
 const GAP_MS = 100;
-/** What is promised, and what a busy machine may take; what was lost would take an hour. */
+/** The promised time, and the time on a busy machine; a lost event would take an hour. */
 const WITHIN_MS = 1_000;
 const PATIENCE_MS = 8_000;
 

@@ -1,4 +1,4 @@
-/** An agent that is told to end in the midst of its work: what has begun is finished, unless it takes too long. */
+/** An agent that shuts down in the middle of its work: it completes started changes, unless they take too long. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "vitest";
@@ -69,7 +69,7 @@ describeKernel.each(VARIANTS_SHOWN)(
         await eventually(() => expect(isAlive(tool.pid())).toBe(false), 2_000);
       });
 
-    labTest("a tool that only looks keeps nobody waiting", async ({ lab }) => {
+    labTest("a tool that only reads does not delay the end", async ({ lab }) => {
       const shims = createShims(lab);
       lab.volume.write(CONFIG);
       const tool = interrupt(lab, shims, variant, '*" -S "*', "sleep 600");

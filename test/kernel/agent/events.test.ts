@@ -101,7 +101,7 @@ async function listening(agent: Agent, lab: Lab): Promise<void> {
     );
     expect(inotify).toBe(true);
   });
-  // One commit of somebody else must have been heard before blame can be laid.
+  // The agent can name a process only after the event of another process's commit.
   await tool("nft", "add", "table", "ip", "warm-up")(lab);
   await tool("nft", "delete", "table", "ip", "warm-up")(lab);
 }
@@ -131,7 +131,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
   });
 
   labTest(
-    "what others break is mended, and they are named; what is in force is not touched",
+    "changes by other processes are repaired, and they are named; rules in force are not touched",
     async ({ lab }) => {
       const shims = createShims(lab);
       lab.volume.write(CONFIG);
@@ -177,7 +177,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
     },
   );
 
-  labTest("without events the generation is asked for, which is said once", async ({ lab }) => {
+  labTest("without events the agent polls the generation, and says so once", async ({ lab }) => {
     const preload = join(lab.directory, "no-events.cjs");
     writeFileSync(preload, NO_EVENTS);
     lab.volume.write(CONFIG);
@@ -192,22 +192,25 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
     expect(logged(agent, "W", "polling the ruleset's generation every 1 s instead")).toHaveLength(1);
   });
 
-  labTest("somebody who fights is named, loudly, and mended ever more slowly", async ({ lab }) => {
-    lab.volume.write(CONFIG);
-    const agent = lab.startAgent({ flags: backend.flags });
-    const good = await backend.state(lab, agent);
-    await listening(agent, lab);
-    const [tamper] = Object.values(backend.tamperings);
-    for (let i = 0; i < 12; i++) {
-      await tamper?.(lab);
-      await eventually(async () => expect(await backend.now(lab)).toEqual(good));
-    }
-    const said = logged(agent, "W", "another process keeps changing the agent's rules");
-    expect(said).toHaveLength(1);
-    expect(said[0]).toMatch(/\(last: \S+ \(host pid \d+\)\); the next repair waits \d+ ms/);
-  });
+  labTest(
+    "a process that keeps changing the rules is named, loudly, and repairs slow down",
+    async ({ lab }) => {
+      lab.volume.write(CONFIG);
+      const agent = lab.startAgent({ flags: backend.flags });
+      const good = await backend.state(lab, agent);
+      await listening(agent, lab);
+      const [tamper] = Object.values(backend.tamperings);
+      for (let i = 0; i < 12; i++) {
+        await tamper?.(lab);
+        await eventually(async () => expect(await backend.now(lab)).toEqual(good));
+      }
+      const said = logged(agent, "W", "another process keeps changing the agent's rules");
+      expect(said).toHaveLength(1);
+      expect(said[0]).toMatch(/\(last: \S+ \(host pid \d+\)\); the next repair waits \d+ ms/);
+    },
+  );
 
-  labTest("drift in the midst of a storm is mended within it", { timeout: 120_000 }, async ({ lab }) => {
+  labTest("drift during a storm is repaired within it", { timeout: 120_000 }, async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: backend.flags });
     const good = await backend.state(lab, agent);

@@ -1,4 +1,4 @@
-/** Tools that hang: they cost only their own family, and nobody takes the agent for dead. */
+/** Tools that hang: they delay only their own family, and no probe takes the agent for dead. */
 import { dirname } from "node:path";
 import { expect } from "vitest";
 import {

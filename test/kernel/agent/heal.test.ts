@@ -1,4 +1,4 @@
-/** The kernel is kept equal to what is wanted: nothing is done while it is, and what others break is mended. */
+/** The agent keeps the kernel in sync: it does nothing without drift, and repairs drift. */
 import { expect } from "vitest";
 import {
   bothFamilies,
@@ -27,7 +27,7 @@ const VERDICTS = {
   "fd00:10:1::1": "node",
 } as const;
 
-/** What a pass runs while all is well, if it does not see the rules by itself: it lists the chain and checks for the jump, in each family. */
+/** The tools of a pass without drift, if it does not see the rules by itself: it lists the chain and checks for the jump, in each family. */
 const LOOKS = FAMILIES.length * 2;
 
 /** Waits until `count` more passes have looked at everything. */

@@ -91,7 +91,7 @@ async function look(lab: Lab, variant: Variant, family: Family): Promise<readonl
   return readers.get(lab)?.call("images", chain);
 }
 
-/** Both families' chains; a reader is asked one thing at a time. */
+/** Both families' chains; a reader answers one question at a time. */
 async function lookAtBoth(lab: Lab, variant: Variant): Promise<(string | undefined)[]> {
   const chains: (string | undefined)[] = [];
   for (const family of FAMILIES) chains.push((await look(lab, variant, family))?.join("\n"));
@@ -128,7 +128,7 @@ function wholeChains(lab: Lab, variant: Variant, unlike: readonly string[] = [])
   });
 }
 
-/** The two rulesets as the agent programs them when nobody disturbs it: IPv4 and IPv6 of the first, then of the second. */
+/** The two rulesets as the agent programs them undisturbed: IPv4 and IPv6 of the first, then of the second. */
 async function learnRulesets(lab: Lab, variant: Variant): Promise<string[]> {
   const agent = lab.startAgent({ flags: flags(variant) });
   const rulesets: string[] = [];

@@ -21,7 +21,7 @@ const kills = Number(MOVE_KILLS);
 const SIZES = { IPv4: 300, IPv6: 60 };
 const LIST = Object.values(atomicLists(SIZES))[0] ?? {};
 
-/** One side of a move; `rules` is what is seen of it, and `lines` in how many its coming, or going, is said. */
+/** One side of a move; `rules` reads its rules, and `lines` is the number of log lines about its coming, or going. */
 interface Side {
   readonly flags: readonly string[];
   readonly rules: (lab: Lab) => Promise<readonly string[]>;
@@ -51,7 +51,7 @@ function sideOf(i: number, other: Side): readonly [Side, Side] {
   return i % 2 === 0 ? [NFTABLES, other] : [other, NFTABLES];
 }
 
-/** Waits until one side's rules stand, and nothing of the other's. */
+/** Waits until one side's rules exist, and none of the other's. */
 async function settled(lab: Lab, to: Side, from: Side): Promise<void> {
   await eventually(async () => {
     expect((await to.rules(lab)).length).toBeGreaterThan(3);
@@ -195,7 +195,7 @@ describeKernel("--backend=auto", { timeout: 60_000 }, () => {
 
 const AUTO = ["--backend=auto", "--enable-ipv6"];
 
-/** Something that others do in the node, as `nft` or a tool is told. */
+/** An action of another process in the node: a command line of `nft` or a tool. */
 type Deed = readonly [file: string, ...args: readonly string[]];
 
 const TABLE_COMES: Deed = ["nft", "add table ip kube-proxy; add chain ip kube-proxy services"];
@@ -222,10 +222,10 @@ interface Scene {
   /** Whether it is played in `make test`, too. */
   readonly isShown?: true;
   readonly flags: readonly string[];
-  /** What is there before the agent starts, and where its rules are then. */
+  /** The actions before the agent starts, and the place of its rules then. */
   readonly before: readonly Deed[];
   readonly begins: (lab: Lab) => Promise<readonly string[]>;
-  /** What happens, where its rules are then, and what is said if that is elsewhere. */
+  /** The later actions, each with the place of its rules then, and the log line if that is a new one. */
   readonly changes: readonly (readonly [Deed, (lab: Lab) => Promise<readonly string[]>, string?])[];
 }
 

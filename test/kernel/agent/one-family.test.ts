@@ -28,7 +28,7 @@ describeKernel("trouble of one family, iptables-nft", { timeout: 60_000 }, () =>
     const healthy = tries();
     shims.replace(`case \${0##*/} in ip6*) echo trouble >&2; exit 4;; esac\n${real}`);
     await ipv6?.run("-F", CHAIN);
-    // Until the back-off is longer than what is promised to the other.
+    // Until the back-off is longer than the promised time of the other.
     await eventually(() => expect(tries() - healthy).toBeGreaterThanOrEqual(5));
     const [before, startedAt] = [tries(), performance.now()];
     for (let i = 0; i < 8; i++) {

@@ -92,12 +92,12 @@ describeKernel.each(VARIANTS_SHOWN)("trouble, iptables-%s", { timeout: 60_000 },
       await eventually(() => expect(shims.calls().length).toBeGreaterThan(enough));
       expect(new Set(lines()).size).toBe(lines().length);
     }
-    // What is in force stays in force.
+    // The rules in force stay in force.
     await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
   });
 });
 
-describeKernel("a log that nobody reads", { timeout: 60_000 }, () => {
+describeKernel("a log without a reader", { timeout: 60_000 }, () => {
   labTest("costs lines, not rules", async ({ lab }) => {
     const fifo = join(lab.directory, "stderr");
     // A pipe that is full to the brim, and whose only reader is the agent itself.

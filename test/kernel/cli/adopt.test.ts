@@ -1,4 +1,4 @@
-/** Commands beside an agent take over what its command line says, so that nobody has to repeat it. */
+/** Commands next to an agent use the flags of its command line, so that there is no need to repeat them. */
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -31,7 +31,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
     expect(explained.stdout).toContain("10.1.2.3: keeps the pod's address");
     expect(explained.stdout).toContain("2001:db8:1::1: masqueraded");
 
-    // What is given counts: with this backend, no rule is where it should be.
+    // Given flags count: with this backend, no rule is where it should be.
     expect(await run(lab, "diff", "--backend=iptables")).toMatchObject({ code: 1 });
     expect(await run(lab, "status", "--http-address=127.0.0.1:9124")).toMatchObject({ code: 1 });
     await agent.end();
@@ -103,7 +103,7 @@ describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
   });
 
   for (const backend of ["iptables", "nftables"])
-    labTest(`compare what is new with what is in force (${backend})`, async ({ lab }) => {
+    labTest(`compare a new configuration with the rules in force (${backend})`, async ({ lab }) => {
       const next = async () => {
         const text = "nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n";
         const { code, stdout } = await lab.inNode(

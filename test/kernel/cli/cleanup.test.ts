@@ -1,4 +1,4 @@
-/** `cleanup` beside rules of others: nothing of ours stays, and theirs stay to the byte. */
+/** `cleanup` next to foreign rules: it removes all of ours, and foreign rules stay to the byte. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -43,7 +43,7 @@ async function makeForeignRules(lab: Lab, legacy: boolean): Promise<void> {
   expect(await lab.inNode("ipset", ["create", `${CHAIN}-theirs`, "hash:net"])).toMatchObject({ code: 0 });
 }
 
-/** Everything that stands in the node, without counters. */
+/** All rules and sets of the node, without counters. */
 async function everything(lab: Lab): Promise<string> {
   const script = `nft list ruleset; ipset save
     for f in ip ip6; do grep -qx nat /proc/net/\${f}_tables_names 2>/dev/null && \${f}tables-legacy-save; done; true`;
@@ -102,7 +102,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     expect(stdout).not.toContain("nat");
   });
 
-  labTest("what several agents with different backends have left, in one go", async ({ lab }) => {
+  labTest("leftovers of several agents with different backends, in one go", async ({ lab }) => {
     for (const flags of Object.values(BACKENDS)) {
       const agent = await runAgent(lab, ...flags);
       await agent.end("SIGKILL");
@@ -276,7 +276,7 @@ describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
     expect(stderr).toContain("rules came back: table inet ip-masq-agent. An agent is running on this node");
   });
 
-  labTest("who holds the socket and is not an agent keeps nobody from it", async ({ lab }) => {
+  labTest("a process that holds the socket and is not an agent does not block cleanup", async ({ lab }) => {
     await (await runAgent(lab, "--backend=nftables")).end("SIGKILL");
     const other = await startScript(
       lab,

@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** The exit code of a command whose output nobody reads to its end, or that cannot be written. */
+/** The exit code of a command whose reader stops early, or whose output cannot be written. */
 async function exitCode(args: string, reader: string) {
   const command = `"$0" "$1" ${args} ${reader}; code=\${PIPESTATUS[0]}; echo; echo $code`;
   const shell = ["-c", `cd '${directory}'; ${command}`, process.execPath, agentBundle()];

@@ -55,7 +55,7 @@ describeKernel("a process that calls itself ip-masq-agent", { timeout: 120_000 }
       ["unshare", "-Ur", node, bundle, ...flags.split(" ")],
     ];
     for (const fake of fakes) {
-      // The lab starts whatever it is told to as an agent.
+      // The lab starts any command line as an agent.
       const agent = lab.startAgent({ wrapper: [...NOBODY, ...fake, "#"], env: { ANSWER: "{}" } });
       await eventually(async () =>
         expect((await run(lab, "diff")).stderr).toContain(`pid ${agent.pid} of user 65534`),

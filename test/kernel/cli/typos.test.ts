@@ -1,11 +1,11 @@
-/** A slip on the command line leaves the agent that runs alone; what is typed at a terminal is answered in few lines. */
+/** A typo on the command line does not affect the running agent; at a terminal the answer has few lines. */
 import { expect } from "vitest";
 import { describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
 import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 
 const PROGRAM = [process.execPath, agentBundle()] as const;
 
-/** Runs the program as somebody at a terminal would; lines end as on a terminal there. */
+/** Runs the program as at a terminal, where lines end differently. */
 async function typed(lab: Lab, line: string, { before = "", after = "" } = {}) {
   const command = `${before} ${PROGRAM.join(" ")} ${line} ${after}`;
   const { code, stdout } = await lab.inNode("script", ["-qec", command.trim(), "/dev/null"]);

@@ -168,11 +168,7 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
       (_, lab) => nft(lab, `add table inet ip-masq-agent { comment "ip-masq-agent chain=${CHAIN}"; }`),
       ["warning leftovers"],
     ],
-    [
-      "a set of ours",
-      (_, lab) => succeed(lab, "ipset", "create", `${CHAIN}-4`, "hash:net"),
-      ["warning leftovers"],
-    ],
+    ["our set", (_, lab) => succeed(lab, "ipset", "create", `${CHAIN}-4`, "hash:net"), ["warning leftovers"]],
   ])("%s", (_name, seed, expected) => {
     labTest("with iptables", async ({ lab }) => {
       await left(lab, [IPV6, "--iptables-mode=nft"]);
@@ -190,11 +186,7 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
     ["no table", (lab) => nft(lab, `delete table ${OWN}`), ["error own-table"]],
     ["a dormant table", (lab) => nft(lab, `add table ${OWN} { flags dormant; }`), ["error own-table"]],
     ["no rules", (lab) => nft(lab, `flush chain ${OWN} postrouting`), ["error own-table"]],
-    [
-      "a table of somebody else's",
-      (lab) => nft(lab, `delete table ${OWN}; add table ${OWN}`),
-      ["error own-table"],
-    ],
+    ["a foreign table", (lab) => nft(lab, `delete table ${OWN}; add table ${OWN}`), ["error own-table"]],
     [
       "a MASQUERADE of iptables in front",
       (lab) => lab.iptables("nft").run("-I", "POSTROUTING", "-s", "10.244.0.0/16", "-j", "MASQUERADE"),

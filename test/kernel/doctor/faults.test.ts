@@ -124,11 +124,11 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
 
   labTest("inotify instances that are nearly used up", async ({ lab }) => {
     await left(lab, [IPV6]);
-    // The limit is per user: one that nobody else is.
+    // The limit is per user: take one without other processes.
     const user = 61_234;
     const wrapper = ["setpriv", `--reuid=${user}`, "--clear-groups"];
     const max = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "utf8"));
-    // PR_SET_DUMPABLE: whoever has changed its user is otherwise not shown to that user.
+    // PR_SET_DUMPABLE: otherwise a process that has changed its user is hidden from that user.
     const open = [
       "import ctypes, os, sys",
       "libc = ctypes.CDLL(None)",
@@ -163,7 +163,7 @@ describeKernel("doctor finds a fault of the configuration", { timeout: 60_000 },
     ["one that is too long", `{"resyncInterval": "24h", ${COVERED}}`, ["warning config"]],
     ["the pods' own network left out", '{"nonMasqueradeCIDRs": ["10.0.0.0/8"]}', ["warning pod-networks"]],
   ])("%s", (_name, text, expected) => {
-    labTest("is told", async ({ lab }) => {
+    labTest("is reported", async ({ lab }) => {
       await left(lab, [IPV6]);
       lab.volume.write(text);
       expect(problems(await visit(lab, { flags: [IPV6] }))).toEqual(expected);

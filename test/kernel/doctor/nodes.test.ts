@@ -314,7 +314,7 @@ describeKernel("doctor on a node where a rule of others decides otherwise", { ti
     ["of nftables, by pods' link", TABLE('iifname "pod0" masquerade'), "warning foreign-chain"],
     ["of nftables, for all", TABLE("masquerade"), "error foreign-chain"],
   ])("%s", (_name, make, expected) => {
-    labTest("is told, and packets show it", async ({ lab }) => {
+    labTest("is reported, and packets show it", async ({ lab }) => {
       await left(lab, ["--iptables-mode=nft"]);
       await make(lab);
       expect(await lab.ask("udp", "10.10.0.1")).toBe(NODE.IPv4);
@@ -520,7 +520,7 @@ describeKernel("doctor says whether INVALID packets are dropped", { timeout: 60_
         ),
     ],
   ])("by %s", (_name, make) => {
-    labTest("is told", async ({ lab }) => {
+    labTest("is reported", async ({ lab }) => {
       await left(lab, ["--iptables-mode=nft"]);
       const about = async () => {
         const { code, findings } = await visit(lab, { flags: ["--iptables-mode=nft"] });

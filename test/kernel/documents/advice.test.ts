@@ -1,4 +1,4 @@
-/** The rules that pages recommend, run as they are written: what they do to packets of the node, of pods, and of nobody's connection. */
+/** The rules that pages recommend, run as they are written: their effect on packets of the node, of pods, and without a connection. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { command } from "../../lab/command.ts";

@@ -50,7 +50,7 @@ describeKernel("examples", { timeout: 120_000 }, () => {
       expect([0, 1], `ip-masq-agent ${args}: ${stderr}`).toContain(code);
       expect((stdout + stderr).length).toBeGreaterThan(10);
       expect(stderr).not.toMatch(/^ {4}at /m);
-      // A page that names a file which nobody has made is wrong.
+      // A page that names a file which does not exist is wrong.
       expect(stderr).not.toContain("ENOENT");
       if (code === 1 && stdout === "") expect(stderr).toContain("ip-masq-agent");
     }

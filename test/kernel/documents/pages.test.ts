@@ -13,7 +13,7 @@ const KUBELET = [
   ...["!", "--dst-type", "LOCAL", "!", "-d", "10.0.0.0/16", "-j", "MASQUERADE"],
 ];
 
-/** Without what differs from run to run; the configuration stands where it stands in a pod. */
+/** Without the parts that differ from run to run; the configuration has the same path as in a pod. */
 function normal(text: string, lab?: Lab): string {
   return text
     .replaceAll(lab?.volume.path ?? "\0", "/etc/config/ip-masq-agent")

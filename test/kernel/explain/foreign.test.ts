@@ -1,5 +1,5 @@
 /**
- * `explain --live` beside the rules that other programs put in front of ours, as they write them: what it says is what a
+ * `explain --live` with rules that other programs put ahead of ours, as they write them: its answer is what a
  * real packet shows. And the same from dumps, on a machine that has no such rules.
  */
 import { writeFileSync } from "node:fs";
@@ -138,7 +138,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
       expect(senders(marked)[MARKED]).toBe("node");
       expect(marked[MARKED]?.agrees).toBe("no");
       expect(marked[MARKED]?.live?.by?.chain).toBe("KUBE-POSTROUTING");
-      // Without a word about the mark, what one would do is told beside.
+      // Without a given mark, the answer lists its effect separately.
       const unmarked = await explain(lab, ["--live", `--config=${lab.volume.path}`]);
       expect(senders(unmarked)[KEPT]).toBe("pod");
       expect(unmarked[KEPT]?.agrees).toBe("yes");
@@ -200,7 +200,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
   });
 
   labTest(
-    "without tools nf_tables is asked over netlink, as where only the agent is installed",
+    "without tools it reads nf_tables over netlink, as where only the agent is installed",
     async ({ lab }) => {
       lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12"] }));
       const agent = lab.startAgent({ flags: ["--backend=nftables"] });
@@ -260,7 +260,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
           else expect(said, `${protocol} ${destination}`).toBe(seen === POD.IPv4 ? "pod" : "node");
         }
       }
-      // What is translated first is followed; what is rewritten without NAT is not.
+      // It follows an earlier translation, but not a rewrite without NAT.
       const first = await explain(lab, known, true, ["10.96.0.50", "10.96.0.53", "10.0.0.9"]);
       expect(Object.values(first).map(({ agrees }) => agrees)).toEqual(["yes", "yes", "depends"]);
       expect(first["10.96.0.50"]?.live?.possible[0]?.by?.text).toContain("vmap @services");

@@ -55,7 +55,7 @@ async function furnish({ inNode }: Lab): Promise<void> {
   for (const line of NODE) expect(await inNode("ip", line.split(" ")), line).toMatchObject({ code: 0 });
 }
 
-/** What is said of all probes from one address with one protocol, in their order. */
+/** The answers for all probes from one address with one protocol, in their order. */
 async function explain(lab: Lab, asked: readonly Probe[], path: string): Promise<readonly DestinationView[]> {
   const [{ from, protocol }] = asked as [Probe];
   const flags = [

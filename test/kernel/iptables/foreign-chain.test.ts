@@ -1,4 +1,4 @@
-/** A wrong --masq-chain, and a jump that somebody has forged: no rule of others is lost by either. */
+/** A wrong --masq-chain, and a forged jump: neither loses a foreign rule. */
 import { expect } from "vitest";
 import { config, describeKernel, FAMILIES, labTest, VARIANTS } from "../../lab/network/fixture.ts";
 import type { Variant } from "../../lab/network/iptables.ts";
@@ -61,7 +61,7 @@ describeKernel("a chain of others", { timeout: 120_000 }, () => {
 
       await run("-F", THEIRS);
       await eventually(() => expect(agent.log()).toContain("IPv4: programmed chain KUBE-POSTROUTING"));
-      // By now it is the agent's, whatever somebody makes of it.
+      // By now it is the agent's, whatever another process writes into it.
       for (const line of [`-F ${THEIRS}`, `-A ${THEIRS} -j ACCEPT`]) await run(...words(line));
       await eventually(async () =>
         expect((await listing(THEIRS))?.at(-1)).toContain("(must be last in chain)"),
@@ -93,7 +93,7 @@ describeKernel("a chain of others", { timeout: 120_000 }, () => {
   );
 
   labTest.for(VARIANTS)(
-    "stays when cleanup is told its name, or led there by a jump (%s)",
+    "stays when cleanup gets its name, or a jump leads there (%s)",
     async (variant, { lab }) => {
       await makeTheirs(lab, variant);
       const before = await everything(lab, variant);

@@ -39,7 +39,7 @@ const VERDICTS = {
   "2001:db8:1::1": "node",
 } as const;
 
-/** Link-local, what is kept, and what masquerades: all that the chain holds of a long list. */
+/** Link-local, the set's rule, and the masquerading rule: the whole chain of a long list. */
 const RULES_WITH_SET = 3;
 /** Link-local is in the set as well, for the moments in which the chain is not yet what goes with the set. */
 const ELEMENTS = THRESHOLD + 2;
@@ -106,7 +106,7 @@ describeKernel.each(VARIANTS_SHOWN)("lists as sets, iptables-%s", { timeout: 60_
       expect(await lab.inNode("ipset", ["flush", name])).toMatchObject({ code: 0 });
     }
     lab.startAgent({ flags: ipsetFlags(variant) });
-    // The families are programmed one after the other, and the rules that look the sets up stand all the time.
+    // The agent programs the families one after the other, and the rules that look up the sets exist all the time.
     for (const name of NAMES) await eventually(async () => expect(await sizeOf(lab, name)).toBe(ELEMENTS));
     await eventuallyHas(lab, variant, RULES_WITH_SET, NAMES);
     await expectVerdicts(lab, VERDICTS);

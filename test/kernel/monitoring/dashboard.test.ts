@@ -42,7 +42,7 @@ test("the dashboard shows every series that there is", () => {
 describePrometheusInLab("with a running agent", { timeout: 120_000 }, () => {
   labTest("every query of the dashboard has data, and every series is as documented", async ({ lab }) => {
     lab.volume.write(CONFIG);
-    // So few that more than half are in use soon: only then it is told by whom.
+    // So few that more than half are in use soon: only then the metrics name their users.
     lab.startAgent({ flags: flags("nft", `--http-address=${ADDRESS}`, "--to-ports=40000-40007") });
     await programmed(lab, "nft");
     const prometheus = await scrape(lab);

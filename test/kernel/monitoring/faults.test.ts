@@ -37,7 +37,7 @@ describePrometheusInLab(
         lab.volume.write(CONFIG);
         await met(prometheus);
 
-        // The chain is gone, and the tools do not work: nobody can help it.
+        // The chain is gone, and the tools do not work: the agent cannot repair it.
         shims.replace("exit 4");
         await flush(lab);
         await met(prometheus, "IpMasqAgentRulesNotInForce", "IpMasqAgentSyncFailing");
@@ -85,7 +85,7 @@ describePrometheusInLab(
       lab.volume.write(CONFIG);
       lab.startAgent({ flags: flags("nft", `--http-address=${ADDRESS}`, "--to-ports=40000-40001") });
       await programmed(lab, "nft");
-      // A closed connection keeps its port for two minutes; the sample is taken when somebody asks first.
+      // A closed connection keeps its port for two minutes; the first request takes the sample.
       await Promise.all([lab.ask("tcp", "8.8.8.8"), lab.ask("tcp", "8.8.8.8")]);
       const prometheus = await scrape(lab);
       await met(prometheus, "IpMasqAgentSnatPortsNearlyExhausted");

@@ -1,6 +1,6 @@
 /**
  * Neighbours in the node's network who use netlink against the agent: one without any privilege takes the ports that it could
- * want, one with CAP_NET_ADMIN sends what is not from the kernel. In the environment: FLOOD_MS, how long (2000).
+ * want, one with CAP_NET_ADMIN sends messages that are not from the kernel. In the environment: FLOOD_MS, how long (2000).
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -79,7 +79,7 @@ print(len(ports), sent, refused)
 describeKernel("hostile neighbours on netlink", { timeout: 60_000 }, () => {
   for (const [name, backend] of Object.entries(BACKENDS)) {
     labTest(
-      `${name}: netlink ports that somebody without privileges took keep nobody out`,
+      `${name}: netlink ports that an unprivileged process took do not block the agent`,
       async ({ lab }) => {
         const unprivileged = [findTool("setpriv"), "--bounding-set=-all", "python3", "-c", TAKE_PORTS];
         expect(await firstNumber(lab.inside("node", ...unprivileged))).toBeGreaterThan(10_000);
@@ -93,26 +93,29 @@ describeKernel("hostile neighbours on netlink", { timeout: 60_000 }, () => {
       },
     );
 
-    labTest(`${name}: what is not from the kernel is not believed, and ends nothing`, async ({ lab }) => {
-      lab.volume.write(CONFIG);
-      const agent = lab.startAgent({ flags: backend.flags });
-      await backend.programmed(lab, agent);
-      await healedInTime(lab, agent, backend);
-      const flood = lab.inNode("python3", ["-c", FLOOD, FLOOD_MS]);
-      await healedInTime(lab, agent, backend);
-      const { code, stdout } = await flood;
-      const [ports = 0, sent = 0, refused = 0] = stdout.split(" ").map(Number);
-      expect({ code, attacked: ports > 0, sent: sent > 0, refused: refused > 0 }).toEqual({
-        code: 0,
-        attacked: true,
-        sent: true,
-        refused: true,
-      });
-      await healedInTime(lab, agent, backend);
-      await expectVerdicts(lab, VERDICTS);
-      expect(agent.log()).not.toContain("forger");
-      expect(logged(agent, "E")).toEqual([]);
-    });
+    labTest(
+      `${name}: messages that are not from the kernel are ignored, and end nothing`,
+      async ({ lab }) => {
+        lab.volume.write(CONFIG);
+        const agent = lab.startAgent({ flags: backend.flags });
+        await backend.programmed(lab, agent);
+        await healedInTime(lab, agent, backend);
+        const flood = lab.inNode("python3", ["-c", FLOOD, FLOOD_MS]);
+        await healedInTime(lab, agent, backend);
+        const { code, stdout } = await flood;
+        const [ports = 0, sent = 0, refused = 0] = stdout.split(" ").map(Number);
+        expect({ code, attacked: ports > 0, sent: sent > 0, refused: refused > 0 }).toEqual({
+          code: 0,
+          attacked: true,
+          sent: true,
+          refused: true,
+        });
+        await healedInTime(lab, agent, backend);
+        await expectVerdicts(lab, VERDICTS);
+        expect(agent.log()).not.toContain("forger");
+        expect(logged(agent, "E")).toEqual([]);
+      },
+    );
   }
 });
 

@@ -189,7 +189,7 @@ describeKernel("nf_tables over netlink", () => {
     });
     const gone = attempt({ op: "delete elements", ...V4, elements: [interval(1n, 2n)] });
     await expect(gone).rejects.toMatchObject({ code: "ENOENT", op: "delete elements" });
-    // What is there already is no error for `add`.
+    // An existing object is not an error for `add`.
     await attempt(...CHAINS);
   });
 

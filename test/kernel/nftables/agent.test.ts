@@ -45,7 +45,7 @@ describeKernel("nftables: what stops it", { timeout: 60_000 }, () => {
     expect(logged(agent, "E")).toEqual([]);
   });
 
-  labTest("no addon: one line that says what is missing", async ({ lab }) => {
+  labTest("no addon: one line that names what is missing", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const bundle = join(lab.directory, "agent.cjs");
     copyFileSync(agentBundle(), bundle);

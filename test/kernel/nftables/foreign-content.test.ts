@@ -172,7 +172,7 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
       ),
     /healed: counter n was unexpected/,
   ],
-  "a chain that is written in a rule of ours": [
+  "a chain within our rule": [
     (lab) => nft(lab, `insert rule ${T} postrouting ip daddr 8.8.8.8 jump { accept; }`),
     /healed: rule 1 of chain postrouting/,
   ],

@@ -15,13 +15,13 @@ import {
 
 const T = TABLE.join(" ");
 
-/** The name of the set that a rule of ours looks up. */
+/** The name of the set that our rule looks up. */
 async function setOf(lab: Lab, family: "ipv4" | "ipv6"): Promise<string> {
   const { stdout } = await lab.inNode("nft", ["list", "chain", ...TABLE, "postrouting"]);
   return new RegExp(`@(keep-${family}\\S*)`).exec(stdout)?.[1] ?? "none";
 }
 
-/** The handle of a rule of ours, as nft takes it. */
+/** The handle of our rule, as nft takes it. */
 async function handle(lab: Lab, text: string): Promise<string> {
   const { stdout } = await lab.inNode("nft", ["-a", "list", "chain", ...TABLE, "postrouting"]);
   const line = stdout.split("\n").find((one) => one.includes(text)) ?? "";
@@ -97,8 +97,8 @@ const TAMPERINGS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknow
   "a set of our name, but another kind": [
     async (lab) => {
       const set = await setOf(lab, "ipv4");
-      const anew = [`delete set ${T} ${set}`, `add set ${T} ${set} { type ipv4_addr; }`];
-      await nft(lab, `flush chain ${T} postrouting`, ...anew);
+      const again = [`delete set ${T} ${set}`, `add set ${T} ${set} { type ipv4_addr; }`];
+      await nft(lab, `flush chain ${T} postrouting`, ...again);
     },
     /healed: .*set keep-ipv4/,
   ],
@@ -130,7 +130,7 @@ async function keepCommitting(lab: Lab, ended: AbortSignal): Promise<number> {
   return commits;
 }
 
-/** The parts of a table's listing: a set that had to be made anew has the other of its two names, and stands last. */
+/** The parts of a table's listing: a replaced set has the other of its two names, and comes last. */
 function parts(table: readonly string[]): readonly string[] {
   const text = table.join("\n").replace(/keep-(ipv\d)-next/g, "keep-$1");
   return text
@@ -179,7 +179,7 @@ describeKernel("nftables: healing", { timeout: 60_000 }, () => {
     await expectVerdicts(lab, { "10.10.0.1": "pod", "172.16.9.9": "node", "8.8.8.8": "node" });
   });
 
-  labTest("beside somebody who commits all the time", async ({ lab }) => {
+  labTest("next to a process that commits all the time", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: FLAGS });
     const own = await programmed(lab, agent);

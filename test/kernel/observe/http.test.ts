@@ -93,7 +93,7 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
     expect((await get(lab, "/readyz")).code).toBe(200);
   });
 
-  labTest("verdicts are counted, and never go back when rules are written anew", async ({ lab }) => {
+  labTest("verdicts are counted, and never decrease when rules are written again", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: backend.flags });
     await backend.ready(lab, agent);

@@ -1,4 +1,4 @@
-/** What is told as in force is what the kernel has: with a bad configuration, and with a family whose tools fail. */
+/** The rules that the agent reports as in force are the kernel's: with a bad configuration, and with a family whose tools fail. */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -60,7 +60,7 @@ const both = FAMILIES.join();
 describeKernel.each([
   ["iptables", flags("nft")],
   ["nftables", ["--backend=nftables", "--enable-ipv6"]],
-] as const)("what is told as in force, %s", { timeout: 60_000 }, (_name, options) => {
+] as const)("the rules reported as in force, %s", { timeout: 60_000 }, (_name, options) => {
   labTest("a bad configuration: at first nothing, later the one before", async ({ lab }) => {
     lab.volume.write(BAD);
     lab.startAgent({ flags: options });
@@ -84,7 +84,7 @@ describeKernel.each([
   });
 });
 
-describeKernel("what is told as in force, a family that fails", { timeout: 60_000 }, () => {
+describeKernel("the rules reported as in force, a family that fails", { timeout: 60_000 }, () => {
   labTest("is not, until its tools are there", async ({ lab }) => {
     lab.volume.write(hourly("10.0.0.0/8", "fd00::/8"));
     const directory = join(lab.directory, "tools");

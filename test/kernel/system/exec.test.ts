@@ -52,7 +52,7 @@ describe("answers", () => {
     expect((await failure(shell("exit 2", { otherwise }))).exitCode).toBe(2);
   });
 
-  test("a tool killed by somebody else", async () => {
+  test("a tool killed by another process", async () => {
     expect((await failure(shell("kill -9 $$"))).message).toMatch(/SIGKILL/);
   });
 
@@ -106,7 +106,7 @@ describe("failures that an operator can do something about", () => {
     },
   );
 
-  test("a lock that somebody else holds", async () => {
+  test("a lock that another process holds", async () => {
     const complaint = "Another app is currently holding the xtables lock; still 0s 0us time ahead";
     expect((await failure(shell(`echo '${complaint}' >&2; exit 4`))).message).toMatch(
       /run\/xtables\.lock\)$/,

@@ -25,7 +25,7 @@ test("sockets that listen, with their users; connections are none", () => {
   expect(parseListeners("")).toEqual([]);
 });
 
-/** Whether a connection to each address reaches somebody who listens at `host`. */
+/** Whether a connection to each address reaches a process that listens at `host`. */
 async function reach(host: string): Promise<readonly boolean[]> {
   const server = createServer().listen(0, host);
   await once(server, "listening");

@@ -1,4 +1,4 @@
-/** Where only nf_tables is used, NET_ADMIN is enough: no NET_RAW, and no lock. What is of iptables-legacy needs both. */
+/** Where only nf_tables is used, NET_ADMIN is enough: no NET_RAW, and no lock. Rules of iptables-legacy need both. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -11,7 +11,7 @@ import type { Agent } from "../../lab/network/processes.ts";
 const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] });
 const VERDICTS = { "10.10.0.1": "pod", "8.8.8.8": "node", "fd00:10::1": "pod" } as const;
 
-/** An agent without any capability but NET_ADMIN, and unless there is one in `env`, with a lock that nobody can take. */
+/** An agent without any capability but NET_ADMIN, and unless there is one in `env`, with a lock that no process can take. */
 function startBare(lab: Lab, flags: readonly string[], env: NodeJS.ProcessEnv = NO_LOCK): Agent {
   const wrapper = [findTool("setpriv"), "--no-new-privs", "--bounding-set=-all,+net_admin"];
   return lab.startAgent({ flags, wrapper, env });

@@ -51,7 +51,7 @@ function chainsOf(
   );
 }
 
-/** Adds them to a table; what is there already stays. */
+/** Adds them to a table; existing content stays. */
 export const additions: fc.Arbitrary<(table: Table) => Table> = fc
   .record({
     chains: names(400),

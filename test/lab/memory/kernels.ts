@@ -37,7 +37,7 @@ export interface Damaged extends Kernel {
   /** The tools of a family hang until their deadline. */
   readonly hanging: Set<Family>;
   readonly runs: Map<Family, number>;
-  /** How many jumps of ours there are, at most one in each family. */
+  /** The number of our jumps, at most one in each family. */
   readonly jumps: () => number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * An agent with `--watch` on a kernel in memory and a clock of its own: everything it asks or runs is a step, and before any of
- * them somebody else may commit. As in the kernel, a commit counts the generation up a moment before it shows, and is
+ * them another process may commit. As in the kernel, a commit counts the generation up a moment before it shows, and is
  * heard of when it does.
  */
 
@@ -16,7 +16,7 @@ import type { Clock } from "../../../src/system/clock.ts";
 import { OPTIONS } from "../config.ts";
 import { recordedLog } from "../log.ts";
 
-/** What somebody else commits. */
+/** A commit of another process. */
 export interface Foreign {
   /** Before which of the agent's steps. */
   readonly at: number;

@@ -223,7 +223,7 @@ function addChain(model: Table, operation: AddChain): Chain {
       rules: [],
     };
   }
-  // The kernel changes a policy, and nothing else of a chain that stands.
+  // The kernel changes a policy, and nothing else of an existing chain.
   if (JSON.stringify(there.base) !== JSON.stringify(operation.base)) return refuse("EEXIST", operation);
   return there;
 }

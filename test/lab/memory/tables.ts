@@ -17,7 +17,7 @@ import {
 const CHAIN = "IP-MASQ-AGENT";
 const WIDTH: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
 
-/** All prefixes are of this length at most, so that one address of each block stands for all. */
+/** All prefixes are of this length at most, so that one address of each block represents all. */
 const BLOCK_BITS = 6;
 
 /** An address of every block that a ruleset can tell from others. */
@@ -97,7 +97,7 @@ const RETURN: ObservedStatement = { kind: "verdict", verdict: "return" };
 const LOOKUP = { kind: "daddr", family: "ip", set: "keep-ipv4", negated: false } as const;
 const JUMP: ObservedStatement = { kind: "verdict", verdict: "jump", chain: "theirs" };
 
-/** One thing each that somebody may do to a table. */
+/** Single changes that a process may make to a table. */
 const TAMPERINGS: Readonly<Record<string, (table: Table) => Table>> = {
   "flushes the chain": (table) => mapRules(table, () => []),
   "takes the first rule": (table) => mapRules(table, (rules) => rules.slice(1)),

@@ -10,7 +10,7 @@ export interface Sizes {
   readonly IPv6: number;
 }
 
-/** A network of each family by its number: what is listed lies in the even ones. */
+/** A network of each family by its number: listed ones have even numbers. */
 const NETWORKS = {
   IPv4: {
     wide: "10.0.0.0/8",

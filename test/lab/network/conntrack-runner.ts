@@ -160,7 +160,7 @@ function endpoint(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** What the kernel answers when it is asked to filter by an IPv6 address, which nobody else may do. */
+/** The kernel's answer to a filter by an IPv6 address, which only this code may use. */
 async function ipv6Filter() {
   const entries = ["2600::1", "2600::2", "2600::3"].map((remote, i) => ({
     ...{ source: "fd00:244::2", sourcePort: 5_000, remote, port: 443, node: NODE.IPv6, nodePort: 40_000 + i },

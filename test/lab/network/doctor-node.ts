@@ -18,7 +18,7 @@ export interface Visit {
   readonly findings: readonly Finding[];
 }
 
-/** What doctor is run with; `wrapper` stands before its command line. */
+/** The inputs of doctor; `wrapper` comes before its command line. */
 export interface Visiting {
   /** The agent's own, unless it is to be found out. */
   readonly config?: string | undefined;
@@ -71,7 +71,7 @@ export async function programmed(lab: Lab, flags: readonly string[] = []) {
   return agent;
 }
 
-/** A node whose rules stand as an agent has left them, which does not mend what the test breaks. */
+/** A node with the rules of an agent that has ended, so that it does not repair what the test breaks. */
 export async function left(lab: Lab, flags: readonly string[] = []): Promise<void> {
   await (await programmed(lab, flags)).end();
 }

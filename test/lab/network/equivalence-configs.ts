@@ -91,7 +91,7 @@ export function createCase(index: number, random: Random, reserved: boolean): Ca
   const pool: Prefix[] = [];
   const list = (most: number) =>
     Array.from({ length: Math.floor(random() * (most + 1)) }, () => addPrefix(pool, random));
-  // Defaults have no marker, so they stand only where it is masqueraded.
+  // Defaults have no marker, so they occur only where it is masqueraded.
   const defaults = !keep && random() < 0.2;
   const exempt = list(12);
   const exceptions = random() < 0.4 ? [] : list(8);

@@ -55,14 +55,14 @@ export async function openProber(lab: Lab): Promise<Prober> {
 /** A helper: commands go in, and answers come out. */
 interface Helper {
   readonly tell: (command: SenderCommand | "report") => void;
-  /** Is told what comes out from now on, instead of the one before it. */
+  /** Receives the packets from now on, instead of the previous listener. */
   readonly listen: (listener: (answer: unknown) => void) => void;
 }
 
 function start([file = "", ...args]: readonly string[]): Promise<Helper> {
   const child: ChildProcess = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
   let listener: (answer: unknown) => void = () => {};
-  // It ends with the lab; whoever waits for an answer has a deadline.
+  // It ends with the lab; callers that wait for an answer have a deadline.
   child.stdin?.on("error", () => {});
   const helper: Helper = {
     tell: (value) => child.stdin?.write(`${JSON.stringify(value)}\n`),

@@ -1,5 +1,5 @@
 /**
- * Random rules of others in front of ours and behind them, of which everything that they ask is known of the prober's
+ * Random foreign rules ahead of ours and after them, which match only on properties that are known of the prober's
  * packets: so what a real packet shows must be exactly what `explain --live` says.
  */
 import type { PartView } from "../../../src/explain/view.ts";
@@ -13,14 +13,14 @@ export const OTHER: Readonly<Record<Family, string>> = { IPv4: "192.0.2.77", IPv
 const WIDTH: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
 const CHAINS = ["FOREIGN-A", "FOREIGN-B", "FOREIGN-1", "FOREIGN-2", "FOREIGN-3"] as const;
 
-/** Lines that lead POSTROUTING to foreign chains, in front of what is there and behind it. */
+/** Lines that lead POSTROUTING to foreign chains, ahead of the existing rules and after them. */
 export const ENTRANCES: readonly string[] = [
   ...CHAINS.map((chain) => `:${chain} - [0:0]`),
   "-I POSTROUTING -j FOREIGN-A",
   "-A POSTROUTING -j FOREIGN-B",
 ];
 
-/** Lines that fill the foreign chains of a family anew. */
+/** Lines that replace the content of a family's foreign chains. */
 export function foreignChains(family: Family, probes: readonly string[], random: Random): string[] {
   const rules = CHAINS.flatMap((chain, i) =>
     Array.from({ length: Math.floor(random() * 4) }, () => {
@@ -87,7 +87,7 @@ function matches(family: Family, probes: readonly string[], random: Random): str
   const first = one();
   if (random() < 0.6) return first;
   const second = one();
-  // An option may stand once only.
+  // An option may occur once only.
   return second.split(" ").some((word) => word.startsWith("-") && first.includes(word))
     ? first
     : `${first} ${second}`;
@@ -160,7 +160,7 @@ function pick<T>(all: readonly T[], random: Random): T {
   return all[Math.floor(random() * all.length)] as T;
 }
 
-/** What is said, without the words in which the tool and the kernel tell of rules. */
+/** The answer, without the words in which the tool and the kernel differ. */
 export function essence(part: PartView | undefined): unknown {
   if (part === undefined) return undefined;
   const { verdict, agrees, live } = part;

@@ -10,7 +10,7 @@ export interface Iptables {
   readonly run: (...args: string[]) => Promise<string>;
   /** Like `run`, for what may fail. */
   readonly attempt: (...args: string[]) => Promise<CommandResult>;
-  /** Carries out lines of the nat table in one transaction, beside what is there. */
+  /** Carries out lines of the nat table in one transaction, in addition to the existing ones. */
   readonly transact: (...lines: string[]) => Promise<void>;
   /** The lines of a chain, as `-S` prints them; undefined if there is no such chain. */
   readonly listing: (chain: string) => Promise<readonly string[] | undefined>;

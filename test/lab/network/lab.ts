@@ -43,7 +43,7 @@ export interface Lab {
   readonly iptables: (variant?: Variant, family?: Family) => Iptables;
   /** Runs a command in the node. */
   readonly inNode: (file: string, args: readonly string[], stdin?: string) => Promise<CommandResult>;
-  /** A command line that runs `args` in one of the namespaces. What is started with it ends with the lab. */
+  /** A command line that runs `args` in one of the namespaces. Its processes end with the lab. */
   readonly inside: (namespace: keyof Namespaces, ...args: readonly string[]) => readonly string[];
   readonly close: () => Promise<void>;
 }
@@ -168,7 +168,7 @@ export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15
   }
 }
 
-/** What is still there of the labs that this process, or the one given, has made. */
+/** The remains of the labs that this process, or the given one, has made. */
 export function leftovers(pid = process.pid): { namespaces: string[]; files: string[] } {
   const mine = (name: string) => name.startsWith(`${PREFIX}-${pid}-`);
   return {
@@ -251,7 +251,7 @@ function killNow(pid: number): void {
 
 let watching = false;
 
-/** Labs that are open when the process ends, or is told to end, are removed then. */
+/** Removes open labs at the end of the process, or on a signal to end. */
 function watchForTheEnd(): void {
   if (watching) return;
   watching = true;

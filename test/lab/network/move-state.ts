@@ -1,4 +1,4 @@
-/** What there is of ours in a lab's node, on every packet filter, as an operator would look for it. */
+/** Our objects in a lab's node, on every packet filter, in the words that an operator would search for. */
 import type { Lab } from "./lab.ts";
 
 const NODE_PROC = { iptables: "/proc/net/ip_tables_names", ip6tables: "/proc/net/ip6_tables_names" } as const;

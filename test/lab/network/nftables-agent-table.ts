@@ -38,7 +38,7 @@ export async function nft(lab: Lab, ...lines: readonly string[]): Promise<void> 
   expect(await lab.inNode("nft", ["-f", "-"], lines.join("\n"))).toMatchObject({ code: 0, stderr: "" });
 }
 
-/** For what is to happen at a random moment. */
+/** For actions at a random moment. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -47,7 +47,7 @@ export function many(key: SetKey, count: number): ElementInterval[] {
   });
 }
 
-/** What is made in the tests above, by name. */
+/** The rulesets of the tests above, by name. */
 export function rulesets(): Record<string, readonly Operation[]> {
   const fill = (set: typeof V4 | typeof V6, elements: readonly ElementInterval[]): Operation[] => [
     ...SETS,

@@ -43,7 +43,7 @@ export interface Calls {
   /** Runs `nft` with these arguments and this input. */
   nft: [argument: { readonly args: readonly string[]; readonly stdin: string }, answer: string];
   /**
-   * Listens to commits and keeps nothing but the events, collects what is unreachable, runs `nft` with this input, and answers
+   * Listens to commits and keeps nothing but the events, collects garbage, runs `nft` with this input, and answers
    * with the name of the process of the first commit that is heard, or undefined after five seconds.
    */
   heard: [argument: string, answer: string | undefined];

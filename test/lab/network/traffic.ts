@@ -1,6 +1,6 @@
 /**
  * What runs inside the namespaces, as a process of its own: `receiver` answers each TCP connection and each
- * UDP datagram with the source address and port it saw; `client` makes flows as it is told on stdin, one line
+ * UDP datagram with the source address and port it saw; `client` makes flows by commands on stdin, one line
  * of JSON each, and prints what came back. Both end with their stdin, so that they never outlive who started them.
  */
 import { createSocket } from "node:dgram";

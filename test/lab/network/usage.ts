@@ -44,7 +44,7 @@ function nameOf(pid: string): string {
   }
 }
 
-/** Whether a process is there. A zombie is none: when it goes is up to whoever has adopted it. */
+/** Whether a process is there. A zombie does not count: its parent decides when it goes. */
 export function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));

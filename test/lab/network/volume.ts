@@ -6,7 +6,7 @@ import { lstatSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } 
 import { join } from "node:path";
 
 export interface Volume {
-  /** What the agent is told as `--config`. */
+  /** The agent's `--config`. */
   readonly path: string;
   /** Swaps in a generation with this text. */
   readonly write: (text: string) => void;
