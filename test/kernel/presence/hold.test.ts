@@ -190,7 +190,9 @@ describeKernel("others at the socket", { timeout: 60_000 }, () => {
     expect(logged(agent, "W", `pid ${other.pid} (`)).toHaveLength(1);
     const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "doctor", "--interval=0s"]);
     expect(stdout).toMatch(
-      new RegExp(`warning .*pid ${other.pid} \\(.*is not an agent: nothing is cleared away`),
+      new RegExp(
+        `warning .*pid ${other.pid} \\(.*is not an agent: the agent removes nothing that another backend has left`,
+      ),
     );
     await other.end("SIGKILL");
     await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
