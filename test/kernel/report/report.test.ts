@@ -148,6 +148,7 @@ describeKernel("report", { timeout: 90_000 }, () => {
       lab.inNode(process.execPath, [
         agentBundle(),
         "explain",
+        "--enable-ipv6",
         `--config=${lab.volume.path}`,
         `--rules=${path}`,
         destination,
