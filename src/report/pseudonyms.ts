@@ -7,8 +7,8 @@
 import { ADDRESS_BITS, constantCidr, type Family, formatAddress, parseAddress } from "../core/cidr.ts";
 import { SPECIAL_RANGES } from "../core/special-ranges.ts";
 
-/** A bit that depends on a text and on a secret of this run. */
-export type KeyedBit = (text: string) => boolean;
+/** 256 bits that depend on a text and on a secret of this run. */
+export type KeyedBits = (text: string) => Uint8Array;
 
 export interface AddressMap {
   /** Another address, or the same where it says nothing about a node; `bits` of a network, whose other bits are kept. */
@@ -36,15 +36,10 @@ const NAT64 = constantCidr("64:ff9b::/96");
 const LOW_32 = 0xffffffffn;
 
 /** A mapping for one run. */
-export function createAddressMap(isFlipped: KeyedBit): AddressMap {
-  const known = new Map<string, boolean>();
+export function createAddressMap(keyedBits: KeyedBits): AddressMap {
   const before = new Set<string>();
   const after = new Set<string>();
-  const flips = (text: string): boolean => {
-    const found = known.get(text) ?? isFlipped(text);
-    known.set(text, found);
-    return found;
-  };
+  const flips = createFlips(keyedBits);
   const map = (family: Family, value: bigint, bits = ADDRESS_BITS[family]): bigint => {
     if (isIn(COMMON, family, value)) return value;
     if (family === "IPv6" && isIn([NAT64], family, value) && bits >= NAT64.bits)
@@ -63,14 +58,34 @@ export function createAddressMap(isFlipped: KeyedBit): AddressMap {
   };
 }
 
+/** Whether the bit at an index is flipped, which depends on the bits before it. */
+type Flips = (family: Family, value: bigint, index: number) => boolean;
+
+const STEP = 8;
+
+/** One text gives the bits for all addresses that have the same bytes before: 255 places where eight bits may differ. */
+function createFlips(keyedBits: KeyedBits): Flips {
+  const known = new Map<string, Uint8Array>();
+  return (family, value, index) => {
+    const width = ADDRESS_BITS[family];
+    const start = index - (index % STEP);
+    const prefix = `${family} ${start} ${(value >> BigInt(width - start)).toString(16)}`;
+    const bits = known.get(prefix) ?? keyedBits(prefix);
+    known.set(prefix, bits);
+    const depth = index - start;
+    const path = Number(BigInt.asUintN(depth, value >> BigInt(width - index)));
+    const place = (1 << depth) - 1 + path;
+    return (((bits[place >> 3] ?? 0) >> (place & 7)) & 1) === 1;
+  };
+}
+
 /** The first bit that may change always does, so that no address is its own pseudonym. */
-function scramble(family: Family, value: bigint, bits: number, flips: KeyedBit): bigint {
+function scramble(family: Family, value: bigint, bits: number, flips: Flips): bigint {
   const width = ADDRESS_BITS[family];
   let [mapped, isFirst] = [value, true];
   for (let i = 0; i < bits; i++) {
     if (isKept(family, value, i)) continue;
-    const prefix = `${family} ${i} ${(value >> BigInt(width - i)).toString(16)}`;
-    if (isFirst || flips(prefix)) mapped ^= 1n << BigInt(width - 1 - i);
+    if (isFirst || flips(family, value, i)) mapped ^= 1n << BigInt(width - 1 - i);
     isFirst = false;
   }
   return mapped;

@@ -3,7 +3,7 @@
  * `pseudonyms.ts` for addresses and `words.ts` for what counts as a name.
  */
 
-import { type AddressMap, createAddressMap, type KeyedBit } from "./pseudonyms.ts";
+import { type AddressMap, createAddressMap, type KeyedBits } from "./pseudonyms.ts";
 import { createWords, isMark } from "./words.ts";
 
 /** What is known of a node's names, besides that they are foreign words. */
@@ -17,7 +17,7 @@ export interface RedactionWorld {
   readonly vocabulary: ReadonlySet<string>;
   readonly names: NodeNames;
   /** A fresh secret, and what follows from it. */
-  readonly createKeyedBit: () => KeyedBit;
+  readonly createKeyedBits: () => KeyedBits;
 }
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -29,7 +29,7 @@ const ATTEMPTS = 16;
 export function redact(value: unknown, world: RedactionWorld): unknown {
   let redacted: unknown;
   for (let i = 0; i < ATTEMPTS; i++) {
-    const addresses = createAddressMap(world.createKeyedBit());
+    const addresses = createAddressMap(world.createKeyedBits());
     redacted = createRedactor(addresses, world)(value as Json);
     if (addresses.isClean()) break;
   }

@@ -5,14 +5,14 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { flagValue } from "../go/flags.ts";
 import { known, readText } from "../system/fact.ts";
-import type { KeyedBit } from "./pseudonyms.ts";
+import type { KeyedBits } from "./pseudonyms.ts";
 import type { NodeNames } from "./redact.ts";
 import { vocabularyOf } from "./words.ts";
 
 /** A fresh secret, which is forgotten with the run: nobody can repeat the mapping. */
-export function createKeyedBit(): KeyedBit {
+export function createKeyedBits(): KeyedBits {
   const secret = randomBytes(32);
-  return (text) => ((createHmac("sha256", secret).update(text).digest()[0] ?? 0) & 1) === 1;
+  return (text) => createHmac("sha256", secret).update(text).digest();
 }
 
 /** The words of this program. Without its file there are none, and all words are taken for names. */

@@ -6,23 +6,26 @@
 
 /** Programs whose chains and tables are known by their names: what follows is a name of their own making. */
 const OWNERS =
-  /^(?:KUBE|CNI|CILIUM|OLD_CILIUM|DOCKER|FLANNEL|FLANNELD|LIBVIRT|WEAVE|ANTREA|AWS|AZURE|GKE|IP|cali|cilium|kube|cni)$/;
+  /^(?:KUBE|CNI|CILIUM|OLD|DOCKER|FLANNEL|FLANNELD|LIBVIRT|WEAVE|ANTREA|AWS|AZURE|GKE|IP|cali|cilium|kube|cni)$/;
 
 /** Words of iptables, ipset and nft that say what rules do, and that this program need not know. */
 const RULE_WORDS = `
-  accept addrtype and any arp bandwidth bpf bridge bytes cgroup classify clamp cluster comment condition connbytes connlabel connlimit
-  connmark conntrack continue correct counter csum ctdir ctexpire ctmark ctorigdst ctorigsrc ctproto ctstate ctstatus day dccp
-  destination dev devgroup dnat dport dports drop dscp dst dup dynamic ecn egress elem elements esp established expires family fib
-  filter flags flow flowtable flush forward frag from fwd gateway goto hash hashlimit hashsize helper hex hitcount hook hoplimit icmp
-  icmpv6 iface igmp in ingress input inet invalid ip ipport ipv4 ipv6 iprange jhash jump l3proto l4proto last length level limit
-  loadbalance local log mac mangle map mark mask masquerade masquerading match maxelem meta mode mss multiport multicast nat
-  netdev netmap new nexthdr nf nflog nfqueue nfproto nth oif oifname iif iifname iifgroup oifgroup or original osf output owner packet
-  packets persistent physdev pkttype pmtu policy port portmap postrouting prefix prerouting priority probability protocol queue quota
-  random fully rate raw rcheck realm recent redirect ref refcount reject related reply return route rsource rt rule saddr daddr sport sports
-  sctp seconds security set setmark shift size skip snat socket source srcnat dstnat src srctype dsttype state static statistic
-  string syn synproxy tcp tcpmss tcpflags time timeout timestamp to tos tproxy trace translate ttl type udp udplite ulog uid gid
-  unicast unreachable unrealm unreplied update upto untracked verdict vlan vmap vxlan wscale xmark xset nfmask ctmask restore save every
-  notrack numgen inc mod offset symhash reset tcp rst prohibited admin with host net broadcast metainfo release_name linux x64 arm64 generated completed on blackhole prohibit throw anycast
+  accept addrtype admin and any anycast apr arm64 arp aug balancer bandwidth blackhole block bpf bridge broadcast by bytes cgroup check
+  clamp classify cluster comment completed condition connbytes connections connlabel connlimit connmark conntrack continue correct
+  counter csum ct ctdir ctexpire ctmark ctmask ctorigdst ctorigsrc ctproto ctstate ctstatus daddr day dccp dec default destination dev
+  devgroup dnat dport dports drop dropped dscp dst dstnat dsttype dup dynamic ecn egress elem elements endpoint endpoints esp
+  established every expires external externally family feb fib filter firewall flags flow flowtable flush forward frag fri from fully
+  fwd gateway generated gid goto has hash hashlimit hashsize health helper hex hitcount hook hoplimit host icmp icmpv6 iface igmp iif
+  iifgroup iifname in inc incoming inet ingress input invalid ip ipport iprange ipv4 ipv6 jan jhash jul jump jun l3proto l4proto last
+  length level limit linux load loadbalance local localnet log mac mangle map mar mark mask masquerade masquerading match maxelem may
+  meta metainfo mod mode mon mss multicast multiport name nat net netdev netmap new nexthdr nf nfacct nflog nfmask nfproto nfqueue
+  notrack nov nth numgen oct offset oif oifgroup oifname on or original osf output owner packet packets persistent physdev pkts pkttype
+  pmtu policy port portals portmap ports postrouting prefix prerouting priority probability prohibit prohibited protocol queue quota
+  random rate raw rcheck realm recent redirect ref refcount reject related release reply reset restore return route rsource rst rt rule
+  saddr sat save sctp seconds security sep services set setmark shift size skip snat socket source sport sports src srcnat srctype state
+  static statistic string sun symhash syn synproxy tcp tcpflags tcpmss throw thu time timeout timestamp to tos tproxy trace translate
+  ttl tue type udp udplite uid ulog unicast unreachable unrealm unreplied untracked update upto verdict visible vlan vmap vxlan wed with
+  wscale x64 xmark xset
 `
   .trim()
   .split(/\s+/);
@@ -85,9 +88,9 @@ export function isMark(value: bigint): boolean {
   return bits.length <= 16 || /^1+$/.test(bits);
 }
 
-/** `ip-10-1-2-3` and its like. */
+/** Numbers as in `ip-10-1-2-3`, and in `fd00.244..2`, as kube-proxy and DNS write addresses in names. */
 function hasAddress(token: string): boolean {
-  return /\d([.\-_])\d{1,3}\1\d{1,3}\1\d/.test(token);
+  return /[\da-f]([.\-_])[\da-f]{1,4}\1[\da-f]{1,4}\1[\da-f]|[\da-f]([.-])\2[\da-f]/i.test(token);
 }
 
 /** Whether a name is in it, from one separator to another. */

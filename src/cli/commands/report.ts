@@ -13,7 +13,7 @@ import type { Status } from "../../observe/status.ts";
 import { factValue, PART_CHARACTERS, PART_MS, readPart, type Unknown } from "../../report/part.ts";
 import { redact } from "../../report/redact.ts";
 import { readRules } from "../../report/rules.ts";
-import { createKeyedBit, readNodeNames, readVocabulary } from "../../report/secret.ts";
+import { createKeyedBits, readNodeNames, readVocabulary } from "../../report/secret.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, type Fact, isKnown, known } from "../../system/fact.ts";
 import { measureTables } from "../../trace/live-netlink.ts";
@@ -62,7 +62,7 @@ addresses stay private. The mapping is forgotten afterwards. Read the report bef
   async run(input, io) {
     const report = await collect(input, io);
     const { proc, redact: isPublic } = input.values;
-    const world = () => ({ vocabulary: readVocabulary(), names: readNodeNames(kubelets()), createKeyedBit });
+    const world = () => ({ vocabulary: readVocabulary(), names: readNodeNames(kubelets()), createKeyedBits });
     const kubelets = () => known(io.processes(proc))?.kubelets ?? [];
     io.out(`${JSON.stringify(isPublic ? redact(report, world()) : report, undefined, 2)}\n`);
     return 0;
