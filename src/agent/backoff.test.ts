@@ -43,7 +43,7 @@ describe("a back-off", () => {
     expect(backoff.dueAt()).toBe(failedAt + 1_000);
   });
 
-  test("of what takes long to fail leaves it 5 % of the time, but pauses no longer than is allowed", () => {
+  test("of a slow failure leaves it 5 % of the time, but never pauses longer than the limit", () => {
     const failedAt = (2 ** 9 - 1) * 100;
     for (const [tookMs, pauseMs] of [
       [100, 2_000],

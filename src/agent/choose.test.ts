@@ -76,7 +76,7 @@ test("without netlink a working iptables will do", async () => {
   });
 });
 
-test("nf_tables is next, and it is said what iptables lacks", async () => {
+test("nf_tables is next, with the fault of iptables as the reason", async () => {
   expect(await machine({ iptables: false }).choose()).toMatchInlineSnapshot(`
     {
       "name": "nftables",
@@ -86,7 +86,7 @@ test("nf_tables is next, and it is said what iptables lacks", async () => {
   `);
 });
 
-describe("if nothing works, it is said what each lacks:", () => {
+describe("if nothing works, it names the fault of each:", () => {
   test("the addon", async () => {
     expect(await machine({ iptables: false, open: MISSING }).choose()).toMatchInlineSnapshot(`
       {

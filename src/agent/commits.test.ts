@@ -48,12 +48,12 @@ async function run(failures: readonly (Error | "works")[], untilMs: number, open
   return { ended, controller, happened, said, events: () => events };
 }
 
-/** Lets what is under way come to rest: it waits for nothing but itself. */
+/** Lets all work that is under way end: it waits for nothing else. */
 async function rest(): Promise<void> {
   await new Promise((done) => setImmediate(done));
 }
 
-test("commits are passed on, and what was before the beginning is said to have been missed", async () => {
+test("it passes commits on, and reports commits before the beginning as missed", async () => {
   const { ended, controller, happened, said, events } = await run([], 1_000);
   await rest();
   events()?.commit(COMMIT);

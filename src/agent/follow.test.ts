@@ -39,7 +39,7 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
     failing: new Set<string>(),
     /** Whether a pass ends with rules that are not in force. */
     undone: false,
-    /** Backends whose tools are still at work, and whether what is chosen or cleared away is. */
+    /** Backends whose tools still run, and whether a choice or a removal is under way. */
     working: new Set<string>(),
     choosing: false,
     clearing: false,
@@ -94,7 +94,7 @@ function agent({ watch = true, choices = {} as Readonly<Record<string, Decision>
 }
 
 describe("a move", () => {
-  test("comes when what has come has stayed, and asks for the pass in which it does", async () => {
+  test("comes when new signs have lasted, and requests the pass for it", async () => {
     const { state, pass, name, taken } = agent();
     expect(await pass(0)).toMatchObject({ errors: [], dueInMs: RESYNC_MS });
     expect(await pass(1_000, "table")).toMatchObject({ dueInMs: SETTLE_MS });
@@ -105,7 +105,7 @@ describe("a move", () => {
     expect(taken()).toEqual([
       "I backend: nftables (kube-proxy uses nftables) instead of iptables (iptables works)",
     ]);
-    // The old one had its turn before, and gave back what it held.
+    // The old one had its turn before, and closed its sockets.
     expect(state.passes.slice(-2)).toEqual(["iptables", "nftables"]);
     expect(state.closed).toBe(1);
   });
@@ -129,16 +129,19 @@ describe("a move", () => {
   test.for([
     [0, 100],
     [0, 2_900],
-  ])("does not come for what is back sooner: gone at %d ms for %d ms", async ([before = 0, ms = 0]) => {
-    const { state, pass, name } = agent();
-    await pass(0, "table");
-    await pass(SETTLE_MS);
-    const { built } = state;
-    await pass(before, "");
-    await pass(ms, "table");
-    for (let i = 0; i < 10; i++) await pass(1_000);
-    expect({ name: name(), built: state.built }).toEqual({ name: "nftables", built });
-  });
+  ])(
+    "does not come for signs that are back sooner: gone at %d ms for %d ms",
+    async ([before = 0, ms = 0]) => {
+      const { state, pass, name } = agent();
+      await pass(0, "table");
+      await pass(SETTLE_MS);
+      const { built } = state;
+      await pass(before, "");
+      await pass(ms, "table");
+      for (let i = 0; i < 10; i++) await pass(1_000);
+      expect({ name: name(), built: state.built }).toEqual({ name: "nftables", built });
+    },
+  );
 
   test("between variants is one, another reason is none", async () => {
     const choices = { mangle: LEGACY, other: { ...IPTABLES, why: "another" } };
@@ -170,7 +173,7 @@ describe("no move", () => {
       waits.push(outcome.dueInMs);
     }
     expect(waits).toEqual([3_000, 6_000, 12_000, 24_000, 48_000, 60_000, 60_000]);
-    // One candidate, however often it is tried, since it knows what it has said already.
+    // One candidate for all tries, since it remembers its log lines.
     expect({ name: name(), built: state.built, log: taken() }).toEqual({
       name: "iptables",
       built: 2,
@@ -181,7 +184,7 @@ describe("no move", () => {
     expect(name()).toBe("nftables");
   });
 
-  test("and what a failed one has programmed goes once it is not wanted any more", async () => {
+  test("and the rules of a failed one go once it is not wanted any more", async () => {
     const { state, pass, followed, name } = agent();
     followed.tasks().shift();
     state.failing.add("nftables");
@@ -203,7 +206,7 @@ describe("no move", () => {
     expect(name()).toBe("nftables");
   });
 
-  test("where no backend works any more, which is said once", async () => {
+  test("where no backend works any more, with one warning", async () => {
     const choices = { table: { ok: false, lacks: ["iptables: gone", "nftables: gone"] } as const };
     const { pass, name, taken, state } = agent({ choices });
     await pass(0, "table");
@@ -222,8 +225,8 @@ describe("no move", () => {
       "the new backend's tools are at work",
       ({ working }, is) => (is ? working.add("nftables") : working.clear()),
     ],
-    ["it is still asked what to choose", (state, is) => Object.assign(state, { choosing: is })],
-    ["what another had is still cleared away", (state, is) => Object.assign(state, { clearing: is })],
+    ["a choice is under way", (state, is) => Object.assign(state, { choosing: is })],
+    ["the removal of another's rules is under way", (state, is) => Object.assign(state, { clearing: is })],
   ])("while %s, which is no failure", async (_what, set) => {
     const { state, pass, name } = agent();
     set(state, true);
@@ -235,7 +238,7 @@ describe("no move", () => {
     expect(name()).toBe("nftables");
   });
 
-  test("where it cannot be looked", async () => {
+  test("where it cannot read the signs", async () => {
     const { state, pass } = agent();
     state.seen = undefined;
     for (let i = 0; i < 5; i++)
@@ -244,7 +247,7 @@ describe("no move", () => {
   });
 });
 
-test("a commit is known once it has been looked after its end", async () => {
+test("a commit is known once a look after its end has covered it", async () => {
   const { pass, followed } = agent();
   followed.heard(5);
   expect(followed.knows(5)).toBe(false);
@@ -252,7 +255,7 @@ test("a commit is known once it has been looked after its end", async () => {
   expect([followed.knows(5), followed.knows(6)]).toEqual([true, false]);
 });
 
-test("rules that others undo are not in force, and nothing moves", async () => {
+test("rules that other processes revert are not in force, and nothing moves", async () => {
   const { state, pass, name } = agent();
   state.undone = true;
   await pass(0, "table");
@@ -262,7 +265,7 @@ test("rules that others undo are not in force, and nothing moves", async () => {
   expect(name()).toBe("iptables");
 });
 
-test("whatever comes and goes: it moves to what has stayed for long enough, and to nothing else", async () => {
+test("whatever comes and goes: it moves to a choice that has lasted, and to nothing else", async () => {
   const steps = fc.array(
     fc.record({
       ms: fc.integer({ min: 0, max: 2 * SETTLE_MS }),
@@ -289,7 +292,7 @@ test("whatever comes and goes: it moves to what has stayed for long enough, and 
         expect(name()).toBe(seen === "" ? "iptables" : "nftables");
         expect(fails).not.toBe(name());
       }
-      // At rest, what is used is what is wanted, and nothing else is open.
+      // At rest, it uses the wanted choice, and nothing else is open.
       state.failing = new Set();
       for (let i = 0; i < 2; i++) await pass(RESYNC_MS);
       expect(name()).toBe(state.seen === "" ? "iptables" : "nftables");

@@ -1,4 +1,4 @@
-/** What a pass makes of what its driver sees after a write. */
+/** The results of a pass for the states that its driver sees after a write. */
 import { expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
 import { recordedLog } from "../../test/lab/log.ts";
@@ -17,7 +17,7 @@ const CHANGING: Inspection = { ...IN_SYNC, disturbed: true };
 const DOES_NOT_SHOW =
   "chain C was programmed, but differs from the ruleset, although no other process changed it: chain C was missing";
 
-/** Reconciles with a driver that sees one after the other of these; says what came of it. */
+/** Reconciles with a driver that sees these states one after the other; returns the outcome. */
 async function reconcile(looks: readonly Inspection[], rounds = 3, signal = new AbortController().signal) {
   const left = [...looks];
   let writes = 0;
@@ -50,7 +50,7 @@ async function reconcile(looks: readonly Inspection[], rounds = 3, signal = new 
   return { outcome, writes, log: taken().map((line) => line.slice(0, 24)) };
 }
 
-test("what does not show was neither programmed nor healed", async () => {
+test("a write without effect counts neither as programmed nor as healed", async () => {
   const vain = { ...MISSING, disturbed: false };
   expect((await reconcile([MISSING, vain])).log).toEqual([]);
   expect((await reconcile([MISSING, UNDONE, vain])).log).toEqual(["I IPv4: programmed chain"]);
@@ -59,11 +59,16 @@ test("what does not show was neither programmed nor healed", async () => {
 test.each<[string, readonly Inspection[], number, string]>([
   ["nothing to do", [IN_SYNC], 0, "in force: true, healed: 0"],
   ["a write that shows", [MISSING, IN_SYNC], 1, "in force: true, healed: 0"],
-  ["a write that others undo once", [MISSING, UNDONE, IN_SYNC], 2, "in force: true, healed: 1"],
-  ["a write that others undo each time", [MISSING, UNDONE, UNDONE, UNDONE], 3, "in force: false, healed: 2"],
-  ["a look that others disturb", [CHANGING, IN_SYNC], 0, "in force: true, healed: 0"],
+  ["a write that others revert once", [MISSING, UNDONE, IN_SYNC], 2, "in force: true, healed: 1"],
   [
-    "looks that others disturb each time",
+    "a write that others revert each time",
+    [MISSING, UNDONE, UNDONE, UNDONE],
+    3,
+    "in force: false, healed: 2",
+  ],
+  ["an inspection that others disturb", [CHANGING, IN_SYNC], 0, "in force: true, healed: 0"],
+  [
+    "inspections that others disturb each time",
     [CHANGING, CHANGING, CHANGING, CHANGING],
     0,
     "in force: false, healed: 0",
@@ -74,19 +79,19 @@ test.each<[string, readonly Inspection[], number, string]>([
     1,
     DOES_NOT_SHOW,
   ],
-  ["the same where it cannot be told", [MISSING, MISSING, MISSING, MISSING], 3, DOES_NOT_SHOW],
+  ["the same where that is not known", [MISSING, MISSING, MISSING, MISSING], 3, DOES_NOT_SHOW],
 ])("%s", async (_name, looks, writes, outcome) => {
   expect(await reconcile(looks)).toMatchObject({ writes, outcome });
 });
 
-test("what others undid is healed, also within the pass that programs", async () => {
+test("it heals reverted writes, also within the pass that programs", async () => {
   expect((await reconcile([MISSING, UNDONE, IN_SYNC])).log).toEqual([
     "I IPv4: programmed chain",
     "W IPv4: healed: chain C ",
   ]);
 });
 
-test("without events it is written once, and what does not show is only not in force", async () => {
+test("without events it writes once, and a write without effect is only not in force", async () => {
   for (const left of [MISSING, UNDONE])
     expect(await reconcile([MISSING, left], 1)).toMatchObject({
       writes: 1,

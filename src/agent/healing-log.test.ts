@@ -17,7 +17,7 @@ function fight(perSecond: number, minutes: number) {
   });
 }
 
-test("a few healings are all told", () => {
+test("it logs each of a few healings", () => {
   const said = fight(0.2, 3);
   expect(said.map((lines) => lines.length)).toEqual([12, 12, 12]);
   expect(new Set(said.flat())).toEqual(

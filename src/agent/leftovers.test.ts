@@ -73,7 +73,7 @@ test("looking changes nothing", async () => {
   expect(node.IPv4.chains).toEqual(before);
 });
 
-test("what cannot be looked at is said only at --v=2", async () => {
+test("a failed search shows only at --v=2", async () => {
   const node = createNode();
   node.interfere = ({ file, args }) =>
     file === "ip6tables" && !args.includes("--version") ? DENIED : undefined;

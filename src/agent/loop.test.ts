@@ -25,7 +25,7 @@ const triggers = createTriggers({ sleep: async () => {} });
 const GOOD = outcome([]);
 const BAD = outcome(["no"]);
 
-/** Runs the loop through these outcomes and then ends it; gives what it slept in between. */
+/** Runs the loop through these outcomes and then ends it; returns its sleeps in between. */
 async function slept(outcomes: readonly PassOutcome[], watch: boolean): Promise<number[]> {
   const controller = new AbortController();
   const delays: number[] = [];

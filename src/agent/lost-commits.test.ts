@@ -1,5 +1,5 @@
 /**
- * Whatever others commit, at whatever moment of whatever pass, is undone within a second, and no pass says "in force" of what was not.
+ * The agent reverts any commit of others, at any moment of any pass, within a second, and no pass reports rules as in force that were not.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -61,7 +61,7 @@ interface Disturbance {
   readonly damage: string;
 }
 
-/** Lets others disturb a pass; returns how many steps there were, and what the rules came to. */
+/** Lets others disturb a pass; returns the number of steps, and the state of the rules. */
 async function disturbed(name: Name, pass: string, disturbances: readonly Disturbance[]) {
   const { before, trigger, isDamaged } = PASSES[pass] ?? {};
   const kernel = KERNELS[name]();
@@ -118,7 +118,7 @@ describe.each(Object.keys(KERNELS) as Name[])("%s", { timeout: 900_000 }, (name)
 });
 
 describe("while the tools of IPv6 fail", () => {
-  /** An agent whose IPv6 has failed for so long that its back-off is longer than what is promised to IPv4. */
+  /** An agent whose IPv6 has failed for so long that its back-off is longer than the promised time of IPv4. */
   const failing = async () => {
     const kernel = iptablesKernel();
     const agent = simulate(kernel, SHORT);
@@ -131,7 +131,7 @@ describe("while the tools of IPv6 fail", () => {
     return { kernel, agent, runs };
   };
 
-  test("what others do to IPv4 is undone at once, and IPv6 is tried once a second at most", async () => {
+  test("it repairs IPv4 at once, and tries IPv6 once a second at most", async () => {
     const { kernel, agent, runs } = await failing();
     const [before, seconds] = [runs(), 30];
     for (let i = 0; i < seconds * 2; i++) {
@@ -162,13 +162,13 @@ describe("while the tools of IPv6 fail", () => {
 });
 
 describe("while the tools of IPv6 hang", () => {
-  /** Of all that others may do, what concerns IPv4 or both families. */
+  /** The changes by others that concern IPv4 or both families. */
   const others = Object.keys(iptablesKernel().damages).filter((damage) => !/IPv6|a rule$/.test(damage));
 
   test.each([
     ["from the start", async () => {}],
     ["later on", rest],
-  ])("%s: what others do to IPv4 is undone within a second, at any moment", async (_when, before) => {
+  ])("%s: it repairs IPv4 within a second, at any moment", async (_when, before) => {
     const disturbance = fc.record({
       pauseMs: fc.nat(1_500),
       damage: fc.constantFrom(...others),

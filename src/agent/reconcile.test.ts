@@ -169,7 +169,7 @@ test("the first pass programs a fresh node", async () => {
   `);
 });
 
-test("a pass over what is in force looks twice and says nothing", async () => {
+test("a pass over rules in force inspects twice and logs nothing", async () => {
   const { pass } = agent();
   await pass();
   const { calls, log, applied, drift } = await pass();
@@ -213,7 +213,7 @@ test("tampering is healed, and said", async () => {
   expect((await pass()).applied).toBe(0);
 });
 
-/** What JSON says beside the time and the caller; of the text only its beginning. */
+/** The JSON fields without the time and the caller; of the text only its beginning. */
 function fieldsOf(lines: readonly string[]): unknown[] {
   return lines.map((line) => {
     const { ts: _, caller: __, v: ___, err: ____, msg, ...fields } = JSON.parse(line);
@@ -221,7 +221,7 @@ function fieldsOf(lines: readonly string[]): unknown[] {
   });
 }
 
-test("JSON says of each line what it is about: severity, family, backend, kind, process, pid, digest", async () => {
+test("JSON has fields for each line: severity, family, backend, kind, process, pid, digest", async () => {
   const commits = [{ generation: 2, process: "nft", pid: 4711, touched: true }];
   const attribution = { commits, complete: true };
   const { pass, node } = agent({ enableIPv6: true }, undefined, { format: "json", attribution });
@@ -330,7 +330,7 @@ test("a changed configuration is programmed; one that means the same is not", as
 describe("a bad configuration", () => {
   const BAD = "nonMasqueradeCIDRs: [10.0.0.1/8]";
 
-  test("with --watch keeps the last good one in force and healed, and is said once", async () => {
+  test("with --watch keeps the last good one in force and healed, with one error", async () => {
     const { pass, node, destinations } = agent();
     await pass("nonMasqueradeCIDRs: [11.0.0.0/8]\nresyncInterval: 7s");
     const bad = await pass(BAD);
@@ -349,7 +349,7 @@ describe("a bad configuration", () => {
     expect((await pass("nonMasqueradeCIDRs: [12.0.0.0/8]")).log[0]).toMatch(/^I using \/c/);
   });
 
-  test("without --watch ends every pass, and is said in each", async () => {
+  test("without --watch ends every pass, with an error in each", async () => {
     const { pass, node, destinations } = agent({ watch: false });
     await pass();
     node.IPv4.chains.set(CHAIN, []);
@@ -428,7 +428,7 @@ describe("a failure", () => {
   test.each([
     [true, [1, 0, 0]],
     [false, [1, 1, 1]],
-  ])("that lasts is said once, or in every pass (--watch=%s)", async (watch, counts) => {
+  ])("that lasts is logged once, or in every pass (--watch=%s)", async (watch, counts) => {
     const { pass, node } = agent({ watch });
     node.interfere = ({ args }) => (args.includes("--noflush") ? DENIED : undefined);
     const seen: number[] = [];
@@ -438,7 +438,7 @@ describe("a failure", () => {
     expect((await pass()).log).toContain("I IPv4: the masquerade rules are in force again");
   });
 
-  test("that changes is said again", async () => {
+  test("that changes is logged again", async () => {
     const { pass, node } = agent();
     node.interfere = ({ args }) => (args.includes("--noflush") ? DENIED : undefined);
     await pass();
@@ -510,7 +510,7 @@ describe("tools", () => {
   });
 });
 
-test("the outcome says how long it took, and what was done", async () => {
+test("the outcome has the duration and the work of the pass", async () => {
   const { pass } = agent();
   const { durationMs, applied, drift, errors } = await pass();
   expect(durationMs).toBeGreaterThan(0);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { recordedLog } from "../../test/lab/log.ts";
 import { abridge, createReporter } from "./report.ts";
 
-test("a failure is said once for each change of its cause, under its own key", () => {
+test("it logs a failure once for each change of its cause, under its own key", () => {
   const { log, taken } = recordedLog();
   const report = createReporter(log, false);
   report.error("a", "Error", ["x"]);
@@ -13,7 +13,7 @@ test("a failure is said once for each change of its cause, under its own key", (
   expect(taken()).toEqual(["E Error: x", "E Error: x", "E Error: x", "E Error: y", "E Error: x"]);
 });
 
-test("with repeat, it is said as often as it is met", () => {
+test("with repeat, it logs a failure every time", () => {
   const { log, taken } = recordedLog();
   const report = createReporter(log, true);
   report.error("a", "Error", ["x"]);

@@ -28,7 +28,7 @@ function watch(removed: readonly string[]) {
   return { rivals, state, taken };
 }
 
-test("what comes back is counted each time; of a fight one line a minute is said, until it is over", async () => {
+test("it counts each return of rules; during a fight it logs one line a minute, until it is over", async () => {
   const { rivals, state, taken } = watch(["chain X"]);
   for (let i = 0; i < 200; i++) {
     state.at += 1_000;

@@ -27,14 +27,14 @@ function subject() {
   return { turns, aside, work, lose: () => lose(), ends: () => ends };
 }
 
-test("what is quick is waited for, and throws what it threw", async () => {
+test("it waits for quick work, and passes its errors on", async () => {
   const { turns, ends } = subject();
   expect(await turns.take("a", async () => "done")).toBe("done");
   await expect(turns.take("a", () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
   expect([turns.collect(), ends()]).toEqual([[], 0]);
 });
 
-test("what is slow goes on by itself, once under each name, and is collected once", async () => {
+test("slow work continues by itself, once under each name, and is collected once", async () => {
   const { turns, work, lose, aside, ends } = subject();
   const { promise, resolve } = work();
   const taking = turns.take("a", () => promise);
@@ -48,7 +48,7 @@ test("what is slow goes on by itself, once under each name, and is collected onc
   expect([turns.isUnderWay("a"), ends(), turns.collect(), turns.collect()]).toEqual([false, 1, ["late"], []]);
 });
 
-test("what is slow and breaks is thrown where it is collected", async () => {
+test("collect throws the errors of slow work", async () => {
   const { turns, work, lose, aside } = subject();
   const { promise, reject } = work();
   const taking = turns.take("a", () => promise);

@@ -31,14 +31,14 @@ test("it returns the commits of other processes, and not the agent's own", async
   expect(waits).toEqual([]);
 });
 
-test("a claim holds for what is heard later", async () => {
+test("a claim holds for later events", async () => {
   const { commitLog } = setUp();
   commitLog.claim({ from: 1, to: 2 });
   commitLog.hear(commit(2));
   expect(await commitLog.between({ from: 1, to: 2 }, signal)).toEqual({ commits: [], complete: true });
 });
 
-test("what was not heard is waited for, once events are heard at all", async () => {
+test("it waits for missing events, once there are events at all", async () => {
   const deaf = setUp();
   expect((await deaf.commitLog.between({ from: 1, to: 2 }, signal)).complete).toBe(false);
   expect(deaf.waits).toEqual([]);
@@ -51,7 +51,7 @@ test("what was not heard is waited for, once events are heard at all", async () 
   expect(waits).toEqual([20]);
 });
 
-test("a gap is said", async () => {
+test("a gap shows", async () => {
   const { commitLog } = setUp();
   commitLog.hear(commit(2));
   commitLog.hear(commit(4));

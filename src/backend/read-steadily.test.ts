@@ -22,11 +22,11 @@ test.each([
   ["no process commits", [0], 0, { generation: 7, value: "as of 7", isSteady: true, reads: 1 }],
   ["one commits once", [1, 0], 0, { generation: 8, value: "as of 8", isSteady: true, reads: 2 }],
   ["others never cease", [1], 0, { generation: 9, value: "as of 9", isSteady: false, reads: 3 }],
-  ["what is asked for is removed", [1, 0], 1, { generation: 8, value: "as of 8", isSteady: true, reads: 2 }],
+  ["the object is removed", [1, 0], 1, { generation: 8, value: "as of 8", isSteady: true, reads: 2 }],
 ])("where %s", async (_, commits, gone, expected) => {
   expect(await read(commits, gone)).toEqual(expected);
 });
 
-test("what is never there is a failure", async () => {
+test("an object that never exists is a failure", async () => {
   await expect(read([0], 3)).rejects.toThrow("ENOENT");
 });

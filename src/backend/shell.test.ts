@@ -43,7 +43,7 @@ test("an accepted exit code is no failure, another is", () => {
   expect(() => sh(no([2]), after)).toThrow();
 });
 
-test("what is to be done otherwise is done only then", () => {
+test("the other script runs only after a failure", () => {
   const otherwise = script({ args: ["otherwise"] });
   expect(sh(script({ file: "false", otherwise }))).toBe("otherwise");
   expect(sh(script({ file: "true", otherwise }))).toBe("");

@@ -5,7 +5,7 @@ import { createVerdictCounters } from "./verdict-counters.ts";
 const count = (packets: number, bytes = packets * 60) =>
   ({ family: "IPv4", verdict: "keep", packets, bytes }) as const;
 
-test("what was counted before the agent began counts, too", () => {
+test("counts from before the agent's start count, too", () => {
   const counters = createVerdictCounters();
   counters.read([count(7)]);
   expect(counters.totals()).toEqual([count(7)]);
@@ -17,7 +17,7 @@ test("rules that are written again start from zero, the series do not", () => {
   expect(counters.totals()).toEqual([count(9 + 3 + 1)]);
 });
 
-test("each family and verdict is for itself, and one that is not told stays", () => {
+test("each family and verdict is separate, and one without a reading stays", () => {
   const counters = createVerdictCounters();
   counters.read([count(5), { ...count(2), verdict: "masquerade" }]);
   counters.read([{ ...count(1), family: "IPv6" }]);

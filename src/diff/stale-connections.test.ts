@@ -26,7 +26,7 @@ test("it returns connections whose verdict a new one would not have, without the
   expect(
     stale.map(({ protocol, source, destination, keeps }) => `${protocol} ${source} ${destination} ${keeps}`),
   ).toEqual(["tcp 10.244.1.2 8.8.8.8 node", "udp 10.244.1.2 9.9.9.9 pod", "tcp fd00:244::2 2600::1 node"]);
-  // What they have is what they would get.
+  // They already have the verdict that they would get.
   expect(
     staleConnections(
       LINES,

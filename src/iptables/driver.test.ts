@@ -47,7 +47,7 @@ function setUp({ version, ipset: hasIpset = true }: { version?: string; ipset?: 
   return { node, ipset, driver, pass, calls, log: taken };
 }
 
-test("families are looked at and changed one by one", () => {
+test("families are inspected and changed one by one", () => {
   const { driver } = setUp();
   expect(driver.groups([list(1), ipv6])).toEqual([[list(1)], [ipv6]]);
   expect(driver.place([list(1)])).toBe("chain IP-MASQ-AGENT");
@@ -68,7 +68,7 @@ test("a refusal is an error, and nothing is run", async () => {
   expect(node.taken()).toEqual([]);
 });
 
-test("tools are asked what they can once for each family, and said", async () => {
+test("it determines the tools' capabilities once for each family, and logs them", async () => {
   const { pass, node, log } = setUp();
   for (let i = 0; i < 3; i++) {
     await pass(list(1));
@@ -85,7 +85,7 @@ test("tools are asked what they can once for each family, and said", async () =>
 });
 
 describe("drift", () => {
-  test("is looked at twice where rules were in force, and once otherwise", async () => {
+  test("is read twice where rules were in force, and once otherwise", async () => {
     const { node, pass } = setUp();
     const ruleset = list(1);
     const looks = async () => {
@@ -102,7 +102,7 @@ describe("drift", () => {
     expect(await looks()).toBe(1);
   });
 
-  test("that the second look does not see is none", async () => {
+  test("that the second listing does not have is none", async () => {
     const { node, driver, pass } = setUp();
     const ruleset = list(1);
     await pass(ruleset);
@@ -225,7 +225,7 @@ describe("all that is ours is removed", () => {
     expect(await driver.remove()).toEqual(["IPv4: chain IP-MASQ-AGENT (iptables)"]);
   });
 
-  test("what cannot be removed is a failure", async () => {
+  test("a failed removal is a failure", async () => {
     const { driver, pass, node } = setUp();
     await pass(list(1));
     node.interfere = ({ args }) => (args.includes("-D") ? DENIED : undefined);
@@ -234,7 +234,7 @@ describe("all that is ours is removed", () => {
   });
 });
 
-test("a legacy tool looks for what to remove only where its table exists", async () => {
+test("a legacy tool searches for leftovers only where its table exists", async () => {
   const { driver, node } = setUp({ version: "v1.8.9 (legacy)" });
   await driver.remove();
   const looked = node.taken().some((call) => call.startsWith("iptables -w 5 -S"));

@@ -252,14 +252,14 @@ describe("scripts", () => {
     expect(planSet(ruleset, { entries: [] }, undefined)).toEqual({ before: [], after: [], drift: [] });
   });
 
-  test("that remove a set take what is not there for removed", () => {
+  test("that remove a set accept a missing one", () => {
     expect(destroySets("X").map(({ args, accept }) => ({ args, accept }))).toEqual([
       { args: ["destroy", "X~"], accept: [1] },
       { args: ["destroy", "X"], accept: [1] },
     ]);
   });
 
-  test("that look take what is not there for an answer", () => {
+  test("that read accept a missing set as an answer", () => {
     const { args, accept } = saveSet(ruleset);
     expect({ args, accept }).toEqual({ args: ["save", SET], accept: [1] });
     expect(backend.parseSet({ exitCode: 1, stdout: "", stderr: "" })).toBeUndefined();

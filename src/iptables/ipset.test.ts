@@ -64,7 +64,7 @@ function isInSet(list: readonly string[], family: Family, address: bigint): bool
 }
 
 describe("elements", () => {
-  test("are what the longest prefix keeps, whatever the list", () => {
+  test("keep what the longest prefix keeps, for any list", () => {
     fc.assert(
       fc.property(entries, fc.array(fc.tuple(fc.nat(31), fc.nat(4)), { minLength: 1 }), (list, samples) => {
         const family = list[0]?.cidr.family ?? "IPv4";
@@ -153,7 +153,7 @@ describe("the text for ipset restore", () => {
 });
 
 describe("a listing", () => {
-  test("of what was rendered gives the elements again", () => {
+  test("of rendered text gives the elements again", () => {
     fc.assert(
       fc.property(entries, fc.boolean(), (list, exists) => {
         const text = setElements(list);
@@ -174,7 +174,7 @@ add IP-MASQ-AGENT-6 fd00::/8
     expect(parseElements("")).toEqual([]);
   });
 
-  test("keeps what it cannot read as it is", () => {
+  test("keeps unreadable text as it is", () => {
     expect(parseElements("add x fd00::1.2.3.4.5 timeout 3\n")).toEqual(["fd00::1.2.3.4.5 timeout 3"]);
   });
 });
@@ -189,7 +189,7 @@ test.each<[string, string[], string[], boolean]>([
   expect(sameElements(a, b)).toBe(same);
 });
 
-test("what a configuration comes to, with link-local", () => {
+test("the elements of a configuration, with link-local", () => {
   const { entries } = rulesetOf(
     "IPv4",
     "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [169.254.169.254/32]",

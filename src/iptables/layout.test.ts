@@ -14,7 +14,7 @@ function shown({ entries, set, refusal }: Layout) {
   return { chain, set: set?.elements, refusal };
 }
 
-test("what a user has written is counted, link-local is not", () => {
+test("it counts a user's entries, without link-local", () => {
   expect(configuredEntries(ipv4("nonMasqueradeCIDRs: [10.0.0.0/8, 169.254.0.0/16]"))).toBe(2);
   expect(configuredEntries(ipv4("nonMasqueradeCIDRs: []"))).toBe(0);
   expect(configuredEntries(ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.1.0.0/16]"))).toBe(2);
@@ -34,7 +34,7 @@ describe("a chain has", () => {
     expect(chainLayout(ruleset)).toEqual({ entries: ruleset.entries });
   });
 
-  test("what is left of them with ports and exceptions", () => {
+  test("the rest of them with ports and exceptions", () => {
     expect(shown(chainLayout(ipv4(EXCEPTION, { toPorts: TO_PORTS })))).toEqual({
       chain: ["10.0.0.0/9 return", "169.254.0.0/16 return"],
       set: undefined,

@@ -14,7 +14,7 @@ const CHAIN = "IP-MASQ-AGENT";
 const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
 const long = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/16, 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16]");
 
-/** A node whose every command that changes something commits, and a driver that sees what it has. */
+/** A node on which every changing command commits, and a driver that sees its rules. */
 function setUp(version?: string) {
   const node = createNode(version);
   const ipset = createIpset((name) => name === "IP-MASQ-AGENT-4");
@@ -69,7 +69,7 @@ function setUp(version?: string) {
   return { node, ipset, kernel, driver, pass, foreign, claims, rules };
 }
 
-test("what was programmed is checked, and its commits are claimed", async () => {
+test("it checks programmed rules, and claims its commits", async () => {
   const { pass, claims, driver, kernel } = setUp();
   const { calls } = await pass();
   // The jump is recognised without a tool.
@@ -109,7 +109,7 @@ describe("a ruleset in force", () => {
     expect(rules()).toHaveLength(3);
   });
 
-  test("whose programming was disturbed is looked at again", async () => {
+  test("whose programming was disturbed is inspected again", async () => {
     const { pass, kernel, driver, node, claims } = setUp();
     const real = node.interfere;
     node.interfere = (script) => {
@@ -125,7 +125,7 @@ describe("a ruleset in force", () => {
     expect(driver.knows(kernel.generation)).toBe(true);
   });
 
-  test("as of a commit that is not over is looked at again once it is", async () => {
+  test("as of a commit that is not over is inspected again once it is", async () => {
     const { pass, kernel, driver, rules } = setUp();
     await pass();
     // The kernel counts the generation up before the commit shows.
@@ -150,7 +150,7 @@ test("after a failed reading over netlink it asks the tools", async () => {
   expect(rules()).toHaveLength(3);
 });
 
-test("legacy rules cannot be seen: only a thorough look runs the tools", async () => {
+test("legacy rules have no view: only a thorough inspection runs the tools", async () => {
   const { pass, kernel, driver } = setUp("v1.8.9 (legacy)");
   await pass();
   expect(kernel.looks).toBe(0);
@@ -159,7 +159,7 @@ test("legacy rules cannot be seen: only a thorough look runs the tools", async (
   expect(driver.knows(1_000)).toBe(true);
 });
 
-test("nothing tells of a set's changes: a thorough look asks for the set, and for nothing else", async () => {
+test("a set's changes raise no event: a thorough inspection reads the set, and nothing else", async () => {
   const { pass, ipset, foreign } = setUp();
   await pass(long);
   expect((await pass(long)).calls).toEqual([]);
@@ -245,7 +245,7 @@ describe("a tool that is wrong", () => {
     }
   });
 
-  test("a listing of the chain that lacks what is seen, or has more, is not believed", async () => {
+  test("a listing of the chain with too few or too many rules is not trusted", async () => {
     const { node, pass, foreign, rules, driver, kernel } = setUp();
     await pass();
     const real = node.interfere;

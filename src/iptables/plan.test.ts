@@ -40,7 +40,7 @@ const backend = iptablesPlanner("path");
 const RULESET = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/8]");
 const V6 = { enableIPv6: true };
 
-/** Looks, and says what is to be done. */
+/** Inspects, and returns the plan. */
 function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan<Script> {
   const answers: Answer[] = [];
   for (const script of backend.inspection(ruleset, capabilities)) {
@@ -51,7 +51,7 @@ function planFor(nat: Nat, ruleset: Ruleset, capabilities = MODERN): Plan<Script
   return backend.plan(ruleset, capabilities, backend.parse(ruleset, capabilities, answers));
 }
 
-/** Carries out a plan; refuses what iptables refuses. */
+/** Carries out a plan; rejects the same input as iptables. */
 function carryOut(nat: Nat, { steps }: Plan<Script>): void {
   for (const step of steps) {
     let answer = nat.run(step);
@@ -248,7 +248,7 @@ describe("drift", () => {
     }
   });
 
-  test("a jump that is added between look and plan is not doubled", () => {
+  test("a jump that is added between inspection and plan is not doubled", () => {
     const nat = programmed(RULESET);
     const jump = nat.chains.get("POSTROUTING") ?? [];
     nat.chains.set("POSTROUTING", []);
@@ -377,7 +377,7 @@ test("with ports, the ranges share the flows by their sizes; other protocols get
   expect([...walk(rules, "icmp", containsIn("IPv4", address)).keys()]).toEqual(["MASQUERADE"]);
 });
 
-test("with ports, exceptions leave only what returns, in address order", () => {
+test("with ports, exceptions leave only returning rules, in address order", () => {
   const toPorts = [{ first: 1n, last: 2n }];
   const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: [10.0.0.0/30]\nmasqueradeCIDRs: [10.0.0.1/32]", {
     toPorts,
@@ -394,7 +394,7 @@ test("with ports, exceptions leave only what returns, in address order", () => {
   `);
 });
 
-test("a ruleset is not changed by what is made of it", () => {
+test("planning does not change a ruleset", () => {
   const ruleset = rulesetOf("IPv4", "masqueradeCIDRs: [10.1.0.0/16]", { toPorts: [{ first: 1n, last: 2n }] });
   const before = structuredClone(ruleset);
   programmed(ruleset);

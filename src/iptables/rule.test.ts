@@ -11,7 +11,7 @@ const ports = (text: string) => {
   return parsed.ranges;
 };
 
-/** Texts of the rules without comments, which only hide what differs. */
+/** Texts of the rules without comments, which only hide the differences. */
 function rules(family: "IPv4" | "IPv6", config: string, options: Partial<Options> = {}) {
   const all = { enableIPv6: true, ...options };
   const list = chainRules(rulesetOf(family, config, all), all.randomFully ?? true);
@@ -90,7 +90,7 @@ describe("destinations go out as they were written and are expected as iptables 
   });
 
   test.each(["::ffff:10.0.0.0/104", "::ffff:10.0.0.0/105"])(
-    "what iptables refuses stays as it is: %s",
+    "a rule that iptables rejects stays as it is: %s",
     (cidr) => {
       expect(rules("IPv4", ONLY(cidr)).canonical[0]).toBe(`-d ${cidr} -j RETURN`);
     },
@@ -152,7 +152,7 @@ test.each([
   expect(tokenize(line)).toEqual(words);
 });
 
-test("reading what is printed gives the same canonical text, whatever the rules are", () => {
+test("reading printed rules gives the same canonical text, for any rules", () => {
   const octets = fc.tuple(fc.nat({ max: 255 }), fc.nat({ max: 255 }), fc.nat({ max: 32 }));
   const cidr = octets.map(([a, b, bits]) => {
     const value = (BigInt(a) << 24n) | (BigInt(b) << 16n);

@@ -41,7 +41,7 @@ test.each<[string, readonly string[], Parameters<typeof chosen>[1], string]>([
   expect((await chosen(chains, tables)).variant).toBe(expected);
 });
 
-test("a legacy tool does not look where there is no mangle table, as that would make it", async () => {
+test("a legacy tool does not read a missing mangle table, since that would create it", async () => {
   const { variant, asked } = await chosen(["iptables-legacy KUBE-IPTABLES-HINT"], {
     IPv4: ["nat", "filter"],
   });

@@ -42,7 +42,7 @@ function setUp(start?: Model) {
     if (kind === "chains") return chains;
     if (kind === "objects" || kind === "flowtables") return objects.filter((one) => kind === `${one.kind}s`);
     if (what === `rules of inet ip-masq-agent ${CHAIN.chain}`) return rules;
-    throw new Error(`the model is not asked for ${what}`);
+    throw new Error(`the model does not have ${what}`);
   };
   const failing = () => {
     const { fail } = kernel;
@@ -296,7 +296,7 @@ describe("removing", () => {
     expect(kernel.model).toBeUndefined();
   });
 
-  test("that cannot look is a failure", async () => {
+  test("that cannot read is a failure", async () => {
     const { kernel, driver } = setUp();
     await driver.inspect([ipv4()], true);
     kernel.fail = EPERM;
@@ -318,7 +318,7 @@ test("it reads only the name of a set whose keys are not addresses", async () =>
   expect(Object.keys(kernel.model?.sets ?? {})).toEqual(["keep-ipv4"]);
 });
 
-describe("what of others cannot be removed", () => {
+describe("foreign objects that cannot be removed", () => {
   const COUNTER = { kind: "object", type: 1, name: "theirs" } as const;
 
   async function start() {
@@ -355,7 +355,7 @@ describe("what of others cannot be removed", () => {
     expect(taken()).toHaveLength(2);
   });
 
-  test("is removed by the thorough look that finds that it can be", async () => {
+  test("is removed by a later thorough inspection, once that is possible", async () => {
     const { kernel, reconcile, commit, taken } = await start();
     kernel.keepsObjects = true;
     commit([COUNTER]);

@@ -138,7 +138,7 @@ describe("a plan", () => {
     `);
   });
 
-  test("for what is in force is empty", () => {
+  test("for rules in force is empty", () => {
     expect(planned([ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]")], model)).toEqual({
       drift: [],
       text: "",
@@ -214,7 +214,7 @@ describe("a plan", () => {
     `);
   });
 
-  test("takes out what does not belong there", () => {
+  test("removes foreign objects", () => {
     const table = tableOf(model);
     const theirs = {
       ...table,
@@ -287,7 +287,7 @@ describe("a plan", () => {
   });
 });
 
-describe("nothing is done, and it is said why,", () => {
+describe("it does nothing, and says why,", () => {
   test.each([
     ["another agent's", { comment: ownerComment("OTHER"), chains: {}, sets: {} }],
     ["nobody's", { chains: {}, sets: {} }],
@@ -351,7 +351,7 @@ describe("whatever state the table is in,", () => {
     );
   });
 
-  test("a plan knows what its steps lead to", () => {
+  test("a plan knows the state after its steps", () => {
     const shown = ({ table, chains, sets, rules }: TableState) => ({
       table: [table?.comment, table?.dormant],
       chains: chains.map(({ chain, base }) => [chain, base]),
@@ -389,7 +389,7 @@ describe("whatever state the table is in,", () => {
   });
 });
 
-test.each([2_558, 2_559, 2_560, 2_561])("what is removed and what is added fit %i bytes together", (most) => {
+test.each([2_558, 2_559, 2_560, 2_561])("removed and added elements fit %i bytes together", (most) => {
   const wanted = ipv4("nonMasqueradeCIDRs: [10.0.0.0/8]");
   const set = {
     family: "inet",
@@ -432,7 +432,7 @@ test.each([40_000, 212_960, 425_952])("a change of many elements fits %i bytes",
 });
 
 describe("while rules are in place,", () => {
-  /** Rules that are in force, and what a killed agent may have left beside them. */
+  /** Rules in force, and possible leftovers of a killed agent next to them. */
   const inPlace = interrupted.filter((model) => lookedUp(model).length > 0);
 
   test("an address never has another verdict than before or after", () => {

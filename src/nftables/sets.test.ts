@@ -26,7 +26,7 @@ function withSet(table: Table, change: (set: ModelSet) => ModelSet): Table {
   return { ...table, sets: { "keep-ipv4": change(table.sets["keep-ipv4"] as ModelSet) } };
 }
 
-describe("what is kept", () => {
+describe("kept destinations", () => {
   test("are the addresses whose longest prefix says so", () => {
     const ruleset = ipv4("10.0.0.0/8, 10.1.2.0/24", "masqueradeCIDRs: [10.1.0.0/16]");
     expect(keptIntervals(ruleset).map(({ first, last }) => [first.toString(16), last.toString(16)])).toEqual([
@@ -111,7 +111,7 @@ describe("the set", () => {
     `);
   });
 
-  test("is replaced by the other if what concerns the same addresses does not fit", () => {
+  test("is replaced by the other if changes of the same addresses do not fit", () => {
     const parts = Array.from({ length: 60 }, (_, i) => `10.0.${2 * i}.0/24`).join(", ");
     const { name, changes, drift } = planned(parts, inForce("10.0.0.0/8"), 3_500);
     expect({ name, changes, drift }).toMatchInlineSnapshot(`
@@ -155,7 +155,7 @@ describe("the set", () => {
     `);
   });
 
-  test("is the one that the rules look up, and before there are rules the one that is there", () => {
+  test("is the one that the rules look up, and without rules the existing one", () => {
     const next = programmed(
       [ipv4("10.0.0.0/8")],
       withSet(inForce("10.0.0.0/8"), (set) => ({ ...set, size: 9 })),

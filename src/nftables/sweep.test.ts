@@ -27,7 +27,7 @@ function kernelOf(start: Model, refuses: (handle: number) => boolean) {
 
 const signal = new AbortController().signal;
 
-test("whatever others add, our rules are right after one plan, and what can go is gone", async () => {
+test("whatever others add, our rules are correct after one plan, and removable objects are gone", async () => {
   await fc.assert(
     fc.asyncProperty(
       rulesets,

@@ -91,7 +91,7 @@ test("before Linux 6.16 nothing counts them, which is no reason to read them eac
   expect(await after({})).toEqual({ found: LONG, read: false });
 });
 
-test("a thorough look reads what was only assumed, within 2 % of a processor", async () => {
+test("a thorough inspection reads assumed elements, within 2 % of a processor", async () => {
   const { after, reader, kernel } = setUp(LONG);
   await after({});
   await after({});
@@ -111,7 +111,7 @@ test("far more elements than there should be are not read, and the set is no lon
   expect(await after({ counted: LONG }, true)).toEqual({ found: LONG, read: true });
 });
 
-test("what the kernel has made of a plan is known without reading its elements", async () => {
+test("the state after a plan is known without reading its elements", async () => {
   const { reader, nftables, kernel } = setUp(LONG);
   const planned: TableState = {
     table: undefined,

@@ -70,14 +70,14 @@ describe("one file", () => {
     expect(read(join(dir, "no", "such", "c"), false)).toEqual(["file"]);
   });
 
-  test("behind a chain of links, and after the swap of a volume", () => {
+  test("after a chain of links, and after the swap of a volume", () => {
     volume(1, { "ip-masq-agent": "one" });
     expect(read(join(dir, "ip-masq-agent"), false)).toEqual(["file", "/ip-masq-agent: one"]);
     volume(2, { "ip-masq-agent": "two" });
     expect(read(join(dir, "ip-masq-agent"), false)).toEqual(["file", "/ip-masq-agent: two"]);
   });
 
-  test("behind a dangling link: no file", () => {
+  test("after a dangling link: no file", () => {
     symlinkSync("..data/ip-masq-agent", join(dir, "ip-masq-agent"));
     expect(read(join(dir, "ip-masq-agent"), false)).toEqual(["file"]);
   });

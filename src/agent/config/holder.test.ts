@@ -28,7 +28,7 @@ function held(options: { repeat?: boolean; verbosity?: number } = {}) {
   return { holder, refreshed, world };
 }
 
-test("nothing is known before the first look", () => {
+test("it has no configuration before the first reading", () => {
   expect(held().holder.current()).toBeUndefined();
 });
 
@@ -88,7 +88,7 @@ test("with --v=2 the whole configuration is logged under the file's keys", () =>
   });
 });
 
-test("a bad text leaves the last good one in force, and is said once", () => {
+test("a bad text leaves the last good one in force, with one error", () => {
   const { refreshed } = held();
   refreshed("resyncInterval: 1s");
   expect(refreshed("resyncInterval: x")).toMatchInlineSnapshot(`
@@ -107,7 +107,7 @@ test("a bad text leaves the last good one in force, and is said once", () => {
   expect(refreshed("resyncInterval: 2s")).toMatchObject({ problems: [], interval: 2_000 });
 });
 
-test("with repeat, a bad text is said in every pass", () => {
+test("with repeat, every pass logs a bad text", () => {
   const { refreshed } = held({ repeat: true });
   expect([refreshed("a: ["), refreshed("a: [")].map(({ log }) => log.length)).toEqual([1, 1]);
 });
@@ -156,7 +156,7 @@ test("a mistake beyond the twentieth is news, though only twenty are said", () =
   expect(refreshed(list("y")).log).toHaveLength(21);
 });
 
-test("what the decoder swallows is warned of once for each text, with what to do", () => {
+test("it warns once for each text about parts that the decoder ignores, with the remedy", () => {
   const { refreshed } = held();
   const text = "nonMasqueradeCIDRs:\n-\nforceMasqueradeCIDRs: []\n---\nmasqLinkLocal: true\n";
   expect(refreshed(text).log).toMatchInlineSnapshot(`

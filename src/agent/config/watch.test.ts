@@ -68,7 +68,7 @@ describe("with events of the test's making", () => {
     expect([...listeners.keys()].sort()).toEqual([root, join(root, "config")].sort());
   });
 
-  test("a swap is acted on at once; what is written in place when it has been left alone", () => {
+  test("a swap counts at once; a file that is written in place after a quiet time", () => {
     const { seen, event } = start();
     event("config", "..data");
     expect(seen.changes).toBe(1);
@@ -95,7 +95,7 @@ describe("with events of the test's making", () => {
     ["config", "..data_tmp"],
     ["", "other"],
     ["", "config-of-another"],
-  ])("what happens to %s/%s is none of our business", (directory, name) => {
+  ])("events of %s/%s do not count", (directory, name) => {
     const { seen, event } = start();
     event(directory, name);
     vi.advanceTimersByTime(1_000);
@@ -106,7 +106,7 @@ describe("with events of the test's making", () => {
     ["config", null],
     ["config", "config"],
     ["", "config"],
-  ])("what happens to %s/%s is", (directory, name) => {
+  ])("events of %s/%s count", (directory, name) => {
     const { seen, event } = start();
     event(directory, name);
     vi.advanceTimersByTime(1_000);
@@ -121,7 +121,7 @@ describe("where inotify's limits are exhausted", () => {
     });
   };
 
-  test("the file is looked at every second, which is said once, with what to do", () => {
+  test("it polls the file every second, and says so once, with the remedy", () => {
     const path = join(root, "file");
     writeFileSync(path, "a");
     const { seen, watching } = heard(path, { watch: full });
