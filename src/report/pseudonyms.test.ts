@@ -12,20 +12,30 @@ function mapping(seed: number) {
 
 const seeds = fc.nat(1000);
 const families = fc.constantFrom(...FAMILIES);
+const EDGES = [
+  ...SPECIAL_RANGES.map(({ text }) => text),
+  ...["::/96", "fe80::/64", "ff01::/16", "ff02::/96", "ff02::1:ff00:0/104"],
+].map(constantCidr);
+
 /** Addresses of all kinds: anywhere, and near the edges of special ranges, where a rule of thumb goes wrong. */
 const addresses = (family: Family) =>
   fc.oneof(
     fc.bigInt({ min: 0n, max: (1n << BigInt(ADDRESS_BITS[family])) - 1n }),
     fc
       .tuple(
-        fc.constantFrom(
-          ...SPECIAL_RANGES.map(({ text }) => constantCidr(text)).filter((one) => one.family === family),
-        ),
+        fc.constantFrom(...EDGES.filter((one) => one.family === family)),
         fc.bigInt({ min: -3n, max: 70_000n }),
       )
       .map(([{ base }, offset]) => BigInt.asUintN(ADDRESS_BITS[family], base + offset)),
   );
-const pairs = families.chain((family) => fc.tuple(fc.constant(family), addresses(family), addresses(family)));
+/** An address, and one that may have its first bits in common with it. */
+const pairs = families.chain((family) =>
+  fc
+    .tuple(addresses(family), addresses(family), fc.nat(ADDRESS_BITS[family]))
+    .chain(([a, b, bits]) =>
+      fc.tuple(fc.constant(family), fc.constant(a), fc.constantFrom(b, a ^ BigInt.asUintN(bits, b))),
+    ),
+);
 
 /** How many leading bits two addresses have in common. */
 function common(family: Family, a: bigint, b: bigint): number {

@@ -27,6 +27,7 @@ const COMMON = [
 
 /** Ranges whose addresses stay within them. */
 const KEPT = [
+  ...COMMON.map(({ text }) => text),
   ...SPECIAL_RANGES.map(({ text }) => text),
   // The rest of fe80::/10 is not in use; ff02::1:ff00:0/104 has the last bits of a node's address.
   ...["fe80::/64", "ff02::1:ff00:0/104"],
