@@ -18,6 +18,10 @@ export interface RulesWorld extends PartWorld {
 const MAX_RULES = 5_000;
 /** As many tables of nf_tables are listed. */
 const MAX_TABLES = 40;
+/** A longer listing is that of large sets, and is asked for without their elements. */
+const MAX_LISTING = 8 * 1024 * 1024;
+/** nft reads its arguments as commands, and a name of nf_tables may have any character: "x; flush ruleset". */
+const PLAIN_NAME = /^[A-Za-z_][\w.-]*$/;
 
 const VARIANTS = (["nft", "legacy"] as const).flatMap((variant) =>
   FAMILIES.map((family) => [variant, family] as const),
@@ -44,7 +48,8 @@ export async function readRules(world: RulesWorld): Promise<unknown> {
 /** Table by table, so that one that is too long does not hide the others. */
 async function readNft(sizes: TableSizes, world: RulesWorld): Promise<unknown> {
   const names = [...sizes.keys()];
-  const listed = names.filter((name) => (sizes.get(name) ?? 0) <= MAX_RULES).slice(0, MAX_TABLES);
+  const isListed = (name: string) => (sizes.get(name) ?? 0) <= MAX_RULES && isPlain(name);
+  const listed = names.filter(isListed).slice(0, MAX_TABLES);
   const tables = [];
   for (const name of listed)
     tables.push(await readPart(name, (signal) => nftTable(name, world, signal), world));
@@ -57,8 +62,21 @@ async function readNft(sizes: TableSizes, world: RulesWorld): Promise<unknown> {
 }
 
 async function nftTable(name: string, { run }: RulesWorld, signal: AbortSignal): Promise<unknown> {
-  const { stdout } = await run(script("nft", ["-j", "list", "table", ...name.split(" ")]), signal);
-  return JSON.parse(stdout).nftables;
+  const [family = "", table = ""] = splitName(name);
+  const list = async (...more: readonly string[]) =>
+    (await run(script("nft", ["-j", ...more, "list", "table", family, table]), signal)).stdout;
+  const whole = await list();
+  return JSON.parse(whole.length <= MAX_LISTING ? whole : await list("-t")).nftables;
+}
+
+/** `inet filter` as its two words. */
+function splitName(name: string): readonly [string, string] {
+  const at = name.indexOf(" ");
+  return [name.slice(0, at), name.slice(at + 1)];
+}
+
+function isPlain(name: string): boolean {
+  return PLAIN_NAME.test(splitName(name)[1]);
 }
 
 /** Only tables that exist: a look at another would make it. */
@@ -84,9 +102,12 @@ async function readSaved(
   return saved;
 }
 
-/** The table's name without its family, if that is the one. */
+/** The table's name, if it is of that family. */
 function nameIn(family: Family): (name: string) => string {
-  return (name) => (name.startsWith(`${NFT_FAMILIES[family]} `) ? (name.split(" ")[1] ?? "") : "");
+  return (name) => {
+    const [theirs, table] = splitName(name);
+    return theirs === NFT_FAMILIES[family] ? table : "";
+  };
 }
 
 async function toolsFor(
