@@ -36,7 +36,7 @@ const stages = [
           STORM_MS: "30000",
           ATOMIC_CHANGES: "30",
           ATOMIC_FLOWS: "30000",
-          EXPLAINED: "20",
+          EXPLAINED: "200",
           VERDICTS: "150",
           CONNECTIONS: "200000",
           WHO_FLOWS: "10000",

@@ -514,3 +514,73 @@ test("IPVS sends packets on from where they are for the node, past the hook forw
   expect(ask(hooks)).toBe("10.0.0.1:8080 masquerade, 10.0.0.3:8080 masquerade");
   expect(ask(ipvsHooks(listing.replaceAll("Masq ", "Route")))).toBe("redirect");
 });
+
+describe("hostile rules take bounded work", () => {
+  const many = (count: number, make: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => make(i));
+  const maybe = (i: number) => `-m connmark --mark ${i}`;
+  test.each<[string, readonly string[], RegExp]>([
+    [
+      "each may masquerade",
+      many(20_000, (i) => `nat POSTROUTING ${maybe(i)} -j MASQUERADE`),
+      /^(masquerade\?, ){20000}keep$/,
+    ],
+    [
+      "each may accept",
+      ["filter FORWARD DROP", ...many(20_000, (i) => `filter FORWARD ${maybe(i)} -j ACCEPT`)],
+      /^drop\?, keep$/,
+    ],
+    [
+      "each may mark, in its own way",
+      many(
+        20_000,
+        (i) => `mangle PREROUTING ${maybe(i)} -j MARK --set-xmark ${2 ** (i % 31)}/${2 ** (i % 31)}`,
+      ),
+      /^masquerade\?, keep$/,
+    ],
+  ])("%s", (_, lines, expected) => {
+    const effort = { rules: 0 };
+    expect(ask(iptables(...lines), {}, "10.96.0.50", { effort })).toMatch(expected);
+    expect(effort.rules).toBeLessThan(10 * 20_000);
+  });
+
+  test("chains that lead to each other in a circle, each in two ways", () => {
+    const names = many(5_000, (i) => `C${i}`);
+    const text = [
+      "*nat",
+      ":POSTROUTING ACCEPT [0:0]",
+      ...names.map((name) => `:${name} - [0:0]`),
+      ...names.map((name, i) => `-A POSTROUTING ${maybe(i)} -j ${name}`),
+      ...names.flatMap((name, i) => [
+        `-A ${name} ${maybe(i)} -j ${names[(i + 1) % names.length]}`,
+        `-A ${name} ${maybe(i)} -g ${names[(i + 7) % names.length]}`,
+      ]),
+      "COMMIT",
+    ].join("\n");
+    const read = parseIptablesSave(text);
+    if (!read.ok) throw new Error(read.message);
+    const effort = { rules: 0 };
+    expect(ask(read.hooks, {}, "10.96.0.50", { effort })).toMatch(/^(unknown\?, )+keep$/);
+    expect(effort.rules).toBeLessThan(1_000_000);
+  });
+
+  test("a map with 100,000 elements, and as many endpoints", () => {
+    const key = { concat: [daddr, l4proto, dport] };
+    const address = (i: number) => `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
+    const elem = many(100_000, address).map((one) => [
+      { concat: [one, "tcp", 80] },
+      { goto: { target: "s" } },
+    ]);
+    const effort = { rules: 0 };
+    const services = nft(
+      { p: [[{ vmap: { key, data: "@services" } }]], s: [[{ dnat: { addr: "10.0.0.1" } }]] },
+      [{ name: "services", elem }],
+    );
+    expect(ask(services, {}, address(99_999), { effort })).toBe("10.0.0.1:80 keep");
+    expect(effort.rules).toBeLessThan(100);
+    const data = { set: many(100_000, address).map((one, i) => [i, one]) };
+    const endpoints = nft({ p: [[{ dnat: { addr: { map: { key: random(100_000), data } } } }]] });
+    // They are not followed one by one, so it is not said what they see.
+    expect(ask(endpoints)).toBe("redirect");
+  });
+});

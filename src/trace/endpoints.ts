@@ -2,7 +2,7 @@
 import type { Packet, Target } from "./model.ts";
 
 /** More are not followed one by one. */
-const MANY = 4096;
+export const MANY_ENDPOINTS = 4096;
 
 /** Of a range of addresses the kernel takes one; a longer range is not followed. */
 const MANY_ADDRESSES = 256n;
@@ -21,7 +21,7 @@ export function redirected(
     if (addresses === undefined || (isEach && isRange)) return undefined;
     for (const destination of addresses)
       packets.push(withPort({ ...packet, destination, isTranslated: true }, target));
-    if (packets.length > MANY) return undefined;
+    if (packets.length > MANY_ENDPOINTS) return undefined;
   }
   return packets.length === 0 ? undefined : packets;
 }

@@ -10,7 +10,7 @@
 
 import type { LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
-import { redirected, translated } from "./endpoints.ts";
+import { MANY_ENDPOINTS, redirected, translated } from "./endpoints.ts";
 import { inOrder } from "./hooks.ts";
 import type { Hook, Packet, Target } from "./model.ts";
 import type { Route } from "./route.ts";
@@ -205,8 +205,7 @@ function end(way: Way, at: number, endings: readonly Ending[], found: Found): vo
   for (const ending of endings) {
     const { verdict, by, state } = ending;
     if (verdict === "redirect") {
-      const key = ruleKey(by);
-      redirects.set(key, [...(redirects.get(key) ?? []), ending]);
+      addTo(redirects, ruleKey(by), ending);
     } else if (verdict === "masquerade" || verdict === "translate")
       found.outcomes.push(...follow(way, at + 1, [translate(verdict, ending)], found));
     else found.outcomes.push({ verdict, by, conditions: state.conditions });
@@ -248,13 +247,28 @@ function redirect(way: Way, at: number, group: readonly Ending[]): TraceOutcome 
         conditions: rest,
         ...(isIpvs === true ? { way: "ipvs" } : {}),
       };
-      places.set(key, [...(places.get(key) ?? []), moved]);
+      addTo(places, key, moved);
     }
   }
   const outcome = { verdict: "redirect", by: first.by, conditions } as const;
-  return isKnown
-    ? { ...outcome, endpoints: [...places.values()].map((states) => endpoint(way, at, states)) }
-    : outcome;
+  if (!isKnown || places.size > MANY_ENDPOINTS) return outcome;
+  // The elements of a map have no order of their own.
+  const endpoints = [...places.values()].map((states) => endpoint(way, at, states)).sort(byPlace);
+  return { ...outcome, endpoints };
+}
+
+function addTo<T>(groups: Map<string, T[]>, key: string, one: T): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [one]);
+  else group.push(one);
+}
+
+function byPlace(a: Endpoint, b: Endpoint): number {
+  return a.destination < b.destination
+    ? -1
+    : a.destination > b.destination
+      ? 1
+      : (a.port ?? 0) - (b.port ?? 0);
 }
 
 function endpoint(way: Way, at: number, states: readonly State[]): Endpoint {

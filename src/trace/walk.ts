@@ -42,11 +42,15 @@ interface Walk {
   readonly walked: Map<string, Walked>;
 }
 
-/** What does not have to be found out again: rules that decide are noted already. */
+/** What does not have to be found out again. */
 interface Walked {
-  readonly conditions: readonly string[];
+  readonly endings: readonly Ending[];
+  readonly accepted: readonly State[];
   readonly returned: readonly State[];
 }
+
+/** More are not noted once more for another way to the same rules. */
+const MANY_ENDINGS = 100_000;
 
 /** A chain of a foreign dump may lead to others in ways that multiply; no node has so many rules. */
 export const STEP_LIMIT = 5_000_000;
@@ -85,14 +89,48 @@ interface Frame extends Entrance {
 /** A chain that another leads to. Chains that lead to each other in many ways are walked once for each kind of packet. */
 function enterChain(walk: Walk, state: State, entrance: Entrance): readonly State[] {
   const { packet, conditions } = state;
+  const { mark, unknownMark, tracking, source, protocol, port, in: input, out } = packet;
   const { chain, origin } = entrance;
-  const key = [packet.mark, packet.unknownMark, packet.tracking, chain, origin?.chain, origin?.number].join();
+  const key = [
+    mark,
+    unknownMark,
+    tracking,
+    source,
+    protocol,
+    port,
+    input,
+    out,
+    chain,
+    origin?.chain,
+    origin?.number,
+  ].join();
   const known = walk.walked.get(key);
-  if (known?.conditions.every((text, i) => text === conditions[i]) === true)
-    return known.returned.map((one) => ({ ...one, conditions }));
+  if (known !== undefined) {
+    const here = (one: State): State => ({ ...one, conditions });
+    if (walk.endings.length + known.endings.length < MANY_ENDINGS)
+      for (const one of known.endings) walk.endings.push({ ...one, state: here(one.state) });
+    walk.accepted.push(...known.accepted.map(here));
+    return known.returned.map(here);
+  }
+  const before = [walk.endings.length, walk.accepted.length] as const;
   const returned = walkChain(walk, [state], entrance);
-  walk.walked.set(key, { conditions, returned });
+  const endings = distinctEndings(walk.endings.slice(before[0]));
+  walk.walked.set(key, { endings, accepted: merge(walk.accepted.slice(before[1])), returned });
   return returned;
+}
+
+function distinctEndings(endings: readonly Ending[]): Ending[] {
+  const keyOf = ({ verdict, by, state: { packet }, targets }: Ending) =>
+    [
+      verdict,
+      by.chain,
+      by.number,
+      packet.mark,
+      packet.unknownMark,
+      packet.tracking,
+      targets?.[0]?.addresses?.first,
+    ].join();
+  return [...new Map(endings.map((one) => [keyOf(one), one])).values()];
 }
 
 /** Where the packet comes out at the end. */

@@ -1,12 +1,12 @@
 /**
  * `explain --live` beside the rules of a real kube-proxy, loaded on a node with the addresses and routes of the one where they were
- * recorded: each of 52 probes gets the endpoints that real packets reached, and the source address that was seen there. Beside the
- * agent only, unless EXPLAINED in the environment asks for the long form (explain.test.ts).
+ * recorded: each of 52 probes gets the endpoints that real packets reached, and the source address that was seen there.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import type { DestinationView, TraceView } from "../../../src/explain/view.ts";
+import { cells } from "../../lab/length.ts";
 import { toolThat } from "../../lab/network/broken-tools.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { agentBundle, type Lab } from "../../lab/network/lab.ts";
@@ -117,9 +117,9 @@ function groupProbes(): Map<string, Probe[]> {
 }
 
 describeKernel("kube-proxy 1.36", { timeout: 60_000 }, () => {
-  const { PATH = "", EXPLAINED = "5" } = process.env;
+  const { PATH = "" } = process.env;
   const states = Object.entries(STATES) as [State, string][];
-  for (const [state, suffix] of Number(EXPLAINED) < 100 ? states.slice(-1) : states) {
+  for (const [state, suffix] of cells(states, ([name]) => name === "agent")) {
     labTest(`mode nftables, ${state}, by the tool and by the kernel`, async ({ lab }) => {
       await furnish(lab);
       const loaded = await lab.inNode("nft", ["-f", join(DIRECTORY, `nftables-1.0.6${suffix}.nft`)]);

@@ -14,6 +14,7 @@ import { NODE, POD } from "./topology.ts";
 export type Sender = "pod" | "node";
 
 export type SenderCommand =
+  /** Each an address, with a port behind a space if it matters. */
   | { readonly command: "probe"; readonly id: number; readonly destinations: readonly string[] }
   | {
       readonly command: "stream";
@@ -34,6 +35,8 @@ export interface Arrival {
   readonly index: number;
   readonly address: string;
   readonly port: number;
+  /** The port at which it arrived. */
+  readonly to: number;
 }
 
 /** What a stream came to, as its receiver knows it. */
@@ -88,9 +91,10 @@ async function receive(): Promise<void> {
   const samples: string[] = [];
   let received = 0;
   let wrong = 0;
-  const hear = (text: string, address: string, port: number) => {
+  const hear = (text: string, to: number, { address, port }: { address: string; port: number }) => {
     const [kind, a = "", b = ""] = text.split(" ");
-    if (kind === "probe") return print({ id: Number(a), index: Number(b), address, port } satisfies Arrival);
+    if (kind === "probe")
+      return print({ id: Number(a), index: Number(b), address, port, to } satisfies Arrival);
     received++;
     const addresses = a === "pod" ? POD : NODE;
     if (address === addresses[typeOf(b) === "udp4" ? "IPv4" : "IPv6"]) return;
@@ -100,7 +104,7 @@ async function receive(): Promise<void> {
   for (const type of FAMILIES) {
     for (let i = 0; i < PORTS; i++) {
       const socket = await bind(type, FIRST_PORT + i, RECEIVE_BUFFER_BYTES);
-      socket.on("message", (message, peer) => hear(message.toString("latin1"), peer.address, peer.port));
+      socket.on("message", (message, peer) => hear(message.toString("latin1"), FIRST_PORT + i, peer));
     }
   }
   onCommand(() => {
@@ -118,9 +122,10 @@ async function send(): Promise<void> {
   let flows = 0;
   /** With as many steps as there are pairs of ports, no pair is used twice. */
   const flow = (text: string, destination: string, done: (error: Error | null) => void) => {
-    const socket = sockets[typeOf(destination)][flows % SOCKETS] as Socket;
+    const [address = "", given] = destination.split(" ");
+    const socket = sockets[typeOf(address)][flows % SOCKETS] as Socket;
     const port = FIRST_PORT + (Math.floor(flows / SOCKETS) % PORTS);
-    socket.send(text, port, destination, done);
+    socket.send(text, given === undefined ? port : Number(given), address, done);
   };
   let stopped = true;
 

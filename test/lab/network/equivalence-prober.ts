@@ -12,7 +12,17 @@ export interface Flows extends Tally {
   readonly sent: number;
 }
 
+/** What arrived of a flow, and at which port. */
+export interface Arrived extends Seen {
+  readonly to: number;
+}
+
 export interface Prober {
+  /** A new flow to each destination, `ADDRESS` or `ADDRESS PORT`; undefined for what did not arrive in so many attempts. */
+  readonly look: (
+    destinations: readonly string[],
+    attempts?: number,
+  ) => Promise<readonly (Arrived | undefined)[]>;
   /** A new flow to each destination; the sources that were seen, in order. Throws if one does not arrive. */
   readonly probe: (destinations: readonly string[]) => Promise<readonly Seen[]>;
   /** New flows to these destinations, over and over, until the function that it returns is called. */
@@ -49,7 +59,8 @@ export async function openProber(lab: Lab): Promise<Prober> {
     start(lab.inside("pod", process.execPath, script, "sender")),
     start(lab.inside("world", process.execPath, script, "receiver")),
   ]);
-  return { probe: createProbe(sender, receiver), stream: createStream(sender, receiver) };
+  const look = createLook(sender, receiver);
+  return { look, probe: (destinations) => probe(look, destinations), stream: createStream(sender, receiver) };
 }
 
 /** A helper: commands go in, and answers come out. */
@@ -79,19 +90,26 @@ function start([file = "", ...args]: readonly string[]): Promise<Helper> {
   });
 }
 
-function createProbe(sender: Helper, receiver: Helper): Prober["probe"] {
+async function probe(look: Prober["look"], destinations: readonly string[]): Promise<readonly Seen[]> {
+  const seen = await look(destinations);
+  const lost = destinations.filter((_, index) => seen[index] === undefined);
+  if (lost.length > 0) throw new Error(`nothing arrived at ${lost}`);
+  return seen.flatMap((one) => one ?? []);
+}
+
+function createLook(sender: Helper, receiver: Helper): Prober["look"] {
   let id = 0;
-  const attempt = (destinations: readonly string[]): Promise<(Seen | undefined)[]> => {
-    const seen = new Array<Seen | undefined>(destinations.length).fill(undefined);
+  const attempt = (destinations: readonly string[]): Promise<(Arrived | undefined)[]> => {
+    const seen = new Array<Arrived | undefined>(destinations.length).fill(undefined);
     let missing = destinations.length;
     const current = ++id;
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(seen), ARRIVAL_MS);
       receiver.listen((answer) => {
-        const { id: of, index, address, port } = answer as Arrival;
+        const { id: of, index, address, port, to } = answer as Arrival;
         if (of !== current) return;
         if (seen[index] === undefined) missing--;
-        seen[index] = { address, port };
+        seen[index] = { address, port, to };
         if (missing > 0) return;
         clearTimeout(timer);
         resolve(seen);
@@ -99,18 +117,16 @@ function createProbe(sender: Helper, receiver: Helper): Prober["probe"] {
       sender.tell({ command: "probe", id: current, destinations });
     });
   };
-  return async (destinations) => {
+  return async (destinations, attempts = ATTEMPTS) => {
     if (destinations.length === 0) return [];
     const seen = await attempt(destinations);
     const lost = () => [...seen.keys()].filter((index) => seen[index] === undefined);
-    for (let i = 1; i < ATTEMPTS && lost().length > 0; i++) {
+    for (let i = 1; i < attempts && lost().length > 0; i++) {
       const again = lost();
       const more = await attempt(again.map((index) => destinations[index] ?? ""));
       for (const [at, index] of again.entries()) seen[index] = more[at];
     }
-    if (lost().length > 0)
-      throw new Error(`nothing arrived at ${lost().map((index) => destinations[index])}`);
-    return seen as Seen[];
+    return seen;
   };
 }
 

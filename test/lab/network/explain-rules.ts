@@ -2,7 +2,7 @@
  * Random foreign rules ahead of ours and after them, which match only on properties that are known of the prober's
  * packets: so what a real packet shows must be exactly what `explain --live` says.
  */
-import type { PartView } from "../../../src/explain/view.ts";
+import type { OutcomeView, PartView, TraceView } from "../../../src/explain/view.ts";
 import type { Random } from "./equivalence-configs.ts";
 import type { Family } from "./iptables.ts";
 import { POD } from "./topology.ts";
@@ -139,12 +139,20 @@ function nftAction(family: Family, targets: readonly string[], random: Random): 
 
 /** A prefix around one of the probes of the family. */
 function prefix(family: Family, probes: readonly string[], random: Random): string {
-  const address = pick(
-    probes.filter((probe) => probe.includes(":") === (family === "IPv6")),
-    random,
-  );
-  const bits = 1 + Math.floor(random() * WIDTH[family]);
-  return `${truncate(family, address ?? POD[family], bits)}/${bits}`;
+  return prefixAround(family, probes, 1, random);
+}
+
+/** The same, at least so long. */
+export function prefixAround(
+  family: Family,
+  probes: readonly string[],
+  least: number,
+  random: Random,
+): string {
+  const own = probes.filter((probe) => probe.includes(":") === (family === "IPv6"));
+  const address = own.length === 0 ? POD[family] : pick(own, random);
+  const bits = least + Math.floor(random() * (WIDTH[family] - least + 1));
+  return `${truncate(family, address, bits)}/${bits}`;
 }
 
 function truncate(family: Family, address: string, bits: number): string {
@@ -156,7 +164,8 @@ function truncate(family: Family, address: string, bits: number): string {
   return parts.map((part) => part.toString(radix)).join(separator);
 }
 
-function pick<T>(all: readonly T[], random: Random): T {
+/** One of them. */
+export function pick<T>(all: readonly T[], random: Random): T {
   return all[Math.floor(random() * all.length)] as T;
 }
 
@@ -164,6 +173,15 @@ function pick<T>(all: readonly T[], random: Random): T {
 export function essence(part: PartView | undefined): unknown {
   if (part === undefined) return undefined;
   const { verdict, agrees, live } = part;
-  const outcomes = live === undefined ? [] : [live, ...live.possible, ...live.marked];
-  return [verdict, agrees, ...outcomes.map((one) => [one.verdict, one.by?.chain, one.by?.number].join(" "))];
+  if (live === undefined) return [verdict, agrees];
+  return [verdict, agrees, traceEssence(live), live.marked.map(outcomeEssence)];
+}
+
+function traceEssence({ possible, ...otherwise }: TraceView): unknown {
+  return [...possible, otherwise].map(outcomeEssence);
+}
+
+function outcomeEssence({ verdict, by, source, interface: out, endpoints = [] }: OutcomeView): unknown {
+  const places = endpoints.map(({ destination, port, live }) => [destination, port, traceEssence(live)]);
+  return [[verdict, by?.chain, by?.number, source, out].join(" "), places];
 }
