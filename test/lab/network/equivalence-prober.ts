@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { command } from "../command.ts";
+import { times } from "../length.ts";
 import type { Arrival, Sender, SenderCommand, Sent, Tally } from "./equivalence-probe.ts";
 import { eventually, type Lab } from "./lab.ts";
 import type { Seen } from "./processes.ts";
@@ -37,7 +38,7 @@ const ARRIVAL_MS = 500;
 const ATTEMPTS = 5;
 
 /** As many as the sender makes on one core, with the other left to the agent and the receiver. */
-const PER_SECOND = 15_000;
+const PER_SECOND = times(4_000, 15_000);
 
 /** Everything that arrives in the world is for the world, whatever the address; what leaves it finds its way as before. */
 const WORLD_OWNS_ALL = ["-4", "-6"].flatMap((family) => [
