@@ -1,5 +1,5 @@
 /** Whether rules do what the configuration says. */
-import type { TraceOutcome } from "../trace/trace.ts";
+import type { TraceOutcome } from "../trace/outcome.ts";
 
 /**
  * `depends`: on what is not known of the packet. `unknown`: it is not known where the packet's destination is translated to, or

@@ -9,7 +9,8 @@ import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import { includes } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Condition, Hook, Packet } from "../trace/model.ts";
-import { type Known, outcomeKey, type Trace, type TraceOutcome, tracePacket } from "../trace/trace.ts";
+import { outcomeKey, type Trace, type TraceOutcome } from "../trace/outcome.ts";
+import { type Known, tracePacket } from "../trace/trace.ts";
 import type { Effort } from "../trace/walk.ts";
 import { type Agreement, compareOutcomes } from "./agreement.ts";
 

@@ -5,7 +5,8 @@ import { parseIptablesSave } from "./iptables-save.ts";
 import { ipvsHooks } from "./ipvs.ts";
 import type { Hook, Packet } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
-import { type Known, type Trace, type TraceOutcome, tracePacket } from "./trace.ts";
+import type { Trace, TraceOutcome } from "./outcome.ts";
+import { type Known, tracePacket } from "./trace.ts";
 
 const NODE = parseAddress("192.0.2.1")?.value as bigint;
 const LOCAL = { IPv4: [{ first: NODE, last: NODE }], IPv6: [] };

@@ -3,7 +3,8 @@ import { parseAddress } from "../core/cidr.ts";
 import { type DumpResult, parseIptablesSave } from "./iptables-save.ts";
 import type { Packet } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
-import { type TraceOutcome, tracePacket } from "./trace.ts";
+import type { TraceOutcome } from "./outcome.ts";
+import { tracePacket } from "./trace.ts";
 
 const NODE = parseAddress("192.0.2.1")?.value as bigint;
 const LOCAL = { IPv4: [{ first: NODE, last: NODE }], IPv6: [] };

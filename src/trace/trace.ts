@@ -13,45 +13,11 @@ import { includes } from "../core/intervals.ts";
 import { MANY_ENDPOINTS, redirected, translated } from "./endpoints.ts";
 import { inOrder } from "./hooks.ts";
 import type { Hook, Packet, Target } from "./model.ts";
+import { distinct, type Endpoint, either, ruleKey, type Trace, type TraceOutcome } from "./outcome.ts";
 import type { Route } from "./route.ts";
 import { commonPrefix, merge, type RuleReference, type State } from "./state.ts";
-import { CONNTRACK, type Verdict } from "./verdict.ts";
+import { CONNTRACK } from "./verdict.ts";
 import { type Effort, type Ending, STEP_LIMIT, walkHook } from "./walk.ts";
-
-/** What becomes of the packet. */
-export interface TraceOutcome {
-  readonly verdict: Verdict;
-  /** Undefined for `keep`, for a chain's policy, and where there is no route. */
-  readonly by?: RuleReference;
-  /** What it depends on, as the rules say it. */
-  readonly conditions: readonly string[];
-  /** The base chain whose policy drops the packet. */
-  readonly policy?: { readonly place: string; readonly chain: string };
-  /** Where it would go. */
-  readonly route?: Route;
-  /** For `redirect`: one of these; undefined if it is not known where to. */
-  readonly endpoints?: readonly Endpoint[];
-  /** For `translate`, as the rule says it. */
-  readonly targets?: readonly Target[];
-  /** The packet's mark, where it is known and not 0, as it came to the base chain that decides. */
-  readonly mark?: number;
-}
-
-/** Where a packet goes on after its destination was translated. */
-export interface Endpoint {
-  readonly destination: bigint;
-  readonly port?: number;
-  readonly trace: Trace;
-}
-
-/** What is known of a packet's way. */
-export interface Trace {
-  /** What may happen before `otherwise` does. */
-  readonly possible: readonly TraceOutcome[];
-  readonly otherwise: TraceOutcome;
-  /** Rules of source NAT that let the packet pass, such as our `RETURN`, in order. */
-  readonly passed: readonly RuleReference[];
-}
 
 /** What else may be known than the rules. */
 export interface Known {
@@ -90,15 +56,6 @@ export function tracePacket(
   const trace = follow([...loose, ...others]);
   if (loose.length === 0 || others.length === 0) return trace;
   return either(trace, follow([...others, ...loose]));
-}
-
-/** What may happen by either of two orders. */
-function either(a: Trace, b: Trace): Trace {
-  const known = new Set([...a.possible, a.otherwise].map(outcomeKey));
-  const more = [...b.possible, b.otherwise].filter((one) => !known.has(outcomeKey(one)));
-  const order = "the order of base chains with the same priority";
-  const possible = more.map((one) => ({ ...one, conditions: [...one.conditions, order] }));
-  return { ...a, possible: [...a.possible, ...possible] };
 }
 
 /** From a hook on, in any of some states. */
@@ -283,25 +240,4 @@ function leave({ conditions, fate, route }: State): TraceOutcome {
   if (fate === undefined) return { verdict: "keep", ...known };
   const { targets, ...rest } = fate;
   return { ...rest, ...known, ...(targets === undefined ? {} : { targets }) };
-}
-
-/** The same for outcomes that are the same, whatever they depend on. */
-export function outcomeKey({ verdict, by, policy, route }: TraceOutcome): string {
-  const where = by === undefined ? `${policy?.place} ${policy?.chain}` : ruleKey(by);
-  const out = route?.kind === "unicast" ? route.out : route?.kind === "none" ? route.why : "";
-  return [verdict, where, out].join("\n");
-}
-
-function ruleKey({ place, chain, number }: RuleReference): string {
-  return [place, chain, number].join("\n");
-}
-
-/** The same rule decides in the same way only once, whatever led to it; what is last stays last. */
-function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
-  const last = outcomes.at(-1);
-  const all = new Map<string, TraceOutcome>();
-  for (const outcome of outcomes) if (!all.has(outcomeKey(outcome))) all.set(outcomeKey(outcome), outcome);
-  if (last === undefined) return [];
-  all.delete(outcomeKey(last));
-  return [...all.values(), last];
 }

@@ -10,7 +10,8 @@ import { localAddresses } from "../../src/system/addresses.ts";
 import { parseIptablesSave } from "../../src/trace/iptables-save.ts";
 import type { Hook } from "../../src/trace/model.ts";
 import { parseNftJson } from "../../src/trace/nft/json.ts";
-import { type Trace, tracePacket } from "../../src/trace/trace.ts";
+import type { Trace } from "../../src/trace/outcome.ts";
+import { tracePacket } from "../../src/trace/trace.ts";
 
 const DIRECTORY = join(import.meta.dirname, "kube-proxy-1.36");
 const NODE = ["10.202.0.2", "fd00:10:202::2", "10.244.0.1", "fd00:10:244::1"];

@@ -17,7 +17,8 @@ import type { Query } from "../../src/netlink/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../../src/netlink/raw.ts";
 import type { Hook, Packet } from "../../src/trace/model.ts";
 import { rawHooks } from "../../src/trace/nft/table.ts";
-import { type TraceOutcome, tracePacket } from "../../src/trace/trace.ts";
+import type { TraceOutcome } from "../../src/trace/outcome.ts";
+import { tracePacket } from "../../src/trace/trace.ts";
 
 /** NFTA_SET_ELEM_LIST_SET_ID and NFTA_LOOKUP_SET_ID: within a batch, sets without a name have numbers. */
 const SET_ID = 4;

@@ -1,0 +1,71 @@
+/** What a trace comes to. */
+import type { Target } from "./model.ts";
+import type { Route } from "./route.ts";
+import type { RuleReference } from "./state.ts";
+import type { Verdict } from "./verdict.ts";
+
+/** What becomes of the packet. */
+export interface TraceOutcome {
+  readonly verdict: Verdict;
+  /** Undefined for `keep`, for a chain's policy, and where there is no route. */
+  readonly by?: RuleReference;
+  /** What it depends on, as the rules say it. */
+  readonly conditions: readonly string[];
+  /** The base chain whose policy drops the packet. */
+  readonly policy?: { readonly place: string; readonly chain: string };
+  /** Where it would go. */
+  readonly route?: Route;
+  /** For `redirect`: one of these; undefined if it is not known where to. */
+  readonly endpoints?: readonly Endpoint[];
+  /** For `translate`, as the rule says it. */
+  readonly targets?: readonly Target[];
+  /** The packet's mark, where it is known and not 0, as it came to the base chain that decides. */
+  readonly mark?: number;
+}
+
+/** Where a packet goes on after its destination was translated. */
+export interface Endpoint {
+  readonly destination: bigint;
+  readonly port?: number;
+  readonly trace: Trace;
+}
+
+/** What is known of a packet's way. */
+export interface Trace {
+  /** What may happen before `otherwise` does. */
+  readonly possible: readonly TraceOutcome[];
+  readonly otherwise: TraceOutcome;
+  /** Rules of source NAT that let the packet pass, such as our `RETURN`, in order. */
+  readonly passed: readonly RuleReference[];
+}
+
+/** What may happen by either of two orders. */
+export function either(a: Trace, b: Trace): Trace {
+  const known = new Set([...a.possible, a.otherwise].map(outcomeKey));
+  const more = [...b.possible, b.otherwise].filter((one) => !known.has(outcomeKey(one)));
+  const order = "the order of base chains with the same priority";
+  const possible = more.map((one) => ({ ...one, conditions: [...one.conditions, order] }));
+  return { ...a, possible: [...a.possible, ...possible] };
+}
+
+/** The same for outcomes that are the same, whatever they depend on. */
+export function outcomeKey({ verdict, by, policy, route }: TraceOutcome): string {
+  const where = by === undefined ? `${policy?.place} ${policy?.chain}` : ruleKey(by);
+  const out = route?.kind === "unicast" ? route.out : route?.kind === "none" ? route.why : "";
+  return [verdict, where, out].join("\n");
+}
+
+/** The same for references to the same rule. */
+export function ruleKey({ place, chain, number }: RuleReference): string {
+  return [place, chain, number].join("\n");
+}
+
+/** The same rule decides in the same way only once, whatever led to it; what is last stays last. */
+export function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
+  const last = outcomes.at(-1);
+  const all = new Map<string, TraceOutcome>();
+  for (const outcome of outcomes) if (!all.has(outcomeKey(outcome))) all.set(outcomeKey(outcome), outcome);
+  if (last === undefined) return [];
+  all.delete(outcomeKey(last));
+  return [...all.values(), last];
+}
