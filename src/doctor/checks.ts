@@ -6,10 +6,12 @@ import { capabilities } from "./checks/agent/capabilities.ts";
 import { config } from "./checks/agent/config.ts";
 import { couldNotCheck } from "./checks/agent/could-not-check.ts";
 import { inotify } from "./checks/agent/inotify.ts";
+import { memoryLimit } from "./checks/agent/memory-limit.ts";
 import { notSeen } from "./checks/agent/not-seen.ts";
 import { versions } from "./checks/agent/versions.ts";
 import { conntrackCounters } from "./checks/node/conntrack-counters.ts";
 import { conntrackTable } from "./checks/node/conntrack-table.ts";
+import { forward } from "./checks/node/forward.ts";
 import { forwarding } from "./checks/node/forwarding.ts";
 import { invalid } from "./checks/node/invalid.ts";
 import { podNetworks } from "./checks/node/pod-networks.ts";
@@ -22,6 +24,8 @@ import { kubeletFlag } from "./checks/others/kubelet-flag.ts";
 import { kubeletRule } from "./checks/others/kubelet-rule.ts";
 import { oldChain } from "./checks/others/old-chain.ts";
 import { openshift } from "./checks/others/openshift.ts";
+import { serviceMasquerade } from "./checks/others/service-masquerade.ts";
+import { untracked } from "./checks/others/untracked.ts";
 import { blockedJump } from "./checks/ours/blocked-jump.ts";
 import { bothVariants } from "./checks/ours/both-variants.ts";
 import { buffers } from "./checks/ours/buffers.ts";
@@ -49,6 +53,8 @@ export const CHECKS: readonly Check[] = [
   oldChain,
   foreignNat,
   foreignChain,
+  serviceMasquerade,
+  untracked,
   cniMasquerade,
   leftovers,
   bothVariants,
@@ -56,11 +62,13 @@ export const CHECKS: readonly Check[] = [
   agentSocket,
   autoBackend,
   forwarding,
+  forward,
   invalid,
   ports,
   portShare,
   conntrackTable,
   conntrackCounters,
+  memoryLimit,
   lock,
   inotify,
   buffers,

@@ -6,13 +6,15 @@
 import type { BackendName } from "../backend/driver.ts";
 import type { PortShares } from "../conntrack/port-shares.ts";
 import type { Family } from "../core/cidr.ts";
-import type { Interval } from "../core/intervals.ts";
+import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { NamedVariant } from "../iptables/tools.ts";
 import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
+import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { InotifyFacts } from "../system/processes.ts";
+import type { Hook } from "../trace/model.ts";
 import type { FindingText, Severity } from "./finding.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 import type { Scope } from "./rule-scope.ts";
@@ -175,6 +177,20 @@ export interface AutoFacts {
   readonly why: string;
 }
 
+export interface TraceFacts {
+  readonly hooks: readonly Hook[];
+  readonly local: LocalAddresses;
+}
+
+/** A link's settings below /proc/sys/net, as they are written there; undefined if the kernel does not show them. */
+export interface LinkSettings {
+  readonly name: string;
+  readonly family: Family;
+  readonly forwarding: string | undefined;
+  /** The greater of the link's and that of all links, as the kernel takes it. */
+  readonly rpFilter: string | undefined;
+}
+
 export interface Facts {
   readonly settings: Settings;
   /** The backend of the settings, and the others. */
@@ -193,7 +209,15 @@ export interface Facts {
   readonly hooks: readonly Fact<HookChain>[];
   /** Chains that what is forwarded passes. */
   readonly forward: readonly Fact<HookChain>[];
+  /** All rules that the tracer knows, and the node's own addresses. */
+  readonly trace: Fact<TraceFacts>;
+  /** What of these could not be read. */
+  readonly notTraced: readonly Fact<never>[];
   readonly links: Fact<PodFacts>;
+  /** Settings of the links that pods' packets pass. */
+  readonly linkSettings: readonly LinkSettings[];
+  /** The lowest memory limit of this process, which in the agent's pod is the agent's. */
+  readonly memoryLimit: MemoryLimit | undefined;
   /** What else names networks of pods, source by source. */
   readonly podNetworks: readonly Fact<readonly PodNetwork[]>[];
   /** Names of ipsets. */

@@ -13,6 +13,7 @@ import type { Nftables } from "../netlink/socket/transport.ts";
 import { ownerComment } from "../nftables/plan.ts";
 import { describeHolder, findHolders, readHeldNames } from "../presence/holders.ts";
 import { derive, isKnown, known } from "../system/fact.ts";
+import { readMemoryLimit } from "../system/memory-limit.ts";
 import { readCapabilities } from "../system/privileges.ts";
 import { readInotify } from "../system/processes.ts";
 import type { Run } from "../system/script.ts";
@@ -22,7 +23,8 @@ import { readForward, readNat, readSetNames, readTool, type Tool } from "./read-
 import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
 import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
 import { readPortShare } from "./read-ports.ts";
-import { readConntrack, readGrowth, readLock, readSysctls } from "./read-proc.ts";
+import { readConntrack, readGrowth, readLinkSettings, readLock, readSysctls } from "./read-proc.ts";
+import { readTrace } from "./read-trace.ts";
 
 /** What is to be looked at. */
 export interface Subject {
@@ -86,6 +88,8 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     nftables,
     sets,
     links,
+    linkSettings: readLinkSettings(proc, known(links)),
+    memoryLimit: readMemoryLimit(),
     podNetworks: readPodNetworks(cni, subject.clusterCidrs),
     ownSets: FAMILIES.map((family) => setName({ chain, family })),
     processes: subject.processes,
@@ -114,13 +118,24 @@ async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }:
   const world = { run, proc, tool: known(tool), hasNftTable };
   const { nat, incompatible } = await readNat(world);
   const nft = { run, open, signal };
-  const [sets, hooks, { forward, hidden }] = await Promise.all([
+  const [sets, hooks, { forward, hidden }, traced] = await Promise.all([
     readSetNames(run),
     readNatHooks(bases, incompatible, nft),
     readForward(world),
+    readTrace(nft),
   ]);
   const others = await readForwardHooks(bases, hidden, nft);
-  return { nftables, tool, ipset, nat, incompatible, sets, hooks, forward: [...forward, ...others] };
+  return {
+    nftables,
+    tool,
+    ipset,
+    nat,
+    incompatible,
+    sets,
+    hooks,
+    forward: [...forward, ...others],
+    ...traced,
+  };
 }
 
 async function readIpset(run: Run): Promise<Facts["versions"][number]> {

@@ -37,7 +37,7 @@ export function sendersOf({ links, podNetworks }: Facts, family: Family): Sender
   const seen = known(links);
   const more = podNetworks.flatMap((fact) => known(fact) ?? []);
   if (seen === undefined && more.length === 0) return { family, pods: undefined };
-  const pods = seen ?? { networks: [], others: [], own: [], links: new Map() };
+  const pods = seen ?? { networks: [], others: [], own: [], uplinks: [], links: new Map() };
   return { family, pods: { ...pods, networks: [...pods.networks, ...more] } };
 }
 

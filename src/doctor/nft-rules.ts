@@ -12,6 +12,7 @@ const TARGETS: Readonly<Partial<Record<Action["kind"], string>>> = {
   return: "RETURN",
   masquerade: "MASQUERADE",
   translate: "SNAT",
+  untrack: "NOTRACK",
 };
 
 /** All chains of a table, as packets of one family pass them. */

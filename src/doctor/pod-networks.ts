@@ -13,6 +13,8 @@ export interface PodNetwork {
   readonly from: string;
   /** Whether it is of this node's pods, and not of those of other nodes as well. */
   readonly isLocal: boolean;
+  /** The link that all its pods' packets come in by, if there is one. */
+  readonly link?: string;
 }
 
 export interface PodFacts {
@@ -21,8 +23,16 @@ export interface PodFacts {
   readonly others: readonly Cidr[];
   /** The node's own addresses, but for those towards its pods. */
   readonly own: readonly NodeAddress[];
+  /** The links of default routes in any table. */
+  readonly uplinks: readonly Uplink[];
   /** Links by name, and whether pods' packets come in by them. */
   readonly links: ReadonlyMap<string, boolean>;
+}
+
+export interface Uplink {
+  readonly family: Family;
+  /** Undefined for a route over several links. */
+  readonly name: string | undefined;
 }
 
 export interface NodeAddress {
@@ -108,6 +118,12 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
     others: addresses
       .filter(({ link }) => links.some((one) => one.index === link && !isWay(one) && !isOverlay(one)))
       .map(({ network }) => network),
+    uplinks: routes
+      .filter(({ cidr, type }) => cidr.bits === 0 && type === "unicast")
+      .map(({ cidr: { family }, link }) => ({
+        family,
+        name: links.find(({ index }) => index === link)?.name,
+      })),
     own: addresses
       .filter(({ link }) => !ways.some(({ index }) => index === link))
       .map(({ address, network: { family } }) => ({ family, address })),
@@ -123,7 +139,12 @@ function isOverlay({ kind, name }: ObservedLink): boolean {
 function networksOf({ index, name, kind }: ObservedLink, addresses: readonly LinkAddress[]): PodNetwork[] {
   return addresses
     .filter(({ link, network }) => link === index && network.bits < ADDRESS_BITS[network.family])
-    .map(({ network }) => ({ cidr: network, from: `${kind} ${name}`, isLocal: true }));
+    .map(({ network }) => ({
+      cidr: network,
+      from: `${kind} ${name}`,
+      isLocal: true,
+      ...(TO_PODS.includes(kind ?? "") ? {} : { link: name }),
+    }));
 }
 
 /** Each pod's own route, or the block that it is of, of which the node drops what no pod has. */

@@ -54,7 +54,8 @@ export function readNftables({ open }: Pick<NftWorld, "open">): Promise<Fact<Nft
   return attempt("rules of nftables", () => connected(open, read));
 }
 
-async function connected<T>(
+/** A connection for as long as it is used. */
+export async function connected<T>(
   open: () => Promise<Nftables>,
   use: (nftables: Nftables) => Promise<T>,
 ): Promise<T> {

@@ -3,8 +3,9 @@
 import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseConntrackCounters } from "../system/conntrack-stats.ts";
-import { derive, type Fact, isKnown, readText, tryRead } from "../system/fact.ts";
-import { type ConntrackGrowth, type Facts, type LockFacts, SYSCTLS } from "./facts.ts";
+import { derive, type Fact, isKnown, known, readText, tryRead } from "../system/fact.ts";
+import { type ConntrackGrowth, type Facts, type LinkSettings, type LockFacts, SYSCTLS } from "./facts.ts";
+import type { PodFacts } from "./pod-networks.ts";
 
 type Sysctls = Facts["sysctls"];
 
@@ -17,6 +18,27 @@ export function readSysctls(proc: string): Sysctls {
     return { unknown: name, why: "the kernel does not show it here", minor: name !== "net.ipv4.ip_forward" };
   };
   return Object.fromEntries(SYSCTLS.map((name) => [name, read(name)])) as Sysctls;
+}
+
+/** More links are not looked at: a node has one for each pod. */
+const MANY_LINKS = 64;
+
+/** The settings of links that pods' packets come in by or leave through. */
+export function readLinkSettings(proc: string, pods: PodFacts | undefined): readonly LinkSettings[] {
+  const ways = [...(pods?.links ?? [])].flatMap(([name, isPods]) => (isPods ? name : []));
+  const names = [...new Set([...(pods?.uplinks ?? []).flatMap(({ name }) => name ?? []), ...ways])];
+  const read = (path: string) => known(readText(`${proc}/sys/net/${path}`, path))?.trim();
+  const all = read("ipv4/conf/all/rp_filter");
+  return names.slice(0, MANY_LINKS).flatMap((name): LinkSettings[] => {
+    const own = read(`ipv4/conf/${name}/rp_filter`);
+    // The kernel takes the greater: 1 is strict, and 2, which is not, takes precedence.
+    const rpFilter =
+      own === undefined || all === undefined ? own : String(Math.max(Number(own), Number(all)));
+    return [
+      { name, family: "IPv4", forwarding: read(`ipv4/conf/${name}/forwarding`), rpFilter },
+      { name, family: "IPv6", forwarding: read(`ipv6/conf/${name}/forwarding`), rpFilter: undefined },
+    ];
+  });
 }
 
 /** How full the table is. It has no files until connections are tracked. */

@@ -29,11 +29,13 @@ export function readMemoryLimit(
   return limits.filter(({ bytes }) => bytes < 2 ** 60).sort((a, b) => a.bytes - b.bytes)[0];
 }
 
+export const RAISE_LIMIT = "raise resources.limits.memory";
+
 /** The warning about a limit that is too low; undefined if it is not. */
 export function describeLowLimit(limit: MemoryLimit | undefined): string | undefined {
   if (limit === undefined || limit.bytes >= ENOUGH_BYTES) return undefined;
   const size = Math.floor(limit.bytes / MIB);
-  return `the memory limit is ${size} MiB (${limit.path}), and the agent needs ${ENOUGH_BYTES / MIB} MiB: the kernel may end it without a line in the log; raise resources.limits.memory`;
+  return `the memory limit is ${size} MiB (${limit.path}), and the agent needs ${ENOUGH_BYTES / MIB} MiB: the kernel may end it without a line in the log; ${RAISE_LIMIT}`;
 }
 
 /** The files with the limits of this process' cgroup and of all around it, as far as they are mounted here. */

@@ -9,6 +9,7 @@ import { parseNatListing } from "../../src/doctor/nat-listing.ts";
 import { hookChains } from "../../src/doctor/nft-rules.ts";
 import { iptablesSide } from "../../src/doctor/own/iptables.ts";
 import { nftablesSide } from "../../src/doctor/own/nftables.ts";
+import { localAddresses } from "../../src/system/addresses.ts";
 import { parseNftChains } from "../../src/trace/nft/json.ts";
 
 /** Our jump, chain and rules, as `iptables -S` shows them. */
@@ -102,15 +103,21 @@ export function facts(changes: Partial<Facts> = {}): Facts {
     nftables: { value: { own: undefined } },
     hooks: [],
     forward: [],
+    trace: { value: { hooks: [], local: localAddresses(["192.0.2.1"]) } },
+    notTraced: [],
+    linkSettings: [],
+    memoryLimit: undefined,
     links: {
       value: {
         networks: ["10.244.1.0/24", "fd00:244::/64"].map((text) => ({
           cidr: cidr(text),
           from: "bridge cni0",
           isLocal: true,
+          link: "cni0",
         })),
         others: [cidr("172.17.0.0/16")],
         own: [{ family: "IPv4", address: 0xc000_0201n }],
+        uplinks: FAMILIES.map((family) => ({ family, name: "eth0" })),
         links: new Map([
           ["eth0", false],
           ["docker0", false],

@@ -69,3 +69,16 @@ describe("what auto comes to", () => {
     ).toBe(isFound);
   });
 });
+
+test.each([
+  [undefined, []],
+  [{ bytes: 128 * 1024 * 1024, path: "/sys/fs/cgroup/memory.max" }, []],
+  [
+    { bytes: 32 * 1024 * 1024, path: "/sys/fs/cgroup/memory.max" },
+    [
+      "warning memory-limit: the memory limit is 32 MiB (/sys/fs/cgroup/memory.max), and the agent needs 96 MiB: the kernel may end it without a line in the log",
+    ],
+  ],
+])("the memory limit %s", (memoryLimit, expected) => {
+  expect(said({ memoryLimit })).toEqual(expected);
+});

@@ -251,7 +251,13 @@ describe("rules of iptables", () => {
       const nat = [natTable([...CHAIN_RULES, line, JUMP])];
       const seen = (links: Facts["links"]) =>
         said({ nat, links }).filter((one) => one.includes("foreign-nat"));
-      const none = { networks: [], others: [cidr("172.17.0.0/16")], own: [], links: new Map() };
+      const none = {
+        networks: [],
+        others: [cidr("172.17.0.0/16")],
+        own: [],
+        uplinks: [{ family: "IPv4", name: "eth0" } as const],
+        links: new Map(),
+      };
       expect(seen({ value: none })).toEqual([expect.stringMatching(/^info .*may masquerade pods' packets/)]);
       expect(seen({ unknown: "links", why: "no" })).toEqual([
         expect.stringMatching(/^warning .*may masquerade pods' packets/),

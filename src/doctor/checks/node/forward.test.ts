@@ -1,0 +1,114 @@
+import { expect, test } from "vitest";
+import { cidr, facts, said } from "../../../../test/lab/doctor.ts";
+import { localAddresses } from "../../../system/addresses.ts";
+import { known } from "../../../system/fact.ts";
+import { parseDump } from "../../../trace/dump.ts";
+import type { Facts } from "../../facts.ts";
+
+/** A dump without the table nat is refused. */
+const NO_NAT = "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
+
+function forwardOf(changes: Partial<Facts>): readonly string[] {
+  return said(changes).flatMap((line) => (/^\w+ forward: /.test(line) ? line.replace(" forward:", "") : []));
+}
+
+/** What is said beside the rules of a table filter; pods of 10.244.1.0/24 come in by cni0. */
+function beside(policy: string, ...rules: readonly string[]): readonly string[] {
+  const lines = ["*filter", `:FORWARD ${policy} [0:0]`, ":X - [0:0]", ...rules, "COMMIT", NO_NAT];
+  const dump = parseDump(lines.join("\n"));
+  if (!dump.ok) throw new Error(dump.message);
+  return forwardOf({ trace: { value: { hooks: dump.hooks, local: localAddresses(["192.0.2.1"]) } } });
+}
+
+const WHAT =
+  "warning new connections of pods (10.244.1.0/24, bridge cni0) to other networks are dropped (IPv4): iptables -t filter";
+
+test.each<[string, readonly string[], readonly string[]]>([
+  ["a policy", ["DROP"], [`${WHAT}: the policy of chain FORWARD`]],
+  [
+    "a policy, with replies let through",
+    ["DROP", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"],
+    [`${WHAT}: the policy of chain FORWARD`],
+  ],
+  [
+    "a policy, with Docker's bridge let through",
+    ["DROP", "-A FORWARD -i docker0 -j ACCEPT"],
+    [`${WHAT}: the policy of chain FORWARD`],
+  ],
+  ["a policy, with pods let through (flannel)", ["DROP", "-A FORWARD -s 10.244.0.0/16 -j ACCEPT"], []],
+  [
+    "a policy, with marked packets let through",
+    ["DROP", "-A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT"],
+    [`${WHAT}: the policy of chain FORWARD`],
+  ],
+  [
+    "a DROP",
+    ["ACCEPT", "-A FORWARD -s 10.244.0.0/16 -j DROP"],
+    [`${WHAT}, chain FORWARD: -s 10.244.0.0/16 -j DROP`],
+  ],
+  [
+    "a REJECT in a chain (firewalld)",
+    ["ACCEPT", "-A FORWARD -j X", "-A X -j REJECT --reject-with icmp-admin-prohibited"],
+    [`${WHAT}, chain X: -j REJECT --reject-with icmp-admin-prohibited`],
+  ],
+  ["a DROP of INVALID", ["ACCEPT", "-A FORWARD -m conntrack --ctstate INVALID -j DROP"], []],
+  ["a DROP of one pod", ["ACCEPT", "-A FORWARD -s 10.244.1.7/32 -j DROP"], []],
+  ["a DROP of one destination", ["ACCEPT", "-A FORWARD -d 10.1.0.0/16 -j DROP"], []],
+  ["a DROP of Docker's isolation", ["ACCEPT", "-A FORWARD -i docker0 ! -o docker0 -j DROP"], []],
+  ["a DROP that depends on a set", ["ACCEPT", "-A FORWARD -m set --match-set x src -j DROP"], []],
+])("%s", (_name, [policy = "", ...rules], expected) => {
+  expect(beside(policy, ...rules)).toEqual(expected);
+});
+
+test("where each pod has a link of its own, its policy decides", () => {
+  const links = known(facts().links);
+  const networks = [{ cidr: cidr("10.244.1.5/32"), from: "route to cali1", isLocal: true }];
+  const dump = parseDump(`*filter\n:FORWARD DROP [0:0]\nCOMMIT\n${NO_NAT}`);
+  if (!dump.ok || links === undefined) throw new Error("no dump");
+  const trace = { value: { hooks: dump.hooks, local: localAddresses([]) } };
+  expect(forwardOf({ trace, links: { value: { ...links, networks } } })).toEqual([]);
+});
+
+test("no default route, of the families that are enabled", () => {
+  const links = known(facts().links);
+  if (links === undefined) throw new Error("no links");
+  const without = (...families: readonly ("IPv4" | "IPv6")[]) => ({
+    links: { value: { ...links, uplinks: links.uplinks.filter(({ family }) => !families.includes(family)) } },
+  });
+  expect(forwardOf(without("IPv6"))).toEqual([]);
+  expect(forwardOf(without("IPv4"))).toEqual([
+    expect.stringMatching(/^warning there is no default route \(IPv4\)/),
+  ]);
+  const settings = { ...facts().settings, families: ["IPv4", "IPv6"] as const };
+  expect(forwardOf({ ...without("IPv6"), settings })).toEqual([
+    expect.stringMatching(/^warning there is no default route \(IPv6\)/),
+  ]);
+  expect(forwardOf({ links: { unknown: "links", why: "no" } })).toEqual([]);
+});
+
+test("a link that does not forward, unless none does", () => {
+  const linkSettings = [
+    { name: "cni0", family: "IPv4", forwarding: "0", rpFilter: "0" },
+    { name: "cni0", family: "IPv6", forwarding: "0", rpFilter: undefined },
+    { name: "eth0", family: "IPv4", forwarding: "1", rpFilter: "1" },
+  ] as const;
+  expect(forwardOf({ linkSettings })).toEqual([
+    "warning net.ipv4.conf.cni0.forwarding is 0: the node drops packets that come in by cni0 for other hosts",
+  ]);
+  const { sysctls } = facts();
+  const off = { ...sysctls, "net.ipv4.ip_forward": { value: "0" } };
+  expect(forwardOf({ linkSettings, sysctls: off })).toEqual([]);
+});
+
+test.each<[string, readonly string[], string, number]>([
+  ["strict, several", ["eth0", "eth1"], "1", 1],
+  ["strict, one", ["eth0"], "1", 0],
+  ["loose, several", ["eth0", "eth1"], "2", 0],
+])("rp_filter that is %s uplinks", (_name, names, rpFilter, found) => {
+  const links = known(facts().links);
+  if (links === undefined) throw new Error("no links");
+  const uplinks = names.map((name) => ({ family: "IPv4" as const, name }));
+  const linkSettings = [{ name: "eth0", family: "IPv4" as const, forwarding: "1", rpFilter }];
+  const lines = forwardOf({ links: { value: { ...links, uplinks } }, linkSettings });
+  expect(lines.filter((line) => line.startsWith("info rp_filter of eth0 is strict"))).toHaveLength(found);
+});
