@@ -2,7 +2,6 @@
 
 import { statSync } from "node:fs";
 import { SourceError } from "../../agent/config/file.ts";
-import { isCidr, parseCidr } from "../../core/cidr.ts";
 import { enabledFamilies } from "../../core/ruleset.ts";
 import { CHECKS, diagnose, hasAtLeast } from "../../doctor/checks.ts";
 import type { Facts } from "../../doctor/facts.ts";
@@ -31,6 +30,7 @@ import { type Command, type CommandInput, type CommandIo, UsageError } from "../
 import { type DesiredInput, desiredFlags, optionsOf, readDesired } from "../desired.ts";
 import { pickFlags } from "../options.ts";
 import { flagsOf, nameOf } from "../running-agent.ts";
+import { clusterCidrFlag, readClusterCidrs } from "./cluster-cidr.ts";
 
 /** The flags of `doctor`. */
 export const doctorFlags = {
@@ -38,11 +38,7 @@ export const doctorFlags = {
   ...pickFlags("iptables-mode", "http-address"),
   proc: flag(stringType, "/proc", "The `directory` where the node's proc is mounted."),
   "cni-dir": flag(stringType, "/etc/cni/net.d", "The `directory` of the node's CNI configuration."),
-  "cluster-cidr": flag(
-    stringType,
-    "",
-    "Comma-separated `CIDRs` of the pods of the whole cluster, to check whether the list keeps them.",
-  ),
+  "cluster-cidr": clusterCidrFlag,
   interval: flag(stringType, "1s", "The `duration` between two readings of the conntrack counters."),
   verbose: flag(boolType, false, "Also show checks that passed."),
   list: flag(boolType, false, "Only list the checks: what each looks for, and how to fix it."),
@@ -126,7 +122,7 @@ async function subjectOf(
   const { proc, "cni-dir": cniDirectory } = values;
   const intervalMs = readInterval(values.interval);
   const clusterCidr = values["cluster-cidr"];
-  requireCidrs(clusterCidr);
+  readClusterCidrs(clusterCidr);
   if (given.has("proc")) requireDirectory("proc", `${proc}/sys`);
   if (given.has("cni-dir")) requireDirectory("cni-dir", cniDirectory);
   const processes = io.processes(proc);
@@ -176,12 +172,6 @@ function readIgnored(text: string): readonly string[] {
   const meant = nearest(unknown, names);
   const hint = meant === undefined ? "--list has all checks" : `did you mean ${meant}?`;
   throw new UsageError(`invalid --ignore: there is no check ${JSON.stringify(unknown)}: ${hint}`);
-}
-
-function requireCidrs(text: string): void {
-  const bad = text.split(",").find((part) => !isCidr(parseCidr(part.trim())));
-  if (text !== "" && bad !== undefined)
-    throw new UsageError(`invalid --cluster-cidr: "${bad}" is not a valid CIDR, such as 10.244.0.0/16`);
 }
 
 /** Whether an agent answers there. */

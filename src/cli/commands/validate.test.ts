@@ -122,3 +122,56 @@ test("100,000 entries, each inside another and all on one line", async () => {
   expect(out).toContain("and 99000 more: -o json has them all\n");
   expect(out).toContain("accepted: 100001 CIDRs, 100000 warnings\n");
 });
+
+describe("whether the list keeps pods' own networks, with --cluster-cidr", () => {
+  const check = async (cidrs: string, list: string, flags = "") => {
+    const { code, out } = await validate(
+      `--cluster-cidr=${cidrs}${flags} -o json -`,
+      `nonMasqueradeCIDRs: [${list}]\n`,
+    );
+    const { files } = JSON.parse(out) as { files: { warnings: { code: string; message: string }[] }[] };
+    const warnings = files.flatMap((file) => file.warnings).filter((one) => one.code === "uncovered");
+    return { code, said: warnings.map(({ message }) => message) };
+  };
+
+  test.each<[string, string, string, string, readonly string[]]>([
+    ["kept", "10.244.0.0/16", "10.0.0.0/8", "", []],
+    ["kept by several entries", "10.244.0.0/16", "10.244.0.0/17, 10.244.128.0/17", "", []],
+    ["in no entry", "10.244.0.0/16", "192.168.0.0/16", "", ["no entry contains it"]],
+    ["kept in part", "10.244.0.0/16", "10.244.0.0/17", "", ["the list does not keep 10.244.128.0/17"]],
+    ["of an empty list", "10.244.0.0/16", "", "", ["the list is empty, so that only link-local is kept"]],
+    ["several", "10.244.0.0/16,10.20.0.0/16", "10.244.0.0/16", "", ["no entry contains it"]],
+    ["of a family that is off", "fd00:244::/56", "10.0.0.0/8", "", []],
+    [
+      "of both families",
+      "10.244.0.0/16,fd00:244::/56",
+      "10.0.0.0/8",
+      " --enable-ipv6",
+      ["no entry contains it"],
+    ],
+  ])("a network %s", async (_name, cidrs, list, flags, expected) => {
+    expect(await check(cidrs, list, flags)).toEqual({
+      code: 0,
+      said: expected.map((why) =>
+        expect.stringMatching(
+          new RegExp(`^pods of .* \\(--cluster-cidr\\) are masqueraded towards each other: ${why}`),
+        ),
+      ),
+    });
+  });
+
+  test("with --strict it is a problem, and text says what to do", async () => {
+    const { code, out } = await validate("--strict --cluster-cidr=172.20.0.0/16 @/good");
+    expect(code).toBe(1);
+    expect(out).toContain("pods of 172.20.0.0/16 (--cluster-cidr) are masqueraded towards each other");
+    expect(out).toContain("add it to nonMasqueradeCIDRs");
+  });
+
+  test("a bad CIDR is a usage error", async () => {
+    const { code, err } = await validate("--cluster-cidr=10.244.0.1/16 @/good");
+    expect({ code, err }).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('invalid --cluster-cidr: "10.244.0.1/16" is not a valid CIDR'),
+    });
+  });
+});

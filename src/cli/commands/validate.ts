@@ -1,9 +1,13 @@
 /** The command `validate`: all problems of configurations, before an agent sees them. */
 
 import { readConfig, SourceError } from "../../agent/config/file.ts";
-import { type ConfigText, inspectConfig } from "../../core/config.ts";
+import type { Cidr } from "../../core/cidr.ts";
+import { type ConfigText, inspectConfig, type MasqConfig } from "../../core/config.ts";
 import type { ConfigOptions } from "../../core/config-options.ts";
+import { longestPrefixIntervals } from "../../core/intervals.ts";
 import type { Problem } from "../../core/problem.ts";
+import { compileEntries, enabledFamilies } from "../../core/ruleset.ts";
+import { describeUncovered } from "../../doctor/checks/node/pod-networks.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { counted } from "../../text/plural.ts";
@@ -14,9 +18,11 @@ import type { Position } from "../../yaml/positions.ts";
 import { type Command, type CommandIo, UsageError } from "../command.ts";
 import { STDIN } from "../desired.ts";
 import { configOptions, pickFlags } from "../options.ts";
+import { clusterCidrFlag, readClusterCidrs } from "./cluster-cidr.ts";
 
 const flags = {
   ...pickFlags("enable-ipv6", "nomasq-all-reserved-ranges", "backend", "ipset-threshold"),
+  "cluster-cidr": clusterCidrFlag,
   strict: flag(boolType, false, "Whether warnings count as problems."),
 };
 
@@ -25,6 +31,11 @@ const MANIFEST_NAME = /\.(?:ya?ml|json)$|^-$|^\/dev\//i;
 
 /** More findings of a file than anyone reads. */
 const SHOWN = 1_000;
+
+interface ValidateOptions extends ConfigOptions {
+  /** Networks of pods that the list should keep. */
+  readonly pods: readonly Cidr[];
+}
 
 /** The findings of one operand, of one file or several. */
 interface Report {
@@ -55,12 +66,16 @@ is visible: elsewhere, give the agent's flags.`,
   examples: [
     { args: "validate agent-config/config", what: "check the file of a ConfigMap" },
     { args: "validate --strict --enable-ipv6 agent-config/config", what: "in a pre-commit hook" },
+    {
+      args: "validate --cluster-cidr=10.244.0.0/16 agent-config/config",
+      what: "check that the list keeps the pods' own network",
+    },
     { args: "validate -o json agent-config/config", what: "for a program to read" },
   ],
   adopts: () => "/proc",
   async run({ values, words, output }, io) {
     if (words.length === 0) throw new UsageError("name a file, a directory, or - for standard input");
-    const options = configOptions(values);
+    const options = { ...configOptions(values), pods: readClusterCidrs(values["cluster-cidr"]) };
     const reports: Report[] = [];
     for (const word of words) reports.push(await examine(word, options, io));
     const isBad = ({ findings }: Report) =>
@@ -72,7 +87,7 @@ is visible: elsewhere, give the agent's flags.`,
 };
 
 /** Reads an operand and inspects it. An unreadable file is a finding too, so that the others are still checked. */
-async function examine(path: string, options: ConfigOptions, { stdin }: CommandIo): Promise<Report> {
+async function examine(path: string, options: ValidateOptions, { stdin }: CommandIo): Promise<Report> {
   let text: ConfigText;
   try {
     text =
@@ -121,12 +136,16 @@ function failed(path: string, message: string): Report {
 /** Inspects one configuration; `positionOf` leads from its text to the file around it, `within` is its key there. */
 function inspect(
   text: ConfigText,
-  options: ConfigOptions,
+  options: ValidateOptions,
   positionOf?: (inner: Position) => Position,
   within?: string,
 ): { readonly findings: FileFinding[]; readonly cidrs: number; readonly isDefault: boolean } {
   const inspected = inspectConfig(text, options);
-  const warnings = [...inspected.warnings, ...overlapWarnings(inspected, options)];
+  const warnings = [
+    ...inspected.warnings,
+    ...overlapWarnings(inspected, options),
+    ...(inspected.problems.length === 0 ? podWarnings(text, inspected.config, options) : []),
+  ];
   const findings = [
     ...inspected.problems.map((problem) => findingOf(problem, "error")),
     // The agent uses its defaults then; but a user who asks does not want to see "accepted".
@@ -141,6 +160,32 @@ function inspect(
     cidrs: inspected.lists.reduce((sum, { items }) => sum + items.length, 0),
     isDefault: inspected.config.nonMasqueradeDefaults,
   };
+}
+
+/** Networks of pods that the list does not keep. */
+function podWarnings(
+  { files }: ConfigText,
+  config: MasqConfig,
+  options: ValidateOptions,
+): readonly Problem[] {
+  const isEmpty = config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length === 0;
+  return enabledFamilies(options).flatMap((family) => {
+    const networks = options.pods
+      .filter((cidr) => cidr.family === family)
+      .map((cidr) => ({ cidr, from: "--cluster-cidr", isLocal: false }));
+    const entries = compileEntries(family, config);
+    const kept = longestPrefixIntervals(
+      entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" })),
+    );
+    return describeUncovered(networks, kept, isEmpty).map(
+      ({ message, remedy }): Problem => ({
+        code: "uncovered",
+        path: files[0]?.path ?? "",
+        message,
+        ...(remedy === undefined ? {} : { hint: remedy }),
+      }),
+    );
+  });
 }
 
 function moved(finding: FileFinding, positionOf: (inner: Position) => Position, within = ""): FileFinding {

@@ -1,7 +1,7 @@
 /** Pods' own networks that the list does not keep, so that pods see each other with nodes' addresses. */
 
 import { ADDRESS_BITS, type Family, formatCidr } from "../../../core/cidr.ts";
-import { decompose, subtractIntervals } from "../../../core/intervals.ts";
+import { decompose, type Interval, subtractIntervals } from "../../../core/intervals.ts";
 import { known } from "../../../system/fact.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { type FindingText, info, warning } from "../../finding.ts";
@@ -27,26 +27,34 @@ function lookAt(facts: Facts): readonly FindingText[] {
   const { kept } = config;
   if (kept === undefined)
     return [info("whether pods' own networks are kept was not checked: the configuration is bad")];
-  return facts.settings.families.flatMap((family): FindingText[] => {
+  return facts.settings.families.flatMap((family): readonly FindingText[] => {
     const networks = (sendersOf(facts, family).pods?.networks ?? []).filter(
       ({ cidr }) => cidr.family === family,
     );
     if (networks.length === 0) return [noneKnown(family)];
-    const intervals = kept.get(family) ?? [];
-    const uncovered = widestNetworks(networks).flatMap((network) => {
-      const missing = subtractIntervals([intervalOf(network.cidr)], intervals);
-      return missing.length === 0
-        ? []
-        : { network, missing: missing.flatMap((one) => decompose(family, one)).map(formatCidr) };
-    });
-    const isPod = ({ network: { cidr } }: Uncovered) => cidr.bits === ADDRESS_BITS[family];
-    const isEmpty = config.entries === 0;
-    const pods = uncovered.filter(isPod);
-    return [
-      ...uncovered.filter((one) => !isPod(one)).map((one) => describe(one, isEmpty)),
-      ...(pods.length === 0 ? [] : [describeAll(pods, isEmpty)]),
-    ];
+    return describeUncovered(networks, kept.get(family) ?? [], config.entries === 0);
   });
+}
+
+/** The warnings about networks of one family of which these destinations leave some out; `isEmpty`: the list has no entries. */
+export function describeUncovered(
+  networks: readonly PodNetwork[],
+  kept: readonly Interval[],
+  isEmpty: boolean,
+): readonly FindingText[] {
+  const uncovered = widestNetworks(networks).flatMap((network) => {
+    const { cidr } = network;
+    const missing = subtractIntervals([intervalOf(cidr)], kept);
+    return missing.length === 0
+      ? []
+      : { network, missing: missing.flatMap((one) => decompose(cidr.family, one)).map(formatCidr) };
+  });
+  const isPod = ({ network: { cidr } }: Uncovered) => cidr.bits === ADDRESS_BITS[cidr.family];
+  const pods = uncovered.filter(isPod);
+  return [
+    ...uncovered.filter((one) => !isPod(one)).map((one) => describe(one, isEmpty)),
+    ...(pods.length === 0 ? [] : [describeAll(pods, isEmpty)]),
+  ];
 }
 
 interface Uncovered {
