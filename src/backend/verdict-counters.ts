@@ -46,6 +46,11 @@ export interface VerdictCount {
   readonly bytes: number;
 }
 
+/** All packets that were counted; undefined without a counter. */
+export function sumPackets(counts: readonly VerdictCount[]): number | undefined {
+  return counts.length === 0 ? undefined : counts.reduce((sum, { packets }) => sum + packets, 0);
+}
+
 /** The sums of the rules' counters by family and verdict; skips undefined ones. */
 export function sumVerdicts(
   counted: readonly ({ rule: ObservedRule; family: Family } | undefined)[],

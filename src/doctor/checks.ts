@@ -17,6 +17,7 @@ import { invalid } from "./checks/node/invalid.ts";
 import { podNetworks } from "./checks/node/pod-networks.ts";
 import { portShare } from "./checks/node/port-share.ts";
 import { ports } from "./checks/node/ports.ts";
+import { unseen } from "./checks/node/unseen.ts";
 import { cniMasquerade } from "./checks/others/cni-masquerade.ts";
 import { foreignChain } from "./checks/others/foreign-chain.ts";
 import { foreignNat } from "./checks/others/foreign-nat.ts";
@@ -63,6 +64,7 @@ export const CHECKS: readonly Check[] = [
   autoBackend,
   forwarding,
   forward,
+  unseen,
   invalid,
   ports,
   portShare,

@@ -9,6 +9,7 @@ import type { Family } from "../core/cidr.ts";
 import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
 import type { NamedVariant } from "../iptables/tools.ts";
+import type { Nftables } from "../netlink/socket/transport.ts";
 import type { HeldName } from "../presence/names.ts";
 import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
@@ -155,6 +156,20 @@ export interface Check {
   readonly run: (facts: Facts) => readonly FindingText[];
 }
 
+/** Whose rules are counted. */
+export interface OwnRules {
+  readonly chain: string;
+  readonly families: readonly Family[];
+  readonly signal: AbortSignal;
+}
+
+/** Between two readings: the packets that our rules counted, and those that came in by pods' links. */
+export interface SeenFacts {
+  readonly counted: number;
+  readonly received: number;
+  readonly intervalMs: number;
+}
+
 /** What checks ask of the backend whose rules they look at. */
 export interface OwnSide {
   readonly name: BackendName;
@@ -168,6 +183,8 @@ export interface OwnSide {
   readonly tables: (facts: Facts) => readonly NatTable[];
   /** Checks of its rules, and of what no other backend depends on. */
   readonly checks: readonly Check[];
+  /** Reads how many packets its rules have counted; undefined where they have no counters. Throws where there are no rules. */
+  readonly count: (nftables: Nftables, rules: OwnRules) => Promise<number | undefined>;
   /** What it has left, for an agent with another backend, besides chains. */
   readonly left: (facts: Facts) => readonly FindingText[];
 }
@@ -216,6 +233,8 @@ export interface Facts {
   readonly links: Fact<PodFacts>;
   /** Settings of the links that pods' packets pass. */
   readonly linkSettings: readonly LinkSettings[];
+  /** Undefined where our rules have no counters, or were not read twice. */
+  readonly seen: SeenFacts | undefined;
   /** The lowest memory limit of this process, which in the agent's pod is the agent's. */
   readonly memoryLimit: MemoryLimit | undefined;
   /** What else names networks of pods, source by source. */

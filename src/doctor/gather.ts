@@ -24,6 +24,7 @@ import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } 
 import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
 import { readPortShare } from "./read-ports.ts";
 import { readConntrack, readGrowth, readLinkSettings, readLock, readSysctls } from "./read-proc.ts";
+import { countsBetween, readCounts } from "./read-seen.ts";
 import { readTrace } from "./read-trace.ts";
 
 /** What is to be looked at. */
@@ -55,11 +56,15 @@ export interface DoctorWorld {
 
 /** Looks at everything, the counters meanwhile. */
 export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise<Facts> {
-  const { chain, families, proc, toPorts } = subject;
-  const growth = readGrowth(proc, subject.intervalMs, world.signal);
+  const { chain, families, proc, toPorts, intervalMs } = subject;
+  const count = () =>
+    readCounts(world.sides, { chain, families, signal: world.signal, proc, open: world.open });
+  const before = await count();
+  const growth = readGrowth(proc, intervalMs, world.signal);
   const rules = readRules(subject, world);
-  const [counters, links, { nftables, tool, ipset, sets, ...filter }] = await Promise.all([
+  const [counters, later, links, { nftables, tool, ipset, sets, ...filter }] = await Promise.all([
     growth,
+    growth.then(count),
     readLinks(),
     rules,
   ]);
@@ -88,6 +93,9 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     nftables,
     sets,
     links,
+    // Where the counters of conntrack were not read twice, the interval has not passed.
+    seen:
+      known(counters) === undefined ? undefined : countsBetween([before, later], { own, links, intervalMs }),
     linkSettings: readLinkSettings(proc, known(links)),
     memoryLimit: readMemoryLimit(),
     podNetworks: readPodNetworks(cni, subject.clusterCidrs),

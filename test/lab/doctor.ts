@@ -106,6 +106,7 @@ export function facts(changes: Partial<Facts> = {}): Facts {
     trace: { value: { hooks: [], local: localAddresses(["192.0.2.1"]) } },
     notTraced: [],
     linkSettings: [],
+    seen: undefined,
     memoryLimit: undefined,
     links: {
       value: {

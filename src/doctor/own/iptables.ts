@@ -1,5 +1,7 @@
 /** The backend iptables for `doctor`. */
 
+import { sumPackets } from "../../backend/verdict-counters.ts";
+import { countChain } from "../../iptables/counters.ts";
 import { blockedJump } from "../checks/ours/blocked-jump.ts";
 import { lock } from "../checks/ours/lock.ts";
 import { ownChain } from "../checks/ours/own-chain.ts";
@@ -16,6 +18,10 @@ export const iptablesSide: OwnSide = {
       ({ family, variant }) => variant === settings.variant && settings.families.includes(family),
     ),
   checks: [ownChain, blockedJump, lock],
+  async count(nftables, { chain, families, signal }) {
+    const counts = await Promise.all(families.map((family) => countChain(nftables, family, chain, signal)));
+    return sumPackets(counts.flat());
+  },
   // Doctor looks at chains of all tables in any case.
   left: () => [],
 };

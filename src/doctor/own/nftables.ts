@@ -1,5 +1,7 @@
 /** The backend nftables for `doctor`. */
 
+import { sumPackets } from "../../backend/verdict-counters.ts";
+import { countTable } from "../../nftables/counters.ts";
 import { PRIORITY } from "../../nftables/plan.ts";
 import { known } from "../../system/fact.ts";
 import { clearAway } from "../agent-advice.ts";
@@ -15,6 +17,7 @@ export const nftablesSide: OwnSide = {
   priority: PRIORITY,
   tables: () => [],
   checks: [ownTable, buffers],
+  count: async (nftables, { signal }) => sumPackets(await countTable(nftables, signal)),
   left: leftTable,
 };
 
