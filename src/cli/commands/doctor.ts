@@ -39,7 +39,11 @@ export const doctorFlags = {
   proc: flag(stringType, "/proc", "The `directory` where the node's proc is mounted."),
   "cni-dir": flag(stringType, "/etc/cni/net.d", "The `directory` of the node's CNI configuration."),
   "cluster-cidr": clusterCidrFlag,
-  interval: flag(stringType, "1s", "The `duration` between two readings of counters: of conntrack, of our rules, of pods' links."),
+  interval: flag(
+    stringType,
+    "1s",
+    "The `duration` between two readings of counters: of conntrack, of our rules, of pods' links.",
+  ),
   verbose: flag(boolType, false, "Also show checks that passed."),
   list: flag(boolType, false, "Only list the checks: what each looks for, and how to fix it."),
   "fail-on": flag(
