@@ -18,7 +18,7 @@ const MANY = 32;
 
 const indexes = new WeakMap<readonly TraceRule[], Index>();
 
-/** The rules of a chain that a packet to this destination may match, in their order; what is left out certainly does not match. */
+/** The rules of a chain that a packet to this destination may match, in their order; the rules left out certainly do not match. */
 export function rulesFor(rules: readonly TraceRule[], destination: bigint): readonly TraceRule[] {
   if (rules.length < MANY) return rules;
   const index = indexes.get(rules) ?? createIndex(rules);

@@ -70,7 +70,7 @@ test("what is no dump, or only half of one, is refused with the line and what to
       "no UTF-8": "2: this is binary, no text: save the rules with iptables-save or nft -j list ruleset",
       "no such chain": "2: chain FOO is not declared above: the dump is not whole",
       "other JSON": "1: this is JSON, but not that of "nft -j list ruleset": it has no list "nftables"",
-      "something else": "1: "Chain POSTROUTING (policy ACCEPT)" stands outside of a table: this is no output of iptables-save",
+      "something else": "1: "Chain POSTROUTING (policy ACCEPT)" is outside of a table: this is not the output of iptables-save",
       "text of nft": "1: this is the text of "nft list ruleset": save it as JSON, with "nft -j list ruleset"",
     }
   `);

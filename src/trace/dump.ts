@@ -1,8 +1,8 @@
-/** A saved packet filter of any format that we know: which it is, and what it says. */
+/** Detects the format of a saved packet filter, and reads it. */
 import { type DumpResult, parseIptablesSave } from "./iptables-save.ts";
 import { parseNftJson } from "./nft/json.ts";
 
-/** Reads a dump of another machine, or says in which line what is wrong. */
+/** Reads a dump of any machine, or returns the error with its line. */
 export function parseDump(text: string): DumpResult {
   const line = oddLine(text);
   if (line !== undefined)
@@ -40,5 +40,5 @@ function oddLine(text: string): number | undefined {
   return at < 0 ? undefined : text.slice(0, at).split("\n").length;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the search is for these
 const ODD = /[\u0000-\u0008\u000e-\u001f\ufffd]/;

@@ -1,4 +1,4 @@
-/** What NAT makes of a packet: the destinations and sources that a rule's targets come to. */
+/** Applies NAT to a packet: the destinations and sources that a rule's targets lead to. */
 import type { Packet, Target } from "./model.ts";
 
 /** More are not followed one by one. */

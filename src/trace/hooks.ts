@@ -8,7 +8,7 @@ const NAT_PRIORITY: Readonly<Partial<Record<Hook["hook"], number>>> = {
   postrouting: 100,
 };
 
-/** By hook and priority; of equal ones the last in the list comes first, as the kernel puts what is registered later in front. */
+/** By hook and priority; of equal ones the last in the list comes first, as the kernel puts later registrations in front. */
 export function inOrder(hooks: readonly Hook[]): Hook[] {
   return [...hooks]
     .reverse()

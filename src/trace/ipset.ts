@@ -1,20 +1,20 @@
-/** What an ipset has, from its listing. */
+/** Reads the elements of an ipset from its listing. */
 import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import { type Interval, longestPrefixIntervals, type WeighedPrefix } from "../core/intervals.ts";
 import type { PortRange } from "./model.ts";
 import { protocolName } from "./protocols.ts";
 
-/** A part of an element; undefined: what is not known of packets, such as links and marks. */
+/** A part of an element; undefined for parts that we do not know of packets, such as links and marks. */
 export type SetPart = Interval | { readonly protocol: string; readonly ports: PortRange } | undefined;
 
-/** What an ipset holds. */
+/** The content of an ipset. */
 export interface SetContent {
   readonly family: Family;
   /** The addresses at each place of its elements, `IP,PORT,IP`; undefined where no addresses are, but ports, links or marks. */
   readonly places: readonly (readonly Interval[] | undefined)[];
   /** Its elements, part by part. One more part that is not known says that it may not match. */
   readonly elements: readonly (readonly SetPart[])[];
-  /** Whether elements go by themselves after a time. */
+  /** Whether elements expire. */
   readonly isExpiring?: boolean;
 }
 
@@ -26,7 +26,7 @@ interface Element {
   readonly isExpiring: boolean;
 }
 
-/** What `ipset save NAME` shows; undefined for a type of set whose elements have no addresses. */
+/** Reads the output of `ipset save NAME`; undefined for a type of set whose elements have no addresses. */
 export function readSet(listing: string): SetContent | undefined {
   const [, type, words] = /^create \S+ hash:([a-z,]+) family (inet6?)/m.exec(listing) ?? [];
   const kinds = type?.split(",") ?? [];
@@ -81,7 +81,7 @@ function readElement(line: string, kinds: readonly string[], family: Family): El
   return { parts, choices, included, isExpiring: options.includes("timeout") };
 }
 
-/** `tcp:80`; of ICMP it has types, of which nothing is known. */
+/** `tcp:80`; for ICMP it has types, which we do not know. */
 function readPort(text: string): SetPart {
   const [, protocol = "", port] = /^(tcp|udp|sctp|udplite):(\d+)$/.exec(text) ?? [];
   if (port === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What a rule of iptables matches and does, from its words in a listing: the model of model.ts. */
+/** Translates a rule of iptables from its words in a listing into the model of model.ts. */
 import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent } from "./ipset.ts";
@@ -38,7 +38,7 @@ const ADVERBS: Readonly<Record<string, readonly string[]>> = {
   rpfilter: ["--loose", "--validmark", "--accept-local"],
 };
 
-/** The conditions and the action that the words behind `-A CHAIN` say. */
+/** The conditions and the action in the words after `-A CHAIN`. */
 export function readRule(
   words: readonly string[],
   family: Family,
@@ -167,7 +167,7 @@ const MODULE_OPTIONS: Readonly<Record<string, Reader>> = {
   "--socket-exists": (head) => [firstPacket(head, false)],
 };
 
-/** What the first packet of a pod's flow always is, or never. */
+/** Properties that the first packet of a pod's flow always has, or never. */
 function firstPacket({ text, negated }: Head, holds: boolean): Condition {
   return { ...constant(text, holds), negated };
 }

@@ -1,4 +1,4 @@
-/** What a rule of iptables does with a packet that it matches, from the words from `-j` or `-g` on. */
+/** Reads the action of a rule of iptables, from the words from `-j` or `-g` on. */
 import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import { type Action, type MarkChange, type PortRange, type Target, unknownMark } from "./model.ts";
@@ -20,7 +20,7 @@ const TARGETS: Readonly<Record<string, Action>> = {
   NOTRACK: { kind: "untrack" },
 };
 
-/** Reads a target; a name that is no extension may be a chain's. */
+/** Reads a target; a name that is not an extension may be a chain's. */
 export function readTarget(
   [flag = "", target = "", ...options]: readonly string[],
   family: Family,
@@ -74,7 +74,7 @@ export function readRange(text: string, family: Family): Interval | undefined {
   return { first: first.value, last: last.value };
 }
 
-/** Ports as `FIRST` and `LAST` with what is between them, or one. */
+/** Ports as `FIRST` and `LAST` with a separator, or one port. */
 export function readPortRange(text: string, separator: "-" | ":"): PortRange | undefined {
   // DNAT shifts ports with `/BASE`: which one comes out is not known then.
   const [from = "", to = from] = (text.split("/")[0] ?? "").split(separator);

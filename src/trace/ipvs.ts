@@ -1,6 +1,6 @@
 /**
- * kube-proxy's mode ipvs: what `/proc/net/ip_vs` lists is translated by the kernel's IPVS, of which neither iptables nor nft
- * shows anything. For the tracer, its virtual services are rules that give packets another destination.
+ * kube-proxy's mode ipvs: the kernel's IPVS translates the virtual services of `/proc/net/ip_vs`; neither iptables nor nft
+ * shows them. For the tracer, its virtual services are rules that give packets another destination.
  */
 import { FAMILIES, type Family, formatAddress, parseAddress } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
@@ -62,7 +62,7 @@ function readServer(line: string): Server[] {
   return [{ family, weight: Number(weight), target: method === "Masq" ? target : undefined }];
 }
 
-/** Where packets go; undefined if that is not known, as where nobody is there. Servers without weight get no new ones. */
+/** Where packets go; undefined if that is not known, for example without servers. Servers without weight get no new ones. */
 function targetsOf(servers: readonly Server[]): readonly Target[] | undefined {
   const targets = servers.filter(({ weight }) => weight > 0).map(({ target }) => target);
   return targets.length === 0 || targets.includes(undefined) ? undefined : (targets as Target[]);

@@ -1,4 +1,4 @@
-/** Which addresses keep the pod's address by the rules that stand in our chain, whoever has changed them. */
+/** Which addresses keep the pod's address by the current rules in our chain, whichever program wrote them. */
 import type { Family } from "../core/cidr.ts";
 import { explainInterval } from "../core/explanation.ts";
 import { decompose, everything, type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
@@ -6,8 +6,8 @@ import type { Entry } from "../core/ruleset.ts";
 import type { Condition, TraceRule } from "./model.ts";
 
 /**
- * The addresses that rules let pass, or that come to the end of them; the node's own aside. Undefined if a rule asks
- * something else than where a packet goes, so that it cannot be said.
+ * The addresses that rules let pass, or that come to the end of them; the node's own aside. Undefined if a rule has
+ * conditions on anything but the destination, so that there is no certain answer.
  */
 export function keptByRules(rules: readonly TraceRule[], family: Family): Interval[] | undefined {
   const all = [everything(family)];
@@ -26,7 +26,7 @@ export function keptByRules(rules: readonly TraceRule[], family: Family): Interv
   };
   for (const rule of rules) {
     const addresses = rule.action.kind === "continue" ? [] : decided(rule.conditions, family);
-    // A share of what would be masqueraded anyway, as by the rules for ports.
+    // A share of packets that would be masqueraded anyway, as by the rules for ports.
     if (addresses === "some" && rule.action.kind === "masquerade") continue;
     const verdict =
       rule.action.kind === "masquerade"

@@ -1,4 +1,4 @@
-/** Reads tables of nf_tables over netlink, whoever made them. */
+/** Reads tables of nf_tables over netlink, whichever program made them. */
 
 import { readSteadily } from "../backend/read-steadily.ts";
 import { FAMILIES } from "../netlink/constants.ts";
@@ -12,20 +12,20 @@ import { type RawTable, rawHooks } from "./nft/table.ts";
 /** The tables of nf_tables, as `inet filter`, with how many rules they have; without dormant ones. */
 export type TableSizes = ReadonlyMap<string, number>;
 
-/** What the tables say to packets of pods, and which there are. */
+/** The hooks that packets of pods pass, and the tables that exist. */
 export interface NftTables {
   readonly tables: TableSizes;
   readonly hooks: readonly Hook[];
 }
 
-/** How often it is read at most until nobody has made a commit meanwhile. */
+/** The number of attempts to read without a commit meanwhile. */
 const ATTEMPTS = 5;
 
-/** Reads every table, in their order. Throws a failure, also where others commit all the time. */
+/** Reads every table, in their order. Throws a failure, also where other processes commit all the time. */
 export async function readNftTables(nftables: Nftables, signal: AbortSignal): Promise<NftTables> {
   const read = () => readTables(nftables, signal);
   const found = await readSteadily(nftables, read, ATTEMPTS, signal).catch((error: unknown) => {
-    // What was there a moment ago was gone, each time.
+    // In each attempt, an object disappeared between two reads.
     if (!isNotFound(error)) throw error;
     return undefined;
   });
@@ -57,7 +57,7 @@ function unreadable(code: string, why: string): NftablesError {
   return new NftablesError({ code, what: "nf_tables", why });
 }
 
-/** Which tables there are, with how many rules. */
+/** The tables that exist, with their numbers of rules. */
 export async function measureTables(nftables: Nftables, signal: AbortSignal): Promise<TableSizes> {
   const sizes = new Map<string, number>();
   for (const name of await listTables(nftables, signal))

@@ -1,7 +1,7 @@
 /**
- * Reads the rules of this node that can decide about a source address, whoever made them, and changes nothing: of a
- * legacy table only if it exists, for the look would make it. Where a tool fails, netlink is asked; what cannot be read in
- * any way is said, for an answer without it is none.
+ * Reads the rules of this node that can decide about a source address, whichever program made them, and changes nothing: a
+ * legacy table only if it exists, since reading would create it. Where a tool fails, it reads over netlink; it reports
+ * everything that it could not read, because an answer without it would be incomplete.
  */
 
 import { isFailure } from "../backend/driver.ts";
@@ -30,11 +30,11 @@ import type { NftTables, TableSizes } from "./live-netlink.ts";
 import type { Hook } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
 
-/** What was found, and what could not be read. */
+/** The rules found, and the parts that could not be read. */
 export interface LiveRules {
   readonly hooks: readonly Hook[];
   readonly notRead: readonly string[];
-  /** What was read in another way, and why. */
+  /** The parts that were read in a different way, and why. */
   readonly warnings: readonly string[];
 }
 
@@ -105,7 +105,7 @@ async function readNft(reader: Reader, ways: OtherWays): Promise<NftTables> {
   } catch (error) {
     if (!isFailure(error)) throw error;
     const kernel = await readOverNetlink(error, ways);
-    // Without the tool it is no surprise.
+    // If the tool is not installed, this needs no warning.
     if (!isNotInstalled(error))
       reader.warnings.push(`${error.message.replace(/[:\s]+$/, "")}: read over netlink instead`);
     return kernel;
@@ -121,7 +121,7 @@ function differences(shown: TableSizes, there: TableSizes): string[] {
   return [...there].filter(([name, rules]) => shown.get(name) !== rules).map(([name]) => name);
 }
 
-/** What netlink counts; nothing where it cannot be asked, for then nft is believed. */
+/** The sizes of the tables over netlink; nothing where netlink does not work, for then we trust nft. */
 async function measured(ways: OtherWays): Promise<TableSizes> {
   try {
     return await ways.measureTables();
@@ -131,7 +131,7 @@ async function measured(ways: OtherWays): Promise<TableSizes> {
   }
 }
 
-/** What netlink says in the place of a tool that failed. A kernel without nf_tables has no tables. */
+/** Reads over netlink in place of a tool that failed. A kernel without nf_tables has no tables. */
 async function readOverNetlink(failure: Error, ways: OtherWays): Promise<NftTables> {
   try {
     return await ways.readTables();
@@ -158,7 +158,7 @@ async function askNft(run: Run): Promise<NftTables> {
   return dump.ok ? dump : refuse(script, dump);
 }
 
-/** What iptables says of its tables takes the place of what nft shows of them, for that hides what modules ask. */
+/** Replaces nft's view of iptables' tables by the view of iptables, because nft hides the conditions of modules. */
 async function readNftVariant(
   reader: Reader,
   family: Family,
@@ -167,12 +167,12 @@ async function readNftVariant(
 ): Promise<void> {
   for (const table of IPTABLES_TABLES) {
     const name = `${NFT_FAMILIES[family]} ${table}`;
-    // Where nf_tables cannot be read, the tool is asked for the table that always matters.
+    // Where nf_tables cannot be read, read the table that always matters with the tool.
     if (nft === undefined ? table !== "nat" : !nft.tables.has(name)) continue;
     const place = `table ${name}`;
     const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
     const what = `${toolsOf("nft", family).command}, table ${table}`;
-    // Where nft shows all that the table asks, iptables only says it in other words.
+    // Where nft shows all conditions of the table, iptables only shows them in different words.
     const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
     const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
     if (found !== undefined) replaceHooks(hooks, place, found);
@@ -195,8 +195,8 @@ async function readLegacyVariant(reader: Reader, family: Family, ways: OtherWays
 }
 
 /**
- * Puts hooks in the place of those that a table had, for the order of tables is the kernel's. A chain of another name that
- * somebody has made in the table with nft is none that iptables shows, and stays.
+ * Puts hooks in the place of those that a table had, for the order of tables is the kernel's. A chain with a different name,
+ * made in the table with nft, stays: iptables does not show it.
  */
 function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
   const isShown = (hook: Hook) => hook.place === place && BUILT_IN.has(hook.chain);

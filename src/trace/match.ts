@@ -1,4 +1,4 @@
-/** Whether a packet meets a rule's conditions, as far as what is known of the packet tells. */
+/** Whether a packet matches a rule's conditions, as far as we know the packet. */
 
 import type { Interval } from "../core/intervals.ts";
 import { includes, type LocalAddresses } from "../core/intervals.ts";
@@ -32,7 +32,7 @@ function match(condition: Condition, packet: Packet, local: LocalAddresses): Cer
 function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boolean | undefined {
   switch (condition.kind) {
     case "address": {
-      // An address of the other family is no address in the list, and no other address either.
+      // An address of the other family is not in the list, and not among the remaining addresses either.
       if (condition.family !== packet.family) return condition.negated;
       const address = addressOf(packet, condition.side);
       return address === undefined ? undefined : includes(condition.intervals, address);

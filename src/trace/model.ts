@@ -1,11 +1,11 @@
 /**
- * A packet filter as far as it decides where a new flow goes and which source address it shows: what dumps of any format are
- * read into, and what the tracer walks through. What a dump says and this model does not know becomes `unknown`, never a guess.
+ * A packet filter as far as it decides where a new flow goes and which source address it shows: the readers of all dump
+ * formats produce it, and the tracer walks through it. Anything that this model cannot express becomes `unknown`, never a guess.
  */
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 
-/** The first packet of a flow, on its way through the node. What is undefined is not known. */
+/** The first packet of a flow, on its way through the node. Undefined parts are not known. */
 export interface Packet {
   readonly family: Family;
   readonly destination: bigint;
@@ -33,7 +33,7 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** Where NAT sends a packet, or what it takes as its source; what is undefined stays as it is. */
+/** The destination to which NAT sends a packet, or the source that it takes; undefined parts stay as they are. */
 export interface Target {
   readonly addresses?: Interval;
   /** Only the prefix that the addresses share is replaced; the rest of the packet's address stays. */
@@ -59,7 +59,7 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
   | { readonly kind: "protocol"; readonly protocols: readonly string[] }
   /** Of packets that have ports; nothing else has one. */
   | { readonly kind: "port"; readonly side: Side; readonly ranges: readonly PortRange[] }
-  /** `*` at the end stands for anything. */
+  /** `*` at the end matches anything. */
   | { readonly kind: "in" | "out"; readonly names: readonly string[] }
   | { readonly kind: "mark"; readonly value: number; readonly mask: number }
   /** Of conntrack, in small letters; the packet is the first of its flow. */
@@ -86,24 +86,24 @@ export type Action =
   /** May decide, may not. `rewrite` changes an address by itself, without NAT. */
   | { readonly kind: "unknown" | "rewrite" };
 
-/** `mark = (mark & and) ^ xor`; nothing is known of its bits in `unknown` afterwards. */
+/** `mark = (mark & and) ^ xor`; its bits in `unknown` are not known afterwards. */
 export interface MarkChange {
   readonly and: number;
   readonly xor: number;
   readonly unknown?: number;
 }
 
-/** A change of which nothing is known, in these bits. */
+/** An unknown change of these bits. */
 export function unknownMark(bits = 0xffffffff): MarkChange {
   return { and: ~bits, xor: 0, unknown: bits };
 }
 
 export interface TraceRule {
-  /** From 1, as it stands in its chain. Of several with one number, the ways through one rule, at most one leads to another chain. */
+  /** From 1, its position in its chain. Of several with one number, the ways through one rule, at most one leads to another chain. */
   readonly number: number;
   readonly text: string;
   readonly conditions: readonly Condition[];
-  /** What becomes of the mark before the action is taken. */
+  /** The changes of the mark before the action. */
   readonly marks?: readonly MarkChange[];
   readonly action: Action;
 }
@@ -116,7 +116,7 @@ export interface Hook {
   readonly hook: (typeof HOOKS)[number];
   /** Only chains of type nat translate, and only the first packet of a flow passes them. */
   readonly isNat: boolean;
-  /** Where it stands, as an operator would look for it: `iptables nat`, `table inet filter`. */
+  /** Its place, as an operator would look for it: `iptables nat`, `table inet filter`. */
   readonly place: string;
   readonly families: readonly Family[];
   /** Lower ones come first. */
@@ -127,7 +127,7 @@ export interface Hook {
   /** The name of the base chain among `chains`. */
   readonly chain: string;
   readonly chains: ReadonlyMap<string, readonly TraceRule[]>;
-  /** Whether some of what its rules ask was not shown by the tool. */
+  /** Whether the tool has hidden some conditions of its rules. */
   readonly isHidden?: boolean;
   /** The devices whose packets it sees, of a table of family netdev. */
   readonly devices?: readonly string[];

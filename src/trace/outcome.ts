@@ -1,21 +1,21 @@
-/** What a trace comes to. */
+/** The result of a trace. */
 import type { Target } from "./model.ts";
 import type { Route } from "./route.ts";
 import type { RuleReference } from "./state.ts";
 import type { Verdict } from "./verdict.ts";
 
-/** What becomes of the packet. */
+/** The fate of the packet. */
 export interface TraceOutcome {
   readonly verdict: Verdict;
   /** Undefined for `keep`, for a chain's policy, and where there is no route. */
   readonly by?: RuleReference;
-  /** What it depends on, as the rules say it. */
+  /** The conditions that it depends on, in the words of the rules. */
   readonly conditions: readonly string[];
   /** The base chain whose policy drops the packet. */
   readonly policy?: { readonly place: string; readonly chain: string };
   /** Where it would go. */
   readonly route?: Route;
-  /** For `redirect`: one of these; undefined if it is not known where to. */
+  /** For `redirect`: one of these; undefined if the endpoints are not known. */
   readonly endpoints?: readonly Endpoint[];
   /** For `translate`, as the rule says it. */
   readonly targets?: readonly Target[];
@@ -30,16 +30,16 @@ export interface Endpoint {
   readonly trace: Trace;
 }
 
-/** What is known of a packet's way. */
+/** The known part of a packet's way. */
 export interface Trace {
-  /** What may happen before `otherwise` does. */
+  /** Outcomes that may come before `otherwise`. */
   readonly possible: readonly TraceOutcome[];
   readonly otherwise: TraceOutcome;
   /** Rules of source NAT that let the packet pass, such as our `RETURN`, in order. */
   readonly passed: readonly RuleReference[];
 }
 
-/** What may happen by either of two orders. */
+/** The outcomes of either of two orders. */
 export function either(a: Trace, b: Trace): Trace {
   const known = new Set([...a.possible, a.otherwise].map(outcomeKey));
   const more = [...b.possible, b.otherwise].filter((one) => !known.has(outcomeKey(one)));
@@ -60,7 +60,7 @@ export function ruleKey({ place, chain, number }: RuleReference): string {
   return [place, chain, number].join("\n");
 }
 
-/** The same rule decides in the same way only once, whatever led to it; what is last stays last. */
+/** The same rule decides in the same way only once, whatever led to it; the last outcome stays last. */
 export function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
   const last = outcomes.at(-1);
   const all = new Map<string, TraceOutcome>();

@@ -1,4 +1,4 @@
-/** What is known of a packet after a rule that may change its mark, or that it may have matched. */
+/** Updates our knowledge of a packet after a rule that may change its mark, or that it may have matched. */
 import type { Condition, MarkChange, Packet } from "./model.ts";
 
 /** The packet after a change. */

@@ -1,4 +1,4 @@
-/** What a rule of iptables asks of an ipset, as conditions. */
+/** Translates the lookups of an iptables rule in ipsets into conditions. */
 import type { Family } from "../core/cidr.ts";
 import type { SetContent } from "./ipset.ts";
 import type { Condition, Side } from "./model.ts";
@@ -28,7 +28,7 @@ export function matchSet(
   ];
 }
 
-/** What an element matches, each part of it. */
+/** The conditions for an element, one for each part. */
 function elementConditions(
   parts: SetContent["elements"][number],
   sides: readonly Side[],

@@ -1,13 +1,13 @@
 /**
- * Where the packet may be, and how: a rule of which it is not known whether it matches makes two states of one. States that
- * agree again in all that later rules look at become one again, so that there are never many.
+ * Where the packet may be, and how: a rule that may or may not match splits a state into two. States that
+ * agree in everything that later rules look at merge again, so that there are never many.
  */
 
 import type { Condition, Packet, Target } from "./model.ts";
 import { joinPackets } from "./packet.ts";
 import type { Route } from "./route.ts";
 
-/** A rule and where it stands. */
+/** A rule and its place. */
 export interface RuleReference {
   readonly place: string;
   readonly chain: string;
@@ -26,7 +26,7 @@ export interface Fate {
 
 export interface State {
   readonly packet: Packet;
-  /** What must be so for the packet to come here so; nothing means that it certainly does. */
+  /** The conditions for the packet to arrive in this state; none means that it certainly does. */
   readonly conditions: readonly string[];
   readonly fate?: Fate;
   /** Whether it is for this node; undefined before the routing decision. IPVS sends packets on from where they are for the node. */
@@ -40,7 +40,7 @@ export interface State {
 /** More are not told apart by their marks. */
 const MANY = 8;
 
-/** More conditions tell nobody anything. */
+/** More conditions would not help a reader. */
 const MANY_CONDITIONS = 32;
 
 /** Conditions with one more. */
@@ -75,7 +75,7 @@ function join(a: State, b: State): State {
   };
 }
 
-/** What both depend on. */
+/** The conditions that both depend on. */
 export function commonPrefix(a: readonly string[], b: readonly string[]): readonly string[] {
   const differ = a.findIndex((text, i) => text !== b[i]);
   return differ < 0 ? a : a.slice(0, differ);

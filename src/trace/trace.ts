@@ -1,11 +1,11 @@
 /**
- * Follows a packet from the pod's link through every base chain on its way: what keeps conntrack away from it, marks it, gives it
- * another destination, drops it, and gives it another source. Where its destination is translated, each endpoint is followed from
- * there on.
+ * Follows a packet from the pod's link through every base chain on its way: the rules that exempt it from conntrack, mark it,
+ * translate its destination, drop it, and translate its source. After a translation of the destination, it follows each
+ * endpoint from there on.
  *
- * The first chain that translates wins; what a chain accepts, or lets fall through, goes on to the next (as measured, for chains
- * of one table of iptables and for those of nf_tables alike). A rule of which it is not known whether it matches is followed both
- * ways: what it would decide is noted as possible, and the walk goes on without it.
+ * The first chain that translates wins; packets that a chain accepts, or lets fall through, go on to the next (as measured, for chains
+ * of one table of iptables and for those of nf_tables alike). The trace follows a rule that may or may not
+ * match both ways: it notes the rule's decision as possible, and goes on without it.
  */
 
 import type { LocalAddresses } from "../core/intervals.ts";
@@ -19,11 +19,11 @@ import { commonPrefix, merge, type RuleReference, type State } from "./state.ts"
 import { CONNTRACK } from "./verdict.ts";
 import { type Effort, type Ending, STEP_LIMIT, walkHook } from "./walk.ts";
 
-/** What else may be known than the rules. */
+/** Facts besides the rules that the caller may know. */
 export interface Known {
   /** Undefined: not known. */
   readonly routeOf?: ((packet: Packet) => Route | undefined) | undefined;
-  /** Counts what is compared. */
+  /** Counts the comparisons. */
   readonly effort?: Effort;
   /** Whether the destination is the first of many that the same rules match. */
   readonly isRange?: boolean;
@@ -73,7 +73,7 @@ interface Found {
   readonly passed: RuleReference[];
 }
 
-/** Notes what is decided on the way; returns what becomes of the packet in the states in which it comes to the end of it. */
+/** Notes the decisions on the way; returns the outcome for the states in which the packet reaches its end. */
 function follow(way: Way, from: number, start: readonly State[], found: Found): TraceOutcome[] {
   let states = start;
   for (const [at, hook] of way.hooks.entries()) {
@@ -115,7 +115,7 @@ function isOnWay(hook: Hook, state: State): boolean {
   const device = deviceOf(hook, state);
   if (hook.devices !== undefined && device !== undefined && !hook.devices.includes(device)) return false;
   if (!hook.isNat) return true;
-  // NAT is set up once, and never for what conntrack does not follow.
+  // NAT is set up once, and never for packets that conntrack does not track.
   return (
     packet.tracking !== "untracked" &&
     (hook.hook === "prerouting" ? packet.isTranslated !== true : fate === undefined)
@@ -156,7 +156,7 @@ function route({ local, routeOf }: Way, states: readonly State[], { outcomes }: 
 
 const LOCAL: Route = { kind: "local" };
 
-/** Goes on behind each rule that decides. */
+/** Goes on after each rule that decides. */
 function end(way: Way, at: number, endings: readonly Ending[], found: Found): void {
   const redirects = new Map<string, Ending[]>();
   for (const ending of endings) {
@@ -234,7 +234,7 @@ function endpoint(way: Way, at: number, states: readonly State[]): Endpoint {
   return { destination, ...(port === undefined ? {} : { port }), trace };
 }
 
-/** What becomes of a packet that came to the end of its way. */
+/** The outcome for a packet that has reached the end of its way. */
 function leave({ conditions, fate, route }: State): TraceOutcome {
   const known = { conditions, ...(route === undefined ? {} : { route }) };
   if (fate === undefined) return { verdict: "keep", ...known };

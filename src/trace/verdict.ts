@@ -1,8 +1,8 @@
-/** What a rule's action comes to where it is. */
+/** The effect of a rule's action, by its hook. */
 import type { Action, Hook } from "./model.ts";
 
 /**
- * What becomes of the packet. `keep`: no chain translates it. `redirect`: its destination is translated; `untracked`: it is
+ * The fate of the packet. `keep`: no chain translates it. `redirect`: its destination is translated; `untracked`: it is
  * exempted from NAT. `unknown`: a rule of a kind that we do not know may decide.
  */
 export type Verdict = "masquerade" | "translate" | "keep" | "drop" | "redirect" | "untracked" | "unknown";
@@ -10,7 +10,7 @@ export type Verdict = "masquerade" | "translate" | "keep" | "drop" | "redirect" 
 /** Conntrack sees the packet at this priority of prerouting (NF_IP_PRI_CONNTRACK). */
 export const CONNTRACK = -200;
 
-/** What a rule at this hook comes to; `none` where the action means nothing. */
+/** The effect of a rule at this hook; `none` where the action means nothing. */
 export function effectOf(
   kind: Exclude<Action["kind"], "accept" | "return" | "continue" | "jump" | "goto" | "mark">,
   { hook, isNat, priority }: Hook,

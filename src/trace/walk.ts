@@ -42,7 +42,7 @@ interface Walk {
   readonly walked: Map<string, Walked>;
 }
 
-/** What does not have to be found out again. */
+/** Results that the walk can reuse. */
 interface Walked {
   readonly endings: readonly Ending[];
   readonly accepted: readonly State[];

@@ -1,10 +1,10 @@
-/** Ways through a rule of nf_tables, and what is known of modules of xtables in it, whose options nobody shows but iptables. */
+/** Ways through a rule of nf_tables, and the known parts of modules of xtables in it, whose options only iptables shows. */
 import { type Action, type Condition, type MarkChange, unknownMark } from "../model.ts";
 
 /** One way through a rule: a verdict map makes several of one rule. */
 export interface Branch {
   readonly conditions: readonly Condition[];
-  /** What becomes of the mark before the action is taken. */
+  /** The changes of the mark before the action. */
   readonly marks?: readonly MarkChange[];
   readonly action: Action;
 }
@@ -13,7 +13,7 @@ export interface Branch {
 export function addBranches(branches: Branch[], made: readonly Branch[]): void {
   const last = branches.at(-1);
   const [one, ...more] = made;
-  // What only changes the mark is a part of what comes behind it, unless that asks something more.
+  // A way that only changes the mark is part of the way after it, unless that has more conditions.
   const isSame = more.length === 0 && one?.conditions.length === last?.conditions.length;
   if (one !== undefined && last?.action.kind === "mark" && isSame) {
     const marks = [...(last.marks ?? []), last.action.change];
@@ -24,7 +24,7 @@ export function addBranches(branches: Branch[], made: readonly Branch[]): void {
   branches.push(...(hasMark ? made.map(forgetMark) : made));
 }
 
-/** The rule was met before it changed the mark; what it asked of the mark is not asked again. */
+/** The rule matched before it changed the mark; do not evaluate its conditions on the mark again. */
 function forgetMark({ conditions, ...branch }: Branch): Branch {
   const rest = conditions.map(
     (one): Condition => (one.kind === "mark" ? { ...one, negated: false, kind: "unknown" } : one),
@@ -32,7 +32,7 @@ function forgetMark({ conditions, ...branch }: Branch): Branch {
   return { ...branch, conditions: rest };
 }
 
-/** A comment asks nothing. */
+/** A comment has no condition. */
 export function readXtMatch(name: string | undefined): Condition[] {
   if (name === "comment") return [];
   return [{ kind: "unknown", text: `-m ${name} (of iptables, not shown by nft)`, negated: false }];
@@ -56,7 +56,7 @@ export function readXtTarget(name: string | undefined): Action {
   return TARGETS[name ?? ""] ?? { kind: "unknown" };
 }
 
-/** Whether only iptables shows what a module asks or does. */
+/** Whether only iptables shows the conditions or the action of a module. */
 export function isHiddenXt(kind: "match" | "target", name: string | undefined): boolean {
   const action = TARGETS[name ?? ""];
   return kind === "match" ? name !== "comment" : action === undefined || action.kind === "mark";

@@ -9,7 +9,7 @@ import { isOneOf, sourceText } from "./question.ts";
 import { act, ask, need, numberIn, put, type Reader, slotOf } from "./reader.ts";
 import { type Loaded, type Range, splitLoaded } from "./register.ts";
 
-/** What the registers from a slot on hold, up to `length` bytes; each begins at one of 4 bytes. Undefined: not known. */
+/** The content of the registers from a slot on, up to `length` bytes; each begins at one of 4 bytes. Undefined: not known. */
 function parts({ registers }: Reader, slot: number, length: number): Part[] | undefined {
   const found: Part[] = [];
   for (let at = 0; at < length; ) {
@@ -112,7 +112,7 @@ export function lookup(reader: Reader, attributes: Attributes): void {
   }
 }
 
-/** What a map has for the packet; only those that it has something for go on. */
+/** Looks the packet up in a map; only packets with an entry go on. */
 function lookupData(
   reader: Reader,
   slot: number,
@@ -145,7 +145,7 @@ function lookupData(
 
 type Part = { readonly part: Loaded; readonly at: number };
 
-/** What a packet with the key of an element matches; `size`, of the last one, is how many elements there are. */
+/** The conditions for a packet with the key of an element; `size`, of the last one, is how many elements there are. */
 function keyConditions(found: readonly Part[], { range }: Member, size: number | false): Condition[] {
   const source = found[0]?.part.source;
   const isLeft = size !== false && source?.kind === "chance" && size >= source.modulus;

@@ -1,4 +1,4 @@
-/** What a statement of `nft -j` does with a packet. */
+/** Translates a statement of `nft -j` into an action. */
 import { type Action, type MarkChange, unknownMark } from "../model.ts";
 import { readXtTarget } from "./branch.ts";
 import { type Fields, isMark, isObject, type Json, onlyMember } from "./json-values.ts";

@@ -1,4 +1,4 @@
-/** What a rule of `nft -j` matches and does, from its expressions: the model of ../model.ts. */
+/** Translates the expressions of a rule of `nft -j` into the model of ../model.ts. */
 import { familyNamed } from "../../core/cidr.ts";
 import type { Condition } from "../model.ts";
 import { addBranches, type Branch, isHiddenXt, readXtMatch } from "./branch.ts";
@@ -76,7 +76,7 @@ function readStatement(
   return [{ conditions: [...conditions, ...keys], action: readAction(kind, value) }];
 }
 
-/** A verdict map as one branch for each element; what is in none of them goes on. */
+/** A verdict map as one branch for each element; all other packets go on. */
 function readVmap(vmap: Json, conditions: readonly Condition[], elements: Elements): Branch[] {
   const { key, data }: Fields = isObject(vmap) ? vmap : {};
   const pairs = readPairs(key, data, elements);
@@ -88,7 +88,7 @@ function readVmap(vmap: Json, conditions: readonly Condition[], elements: Elemen
 }
 
 interface Pair {
-  /** What a packet with the key of the element matches. */
+  /** The conditions for a packet with the key of the element. */
   readonly tests: readonly Condition[];
   readonly value: Json;
 }
@@ -113,7 +113,7 @@ function testPair(key: Json, element: Json, elements: Elements, isLeft: boolean)
   return isChance(key) ? [{ ...head, kind: "chance" }] : testElement(head, key, element, elements);
 }
 
-/** What takes a value from a map is only for packets that the map has. */
+/** A statement that takes a value from a map applies only to packets whose key the map has. */
 function inMap(from: Json, elements: Elements): Condition[] {
   const [kind, map] = onlyMember(from);
   if (kind !== "map" || !isObject(map)) return [];
@@ -129,7 +129,7 @@ function inMap(from: Json, elements: Elements): Condition[] {
 /** `snat`, `dnat` and `redirect`: where to may depend on a key of the packet, or on chance. */
 function readNat(kind: string, value: Json, before: readonly Condition[], elements: Elements): Branch[] {
   const fields: Fields = isObject(value) ? value : {};
-  // In an inet table, what translates to an address of one family is not for packets of the other.
+  // In an inet table, a translation to an address of one family does not apply to packets of the other.
   const family = familyNamed(String(fields.family));
   const only: Condition[] =
     family === undefined ? [] : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];

@@ -1,4 +1,4 @@
-/** What an expression of `nft -j` matches, as conditions. */
+/** Translates the matches of an expression of `nft -j` into conditions. */
 import { familyNamed } from "../../core/cidr.ts";
 import { type Condition, constant, type PortRange, type Side } from "../model.ts";
 import { hasPorts, protocolName } from "../protocols.ts";
@@ -18,12 +18,12 @@ import {
   words,
 } from "./json-values.ts";
 
-/** What we do not know, abridged. */
+/** A condition that we do not know, abridged. */
 export function unknown(json: Json): Condition {
   return { kind: "unknown", text: shortJson(json), negated: false };
 }
 
-/** What an expression `match` says. */
+/** The conditions of an expression `match`. */
 export function readMatch(match: Json, elements: Elements): Condition[] {
   if (!isObject(match)) return [unknown(match)];
   const { op, left, right } = match;
@@ -45,7 +45,7 @@ export function readMatch(match: Json, elements: Elements): Condition[] {
 
 type Head = Pick<Condition, "text" | "negated">;
 
-/** What `left` must be. */
+/** The condition on `left`. */
 function readTest(head: Head, left: Json, right: Json, elements: Elements): Condition[] | undefined {
   const [kind, key] = onlyMember(left);
   if (kind === "concat") return readConcat(head, left, right, elements);
@@ -135,7 +135,7 @@ function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condi
   if (key === "mark") return readMark(head, right, 0xffffffff);
   const names = words(right, elements);
   if (names === undefined) return undefined;
-  // What a pod's link brings has one.
+  // Packets from a pod's link have one.
   if ((key === "iif" || key === "oif") && names.every((name) => name === "0"))
     return [{ ...constant(head.text, false), negated: head.negated }];
   if (key === "oifname" || key === "oif") return [{ ...head, kind: "out", names }];
@@ -148,7 +148,7 @@ function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condi
 function readFib(head: Head, { result, flags }: Fields, right: Json): Condition[] | undefined {
   const all = typeof flags === "string" ? [flags] : Array.isArray(flags) ? flags : [];
   const [flag, ...more] = all;
-  // Whether the way back leads where the packet comes from: it does, for what a pod's link brings.
+  // Whether the way back leads where the packet comes from: it does for packets from a pod's link.
   if (typeof right === "boolean" && all.includes("saddr") && all.includes("iif"))
     return [{ ...constant(head.text, right), negated: head.negated }];
   if (result !== "type" || right !== "local" || more.length > 0) return undefined;

@@ -49,7 +49,7 @@ type Field =
 export interface Elements {
   /** By name; without those that packets change. */
   readonly lists: ReadonlyMap<string, readonly Json[]>;
-  /** The names of those whose elements go by themselves after a time. */
+  /** The names of those whose elements expire. */
   readonly expiring: ReadonlySet<string>;
 }
 
@@ -63,7 +63,7 @@ export function isObject(json: Json): json is Fields {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-/** What a value may be: itself, the members of a set, or those of a set with a name. */
+/** The possible values: the value itself, the members of a set, or those of a set with a name. */
 export function members(right: Json, elements: Elements): readonly Json[] | undefined {
   if (typeof right === "string" && right.startsWith("@"))
     return elements.lists.get(right.slice(1))?.map(unwrap);
@@ -71,7 +71,7 @@ export function members(right: Json, elements: Elements): readonly Json[] | unde
   return Array.isArray(right) ? right.map(unwrap) : [right];
 }
 
-/** An element with a timeout, a comment or a counter stands in an object of its own. */
+/** An element with a timeout, a comment or a counter is in an object of its own. */
 export function unwrap(element: Json): Json {
   const [kind, value] = onlyMember(element);
   return kind === "elem" && isObject(value) ? value.val : element;

@@ -7,7 +7,7 @@ import { type Hook, hookNamed, TABLE_FAMILIES, type TraceRule } from "../model.t
 import { isHidden, readExpressions } from "./json-expression.ts";
 import { type Elements, type Fields, isObject, type Json, ruleText } from "./json-values.ts";
 
-/** What stands in one table. */
+/** The content of one table. */
 interface Table {
   readonly family: string;
   readonly name: string;
@@ -19,7 +19,7 @@ interface Table {
   readonly rules: Map<string, Fields[]>;
 }
 
-/** What a dump of nft says. */
+/** The content of a dump of nft. */
 export type NftDump =
   | (Extract<DumpResult, { ok: true }> & { readonly tables: ReadonlyMap<string, number> })
   | Extract<DumpResult, { ok: false }>;
@@ -50,7 +50,7 @@ export function parseNftJson(text: string): NftDump {
   };
 }
 
-/** The chains of the first table that a listing shows, or of a part of it; undefined if it is no listing. */
+/** The chains of the first table that a listing shows, or of a part of it; undefined if it is not a listing. */
 export function parseNftChains(text: string): ReadonlyMap<string, readonly TraceRule[]> | undefined {
   const json = parse(text);
   const objects = "value" in json && isObject(json.value) ? json.value.nftables : undefined;
@@ -148,7 +148,7 @@ function addSet(table: Table, set: Fields): void {
   const flags = [set.flags].flat();
   const name = String(set.name);
   if (flags.includes("timeout")) table.elements.expiring.add(name);
-  // What packets add may be another when one comes.
+  // Elements that packets add may have changed when a packet comes.
   if (!flags.includes("dynamic")) table.elements.lists.set(name, Array.isArray(set.elem) ? set.elem : []);
 }
 

@@ -71,7 +71,7 @@ function targetsOf(reader: Reader, attributes: Attributes, family: Family): read
   return read.includes(undefined) ? undefined : (read as Choice[]);
 }
 
-/** An entry of a map: an address, and behind it a port, at the next of the registers of 4 bytes. */
+/** An entry of a map: an address, and after it a port, at the next of the registers of 4 bytes. */
 function choiceOf(
   { conditions, value }: Entry,
   family: Family,

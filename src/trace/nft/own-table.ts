@@ -1,4 +1,4 @@
-/** Our own table's rules as the tracer's model; what our library does not know, since others have put it there, is left open. */
+/** Our own table's rules as the tracer's model; parts that we never write, such as other programs' rules, stay undecided. */
 import { FAMILY_NAMES } from "../../core/cidr.ts";
 import type { ObservedStatement } from "../../netlink/operations.ts";
 import { renderStatement } from "../../netlink/text.ts";
@@ -57,7 +57,7 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
   }
 }
 
-/** What our library does not know may ask or decide, so a rule that has it may decide unless it says how. */
+/** An expression that we do not know may match or decide, so its rule may decide unless it says how. */
 function ruleAction(statements: readonly ObservedStatement[]): Action {
   const known = statements.map(actionOf).find(({ kind }) => kind !== "continue");
   return known ?? { kind: statements.some(({ kind }) => kind === "unknown") ? "unknown" : "continue" };

@@ -1,4 +1,4 @@
-/** What is asked of the content of registers, as a condition, with the words that nft has for it. */
+/** Translates a comparison of registers into a condition, in the words of nft. */
 import { ADDRESS_BITS, type Family, formatAddress, NFT_FAMILIES } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import { PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
@@ -46,7 +46,7 @@ const CT_NAMES: Readonly<Record<number, string>> = {
 };
 const PORTS: Readonly<Record<number, string>> = { 0: "th sport", 2: "th dport" };
 
-/** What was loaded, as nft would say it. */
+/** The loaded value, in the words of nft. */
 export function sourceText({ source, length, mask }: Loaded): string {
   const masked =
     mask === undefined || source.kind === "payload" ? "" : ` & 0x${littleEndian(mask).toString(16)}`;

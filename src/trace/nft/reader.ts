@@ -1,4 +1,4 @@
-/** A rule of nf_tables while its expressions are read: what the registers hold, and what was asked and done so far. */
+/** A rule of nf_tables while its expressions are read: the content of the registers, with the conditions and actions so far. */
 import type { Family } from "../../core/cidr.ts";
 import { type Attributes, readU32 } from "../../netlink/attributes.ts";
 import type { Action, Condition } from "../model.ts";
@@ -10,7 +10,7 @@ import type { Loaded, Source } from "./register.ts";
 export interface Members {
   /** By name; without those that packets change. */
   readonly lists: ReadonlyMap<string, readonly Member[]>;
-  /** The names of those whose elements go by themselves after a time. */
+  /** The names of those whose elements expire. */
   readonly expiring: ReadonlySet<string>;
 }
 
@@ -67,7 +67,7 @@ function actionText(action: Action): string {
   return ACTION_NAMES[action.kind] ?? action.kind;
 }
 
-/** Adds something that is asked and that we do not know. */
+/** Adds a condition that we do not know. */
 export function ask(reader: Reader, text: string): void {
   need(reader, { kind: "unknown", text, negated: false });
 }

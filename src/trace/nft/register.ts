@@ -1,6 +1,6 @@
 /**
- * What an expression of nf_tables asks, as conditions: a part of the packet, or something known of it, was loaded into
- * registers of 4 bytes, perhaps masked, and is compared there. What is not one of a few well-known questions is unknown.
+ * Translates comparisons of nf_tables into conditions: a part of the packet, or a fact about it, was loaded into
+ * registers of 4 bytes, perhaps masked, and is compared there. Comparisons beyond a few well-known ones are unknown.
  */
 import type { Family } from "../../core/cidr.ts";
 import { FAMILIES, META, PAYLOAD_NETWORK_HEADER, PAYLOAD_TRANSPORT_HEADER } from "../../netlink/constants.ts";
@@ -14,7 +14,7 @@ export interface Payload {
   readonly family: Family | undefined;
 }
 
-/** What was loaded. `family` is that of the packets that come there, if it is known. */
+/** The source of a loaded value. `family` is the family of the packets that reach the expression, if it is known. */
 export type Source =
   | Payload
   | { readonly kind: "meta" | "ct"; readonly key: number }
@@ -23,7 +23,7 @@ export type Source =
   | { readonly kind: "way back" }
   /** A number below the modulus, chosen at random, in turn, or by a hash. */
   | { readonly kind: "chance"; readonly modulus: number }
-  /** What a map has for a key; each value is for packets that meet conditions. */
+  /** The entries of a map; each value is for packets that match conditions. */
   | { readonly kind: "map"; readonly name: string; readonly entries: readonly Entry[] }
   | { readonly kind: "value"; readonly bytes: Uint8Array }
   | { readonly kind: "other"; readonly name: string };
@@ -115,7 +115,7 @@ export function addressIn(base: number, offset: number, length: number, family: 
       : undefined;
 }
 
-/** What is asked when one of `ranges` must be loaded; undefined if it is no question that we know. */
+/** The condition that the loaded value is in one of `ranges`; undefined if we do not know such a condition. */
 export function readQuestion(head: Head, loaded: Loaded, ranges: readonly Range[]): Condition | undefined {
   const { source, xor } = loaded;
   if (xor?.some(Boolean) === true) return undefined;
@@ -132,7 +132,7 @@ export function readQuestion(head: Head, loaded: Loaded, ranges: readonly Range[
       return isLocal && loaded.mask === undefined ? { ...head, kind: "local", side: source.side } : undefined;
     }
     case "way back": {
-      // 0 is no way; the one of what a pod's link brings is the way it came.
+      // 0 means that there is no way back; for packets from a pod's link it is the way that they came.
       const [value] = singles(ranges) ?? [];
       const isNone = value?.every((byte) => byte === 0);
       return isNone === true ? { ...constant(head.text, false), negated: head.negated } : undefined;
@@ -215,7 +215,7 @@ function readMeta(
   if (key === META_KEYS.L4PROTO) return readProtocol(head, ranges);
   if (key === META_KEYS.OIFNAME) return { ...head, kind: "out", names: values.map(interfaceName) };
   if (key === META_KEYS.IIFNAME) return { ...head, kind: "in", names: values.map(interfaceName) };
-  // What a pod's link brings has an index.
+  // Packets from a pod's link have an index.
   if (key === META_KEYS.IIF && values.every((one) => littleEndian(one) === 0))
     return { ...constant(head.text, false), negated: head.negated };
   const names = key === META_KEYS.NFPROTO ? NFPROTO : key === META_KEYS.PROTOCOL ? ETHER_TYPES : {};
@@ -230,7 +230,7 @@ function readProtocol(head: Head, ranges: readonly Range[]): Condition | undefin
   return protocols === undefined ? undefined : { ...head, kind: "protocol", protocols };
 }
 
-/** A bit is asked for by a mask and a comparison with 0, or all of them as they are. */
+/** A rule tests a bit by a mask and a comparison with 0, or compares all bits at once. */
 function readCt(
   { text, negated }: Head,
   key: number,
@@ -245,7 +245,7 @@ function readCt(
   const bits = littleEndian(mask);
   const [value, ...more] = values;
   if (more.length > 0 || (value !== 0 && value !== bits)) return undefined;
-  // Several bits compared with themselves ask for all of them at once.
+  // Several bits compared with themselves test all of them at once.
   if (value === bits && (bits & (bits - 1)) !== 0) return undefined;
   return stateCondition({ text, negated: value === 0 ? !negated : negated }, [bits], names);
 }

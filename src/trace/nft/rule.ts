@@ -1,6 +1,6 @@
 /**
- * What a rule of nf_tables asks and does, from the kernel's own expressions: the model of ../model.ts. It takes the place of
- * json-expression.ts where the tool nft cannot be asked, and leaves open what it does not know.
+ * Translates a rule of nf_tables from the kernel's own expressions into the model of ../model.ts. It replaces
+ * json-expression.ts where the tool nft does not work; unknown expressions stay undecided.
  */
 import type { Family } from "../../core/cidr.ts";
 import { type Attributes, readString } from "../../netlink/attributes.ts";
@@ -105,7 +105,7 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["synproxy", doAction({ kind: "unknown" })],
   ...["counter", "log", "dup", "flow_offload", "dynset", "last"].map((name): [string, Step] => [name, quiet]),
   ...["limit", "quota", "connlimit"].map((name): [string, Step] => [name, askUnknown(name)]),
-  // A header in a header: what it loads, and where, stands in an expression of its own.
+  // A header in a header: the loaded part and its register are in an expression of its own.
   ["inner", (reader) => reader.registers.clear()],
   // Where these put what they load: the numbers of their attributes for it.
   ["numgen", loadChance(EXPRESSION.numgen)],

@@ -1,4 +1,4 @@
-/** A table as read over netlink, whoever made it, as the tracer's model. */
+/** Translates a table read over netlink, whichever program made it, into the tracer's model. */
 
 import { readString } from "../../netlink/attributes.ts";
 import { EXPRESSION, SET_FLAGS } from "../../netlink/constants.ts";
@@ -59,7 +59,7 @@ export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook
 
 function membersOf(sets: RawTable["sets"]): Members {
   const has = ({ flags }: RawSet, flag: keyof typeof SET_FLAGS) => (flags & SET_FLAGS[flag]) !== 0;
-  // What packets add may be another when one comes.
+  // Elements that packets add may have changed when a packet comes.
   const stable = sets.filter(({ set }) => !has(set, "dynamic"));
   return {
     lists: new Map(
