@@ -1,7 +1,7 @@
 /**
- * Which entries are wanted. The kernel filters by tuple since 5.8 and by status since 5.15; an older one ignores the attributes and
- * answers with everything. Its filter by an IPv6 address is inverted (6.18 leaves out what matches), so it is never asked for one.
- * Therefore the whole condition is applied to each entry once more.
+ * Selects entries. The kernel filters by tuple since 5.8 and by status since 5.15; an older one ignores the attributes and
+ * answers with everything. Its filter by an IPv6 address is inverted (6.18 leaves out what matches), so we never send one.
+ * Therefore we apply the whole condition to each entry again.
  */
 import { putBytes, putNest, putU32, type Writer } from "../netlink/attributes.ts";
 import { PROTOCOLS } from "../netlink/constants.ts";
@@ -9,15 +9,15 @@ import { familyOf, type PackedAddress, unpackBytes } from "./address.ts";
 import { CTA, CTA_FILTER, CTA_IP, CTA_PROTO, CTA_TUPLE, FILTER_FLAG } from "./constants.ts";
 import type { Flow, Tuple } from "./flow.ts";
 
-/** What is not named may be anything. */
+/** Fields that are undefined match anything. */
 export interface Condition {
-  /** What the reply's direction has. */
+  /** Fields of the reply's direction. */
   readonly reply?: Partial<Tuple>;
-  /** Which bits of the status are to be what. */
+  /** Bits of the status, with their values. */
   readonly status?: { readonly value: number; readonly mask: number };
 }
 
-/** The part that the kernel is trusted with: for IPv6 no address, ports only with a protocol, as it wants. */
+/** The part that we leave to the kernel: for IPv6 no address; ports only with a protocol, as it requires. */
 export function kernelPart({ reply = {}, status }: Condition): Condition {
   const { source, destination, protocol, sourcePort, destinationPort } = reply;
   const isIpv4 = (address: PackedAddress | undefined) =>
@@ -35,7 +35,7 @@ export function kernelPart({ reply = {}, status }: Condition): Condition {
   };
 }
 
-/** Whether an entry is wanted. */
+/** Whether an entry matches. */
 export function fits(flow: Flow, { reply, status }: Condition): boolean {
   if (status !== undefined && ((flow.status ?? 0) & status.mask) !== status.value) return false;
   return reply === undefined || fitsTuple(flow.reply, reply);
@@ -51,14 +51,14 @@ function fitsTuple(tuple: Tuple, wanted: Partial<Tuple>): boolean {
   );
 }
 
-/** Whether an entry shows that the kernel does not filter by what it was asked for. It compares ports of TCP and UDP only. */
+/** Whether an entry shows that the kernel ignores the filter. It compares ports of TCP and UDP only. */
 export function isUnasked(flow: Flow, asked: Condition): boolean {
   if (asked.reply?.protocol !== PROTOCOLS.sctp) return !fits(flow, asked);
   const { sourcePort: _, destinationPort: __, ...reply } = asked.reply;
   return !fits(flow, { ...asked, reply });
 }
 
-/** Writes what the kernel is asked to filter by. */
+/** Writes the filter for the kernel. */
 export function putCondition(writer: Writer, { reply, status }: Condition): void {
   if (reply !== undefined) {
     putTuple(writer, reply);

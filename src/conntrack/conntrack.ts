@@ -1,5 +1,5 @@
 /**
- * The kernel's table of connections over netlink (ctnetlink), within bounds of time. A list is a walk, no snapshot: an entry may
+ * The kernel's table of connections over netlink (ctnetlink), within bounds of time. A list is a walk, not a snapshot: an entry may
  * come twice or not at all. Each question has a socket of its own, so that a list that is not read to its end is simply closed.
  */
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
@@ -23,7 +23,7 @@ import { type Condition, fits, isUnasked, kernelPart, putCondition, putTuple } f
 import { CT_MSG, CTA_STATS, CTA_STATS_GLOBAL, SUBSYS_CTNETLINK } from "./constants.ts";
 import { type Flow, readFlow, type Tuple } from "./flow.ts";
 
-/** What the kernel has counted since it started, over all processors. */
+/** The kernel's counters since it started, over all processors. */
 export interface Counters {
   readonly insertFailed: number;
   readonly drop: number;
@@ -37,12 +37,12 @@ export interface Listed {
   readonly read: number;
   /** False if the list was left before its end, for its length or for the time. */
   readonly isWhole: boolean;
-  /** False if the kernel sent what it was not asked for, as older ones do: the whole table was read. */
+  /** False if the kernel ignored the filter, as older ones do: the whole table was read. */
   readonly isFiltered: boolean;
 }
 
 export interface Bounds {
-  /** As many entries are read. */
+  /** The maximum of entries to read. */
   readonly most?: number;
   /** How long it may take. */
   readonly timeoutMs?: number;
@@ -50,7 +50,7 @@ export interface Bounds {
 }
 
 export interface Conntrack {
-  /** Calls `visit` for each entry that fits. Past the deadline, what has been read so far is the answer. */
+  /** Calls `visit` for each matching entry. Past the deadline, the entries read so far are the answer. */
   readonly list: (condition: Condition, visit: (flow: Flow) => void, bounds?: Bounds) => Promise<Listed>;
   /** The connection with this reply; undefined if there is none. */
   readonly find: (reply: Tuple, bounds?: Bounds) => Promise<Flow | undefined>;
@@ -61,12 +61,12 @@ export interface Conntrack {
 const BUFFER_BYTES = 1024 * 1024;
 const TIMEOUT_MS = 3_000;
 
-/** Throws `NetlinkUnavailable` without the addon; what it returns fails with an `NftablesError`, in words about connections. */
+/** Throws `NetlinkUnavailable` without the addon; its result fails with an `NftablesError`, in words about connections. */
 export function openConntrack(): Conntrack {
   return createConntrack(loadNetlink(BUFFER_BYTES));
 }
 
-/** The same over sockets from elsewhere. */
+/** The same over given sockets. */
 export function createConntrack(open: OpenSocket): Conntrack {
   const ask = asker(open);
   return {
@@ -194,7 +194,7 @@ function listen({ what, isList, hear }: Question): Listener<readonly Message[]> 
   };
 }
 
-/** How the kernel says that it has no ctnetlink: the message is one of no subsystem that it knows. */
+/** The kernel's error without ctnetlink: it does not know the subsystem of the message. */
 const MISSING: readonly string[] = ["EINVAL", "ENOTSUP", "EPROTONOSUPPORT", "EAFNOSUPPORT"];
 
 function inWords(error: unknown): unknown {

@@ -1,4 +1,4 @@
-/** Numbers of the kernel's connection tracking, as tables named after the headers they come from. Only what is used is here. */
+/** Numbers of the kernel's connection tracking, as tables named after the headers they come from. It has only the numbers that we use. */
 
 /** linux/netfilter/nfnetlink.h. */
 export const SUBSYS_CTNETLINK = 1;

@@ -38,7 +38,7 @@ const NAMES: Readonly<Record<number, Protocol>> = Object.fromEntries(
   Object.entries(PROTOCOLS).map(([name, number]) => [number, name as Protocol]),
 );
 
-/** Undefined for what has no ports. */
+/** Undefined for protocols without ports. */
 export function protocolName(number: number): Protocol | undefined {
   return NAMES[number];
 }

@@ -8,7 +8,7 @@ import type { Flow, Protocol } from "./flow.ts";
 const LINE =
   /\b(tcp|udp|sctp)\s+\d+\s+(\d+)\s+([A-Z_0-9]+)?.*?\bsrc=(\S+) dst=(\S+) sport=(\d+) dport=(\d+).*?\bsrc=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)/;
 
-/** The entry in a line; undefined for what has no ports. */
+/** The entry in a line; undefined for protocols without ports. */
 export function parseListLine(line: string): Flow | undefined {
   const [, name = "tcp", secondsLeft, state = "", ...rest] = LINE.exec(line) ?? [];
   const protocol = PROTOCOLS[name as Protocol];

@@ -1,6 +1,6 @@
 /**
- * Which connections hold source ports of the node, counted by what they hold them of. A port of a node's address towards a remote is
- * taken by an entry whose reply goes from that remote to that address: the reply's direction is the one after a Service's
+ * Counts the connections that hold source ports of the node, by address and remote. A port of a node's address towards a remote is
+ * in use by an entry whose reply goes from that remote to that address: the reply's direction is the one after a Service's
  * translation, so that all ways to one endpoint count together. The node's own sockets hold ports as well.
  */
 import { countPorts, KERNEL_PORTS, type PortRange } from "../core/ports.ts";
@@ -9,12 +9,12 @@ import { familyOf, type PackedAddress, packAddress } from "./address.ts";
 import { TCP_STATES } from "./constants.ts";
 import { type Flow, type Protocol, protocolName } from "./flow.ts";
 
-/** What has to be known of the node. */
+/** Facts about the node. */
 export interface PortOwner {
   readonly isOwn: (address: PackedAddress) => boolean;
-  /** Whether the port is one of those of which the share is asked. */
+  /** Whether the port is in the range whose usage we count. */
   readonly isCounted: (port: number) => boolean;
-  /** How many those are, for each address of the node. */
+  /** The size of that range, for each address of the node. */
   readonly ports: number;
 }
 
@@ -31,7 +31,7 @@ export interface PortUse {
   readonly ended: number;
   /** The largest first; the node's own sockets are one source. */
   readonly by: readonly Source[];
-  /** Whether nothing was forgotten of it. */
+  /** Whether its count is complete. */
   readonly isExact: boolean;
 }
 
@@ -43,7 +43,7 @@ export interface Source {
 
 export interface Tally {
   readonly add: (flow: Flow) => void;
-  /** The fullest first, as many as asked. */
+  /** The fullest first, up to the requested number. */
   readonly fullest: (most: number) => readonly PortUse[];
 }
 
@@ -62,12 +62,12 @@ export function portOwner(addresses: readonly string[], toPorts: readonly PortRa
 
 const ENDED: readonly number[] = [TCP_STATES.indexOf("TIME_WAIT"), TCP_STATES.indexOf("CLOSE")];
 
-/** Whether it is TCP that has ended, and only its port is kept for a while. */
+/** Whether it is TCP that has ended, and only holds its port for a while. */
 export function isEnded({ original, state }: Flow): boolean {
   return original.protocol === PROTOCOLS.tcp && ENDED.includes(state);
 }
 
-/** Whether an entry holds a port of the node: also one of an address that the node has no more. */
+/** Whether an entry holds a port of the node: also one of an address that the node no longer has. */
 function holdsPort({ original, reply }: Flow, { isOwn, isCounted }: PortOwner): boolean {
   if (protocolName(reply.protocol) === undefined || !isCounted(reply.destinationPort)) return false;
   const isTranslated = original.source !== reply.destination;
@@ -82,18 +82,18 @@ interface Count {
   readonly sources: Map<PackedAddress, number>;
   inUse: number;
   ended: number;
-  /** As many connections may have been forgotten before it was counted. */
+  /** The maximum of connections missing from the count. */
   readonly missed: number;
 }
 
-/** As many keys are counted at once, and as many sources apart: a scan of a network makes one for each packet. */
+/** The maximum of keys, and of separate sources, counted at once: a scan of a network makes one for each packet. */
 const MOST = { keys: 50_000, sources: 200_000 };
 
 const OWN = "";
 
 /**
- * Counts within a bound of memory, by lossy counting (Manku and Motwani, VLDB 2002): when there are too many keys, the smallest are
- * forgotten. A table's entries come in the order of a hash, so that what is large is there from the beginning.
+ * Counts within a bound of memory, by lossy counting (Manku and Motwani, VLDB 2002): when there are too many keys, it drops
+ * the smallest. A table's entries come in the order of a hash, so that large keys appear from the beginning.
  */
 export function createTally(owner: PortOwner, { keys, sources }: typeof MOST = MOST): Tally {
   const counts = new Map<string, Count>();

@@ -3,7 +3,7 @@
 import type { Clock } from "../system/clock.ts";
 import { type Fact, isKnown } from "../system/fact.ts";
 
-/** What stands where something could not be read. */
+/** The placeholder for a part that could not be read. */
 export interface Unknown {
   readonly unknown: string;
   readonly why: string;
@@ -19,12 +19,12 @@ export interface PartWorld {
 export const PART_MS = 30_000;
 /** How long the JSON of a part may be. */
 export const PART_CHARACTERS = 1024 * 1024;
-/** As many items of a list are kept, and where that is too much, fewer. */
+/** The number of list items that we keep, and smaller numbers for parts that are still too long. */
 const ITEMS = [5_000, 1_000, 200, 40, 8];
-/** As many characters of a text. */
+/** The number of characters of a text that we keep. */
 const TEXT_CHARACTERS = 64 * 1024;
 
-/** What `read` finds, or why it is not known. It rejects only if everything is to end. */
+/** The result of `read`, or why it is not known. Rejects only when the command ends. */
 export async function readPart<T>(
   what: string,
   read: (signal: AbortSignal) => Promise<T> | T,
@@ -51,7 +51,7 @@ export function factValue<T>(fact: Fact<T>): T | null | Unknown {
   return { unknown: fact.unknown, why: fact.why };
 }
 
-/** A fault of our own is what a report is for: it must not take the other parts with it, and says where it was. */
+/** A report must show our own bugs: such an error gives its place, and does not affect the other parts. */
 function failed(what: string, error: unknown): Unknown {
   if (!(error instanceof Error)) return { unknown: what, why: String(error) };
   const isExpected = error.name !== "Error" && !/^(?:Type|Range|Reference|Syntax)Error$/.test(error.name);
@@ -62,7 +62,7 @@ function failed(what: string, error: unknown): Unknown {
   };
 }
 
-/** A value that JSON can hold, without what makes it too long; what is left out is counted in its place. */
+/** A value that JSON can hold, shortened; a count replaces the parts left out. */
 function bounded(what: string, value: unknown): unknown {
   for (const items of ITEMS) {
     const text = JSON.stringify(value, (_key, one: unknown) => shorten(one, items)) ?? "null";

@@ -120,7 +120,7 @@ function mapText(text: string, map: AddressMap["map"]): string | undefined {
   const { family, value, width } = address;
   const length = slash < 0 ? width : prefixLength(text.slice(slash + 1));
   const bits = length === undefined ? undefined : length - (width - ADDRESS_BITS[family]);
-  // A mask that is not a prefix, and what is no length: the address alone.
+  // A mask that is not a prefix, or not a valid length: map the address alone.
   if (bits === undefined || bits < 0 || bits > ADDRESS_BITS[family])
     return `${written(address, map(family, value))}${text.slice(slash)}`;
   const isNetwork = BigInt.asUintN(ADDRESS_BITS[family] - bits, value) === 0n;
@@ -128,7 +128,7 @@ function mapText(text: string, map: AddressMap["map"]): string | undefined {
   return `${written(address, mapped)}${slash < 0 ? "" : text.slice(slash)}`;
 }
 
-/** What both ends have in common changes, the rest tells the ends apart. Ends without that change each for itself. */
+/** Maps the common prefix of both ends; the rest distinguishes the ends. Maps ends without a common prefix separately. */
 function mapRange(first: string, last: string, map: AddressMap["map"]): string | undefined {
   const [from, to] = [readAddress(first), readAddress(last)];
   if (from === undefined || to === undefined || from.family !== to.family) return undefined;
@@ -153,7 +153,7 @@ interface Read {
   readonly width: number;
 }
 
-/** Octets with leading zeros are those of somebody's slip, and say as much as others. */
+/** Octets with leading zeros are typing errors, and reveal as much as others. */
 function readAddress(text: string): Read | undefined {
   return parseAddress(text.includes(":") ? text : text.replace(/(^|\.)0+(?=\d)/g, "$1"));
 }

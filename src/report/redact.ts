@@ -1,22 +1,22 @@
 /**
- * Takes out of a report what says whose node it is: addresses and names get pseudonyms, the same ones throughout. See
- * `pseudonyms.ts` for addresses and `words.ts` for what counts as a name.
+ * Removes from a report everything that identifies the node: addresses and names get pseudonyms, the same ones throughout. See
+ * `pseudonyms.ts` for addresses, and `words.ts` for the words that count as names.
  */
 
 import { type AddressMap, createAddressMap, type KeyedBits } from "./pseudonyms.ts";
 import { createWords, isMark } from "./words.ts";
 
-/** What is known of a node's names, besides that they are foreign words. */
+/** The known names of a node. */
 export interface NodeNames {
   readonly hosts: readonly string[];
   readonly links: readonly string[];
 }
 
 export interface RedactionWorld {
-  /** Words that anybody may see. */
+  /** Words that are safe to publish. */
   readonly vocabulary: ReadonlySet<string>;
   readonly names: NodeNames;
-  /** A fresh secret, and what follows from it. */
+  /** Bits from a fresh secret. */
   readonly createKeyedBits: () => KeyedBits;
 }
 
@@ -25,7 +25,7 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 /** Tries as many secrets until no pseudonym is an address that the report had. */
 const ATTEMPTS = 16;
 
-/** The same value with pseudonyms. `value` is what JSON can hold. */
+/** The same value with pseudonyms. `value` must be a JSON value. */
 export function redact(value: unknown, world: RedactionWorld): unknown {
   let redacted: unknown;
   for (let i = 0; i < ATTEMPTS; i++) {
@@ -44,7 +44,7 @@ const IPV4 = `(?<![\\p{L}\\p{N}_.-])${V4}(?:-${V4}|\\/${V4}|\\/\\d{1,3})?${V4_EN
 const V6 = /(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F:.]*/.source;
 const IPV6 = `(?<![\\p{L}\\p{N}_:.])${V6}(?:-${V6}|\\/${V6}|\\/\\d{1,3})?`;
 const TOKEN = /[\p{L}\p{N}_][\p{L}\p{N}_.\-+@%*]*/u.source;
-/** What others say to people: a comment in a configuration, and in a rule. */
+/** Remarks of other people: a comment in a configuration, and in a rule. */
 const REMARK = /(?<=^|\s)#|(?:--comment|--(?:nf)?log-prefix|\bcomment) (?=")/.source;
 
 function createRedactor(addresses: AddressMap, { vocabulary, names }: RedactionWorld): (value: Json) => Json {
@@ -91,7 +91,7 @@ function createRedactor(addresses: AddressMap, { vocabulary, names }: RedactionW
   return createWalk({ text, addresses, isKey, rename, isPlain });
 }
 
-/** What was matched, by its kind; nothing for a token. */
+/** The match, by its kind; nothing for a token. */
 type Groups = Readonly<Partial<Record<"time" | "odd" | "remark" | "said" | "mac" | "address", string>>>;
 
 /** Gives the same name the same pseudonym: `name-1`, `link-2`. */
@@ -141,9 +141,9 @@ interface Replacers {
   readonly rename: (name: string, kind: string) => string;
 }
 
-/** Members whose text is somebody's remark. */
+/** Members whose text is a remark. */
 const REMARKS = new Set(["comment", "prefix"]);
-/** Members that count, and say nothing of addresses. */
+/** Members that count, and do not reveal addresses. */
 const COUNTS = new Set(["handle", "packets", "bytes", "addresses"]);
 
 function createWalk(replacers: Replacers): (value: Json) => Json {
@@ -177,7 +177,7 @@ function createWalk(replacers: Replacers): (value: Json) => Json {
   return (value) => walk(value, "");
 }
 
-/** Where nft writes an address as a number: what a rule compares bytes of a packet with. */
+/** Where nft writes an address as a number: a rule compares bytes of a packet with it. */
 function isRules(key: string): boolean {
   return ["right", "left", "elem", "val", "set", "range", "&", "|", "^"].includes(key);
 }

@@ -16,9 +16,9 @@ export interface RulesWorld extends PartWorld {
 
 /** A table with more is named and not listed: to read it takes memory that the agent's container may not have. */
 const MAX_RULES = 5_000;
-/** As many tables of nf_tables are listed. */
+/** The maximum of listed tables of nf_tables. */
 const MAX_TABLES = 40;
-/** A longer listing is that of large sets, and is asked for without their elements. */
+/** A longer listing comes from large sets: list it without their elements. */
 const MAX_LISTING = 8 * 1024 * 1024;
 /** nft reads its arguments as commands, and a name of nf_tables may have any character: "x; flush ruleset". */
 const PLAIN_NAME = /^[A-Za-z_][\w.-]*$/;

@@ -1,4 +1,4 @@
-/** What only this machine knows: a secret of this run, its names, and the program's own text. */
+/** The inputs of redaction from this machine: a secret of this run, its names, and the program's own text. */
 
 import { createHmac, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import type { KeyedBits } from "./pseudonyms.ts";
 import type { NodeNames } from "./redact.ts";
 import { vocabularyOf } from "./words.ts";
 
-/** A fresh secret, which is forgotten with the run: nobody can repeat the mapping. */
+/** A fresh secret, which is lost with the run, so that the mapping cannot be repeated. */
 export function createKeyedBits(): KeyedBits {
   const secret = randomBytes(32);
   return (text) => createHmac("sha256", secret).update(text).digest();

@@ -1,10 +1,10 @@
 /**
- * Which words of a report may be shown to anybody: those of this program's own text. Every other word may be a name of a host, of a
- * pod, of a person, or a secret that somebody has put into the wrong file, and gets another name. So nothing has to be known of
- * where names can be.
+ * The words of a report that are safe to publish: those of this program's own text. Every other word may be a name of a host, of a
+ * pod, of a person, or a secret in the wrong file, and gets a pseudonym. So we need not know where names can
+ * occur.
  */
 
-/** Programs whose chains and tables are known by their names: what follows is a name of their own making. */
+/** Programs whose chains and tables are known by their names: the rest of the name is their own. */
 const OWNERS =
   /^(?:KUBE|CNI|CILIUM|OLD|DOCKER|FLANNEL|FLANNELD|LIBVIRT|WEAVE|ANTREA|AWS|AZURE|GKE|IP|cali|cilium|kube|cni)$/;
 
@@ -31,9 +31,9 @@ const RULE_WORDS = `
   .split(/\s+/);
 
 export interface Words {
-  /** Whether the whole token may be shown. */
+  /** Whether the whole token is safe to publish. */
   readonly isCommon: (token: string) => boolean;
-  /** How much of its beginning says whose it is, and may be shown: `KUBE-SVC-`, or the numbers of a version. */
+  /** The prefix that names the owner, and is safe to publish: `KUBE-SVC-`, or the numbers of a version. */
   readonly head: (token: string) => string;
 }
 
@@ -50,7 +50,7 @@ export function createWords(vocabulary: ReadonlySet<string>, names: ReadonlySet<
     const lower = word.toLowerCase();
     return word.length === 1 || vocabulary.has(lower) || rules.has(lower) || isNumber(word);
   };
-  // Rules have the same words again and again.
+  // The same words occur in many rules.
   const known = new Map<string, boolean>();
   const isCommon = (token: string) => {
     const common =

@@ -1,6 +1,6 @@
 /**
- * Asks the kernel where it sends a packet that it forwards (RTM_GETROUTE): with what is known of the packet, since rules of policy
- * routing may look at all of it. Of a packet of which too little is known for these rules, there is no answer.
+ * Looks up the kernel's route for a packet that it forwards (RTM_GETROUTE): with all known details of the packet, since rules of
+ * policy routing may match any of them. There is no answer if a detail that these rules match is not known.
  */
 import {
   type Attributes,
@@ -41,10 +41,10 @@ export type RouteAnswer =
   /** The kernel's error, such as ENETUNREACH. */
   | { readonly kind: "none"; readonly code: string };
 
-/** What rules of policy routing look at, besides the destination. */
+/** The selectors of policy routing rules, besides the destination. */
 export type Selector = "source" | "input" | "mark" | "protocol" | "port";
 
-/** What the rules of each family look at. */
+/** The selectors that the rules of each family use. */
 export async function readSelectors(
   channel: Channel,
 ): Promise<Readonly<Record<"ip" | "ip6", ReadonlySet<Selector>>>> {
@@ -60,7 +60,7 @@ export async function readSelectors(
 
 function selectorsOf(attributes: Attributes): Selector[] {
   const looks = (attribute: number, selector: Selector) => (attributes.has(attribute) ? [selector] : []);
-  // What the node itself sends comes in by lo, and is not forwarded.
+  // Packets that the node itself sends come in by lo, and are not forwarded.
   const isOwn = readString(attributes.get(FRA.IIFNAME)) === "lo";
   return [
     ...looks(FRA.SRC, "source"),
@@ -72,14 +72,14 @@ function selectorsOf(attributes: Attributes): Selector[] {
   ];
 }
 
-/** Where the packet goes; undefined if that depends on more than is known, or on chance. */
+/** Where the packet goes; undefined if that depends on unknown details, or on chance. */
 export async function lookUpRoute(
   channel: Channel,
   question: RouteQuestion,
   selectors: ReadonlySet<Selector>,
 ): Promise<RouteAnswer | undefined> {
   if ([...selectors].some((one) => question[one] === undefined)) return undefined;
-  // A forwarded packet's way needs both; without them, the node is asked for its own way there.
+  // A forwarded packet's way needs both; without them, look up the node's own way there.
   const isForwarded = question.source !== undefined && question.input !== undefined;
   if (!isForwarded && (selectors.has("source") || selectors.has("input"))) return undefined;
   const asked = isForwarded ? question : { ...question, source: undefined, input: undefined };
@@ -100,7 +100,7 @@ const NOWHERE = new Set(["ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EXD
 
 const UNICAST = 1;
 const LOCAL = 2;
-/** RTN_BLACKHOLE, RTN_UNREACHABLE and RTN_PROHIBIT, which IPv6 tells of without an error. */
+/** RTN_BLACKHOLE, RTN_UNREACHABLE and RTN_PROHIBIT, which IPv6 reports without an error. */
 const NOWHERE_TYPES: Readonly<Record<number, string>> = { 6: "EINVAL", 7: "EHOSTUNREACH", 8: "EACCES" };
 
 function readAnswer(message: Message): RouteAnswer | undefined {

@@ -26,7 +26,7 @@ export function masqueradeAddress(
   const onLink = primary.filter((one) => one.link === link);
   const [first] = onLink;
   if (first !== undefined) return (onLink.find((one) => isIn(one, gateway, 32)) ?? first).address;
-  // Of a link without an address, the first one of any other link: which one that is, only one candidate tells.
+  // Of a link without an address, the first one of any other link: it is certain only with one candidate.
   const links = new Set(primary.map((one) => one.link));
   return links.size === 1 ? primary[0]?.address : undefined;
 }
