@@ -189,14 +189,14 @@ describe("at a terminal", () => {
 
       Commands:
         run         Run the agent (the default)
-        explain     Says whether destinations are masqueraded, and why
+        explain     Explain why destinations are masqueraded or keep the pod's address
         diff        Show what a new configuration would change, or how rules have drifted
         validate    Check configurations and report every problem
         render      Print what run would program, as a shell script
         doctor      Find what defeats the agent on this node, and how to fix it
         status      Show the state of the agent on this node
-        ports       Shows how many of the node's source ports are in use, and by which pods
-        who         Says whose connection has an address and port of this node outside
+        ports       Show how many of the node's source ports are in use, and by which pods
+        who         Name the pod whose connection uses an address and port of this node
         report      Collect what a bug report needs into one JSON document
         cleanup     Remove all rules and sets of the agent from this node
         version     Print the version

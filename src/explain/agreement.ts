@@ -1,15 +1,15 @@
-/** Whether rules do what the configuration says. */
+/** Compares the effect of rules with the configuration. */
 import type { TraceOutcome } from "../trace/outcome.ts";
 
 /**
- * `depends`: on what is not known of the packet. `unknown`: it is not known where the packet's destination is translated to, or
+ * `depends`: on unknown details of the packet. `unknown`: the translated destination of the packet is not known, or
  * not all rules could be read.
  */
 export type Agreement = "yes" | "no" | "depends" | "unknown";
 
 type Wanted = "keep" | "masquerade";
 
-/** Whether rules do what is wanted, as far as is known; `wantedAt` says what is wanted of an endpoint. */
+/** Compares the effect of the rules with the wanted one; `wantedAt` gives the wanted effect for an endpoint. */
 export function compareOutcomes(
   wanted: Wanted,
   outcomes: readonly TraceOutcome[],
@@ -18,7 +18,7 @@ export function compareOutcomes(
   return combine(outcomes.map((outcome) => compare(wanted, outcome, wantedAt))) ?? "no";
 }
 
-/** Undefined for a packet that nobody sees. */
+/** Undefined for a packet that no receiver sees. */
 function compare(
   wanted: Wanted,
   { verdict, endpoints }: TraceOutcome,
@@ -53,7 +53,7 @@ function combine(all: readonly (Agreement | undefined)[]): Agreement | undefined
   return some.size > 1 ? "depends" : first;
 }
 
-/** Whether it is not known where the packet goes, so that nobody can say what its receiver sees. */
+/** Whether the packet's destination is unknown, and so the address that its receiver sees. */
 export function isOpen({
   verdict,
   endpoints,

@@ -1,5 +1,5 @@
 /**
- * What becomes of destinations by the configuration and by the rules of a node, side by side. An interval of addresses
+ * The fate of destinations by the configuration and by the rules of a node, side by side. An interval of addresses
  * is split wherever either answer changes.
  */
 
@@ -14,60 +14,60 @@ import { type Known, tracePacket } from "../trace/trace.ts";
 import type { Effort } from "../trace/walk.ts";
 import { type Agreement, compareOutcomes } from "./agreement.ts";
 
-/** The rules of a node, and what is known of packets to it. */
+/** The rules of a node, and the known details of its packets. */
 export interface NodeRules {
   readonly hooks: readonly Hook[];
   readonly local: LocalAddresses;
-  /** What is known of the packets besides their destination. */
+  /** The known details of the packets besides their destination. */
   readonly packet: Omit<Packet, "family" | "destination">;
-  /** What could not be read of its rules, so that nothing that they do is certain. */
+  /** The parts of its rules that could not be read, so that no effect of the rules is certain. */
   readonly notRead: readonly string[];
-  /** Where the kernel sends packets; undefined: it was not asked, or does not say. */
+  /** Where the kernel sends packets; undefined: not looked up, or no answer. */
   readonly routeOf?: Known["routeOf"];
 }
 
-/** What the node's rules do. */
+/** The effect of the node's rules. */
 export interface LiveAnswer extends Trace {
-  /** What may decide first if the packet has another mark than 0, where none was asked about. */
+  /** Outcomes that may come first if the packet has a mark other than 0, where the question names no mark. */
   readonly marked: readonly TraceOutcome[];
 }
 
 /** Addresses with one answer. */
 export interface Part {
   readonly interval: Interval;
-  /** By the configuration; undefined if it was not asked. */
+  /** By the configuration; undefined if it is not part of the question. */
   readonly config?: ConfigAnswer;
   readonly live?: LiveAnswer;
-  /** Undefined unless both were asked. */
+  /** Undefined unless the question is about both. */
   readonly agrees?: Agreement;
-  /** What the configuration says of an endpoint; undefined if it was not asked. */
+  /** The configuration's answer for an endpoint; undefined if it is not part of the question. */
   readonly configAt?: ((destination: bigint) => ConfigAnswer) | undefined;
 }
 
-/** What the configuration says. */
+/** The configuration's answer. */
 export interface ConfigAnswer {
   readonly verdict: "keep" | "masquerade";
   readonly explanation: Explanation | "local" | "family off";
 }
 
-/** What every machine has, whatever else is not known of it. */
+/** The local addresses of every machine. */
 const LOOPBACK: LocalAddresses = {
   IPv4: [{ first: 127n << 24n, last: (128n << 24n) - 1n }],
   IPv6: [{ first: 1n, last: 1n }],
 };
 
-/** More rules than this are not compared: that would be no answer within seconds. */
+/** The maximum of compared rules: more would take longer than seconds. */
 const WORK_LIMIT = 50_000_000;
 
-/** Before so many rules were compared, nothing is said of how many it will be. */
+/** The number of compared rules after which we estimate the total. */
 const WORK_SEEN = 1_000_000;
 
-/** Whether it will be too much, if it goes on as so far. */
+/** Whether the total will exceed the limit at the current rate. */
 function isTooMuch(rules: number, done: number, all: number): boolean {
   return rules > WORK_SEEN && done < all && (rules / done) * all > WORK_LIMIT;
 }
 
-/** What is asked: addresses of one family; `ruleset` is undefined if the agent does not look after the family. */
+/** A question about addresses of one family; `ruleset` is undefined if the agent does not manage the family. */
 export interface Question {
   readonly family: Family;
   readonly interval: Interval;
@@ -75,12 +75,12 @@ export interface Question {
   readonly port?: number | undefined;
   readonly protocol?: string | undefined;
   readonly ruleset?: Ruleset | undefined;
-  /** Whether the configuration is to be asked. */
+  /** Whether the question is about the configuration. */
   readonly hasConfig: boolean;
   readonly node?: NodeRules | undefined;
 }
 
-/** The answers in address order, or undefined if there would be too many to find out. */
+/** The answers in address order, or undefined if there are too many to compute. */
 export function answerParts(question: Question): Part[] | undefined {
   const { family, interval, ruleset, node } = question;
   const explanations = ruleset === undefined ? [] : explainInterval(ruleset, interval);
@@ -140,7 +140,7 @@ function answerPart(
   return { ...found, config, agrees, configAt };
 }
 
-/** A pod's own packet has no mark; what happens to others is told beside. */
+/** A pod's own packet has no mark; outcomes for other marks are listed separately. */
 function traceInterval(
   { hooks, local, packet, routeOf }: NodeRules,
   { family, port, protocol }: Question,

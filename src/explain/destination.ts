@@ -3,9 +3,9 @@
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 
-/** Addresses that are asked about. */
+/** The addresses of a destination. */
 export interface Destination {
-  /** As it was asked; a host name with the address behind it. */
+  /** The operand; a host name followed by its address. */
   readonly asked: string;
   readonly family: Family;
   readonly interval: Interval;

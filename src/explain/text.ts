@@ -14,7 +14,7 @@ import type {
 } from "./view.ts";
 import { leavesText, MAY, outcomeText, placesText, seenText, WORDS } from "./words.ts";
 
-/** As many of a list are shown; JSON has all. */
+/** The maximum of list items in the text; JSON has all. */
 const SHOWN = 8;
 const PARTS_SHOWN = 100;
 
@@ -26,7 +26,7 @@ export function renderExplanation(
   return destinations.map((view) => renderDestination(view, { notRead, leftOut }, colours)).join("\n");
 }
 
-/** What is missing of the rules. */
+/** The parts of the rules that are missing. */
 interface Missing {
   readonly notRead: readonly string[];
   readonly leftOut: readonly string[];
@@ -66,7 +66,7 @@ function renderPart(
   ].join("");
 }
 
-/** What happens, rather than what should. */
+/** The actual outcome, rather than the configured one. */
 function renderHead({ live, verdict }: PartView, colours: Colours): string {
   if (live?.endpoints !== undefined)
     return ` -> ${colours.yellow(placesText(live.endpoints))}${renderSeen(live.endpoints)}`;
@@ -75,7 +75,7 @@ function renderHead({ live, verdict }: PartView, colours: Colours): string {
   return live === undefined ? `: ${paint(WORDS[head])}` : `: ${paint(outcomeText(live))}${leavesText(live)}`;
 }
 
-/** What those see that get the packet, told once for those who see the same. */
+/** The source that each endpoint sees, once for endpoints that see the same. */
 function renderSeen(endpoints: readonly EndpointView[]): string {
   const told = groupBy(endpoints, ({ live }) => seenText(live, "sees") + renderUnless(live.possible));
   return [...told.values()]
@@ -153,7 +153,7 @@ function renderWithoutRule({ verdict, policy, noRoute, isForNode }: TraceView): 
   return verdict === "keep" && noRoute === undefined ? ": no rule gives it another" : "";
 }
 
-/** The way of those that get the packet, once for those with the same. */
+/** The packet's way to each endpoint, once for endpoints with the same way. */
 function renderEndpoints(endpoints: readonly EndpointView[] = [], colours: Colours): string[] {
   const lines = (one: EndpointView) =>
     [
@@ -202,7 +202,7 @@ function renderAgreement(
     return `  ${yellow("whether the rules do what the configuration says is not known")}: ${notRead.length > 0 ? "not all of them could be read" : "a rule may translate the destination, and it is not known to what"}\n`;
   if (live?.endpoints?.every((one) => one.live.possible.length === 0))
     return `  ${yellow("whether the rules do what the configuration says depends on which endpoint gets the packet")}\n`;
-  return `  ${yellow("whether the rules do what the configuration says depends on what is not known of the packet")}: try a port, --source, --protocol or --out-interface\n`;
+  return `  ${yellow("whether the rules do what the configuration says depends on packet details that you did not give")}: try a port, --source, --protocol or --out-interface\n`;
 }
 
 function rest(length: number, shown: number, what: string): string {

@@ -1,4 +1,4 @@
-/** What `explain` answers, as JSON; the text is made from it. */
+/** The answers of `explain` as JSON; the text is made from it. */
 
 import { type Family, formatAddress } from "../core/cidr.ts";
 import type { Desired } from "../core/desired.ts";
@@ -17,7 +17,7 @@ export interface EntryView {
   /** As it is written. */
   readonly cidr: string;
   readonly verdict: "keep" | "masquerade";
-  /** File, line and column; or why nobody wrote it. */
+  /** File, line and column; or why there is none. */
   readonly place: string;
   readonly key?: string;
 }
@@ -28,13 +28,13 @@ export interface OutcomeView extends Destiny {
   readonly conditions: readonly string[];
   /** Of a drop that no rule makes: the base chain whose policy it is. */
   readonly policy?: { readonly place: string; readonly chain: string };
-  /** The packet's mark as it came to what decides, such as `0x4000`; not there if it is 0 or not known. */
+  /** The packet's mark when it reached the deciding rule or policy, such as `0x4000`; absent if it is 0 or not known. */
   readonly mark?: string;
-  /** Where the destination is translated to, one of these; not there if that is not known. */
+  /** The possible translated destinations; absent if they are not known. */
   readonly endpoints?: readonly EndpointView[];
 }
 
-/** What the receiver sees, and how the packet gets there. */
+/** The source address that the receiver sees, and the packet's way there. */
 export interface Destiny {
   /** The source address after NAT, or the first and the last that it may be. */
   readonly source?: string;
@@ -78,11 +78,11 @@ export interface PartView extends ConfigView {
   readonly agrees?: Agreement;
 }
 
-/** All that is answered. */
+/** The whole answer. */
 export interface ExplainView {
-  /** What could not be read of the node's rules; there if they were asked. */
+  /** The parts of the node's rules that could not be read; present if explain read them. */
   readonly notRead?: readonly string[];
-  /** What saved rules were not asked for. */
+  /** The parts outside of a dump, such as tables that were not saved. */
   readonly leftOut?: readonly string[];
   readonly destinations: readonly DestinationView[];
 }

@@ -1,7 +1,7 @@
-/** Reads what an operator names as a destination: an address, a CIDR or a name, with or without a port, or a URL. */
+/** Reads a destination as operators write it: an address, a CIDR or a name, with or without a port, or a URL. */
 import { parseAddress } from "../core/cidr.ts";
 
-/** What a word says. A host is an address or a name. */
+/** A parsed operand. A host is an address or a name. */
 export type Word =
   | { readonly kind: "cidr" }
   | {
@@ -12,10 +12,10 @@ export type Word =
       /** As a URL says it. */
       readonly protocol?: string;
     }
-  /** `why` goes on after the word. */
+  /** `why` continues the message after the word. */
   | { readonly kind: "bad"; readonly why: string };
 
-/** What RFC 1123 lets a name have, and the underscore that people use. */
+/** The characters that RFC 1123 allows in a name, and the underscore that people use. */
 const NAME = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?$/;
 
 /** Names of which the last part is a number are read as addresses by some programs, each in its own way: `010.1`, `0x7f.1`. */
@@ -46,7 +46,7 @@ const SCHEME_PORTS: Readonly<Record<string, number>> = {
 /** Schemes that name a protocol. */
 const TRANSPORTS = ["tcp", "udp", "sctp"];
 
-/** Reads a word; nothing is looked up. */
+/** Reads a word, without looking it up. */
 export function readWord(word: string): Word {
   const url = /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#@]*@)?([^/?#]*)/i.exec(word);
   if (url !== null) return readUrl(url[1]?.toLowerCase() ?? "", url[2] ?? "");
@@ -103,7 +103,7 @@ function badNumber(host: string): string {
   return `is not an address: ${hint}`;
 }
 
-/** What remains without the zeros, if that is an address. */
+/** The text without leading zeros, if that is an address. */
 function decimalHint(host: string): string {
   const decimal = host.split(".").map(Number).join(".");
   return parseAddress(decimal) === undefined ? "" : `, perhaps ${decimal}`;

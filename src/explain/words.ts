@@ -1,7 +1,7 @@
-/** The words that `explain` has for what becomes of packets. */
+/** The words of `explain` for the fate of packets. */
 import type { OutcomeView } from "./view.ts";
 
-/** What happens. */
+/** Certain outcomes. */
 export const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
   keep: "keeps the pod's address",
   masquerade: "masqueraded",
@@ -12,7 +12,7 @@ export const WORDS: Readonly<Record<OutcomeView["verdict"], string>> = {
   unknown: "decided by a rule that this program does not understand",
 };
 
-/** What may happen. */
+/** Possible outcomes. */
 export const MAY: Readonly<Record<OutcomeView["verdict"], string>> = {
   keep: "may keep the pod's address",
   masquerade: "may be masqueraded",
@@ -23,7 +23,7 @@ export const MAY: Readonly<Record<OutcomeView["verdict"], string>> = {
   unknown: "may be decided by a rule that this program does not understand",
 };
 
-/** What becomes of a packet, with the address and the interface if they are known. */
+/** The fate of a packet, with the address and the interface if they are known. */
 export function outcomeText(outcome: OutcomeView): string {
   const { verdict, source, interface: out, endpoints, noRoute } = outcome;
   if (verdict === "redirect" && endpoints !== undefined) return `translated to ${placesText(endpoints)}`;
@@ -38,7 +38,7 @@ export function leavesText({ source, interface: out }: OutcomeView): string {
   return source === undefined && out !== undefined ? `, leaves by ${out}` : "";
 }
 
-/** As many are shown; JSON has all. */
+/** The maximum in the text; JSON has all. */
 const SHOWN = 8;
 
 /** `10.9.8.7:80`, or `one of` several. */
@@ -55,7 +55,7 @@ function placeText({ destination, port }: { readonly destination: string; readon
   return `${destination.includes(":") ? `[${destination}]` : destination}:${port}`;
 }
 
-/** What the receiver sees: `sees 192.0.2.1 (masqueraded by KUBE-POSTROUTING: mark 0x4000), leaves by eth0`. */
+/** The source that the receiver sees: `sees 192.0.2.1 (masqueraded by KUBE-POSTROUTING: mark 0x4000), leaves by eth0`. */
 export function seenText(outcome: OutcomeView, verb: string): string {
   const { verdict, interface: out, source, by, mark } = outcome;
   const leaves = out === undefined ? "" : `, leaves by ${out}`;
@@ -73,7 +73,7 @@ export function seenText(outcome: OutcomeView, verb: string): string {
     case "drop":
       return `${verb} nothing (${dropText(outcome)})`;
     default:
-      return `${verb} what is not known (${WORDS[verdict]}${chain})`;
+      return `${verb} an unknown address (${WORDS[verdict]}${chain})`;
   }
 }
 

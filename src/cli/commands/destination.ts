@@ -8,7 +8,7 @@ import { readWord, type Word } from "../../explain/word.ts";
 import { goQuote } from "../../go/quote.ts";
 import { UsageError } from "../command.ts";
 
-/** What a word asks about, or why nothing. A name may have several addresses. */
+/** The destinations that an operand names, or why it is not valid. A name may have several addresses. */
 export type Resolved =
   | { readonly ok: true; readonly destinations: readonly Destination[]; readonly warning?: string }
   | { readonly ok: false; readonly asked: string; readonly message: string };

@@ -21,7 +21,7 @@ import { readAll, tooLong } from "../io.ts";
 import { readAddress, readAddresses } from "./destination.ts";
 import { openRoutes, type Routes } from "./explain-route.ts";
 
-/** The flags that say which node, and what is known of the packet. */
+/** The flags for the node, and for the known details of the packet. */
 export interface NodeValues {
   readonly live: boolean;
   readonly rules: string;
@@ -34,21 +34,21 @@ export interface NodeValues {
 }
 
 export interface AskedNode extends NodeRules {
-  /** Of the packet's source, if that is known. */
+  /** The family of the packet's source, if that is known. */
   readonly sourceFamily?: Family;
-  /** What saved rules were not asked for. */
+  /** The parts outside of a dump, such as tables that were not saved. */
   readonly leftOut?: readonly string[];
-  /** Of this node, if they can be asked for. */
+  /** The routes of this node, if the kernel can look them up. */
   readonly routes?: Routes;
 }
 
-/** What is known of the packet, or a `UsageError`. */
+/** The known details of the packet. */
 export type AskedPacket = Pick<AskedNode, "packet" | "sourceFamily">;
 
 /** A dump of 20,000 rules takes some 10 MB. */
 const SIZE_LIMIT = 256 * 1024 * 1024;
 
-/** What the flags say of the packet. Throws a `UsageError`. */
+/** Reads the packet's details from the flags. Throws a `UsageError`. */
 export function readPacket(values: NodeValues): AskedPacket {
   const { live, rules, source, mark, protocol } = values;
   const [input, out] = (["in", "out"] as const).map((way) => values[`${way}-interface`]) as [string, string];
@@ -154,13 +154,13 @@ function readProtocol(text: string): string {
   );
 }
 
-/** What the kernel takes as a name. */
+/** The names that the kernel accepts. */
 function readInterface(way: "in" | "out", text: string): string {
   if (/^[^\s/:]{1,15}$/.test(text) && text !== "." && text !== "..") return text;
   throw new UsageError(`--${way}-interface=${goQuote(text)} is not the name of an interface: try eth0`);
 }
 
-/** A path may lead to a device without an end, or, non-blocking for that, to a FIFO that nobody writes to. */
+/** A path may lead to a device without an end, or, non-blocking for that, to a FIFO without a writer. */
 async function readDump(path: string, signal: AbortSignal): Promise<Uint8Array> {
   const what = 'dump of rules: save the nat table alone, with "iptables-save -t nat"';
   const limits = { name: path, bytes: SIZE_LIMIT, what };

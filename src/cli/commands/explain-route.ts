@@ -17,9 +17,9 @@ import type { Packet } from "../../trace/model.ts";
 import { protocolNumber } from "../../trace/protocols.ts";
 import type { Route } from "../../trace/route.ts";
 
-/** A trace asks for the ways of the endpoints that it finds, so it is made again with them. */
+/** A trace needs the routes of the endpoints that it finds, so it runs again with them. */
 const ROUNDS = 8;
-/** More packets are not asked about one by one. */
+/** The maximum of packets whose routes are looked up one by one. */
 const MANY = 10_000;
 
 const FAMILY_NAMES = { IPv4: "ip", IPv6: "ip6" } as const;
@@ -29,7 +29,7 @@ export interface Routes {
   readonly local: LocalAddresses;
   /** The interface that leads back to a source; undefined: not known. */
   readonly inputOf: (family: Family, source: bigint) => Promise<string | undefined>;
-  /** Makes an answer with all the ways that it asks for. */
+  /** Makes an answer with all the routes that it needs. */
   readonly settle: <T>(answer: (routeOf: (packet: Packet) => Route | undefined) => T) => Promise<T>;
   readonly close: () => void;
 }

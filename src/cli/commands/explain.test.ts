@@ -300,7 +300,7 @@ describe("by saved rules", () => {
           config: keeps the pod's address by 10.0.0.0/8 (config:2:5, nonMasqueradeCIDRs[0])
           rules: may be masqueraded by rule 1 of POSTROUTING (iptables -t nat): ! -d 10.0.0.0/9 -p udp -m comment --comment "kubenet: SNAT" -j MASQUERADE; it depends on: -p udp
           rules: otherwise keeps the pod's address by rule 1 of IP-MASQ-AGENT (iptables -t nat): -d 10.0.0.0/8 -j RETURN
-        whether the rules do what the configuration says depends on what is not known of the packet: try a port, --source, --protocol or --out-interface
+        whether the rules do what the configuration says depends on packet details that you did not give: try a port, --source, --protocol or --out-interface
       ",
       }
     `);

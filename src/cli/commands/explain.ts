@@ -22,7 +22,7 @@ import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
 const flags = {
   ...desiredFlags,
   source: flag(stringType, "", "`address` of the pod that the packet comes from; empty: any."),
-  live: flag(boolType, false, "Whether to look at the rules of this node too, and say where they disagree."),
+  live: flag(boolType, false, "Whether to read the rules of this node too, and report where they disagree."),
   rules: flag(
     stringType,
     "",
@@ -31,7 +31,7 @@ const flags = {
   mark: flag(
     stringType,
     "",
-    "`number`, the packet's mark; empty: 0, and what other marks change is told beside.",
+    "`number`, the packet's mark; empty: 0, and rules for other marks are listed separately.",
   ),
   protocol: flag(stringType, "", "`name` of the packet's protocol, such as tcp; empty: any."),
   "in-interface": flag(
@@ -47,27 +47,27 @@ const flags = {
   "node-address": flag(
     stringType,
     "",
-    "With --rules: comma-separated `addresses` of the node that they are of, for destinations on the node itself.",
+    "With --rules: comma-separated IP `addresses` of the node that the dump comes from, for destinations on the node itself.",
   ),
 };
 
 export const explainCommand: Command<typeof flags> = {
   name: "explain",
-  summary: "Says whether destinations are masqueraded, and why",
+  summary: "Explain why destinations are masqueraded or keep the pod's address",
   operands: "DESTINATION...",
-  details: `A destination is an address, a CIDR, of which each part with an answer of its own gets one, or a host name; HOST:PORT, [IPV6]:PORT and
+  details: `A destination is an address, a CIDR, which is split where the answer changes, or a host name; HOST:PORT, [IPV6]:PORT and
 URLs name a port as well, of tcp unless --protocol says otherwise. Without
---live and --rules only the configuration is asked: which entry decides, where it is written, and which others contain the
-destination and lost.
+--live and --rules only the configuration is read: which entry decides, where it is written, and which other entries contain the
+destination but do not decide.
 
 Flags that are not given are those of the agent that runs in this network namespace, if one is seen.
 
-With --live the rules of this node are followed as well, whichever program made them: from the pod's link through exemptions from conntrack, marks,
+With --live, explain follows the rules of this node as well, whichever program made them: from the pod's link through exemptions from conntrack, marks,
 translation of the destination (Services of kube-proxy in each of its modes), drops and policies, to source NAT. Of a Service, the answer
-names the endpoints, one of which gets the packet, and what each sees. The packet is the first of a connection. What depends on things that are
-not known of it is reported as "possible". Nothing is changed. Where the tool nft fails, the kernel is asked itself. Exit code 1 means
-that the rules do not do what the configuration says, or that a destination could not be answered: also since it is not known where its
-packets are sent, or since not all rules could be read.`,
+names the endpoints, one of which gets the packet, and the source that each sees. The packet is the first of a connection. An outcome that
+depends on details that are not given is reported as "possible". Explain changes nothing. Where the tool nft fails, it reads the rules from the kernel. Exit code 1 means
+that the rules do not do what the configuration says, or that there is no certain answer for a destination: for example because its
+route is not known, or because not all rules could be read.`,
   flags,
   examples: [
     { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },
@@ -113,7 +113,7 @@ function withProtocol(destination: Destination, flagged: string | undefined): De
   return { ...destination, protocol };
 }
 
-/** With the ways that the kernel has for the packets, if it can be asked. */
+/** Answers with the kernel's routes for the packets, if it can look them up. */
 async function settle(
   destination: Destination,
   desired: Desired | undefined,
@@ -147,7 +147,7 @@ function answer(
     : viewDestination(destination, parts, desired);
 }
 
-/** Says the answers; whether all of them are, and none is that the rules do something else. */
+/** Prints the answers; returns whether all are certain, and no rules disagree with the configuration. */
 function write(
   answers: readonly (DestinationView | string)[],
   node: AskedNode | undefined,

@@ -45,7 +45,7 @@ export interface KeyView {
 /** The share from which on the answer gives the reason. */
 const EXPLAINED_ABOVE = 0.5;
 
-/** One key for display; calls `reasonOf` for a key that is more than half full and not the node's own doing alone. */
+/** One key for display; calls `reasonOf` for a key that is more than half full and not held by the node alone. */
 export function viewKey(use: PortUse, owner: PortOwner, reasonOf: (address: string) => string): KeyView {
   const { protocol, port, inUse, ended } = use;
   const remote = printAddress(use.remote);

@@ -26,7 +26,7 @@ const flags = {
   protocol: flag(stringType, "", "`name` of the protocol to look at: tcp, udp or sctp; empty: all."),
 };
 
-/** What the command asks: this machine, or a test's. */
+/** The effects of the command: on this machine, or in a test. */
 export interface PortsWorld {
   readonly open: () => Conntrack;
   readonly addresses: () => readonly string[];
@@ -43,15 +43,15 @@ export const portsCommand = createPortsCommand({ open: openConntrack, addresses:
 export function createPortsCommand(world: PortsWorld): Command<typeof flags> {
   return {
     name: "ports",
-    summary: "Shows how many of the node's source ports are in use, and by which pods",
+    summary: "Show how many of the node's source ports are in use, and by which pods",
     operands: "",
-    details: `Each masqueraded connection to one address, port and protocol needs a source port of the node's own. Counted are all
-connections that the kernel tracks now, by the address of the node and by the remote as it is behind Services: the fullest first. What
-has ended (TCP in TIME_WAIT or CLOSE) is counted beside, for kernels from about 6.5 on take such a port when no other is free. The node's own
+    details: `Each masqueraded connection to one address, port and protocol needs a source port of the node's own. The command
+counts all connections that the kernel tracks now, by the address of the node and by the remote after translation of Services: the fullest first.
+It counts connections that have ended (TCP in TIME_WAIT or CLOSE) separately: kernels from about 6.5 on reuse such a port when no other is free. The node's own
 sockets hold ports, too. Needs no agent, but the capability NET_ADMIN.
 
-How many ports there are is --to-ports', taken from the agent that runs in this network namespace, if one is seen; else the kernel's 64,512. Where
-more than half are in use, the configuration is asked why the remote is masqueraded.
+The number of ports comes from --to-ports of the agent that runs in this network namespace, if one is seen; otherwise it is the kernel's 64,512.
+Where more than half are in use, the command explains from the configuration why the remote is masqueraded.
 
 The exit code is 1 if connections that go on hold more than 80 % of the ports towards a remote, or not all could be counted.`,
     flags,
@@ -102,7 +102,7 @@ function conditionOf({ to, protocol }: Pick<FlagValues<typeof flags>, "to" | "pr
   return Object.keys(reply).length === 0 ? {} : { reply };
 }
 
-/** What says why a remote is masqueraded; a configuration that cannot be read is no reason to say nothing of the ports. */
+/** Explains why a remote is masqueraded; if the configuration cannot be read, the command still shows the ports. */
 async function reasons(
   input: CommandInput<typeof flags>,
   io: CommandIo,

@@ -35,7 +35,7 @@ const flags = {
   redact: flag(
     boolType,
     false,
-    "Whether to replace addresses and names by pseudonyms, the same ones throughout, for a report that anybody may see.",
+    "Whether to replace addresses and names by pseudonyms, the same ones throughout, for a report that you want to publish.",
   ),
 };
 
@@ -100,7 +100,7 @@ async function collect(input: Input, io: CommandIo): Promise<Readonly<Record<str
   };
 }
 
-/** The text, and what was read of it. */
+/** The text, and its parsed content. */
 async function readConfiguration(input: Input, io: CommandIo): Promise<unknown> {
   const { text, source, config, problems, warnings } = await readDesired(input, io);
   return {
@@ -135,7 +135,7 @@ async function readDoctor(input: Input, io: CommandIo): Promise<unknown> {
   return { ...viewDiagnosis(diagnosis), versions: facts.versions.map(factValue) };
 }
 
-/** Over netlink; what /proc has is for kernels that do not answer. */
+/** Reads over netlink; /proc is for kernels that do not answer. */
 async function readFigures(proc: string, signal: AbortSignal): Promise<unknown> {
   const table = readPlainly(() => openConntrack().size({ signal }));
   const counters = readPlainly(() => openConntrack().counters({ signal }));

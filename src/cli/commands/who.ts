@@ -1,4 +1,4 @@
-/** The command `who`: whose connection it is that is seen outside with an address and port of this node. */
+/** The command `who`: finds the pod whose connection has an address and port of this node outside. */
 
 import { type PackedAddress, packAddress, printAddress, printEndpoint } from "../../conntrack/address.ts";
 import { type Conntrack, type Listed, openConntrack } from "../../conntrack/conntrack.ts";
@@ -22,21 +22,21 @@ const flags = {
   protocol: flag(stringType, "", "`name` of the protocol: tcp, udp or sctp; empty: all."),
 };
 
-/** One connection, in the order in which it is told. */
+/** One connection, in the order of the output. */
 export interface ConnectionView {
   readonly protocol: string;
-  /** Who asks. */
+  /** The client. */
   readonly source: string;
-  /** What is asked. */
+  /** The destination of the client's packets. */
   readonly asked: string;
-  /** What answers: the same, but for a Service. */
+  /** The remote that replies: the same, except for a Service. */
   readonly remote: string;
-  /** As what the source is seen there. */
+  /** The source that the remote sees. */
   readonly node: string;
   /** TCP's; undefined for others. */
   readonly state?: string;
   readonly secondsLeft: number;
-  /** Whether the source is seen as another address or port than its own. */
+  /** Whether the remote sees an address or port that is not the source's own. */
   readonly translated: boolean;
   /** Whether it is a socket of this node. */
   readonly own: boolean;
@@ -49,13 +49,13 @@ export const whoCommand = createWhoCommand({ open: openConntrack, addresses: own
 export function createWhoCommand(world: PortsWorld): Command<typeof flags> {
   return {
     name: "who",
-    summary: "Says whose connection has an address and port of this node outside",
+    summary: "Name the pod whose connection uses an address and port of this node",
     operands: "ADDRESS:PORT",
-    details: `ADDRESS:PORT is what a firewall or a server has in its log as the source: an address of this node and a port. The kernel is
-asked for the connections that have it now, and with --to and --protocol for exactly one. Needs no agent, but the capability NET_ADMIN.
+    details: `ADDRESS:PORT is the source in the log of a firewall or a server: an address of this node and a port. The command
+lists the connections that the kernel has with it now, and with --to and --protocol exactly one. Needs no agent, but the capability NET_ADMIN.
 
-It cannot say what was yesterday: TCP is forgotten two minutes after its end, UDP 30 to 120 seconds after its last packet. For that,
-connections have to be logged (docs/troubleshoot.md).
+It cannot look into the past: the kernel forgets TCP two minutes after its end, UDP 30 to 120 seconds after its last packet. For that,
+log connections (docs/troubleshoot.md).
 
 The exit code is 1 if there is none.`,
     flags,
