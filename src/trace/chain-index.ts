@@ -1,4 +1,4 @@
-/** Which rules of a chain a packet has to be compared with: of 10,000 rules for a Service each, those of its own destination. */
+/** Selects the rules of a chain to compare with a packet: of 10,000 rules for a Service each, those of its own destination. */
 import type { Condition, TraceRule } from "./model.ts";
 
 interface Placed {

@@ -1,4 +1,4 @@
-/** In which order a packet comes by base chains. */
+/** The order in which a packet passes base chains. */
 import { HOOKS, type Hook } from "./model.ts";
 
 /** NAT is done at one priority of each hook, whatever those of its chains are, which only order them (NF_IP_PRI_NAT_DST, _SRC). */

@@ -160,7 +160,7 @@ const MODULE_OPTIONS: Readonly<Record<string, Reader>> = {
   "--set": (head, _, { module }) => (module === "recent" ? [firstPacket(head, true)] : undefined),
   "--probability": (head) => [{ ...head, negated: false, kind: "chance" }],
   "--every": (head) => [{ ...head, negated: false, kind: "chance" }],
-  // A packet that the pod's link brings is where its source is; it has no socket.
+  // A packet from the pod's link comes from its source's direction; it has no socket.
   "--invert": (head, _, { module }) => (module === "rpfilter" ? [firstPacket(head, false)] : undefined),
   "--uid-owner": (head) => [firstPacket(head, false)],
   "--gid-owner": (head) => [firstPacket(head, false)],

@@ -1,5 +1,5 @@
 /**
- * Reads what `iptables-save` and `ip6tables-save` print, of one or several tables, one dump or several in
+ * Reads the output of `iptables-save` and `ip6tables-save`, of one or several tables, one dump or several in
  * a row.
  */
 import { type Family, IPTABLES } from "../core/cidr.ts";
@@ -50,7 +50,7 @@ const BASE_CHAINS: Readonly<Record<string, Readonly<Record<string, number>>>> = 
   nat: { PREROUTING: -100, INPUT: 100, POSTROUTING: 100 },
 };
 
-/** The tables that can matter to where a packet comes from and goes to. */
+/** The tables that can change a packet's source or destination. */
 export const IPTABLES_TABLES = Object.keys(BASE_CHAINS);
 
 /** Reads a dump that must have a table; `sets` holds the elements of those ipsets that are known. */

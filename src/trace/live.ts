@@ -38,11 +38,11 @@ export interface LiveRules {
   readonly warnings: readonly string[];
 }
 
-/** The other ways to look, besides tools. */
+/** Ways to read besides the tools. */
 export interface OtherWays {
   /** Everything in nf_tables, over netlink. */
   readonly readTables: () => Promise<NftTables>;
-  /** Only which tables there are, and how many rules they have. */
+  /** Only the tables that exist, with their numbers of rules. */
   readonly measureTables: () => Promise<TableSizes>;
   /** The legacy tables that exist, and whether that can be seen. */
   readonly legacyTables?: (family: Family) => readonly string[];
@@ -114,7 +114,7 @@ async function readNft(reader: Reader, ways: OtherWays): Promise<NftTables> {
 }
 
 /**
- * The tables of which nft leaves out rules, or all: 1.0.6 does so, without a word, with what it does not know
+ * The tables of which nft leaves out rules, or all: 1.0.6 does so silently with expressions that it does not know
  * (tried with `udp dport 4789 vxlan ip saddr 10.0.0.3`).
  */
 function differences(shown: TableSizes, there: TableSizes): string[] {
@@ -136,7 +136,7 @@ async function readOverNetlink(failure: Error, ways: OtherWays): Promise<NftTabl
   try {
     return await ways.readTables();
   } catch (error) {
-    // Without netlink, the tool's failure is what can be mended.
+    // Without netlink, report the tool's failure, which can be repaired.
     if (error instanceof NetlinkUnavailable) throw failure;
     if (isUnsupported(error)) return { tables: new Map(), hooks: [] };
     throw error;
@@ -225,7 +225,7 @@ async function readIptables(
   return result.ok ? result.hooks : refuse(script, result);
 }
 
-/** iptables-nft then shows nothing of the table; what nft shows of it stays. */
+/** iptables-nft then shows nothing of the table; nft's view of it stays. */
 const INCOMPATIBLE =
   "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used, which does not show all conditions of iptables";
 
@@ -244,7 +244,7 @@ async function saveScript(run: Run, family: Family, variant: NamedVariant, table
   return script(toolsOf(mode, family), ["-t", table]);
 }
 
-/** The ipsets that a dump asks for. */
+/** The ipsets that a dump looks up. */
 export async function readSets(reader: Reader, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
   const sets = new Map();
@@ -252,7 +252,7 @@ export async function readSets(reader: Reader, dump: string): Promise<Sets> {
     const [, name] = script.args;
     const what = name === undefined ? "ipsets" : `ipset ${name}`;
     const saved = await attempt(reader, what, () => reader.run(script));
-    // A rule that asks for a set of another type depends on it, and says so.
+    // A rule that looks up a set of a different type depends on it, and says so.
     for (const [name, text] of splitSets(saved?.stdout ?? "")) {
       const set = readSet(text);
       if (set !== undefined) sets.set(name, set);

@@ -106,7 +106,7 @@ function matchState(
   return states.some((state) => !STATES.includes(state)) ? undefined : false;
 }
 
-/** States, and what conntrack calls `status`, of which it is known whether the packet has them. */
+/** States, and conntrack's `status` bits, that we know the packet has or lacks. */
 const STATES = ["new", "established", "related", "invalid", "untracked", "snat", "dnat"];
 
 function matchEither(

@@ -45,7 +45,7 @@ export interface Target {
 
 export type Side = "source" | "destination";
 
-/** One thing that a rule asks of a packet. `text` is how the rule says it. */
+/** One condition of a rule on a packet. `text` is the rule's own text. */
 export type Condition = { readonly text: string; readonly negated: boolean } & (
   | {
       readonly kind: "address";
@@ -108,7 +108,7 @@ export interface TraceRule {
   readonly action: Action;
 }
 
-/** Where a packet that leaves the node, or that is for the node itself, comes by; `egress` and `ingress` are a device's. */
+/** Where a packet that leaves the node, or that is for the node itself, passes; `egress` and `ingress` are a device's. */
 export const HOOKS = ["ingress", "prerouting", "input", "forward", "postrouting", "egress"] as const;
 
 /** A base chain on a packet's way, with the chains that it may lead to. */
@@ -140,7 +140,7 @@ export function constant(text: string, holds: boolean): Condition {
   return { kind: "either", text, negated: false, lists: holds ? [[]] : [] };
 }
 
-/** The hook's name if it is one that packets of pods come by. */
+/** The hook's name if packets of pods pass it. */
 export function hookNamed(name: unknown): Hook["hook"] | undefined {
   return HOOKS.find((hook) => hook === name);
 }

@@ -12,7 +12,7 @@ export function markPacket(packet: Packet, { and, xor, unknown = 0 }: MarkChange
   return left === 0 ? known : { ...known, unknownMark: left };
 }
 
-/** A packet that is one of two: what differs is not known, of a mark the bits that differ. */
+/** A packet that is one of two: the parts that differ are not known, or of a mark the bits that differ. */
 export function joinPackets(a: Packet, b: Packet): Packet {
   const { mark: _, unknownMark: __, source, protocol, port, in: input, out, ...common } = a;
   const rest: Packet = {
@@ -30,7 +30,7 @@ export function joinPackets(a: Packet, b: Packet): Packet {
   return unknown === 0 ? { ...rest, mark } : { ...rest, mark, unknownMark: unknown };
 }
 
-/** The packet if it meets conditions of which that was not known. */
+/** The packet if it matches conditions that were undecided. */
 export function learn(packet: Packet, depends: readonly Condition[]): Packet {
   return Object.assign({}, packet, ...depends.map(lesson)) as Packet;
 }

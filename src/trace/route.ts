@@ -1,4 +1,4 @@
-/** Where the kernel sends a packet, as far as it has been asked. */
+/** The kernel's route for a packet, as far as it was looked up. */
 
 export type Route =
   | {

@@ -15,7 +15,7 @@ export interface RuleReference {
   readonly text: string;
 }
 
-/** Source NAT, or what keeps it away: decided by a rule, and shown once the packet has left. */
+/** Source NAT, or an exemption from it: decided by a rule, and shown once the packet has left. */
 export interface Fate {
   readonly verdict: "masquerade" | "translate" | "untracked";
   readonly by: RuleReference;

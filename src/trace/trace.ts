@@ -106,7 +106,7 @@ function track(state: State): State {
   return { ...state, packet };
 }
 
-/** Whether the packet comes by this base chain. */
+/** Whether the packet passes this base chain. */
 function isOnWay(hook: Hook, state: State): boolean {
   const { packet, way, fate } = state;
   if (hook.hook === "input" && way !== "input") return false;
@@ -126,7 +126,7 @@ function deviceOf({ hook }: Hook, { packet }: State): string | undefined {
   return hook === "ingress" ? packet.in : packet.out;
 }
 
-/** Whether the packet may as well not come by it. */
+/** Whether the packet may also bypass it. */
 function isUncertain(hook: Hook, state: State): boolean {
   return hook.isElsewhere === true || (hook.devices !== undefined && deviceOf(hook, state) === undefined);
 }

@@ -20,7 +20,7 @@ export function effectOf(
     case "masquerade":
       return isSourceNat ? kind : "none";
     case "translate":
-      // NETMAP translates what its hook is about.
+      // NETMAP translates the address that its hook can translate.
       return isSourceNat ? kind : isNat && hook === "prerouting" ? "redirect" : "none";
     case "untrack":
       return hook === "ingress" || (hook === "prerouting" && priority < CONNTRACK) ? "untracked" : "none";

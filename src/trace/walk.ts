@@ -49,7 +49,7 @@ interface Walked {
   readonly returned: readonly State[];
 }
 
-/** More are not noted once more for another way to the same rules. */
+/** Above this number of endings, a different way to the same rules notes none of them again. */
 const MANY_ENDINGS = 100_000;
 
 /** A chain of a foreign dump may lead to others in ways that multiply; no node has so many rules. */
@@ -82,7 +82,7 @@ interface Frame extends Entrance {
   stay: State[];
   /** ... with the next rule, ... */
   readonly next: State[];
-  /** ... and where this chain was come from. */
+  /** ... and in the chain that led here. */
   readonly returned: State[];
 }
 
@@ -161,7 +161,7 @@ function walkChain(walk: Walk, states: readonly State[], entrance: Entrance): St
   return merge([...frame.returned, ...frame.next, ...frame.stay]);
 }
 
-/** A chain that is not there may do anything. */
+/** A chain that does not exist may do anything. */
 function walkMissing(walk: Walk, states: readonly State[], chain: string): State[] {
   const by = { place: walk.hook.place, chain, number: 0, text: "" };
   for (const state of states) walk.endings.push({ verdict: "unknown", by, state });
@@ -205,7 +205,7 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule, state: State): void
   }
 }
 
-/** The packet if it does not match; only what would have left the chain is worth telling. */
+/** The packet if it does not match; only a packet that would have left the chain is worth reporting. */
 function passesBy(state: State, { kind }: Action, depends: readonly Condition[]): State {
   if (kind !== "return" && kind !== "accept") return state;
   const texts = depends.map(({ text }) => text).join(" ");
@@ -245,7 +245,7 @@ function decide(
     });
     return;
   }
-  // In front of source NAT, the rule that names the destination tells more than a chain that many lead to.
+  // Before source NAT, the rule that names the destination says more than a chain that many rules lead to.
   const isBefore = !hook.isNat || hook.hook !== "postrouting";
   const targets = "targets" in action ? action.targets : undefined;
   const isIpvs = "isIpvs" in action ? action.isIpvs : undefined;

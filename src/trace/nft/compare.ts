@@ -1,4 +1,4 @@
-/** Expressions of nf_tables that compare what registers hold with values, or look it up in sets. */
+/** Expressions of nf_tables that compare registers with values, or look them up in sets. */
 import { type Attributes, readAttributes, readString } from "../../netlink/attributes.ts";
 import { CMP, EXPRESSION, LOOKUP_F_INV, NFTA, REGISTER, VERDICTS } from "../../netlink/constants.ts";
 import { type RawVerdict, readVerdict, valueIn } from "../../netlink/raw.ts";
@@ -106,7 +106,7 @@ export function lookup(reader: Reader, attributes: Attributes): void {
   );
   if (!reader.members.expiring.has(name)) need(reader, condition);
   else {
-    // An element may be gone when the packet comes; one that is not there may not be.
+    // An element may have expired when the packet comes; an absent element stays absent.
     const open: Condition = { kind: "unknown", text: condition.text, negated: false };
     need(reader, { kind: "either", text: condition.text, negated, lists: [[condition, open]] });
   }

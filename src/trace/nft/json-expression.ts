@@ -50,7 +50,7 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
   return branches;
 }
 
-/** Whether nft does not show what some of a rule matches or does. */
+/** Whether nft hides some conditions or actions of a rule. */
 export function isHidden(expressions: readonly Json[]): boolean {
   return expressions.some((expression) => {
     const [kind, value] = onlyMember(expression);
@@ -106,7 +106,7 @@ function readPairs(key: Json, data: Json, elements: Elements): Pair[] | undefine
   });
 }
 
-/** `isLeft`: what has come to the last element of a choice among all has it. */
+/** `isLeft`: a packet that reaches the last element of a complete choice matches it. */
 function testPair(key: Json, element: Json, elements: Elements, isLeft: boolean): Condition[] {
   if (element === "*" || isLeft) return [];
   const head = { negated: false, text: `${textOf(key)} ${textOf(element)}` };

@@ -38,7 +38,7 @@ export function readMatch(match: Json, elements: Elements): Condition[] {
   const name = typeof right === "string" && right.startsWith("@") ? right.slice(1) : undefined;
   if (name === undefined || !elements.expiring.has(name))
     return readTest(head, left, within, elements) ?? open;
-  // An element may be gone when the packet comes; one that is not there may not be.
+  // An element may have expired when the packet comes; an absent element stays absent.
   const tests = readTest({ ...head, negated: false }, left, within, elements);
   return tests === undefined ? open : [{ ...head, kind: "either", lists: [[...tests, ...open]] }];
 }
@@ -73,7 +73,7 @@ function rangeOf(op: Json, right: Json): Json {
   return range === undefined ? undefined : { range };
 }
 
-/** Of conntrack's status, only what NAT is done. */
+/** Of conntrack's status, only the bits for NAT. */
 function isTranslation(states: readonly string[] | undefined): boolean {
   return states?.every((state) => state === "snat" || state === "dnat") === true;
 }

@@ -1,4 +1,4 @@
-/** Where NAT of `nft -j` sends packets, or what it takes as their source. */
+/** The targets of NAT in `nft -j`: destinations or sources. */
 import { isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import type { Action, PortRange, Target } from "../model.ts";

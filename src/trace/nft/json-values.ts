@@ -2,10 +2,10 @@
 import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 
-/** JSON that has not been looked at. */
+/** JSON that has not been checked. */
 export type Json = unknown;
 
-/** An object of which nothing is known but the names that we look for. */
+/** An object of which we know only the names that we look for. */
 export type Fields = { readonly [Name in Field]?: Json };
 
 type Field =
@@ -109,7 +109,7 @@ function addressInterval(json: Json, family: Family): Interval | undefined {
   return isCidr(cidr) && cidr.family === family ? { first: cidr.base, last: lastAddress(cidr) } : undefined;
 }
 
-/** A rule, as near to what `nft list ruleset` would show as is of use for finding it. */
+/** A rule's text, similar to `nft list ruleset`, so that operators find it. */
 export function ruleText(expressions: readonly Json[]): string {
   return expressions.map(expressionText).filter(Boolean).join(" ");
 }
@@ -172,7 +172,7 @@ export function isChance(key: Json): boolean {
   return CHANCES.includes(onlyMember(key)[0] ?? "");
 }
 
-/** Whether so many elements are all that a choice can come to. */
+/** Whether this number of elements covers all results of a choice. */
 export function isExhaustive(key: Json, size: number): boolean {
   const [, choice] = onlyMember(key);
   return isChance(key) && isObject(choice) && typeof choice.mod === "number" && size >= choice.mod;

@@ -1,4 +1,4 @@
-/** Reads what `nft -j list ruleset` prints, as far as it concerns what leaves the node. */
+/** Reads the output of `nft -j list ruleset`, as far as it concerns packets that leave the node. */
 
 import { parseJson } from "../../yaml/json.ts";
 import { positionAt } from "../../yaml/positions.ts";
@@ -65,7 +65,7 @@ function refuse(why: string): Extract<DumpResult, { ok: false }> {
   return { ok: false, line: 1, message: `this is JSON, but not that of "nft -j list ruleset": ${why}` };
 }
 
-/** Why a table cannot be what nft prints: a part of it is missing. */
+/** Why a table cannot be nft's output: a part of it is missing. */
 function oddThing({ family, name, chains, rules }: Table): string[] {
   const where = `table ${family} ${name}`;
   const lost = [...rules.keys()].filter((chain) => !chains.has(chain));
@@ -91,7 +91,7 @@ function parse(text: string): { value: Json } | { line: number; message: string 
     return { value: JSON.parse(text) };
   } catch {
     const parsed = parseJson(text);
-    // Our reader says where; what only JSON.parse refuses is at the end.
+    // Our reader gives the place of an error; an error that only JSON.parse finds is at the end.
     const { message, at } = parsed.ok ? { message: "no JSON", at: text.length } : parsed.failure;
     const { line } = positionAt(text, at);
     return { line, message: `${message}: the dump is cut short or no output of "nft -j list ruleset"` };

@@ -1,4 +1,4 @@
-/** Expressions of nf_tables that load, change, or write back what a packet has. */
+/** Expressions of nf_tables that load, change, or write back fields of a packet. */
 import type { Attributes } from "../../netlink/attributes.ts";
 import { EXPRESSION, FIB } from "../../netlink/constants.ts";
 import { valueIn } from "../../netlink/raw.ts";
@@ -85,7 +85,7 @@ export function bitwise(reader: Reader, attributes: Attributes): void {
   else put(reader, slot, { kind: "other", name: "bitwise" }, numberIn(attributes, LEN));
 }
 
-/** NFT_BITWISE_MASK_XOR, and with one register NFT_BITWISE_AND, OR and XOR: of shifts and two registers nothing is known. */
+/** NFT_BITWISE_MASK_XOR, and with one register NFT_BITWISE_AND, OR and XOR: we do not know shifts and operations on two registers. */
 function bitChange(attributes: Attributes): { mask: Uint8Array; xor: Uint8Array } | undefined {
   const { MASK, XOR, OP, DATA } = EXPRESSION.bitwise;
   const [mask, xor, data] = [MASK, XOR, DATA].map((type) => valueIn(attributes.get(type)));

@@ -1,4 +1,4 @@
-/** Where expressions of nf_tables translate to: addresses and ports that registers hold, also as a map has them. */
+/** The targets of translation in expressions of nf_tables: addresses and ports that registers hold, also as a map has them. */
 import type { Family } from "../../core/cidr.ts";
 import type { Attributes } from "../../netlink/attributes.ts";
 import { EXPRESSION, FAMILIES, NAT_NETMAP } from "../../netlink/constants.ts";
@@ -16,7 +16,7 @@ export function nat(reader: Reader, attributes: Attributes): void {
   const { TYPE, FAMILY } = EXPRESSION.nat;
   const number = numberIn(attributes, FAMILY);
   const family = number === FAMILIES.ip ? "IPv4" : number === FAMILIES.ip6 ? "IPv6" : undefined;
-  // In an inet table, what translates to an address of one family is not for packets of the other.
+  // In an inet table, a translation to an address of one family does not apply to packets of the other.
   const only: Condition[] =
     family === undefined ? [] : [{ kind: "family", family, text: `meta nfproto ${family}`, negated: false }];
   const kind = numberIn(attributes, TYPE) === NAT_DESTINATION ? "redirect" : "translate";

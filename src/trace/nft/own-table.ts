@@ -28,7 +28,7 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
     case "daddr": {
       const family = FAMILY_NAMES[statement.family];
       const set = sets.find((one) => one.set.set === statement.set);
-      // Of other sets, such as hashes, the elements are no intervals.
+      // Of other sets, such as hashes, the elements are not intervals.
       if (family === undefined || set?.set.flags.join() !== "interval") return [{ ...head, kind: "unknown" }];
       return [
         {

@@ -14,7 +14,7 @@ import {
   type Source,
 } from "./register.ts";
 
-/** That what was loaded is one of `ranges`; `listed` is what to say for them if they are a set with a name. */
+/** The condition that the loaded value is in one of `ranges`; `listed` is their text if they are a set with a name. */
 export function isOneOf(
   loaded: Loaded,
   ranges: readonly Range[],

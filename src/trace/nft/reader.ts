@@ -17,13 +17,13 @@ export interface Members {
 /** A rule while it is read. */
 export interface Reader {
   readonly members: Members;
-  /** Registers of 4 bytes, by what was loaded at their first. */
+  /** Registers of 4 bytes; each loaded value is at its first one. */
   readonly registers: Map<number, Loaded>;
   readonly conditions: Condition[];
   readonly branches: Branch[];
-  /** As near to what nft would show as is of use for finding the rule. */
+  /** Similar to nft's text, so that operators find the rule. */
   readonly texts: string[];
-  /** Of the packets that come so far, if it is known. */
+  /** The family of the packets that reach this point, if it is known. */
   family: Family | undefined;
 }
 
@@ -44,7 +44,7 @@ export function put({ registers }: Reader, slot: number, source: Source, length:
   registers.set(slot, { source, length });
 }
 
-/** Adds what a rule does; `text` is how it says so, if not by the action's name. */
+/** Adds a rule's action; `text` is its text, if it is not the action's name. */
 export function act(
   reader: Reader,
   action: Action,

@@ -84,7 +84,7 @@ export const FIELDS: Readonly<
 
 type Head = Pick<Condition, "text" | "negated">;
 
-/** The parts of what was loaded at once from fields that lie next to each other, as nft does; with where each begins. */
+/** The parts of a value that nft loads at once from adjacent fields, each with its offset. */
 export function splitLoaded(loaded: Loaded): readonly { readonly part: Loaded; readonly at: number }[] {
   const { source, length } = loaded;
   const whole = [{ part: loaded, at: 0 }];

@@ -13,7 +13,7 @@ import { bitwise, byteorder, ct, fib, meta, payload } from "./load.ts";
 import { nat, redirect } from "./nat.ts";
 import { act, ask, type Members, need, numberIn, put, type Reader, type Step, slotOf } from "./reader.ts";
 
-/** The ways through a rule, and the rule as text; `family` is what the table sees, if that is one. */
+/** The ways through a rule, and the rule as text; `family` is the family of the table, if it is one. */
 export function readRaw(
   expressions: readonly Expression[],
   family: Family | undefined,
@@ -35,7 +35,7 @@ export function readRaw(
   return { branches: reader.branches, text: reader.texts.join(" ") };
 }
 
-/** An expression that we do not know may ask, load or decide. */
+/** An expression that we do not know may match, load or decide. */
 function doUnknown(reader: Reader, name: string): void {
   ask(reader, `(${name})`);
   act(reader, { kind: "unknown" });
@@ -63,7 +63,7 @@ const doAction =
     act(reader, action);
 const reject: Step = (reader) => act(reader, { kind: "drop" }, { text: "reject" });
 
-/** Objects that ask: NFT_OBJECT_QUOTA, LIMIT and CONNLIMIT. */
+/** Objects that match: NFT_OBJECT_QUOTA, LIMIT and CONNLIMIT. */
 const ASKING_OBJECTS = [2, 4, 5];
 
 function objref(reader: Reader, attributes: Attributes): void {
@@ -107,7 +107,7 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ...["limit", "quota", "connlimit"].map((name): [string, Step] => [name, askUnknown(name)]),
   // A header in a header: the loaded part and its register are in an expression of its own.
   ["inner", (reader) => reader.registers.clear()],
-  // Where these put what they load: the numbers of their attributes for it.
+  // The attribute numbers of the registers into which these load.
   ["numgen", loadChance(EXPRESSION.numgen)],
   ["socket", loadOther("socket", 2)],
   ["rt", loadOther("rt", 1)],

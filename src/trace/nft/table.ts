@@ -11,7 +11,7 @@ import { readMembers } from "./members.ts";
 import type { Members } from "./reader.ts";
 import { readRaw } from "./rule.ts";
 
-/** All that is in a table. */
+/** The whole content of a table. */
 export interface RawTable {
   readonly family: string;
   readonly table: string;
@@ -20,7 +20,7 @@ export interface RawTable {
   readonly sets: readonly { readonly set: RawSet; readonly elements: readonly RawElement[] }[];
 }
 
-/** The base chains of a table that packets of pods come by. */
+/** The base chains of a table that packets of pods pass. */
 export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook[] {
   const families = TABLE_FAMILIES[family];
   if (families === undefined) return [];
