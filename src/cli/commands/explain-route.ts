@@ -63,13 +63,12 @@ export async function openRoutes(): Promise<Routes> {
   }
 }
 
+/** Rules for sources and links are about packets that are forwarded, and this is the node's own way there. */
+const ANY: ReadonlySet<Selector> = new Set();
+
 async function inputOf(kernel: Kernel, family: Family, source: bigint): Promise<string | undefined> {
   const name = FAMILY_NAMES[family];
-  const way = await lookUpRoute(
-    kernel.channel,
-    { family: name, destination: source, mark: 0 },
-    kernel.selectors[name],
-  );
+  const way = await lookUpRoute(kernel.channel, { family: name, destination: source, mark: 0 }, ANY);
   return way?.kind === "unicast" ? kernel.links.find(({ index }) => index === way.link)?.name : undefined;
 }
 
