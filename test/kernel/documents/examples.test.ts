@@ -44,6 +44,8 @@ describeKernel("examples", { timeout: 120_000 }, () => {
     lab.startAgent({ flags: ["--iptables-mode=nft", "--enable-ipv6"] });
     await programmed(lab, "nft");
     const directory = furnish(lab);
+    const { stdout: ruleset } = await lab.inNode("nft", ["-j", "list", "ruleset"]);
+    writeFileSync(join(directory, "rules.json"), ruleset);
     for (const args of examples) {
       const { code, stdout, stderr } = await type(lab, directory, args);
       // A negative answer is one too, but a wrong command line or a crash is none.

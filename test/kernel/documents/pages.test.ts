@@ -65,7 +65,7 @@ describeKernel("answers on the pages", { timeout: 60_000 }, () => {
       "--live",
       "8.8.8.8",
     );
-    await expectShown(lab, "docs/troubleshoot.md", "stands behind", "doctor");
+    await expectShown(lab, "docs/troubleshoot.md", "is never reached", "doctor");
     await iptables("-D", "POSTROUTING", "1");
 
     await iptables("-I", "POSTROUTING", "1", ...KUBELET);
