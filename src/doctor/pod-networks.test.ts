@@ -56,6 +56,20 @@ describe("what links, addresses and routes tell of pods", () => {
       ),
       ["10.244.1.0/24 bridge cni0 local", "fd00:244::/64 bridge cni0 local"],
     ],
+    [
+      "a veth to a router, with its network and what is beyond it",
+      network(
+        links("eth0 -", "world veth", "veth1 veth"),
+        ["world 198.18.255.1/30", "world 2001:db8:1::1/64", "veth1 10.244.0.1/32"],
+        [UPLINK, "198.51.100.77/32 via world", "2001:db8:2::/48 via world", "10.244.0.5/32 veth1"],
+      ),
+      ["10.244.0.5/32 route to veth1 local"],
+    ],
+    [
+      "a pod's veth through which a network beyond the pod is routed",
+      network(links("cali1 veth"), [], ["10.244.0.5/32 cali1", "10.9.0.0/16 via cali1"]),
+      ["10.244.0.5/32 route to cali1 local"],
+    ],
     ["a bridge without pods", network(links("cni0 bridge"), ["cni0 10.244.1.1/24"]), []],
     [
       "bridges of others",

@@ -92,6 +92,13 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
       .filter(({ cidr, type, isMain }) => cidr.bits === 0 && type === "unicast" && isMain)
       .map(({ link }) => link),
   );
+  // A veth with a network of its own and a route through a gateway leads to a router; a pod's end has a host route.
+  const toRouters = new Set(
+    routes
+      .filter(({ hasGateway, type }) => hasGateway && type === "unicast")
+      .map(({ link }) => link)
+      .filter((link) => addresses.some((one) => one.link === link && isWide(one.network))),
+  );
   const masterOf = ({ master }: ObservedLink) => links.find(({ index }) => index === master);
   const isVeth = (link: ObservedLink) => TO_PODS.includes(link.kind ?? "") && !isOverlay(link);
   const isFree = ({ index, name }: ObservedLink) => !uplinks.has(index) && !isOthersLink(name);
@@ -103,7 +110,8 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
   const veths = links.filter((link) => {
     const master = masterOf(link);
     const isPort = master !== undefined && !bridges.includes(master);
-    return isVeth(link) && isFree(link) && !INNER_END.test(link.name) && !isPort;
+    const isInner = INNER_END.test(link.name) || toRouters.has(link.index);
+    return isVeth(link) && isFree(link) && !isInner && !isPort;
   });
   const gateways = links.filter(({ name }) => OVS_GATEWAYS.test(name));
   const ways = [...bridges, ...gateways, ...veths.filter((link) => !gateways.includes(link))];
@@ -138,13 +146,18 @@ function isOverlay({ kind, name }: ObservedLink): boolean {
 /** The networks of a link's addresses; an address alone is the node's, not a pod's. */
 function networksOf({ index, name, kind }: ObservedLink, addresses: readonly LinkAddress[]): PodNetwork[] {
   return addresses
-    .filter(({ link, network }) => link === index && network.bits < ADDRESS_BITS[network.family])
+    .filter(({ link, network }) => link === index && isWide(network))
     .map(({ network }) => ({
       cidr: network,
       from: `${kind} ${name}`,
       isLocal: true,
       ...(TO_PODS.includes(kind ?? "") ? {} : { link: name }),
     }));
+}
+
+/** Whether it has more than one address. */
+function isWide({ family, bits }: Cidr): boolean {
+  return bits < ADDRESS_BITS[family];
 }
 
 /** Each pod's own route, or the block that it is of, of which the node drops what no pod has. */
