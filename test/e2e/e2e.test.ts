@@ -121,6 +121,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   test("it says what it does, as the documents tell how to ask", async () => {
     await guide.follow("docs/verify.md");
     await guide.follow("docs/README.md");
+    await guide.follow("docs/configure.md", "The pods' own networks");
     await guide.follow("docs/doctor.md");
     await guide.follow("docs/troubleshoot.md");
     await guide.follow("docs/migrate.md");
