@@ -2,11 +2,13 @@
  * `--backend=auto`: the packet filter that kube-proxy uses, or else the first that works.
  */
 
-import { type BackendName, isFailure } from "../backend/driver.ts";
+import { attempt } from "../backend/attempt.ts";
+import type { BackendName } from "../backend/driver.ts";
 import { usesNftables } from "../backend/kube-proxy.ts";
 import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
 import { resolveVariant, seenHints } from "../iptables/variant.ts";
-import type { Nftables } from "../netlink/socket/transport.ts";
+import { connected, type Nftables } from "../netlink/socket/transport.ts";
+import { isKnown, known } from "../system/fact.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
 
@@ -56,20 +58,15 @@ export function signsOf({ backend, iptablesMode }: Wanted) {
 
 /** `iptables` is the tool that `--iptables-mode` says. */
 export async function chooseBackend(iptables: string, world: ChooseWorld): Promise<Choice> {
-  const netlink = await attempt(async () => {
-    const nftables = await world.open();
-    try {
-      return await kubeProxyUsesNftables(nftables, world);
-    } finally {
-      nftables.close();
-    }
-  });
-  if (netlink.value === true) return { ok: true, name: "nftables", why: "kube-proxy uses nftables" };
-  const tool = await attempt(() => world.run(listScript(iptables)));
-  if (tool.failure === undefined) return { ok: true, name: "iptables", why: `${iptables} works` };
-  if (netlink.failure === undefined)
-    return { ok: true, name: "nftables", why: `nf_tables works, but not ${iptables}: ${tool.failure}` };
-  return { ok: false, lacks: [`iptables: ${tool.failure}`, `nftables: ${netlink.failure}`] };
+  const netlink = await attempt("nf_tables", () =>
+    connected(world.open, (nftables) => kubeProxyUsesNftables(nftables, world)),
+  );
+  if (known(netlink) === true) return { ok: true, name: "nftables", why: "kube-proxy uses nftables" };
+  const tool = await attempt(iptables, () => world.run(listScript(iptables)));
+  if (isKnown(tool)) return { ok: true, name: "iptables", why: `${iptables} works` };
+  if (isKnown(netlink))
+    return { ok: true, name: "nftables", why: `nf_tables works, but not ${iptables}: ${tool.why}` };
+  return { ok: false, lacks: [`iptables: ${tool.why}`, `nftables: ${netlink.why}`] };
 }
 
 /** As `usesNftables`, and no chain of its iptables mode in legacy tables either, which only a tool can read. */
@@ -84,17 +81,8 @@ async function kubeProxyUsesNftables(nftables: Nftables, { run }: ChooseWorld): 
     accept: [1],
     deadlineMs: DEADLINE_MS,
   };
-  const legacy = await attempt(() => run(script));
-  return legacy.value?.exitCode !== 0;
-}
-
-async function attempt<T>(task: () => Promise<T>): Promise<{ value?: T; failure?: string }> {
-  try {
-    return { value: await task() };
-  } catch (error) {
-    if (isFailure(error)) return { failure: error.message };
-    throw error;
-  }
+  const legacy = await attempt(script.purpose, () => run(script));
+  return known(legacy)?.exitCode !== 0;
 }
 
 /** Tests more than `--version` does, which needs neither the kernel's part nor permission. */

@@ -6,8 +6,7 @@
 import { quote } from "../backend/shell.ts";
 import { type FlagTable, unitsOf } from "../go/flags.ts";
 import { printable } from "../text/printable.ts";
-import type { CommandLoaders } from "./command.ts";
-import { allFlags, type Command } from "./command.ts";
+import { allFlags, type Command, type CommandLoaders } from "./command.ts";
 import type { CommandLine } from "./command-line.ts";
 import { flush } from "./commands.ts";
 import { allManuals, overview } from "./help.ts";

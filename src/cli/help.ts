@@ -1,8 +1,7 @@
 /** The command `help`. */
 
 import { nearest } from "../text/near.ts";
-import type { CommandLoaders } from "./command.ts";
-import { allFlags, type Command, UsageError } from "./command.ts";
+import { allFlags, type Command, type CommandLoaders, UsageError } from "./command.ts";
 import type { Manual } from "./manual.ts";
 import { agentUsage } from "./options.ts";
 import { runManual } from "./run-manual.ts";

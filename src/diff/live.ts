@@ -11,7 +11,7 @@ import type { Capabilities } from "../iptables/planner.ts";
 import { probe } from "../iptables/probe.ts";
 import { canonicalListing, tokenize } from "../iptables/rule.ts";
 import { type IptablesVariant, isNotInstalled } from "../iptables/tools.ts";
-import { openNftables } from "../netlink/socket/transport.ts";
+import { connected, openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
 import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
 import { readWholeTable } from "../nftables/table-reader.ts";
@@ -43,8 +43,7 @@ export interface OwnRules {
 
 /** Our table of nftables. Throws a failure. */
 export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSignal): Promise<OwnRules> {
-  const nftables = await openNftables();
-  try {
+  return connected(openNftables, async (nftables) => {
     const state = await readWholeTable(nftables, signal);
     const plan = planTable(rulesets, state, nftables.maxBatchBytes);
     const refusal = plan.refusal ?? tooManyRules(plan, rulesets, nftables.maxBatchBytes);
@@ -64,9 +63,7 @@ export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSi
       changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
     }
     return { kept, changes, plans: [refusal === undefined ? plan : { ...plan, refusal }] };
-  } finally {
-    nftables.close();
-  }
+  });
 }
 
 /** Our chains of iptables. Throws a failure. */

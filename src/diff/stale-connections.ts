@@ -1,8 +1,7 @@
 /** Existing connections keep the verdict of their first packet: finds those that would have a different one after a change. */
 
 import { type Family, parseAddress } from "../core/cidr.ts";
-import type { LocalAddresses } from "../core/intervals.ts";
-import { includes } from "../core/intervals.ts";
+import { includes, type LocalAddresses } from "../core/intervals.ts";
 import type { VerdictChange } from "../core/verdicts.ts";
 
 /** A connection that keeps its verdict, although new ones to its destination will have a different one. */

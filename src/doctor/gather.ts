@@ -9,7 +9,7 @@ import { setName } from "../iptables/ipset.ts";
 import { IPSET_VERSION } from "../iptables/ipset-scripts.ts";
 import type { IptablesVariant } from "../iptables/tools.ts";
 import { resolveVariant } from "../iptables/variant.ts";
-import type { Nftables } from "../netlink/socket/transport.ts";
+import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { ownerComment } from "../nftables/plan.ts";
 import { describeHolder, findHolders, readHeldNames } from "../presence/holders.ts";
 import { derive, isKnown, known } from "../system/fact.ts";
@@ -169,14 +169,7 @@ function readHolders(proc: string): Facts["holders"] {
 /** The answer as far as it is known without a tool, which might make a table that it only looks at. */
 async function readAuto({ backend }: Subject, tool: Tool | undefined, { open }: DoctorWorld) {
   if (backend !== "auto") return { value: undefined };
-  const answer = await attempt("what --backend=auto comes to", async () => {
-    const nftables = await open();
-    try {
-      return await usesNftables(nftables);
-    } finally {
-      nftables.close();
-    }
-  });
+  const answer = await attempt("what --backend=auto comes to", () => connected(open, usesNftables));
   return derive(answer, (uses): AutoFacts => {
     if (uses) return { backend: "nftables", why: "kube-proxy uses nftables" };
     if (tool === undefined) return { backend: "nftables", why: "no iptables runs here" };

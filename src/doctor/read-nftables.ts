@@ -7,7 +7,7 @@ import { attempt } from "../backend/attempt.ts";
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import type { Family as NftFamily, ObservedChain, TableName } from "../netlink/operations.ts";
 import { chains, rules, sets, tables } from "../netlink/query.ts";
-import type { Nftables } from "../netlink/socket/transport.ts";
+import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { TABLE } from "../nftables/sets.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Fact } from "../system/fact.ts";
@@ -52,19 +52,6 @@ export interface NftWorld {
 /** Reads our table and the names of all base chains, over a connection of its own. */
 export function readNftables({ open }: Pick<NftWorld, "open">): Promise<Fact<NftRead>> {
   return attempt("rules of nftables", () => connected(open, read));
-}
-
-/** A connection for as long as it is used. */
-export async function connected<T>(
-  open: () => Promise<Nftables>,
-  use: (nftables: Nftables) => Promise<T>,
-): Promise<T> {
-  const connection = await open();
-  try {
-    return await use(connection);
-  } finally {
-    connection.close();
-  }
 }
 
 async function read(nftables: Nftables): Promise<NftRead> {

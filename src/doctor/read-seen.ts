@@ -1,9 +1,10 @@
 /** What our rules and pods' links count within an interval. */
 
 import { isFailure } from "../backend/driver.ts";
+import { connected } from "../netlink/socket/transport.ts";
 import { known, readText } from "../system/fact.ts";
 import type { Facts, OwnRules, OwnSide } from "./facts.ts";
-import { connected, type NftWorld } from "./read-nftables.ts";
+import type { NftWorld } from "./read-nftables.ts";
 
 /** One reading: packets by backend and by link. */
 export interface Counts {

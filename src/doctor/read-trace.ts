@@ -1,12 +1,13 @@
 /** Reads all rules of the node as the tracer takes them. */
 
 import { attempt } from "../backend/attempt.ts";
+import { connected } from "../netlink/socket/transport.ts";
 import { ownAddresses } from "../system/addresses.ts";
 import { isKnown, known } from "../system/fact.ts";
 import { readLiveRules } from "../trace/live.ts";
 import { measureTables, readNftTables, type TableSizes } from "../trace/live-netlink.ts";
 import type { Facts } from "./facts.ts";
-import { connected, type NftWorld } from "./read-nftables.ts";
+import type { NftWorld } from "./read-nftables.ts";
 
 const WHAT = "rules on the way of pods' packets (forward, untracked, service-masquerade)";
 

@@ -5,8 +5,7 @@
 
 import type { Family } from "../core/cidr.ts";
 import { type Explanation, explainInterval } from "../core/explanation.ts";
-import type { Interval, LocalAddresses } from "../core/intervals.ts";
-import { includes } from "../core/intervals.ts";
+import { type Interval, includes, type LocalAddresses } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Condition, Hook, Packet } from "../trace/model.ts";
 import { outcomeKey, type Trace, type TraceOutcome } from "../trace/outcome.ts";

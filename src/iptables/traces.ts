@@ -4,7 +4,7 @@ import type { Traces } from "../backend/driver.ts";
 import { FAMILIES, NFT_FAMILIES } from "../core/cidr.ts";
 import { ifFound } from "../netlink/errors.ts";
 import { chain as chainQuery } from "../netlink/query.ts";
-import type { Nftables } from "../netlink/socket/transport.ts";
+import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { NamedVariant } from "./tools.ts";
 
@@ -26,14 +26,9 @@ export const chainTraces: Traces = {
  * that has work to do.
  */
 export async function variantsWith(chain: string, open: () => Promise<Nftables>): Promise<NamedVariant[]> {
-  const nftables = await open();
-  try {
-    const inNft = (await chainTraces.seen(nftables, chain)).length > 0;
-    return [
-      ...(inNft ? (["nft"] as const) : []),
-      ...(chainTraces.mayBeHidden() ? (["legacy"] as const) : []),
-    ];
-  } finally {
-    nftables.close();
-  }
+  const traces = await connected(open, (nftables) => chainTraces.seen(nftables, chain));
+  return [
+    ...(traces.length > 0 ? (["nft"] as const) : []),
+    ...(chainTraces.mayBeHidden() ? (["legacy"] as const) : []),
+  ];
 }

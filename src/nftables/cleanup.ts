@@ -2,6 +2,7 @@
 
 import type { CleanupWorld, Finds, Search } from "../backend/cleanup.ts";
 import { ifFound, NetlinkUnavailable } from "../netlink/errors.ts";
+import { connected } from "../netlink/socket/transport.ts";
 import { isAgentTable, isOwnTable } from "./plan.ts";
 import { TABLE } from "./sets.ts";
 import { readOwnTable } from "./table-reader.ts";
@@ -24,10 +25,5 @@ export async function findTable({ options, world, nftables }: Search): Promise<F
 }
 
 async function removeTable({ open }: CleanupWorld): Promise<void> {
-  const nftables = await open();
-  try {
-    await ifFound(nftables.batch([{ op: "delete table", ...TABLE }]));
-  } finally {
-    nftables.close();
-  }
+  await connected(open, (nftables) => ifFound(nftables.batch([{ op: "delete table", ...TABLE }])));
 }

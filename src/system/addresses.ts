@@ -2,8 +2,7 @@
 
 import { networkInterfaces } from "node:os";
 import { type Cidr, type Family, isCidr, parseCidr } from "../core/cidr.ts";
-import type { LocalAddresses } from "../core/intervals.ts";
-import { longestPrefixIntervals } from "../core/intervals.ts";
+import { type LocalAddresses, longestPrefixIntervals } from "../core/intervals.ts";
 
 /** This machine's own addresses. */
 export function ownAddresses(): LocalAddresses {

@@ -1,7 +1,6 @@
 /** Whether a packet matches a rule's conditions, as far as we know the packet. */
 
-import type { Interval } from "../core/intervals.ts";
-import { includes, type LocalAddresses } from "../core/intervals.ts";
+import { type Interval, includes, type LocalAddresses } from "../core/intervals.ts";
 import type { Condition, Packet, PortRange, Side } from "./model.ts";
 import { hasPorts } from "./protocols.ts";
 

@@ -8,8 +8,7 @@
  * match both ways: it notes the rule's decision as possible, and goes on without it.
  */
 
-import type { LocalAddresses } from "../core/intervals.ts";
-import { includes } from "../core/intervals.ts";
+import { includes, type LocalAddresses } from "../core/intervals.ts";
 import { MANY_ENDPOINTS, redirected, translated } from "./endpoints.ts";
 import { inOrder } from "./hooks.ts";
 import type { Hook, Packet, Target } from "./model.ts";

@@ -7,7 +7,7 @@ import type { Family } from "../../core/cidr.ts";
 import type { NodeRules } from "../../explain/answer.ts";
 import { parseGoUint } from "../../go/integer.ts";
 import { goQuote } from "../../go/quote.ts";
-import { type Nftables, openNftables } from "../../netlink/socket/transport.ts";
+import { connected, openNftables } from "../../netlink/socket/transport.ts";
 import { localAddresses, ownAddresses } from "../../system/addresses.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { nearest } from "../../text/near.ts";
@@ -82,8 +82,8 @@ export async function readNode(
   };
   if (values.live) {
     const { hooks, notRead, warnings } = await readLiveRules((script) => runScript(script, io.signal), {
-      readTables: () => overNetlink((nftables) => readNftTables(nftables, io.signal)),
-      measureTables: () => overNetlink((nftables) => measureTables(nftables, io.signal)),
+      readTables: () => connected(openNftables, (nftables) => readNftTables(nftables, io.signal)),
+      measureTables: () => connected(openNftables, (nftables) => measureTables(nftables, io.signal)),
     });
     say([...warnings, ...notRead]);
     const found = await attemptRoutes(say);
@@ -128,15 +128,6 @@ async function withInput({ packet, sourceFamily }: AskedPacket, routes: Routes):
     return sourceFamily === undefined ? { packet } : { packet, sourceFamily };
   const input = await routes.inputOf(sourceFamily, packet.source);
   return { packet: input === undefined ? packet : { ...packet, in: input }, sourceFamily };
-}
-
-async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {
-  const nftables = await openNftables();
-  try {
-    return await look(nftables);
-  } finally {
-    nftables.close();
-  }
 }
 
 function readMark(text: string): number {

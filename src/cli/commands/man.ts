@@ -1,8 +1,7 @@
 /** The command `man`: the manual page, from the same tables as the help. */
 
 import { describeFlag } from "../../go/flags.ts";
-import type { CommandLoaders } from "../command.ts";
-import { allFlags, type Command } from "../command.ts";
+import { allFlags, type Command, type CommandLoaders } from "../command.ts";
 import { allManuals } from "../help.ts";
 import type { Manual } from "../manual.ts";
 import { runManual } from "../run-manual.ts";

@@ -8,7 +8,7 @@ import { readConntrack, readSysctls } from "../../doctor/read-proc.ts";
 import { viewDiagnosis } from "../../doctor/text.ts";
 import { boolType, stringType } from "../../go/flag-types.ts";
 import { type FlagTable, type FlagValues, flag } from "../../go/flags.ts";
-import { type Nftables, openNftables } from "../../netlink/socket/transport.ts";
+import { connected, openNftables } from "../../netlink/socket/transport.ts";
 import type { Status } from "../../observe/status.ts";
 import { factValue, PART_CHARACTERS, PART_MS, readPart, type Unknown } from "../../report/part.ts";
 import { redact } from "../../report/redact.ts";
@@ -84,7 +84,7 @@ async function collect(input: Input, io: CommandIo): Promise<Readonly<Record<str
     rules: readRules({
       ...io,
       run: runScript,
-      measure: (signal) => overNetlink((nftables) => measureTables(nftables, signal)),
+      measure: (signal) => connected(openNftables, (nftables) => measureTables(nftables, signal)),
     }),
     sysctls: part("settings of the kernel", () => valuesOf(readSysctls(values.proc))),
     conntrack: part("connection tracking", ({ signal }) => readFigures(values.proc, signal)),
@@ -155,13 +155,4 @@ function valuesOf(facts: Readonly<Record<string, Fact<unknown>>>): unknown {
 function withInitial<Table extends FlagTable>(table: Table, input: Input): CommandInput<Table> {
   const initial = Object.fromEntries(Object.entries(table).map(([name, { initial }]) => [name, initial]));
   return { ...input, values: { ...initial, ...input.values } as unknown as FlagValues<Table> };
-}
-
-async function overNetlink<T>(look: (nftables: Nftables) => Promise<T>): Promise<T> {
-  const nftables = await openNftables();
-  try {
-    return await look(nftables);
-  } finally {
-    nftables.close();
-  }
 }

@@ -1,6 +1,5 @@
 /** The command `completion`: a script for a shell. */
-import type { CommandLoaders } from "../command.ts";
-import { type Command, UsageError } from "../command.ts";
+import { type Command, type CommandLoaders, UsageError } from "../command.ts";
 import { allManuals } from "../help.ts";
 import { completedCommands, SHELLS } from "./model.ts";
 import { bashScript, fishScript, zshScript } from "./scripts.ts";

@@ -44,6 +44,19 @@ export async function openNftables(options: Options = {}): Promise<Nftables> {
   return createNftables(loadNetlink(options.bufferBytes ?? BUFFER_BYTES), options);
 }
 
+/** A connection for as long as it is used. */
+export async function connected<T>(
+  open: () => Promise<Nftables>,
+  use: (nftables: Nftables) => Promise<T>,
+): Promise<T> {
+  const connection = await open();
+  try {
+    return await use(connection);
+  } finally {
+    connection.close();
+  }
+}
+
 /** The same over sockets from elsewhere. */
 export function createNftables(open: OpenSocket, { timeoutMs = TIMEOUT_MS }: Options = {}): Nftables {
   const channel = createChannel(open, timeoutMs);
