@@ -1,4 +1,4 @@
-/** What `doctor` says. */
+/** The findings of `doctor`. */
 
 /** In the order of their weight. */
 export const SEVERITIES = ["error", "warning", "info"] as const;
@@ -9,11 +9,11 @@ export interface Finding {
   readonly check: string;
   readonly severity: Severity;
   readonly message: string;
-  /** What to do about it. Information needs none. */
+  /** Information needs none. */
   readonly remedy?: string;
 }
 
-/** What a check says, without its name. */
+/** A check's finding, before the check's name is added. */
 export type FindingText = Omit<Finding, "check">;
 
 export function error(message: string, remedy: string): FindingText {

@@ -1,4 +1,4 @@
-/** What doctor found, as text for a screen and as JSON. */
+/** Doctor's findings, as text for a screen and as JSON. */
 
 import type { Colours } from "../text/colours.ts";
 import { counted } from "../text/plural.ts";
@@ -6,7 +6,7 @@ import { CHECKS, countOf } from "./checks.ts";
 import type { Facts, Settings } from "./facts.ts";
 import { type Finding, SEVERITIES, type Severity } from "./finding.ts";
 
-/** What was looked at, and what was found there. */
+/** The settings that doctor assumed, and its findings. */
 export interface Diagnosis extends Pick<Facts, "settings" | "own"> {
   /** Where the settings come from, besides doctor's own flags. */
   readonly source: string | undefined;
@@ -53,7 +53,7 @@ function renderEntry({ severity, name, text, remedy }: Entry, colours: Colours):
 }
 
 /**
- * What only `--verbose` shows. That no agent runs is no problem of the node, but without that line "No problems found" would be
+ * Notes need `--verbose`. A node without an agent has no problem, but "No problems found" without the line that says so would be
  * false comfort.
  */
 function isNote({ severity, check }: Finding): boolean {
@@ -74,7 +74,7 @@ function leftOut(ignored: readonly string[]): string {
   return ignored.length === 0 ? "" : ` (ignored: ${ignored.join(", ")})`;
 }
 
-/** What `doctor` looks for. */
+/** All checks, each with the problem that it looks for. */
 export function renderChecks(colours: Colours): string {
   return CHECKS.map(({ looksFor: text, ...check }) => renderEntry({ text, ...check }, colours)).join("");
 }

@@ -12,7 +12,7 @@ function forwardOf(changes: Partial<Facts>): readonly string[] {
   return said(changes).flatMap((line) => (/^\w+ forward: /.test(line) ? line.replace(" forward:", "") : []));
 }
 
-/** What is said beside the rules of a table filter; pods of 10.244.1.0/24 come in by cni0. */
+/** The findings of `forward` beside the rules of a table filter; pods of 10.244.1.0/24 come in by cni0. */
 function beside(policy: string, ...rules: readonly string[]): readonly string[] {
   const lines = ["*filter", `:FORWARD ${policy} [0:0]`, ":X - [0:0]", ...rules, "COMMIT", NO_NAT];
   const dump = parseDump(lines.join("\n"));

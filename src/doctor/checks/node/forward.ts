@@ -8,7 +8,7 @@ import { type FindingText, info, warning } from "../../finding.ts";
 import { sendersOf } from "../../nat-tables.ts";
 import type { PodNetwork, Uplink } from "../../pod-networks.ts";
 
-/** What keeps pods' packets from being forwarded: no source NAT ever sees these. */
+/** Source NAT never sees a pod's packet that the node does not forward. */
 export const forward: Check = {
   name: "forward",
   severity: "warning",
@@ -55,7 +55,7 @@ function drops(facts: Facts, family: Family): readonly FindingText[] {
   });
 }
 
-/** What certainly becomes of a new connection to another network; undefined if that depends on more. */
+/** The certain fate of a new connection to another network; undefined if it depends on more. */
 function follow(facts: Facts, { cidr, link }: PodNetwork): TraceOutcome | undefined {
   const { family } = cidr;
   const rules = known(facts.trace);

@@ -29,7 +29,7 @@ const HOST_PORTS = [
   "-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE",
 ];
 
-/** What is said of rules of others in front of ours, without what doctor says of where it looked. */
+/** The findings about rules of others ahead of ours, without the place. */
 function inFront(...lines: readonly string[]): readonly string[] {
   return said({ nat: [natTable([...CHAIN_RULES, ...lines, JUMP])] }).map((line) =>
     line.replace(": iptables-nft -t nat", "").replace(/,? regardless of the configuration/, ""),

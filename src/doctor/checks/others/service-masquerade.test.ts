@@ -4,7 +4,7 @@ import { facts, said } from "../../../../test/lab/doctor.ts";
 import { localAddresses } from "../../../system/addresses.ts";
 import { parseDump } from "../../../trace/dump.ts";
 
-/** What is said beside the rules of a dump. */
+/** The findings of `service-masquerade` beside the rules of a dump. */
 function beside(text: string): readonly string[] {
   const dump = parseDump(text);
   if (!dump.ok) throw new Error(dump.message);
