@@ -22,12 +22,47 @@ export interface Entry {
   readonly reason: "link-local" | "configured" | "default";
 }
 
-/** The first entry that contains a destination decides; without one, `masquerade` says how it is masqueraded. */
+/** A source, and whether packets from it are ours. */
+export interface SourceEntry {
+  readonly cidr: Cidr;
+  readonly isOurs: boolean;
+}
+
+/** Which packets the agent decides about (sources.ts says how): those of others go on to the rules of others. */
+export interface Scope {
+  /** As written, in the file's order, all of the ruleset's family; empty: packets from every source are ours. */
+  readonly sources: readonly SourceEntry[];
+  /** Names as written, of which `+` at the end matches any rest; empty: packets leave through any link. */
+  readonly interfaces: readonly string[];
+}
+
+/** The node's addresses that masqueraded packets leave with (slots.ts says which takes which). */
+export interface AddressPool {
+  /** In numeric order; at least one. */
+  readonly addresses: readonly bigint[];
+  /** One for each pod, or any for each flow. */
+  readonly by: "pod" | "flow";
+}
+
+/** How packets are masqueraded. */
+export interface Masquerade {
+  readonly randomFully: boolean;
+  readonly toPorts: readonly PortRange[];
+  /** Absent: the kernel chooses the address, as MASQUERADE does. */
+  readonly pool?: AddressPool;
+}
+
+/**
+ * Of packets in `scope`, the first entry that contains the destination decides; without one, `masquerade` says how they
+ * are masqueraded.
+ */
 export interface Ruleset {
   readonly family: Family;
   readonly chain: string;
+  /** Absent: every packet is ours. */
+  readonly scope?: Scope;
   readonly entries: readonly Entry[];
-  readonly masquerade: { readonly randomFully: boolean; readonly toPorts: readonly PortRange[] };
+  readonly masquerade: Masquerade;
 }
 
 /** The families that the agent handles. */
