@@ -5,6 +5,7 @@ import { allFlags } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
 import { parseFlags } from "../../src/go/flags.ts";
+import { type Policy, refusals } from "../admission/cel.ts";
 import { calls } from "../lab/documents.ts";
 import { at, type Plain, readManifest } from "../lab/manifest.ts";
 import { buildRenderer, inChart, render } from "./chart.ts";
@@ -134,6 +135,23 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     const container = at(await daemonSet({ httpAddress: "" }), CONTAINER);
     for (const probe of ["startupProbe", "livenessProbe", "readinessProbe", "ports"])
       expect(container).not.toHaveProperty(probe);
+  });
+
+  test("asks the API server to refuse bad edits of its own ConfigMap", async () => {
+    const config = { admission: true, name: "masq.conf", key: "masq" };
+    const { documents } = await render({ config }, "network");
+    const { "admission-policy.yaml": policy = null, "admission-binding.yaml": binding = null } = documents;
+    for (const document of [policy, binding]) {
+      validateObject(document);
+      expect(at(document, "metadata.name")).toBe("network.masq.conf");
+    }
+    expect(await typeErrors([policy, binding])).toBe("");
+    expect(at(policy, "spec.matchConstraints.resourceRules.0.resourceNames")).toEqual(["masq.conf"]);
+    expect(at(binding, "spec.policyName")).toBe("network.masq.conf");
+    expect(JSON.stringify(binding)).toContain('{"kubernetes.io/metadata.name":"network"}');
+    const object = { metadata: { name: "masq.conf" }, data: { masq: "nonMasqueradeCIDRs: [10.1.0.0/8]" } };
+    const spec = at(policy, "spec") as unknown as Policy;
+    expect(refusals(spec, object)).toEqual(["10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?"]);
   });
 
   test("writes the configuration into the ConfigMap that the DaemonSet shows", async () => {

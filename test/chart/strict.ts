@@ -8,6 +8,9 @@ const MODULES: Readonly<Record<string, string>> = {
   ConfigMap: "kubernetes-models/v1/ConfigMap",
   DaemonSet: "kubernetes-models/apps/v1/DaemonSet",
   PodMonitor: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
+  ValidatingAdmissionPolicy: "kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
+  ValidatingAdmissionPolicyBinding:
+    "kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding",
   PrometheusRule: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule",
 };
 const TSC = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"];

@@ -23,6 +23,7 @@ test.each([
   [{ config: { inline: { nonMasqueradeCIDRs: ["10.0.0.0"] } } }, "config.inline.nonMasqueradeCIDRs.0"],
   [{ config: { inline: { resyncInterval: 60 } } }, "config.inline.resyncInterval"],
   [{ config: { name: "Not_A_Name" } }, "config.name"],
+  [{ config: { admission: "yes" } }, "config.admission"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
   [{ flags: { logtostderr: false } }, "flags.logtostderr"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],
@@ -73,13 +74,15 @@ test("the chart has the program's version", () => {
   expect(readManifest(inChart("Chart.yaml"))).toMatchObject({ version, appVersion: version });
 });
 
-test.each(["alerts.yaml", "grafana-dashboard.json"])(
-  "%s is a copy of the one in deploy/monitoring",
-  async (name) => {
-    const text = readFileSync(`deploy/monitoring/${name}`, "utf8");
-    await expect(text).toMatchFileSnapshot(`../../${inChart(`files/${name}`)}`);
-  },
-);
+test.each([
+  ["alerts.yaml", "monitoring/alerts.yaml"],
+  ["grafana-dashboard.json", "monitoring/grafana-dashboard.json"],
+  ["admission-policy.yaml", "admission/policy.yaml"],
+  ["admission-binding.yaml", "admission/binding.yaml"],
+])("%s is a copy of deploy/%s", async (name, original) => {
+  const text = readFileSync(`deploy/${original}`, "utf8");
+  await expect(text).toMatchFileSnapshot(`../../${inChart(`files/${name}`)}`);
+});
 
 test("the README's table has every value with its default", () => {
   const text = readFileSync(inChart("README.md"), "utf8");
