@@ -18,7 +18,8 @@ function prefixLength(bits: number, first: bigint, last: bigint): number | undef
   return bits - (size.toString(2).length - 1);
 }
 
-function formatAddress(key: SetKey, value: bigint): string {
+/** An address, in dotted decimals or as RFC 5952 has it. */
+export function formatAddress(key: SetKey, value: bigint): string {
   return key === "ipv4_addr" ? formatIpv4(Number(value)) : formatIpv6(value);
 }
 

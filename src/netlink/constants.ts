@@ -101,13 +101,17 @@ export const EXPRESSION = {
 } as const;
 
 /** Values of expressions' attributes. */
-export const REGISTER = { VERDICT: 0, FIRST: 1, SECOND: 2 } as const;
-export const META = { NFPROTO: 15, L4PROTO: 16 } as const;
+export const REGISTER = { VERDICT: 0, FIRST: 1, SECOND: 2, THIRD: 3 } as const;
+export const META = { OIFNAME: 7, NFPROTO: 15, L4PROTO: 16 } as const;
 export const CMP = { EQ: 0, NEQ: 1, LT: 2, LTE: 3, GT: 4, GTE: 5 } as const;
 export const PAYLOAD_NETWORK_HEADER = 1;
 export const PAYLOAD_TRANSPORT_HEADER = 2;
 export const LOOKUP_F_INV = 1;
 export const FIB = { RESULT_ADDRTYPE: 3, F_SADDR: 1, F_DADDR: 2, F_IIF: 8 } as const;
+/** NFT_BITWISE_MASK_XOR: `(value & mask) ^ xor`. */
+export const BITWISE_MASK_XOR = 0;
+/** NFT_NAT_SNAT. */
+export const NAT_SOURCE = 0;
 /** NF_NAT_RANGE_NETMAP of linux/netfilter/nf_nat.h. */
 export const NAT_NETMAP = 0x40;
 export const NG_RANDOM = 1;
@@ -131,8 +135,10 @@ export const SET_FLAGS = {
 export const SET_ELEM_INTERVAL_END = 1;
 export const SET_ELEM_CATCHALL = 2;
 
-/** enum nf_nat_masquerade flags: NF_NAT_RANGE_* of linux/netfilter/nf_nat.h, in the order in which nft prints them. */
+/** NF_NAT_RANGE_* of linux/netfilter/nf_nat.h; the kernel sets the first itself if there is an address. */
+export const NAT_MAP_IPS = 0x1;
 export const NAT_PROTO_SPECIFIED = 0x2;
+/** In the order in which nft prints them. */
 export const NAT_FLAGS = { random: 0x4, "fully-random": 0x10, persistent: 0x8 } as const;
 
 /** Families: NFPROTO_* of linux/netfilter.h. */
@@ -154,10 +160,13 @@ export const KEYS = {
   ipv4_addr: { type: 7, bytes: 4 },
   ipv6_addr: { type: 8, bytes: 16 },
 } as const;
-export const DESTINATIONS = {
-  ip: { nfproto: FAMILIES.ip, offset: 16, bytes: 4 },
-  ip6: { nfproto: FAMILIES.ip6, offset: 24, bytes: 16 },
+/** Where they are in a header, by nft's names. */
+export const ADDRESSES = {
+  ip: { nfproto: FAMILIES.ip, bytes: 4, saddr: 12, daddr: 16 },
+  ip6: { nfproto: FAMILIES.ip6, bytes: 16, saddr: 8, daddr: 24 },
 } as const;
+/** IFNAMSIZ of linux/if.h, the NUL after a name included. */
+export const INTERFACE_NAME_BYTES = 16;
 
 /**
  * Data that nft keeps in the kernel for itself, type-length-value in one byte each: libnftnl/udata.h. A comment's type

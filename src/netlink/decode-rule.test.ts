@@ -18,7 +18,7 @@ type Field = number | string | bigint | Uint8Array | { readonly [type: number]: 
 type Expression = readonly [string, { readonly [type: number]: Field }];
 
 const VALUE = (...bytes: number[]) => ({ [NFTA.DATA.VALUE]: Uint8Array.from(bytes) });
-const { meta, cmp, payload, lookup, immediate, masq, fib } = EXPRESSION;
+const { meta, cmp, payload, lookup, immediate, masq, fib, bitwise, nat } = EXPRESSION;
 const LOAD_NFPROTO: Expression = ["meta", { [meta.KEY]: 15, [meta.DREG]: 1 }];
 const LOAD_L4PROTO: Expression = ["meta", { [meta.KEY]: 16, [meta.DREG]: 1 }];
 const equals = (...bytes: number[]): Expression => [
@@ -30,6 +30,30 @@ const DADDR: Expression = [
   { [payload.DREG]: 1, [payload.BASE]: 1, [payload.OFFSET]: 16, [payload.LEN]: 4 },
 ];
 const LOOKUP: Expression = ["lookup", { [lookup.SET]: "v4", [lookup.SREG]: 1, [lookup.FLAGS]: 0 }];
+const SADDR: Expression = [
+  "payload",
+  { [payload.DREG]: 1, [payload.BASE]: 1, [payload.OFFSET]: 12, [payload.LEN]: 4 },
+];
+const masked = (more: { readonly [type: number]: Field } = {}): Expression => [
+  "bitwise",
+  {
+    [bitwise.SREG]: 1,
+    [bitwise.DREG]: 1,
+    [bitwise.LEN]: 4,
+    [bitwise.MASK]: VALUE(0, 0, 0, 3),
+    [bitwise.XOR]: VALUE(0, 0, 0, 0),
+    ...more,
+  },
+];
+const LOAD_OIFNAME: Expression = ["meta", { [meta.KEY]: 7, [meta.DREG]: 1 }];
+const load = (register: number, ...bytes: number[]): Expression => [
+  "immediate",
+  { [immediate.DREG]: register, [immediate.DATA]: VALUE(...bytes) },
+];
+const snat = (more: { readonly [type: number]: Field }): Expression => [
+  "nat",
+  { [nat.TYPE]: 0, [nat.FAMILY]: 2, [nat.REG_ADDR_MIN]: 1, [nat.REG_ADDR_MAX]: 1, ...more },
+];
 const FOUND = { kind: "daddr", family: "ip", set: "v4", negated: false };
 const unknown = (...names: readonly string[]) => names.map((name) => ({ kind: "unknown", name }));
 
@@ -68,6 +92,36 @@ describe("what others write stays visible", () => {
       unknown("immediate"),
     ],
     [
+      "some bits of a destination",
+      [LOAD_NFPROTO, equals(2), DADDR, masked(), equals(0, 0, 0, 1)],
+      [{ kind: "nfproto", family: "ip" }, ...unknown("payload", "bitwise", "cmp")],
+    ],
+    [
+      "bits that are turned",
+      [LOAD_NFPROTO, equals(2), SADDR, masked({ [bitwise.XOR]: VALUE(0, 0, 0, 1) }), equals(0, 0, 0, 1)],
+      [{ kind: "nfproto", family: "ip" }, ...unknown("payload", "bitwise", "cmp")],
+    ],
+    [
+      "bits that are shifted",
+      [LOAD_NFPROTO, equals(2), SADDR, masked({ [bitwise.OP]: 1 }), equals(0, 0, 0, 1)],
+      [{ kind: "nfproto", family: "ip" }, ...unknown("payload", "bitwise", "cmp")],
+    ],
+    ["a link's name that nft cannot say", [LOAD_OIFNAME, equals(34, 42)], unknown("meta", "cmp")],
+    ["a name with more after it", [LOAD_OIFNAME, equals(101, 0, 1)], unknown("meta", "cmp")],
+    ["an empty name", [LOAD_OIFNAME, equals(...new Array(16).fill(0))], unknown("meta", "cmp")],
+    [
+      "a range of addresses",
+      [load(1, 10, 0, 0, 1), load(2, 10, 0, 0, 9), snat({ [nat.REG_ADDR_MAX]: 2 })],
+      unknown("immediate", "immediate", "nat"),
+    ],
+    ["another destination", [load(1, 10, 0, 0, 1), snat({ [nat.TYPE]: 1 })], unknown("immediate", "nat")],
+    [
+      "an address of IPv6 in four bytes",
+      [load(1, 10, 0, 0, 1), snat({ [nat.FAMILY]: 10 })],
+      unknown("immediate", "nat"),
+    ],
+    ["an address of a map", [snat({})], unknown("nat")],
+    [
       "another route type",
       [["fib", { [fib.FLAGS]: 2, [fib.RESULT]: 3, [fib.DREG]: 1 }], equals(3, 0, 0, 0)],
       unknown("fib", "cmp"),
@@ -104,6 +158,41 @@ test("a single port written as a range is that port", () => {
   expect(readStatements(list([port(1), port(2), masquerade]), FAMILIES.inet)).toEqual([
     { kind: "masquerade", ports: { first: 1000, last: 1000 }, flags: [] },
   ]);
+});
+
+test.each<[string, readonly Expression[], object]>([
+  [
+    "bits of a source, by a kernel without kinds of this expression",
+    [LOAD_NFPROTO, equals(2), SADDR, masked(), equals(0, 0, 0, 1)],
+    { kind: "saddr bits", family: "ip", mask: 3n, value: 1n },
+  ],
+  [
+    "bits of a source",
+    [LOAD_NFPROTO, equals(2), SADDR, masked({ [bitwise.OP]: 0 }), equals(0, 0, 0, 2)],
+    { kind: "saddr bits", family: "ip", mask: 3n, value: 2n },
+  ],
+  [
+    "the beginning of a name, of as many bytes as a name has",
+    [LOAD_OIFNAME, equals(...new Array(15).fill(97))],
+    { kind: "oifname", name: "a".repeat(15), isPrefix: true },
+  ],
+  [
+    "an address and a port, as the kernel lists them",
+    [
+      load(1, 192, 0, 2, 1),
+      load(2, 3, 232),
+      snat({ [nat.REG_PROTO_MIN]: 2, [nat.REG_PROTO_MAX]: 2, [nat.FLAGS]: 0x13 }),
+    ],
+    {
+      kind: "snat",
+      family: "ip",
+      address: 0xc0000201n,
+      ports: { first: 1000, last: 1000 },
+      flags: ["fully-random"],
+    },
+  ],
+])("%s", (_, expressions, expected) => {
+  expect(readStatements(list(expressions), FAMILIES.inet)).toEqual([expected]);
 });
 
 test("an empty rule, or none", () => {

@@ -3,17 +3,20 @@
  * register or act. They are those that nft sends for the same text (`nft --debug=netlink`), so that `nft list`
  * shows that text again.
  */
-import { putBytes, putNest, putString, putU32, putU64, type Writer } from "./attributes.ts";
+import { cString, putBytes, putNest, putString, putU32, putU64, type Writer } from "./attributes.ts";
 import {
+  ADDRESSES,
+  BITWISE_MASK_XOR,
   BYTEORDER_HTON,
   CMP,
-  DESTINATIONS,
   EXPRESSION,
   FIB,
+  INTERFACE_NAME_BYTES,
   LOOKUP_F_INV,
   META,
   NAT_FLAGS,
   NAT_PROTO_SPECIFIED,
+  NAT_SOURCE,
   NFTA,
   NG_RANDOM,
   PAYLOAD_NETWORK_HEADER,
@@ -23,11 +26,16 @@ import {
   VERDICTS,
 } from "./constants.ts";
 import type {
+  AddressStatement,
   CounterStatement,
-  DaddrStatement,
   Family,
   MasqueradeStatement,
+  NatFlag,
   NumgenStatement,
+  OifnameStatement,
+  Ports,
+  SnatStatement,
+  SourceBitsStatement,
   Statement,
   VerdictStatement,
 } from "./operations.ts";
@@ -51,14 +59,20 @@ function putStatement(context: Context, statement: Statement): void {
   const { writer } = context;
   switch (statement.kind) {
     case "nfproto":
-      putMetaMatch(writer, META.NFPROTO, DESTINATIONS[statement.family].nfproto);
-      context.protocolKnown = true;
+      putFamilyMatch(context, statement.family);
       break;
     case "l4proto":
       putMetaMatch(writer, META.L4PROTO, PROTOCOLS[statement.protocol]);
       break;
     case "daddr":
-      putDestinationLookup(context, statement);
+    case "saddr":
+      putAddressLookup(context, statement);
+      break;
+    case "saddr bits":
+      putSourceBits(context, statement);
+      break;
+    case "oifname":
+      putOifname(writer, statement);
       break;
     case "fib daddr type":
       putLocalMatch(writer);
@@ -74,6 +88,9 @@ function putStatement(context: Context, statement: Statement): void {
       break;
     case "masquerade":
       putMasquerade(writer, statement);
+      break;
+    case "snat":
+      putSnat(writer, statement);
   }
 }
 
@@ -93,32 +110,77 @@ function putComparison(writer: Writer, operator: number, value: Uint8Array): voi
   });
 }
 
-/** `meta <key> <value>`, of one byte. */
-function putMetaMatch(writer: Writer, key: number, value: number): void {
+function putMeta(writer: Writer, key: number): void {
   putExpression(writer, "meta", () => {
     putU32(writer, EXPRESSION.meta.KEY, key);
     putU32(writer, EXPRESSION.meta.DREG, REGISTER.FIRST);
   });
+}
+
+/** `meta <key> <value>`, of one byte. */
+function putMetaMatch(writer: Writer, key: number, value: number): void {
+  putMeta(writer, key);
   putComparison(writer, CMP.EQ, Uint8Array.of(value));
 }
 
-/** In an `inet` table a rule has to check the packet's family first, once. */
-function putDestinationLookup(context: Context, { family, set, negated }: DaddrStatement): void {
-  const { writer } = context;
-  const destination = DESTINATIONS[family];
-  if (!context.protocolKnown) putMetaMatch(writer, META.NFPROTO, destination.nfproto);
+function putFamilyMatch(context: Context, family: "ip" | "ip6"): void {
+  putMetaMatch(context.writer, META.NFPROTO, ADDRESSES[family].nfproto);
   context.protocolKnown = true;
+}
+
+/** Loads a packet's address. In an `inet` table a rule has to check the packet's family first, once. */
+function putAddress(context: Context, family: "ip" | "ip6", side: "saddr" | "daddr"): void {
+  const { writer } = context;
+  if (!context.protocolKnown) putFamilyMatch(context, family);
   putExpression(writer, "payload", () => {
     putU32(writer, EXPRESSION.payload.DREG, REGISTER.FIRST);
     putU32(writer, EXPRESSION.payload.BASE, PAYLOAD_NETWORK_HEADER);
-    putU32(writer, EXPRESSION.payload.OFFSET, destination.offset);
-    putU32(writer, EXPRESSION.payload.LEN, destination.bytes);
+    putU32(writer, EXPRESSION.payload.OFFSET, ADDRESSES[family][side]);
+    putU32(writer, EXPRESSION.payload.LEN, ADDRESSES[family].bytes);
   });
+}
+
+function putAddressLookup(context: Context, { kind, family, set, negated }: AddressStatement): void {
+  const { writer } = context;
+  putAddress(context, family, kind);
   putExpression(writer, "lookup", () => {
     putU32(writer, EXPRESSION.lookup.SREG, REGISTER.FIRST);
     putString(writer, EXPRESSION.lookup.SET, set);
     if (negated) putU32(writer, EXPRESSION.lookup.FLAGS, LOOKUP_F_INV);
   });
+}
+
+function putSourceBits(context: Context, { family, mask, value }: SourceBitsStatement): void {
+  const { writer } = context;
+  const { bytes } = ADDRESSES[family];
+  putAddress(context, family, "saddr");
+  const putValue = (type: number, bits: bigint) =>
+    putNest(writer, type, () => putBytes(writer, NFTA.DATA.VALUE, addressBytes(bits, bytes)));
+  putExpression(writer, "bitwise", () => {
+    putU32(writer, EXPRESSION.bitwise.SREG, REGISTER.FIRST);
+    putU32(writer, EXPRESSION.bitwise.DREG, REGISTER.FIRST);
+    putU32(writer, EXPRESSION.bitwise.OP, BITWISE_MASK_XOR);
+    putU32(writer, EXPRESSION.bitwise.LEN, bytes);
+    putValue(EXPRESSION.bitwise.MASK, mask);
+    putValue(EXPRESSION.bitwise.XOR, 0n);
+  });
+  putComparison(writer, CMP.EQ, addressBytes(value, bytes));
+}
+
+/** An address in network order. */
+function addressBytes(address: bigint, bytes: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, i) =>
+    Number((address >> BigInt(8 * (bytes - 1 - i))) & 0xffn),
+  );
+}
+
+/** The kernel's text has NULs up to its full length, so a comparison of fewer bytes is one of the beginning. */
+function putOifname(writer: Writer, { name, isPrefix }: OifnameStatement): void {
+  const text = cString(name);
+  const value = new Uint8Array(isPrefix ? text.length - 1 : INTERFACE_NAME_BYTES);
+  value.set(text.subarray(0, value.length));
+  putMeta(writer, META.OIFNAME);
+  putComparison(writer, CMP.EQ, value);
 }
 
 /** The type of route is in the machine's byte order: it is not a field of a packet. */
@@ -175,23 +237,54 @@ function putVerdict(writer: Writer, statement: VerdictStatement): void {
   );
 }
 
-function putPort(writer: Writer, register: number, port: number): void {
-  const value = Uint8Array.of(port >> 8, port & 0xff);
+function putValue(writer: Writer, register: number, value: Uint8Array): void {
   putImmediate(writer, register, () => putBytes(writer, NFTA.DATA.VALUE, value));
 }
 
-/** The ports are loaded into registers first; a single one has no second register. */
+/** The numbers of the attributes that name registers with ports. */
+interface PortAttributes {
+  readonly REG_PROTO_MIN: number;
+  readonly REG_PROTO_MAX: number;
+}
+
+/**
+ * Loads ports into registers from `register` on; the result writes which those are. A single port has no second register.
+ */
+function putPorts(writer: Writer, ports: Ports | undefined, register: number): (to: PortAttributes) => void {
+  if (ports === undefined) return () => {};
+  const { first, last } = ports;
+  const registers = first === last ? [first] : [first, last];
+  for (const [i, port] of registers.entries())
+    putValue(writer, register + i, Uint8Array.of(port >> 8, port & 0xff));
+  return ({ REG_PROTO_MIN, REG_PROTO_MAX }) => {
+    putU32(writer, REG_PROTO_MIN, register);
+    if (registers.length > 1) putU32(writer, REG_PROTO_MAX, register + 1);
+  };
+}
+
+function natBits(flags: readonly NatFlag[], ports: Ports | undefined): number {
+  return flags.reduce((sum, flag) => sum | NAT_FLAGS[flag], ports === undefined ? 0 : NAT_PROTO_SPECIFIED);
+}
+
 function putMasquerade(writer: Writer, { ports, flags }: MasqueradeStatement): void {
-  const isRange = ports !== undefined && ports.first !== ports.last;
-  if (ports !== undefined) putPort(writer, REGISTER.FIRST, ports.first);
-  if (isRange) putPort(writer, REGISTER.SECOND, ports.last);
-  const bits = flags.reduce(
-    (sum, flag) => sum | NAT_FLAGS[flag],
-    ports === undefined ? 0 : NAT_PROTO_SPECIFIED,
-  );
+  const putRegisters = putPorts(writer, ports, REGISTER.FIRST);
+  const bits = natBits(flags, ports);
   putExpression(writer, "masq", () => {
     if (bits !== 0) putU32(writer, EXPRESSION.masq.FLAGS, bits);
-    if (ports !== undefined) putU32(writer, EXPRESSION.masq.REG_PROTO_MIN, REGISTER.FIRST);
-    if (isRange) putU32(writer, EXPRESSION.masq.REG_PROTO_MAX, REGISTER.SECOND);
+    putRegisters(EXPRESSION.masq);
+  });
+}
+
+function putSnat(writer: Writer, { family, address, ports, flags }: SnatStatement): void {
+  const { nfproto, bytes } = ADDRESSES[family];
+  putValue(writer, REGISTER.FIRST, addressBytes(address, bytes));
+  const putRegisters = putPorts(writer, ports, REGISTER.SECOND);
+  const bits = natBits(flags, ports);
+  putExpression(writer, "nat", () => {
+    putU32(writer, EXPRESSION.nat.TYPE, NAT_SOURCE);
+    putU32(writer, EXPRESSION.nat.FAMILY, nfproto);
+    putU32(writer, EXPRESSION.nat.REG_ADDR_MIN, REGISTER.FIRST);
+    putRegisters(EXPRESSION.nat);
+    if (bits !== 0) putU32(writer, EXPRESSION.nat.FLAGS, bits);
   });
 }

@@ -35,7 +35,7 @@ export interface BaseChain {
 
 export type SetKey = "ipv4_addr" | "ipv6_addr";
 export type Protocol = "tcp" | "udp" | "sctp";
-export type MasqueradeFlag = "random" | "fully-random" | "persistent";
+export type NatFlag = "random" | "fully-random" | "persistent";
 
 /** `meta nfproto ipv4`: in an `inet` table, for rules that match no address. */
 export interface NfprotoStatement {
@@ -47,12 +47,25 @@ export interface L4protoStatement {
   readonly kind: "l4proto";
   readonly protocol: Protocol;
 }
-/** `ip daddr @set`, `ip6 daddr != @set` */
-export interface DaddrStatement {
-  readonly kind: "daddr";
+/** `ip daddr @set`, `ip6 saddr != @set` */
+export interface AddressStatement {
+  readonly kind: "daddr" | "saddr";
   readonly family: "ip" | "ip6";
   readonly set: string;
   readonly negated: boolean;
+}
+/** `ip saddr & 0.0.0.3 == 0.0.0.1`: the bits of `mask` in the source. */
+export interface SourceBitsStatement {
+  readonly kind: "saddr bits";
+  readonly family: "ip" | "ip6";
+  readonly mask: bigint;
+  readonly value: bigint;
+}
+/** `oifname "eth0"`; with `isPrefix`, `oifname "eth*"`: every name that begins so. */
+export interface OifnameStatement {
+  readonly kind: "oifname";
+  readonly name: string;
+  readonly isPrefix: boolean;
 }
 /** `fib daddr type local` */
 export interface FibStatement {
@@ -75,21 +88,37 @@ export interface CounterStatement {
 export type VerdictStatement =
   | { readonly kind: "verdict"; readonly verdict: "accept" | "drop" | "return" }
   | { readonly kind: "verdict"; readonly verdict: "jump" | "goto"; readonly chain: string };
+/** Ports from `first` to `last`, both included. */
+export interface Ports {
+  readonly first: number;
+  readonly last: number;
+}
 /** `masquerade to :1024-65535 random`; the flags in the order of their type. */
 export interface MasqueradeStatement {
   readonly kind: "masquerade";
-  readonly ports?: { readonly first: number; readonly last: number };
-  readonly flags: readonly MasqueradeFlag[];
+  readonly ports?: Ports;
+  readonly flags: readonly NatFlag[];
+}
+/** `snat ip to 192.0.2.1:1024-65535 random`, always to one address: the kernel's own choice of several is no pool. */
+export interface SnatStatement {
+  readonly kind: "snat";
+  readonly family: "ip" | "ip6";
+  readonly address: bigint;
+  readonly ports?: Ports;
+  readonly flags: readonly NatFlag[];
 }
 export type Statement =
   | NfprotoStatement
   | L4protoStatement
-  | DaddrStatement
+  | AddressStatement
+  | SourceBitsStatement
+  | OifnameStatement
   | FibStatement
   | NumgenStatement
   | CounterStatement
   | VerdictStatement
-  | MasqueradeStatement;
+  | MasqueradeStatement
+  | SnatStatement;
 
 /** A counter that starts at zero. */
 export const COUNTER: CounterStatement = { kind: "counter", packets: 0n, bytes: 0n };

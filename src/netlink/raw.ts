@@ -14,7 +14,7 @@ import {
 } from "./attributes.ts";
 import { type FAMILIES, NFT_MSG, NFTA } from "./constants.ts";
 import { readChain } from "./decode.ts";
-import { type Expression, readExpressions } from "./decode-rule.ts";
+import { type Expression, readExpressions, valueIn } from "./expression.ts";
 import type { ObservedChain } from "./operations.ts";
 import { type Query, type Reader, readEach, readTogether } from "./query.ts";
 import { commentOf } from "./userdata.ts";
@@ -133,11 +133,6 @@ function readElement(read: Attributes): RawElement {
     verdict: readVerdict(data.get(NFTA.DATA.VERDICT)),
     data: data.get(NFTA.DATA.VALUE),
   };
-}
-
-/** The bytes in an attribute of data, such as the value of a comparison. */
-export function valueIn(data: Uint8Array | undefined): Uint8Array | undefined {
-  return readAttributes(data).get(NFTA.DATA.VALUE);
 }
 
 /** A verdict's own attributes as a value; undefined if there are none. */

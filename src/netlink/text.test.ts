@@ -93,6 +93,28 @@ test("statements as nft writes them, and unknown ones by name", () => {
   );
 });
 
+test("sources, links and addresses as nft writes them", () => {
+  const address = (0x20010db8n << 96n) + 1n;
+  const lines = [
+    renderStatements([{ kind: "saddr", family: "ip6", set: "from-ipv6", negated: true }]),
+    renderStatements([{ kind: "saddr bits", family: "ip6", mask: 3n, value: 0n }]),
+    renderStatements([{ kind: "oifname", name: "bond", isPrefix: true }]),
+    renderStatements([{ kind: "snat", family: "ip6", address, flags: ["random"] }]),
+    renderStatements([{ kind: "snat", family: "ip6", address, ports: { first: 7, last: 9 }, flags: [] }]),
+    renderStatements([{ kind: "snat", family: "ip", address: 7n, ports: { first: 7, last: 7 }, flags: [] }]),
+  ];
+  expect(lines).toMatchInlineSnapshot(`
+    [
+      "ip6 saddr != @from-ipv6",
+      "ip6 saddr & ::3 == ::",
+      "oifname "bond*"",
+      "snat ip6 to 2001:db8::1 random",
+      "snat ip6 to [2001:db8::1]:7-9",
+      "snat ip to 0.0.0.7:7",
+    ]
+  `);
+});
+
 test("the name of an operation leaves its content out", () => {
   const elements = [{ first: 0n, last: 1n }];
   const change: Operation = { op: "add elements", ...t, set: "v4", key: "ipv4_addr", elements };

@@ -2,14 +2,17 @@
  * Operations as commands of nft's language (nft 1.0.6 or later), one on each line. `nft -f` of a batch's text is one
  * transaction too, and leaves the kernel in the same state as the batch.
  */
-import { formatInterval } from "./address.ts";
+import { formatAddress, formatInterval } from "./address.ts";
 import type {
   AddChain,
   AddSet,
   ChangeElements,
-  MasqueradeStatement,
+  NatFlag,
   ObservedStatement,
   Operation,
+  Ports,
+  SetKey,
+  SnatStatement,
 } from "./operations.ts";
 import { assertValid } from "./validate.ts";
 
@@ -119,7 +122,16 @@ export function renderStatement(statement: ObservedStatement): string {
     case "l4proto":
       return `meta l4proto ${statement.protocol}`;
     case "daddr":
-      return `${statement.family} daddr ${statement.negated ? "!= " : ""}@${statement.set}`;
+    case "saddr":
+      return `${statement.family} ${statement.kind} ${statement.negated ? "!= " : ""}@${statement.set}`;
+    case "saddr bits": {
+      const [mask, value] = [statement.mask, statement.value].map((bits) =>
+        formatAddress(KEY_OF[statement.family], bits),
+      );
+      return `${statement.family} saddr & ${mask} == ${value}`;
+    }
+    case "oifname":
+      return `oifname "${statement.name}${statement.isPrefix ? "*" : ""}"`;
     case "fib daddr type":
       return `fib daddr type ${statement.type}`;
     case "numgen random":
@@ -129,16 +141,33 @@ export function renderStatement(statement: ObservedStatement): string {
     case "verdict":
       return "chain" in statement ? `${statement.verdict} ${statement.chain}` : statement.verdict;
     case "masquerade":
-      return renderMasquerade(statement);
+      return renderNat(["masquerade", ...to(portsText(statement.ports))], statement.flags);
+    case "snat":
+      return renderNat(["snat", statement.family, ...to(targetText(statement))], statement.flags);
     case "unknown":
       return `<${statement.name}>`;
   }
 }
 
-function renderMasquerade({ ports, flags }: MasqueradeStatement): string {
-  const words = ["masquerade"];
-  if (ports !== undefined)
-    words.push(`to :${ports.first === ports.last ? ports.first : `${ports.first}-${ports.last}`}`);
-  if (flags.length > 0) words.push(flags.join(","));
-  return words.join(" ");
+const KEY_OF: Readonly<Record<"ip" | "ip6", SetKey>> = { ip: "ipv4_addr", ip6: "ipv6_addr" };
+
+function renderNat(words: readonly string[], flags: readonly NatFlag[]): string {
+  return [...words, ...(flags.length > 0 ? [flags.join(",")] : [])].join(" ");
+}
+
+function to(target: string): string[] {
+  return target === "" ? [] : ["to", target];
+}
+
+function portsText(ports: Ports | undefined): string {
+  if (ports === undefined) return "";
+  return `:${ports.first === ports.last ? ports.first : `${ports.first}-${ports.last}`}`;
+}
+
+/** An address of IPv6 needs brackets before a port. */
+function targetText({ family, address, ports }: SnatStatement): string {
+  const text = formatAddress(KEY_OF[family], address);
+  return ports === undefined || family === "ip"
+    ? `${text}${portsText(ports)}`
+    : `[${text}]${portsText(ports)}`;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { operation } from "../../test/lab/nftables-arbitrary.ts";
-import { COUNTER, type Operation, type Statement } from "./operations.ts";
+import { COUNTER, type Operation, type SnatStatement, type Statement } from "./operations.ts";
 import { problemOf } from "./validate.ts";
 
 const t = { family: "inet", table: "t" } as const;
@@ -18,6 +18,9 @@ const rule = (...statements: readonly Statement[]): Operation => ({
 const daddr = (family: "ip" | "ip6"): Statement => ({ kind: "daddr", family, set: "s", negated: false });
 const masquerade = (first: number, last: number): Statement => {
   return { kind: "masquerade", ports: { first, last }, flags: [] };
+};
+const snat = (more: Partial<SnatStatement>): Statement => {
+  return { kind: "snat", family: "ip", address: 1n, flags: [], ...more };
 };
 const TCP: Statement = { kind: "l4proto", protocol: "tcp" };
 const RETURN: Statement = { kind: "verdict", verdict: "return" };
@@ -44,6 +47,18 @@ test.each<[string, Operation]>([
   ["ports need l4proto", rule(masquerade(1, 2))],
   ["ports are a range", rule(TCP, masquerade(2, 1))],
   ["ports are a range", rule(TCP, masquerade(1, 65_536))],
+  ["ports need l4proto", rule(snat({ ports: { first: 1, last: 2 } }))],
+  ["nothing may follow snat", rule(snat({}), COUNTER)],
+  ["no packet is both", rule(daddr("ip6"), snat({}))],
+  ["no packet is both", rule({ kind: "saddr bits", family: "ip6", mask: 1n, value: 0n }, snat({}))],
+  ["snat needs an address", rule(snat({ address: 1n << 32n }))],
+  ["a mask needs some bits", rule({ kind: "saddr bits", family: "ip", mask: 0n, value: 0n })],
+  ["a mask needs some bits", rule({ kind: "saddr bits", family: "ip", mask: 2n ** 32n - 1n, value: 1n })],
+  ["a mask needs some bits", rule({ kind: "saddr bits", family: "ip", mask: 2n, value: 1n })],
+  ["not a valid name of a link", rule({ kind: "oifname", name: "a".repeat(16), isPrefix: false })],
+  ["not a valid name of a link", rule({ kind: "oifname", name: 'e"h', isPrefix: true })],
+  ["not a valid name of a link", rule({ kind: "oifname", name: "", isPrefix: true })],
+  ["not a valid name of a set", rule({ kind: "saddr", family: "ip", set: "a b", negated: true })],
   ["numgen needs", rule({ kind: "numgen random", modulus: 3, below: 3 })],
   ["not a valid name of a chain", rule({ kind: "verdict", verdict: "jump", chain: "a b" })],
   ["a handle is a positive number", { op: "delete rule", ...t, chain: "c", handle: 0 }],

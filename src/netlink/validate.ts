@@ -3,8 +3,15 @@
  * that the kernel accepts (a quote in a comment, a name with a blank); they are rejected here, before anything is
  * sent. These are mistakes of the caller and throw plain errors.
  */
-import { KEYS, UDATA } from "./constants.ts";
-import type { ElementInterval, Family, Operation, SetKey, Statement } from "./operations.ts";
+import { ADDRESSES, INTERFACE_NAME_BYTES, KEYS, UDATA } from "./constants.ts";
+import type {
+  ElementInterval,
+  Family,
+  Operation,
+  SetKey,
+  SourceBitsStatement,
+  Statement,
+} from "./operations.ts";
 
 /** NFT_NAME_MAXLEN of linux/netfilter/nf_tables.h, with its NUL. */
 const NAME_BYTES = 256;
@@ -13,6 +20,8 @@ const NAME = /^[A-Za-z][A-Za-z0-9/\\_.-]*$/;
 /** A quote ends the text, whatever precedes it; a line feed would end the command. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are rejected.
 const UNQUOTABLE = /["\u0000-\u001f\u007f]/;
+/** Of what a link may be called, all that nft's language can say between quotes without an escape. */
+const INTERFACE_NAME = /^[!#-)+-.0-9;-[\]-~]+$/;
 const LAST_PORT = 65_535;
 const MAX_U32 = 2 ** 32 - 1;
 
@@ -77,13 +86,17 @@ function statementsProblem(family: Family, statements: readonly Statement[]): st
 }
 
 function endsRule({ kind }: Statement): boolean {
-  return kind === "verdict" || kind === "masquerade";
+  return kind === "verdict" || isNat(kind);
+}
+
+function isNat(kind: Statement["kind"]): kind is "masquerade" | "snat" {
+  return kind === "masquerade" || kind === "snat";
 }
 
 /** A packet has one family, that of its table. */
 function familyProblem(family: Family, statements: readonly Statement[]): string | undefined {
-  const families = new Set(
-    statements.flatMap((each) => (each.kind === "daddr" || each.kind === "nfproto" ? [each.family] : [])),
+  const families = new Set<string>(
+    statements.flatMap((each): string[] => ("family" in each ? [each.family] : [])),
   );
   if (family !== "inet") families.add(family);
   return families.size > 1 ? "no packet is both ip and ip6" : undefined;
@@ -92,7 +105,7 @@ function familyProblem(family: Family, statements: readonly Statement[]): string
 /** Ports belong to a protocol, which the rule must match first: nft rejects it otherwise, the kernel does not. */
 function portsProblem(statements: readonly Statement[]): string | undefined {
   const last = statements.at(-1);
-  if (last?.kind !== "masquerade" || last.ports === undefined) return undefined;
+  if (last === undefined || !("ports" in last) || last.ports === undefined) return undefined;
   const { first, last: end } = last.ports;
   if (!isWithin(first, 0, end) || !isWithin(end, first, LAST_PORT)) return "ports are a range within 0-65535";
   return statements.some(({ kind }) => kind === "l4proto") ? undefined : "ports need l4proto before them";
@@ -107,13 +120,48 @@ function firstProblem(statements: readonly Statement[]): string | undefined {
 }
 
 function statementProblem(statement: Statement): string | undefined {
-  if (statement.kind === "daddr" && !NAME.test(statement.set))
-    return `${JSON.stringify(statement.set)} is not a valid name of a set`;
-  if (statement.kind === "verdict" && "chain" in statement && !NAME.test(statement.chain))
-    return `${JSON.stringify(statement.chain)} is not a valid name of a chain`;
-  if (statement.kind === "numgen random" && !isChance(statement))
-    return "numgen needs 0 < below < modulus < 2^32";
-  return undefined;
+  switch (statement.kind) {
+    case "daddr":
+    case "saddr":
+      return NAME.test(statement.set)
+        ? undefined
+        : `${JSON.stringify(statement.set)} is not a valid name of a set`;
+    case "saddr bits":
+      return bitsProblem(statement);
+    case "oifname":
+      return isInterfaceName(statement.name)
+        ? undefined
+        : `${JSON.stringify(statement.name)} is not a valid name of a link`;
+    case "verdict":
+      return !("chain" in statement) || NAME.test(statement.chain)
+        ? undefined
+        : `${JSON.stringify(statement.chain)} is not a valid name of a chain`;
+    case "numgen random":
+      return isChance(statement) ? undefined : "numgen needs 0 < below < modulus < 2^32";
+    case "snat":
+      return isAddress(statement.family, statement.address)
+        ? undefined
+        : "snat needs an address of its family";
+    default:
+      return undefined;
+  }
+}
+
+/** Whether a link may have this name, or one that begins so, and nft's language can say it. */
+export function isInterfaceName(name: string): boolean {
+  return INTERFACE_NAME.test(name) && name.length < INTERFACE_NAME_BYTES;
+}
+
+/** nft reads a mask of all bits as none. */
+function bitsProblem({ family, mask, value }: SourceBitsStatement): string | undefined {
+  const isPartial = mask > 0n && isAddress(family, mask + 1n);
+  return isPartial && value >= 0n && (value & ~mask) === 0n
+    ? undefined
+    : "a mask needs some bits of an address, and a value within them";
+}
+
+function isAddress(family: "ip" | "ip6", address: bigint): boolean {
+  return address >= 0n && address >> BigInt(ADDRESSES[family].bytes * 8) === 0n;
 }
 
 /** nft rejects comparisons that are always or never true. */

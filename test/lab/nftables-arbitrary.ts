@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { KEYS } from "../../src/netlink/constants.ts";
 import type {
   ElementInterval,
-  MasqueradeStatement,
   Operation,
+  Ports,
   Protocol,
   SetKey,
   Statement,
@@ -38,28 +38,49 @@ export function intervals(key: SetKey, maxLength = 40): fc.Arbitrary<ElementInte
   });
 }
 
-const masquerade: fc.Arbitrary<MasqueradeStatement> = fc
-  .record({
-    flags: fc.subarray(["random", "fully-random", "persistent"] as const),
-    ports: fc.option(fc.tuple(port, port), { nil: undefined }),
-  })
-  .map(({ flags, ports }) => {
-    if (ports === undefined) return { kind: "masquerade", flags };
-    const [first, last] = ports;
-    return {
-      kind: "masquerade",
-      ports: { first: Math.min(first, last), last: Math.max(first, last) },
-      flags,
-    };
+const flags = fc.subarray(["random", "fully-random", "persistent"] as const);
+const ports: fc.Arbitrary<{ ports?: Ports }> = fc
+  .option(fc.tuple(port, port), { nil: undefined })
+  .map((pair) => {
+    if (pair === undefined) return {};
+    const [first, last] = pair;
+    return { ports: { first: Math.min(first, last), last: Math.max(first, last) } };
   });
+const masquerade = fc
+  .tuple(ports, flags)
+  .map(([to, names]): Statement => ({ kind: "masquerade", ...to, flags: names }));
+
+const FAMILY_BITS = { ip: 32, ip6: 128 } as const;
+const family = fc.constantFrom("ip" as const, "ip6" as const);
+const addressOf = (of: "ip" | "ip6") => {
+  const most = (1n << BigInt(FAMILY_BITS[of])) - 1n;
+  return fc.oneof(fc.bigInt({ min: 0n, max: most }), fc.constantFrom(0n, 1n, most));
+};
+/** Low bits, as slots of a pool have them, or any but all. */
+const sourceBits = (of: "ip" | "ip6"): fc.Arbitrary<Statement> => {
+  const most = (1n << BigInt(FAMILY_BITS[of])) - 2n;
+  const mask = fc.oneof(fc.constantFrom(1n, 3n, 7n, 15n), fc.bigInt({ min: 1n, max: most }));
+  return fc
+    .tuple(mask, addressOf(of))
+    .map(([bits, address]) => ({ kind: "saddr bits", family: of, mask: bits, value: address & bits }));
+};
+const oifname: fc.Arbitrary<Statement> = fc.record({
+  kind: fc.constant("oifname" as const),
+  name: fc.oneof(
+    fc.stringMatching(/^[a-z0-9@.+_-]{1,15}$/),
+    fc.stringMatching(/^[!#-)+-.0-9;-[\]-~]{1,15}$/),
+  ),
+  isPrefix: fc.boolean(),
+});
 
 const matches = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant("l4proto" as const), protocol }),
     fc.record({ kind: fc.constant("fib daddr type" as const), type: fc.constant("local" as const) }),
     fc.record({ kind: fc.constant("counter" as const), packets: u64, bytes: u64 }),
+    oifname,
     fc.record({
-      kind: fc.constant("daddr" as const),
+      kind: fc.constantFrom("daddr" as const, "saddr" as const),
       family: fc.constant("ip6" as const),
       set: name,
       negated: fc.boolean(),
@@ -82,15 +103,29 @@ const ends: fc.Arbitrary<Statement> = fc.oneof(
   masquerade,
 );
 
+const snat = (of: "ip" | "ip6") =>
+  fc
+    .tuple(addressOf(of), ports, flags)
+    .map(([address, to, names]): Statement => ({ kind: "snat", family: of, address, ...to, flags: names }));
+
 /** Of one family, with the protocol that ports need, and ended by what ends a rule. */
-export const statements: fc.Arbitrary<Statement[]> = fc
-  .record({ matches, end: ends, family: fc.constantFrom("ip" as const, "ip6" as const), protocol })
-  .map(({ matches, end, family, protocol }) => {
-    const sameFamily = matches.map((each) => (each.kind === "daddr" ? { ...each, family } : each));
+export const statements: fc.Arbitrary<Statement[]> = family
+  .chain((of) =>
+    fc.record({
+      matches,
+      bits: fc.option(sourceBits(of), { nil: undefined }),
+      end: fc.oneof(ends, snat(of)),
+      family: fc.constant(of),
+      protocol,
+    }),
+  )
+  .map(({ matches, bits, end, family, protocol }) => {
+    const sameFamily = matches.map((each) => ("set" in each ? { ...each, family } : each));
     // Before an address, the question for its family is part of that.
-    const hasAddress = matches.some(({ kind }) => kind === "daddr");
+    const hasAddress = bits !== undefined || matches.some((each) => "set" in each);
     const first: Statement[] = hasAddress ? [] : [{ kind: "nfproto", family }];
-    return [...first, ...sameFamily, { kind: "l4proto", protocol }, end];
+    const last: Statement[] = bits === undefined ? [] : [bits];
+    return [...first, ...sameFamily, ...last, { kind: "l4proto", protocol }, end];
   });
 
 const op = fc.constant("delete by handle");

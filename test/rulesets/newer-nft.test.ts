@@ -12,7 +12,7 @@ import {
   readU32,
 } from "../../src/netlink/attributes.ts";
 import { FAMILIES, NFNL, NFT_MSG, NFTA } from "../../src/netlink/constants.ts";
-import type { Expression } from "../../src/netlink/decode-rule.ts";
+import type { Expression } from "../../src/netlink/expression.ts";
 import type { Query } from "../../src/netlink/query.ts";
 import { type RawTableName, rawChains, rawElements, rawRules, rawSets } from "../../src/netlink/raw.ts";
 import type { Hook, Packet } from "../../src/trace/model.ts";

@@ -1,7 +1,8 @@
 /** Expressions of nf_tables that compare registers with values, or look them up in sets. */
 import { type Attributes, readAttributes, readString } from "../../netlink/attributes.ts";
 import { CMP, EXPRESSION, LOOKUP_F_INV, NFTA, REGISTER, VERDICTS } from "../../netlink/constants.ts";
-import { type RawVerdict, readVerdict, valueIn } from "../../netlink/raw.ts";
+import { valueIn } from "../../netlink/expression.ts";
+import { type RawVerdict, readVerdict } from "../../netlink/raw.ts";
 import type { Action, Condition } from "../model.ts";
 import { addBranches } from "./branch.ts";
 import type { Member } from "./members.ts";

@@ -1,7 +1,7 @@
 /** Expressions of nf_tables that load, change, or write back fields of a packet. */
 import type { Attributes } from "../../netlink/attributes.ts";
 import { EXPRESSION, FIB } from "../../netlink/constants.ts";
-import { valueIn } from "../../netlink/raw.ts";
+import { valueIn } from "../../netlink/expression.ts";
 import { type Action, unknownMark } from "../model.ts";
 import { sourceText } from "./question.ts";
 import { act, numberIn, put, type Reader, slotOf } from "./reader.ts";

@@ -5,7 +5,7 @@
 import type { Family } from "../../core/cidr.ts";
 import { type Attributes, readString } from "../../netlink/attributes.ts";
 import { EXPRESSION } from "../../netlink/constants.ts";
-import type { Expression } from "../../netlink/decode-rule.ts";
+import type { Expression } from "../../netlink/expression.ts";
 import type { Action } from "../model.ts";
 import { type Branch, readXtMatch, readXtTarget } from "./branch.ts";
 import { cmp, immediate, lookup, range } from "./compare.ts";

@@ -2,7 +2,7 @@
 
 import { readString } from "../../netlink/attributes.ts";
 import { EXPRESSION, SET_FLAGS } from "../../netlink/constants.ts";
-import type { Expression } from "../../netlink/decode-rule.ts";
+import type { Expression } from "../../netlink/expression.ts";
 import type { ObservedChain } from "../../netlink/operations.ts";
 import type { RawElement, RawRule, RawSet } from "../../netlink/raw.ts";
 import { type Hook, hookNamed, TABLE_FAMILIES, type TraceRule } from "../model.ts";

@@ -259,7 +259,7 @@ function sum(numbers: readonly number[]): number {
 
 /** Names that a random rule may have are made ones that exist. */
 function intoRuleset(statement: Statement): Statement {
-  if (statement.kind === "daddr") return { ...statement, set: statement.family === "ip" ? "v4" : "v6" };
+  if ("set" in statement) return { ...statement, set: statement.family === "ip" ? "v4" : "v6" };
   if (statement.kind === "verdict" && "chain" in statement) return { ...statement, chain: "masq" };
   return statement;
 }

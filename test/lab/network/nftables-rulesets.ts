@@ -6,6 +6,7 @@ import {
   type ElementInterval,
   type Operation,
   type SetKey,
+  type SnatStatement,
   type Statement,
 } from "../../../src/netlink/operations.ts";
 import type { Listing } from "./nftables-runner.ts";
@@ -45,6 +46,15 @@ export function many(key: SetKey, count: number): ElementInterval[] {
     const first = BigInt(index) * scale;
     return { first, last: first + BigInt(index % 8) };
   });
+}
+
+const OUT = { kind: "oifname", name: "eth0", isPrefix: false } as const;
+const CHANCE = { kind: "numgen random", modulus: 2, below: 1 } as const;
+const PORTS = { ports: { first: 1024, last: 65_535 } } as const;
+
+function snat(family: "ip" | "ip6", more: Partial<SnatStatement>): SnatStatement {
+  const address = family === "ip" ? 0xc0000201n : (0x20010db8n << 96n) + 1n;
+  return { kind: "snat", family, address, flags: [], ...more };
 }
 
 /** The rulesets of the tests above, by name. */
@@ -100,6 +110,30 @@ export function rulesets(): Record<string, readonly Operation[]> {
           { kind: "l4proto", protocol },
           { kind: "masquerade", ports: { first: 60_000, last: 61_000 }, flags: [] },
         ],
+      ]),
+    ),
+    "sources and links": rules(
+      ...(["ip", "ip6"] as const).flatMap((family): Statement[][] => [
+        [{ kind: "saddr", family, set: family === "ip" ? "v4" : "v6", negated: true }, COUNTER, RETURN],
+        [{ kind: "nfproto", family }, OUT, COUNTER, { kind: "masquerade", flags: ["fully-random"] }],
+        [{ kind: "nfproto", family }, { ...OUT, isPrefix: true }, COUNTER, RETURN],
+        [{ kind: "nfproto", family }, { ...OUT, name: "a+b.c@d" }, COUNTER, RETURN],
+      ]),
+    ),
+    "addresses by the pod's": rules(
+      ...(["ip", "ip6"] as const).flatMap((family): Statement[][] => [
+        ...[0n, 5n, 15n].map((value): Statement[] => [
+          { kind: "saddr bits", family, mask: 15n, value },
+          COUNTER,
+          snat(family, { flags: ["fully-random"] }),
+        ]),
+        [{ kind: "saddr bits", family, mask: 1n, value: 0n }, TCP, OUT, CHANCE, COUNTER, snat(family, PORTS)],
+        [{ kind: "nfproto", family }, CHANCE, COUNTER, snat(family, { address: 7n })],
+        ...subsets.map((chosen): Statement[] => [
+          { kind: "nfproto", family },
+          TCP,
+          snat(family, { ports: { first: 1024, last: 1024 }, flags: chosen }),
+        ]),
       ]),
     ),
     "everything at once": rules(
