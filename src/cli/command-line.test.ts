@@ -108,6 +108,8 @@ describe("a command's name behind something else", () => {
       "--masq-chain A -- cleanup",
       "run status",
       "--v=2 run",
+      "--config=a,b validate",
+      "--config f --watch=false --enable-ipv6 validate",
     ];
     const answers = await Promise.all(lines.map((line) => said(read(line.split(" ")))));
     expect(answers.map((text) => text.split("\n")[0]).join("\n")).toMatchInlineSnapshot(`
@@ -117,7 +119,9 @@ describe("a command's name behind something else", () => {
       2: ip-masq-agent: put the command first: ip-masq-agent explain --enable-ipv6 true 10.1.2.3 --live
       2: ip-masq-agent: put the command first: ip-masq-agent cleanup --masq-chain A
       2: ip-masq-agent: put the command first: ip-masq-agent status
-      2: ip-masq-agent: put the command first: ip-masq-agent run --v=2"
+      2: ip-masq-agent: put the command first: ip-masq-agent run --v=2
+      2: ip-masq-agent: put the command first: ip-masq-agent validate a,b
+      2: ip-masq-agent: put the command first: ip-masq-agent validate f --enable-ipv6 (it does not take --watch=false)"
     `);
   });
 });

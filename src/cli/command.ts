@@ -5,8 +5,9 @@
 
 import { SourceError } from "../agent/config/file.ts";
 import { isFailure } from "../backend/driver.ts";
+import { quote } from "../backend/shell.ts";
 import { boolType, wordType } from "../go/flag-types.ts";
-import { type FlagTable, type FlagValues, flag, parseFlags } from "../go/flags.ts";
+import { type FlagTable, type FlagValues, flag, flagValue, parseFlags } from "../go/flags.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Fact } from "../system/fact.ts";
 import type { Processes } from "../system/processes.ts";
@@ -85,7 +86,9 @@ export async function runCommand(command: Command, args: readonly string[], io: 
   }
   try {
     if (parsed.kind === "error")
-      throw new UsageError([parsed.message, parsed.hint].filter(Boolean).join(": "));
+      throw new UsageError(
+        [parsed.message, fileHint(command, table, args) ?? parsed.hint].filter(Boolean).join(": "),
+      );
     const { values, given, words } = parsed;
     if (command.operands === "" && words.length > 0) throw new UsageError(`unexpected argument: ${words[0]}`);
     const proc = "no-adopt" in values && values["no-adopt"] === true ? undefined : command.adopts?.(values);
@@ -99,6 +102,17 @@ export async function runCommand(command: Command, args: readonly string[], io: 
   } catch (error) {
     return exitCodeFor(error, command, io);
   }
+}
+
+/** `--config` of other commands, given to one that takes files as words. */
+function fileHint(
+  { name, operands }: Command,
+  table: FlagTable,
+  args: readonly string[],
+): string | undefined {
+  const file = flagValue(args, "config");
+  if (file === undefined || "config" in table || !operands.startsWith("FILE")) return undefined;
+  return `files are words here: ip-masq-agent ${name} ${quote(file)}`;
 }
 
 /** A second reader would find nothing left, and take that for an empty file. */

@@ -9,6 +9,7 @@ import { locate } from "../core/place.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../core/ruleset.ts";
 import type { FlagValues } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
+import { oddPathHint } from "../text/odd-path.ts";
 import { renderAdvice } from "../validate/hints.ts";
 import { type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { agentFlags, pickFlags, type RuleFlags, ruleOptions } from "./options.ts";
@@ -47,7 +48,7 @@ export async function readDesired(
   const text = await readText(values.config, readsDirectory, io);
   // Only the agent continues with the defaults: its file may come later. A user has mistyped the name.
   if (given.has("config") && text.kind === "file" && text.files.length === 0)
-    throw new SourceError(values.config, new Error("no such file"));
+    throw new SourceError(values.config, new Error(missing(values.config)));
   const { config, problems, warnings, lists } = inspectConfig(text, options);
   const isGood = problems.length === 0;
   return {
@@ -63,6 +64,11 @@ export async function readDesired(
     rulesets: isGood ? enabledFamilies(options).map((family) => compileRuleset(family, config, options)) : [],
     placeOf: createPlaces(lists),
   };
+}
+
+function missing(path: string): string {
+  const hint = oddPathHint(path);
+  return hint === undefined ? "no such file" : `no such file: ${hint}`;
 }
 
 /** The flags' part in the rules. Throws a `UsageError`. */

@@ -4,7 +4,7 @@
  */
 
 import { quote } from "../backend/shell.ts";
-import { type FlagTable, unitsOf } from "../go/flags.ts";
+import { type FlagTable, flagValue, type Unit, unitsOf } from "../go/flags.ts";
 import { printable } from "../text/printable.ts";
 import { allFlags, type Command, type CommandLoaders } from "./command.ts";
 import type { CommandLine } from "./command-line.ts";
@@ -63,9 +63,14 @@ async function inOrder(
   const command = await commands[name]?.();
   const table: FlagTable = command === undefined ? agentFlags : allFlags(command);
   const units = unitsOf({ ...agentFlags, ...table }, args).filter(({ texts }) => texts[0] !== "--");
-  const isLost = ({ flag }: { readonly flag: string | undefined }) =>
-    flag === undefined ? takesNoWords(command) : !Object.hasOwn(table, flag);
-  const kept = units.filter((unit) => !isLost(unit)).flatMap(({ texts }) => texts);
+  const isFile = ({ flag }: Unit) =>
+    flag === "config" && !Object.hasOwn(table, flag) && command?.operands.startsWith("FILE") === true;
+  const isLost = (unit: Unit) =>
+    unit.flag === undefined ? takesNoWords(command) : !Object.hasOwn(table, unit.flag) && !isFile(unit);
+  const kept = units.flatMap((unit) => {
+    if (isLost(unit)) return [];
+    return isFile(unit) ? (flagValue(unit.texts, "config") ?? []) : unit.texts;
+  });
   const lost = units.filter(isLost).flatMap(({ texts }) => texts);
   const line = ["ip-masq-agent", name, ...kept].map(quote).join(" ");
   return lost.length === 0 ? line : `${line} (it does not take ${lost.map(quote).join(" ")})`;

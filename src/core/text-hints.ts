@@ -39,6 +39,17 @@ const LOOKALIKES: readonly { readonly found: RegExp; readonly name: string; read
 /** The number of characters that hints look at. */
 const LOOKED_AT = 1_000;
 
+/** The beginning of a page or of an answer that a server sent in place of the file. */
+const PAGE = /^(?:\s|<!--[\s\S]{0,500}?-->)*<(?:!doctype\s+html|html|head|body|title|meta|script|style)\b/i;
+const XML = /^(?:\s|<!--[\s\S]{0,500}?-->)*<(?:\?xml|[a-z][\w:.-]*\s+xmlns\b|Error><Code>)/i;
+
+/** Tells a saved web page or an XML answer from a configuration. */
+export function pageHint(text: string): string | undefined {
+  const start = text.slice(0, LOOKED_AT);
+  if (PAGE.test(start)) return "this is a web page (HTML), such as a sign-in or error page, not the file";
+  return XML.test(start) ? "this is XML, such as a server's error message, not the file" : undefined;
+}
+
 /** Names the template in a text that was not rendered. */
 export function templateHint(text: string): string | undefined {
   const start = text.slice(0, LOOKED_AT);
@@ -94,6 +105,14 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
   [/unexpected end of stream/, "a quote is not closed"],
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
+  [
+    /cannot start any token.*[|>]/,
+    'text after | or > cannot be inside braces or brackets: write "key: |" on a line of its own, without them',
+  ],
+  [
+    /did not find expected comment or line break/,
+    "the text after | or > begins on the next line, indented deeper than its key",
+  ],
   [/cannot start any token.*`/, "a value cannot begin with a backtick: write quotes, or nothing"],
   [/cannot start any token/, "a value that begins with this character needs quotes"],
   [/character '[/#]' looking/, "JSON has no comments: remove them"],
@@ -113,6 +132,9 @@ const HEREDOC = /^\s*(?:EOF|EOT|EOL|END|YAML)\s*$/;
 /** A key without its colon: the parser reads its line as text, and fails at the next one. */
 const BARE_KEY = /^[ \t]*(\w{1,64})(?::(?=\S)|(?=[ \t]|$))/;
 
+/** Two keys on one line, such as `data: config: |`. */
+const TWO_KEYS = /^[ \t]*(?:- +)?[\w.-]{1,64}: +[\w.-]{1,64}:$/;
+
 /** A key before `from` that has no colon with a space, so that all lines from there on are one text. */
 function bareKeyHint(text: string, from: number): string | undefined {
   const before = text
@@ -121,11 +143,14 @@ function bareKeyHint(text: string, from: number): string | undefined {
     .reverse();
   const line = before.find((one) => /^[ \t]*\w/.test(one)) ?? "";
   const [, word = ""] = BARE_KEY.exec(line) ?? [];
+  if (/^[ \t]*[\w.-]{1,64}:[|>]/.test(line)) return 'put a space between ":" and "|" above';
   return knownKey(word) === undefined ? undefined : `put ": ", a colon with a space, after ${word} above`;
 }
 
 /** The likely fault at `at`, where a parser rejected the text with `message`. */
 export function syntaxHint(message: string, text: string, at: number): string | undefined {
+  const page = pageHint(text);
+  if (page !== undefined) return page;
   const from = text.slice(Math.max(0, at - LOOKED_AT), at).search(/[^\r\n]*$/) + Math.max(0, at - LOOKED_AT);
   const line = /^[^\r\n]{0,1000}/.exec(text.slice(from, from + LOOKED_AT))?.[0] ?? "";
   if (text[at] === "\t" || /^ *\t/.test(line)) return "there is a tab here: write spaces";
@@ -138,6 +163,8 @@ export function syntaxHint(message: string, text: string, at: number): string | 
     return "the end marker of a here-document is in the file: remove this line";
   const bare = /mapping values/.test(message) ? bareKeyHint(text, from) : undefined;
   if (bare !== undefined) return bare;
+  if (/mapping values/.test(message) && TWO_KEYS.test(text.slice(from, at + 1)))
+    return "write the second key on a line of its own, indented deeper than the first";
   if (/^ *-[^-\s]/.test(line) && /':'/.test(message))
     return 'put a space after the dash, as in "- 10.0.0.0/8"';
   // A comment is never the cause of the parser's error.

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeText } from "../../test/lab/config.ts";
 import { agentFlags } from "../cli/options.ts";
+import { inspectConfig } from "../core/config.ts";
 import { CONFIG_KEYS, knownKey } from "../core/keys.ts";
 import type { Problem, ProblemCode } from "../core/problem.ts";
 import { hintFor } from "./hints.ts";
@@ -77,6 +78,29 @@ test.each([
   ["10.0.0.0/8", "-"],
 ])("CIDR %j", (text, expected) => {
   expect(hint("cidr", { text, key: "nonMasqueradeCIDRs[0]" })).toBe(expected);
+});
+
+const PAGE = "this is a web page (HTML), such as a sign-in or error page, not the file";
+const XML = "this is XML, such as a server's error message, not the file";
+
+test.each([
+  ["<!DOCTYPE html>\n<html lang='en'>\n<body>\u0024{HOST} {{ x }}\n", PAGE],
+  ["\ufeff\n<html>\n<head><title>302 Found</title></head>\n", PAGE],
+  ["<!-- saved from url=(0014)about:internet -->\n<HTML>\n", PAGE],
+  ["<html><head><title>Sign in: x</title></head></html>", PAGE],
+  ["<!doctype html>\n<style>\n  body: { a: b }\n\t</style>\n", PAGE],
+  ["<head/>\n", PAGE],
+  ['<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>\n', XML],
+  ['<svg xmlns="http://www.w3.org/2000/svg"/>', XML],
+  ["404: Not Found", "this looks like a server's error message, not like the file"],
+  ["<VPC CIDR>", "a template was not rendered: <VPC CIDR>"],
+  ["<header>", "a template was not rendered: <header>"],
+])("something else saved in place of the file: %j", (text, expected) => {
+  const { problems, warnings } = inspectConfig(
+    { kind: "file", files: [{ path: "f", bytes: new TextEncoder().encode(text) }] },
+    { noMasqAllReservedRanges: false, enableIPv6: false },
+  );
+  expect([...problems, ...warnings].map(hintFor)).toEqual([expected]);
 });
 
 const SOURCES = "sources are not supported: both lists are of destinations";

@@ -3,7 +3,7 @@ import { DURATION } from "../core/key-kinds.ts";
 import { CIDR_LIST, isListKind, type ListKind } from "../core/key-lists.ts";
 import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.ts";
 import { type Problem, renderProblem } from "../core/problem.ts";
-import { lookalikeHint, templateHint } from "../core/text-hints.ts";
+import { lookalikeHint, pageHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
 import { cidrHint } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
@@ -75,7 +75,7 @@ function typeHint(key: string): string | undefined {
 function textHint(text: string, key: string): string | undefined {
   const { kind } = rowOf(key) ?? {};
   if (kind === DURATION) return durationHint(text);
-  const seen = templateHint(text) ?? lookalikeHint(text);
+  const seen = (key === "" ? pageHint(text) : undefined) ?? templateHint(text) ?? lookalikeHint(text);
   if (seen !== undefined) return seen;
   if (key === "") return documentHint(text);
   const list = listAt(key);

@@ -54,6 +54,71 @@ describe("manifests", () => {
   });
 });
 
+const CONFIG = "nonMasqueradeCIDRs:\n- 10.0.0.0/8\n";
+const indent = (text: string, by: number) => text.replace(/^(?=.)/gm, " ".repeat(by));
+
+test.each<[string, string]>([
+  ["keys at the top level", `apiVersion: v1\nkind: ConfigMap\n${CONFIG}`],
+  ["keys at the top level of another kind", `apiVersion: v1\nkind: IpMasqAgent\n${CONFIG}`],
+  ["a spec", `apiVersion: v1\nkind: IpMasqAgent\nspec:\n${indent(CONFIG, 2)}`],
+  ["keys in metadata", `${HEAD}${indent(CONFIG, 2)}`],
+  ["keys in data", `${HEAD}data:\n${indent(CONFIG, 2)}`],
+  ["keys as deep as config:", `${HEAD}data:\n  config: |\n${indent(CONFIG, 2)}`],
+  ["keys as deep as data:", `${HEAD}data:\n  config: |\n${CONFIG}`],
+  ["data as a text", `${HEAD}data: |\n  config: |\n${indent(CONFIG, 4)}`],
+  ["data as the text", `${HEAD}data: |\n${indent(CONFIG, 2)}`],
+  ["data as a list", `${HEAD}data:\n- config: |\n${indent(CONFIG, 4)}`],
+  ["data as a number", `${HEAD}data: 5\n`],
+  ["a text in braces", `${HEAD}data: {config: |\n${indent(CONFIG, 2)}}\n`],
+  ["two keys on a line", `${HEAD}data: config: |\n${indent(CONFIG, 4)}`],
+  ["no blank before |", `${HEAD}data:\n  config:|\n${indent(CONFIG, 4)}`],
+  ["text after |", `${HEAD}data:\n  config: | ${CONFIG}`],
+  ["lines after >", `${HEAD}data:\n  config: >\n${indent(CONFIG, 4)}`],
+  ["lines in quotes", `${HEAD}data:\n  config: "\n${indent(CONFIG, 4)}"`],
+  ["stringData", `${HEAD}stringData:\n  config: |\n${indent(CONFIG, 4)}`],
+  ["a Secret", `apiVersion: v1\nkind: Secret\nstringData:\n  config: |\n${indent(CONFIG, 4)}`],
+  ["no --- between two", `${HEAD}${HEAD}data:\n  config: |\n${indent(CONFIG, 4)}`],
+  ["a list's item", `apiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n${indent(CONFIG, 2)}`],
+])("a broken wrapping has a problem that says what to do: %s", (name, text) => {
+  const manifest = readManifest(bytes(text), "f");
+  const inner = (manifest?.configs ?? []).flatMap(({ bytes, hint }) => {
+    const parsed = parseDocument(bytes, "f");
+    return parsed.ok
+      ? []
+      : parsed.problems.map((one) => ({ ...one, ...(hint === undefined ? {} : { hint }) }));
+  });
+  // A file that is not a manifest at all is read as the configuration itself.
+  const parsed = manifest === undefined ? parseDocument(bytes(text), "f") : undefined;
+  const outer = manifest?.problems ?? (parsed?.ok === false ? parsed.problems : []);
+  const [first, ...others] = [...outer, ...inner];
+  expect({
+    [name]: `${first?.line}: ${first?.key ?? ""}: ${first?.message} -> ${first?.hint}`,
+  }).toMatchSnapshot();
+  expect(first?.hint).toBeDefined();
+  expect(others).toEqual([]);
+});
+
+test("a key of the configuration outside of a text is never accepted in silence", () => {
+  const spots = fc.uniqueArray(fc.constantFrom("", "metadata", "data", "binaryData", "spec", "x"), {
+    maxLength: 2,
+  });
+  fc.assert(
+    fc.property(spots, fc.boolean(), fc.boolean(), (spots, isOwn, hasText) => {
+      const object: Record<string, Record<string, unknown>> = {
+        metadata: isOwn ? { name: "ip-masq-agent" } : {},
+        data: hasText ? { config: "" } : {},
+      };
+      for (const spot of spots) {
+        if (spot === "") Object.assign(object, { masqLinkLocal: true });
+        else object[spot] = { ...object[spot], masqLinkLocal: true };
+      }
+      const text = JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", ...object });
+      const manifest = readManifest(bytes(text), "f");
+      expect(manifest?.problems.length === 0).toBe(spots.length === 0 && hasText);
+    }),
+  );
+});
+
 /** Text in which places are easily confused: indentation, quotes, escapes, characters of two units. */
 const text = fc.string({
   unit: fc.constantFrom("a", " ", "\n", '"', "'", "\\", ":", "é", "\u{1f600}"),

@@ -3,14 +3,23 @@
  * of each of their lines in the manifest.
  */
 
-import { holdsConfig, isManifest } from "../core/config-swallowed.ts";
+import { isManifest } from "../core/config-swallowed.ts";
 import { parseDocument } from "../core/document.ts";
-import { knownKey } from "../core/keys.ts";
 import type { Problem } from "../core/problem.ts";
 import type { Member, Node } from "../yaml/node.ts";
-import { locator, type Position } from "../yaml/positions.ts";
-import type { Document } from "../yaml/reader.ts";
+import type { Position } from "../yaml/positions.ts";
 import { positionMap } from "./manifest-position.ts";
+import {
+  ADVICE,
+  CONFIG_KEY,
+  faultsOf,
+  findMisplaced,
+  member,
+  membersOf,
+  type Part,
+  shift,
+  textOf,
+} from "./misplaced.ts";
 
 /** A configuration's text in a manifest. */
 export interface EmbeddedConfig {
@@ -19,6 +28,8 @@ export interface EmbeddedConfig {
   readonly bytes: Uint8Array;
   /** The place in the manifest of a place in the text; if that cannot be computed, the start of the text. */
   readonly positionOf: (inner: Position) => Position;
+  /** Advice where the manifest joins the lines of the text into one. */
+  readonly hint?: string;
 }
 
 /** The configurations of a manifest, and problems. */
@@ -27,17 +38,7 @@ export interface Manifest {
   readonly problems: readonly Problem[];
 }
 
-/** The keys that the agent's own manifest, and a directory given as `--config`, read. */
-const CONFIG_KEY = /^(?:config|ip-masq.*)$/;
 const OWN_NAME = /ip-masq/;
-
-const ADVICE = 'write "config: |" below data:, and the keys of the configuration below that';
-
-/** A document of a manifest's file, and the number of lines before it. */
-interface Part {
-  readonly document: Document;
-  readonly line: number;
-}
 
 /** The content of a manifest: documents with `apiVersion` and `kind`. Undefined if the file is not a manifest. */
 export function readManifest(bytes: Uint8Array, path: string): Manifest | undefined {
@@ -55,17 +56,23 @@ export function readManifest(bytes: Uint8Array, path: string): Manifest | undefi
   if (!parts.some(({ document: { root } }) => isManifest(membersOf(root)))) return undefined;
   const maps = parts.flatMap((part) => configMaps(part.document.root).map((map) => ({ part, map })));
   const own = maps.filter(({ map }) => OWN_NAME.test(textOf(member(member(map, "metadata"), "name")) ?? ""));
-  const found = (own.length > 0 ? own : maps).flatMap(({ part, map }) => embedded(part, map, path));
+  const ours = own.length > 0 ? own : maps;
+  const found = ours.flatMap(({ part, map }) => embedded(part, map, path));
   const configs = found.flatMap((one) => ("bytes" in one ? one : []));
   problems.push(...found.flatMap((one) => ("bytes" in one ? [] : one)));
-  if (configs.length === 0 && problems.length === 0) {
-    const misplaced = maps.flatMap(({ part, map }) => findMisplaced(part, map, path));
-    const message = "a manifest without a configuration: no ConfigMap in it has a key config or ip-masq*";
-    problems.push(
-      ...(misplaced.length > 0 ? misplaced : [{ code: "manifest", path, message, hint: ADVICE } as const]),
-    );
-  }
+  if (configs.length > 0) problems.push(...ours.flatMap(({ part, map }) => faultsOf(part, map, path)));
+  else if (problems.length === 0) problems.push(...lookElsewhere(parts, path));
   return { configs, problems };
+}
+
+/** Reasons why a manifest has no configuration in the right place. */
+function lookElsewhere(parts: readonly Part[], path: string): readonly Problem[] {
+  const misplaced = parts.flatMap((part) =>
+    objectsOf(part.document.root).flatMap((object) => findMisplaced(part, object, path)),
+  );
+  if (misplaced.length > 0) return misplaced;
+  const message = "a manifest without a configuration: no ConfigMap in it has a key config or ip-masq*";
+  return [{ code: "manifest", path, message, hint: ADVICE }];
 }
 
 function decode(bytes: Uint8Array): string | undefined {
@@ -86,12 +93,14 @@ function splitDocuments(text: string): { readonly source: string; readonly line:
   });
 }
 
-/** The ConfigMaps of a document, which may be a List of them. */
+/** The objects of a document, which may be a List of them. */
+function objectsOf(root: Node): Node[] {
+  const items = textOf(member(root, "kind"))?.endsWith("List") ? member(root, "items") : undefined;
+  return items?.kind === "array" ? items.items.flatMap(objectsOf) : [root];
+}
+
 function configMaps(root: Node): Node[] {
-  const kind = textOf(member(root, "kind"));
-  if (kind === "ConfigMap") return [root];
-  const items = kind?.endsWith("List") ? member(root, "items") : undefined;
-  return items?.kind === "array" ? items.items.flatMap(configMaps) : [];
+  return objectsOf(root).filter((object) => textOf(member(object, "kind")) === "ConfigMap");
 }
 
 function embedded(part: Part, map: Node, path: string): (EmbeddedConfig | Problem)[] {
@@ -115,12 +124,25 @@ function embeddedIn(
   const bytes = value.kind === "string" ? bytesOf(value.value, field) : undefined;
   // Places in an encoded text lead nowhere.
   if (bytes !== undefined)
-    return { key: `${field}.${key}`, bytes, positionOf: field === "data" ? positionOf : () => start };
+    return {
+      key: `${field}.${key}`,
+      bytes,
+      positionOf: field === "data" ? positionOf : () => start,
+      ...joined(document.text, value),
+    };
   const message =
     field === "data"
       ? `must be text: put "|" after "${key}:", so that the lines below are one`
       : "must be text in base64";
   return { code: "type", path, ...start, key: `${field}.${key}`, message };
+}
+
+/** YAML joins the lines of a text after `>` and of one in quotes. */
+function joined(text: string, { at, ...value }: Node): { readonly hint?: string } {
+  const mark = text[at] ?? "";
+  const isLong = value.kind === "string" && text.slice(at, at + value.value.length + 2).includes("\n");
+  if (!isLong || !/[>"']/.test(mark)) return {};
+  return { hint: `lines ${mark === ">" ? 'after ">"' : "in quotes"} are joined into one: write "|" instead` };
 }
 
 /** The file that the kubelet writes; undefined for text that is not base64 where it has to be. */
@@ -131,43 +153,4 @@ function bytesOf(text: string, field: string): Uint8Array | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Configurations in a ConfigMap where no agent sees them. */
-function findMisplaced({ document, line }: Part, map: Node, path: string): Problem[] {
-  const locate = locator(document.text);
-  const found = (key: string, at: number, message: string, hint: string): Problem => {
-    const place = { path, ...shift(locate(at), line), key };
-    return { code: "manifest", ...place, message, hint };
-  };
-  const outer = membersOf(map).filter(({ key, value }) => CONFIG_KEY.test(key) && holdsConfig(value));
-  const inner = membersOf(member(map, "data"));
-  return [
-    ...outer.map(({ key, at }) =>
-      found(key, at, "this is beside data:, not below it", "indent it and its text"),
-    ),
-    ...inner.flatMap(({ key, at, value }) => {
-      if (knownKey(key) !== undefined)
-        return found(`data.${key}`, at, "this belongs in the text of a configuration", ADVICE);
-      const message = "a configuration under a key that the agent's manifest does not mount";
-      return holdsConfig(value) ? found(`data.${key}`, at, message, 'name the key "config"') : [];
-    }),
-  ];
-}
-
-function membersOf(node: Node | undefined): readonly Member[] {
-  return node?.kind === "object" ? node.members : [];
-}
-
-function shift({ line, column }: Position, lines: number): Position {
-  return { line: line + lines, column };
-}
-
-function member(node: Node | undefined, key: string): Node | undefined {
-  if (node?.kind !== "object") return undefined;
-  return node.members.findLast((one: Member) => one.key === key)?.value;
-}
-
-function textOf(node: Node | undefined): string | undefined {
-  return node?.kind === "string" ? node.value : undefined;
 }

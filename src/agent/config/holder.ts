@@ -7,6 +7,7 @@ import { DURATION } from "../../core/key-kinds.ts";
 import type { Result } from "../../core/problem.ts";
 import type { Logger } from "../../log/log.ts";
 import { prepareFor } from "../../system/heap.ts";
+import { oddPathHint } from "../../text/odd-path.ts";
 import { counted } from "../../text/plural.ts";
 import { renderAdvice } from "../../validate/hints.ts";
 import { abridge, type Reporter } from "../report.ts";
@@ -111,6 +112,8 @@ function problemsOf(
 
 function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
   for (const line of abridge(warnings, renderAdvice)) log.warning(line);
+  const hint = text.files.length === 0 ? oddPathHint(path) : undefined;
+  if (hint !== undefined) log.warning(`${path}: no such file: ${hint}`);
   const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
   const exceptions =

@@ -276,6 +276,19 @@ describe("by saved rules", () => {
       "-A PREROUTING -j KUBE-SERVICES\n-A KUBE-SERVICES -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.9:80\n-A KUBE-SERVICES -d 10.96.0.60/32 -j DNAT --to-destination 10.244.0.9\n-A POSTROUTING !",
     );
 
+  test("the exit code of an answer that depends on the packet is 0, as the help says", async () => {
+    const ask = (...more: readonly string[]) =>
+      explain(["--rules=-", "--config", file("config", CONFIG), "-o=json", ...more, "10.200.0.1"], WHOLE);
+    const agrees = ({ out }: { readonly out: string }) =>
+      (JSON.parse(out) as ExplainView).destinations[0]?.parts.map((part) => part.agrees);
+    const [open, udp, tcp] = [await ask(), await ask("--protocol=udp"), await ask("--protocol=tcp")];
+    expect([open, udp, tcp].map((one) => [agrees(one), one.code])).toEqual([
+      [["depends"], 0],
+      [["no"], 1],
+      [["yes"], 0],
+    ]);
+  });
+
   test("a destination that is translated first is followed to its endpoint", async () => {
     const ask = (...more: readonly string[]) =>
       explain(["--rules=-", "--config", file("config", CONFIG), "--node-address=192.0.2.1", ...more], WHOLE);

@@ -65,9 +65,9 @@ Flags that are not given are those of the agent that runs in this network namesp
 With --live, explain follows the rules of this node as well, whichever program made them: from the pod's link through exemptions from conntrack, marks,
 translation of the destination (Services of kube-proxy in each of its modes), drops and policies, to source NAT. Of a Service, the answer
 names the endpoints, one of which gets the packet, and the source that each sees. The packet is the first of a connection. An outcome that
-depends on details that are not given is reported as "possible". Explain changes nothing. Where the tool nft fails, it reads the rules from the kernel. Exit code 1 means
-that the rules do not do what the configuration says, or that there is no certain answer for a destination: for example because its
-route is not known, or because not all rules could be read.`,
+depends on details that are not given is reported as "possible": that is an answer, with exit code 0 and "agrees": "depends" in JSON. Explain changes nothing. Where the tool nft fails, it reads the rules from the kernel. Exit code 1 means
+that the rules do not do what the configuration says, or that there is no answer for a destination: for example because it is
+not known where a rule sends the packet, or because not all rules could be read.`,
   flags,
   examples: [
     { args: "explain 10.1.2.3 8.8.8.8", what: "by the configuration" },

@@ -65,11 +65,17 @@ describe("as text", () => {
     "@/truncated",
     ...(ON_LINUX ? ["@/config.d", "@/empty.d"] : []),
     "@/none @/good",
+    "@/good, '@/good' @/good\n",
+    "--config=@/good",
     "@/good/x",
     "--backend=nftables @/mapped",
   ])("%s", async (line) => {
     const { code, out, err } = await validate(line);
-    expect(err).toBe("");
+    expect(err).toBe(
+      line.startsWith("--config")
+        ? `ip-masq-agent validate: flag provided but not defined: -config: files are words here: ip-masq-agent validate ${directory}/good\nSee "ip-masq-agent validate --help"\n`
+        : "",
+    );
     expect(`${out}exit code ${code}\n`).toMatchSnapshot();
   });
 
@@ -90,7 +96,7 @@ test("--strict counts warnings", async () => {
 
 test("a manifest is taken for one from standard input, too", async () => {
   expect((await validate("-", FILES["good.yaml"])).out).toBe(
-    "standard input: accepted: 3 CIDRs in data.config\n",
+    "standard input: accepted: 3 CIDRs in data.config, the built-in defaults\n",
   );
 });
 

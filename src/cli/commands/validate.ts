@@ -10,11 +10,12 @@ import { compileEntries, enabledFamilies } from "../../core/ruleset.ts";
 import { describeUncovered } from "../../doctor/checks/node/pod-networks.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
+import { oddPathHint } from "../../text/odd-path.ts";
 import { counted } from "../../text/plural.ts";
-import { readManifest } from "../../validate/manifest.ts";
+import { type EmbeddedConfig, readManifest } from "../../validate/manifest.ts";
 import { overlapWarnings } from "../../validate/overlaps.ts";
+import { passedOnWarnings } from "../../validate/passed-on.ts";
 import { byPlace, type FileFinding, findingOf, renderFinding } from "../../validate/text.ts";
-import type { Position } from "../../yaml/positions.ts";
 import { type Command, type CommandIo, UsageError } from "../command.ts";
 import { STDIN } from "../desired.ts";
 import { configOptions, pickFlags } from "../options.ts";
@@ -31,6 +32,8 @@ const MANIFEST_NAME = /\.(?:ya?ml|json)$|^-$|^\/dev\//i;
 
 /** More findings of a file than anyone reads. */
 const SHOWN = 1_000;
+
+const DEFAULT_LIST = ", the built-in defaults";
 
 interface ValidateOptions extends ConfigOptions {
   /** Networks of pods that the list should keep. */
@@ -101,17 +104,17 @@ async function examine(path: string, options: ValidateOptions, { stdin }: Comman
   const [file] = text.files;
   if (file === undefined) {
     const nothing = "no file in it has a name that begins with ip-masq: the agent would use its defaults";
-    return failed(path, text.kind === "file" ? "no such file" : nothing);
+    return failed(path, text.kind === "file" ? "no such file" : nothing, oddPathHint(path));
   }
   const manifest =
     text.kind === "file" && MANIFEST_NAME.test(path) ? readManifest(file.bytes, file.path) : undefined;
   if (manifest === undefined) {
     const { findings, cidrs, isDefault } = inspect(text, options);
-    const where = isDefault ? ", the built-in defaults" : "";
+    const where = isDefault ? DEFAULT_LIST : "";
     return { path: path === STDIN ? file.path : path, text, findings, cidrs, where };
   }
-  const found = manifest.configs.map(({ bytes, positionOf, key }) =>
-    inspect({ kind: "file", files: [{ path: file.path, bytes }] }, options, positionOf, key),
+  const found = manifest.configs.map((config) =>
+    inspect({ kind: "file", files: [{ path: file.path, bytes: config.bytes }] }, options, config),
   );
   return {
     path: file.path,
@@ -121,28 +124,33 @@ async function examine(path: string, options: ValidateOptions, { stdin }: Comman
       ...found.flatMap(({ findings }) => findings),
     ].sort(byPlace),
     cidrs: found.reduce((sum, { cidrs }) => sum + cidrs, 0),
-    where: ` in ${manifest.configs.map(({ key }) => key).join(", ")}`,
+    where: ` in ${manifest.configs.map(({ key }, i) => key + (found[i]?.isDefault ? DEFAULT_LIST : "")).join(", ")}`,
   };
 }
 
-function failed(path: string, message: string): Report {
+function failed(path: string, message: string, hint?: string): Report {
   // A message of the system already names the path.
   const text = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
-  const problem: Problem = { code: "unreadable", path, message: text };
+  const problem: Problem = {
+    code: "unreadable",
+    path,
+    message: text,
+    ...(hint === undefined ? {} : { hint }),
+  };
   const findings = [findingOf(problem, "error")];
   return { path, text: { kind: "file", files: [] }, findings, cidrs: 0, where: "" };
 }
 
-/** Inspects one configuration; `positionOf` leads from its text to the file around it, `within` is its key there. */
+/** Inspects one configuration, which may be a text in a manifest. */
 function inspect(
   text: ConfigText,
   options: ValidateOptions,
-  positionOf?: (inner: Position) => Position,
-  within?: string,
+  within?: EmbeddedConfig,
 ): { readonly findings: FileFinding[]; readonly cidrs: number; readonly isDefault: boolean } {
   const inspected = inspectConfig(text, options);
   const warnings = [
     ...inspected.warnings,
+    ...passedOnWarnings(inspected),
     ...overlapWarnings(inspected, options),
     ...(inspected.problems.length === 0 ? podWarnings(text, inspected.config, options) : []),
   ];
@@ -156,7 +164,7 @@ function inspect(
     (a, b) => (order.get(a.path) ?? 0) - (order.get(b.path) ?? 0) || byPlace(a, b),
   );
   return {
-    findings: positionOf === undefined ? sorted : sorted.map((one) => moved(one, positionOf, within)),
+    findings: within === undefined ? sorted : sorted.map((one) => moved(one, within)),
     cidrs: inspected.lists.reduce((sum, { items }) => sum + items.length, 0),
     isDefault: inspected.config.nonMasqueradeDefaults,
   };
@@ -188,10 +196,11 @@ function podWarnings(
   });
 }
 
-function moved(finding: FileFinding, positionOf: (inner: Position) => Position, within = ""): FileFinding {
-  const { line = 1, column = 1, key } = finding;
+function moved(finding: FileFinding, { positionOf, key: within, hint }: EmbeddedConfig): FileFinding {
+  const { line = 1, column = 1, key, code } = finding;
   return {
     ...finding,
+    ...(hint !== undefined && code === "syntax" ? { hint } : {}),
     ...positionOf({ line, column }),
     key: key === undefined ? within : `${within}: ${key}`,
   };
