@@ -4,7 +4,7 @@
  * which sees all earlier changes.
  */
 
-import { type CommitLog, renderCulprits } from "../backend/commit-log.ts";
+import type { CommitLog } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { Logger } from "../log/log.ts";
 import { listenToCommits } from "../netlink/events.ts";
@@ -87,8 +87,11 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
   };
 }
 
-function describeFight({ healed }: PassOutcome, fightMs: number): string {
-  const attribution = healed.at(-1)?.attribution;
-  const who = (attribution && renderCulprits(attribution)) ?? "an unknown process";
-  return `another process keeps changing the agent's rules (last: ${who}); the next repair waits ${fightMs.toFixed(0)} ms. Is another agent running, or a tool that restores rules it once saved?`;
+/** Exported for its test. */
+export function describeFight({ healed }: Pick<PassOutcome, "healed">, fightMs: number): string {
+  const { commits = [], complete = true } = healed.at(-1)?.attribution ?? {};
+  const last = commits.at(-1);
+  const who = last === undefined ? "an unknown process" : `${last.process}, host pid ${last.pid}`;
+  const doubt = last === undefined || complete ? "" : ", or an unknown process";
+  return `another process keeps changing the agent's rules (last: ${who}${doubt}); the next repair waits ${(fightMs / 1000).toFixed(1)} s. Is another agent running, or a tool that restores rules it once saved?`;
 }

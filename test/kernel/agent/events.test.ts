@@ -210,7 +210,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
         if (said().length === 0) await tamper?.(lab);
         expect(said()).toHaveLength(1);
       }, 30_000);
-      expect(said()[0]).toMatch(/\(last: \S+ \(host pid \d+\)\); the next repair waits \d+ ms/);
+      expect(said()[0]).toMatch(/\(last: \S+, host pid \d+\); the next repair waits \d+\.\d s/);
     },
   );
 
