@@ -1,8 +1,9 @@
 /** Lists and switches that are allowed, but that hardly anyone means, over all files together. */
-import { type Cidr, lastAddress } from "./cidr.ts";
+import { type Cidr, FAMILIES, lastAddress } from "./cidr.ts";
 import type { Settings } from "./config-fields.ts";
 import type { Setting } from "./key-kinds.ts";
 import type { Entries } from "./key-lists.ts";
+import type { CidrListName, CidrLists } from "./keys.ts";
 import type { Report } from "./place.ts";
 import { LINK_LOCAL } from "./special-ranges.ts";
 
@@ -15,13 +16,16 @@ const LINK_LOCAL_KEYS = [
 /** Warns of lists that keep nothing, of those that keep everything, and of switches without an effect. */
 export function warnOfLists(
   settings: Settings,
-  [exempt, exceptions]: readonly [Entries, Entries],
+  lists: CidrLists,
   { enableIPv6 }: { readonly enableIPv6: boolean },
   warn: Report,
 ): void {
   const withIpv6 = !enableIPv6 || settings.masqLinkLocalIPv6.value;
+  const { nonMasqueradeCIDRs: exempt, masqueradeCIDRs: exceptions } = lists;
   warnOfNothing(settings, settings.masqLinkLocal.value && withIpv6, warn);
-  warnOfEverything(exempt, warn);
+  warnOfEverything(exempt, "address", "masqueradeCIDRs", warn);
+  warnOfEverything(lists.nonMasqueradeSourceCIDRs, "source", "masqueradeSourceCIDRs", warn);
+  if (enableIPv6) warnOfFamily(settings, lists.masqueradeSourceCIDRs, warn);
   for (const { key, range } of LINK_LOCAL_KEYS) {
     const setting = settings[key];
     if (setting.value) warnOfLinkLocal(setting, range, exempt, exceptions, warn);
@@ -42,15 +46,36 @@ function warnOfNothing(
   );
 }
 
-function warnOfEverything({ items, values }: Entries, warn: Report): void {
+function warnOfEverything(
+  { items, values }: Entries,
+  one: string,
+  exceptions: CidrListName,
+  warn: Report,
+): void {
   for (const [i, cidr] of values.entries()) {
     if (cidr.bits === 0)
       warn(
         "suspicious",
         items[i],
-        `${cidr.text} covers every ${cidr.family} address: nothing but masqueradeCIDRs is masqueraded`,
+        `${cidr.text} covers every ${cidr.family} ${one}: nothing but ${exceptions} is masqueraded`,
       );
   }
+}
+
+/** Sources are listed for each family by itself: without an entry, packets from every source of it are masqueraded. */
+function warnOfFamily(
+  { masqueradeSourceCIDRs: { given } }: Settings,
+  { values }: Entries,
+  warn: Report,
+): void {
+  const missing = FAMILIES.filter((family) => !values.some((cidr) => cidr.family === family));
+  const [family] = missing;
+  if (missing.length !== 1 || family === undefined) return;
+  warn(
+    "suspicious",
+    given,
+    `has no ${family} entry: packets from every ${family} source are masqueraded, those of the node too`,
+  );
 }
 
 /** With `masqLinkLocal`, link-local is like any other destination: an entry around it decides. */

@@ -11,8 +11,18 @@ import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
 import { parseDocument } from "./document.ts";
 import type { Reporting } from "./key-kinds.ts";
-import { CIDR_LIST, type Entries, isListKind, parseItems, type Slice } from "./key-lists.ts";
-import { type CidrListName, CONFIG_KEYS, KEYS, type Key, type KeyName, type ValueOf } from "./keys.ts";
+import { MAX_LINKS } from "./key-links.ts";
+import { type Entries, isListKind, parseItems } from "./key-lists.ts";
+import {
+  type CidrListName,
+  type CidrLists,
+  CONFIG_KEYS,
+  KEYS,
+  type Key,
+  type KeyName,
+  LIMITED_KEYS,
+  type ValueOf,
+} from "./keys.ts";
 import { type Report, reportInto } from "./place.ts";
 import type { Problem, Result } from "./problem.ts";
 
@@ -82,10 +92,10 @@ function configOf(settings: Settings, reporting: Reporting): Pick<InspectedConfi
   const { options, report, warn } = reporting;
   checkLimit(settings, report);
   const { values, lists } = valuesOf(settings, reporting);
-  const { nonMasqueradeCIDRs: exempt, masqueradeCIDRs: exceptions } = lists;
-  if (exceptions.values.length > 0) checkPrefixes(exempt, exceptions, report);
-  checkReading(exempt, exceptions, options, report);
-  warnOfLists(settings, [exempt, exceptions], options, warn);
+  checkDestinations(lists, options, report);
+  checkSources(lists, report);
+  checkLinks(settings, report);
+  warnOfLists(settings, lists, options, warn);
   const { resyncInterval: resyncIntervalMs, ...others } = values;
   const nonMasqueradeDefaults = settings.nonMasqueradeCIDRs.given === undefined;
   return { config: { ...others, nonMasqueradeDefaults, resyncIntervalMs }, lists: Object.values(lists) };
@@ -95,7 +105,7 @@ function configOf(settings: Settings, reporting: Reporting): Pick<InspectedConfi
 function valuesOf(
   settings: Settings,
   reporting: Reporting,
-): { readonly values: Values; readonly lists: Readonly<Record<CidrListName, Entries>> } {
+): { readonly values: Values; readonly lists: CidrLists } {
   const values: Record<string, unknown> = {};
   const lists: Record<string, Entries<unknown>> = {};
   for (const name of CONFIG_KEYS) {
@@ -106,16 +116,16 @@ function valuesOf(
     } else if (isListKind(kind)) {
       const entries = parseItems(kind, setting, reporting);
       values[name] = entries.values;
-      if (kind === CIDR_LIST) lists[name] = entries;
+      if (kind.isLimited) lists[name] = entries;
     }
   }
-  return { values: values as Values, lists: lists as Record<CidrListName, Entries> };
+  return { values: values as Values, lists: lists as unknown as CidrLists };
 }
 
 function checkLimit(settings: Settings, report: Report): void {
   const limit = settings.cidrLimit;
-  const lists = CONFIG_KEYS.flatMap((name) => (KEYS[name].kind === CIDR_LIST ? settings[name] : []));
-  const count = (lists as Slice[]).reduce((sum, { backing }) => sum + backing.length, 0);
+  const lists = LIMITED_KEYS.map((name) => settings[name]);
+  const count = lists.reduce((sum, { backing }) => sum + backing.length, 0);
   if (count <= limit.value) return;
   report(
     "limit",
@@ -128,30 +138,41 @@ function rewriteHint(cidr: Cidr): string {
   return `write ${formatCidr(cidr)} instead of ${cidr.text}, which iptables reads differently`;
 }
 
-/** A prefix in both lists would have two verdicts. */
-function checkPrefixes(exempt: Entries, exceptions: Entries, report: Report): void {
-  const prefixes = new Map(exempt.values.map((cidr) => [formatCidr(cidr), cidr.text]));
-  for (const [i, cidr] of exceptions.values.entries()) {
+/** A prefix in both lists would have two verdicts; `others` is the list `name`. */
+function checkPrefixes(entries: Entries, others: Entries, name: CidrListName, report: Report): void {
+  if (entries.values.length === 0) return;
+  const prefixes = new Map(others.values.map((cidr) => [formatCidr(cidr), cidr.text]));
+  for (const [i, cidr] of entries.values.entries()) {
     const twin = prefixes.get(formatCidr(cidr));
     if (twin === undefined) continue;
-    report(
-      "conflict",
-      exceptions.items[i],
-      `${cidr.text} is also in nonMasqueradeCIDRs (as ${twin}): it cannot be both`,
-    );
+    report("conflict", entries.items[i], `${cidr.text} is also in ${name} (as ${twin}): it cannot be both`);
   }
+}
+
+/** Sources are compared by the longest prefix and as intervals: our reading counts, however short the lists are. */
+function checkSources({ masqueradeSourceCIDRs, nonMasqueradeSourceCIDRs }: CidrLists, report: Report): void {
+  checkPrefixes(nonMasqueradeSourceCIDRs, masqueradeSourceCIDRs, "masqueradeSourceCIDRs", report);
+  for (const { items, values } of [masqueradeSourceCIDRs, nonMasqueradeSourceCIDRs])
+    for (const [i, cidr] of values.entries())
+      if (isPassedOn(cidr)) report("cidr", items[i], rewriteHint(cidr));
+}
+
+function checkLinks({ outputInterfaces: { backing, given } }: Settings, report: Report): void {
+  const names = new Set(backing.map(({ text }) => text));
+  if (names.size > MAX_LINKS)
+    report("limit", given, `up to ${MAX_LINKS} names are supported, but there are ${names.size}`);
 }
 
 /**
  * Where our reading counts, we reject entries that iptables may read differently: with `masqueradeCIDRs`, which
  * promises that the longest prefix decides, and in sets.
  */
-function checkReading(
-  exempt: Entries,
-  exceptions: Entries,
+function checkDestinations(
+  { nonMasqueradeCIDRs: exempt, masqueradeCIDRs: exceptions }: CidrLists,
   { setsAbove = Number.POSITIVE_INFINITY }: ConfigOptions,
   report: Report,
 ): void {
+  checkPrefixes(exceptions, exempt, "nonMasqueradeCIDRs", report);
   const counts = { IPv4: 0, IPv6: 0 };
   for (const { values } of [exempt, exceptions]) for (const { family } of values) counts[family]++;
   for (const { items, values } of [exempt, exceptions]) {

@@ -30,6 +30,8 @@ export interface Entries<T = Cidr> {
 
 /** A kind of list: each entry is a text with a value. */
 export interface ListKind<T> extends Kind<Slice, readonly string[]> {
+  /** Whether its entries count against `cidrLimit`: those that a packet may be compared with. */
+  readonly isLimited: boolean;
   /** One entry with its article, such as `a CIDR`. */
   readonly one: string;
   /** An entry as people write it. */
@@ -43,17 +45,19 @@ export function isListKind(kind: Kind): kind is ListKind<unknown> {
   return "parse" in kind;
 }
 
-export const CIDR_LIST: ListKind<Cidr> = listKind(
-  { one: "a CIDR", many: "CIDRs", example: "10.0.0.0/8", definition: "cidr" },
-  parseEntry,
-);
+/** Lists of destinations and of sources. */
+export const CIDR_LIST: ListKind<Cidr> & { readonly isLimited: true } = {
+  ...listKind({ one: "a CIDR", many: "CIDRs", example: "10.0.0.0/8", definition: "cidr" }, parseEntry),
+  isLimited: true,
+};
 
 /** A kind of list; `definition` names the schema of its entries below `$defs`. */
-function listKind<T>(
+export function listKind<T>(
   { one, many, example, definition }: Record<"one" | "many" | "example" | "definition", string>,
   parse: ListKind<T>["parse"],
-): ListKind<T> {
+): ListKind<T> & { readonly isLimited: false } {
   return {
+    isLimited: false,
     type: `list of ${many}`,
     schema: { type: ["array", "null"], items: { $ref: `#/$defs/${definition}` } },
     skipsNull: false,
@@ -133,7 +137,7 @@ export function parseItems<T>({ parse }: ListKind<T>, slice: Slice, reporting: R
 function parseEntry(item: Item, { options, report }: Reporting): Cidr | undefined {
   const cidr = parseCidr(item.text);
   if (!isCidr(cidr)) {
-    report("cidr", { ...item, text: item.text || tagOf(item) }, explainCidr(item.text, cidr));
+    report("cidr", { ...item, text: writtenText(item) }, explainCidr(item.text, cidr));
     return undefined;
   }
   if (cidr.family === "IPv4" || options.enableIPv6) return cidr;
@@ -145,9 +149,9 @@ function parseEntry(item: Item, { options, report }: Reporting): Cidr | undefine
   return undefined;
 }
 
-/** To YAML, `!10.1.0.0/16` without quotes is a tag, with nothing after it. */
-function tagOf({ file, at = 0 }: Item): string {
-  return /^!\S+/.exec(file.text?.slice(at, at + VALUE_CHARACTERS) ?? "")?.[0] ?? "";
+/** An entry as it was meant: to YAML, `!10.1.0.0/16` without quotes is a tag, with nothing after it. */
+export function writtenText({ text, file, at = 0 }: Item): string {
+  return text || (/^!\S+/.exec(file.text?.slice(at, at + VALUE_CHARACTERS) ?? "")?.[0] ?? "");
 }
 
 /** The Go program's words about a text that is not a valid CIDR. */

@@ -2,7 +2,6 @@
  * The keys of the configuration: one row each. The rows make the decoder, the union of several files, hints, the JSON
  * Schema and the README's table (`make golden` writes the latter two).
  */
-import type { Cidr } from "./cidr.ts";
 import type { ConfigOptions } from "./config-options.ts";
 import {
   anyOn,
@@ -15,7 +14,8 @@ import {
   SWITCH,
   smallestFrom,
 } from "./key-kinds.ts";
-import { CIDR_LIST, joined, type ListKind, type Slice } from "./key-lists.ts";
+import { LINK_LIST, MAX_LINKS } from "./key-links.ts";
+import { CIDR_LIST, type Entries, isListKind, joined, type ListKind, type Slice } from "./key-lists.ts";
 import type { Place } from "./place.ts";
 import { defaultCidrs, LINK_LOCAL } from "./special-ranges.ts";
 
@@ -53,10 +53,29 @@ export const KEYS = {
       "destinations that are masqueraded although a wider entry of `nonMasqueradeCIDRs`, a default or link-local covers them",
     hint: 'write a list: "- 10.20.0.0/16" on a line of its own for each entry',
   }),
+  masqueradeSourceCIDRs: list(CIDR_LIST, {
+    initial: () => [],
+    unite: joined,
+    meaning:
+      "if set, only packets from these sources are masqueraded; of this list and the next, the longest prefix decides",
+    hint: 'write a list: "- 10.244.0.0/16" on a line of its own for each network of pods',
+  }),
+  nonMasqueradeSourceCIDRs: list(CIDR_LIST, {
+    initial: () => [],
+    unite: joined,
+    meaning: "sources whose packets are not masqueraded, whatever their destination",
+    hint: 'write a list: "- 10.244.128.0/20" on a line of its own for each entry',
+  }),
+  outputInterfaces: list(LINK_LIST, {
+    initial: () => [],
+    unite: joined,
+    meaning: `if set, only packets that leave through these links are masqueraded; at most ${MAX_LINKS} names, in which \`+\` at the end stands for any rest`,
+    hint: 'write a list: "- eth0" on a line of its own for each name',
+  }),
   cidrLimit: key(COUNT, {
     initial: () => 64,
     unite: largest,
-    meaning: "more entries than this, both lists together, are an error",
+    meaning: "more entries than this, all four lists of CIDRs together, are an error",
     hint: "write digits, without quotes or a fraction",
     alias: /limit$|^max(?:imum)?(?:cidr|entr)/,
   }),
@@ -90,10 +109,10 @@ function key<Given extends Place, Initial>(
 }
 
 /** The row of a list, which keeps the type of its entries. */
-function list<T>(
-  kind: ListKind<T>,
+function list<Of extends ListKind<unknown>>(
+  kind: Of,
   row: Omit<Key<Slice, readonly string[]>, "kind">,
-): Key<Slice, readonly string[]> & { readonly kind: ListKind<T> } {
+): Key<Slice, readonly string[]> & { readonly kind: Of } {
   return { kind, ...row };
 }
 
@@ -112,14 +131,26 @@ export type ValueOf<Name extends KeyName> =
 
 /** The keys whose values are CIDRs: all of them count against `cidrLimit`. */
 export type CidrListName = {
-  [Name in KeyName]: (typeof KEYS)[Name]["kind"] extends ListKind<Cidr> ? Name : never;
+  [Name in KeyName]: (typeof KEYS)[Name]["kind"] extends { readonly isLimited: true } ? Name : never;
 }[KeyName];
+
+/** The entries of each list of CIDRs. */
+export type CidrLists = Readonly<Record<CidrListName, Entries>>;
 
 /** The rows by name, for code that treats all values alike. */
 export const ROWS: ReadonlyMap<string, Key> = new Map(Object.entries(KEYS));
 
 /** The names of the keys. */
 export const CONFIG_KEYS = Object.keys(KEYS) as readonly KeyName[];
+
+/** The keys whose entries count against `cidrLimit`. */
+export const LIMITED_KEYS = CONFIG_KEYS.filter((name): name is CidrListName => {
+  const { kind }: Key = KEYS[name];
+  return isListKind(kind) && kind.isLimited;
+});
+
+/** The keys that say which packets are ours. Where none is set, nothing that the agent says or serves names them. */
+export const SCOPE_KEYS = ["masqueradeSourceCIDRs", "nonMasqueradeSourceCIDRs", "outputInterfaces"] as const;
 
 const BY_FOLDED: ReadonlyMap<string, KeyName> = new Map(CONFIG_KEYS.map((name) => [foldKey(name), name]));
 

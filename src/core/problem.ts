@@ -12,9 +12,10 @@ export type ProblemCode =
   | "type" // a value of the wrong kind for its key
   | "cidr" // not a CIDR, or one with host bits
   | "duration" // not a Go duration
-  | "limit" // more entries than cidrLimit
+  | "interface" // not a name of interfaces
+  | "limit" // more entries than cidrLimit, or too many names
   | "family" // an IPv6 entry without --enable-ipv6
-  | "conflict" // the same prefix in both lists
+  | "conflict" // a prefix in two lists that contradict each other
   | "unknown-key" // ignored, with a warning
   | "suspicious" // allowed, with a warning
   | "ignored" // text that nothing reads, with a warning

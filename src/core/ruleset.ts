@@ -72,9 +72,11 @@ export function enabledFamilies(options: Pick<Options, "enableIPv6">): readonly 
 
 /** The ruleset of one family. */
 export function compileRuleset(family: Family, config: MasqConfig, options: Options): Ruleset {
+  const scope = compileScope(family, config);
   return {
     family,
     chain: options.masqChain,
+    ...(scope === undefined ? {} : { scope }),
     entries: compileEntries(family, config),
     masquerade: { randomFully: options.randomFully, toPorts: options.toPorts },
   };
@@ -93,6 +95,23 @@ export function compileEntries(family: Family, config: MasqConfig): readonly Ent
   const explicit = [...exempt, ...ofFamily(family, config.masqueradeCIDRs, "masquerade", "configured")];
   const implicit = linkLocal.filter((entry) => !explicit.some(({ cidr }) => isSamePrefix(cidr, entry.cidr)));
   return [...implicit, ...explicit].sort((a, b) => b.cidr.bits - a.cidr.bits);
+}
+
+/** Whose packets are ours in one family; undefined if all are. */
+export function compileScope(
+  family: Family,
+  {
+    masqueradeSourceCIDRs,
+    nonMasqueradeSourceCIDRs,
+    outputInterfaces,
+  }: Pick<MasqConfig, "masqueradeSourceCIDRs" | "nonMasqueradeSourceCIDRs" | "outputInterfaces">,
+): Scope | undefined {
+  const sources = [
+    ...masqueradeSourceCIDRs.map((cidr) => ({ cidr, isOurs: true })),
+    ...nonMasqueradeSourceCIDRs.map((cidr) => ({ cidr, isOurs: false })),
+  ].filter(({ cidr }) => cidr.family === family);
+  const interfaces = [...new Set(outputInterfaces)];
+  return sources.length + interfaces.length === 0 ? undefined : { sources, interfaces };
 }
 
 function ofFamily(

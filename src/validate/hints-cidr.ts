@@ -136,10 +136,15 @@ function severalHint(text: string): string | undefined {
     : undefined;
 }
 
+/** The list of exceptions from the list that a path leads to or into. */
+export function counterpart(path: string): string {
+  const key = path.replace(/\[.*$/, "");
+  return key.startsWith("nonM") ? key.replace("nonM", "m") : key.replace("m", "nonM");
+}
+
 function exceptionHint(text: string, key: string): string | undefined {
   if (networkOf(/^(?:!|not )\s*(.+)$/.exec(text)?.[1]) === undefined) return undefined;
-  const other = key.startsWith("nonMasq") ? "masqueradeCIDRs" : "nonMasqueradeCIDRs";
-  return `an exception is an entry of ${other}, without the mark`;
+  return `an exception is an entry of ${counterpart(key)}, without the mark`;
 }
 
 function lengthHint(text: string): string | undefined {

@@ -25,7 +25,7 @@ export const FLAGS_SOUGHT: readonly string[] = [
 const LONGEST = 64;
 
 /** Unknown keys by pattern, in lower case without separators; the first that matches counts. */
-const MEANINGS: readonly (readonly [RegExp, string])[] = [
+const MEANINGS: readonly (readonly [RegExp, string | ((stem: string) => string)])[] = [
   [
     /^(?:apiversion|kind|metadata|data|spec)$/,
     "this belongs to a manifest: the agent reads the text below its data.config",
@@ -38,19 +38,17 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
     /^(?:force|always)?(?:masq|masquerade|snat)?all(?:traffic)?$/,
     "not supported: an empty nonMasqueradeCIDRs masquerades everything but link-local",
   ],
+  [/ports?$/, "the file sets no ports: the flag --to-ports sets the source ports of masqueraded packets"],
   [
-    /(?<!re)(?:src|source)|^(?:from|podselector|namespaceselector|pods?|namespaces?)/,
-    "sources are not supported: both lists are of destinations",
+    /^(?:podselector|namespaceselector|labelselector|pods?|namespaces?)$/,
+    "pods are told by their addresses, not by labels: list their networks in masqueradeSourceCIDRs",
   ],
   [
     /snat(?:target|to|ip|addr|pool)|tosource|outputaddr|egressip|outputip|externalip|natip/,
     "not supported: packets get the address of the interface that they leave through",
   ],
-  [
-    /interface|iface|device|^nic/,
-    "not supported: packets that leave through any interface are treated alike",
-  ],
-  [/ports?$/, "the file sets no ports: the flag --to-ports sets the source ports of masqueraded packets"],
+  [/interface|iface|device|^nics?$/, linkKey],
+  [/(?<!re)(?:src|source)|^(?:from|pods?(?:cidr|net|range|subnet))/, sourceKey],
   [/^enableipv?6$|^ipv?6(?:enabled?)?$/, "it is the agent's flag --enable-ipv6, not a key of the file"],
   [
     /masquerade(?:bit|mark)$/,
@@ -80,7 +78,8 @@ export function keyHint(key: string): string | undefined {
   const stem = plain.toLowerCase().replace(/[^a-z0-9]/g, "");
   const flag = FLAGS_SOUGHT.find((name) => name.replaceAll("-", "") === stem);
   if (flag !== undefined) return `it is the agent's flag --${flag}, not a key of the file`;
-  return MEANINGS.find(([pattern]) => pattern.test(stem))?.[1] ?? meantKey(stem);
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(stem))?.[1] ?? meantKey;
+  return typeof meaning === "string" ? meaning : meaning(stem);
 }
 
 /** Words before "masquerade" that turn it round, words that do not, and words after it that do. */
@@ -89,16 +88,21 @@ const NEGATIONS =
 const AFFIRMATIONS = /^(?:|force|always|to|do|must|enabled?|included?|allow|with|also)$/;
 const EXCEPTING = /except|exclu|exempt|skip|bypass/;
 
+/** A word that differs by more letters is another word. */
+const MISSPELT = 3;
+
 const LIST_LIKE = /cidr|subnet|network|range|dest|prefix|ips?$|masq/;
+
+/** A word for "masquerade", and the words around it. */
+const VERB =
+  /^(.*?)(?:masquerad(?:e|ing|ed)?|masq|(?:snat|nat)(?=$|cidr|ips?$|range|net|subnet|dest|link|src|source))(.*)$/;
 
 function meantKey(stem: string): string | undefined {
   const named = CONFIG_KEYS.find((name) => ROWS.get(name)?.alias?.test(stem));
   if (named !== undefined) return suggest(named);
-  const [, before, behind = ""] =
-    /^(.*?)(?:masquerad(?:e|ing|ed)?|masq|(?:snat|nat)(?=$|cidr|ips?$|range|net|subnet|dest|link))(.*)$/.exec(
-      stem,
-    ) ?? [];
+  const [, before, behind = ""] = VERB.exec(stem) ?? [];
   const near = nearestKey(stem);
+  if (near?.includes("Source") && editDistance(stem, near.toLowerCase()) <= MISSPELT) return sourceKey(stem);
   if (before === undefined)
     return near === undefined ? (LIST_LIKE.test(stem) ? BOTH_LISTS : undefined) : suggest(near);
   const isTurned = isNegative(before);
@@ -109,6 +113,29 @@ function meantKey(stem: string): string | undefined {
 
 const BOTH_LISTS =
   "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs are exceptions that see the node's";
+
+const BOTH_SOURCE_LISTS =
+  "packets from masqueradeSourceCIDRs are masqueraded, packets from nonMasqueradeSourceCIDRs are not";
+
+/** A key that is about sources. */
+function sourceKey(stem: string): string {
+  const [, before, behind = ""] = VERB.exec(stem) ?? [];
+  const isTurned = before === undefined ? undefined : isNegative(before);
+  if (isTurned === undefined) return BOTH_SOURCE_LISTS;
+  return suggest(isTurned === EXCEPTING.test(behind) ? "masqueradeSourceCIDRs" : "nonMasqueradeSourceCIDRs");
+}
+
+/** A key that is about links: those that packets come from, or that are excluded, cannot be said. */
+function linkKey(stem: string): string {
+  if (/^in(?:put|bound|coming|gress)?(?:interface|iface|device)|src|source|from|ingress/.test(stem))
+    return "not supported: packets are told by their source, in masqueradeSourceCIDRs, and by outputInterfaces";
+  const [, before = ""] = VERB.exec(stem) ?? [];
+  return EXCEPTING.test(stem) ||
+    isNegative(before) !== false ||
+    /^(?:non?|not|un|ignored?|without)(?:out|egress|int|iface)/.test(stem)
+    ? "not supported: outputInterfaces lists the interfaces that packets leave through to be masqueraded, and none can be excluded"
+    : suggest("outputInterfaces");
+}
 
 /** Whether the words before "masquerade" turn it round; undefined if that is not sure. */
 function isNegative(before: string): boolean | undefined {

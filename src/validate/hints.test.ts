@@ -103,7 +103,10 @@ test.each([
   expect([...problems, ...warnings].map(hintFor)).toEqual([expected]);
 });
 
-const SOURCES = "sources are not supported: both lists are of destinations";
+const SOURCES =
+  "packets from masqueradeSourceCIDRs are masqueraded, packets from nonMasqueradeSourceCIDRs are not";
+const LINKS =
+  "not supported: outputInterfaces lists the interfaces that packets leave through to be masqueraded, and none can be excluded";
 const BOTH =
   "nonMasqueradeCIDRs are destinations that see the pods' own address, masqueradeCIDRs are exceptions that see the node's";
 
@@ -130,11 +133,21 @@ test.each([
   ["CIDRs", BOTH],
   ["destinationCIDRs", BOTH],
   ["excludeCIDRs", BOTH],
-  ["NonMasqueradeSrcCIDRs", SOURCES],
-  ["nonMasqueradeSourceCIDRs", SOURCES],
-  ["masqueradeSourceCIDRs", SOURCES],
+  ["NonMasqueradeSrcCIDRs", "did you mean nonMasqueradeSourceCIDRs?"],
+  ["noSnatSourceRanges", "did you mean nonMasqueradeSourceCIDRs?"],
+  ["masqueradeSrcCIDRs", "did you mean masqueradeSourceCIDRs?"],
+  ["masqueradeExceptSourceCIDRs", "did you mean nonMasqueradeSourceCIDRs?"],
+  ["nonMasqueradeSorceCIDRs", "did you mean nonMasqueradeSourceCIDRs?"],
+  ["masqueradeSorceCIDRs", "did you mean masqueradeSourceCIDRs?"],
   ["sourceCIDRs", SOURCES],
-  ["podSelector", SOURCES],
+  ["onlyMasqueradeSourceCIDRs", SOURCES],
+  ["from", SOURCES],
+  ["podCIDRs", SOURCES],
+  [
+    "podSelector",
+    "pods are told by their addresses, not by labels: list their networks in masqueradeSourceCIDRs",
+  ],
+  ["sourcePorts", "the file sets no ports: the flag --to-ports sets the source ports of masqueraded packets"],
   ["resources", "-"],
   ["masqLinkLocalIpv4", "did you mean masqLinkLocal?"],
   ["masqLinkLocal6", "did you mean masqLinkLocalIPv6?"],
@@ -153,8 +166,17 @@ test.each([
   ["toPorts", "it is the agent's flag --to-ports, not a key of the file"],
   ["snatTarget", "not supported: packets get the address of the interface that they leave through"],
   ["outputAddresses", "not supported: packets get the address of the interface that they leave through"],
-  ["outputInterface", "not supported: packets that leave through any interface are treated alike"],
-  ["outputInterfaces", "not supported: packets that leave through any interface are treated alike"],
+  ["outputInterface", "did you mean outputInterfaces?"],
+  ["output-iface", "did you mean outputInterfaces?"],
+  ["masqueradeInterfaces", "did you mean outputInterfaces?"],
+  ["nic", "did you mean outputInterfaces?"],
+  ["nonMasqueradeInterfaces", LINKS],
+  ["excludeInterfaces", LINKS],
+  ["noOutputInterfaces", LINKS],
+  [
+    "inputInterface",
+    "not supported: packets are told by their source, in masqueradeSourceCIDRs, and by outputInterfaces",
+  ],
   ["masqueradeBit", "this belongs to kube-proxy's or the kubelet's configuration, not to the agent's"],
   [
     "iptablesMasqueradeBit",
@@ -183,6 +205,14 @@ const STYLES: readonly ((words: readonly string[]) => string)[] = [
   (words) => words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join(""),
 ];
 
+/** A key about sources leads to the list of sources, or is it. */
+function expectSource(key: string, isTurned: boolean): void {
+  const expected = isTurned ? "nonMasqueradeSourceCIDRs" : "masqueradeSourceCIDRs";
+  if (knownKey(key) === undefined)
+    expect(hint("unknown-key", { key }), key).toBe(`did you mean ${expected}?`);
+  else expect(knownKey(key)).toBe(expected);
+}
+
 test("no hint leads from one list to the other, from sources to destinations, or between families", () => {
   const turning = ["non", "no", "not", "never", "skip", "dont"];
   const keeping = ["", "force", "always", "do", "must", "enable", "to"];
@@ -201,9 +231,7 @@ test("no hint leads from one list to the other, from sources to destinations, or
         for (const word of keeping) expect(of(word), word).toBe("did you mean masqueradeCIDRs?");
         for (const word of [...turning, ...keeping])
           for (const source of ["source", "src"])
-            expect(hint("unknown-key", { key: style([word, verb, source, noun].filter(Boolean)) })).toBe(
-              SOURCES,
-            );
+            expectSource(style([word, verb, source, noun].filter(Boolean)), turning.includes(word));
       }
       for (const family of ["ipv4", "ip-v4", "v4"])
         expect(hint("unknown-key", { key: style([verb, "link", "local", family]) })).not.toContain("IPv6");
@@ -225,6 +253,8 @@ test("a key that is misspelt by one character leads to itself, or to both lists,
   const others: Record<string, string> = {
     nonMasqueradeCIDRs: "did you mean masqueradeCIDRs?",
     masqueradeCIDRs: "did you mean nonMasqueradeCIDRs?",
+    nonMasqueradeSourceCIDRs: "did you mean masqueradeSourceCIDRs?",
+    masqueradeSourceCIDRs: "did you mean nonMasqueradeSourceCIDRs?",
   };
   for (const key of CONFIG_KEYS)
     for (const wrong of misspelt(key)) {
@@ -237,6 +267,29 @@ test("a key that is misspelt by one character leads to itself, or to both lists,
 
 test("the flags that keys are taken for exist", () => {
   expect(FLAGS_SOUGHT.filter((name) => !(name in agentFlags))).toEqual([]);
+});
+
+test.each([
+  ["eth*", "+ at the end stands for any rest: write eth+"],
+  ["cali.*", "+ at the end stands for any rest: write cali+"],
+  ["*", "leave the key out for every interface"],
+  ["+", "leave the key out for every interface"],
+  ["!eth0", "list the interfaces whose packets are masqueraded"],
+  ["! eth0", "list the interfaces whose packets are masqueraded"],
+  ["eth0:1", "a label is part of an address, not of an interface: write eth0"],
+  ["/sys/class/net/eth0", "it is a path: write eth0"],
+  ["'eth0'", "it contains quotes: write eth0"],
+  ["eth0 ", "it contains spaces: write eth0"],
+  ["dev eth0", "write the name alone: write eth0"],
+  ["eth0, eth1", "several names in one entry: write each as an entry of its own"],
+  ["eth0 eth1", "several names in one entry: write each as an entry of its own"],
+  ["", "an entry without a value: was a variable not set? Remove it, or write a name"],
+  ["{{ .iface }}", "a template was not rendered: {{ .iface }}"],
+  ["eth0\u00a0", "a no-break space (U+00A0) is here: write plain spaces"],
+  ["enp0s31f6np0v1234", "-"],
+  ["..", "-"],
+])("interface %j", (text, expected) => {
+  expect(hint("interface", { text, key: "outputInterfaces[0]" })).toBe(expected);
 });
 
 test.each([

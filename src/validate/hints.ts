@@ -5,8 +5,9 @@ import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.
 import { type Problem, renderProblem } from "../core/problem.ts";
 import { lookalikeHint, pageHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
-import { cidrHint } from "./hints-cidr.ts";
+import { cidrHint, counterpart } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
+import { linkHint } from "./hints-link.ts";
 
 /** The remedy of a problem, unless its message has it. */
 export function hintFor({ code, key = "", text, hint }: Problem): string | undefined {
@@ -20,8 +21,10 @@ export function hintFor({ code, key = "", text, hint }: Problem): string | undef
       return durationHint(text ?? "");
     case "type":
       return (text === undefined ? undefined : textHint(text, key)) ?? typeHint(key);
+    case "interface":
+      return text === undefined ? undefined : linkHint(text);
     case "limit":
-      return "raise cidrLimit, or merge entries";
+      return key === "cidrLimit" ? "raise cidrLimit, or merge entries" : "a + at the end stands for several";
     case "conflict":
       return "remove it from one of the two lists";
     case "empty":
@@ -83,7 +86,7 @@ function textHint(text: string, key: string): string | undefined {
   if (/^\s*[[{]/.test(text)) return "quotes make text of the list: remove them";
   if (/^-\S/.test(text)) return `put a space after the dash, as in "- ${list.example}"`;
   if (list === CIDR_LIST && /^!|,\s*!/.test(text))
-    return "write a list, and the text after ! as an entry of masqueradeCIDRs";
+    return `write a list, and the text after ! as an entry of ${counterpart(key)}`;
   return undefined;
 }
 

@@ -33,6 +33,19 @@ describe("warnings", () => {
       "inside an exception",
       "nonMasqueradeCIDRs: [10.0.0.0/8, 10.2.3.0/24]\nmasqueradeCIDRs: [10.2.0.0/16, 10.2.4.0/24]",
     ],
+    ["a source inside another", "masqueradeSourceCIDRs: [10.0.0.0/8, 10.1.0.0/16, 'fd00::/8']"],
+    [
+      "a source that is left out anyway",
+      "masqueradeSourceCIDRs: [10.0.0.0/8]\nnonMasqueradeSourceCIDRs: [11.0.0.0/8]",
+    ],
+    [
+      "sources one inside the other, all needed",
+      "masqueradeSourceCIDRs: [10.0.0.0/8, 10.1.2.0/24]\nnonMasqueradeSourceCIDRs: [10.1.0.0/16, 'fd00::/8']",
+    ],
+    [
+      "sources and destinations are no twins",
+      "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeSourceCIDRs: [10.0.0.0/8]",
+    ],
   ])("%s", (name, text) => {
     expect({ [name]: warnings(text) }).toMatchSnapshot();
   });

@@ -6,7 +6,8 @@ import { sweepPrefixes } from "../core/intervals.ts";
 import type { Entries, Item } from "../core/key-lists.ts";
 import { reportInto } from "../core/place.ts";
 import type { Problem } from "../core/problem.ts";
-import { compileEntries, type Entry, enabledFamilies } from "../core/ruleset.ts";
+import { compileEntries, compileScope, type Entry, enabledFamilies, type Scope } from "../core/ruleset.ts";
+import { isOursByDefault } from "../core/sources.ts";
 
 /** An entry that changes the treatment of no packet. */
 export interface Overlap {
@@ -17,16 +18,18 @@ export interface Overlap {
 
 /**
  * The entries of a ruleset that change nothing, in address order: duplicates, those inside a wider one of the same
- * verdict (with no other in between), and exceptions that nothing covers.
+ * verdict (with no other in between), and those that nothing covers and that say what holds `otherwise`.
  */
-export function findOverlaps(entries: readonly Entry[]): Overlap[] {
+export function findOverlaps(
+  entries: readonly Entry[],
+  otherwise: Entry["verdict"] = "masquerade",
+): Overlap[] {
   const overlaps: Overlap[] = [];
   sweepPrefixes(entries, {
     enter(entry, around) {
       const by = around.at(-1);
       const isTwin = isSamePrefix(by?.cidr, entry.cidr);
-      // Without an entry a destination is masqueraded.
-      if (isTwin || (by?.verdict ?? "masquerade") === entry.verdict) overlaps.push({ entry, by });
+      if (isTwin || (by?.verdict ?? otherwise) === entry.verdict) overlaps.push({ entry, by });
       return !isTwin;
     },
   });
@@ -40,7 +43,10 @@ export function overlapWarnings(
 ): Problem[] {
   const overlaps = new Map<Cidr, Overlap>();
   for (const family of enabledFamilies(options)) {
-    for (const overlap of findOverlaps(compileEntries(family, config)))
+    for (const overlap of [
+      ...findOverlaps(compileEntries(family, config)),
+      ...sourceOverlaps(compileScope(family, config)),
+    ])
       overlaps.set(overlap.entry.cidr, overlap);
   }
   if (overlaps.size === 0) return [];
@@ -58,13 +64,22 @@ export function overlapWarnings(
   return warnings;
 }
 
+/** The same for sources, of which those without an entry may be ours or not. */
+function sourceOverlaps({ sources }: Pick<Scope, "sources"> = { sources: [] }): Overlap[] {
+  const entries = sources.map(
+    ({ cidr, isOurs }): Entry => ({ cidr, verdict: isOurs ? "masquerade" : "return", reason: "configured" }),
+  );
+  return findOverlaps(entries, isOursByDefault(sources) ? "masquerade" : "return");
+}
+
 function isLinkLocal({ entry, by }: Overlap): boolean {
   return by?.reason === "link-local" && by.cidr.bits === entry.cidr.bits;
 }
 
 function explain({ entry, by }: Overlap, nameOf: (entry: Entry) => string): string {
   const { text } = entry.cidr;
-  if (by === undefined) return `no entry covers ${text}, so it is masqueraded without this exception`;
+  if (by === undefined)
+    return `no entry covers ${text}, so it is ${entry.verdict === "return" ? "not " : ""}masqueraded without this exception`;
   if (isSamePrefix(by.cidr, entry.cidr)) return `${text} is there already, as ${nameOf(by)}`;
   return `${text} is covered by ${by.cidr.text} (${nameOf(by)}), and changes nothing`;
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../../src/cli/options.ts";
+import { CONFIG_KEYS } from "../../src/core/keys.ts";
 import { at, type Plain, readManifest } from "../lab/manifest.ts";
 import { defaultValues, inChart, refusedValues } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
@@ -22,6 +23,8 @@ test.each([
   [{ config: { inline: { nonMasqueradeCIDR: [] } } }, "config.inline.nonMasqueradeCIDR"],
   [{ config: { inline: { nonMasqueradeCIDRs: ["10.0.0.0"] } } }, "config.inline.nonMasqueradeCIDRs.0"],
   [{ config: { inline: { resyncInterval: 60 } } }, "config.inline.resyncInterval"],
+  [{ config: { inline: { masqueradeSourceCIDRs: "10.0.0.0/8" } } }, "config.inline.masqueradeSourceCIDRs"],
+  [{ config: { inline: { outputInterfaces: ["!eth0"] } } }, "config.inline.outputInterfaces.0"],
   [{ config: { name: "Not_A_Name" } }, "config.name"],
   [{ config: { admission: "yes" } }, "config.admission"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
@@ -42,7 +45,14 @@ test("what operators write is allowed", () => {
   const values = {
     image: { repository: "registry.example.com:5000/network/ip-masq-agent", tag: "v0.1.0-3-gabc" },
     config: {
-      inline: { nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"], cidrLimit: 64, resyncInterval: "1m30s" },
+      inline: {
+        nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"],
+        masqueradeSourceCIDRs: ["10.244.0.0/16"],
+        nonMasqueradeSourceCIDRs: ["10.244.128.0/20"],
+        outputInterfaces: ["eth0", "bond+"],
+        cidrLimit: 64,
+        resyncInterval: "1m30s",
+      },
     },
     httpAddress: "[$(HOST_IP)]:10279",
     flags: { "to-ports": "1024-29999,32768-65535", v: 2, vmodule: "loop=4" },
@@ -67,6 +77,12 @@ test("flags has every flag of the agent but those with a value of their own, and
     (name) => !own.includes(name) && !filesOnly.test(name) && name !== "log_backtrace_at",
   );
   expect(known.toSorted()).toEqual(expected.toSorted());
+});
+
+test("config.inline has every key of the configuration", () => {
+  const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
+  const known = at(schema, "properties.config.properties.inline.properties") as object;
+  expect(Object.keys(known)).toEqual(CONFIG_KEYS);
 });
 
 test("the chart has the program's version", () => {

@@ -12,7 +12,8 @@ import { iptablesPlanner, renderRestore } from "../../src/iptables/plan.ts";
 import { planTable } from "../../src/nftables/plan.ts";
 import { NO_TABLE } from "../../src/nftables/sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
-import { decodeConfig } from "../../src/core/config.ts";
+import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
+import { SCOPE_KEYS } from "../../src/core/keys.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
 import { renderScript } from "../../src/netlink/text.ts";
 
@@ -46,8 +47,9 @@ test("there are cases", () => {
   expect(cases.length).toBeGreaterThanOrEqual(12);
 });
 
-test.each(cases)("%s with iptables", async (name) => {
-  const { args, version, text } = readCase(name);
+/** What iptables-restore is given, for both families. */
+async function iptablesText(name: string, text: ConfigText): Promise<string> {
+  const { args, version } = readCase(name);
   const options = optionsOf(args);
   const decoded = decodeConfig(text, options);
   if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
@@ -59,7 +61,12 @@ test.each(cases)("%s with iptables", async (name) => {
     const ruleset = compileRuleset(family, decoded.value.config, options);
     parts.push(`# ${tools(family).restore}\n${renderRestore(ruleset, capabilities)}`);
   }
-  await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "iptables.txt"));
+  return parts.join("\n");
+}
+
+test.each(cases)("%s with iptables", async (name) => {
+  const text = await iptablesText(name, readCase(name).text);
+  await expect(text).toMatchFileSnapshot(join(ROOT, name, "iptables.txt"));
 });
 
 /** Differences that iptables does not mind, or that come from its age. */
@@ -68,9 +75,11 @@ const IPTABLES_ONLY = ["as-written", "old-tool"];
 /** What the kernel's default buffers allow. */
 const MAX_BYTES = 425_952;
 
-test.each(cases.filter((name) => !IPTABLES_ONLY.includes(name)))("%s with nftables", async (name) => {
-  const { args, text } = readCase(name);
-  const options = { ...optionsOf(args), setsAbove: 0 };
+const nftablesCases = cases.filter((name) => !IPTABLES_ONLY.includes(name));
+
+/** The transactions that make a table where there is none. */
+function nftablesText(name: string, text: ConfigText): string {
+  const options = { ...optionsOf(readCase(name).args), setsAbove: 0 };
   const decoded = decodeConfig(text, options);
   if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
   const rulesets = enabledFamilies(options).map((family) =>
@@ -78,7 +87,29 @@ test.each(cases.filter((name) => !IPTABLES_ONLY.includes(name)))("%s with nftabl
   );
   const { steps } = planTable(rulesets, NO_TABLE, MAX_BYTES);
   const parts = steps.map(({ operations, purpose }) => `# ${purpose}\n${renderScript(operations)}`);
-  await expect(parts.join("\n")).toMatchFileSnapshot(join(ROOT, name, "nft.txt"));
+  return parts.join("\n");
+}
+
+test.each(nftablesCases)("%s with nftables", async (name) => {
+  const text = nftablesText(name, readCase(name).text);
+  await expect(text).toMatchFileSnapshot(join(ROOT, name, "nft.txt"));
+});
+
+/** A configuration that also has each key about sources, links and addresses, with an empty value. */
+function withEmptyKeys({ files }: ConfigText, value: "null" | "[]"): ConfigText {
+  const text = new TextDecoder().decode(files[0]?.bytes).trimEnd();
+  const members = SCOPE_KEYS.map((key) => `"${key}": ${value}`);
+  const more = text.endsWith("}") ? `${text.slice(0, -1)}, ${members.join(", ")}}` : `${text}\n${members.join("\n")}\n`;
+  return { kind: "file", files: [{ path: "config.yaml", bytes: Buffer.from(more) }] };
+}
+
+test.each(cases)("%s is the same, to the byte, with empty keys about sources, links and addresses", async (name) => {
+  const { text } = readCase(name);
+  for (const value of ["null", "[]"] as const) {
+    const more = withEmptyKeys(text, value);
+    expect(await iptablesText(name, more)).toBe(await iptablesText(name, text));
+    if (nftablesCases.includes(name)) expect(nftablesText(name, more)).toBe(nftablesText(name, text));
+  }
 });
 
 test("as-written with nftables is a problem of the configuration", () => {

@@ -42,6 +42,8 @@ describe("accepted by both", () => {
     [{ nonMasqueradeCIDRs: [null, null, "10.0.0.0/8"] }],
     [{ cidrLimit: null, masqLinkLocal: null, masqLinkLocalIPv6: true, resyncInterval: "1h2.5m.5s" }],
     [{ resyncInterval: "0" }],
+    [{ masqueradeSourceCIDRs: ["10.244.0.0/16"], nonMasqueradeSourceCIDRs: null, outputInterfaces: [] }],
+    [{ outputInterfaces: ["eth0", "bond+", "e!th", "a+b", "@#$%^&()-=[]{}", "...", "enp0s31f6np0v12"] }],
     [{ resyncInterval: "-1.\u00b5s" }],
     [{ cidrLimit: 100, nonMasqueradeCIDRs: Array.from({ length: 65 }, (_, i) => `10.0.${i}.0/24`) }],
   ])("%j", (value) => {
@@ -81,6 +83,25 @@ describe("refused by both", () => {
     [{ nonMasqueradeCIDRs: ["fe80::%eth0/64"] }],
     [{ nonMasqueradeCIDRs: ["1:2:3:4:5:6:7::8/128"] }],
     [{ masqueradeCIDRs: [null] }],
+    [{ masqueradeSourceCIDRs: ["10.244.0.1"] }],
+    [{ outputInterfaces: "eth0" }],
+    ...[
+      "",
+      "+",
+      "!eth0",
+      "eth*",
+      "eth0:1",
+      "a b",
+      "a/b",
+      ".",
+      "..",
+      "a\\b",
+      'a"b',
+      "a'b",
+      "a`b",
+      "\u00e9",
+      "x".repeat(16),
+    ].map((name): [unknown] => [{ outputInterfaces: [name] }]),
     [{ cidrLimit: "64" }],
     [{ cidrLimit: 1.5 }],
     [{ cidrLimit: -1 }],
@@ -123,8 +144,13 @@ const duration = fc.string({
   unit: fc.constantFrom("1", "0", ".", "-", "m", "s", "h", "u", "\u00b5"),
   maxLength: 8,
 });
+/** Nearly names of interfaces. */
+const name = fc.string({
+  unit: fc.oneof(fc.constantFrom("eth", "+", "!", "*", "."), fc.string({ unit: "binary", maxLength: 1 })),
+  maxLength: 6,
+});
 const anything = fc.oneof(fc.constantFrom(null, true, "", 0, 64, -1, 1.5), fc.constant([]), fc.constant({}));
-const value = fc.oneof(anything, duration, cidr, fc.array(fc.oneof(cidr, anything), { maxLength: 4 }));
+const value = fc.oneof(anything, duration, cidr, fc.array(fc.oneof(cidr, name, anything), { maxLength: 4 }));
 const key = fc.constantFrom(...CONFIG_KEYS, ...CONFIG_KEYS.map((one) => one.toUpperCase()), "other");
 /** Each key at most once, whatever its case: what a repeated key means, a schema cannot say. */
 const document = fc
@@ -132,7 +158,7 @@ const document = fc
   .map((members) => Object.fromEntries(members));
 
 /** Problems that a schema cannot express. */
-const BEYOND = /is not aligned|it cannot be both|instead of|but got \d+ CIDRs/;
+const BEYOND = /is not aligned|it cannot be both|instead of|but got \d+ CIDRs|but there are \d+$/;
 
 test("what the agent accepts, the schema accepts", () => {
   fc.assert(

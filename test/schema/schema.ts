@@ -1,10 +1,10 @@
 /**
  * The JSON Schema of the configuration, for editors and CI, made from the table of keys: it accepts what the agent accepts,
- * and refuses what a schema can express. That excludes host bits, the same prefix in both lists, the sum of both lists, and
+ * and refuses what a schema can express. That excludes host bits, the same prefix in two lists, the sum of the lists, and
  * flags.
  */
-import { CIDR_LIST, isListKind } from "../../src/core/key-lists.ts";
-import { CONFIG_KEYS, KEYS, type Key, ROWS } from "../../src/core/keys.ts";
+import { isListKind } from "../../src/core/key-lists.ts";
+import { CONFIG_KEYS, KEYS, type Key, LIMITED_KEYS, ROWS } from "../../src/core/keys.ts";
 
 const OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
 const IPV4 = `(?:${OCTET}\\.){3}${OCTET}`;
@@ -31,6 +31,13 @@ const CIDR = {
     { pattern: `^${ipv6()}/0*(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])$` },
   ],
   examples: ["10.0.0.0/8", "fd00::/8"],
+};
+
+/** A name that rules can compare; `+` alone would be every interface. */
+const INTERFACE = {
+  type: "string",
+  pattern: "^(?!\\+$|\\.{1,2}$|!)[!#-&(-)+-.0-9;-\\[\\]-_a-~]{1,15}$",
+  examples: ["eth0", "bond+"],
 };
 
 const NULLABLE_CIDR = { anyOf: [{ $ref: "#/$defs/cidr" }, { type: "null" }] };
@@ -73,7 +80,7 @@ const DEFAULT_LIMIT = {
   // biome-ignore lint/suspicious/noThenProperty: a schema's word, not a promise's
   then: {
     patternProperties: Object.fromEntries(
-      CONFIG_KEYS.filter((name) => KEYS[name].kind === CIDR_LIST).map((name) => [
+      LIMITED_KEYS.map((name) => [
         anyCase(name),
         { type: ["array", "null"], maxItems: KEYS.cidrLimit.initial(OPTIONS) },
       ]),
@@ -92,5 +99,5 @@ export const schema = {
     CONFIG_KEYS.map((name) => [anyCase(name), { $ref: `#/$defs/${name}` }]),
   ),
   ...DEFAULT_LIMIT,
-  $defs: { ...DEFINITIONS, cidr: CIDR, nullableCidr: NULLABLE_CIDR },
+  $defs: { ...DEFINITIONS, cidr: CIDR, interface: INTERFACE, nullableCidr: NULLABLE_CIDR },
 };

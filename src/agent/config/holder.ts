@@ -4,6 +4,7 @@ import { type ConfigText, type DecodedConfig, decodeConfig, type MasqConfig } fr
 import type { ConfigOptions } from "../../core/config-options.ts";
 import { digest } from "../../core/digest.ts";
 import { DURATION } from "../../core/key-kinds.ts";
+import { SCOPE_KEYS } from "../../core/keys.ts";
 import type { Result } from "../../core/problem.ts";
 import type { Logger } from "../../log/log.ts";
 import { prepareFor } from "../../system/heap.ts";
@@ -115,11 +116,12 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   const hint = text.files.length === 0 ? oddPathHint(path) : undefined;
   if (hint !== undefined) log.warning(`${path}: no such file: ${hint}`);
   const source = describeSource(text, path);
-  const { nonMasqueradeCIDRs, masqueradeCIDRs, resyncIntervalMs } = config;
-  const exceptions =
-    masqueradeCIDRs.length === 0 ? "" : `, ${counted(masqueradeCIDRs.length, "masqueradeCIDR")}`;
+  const { nonMasqueradeCIDRs, resyncIntervalMs } = config;
+  const lists = (["masqueradeCIDRs", ...SCOPE_KEYS] as const)
+    .filter((name) => config[name].length > 0)
+    .map((name) => `, ${counted(config[name].length, name.replace(/s$/, ""))}`);
   log.info(
-    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${exceptions}, resyncInterval ${DURATION.written(resyncIntervalMs)}`,
+    `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${lists.join("")}, resyncInterval ${DURATION.written(resyncIntervalMs)}`,
   );
   if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
 }
@@ -130,11 +132,14 @@ function describeSource({ files }: ConfigText, path: string): string {
     : files.map((file) => file.path).join(", ");
 }
 
-/** The configuration as JSON with the file's keys. */
+/** The configuration as JSON with the file's keys, without those of `SCOPE_KEYS` that are not set. */
 export function renderConfig(config: MasqConfig): string {
   const { nonMasqueradeDefaults: _, resyncIntervalMs, ...others } = config;
+  const unset = new Set<string>(SCOPE_KEYS.filter((name) => config[name].length === 0));
   const written = { ...others, resyncInterval: DURATION.written(resyncIntervalMs) };
-  return JSON.stringify(written, (_key, value: { readonly text?: string }) => value?.text ?? value);
+  return JSON.stringify(written, (key, value: { readonly text?: string }) =>
+    unset.has(key) ? undefined : (value?.text ?? value),
+  );
 }
 
 function sameText(a: ConfigText, b: ConfigText): boolean {
