@@ -1,22 +1,40 @@
-// All tests, one after the other, with one closing line that adds up their counts.
+// All tests, with one closing line that adds up their counts.
 // usage: node test/suite.mjs [--prove]
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
+import { relative } from "node:path";
+import { replayed } from "./conformance/facts.mjs";
 
 const prove = process.argv.includes("--prove");
 const AGENT = "node dist/ip-masq-agent.cjs";
 const VITEST = ["npx", "vitest", "run", "--reporter=default", "--reporter=json"];
 const REPLAY = ["python3", "test/conformance/replay.py"];
-/** Areas of recorded facts in which an agent that watches may act otherwise: the loop, the log, reloads. In the others it only reads. */
-const WATCHED = "^(resync|reload|drift|restart|signals|file|tools|klog|legacy)-";
 const root = process.getuid?.() === 0;
 mkdirSync("build", { recursive: true });
 
-/** Each stage's command, and how its counts are read from what it printed. */
+/**
+ * Each stage's command, and how its counts are read from what it printed. Stages of one `round` run at the same time: those
+ * that need one core, and those that mostly wait.
+ */
 const stages = [
-  { name: "check", argv: ["npm", "run", "--silent", "check"], counts: oneTest },
-  { name: "package", argv: ["npx", "publint", "--strict"], counts: oneTest },
+  { round: 1, name: "check", argv: ["npm", "run", "--silent", "check"], counts: oneTest },
+  { round: 1, name: "package", argv: ["npx", "publint", "--strict"], counts: oneTest },
   {
+    round: 1,
+    name: "fuzz",
+    argv: [
+      "node",
+      "scripts/run-ts.mjs",
+      "test/fuzz/fuzz.ts",
+      "--count",
+      prove ? "1200000" : "60000",
+      "--seed",
+      "1",
+    ],
+    counts: oneTest,
+  },
+  {
+    round: 2,
     name: "units and kernel",
     argv: [...VITEST, "--outputFile.json=build/vitest.json"],
     env: prove
@@ -47,6 +65,7 @@ const stages = [
     counts: () => vitestCounts("build/vitest.json"),
   },
   {
+    round: 3,
     name: "recorded facts (--watch=false)",
     argv: [
       ...REPLAY,
@@ -54,12 +73,13 @@ const stages = [
       `${AGENT} --watch=false`,
       "--deviations",
       "test/conformance/deviations.json",
-      ...(prove ? ["--slow"] : []),
+      ...(prove ? ["--slow"] : ["--filter", replayed(false)]),
     ],
     counts: lastLineCounts,
     needsRoot: true,
   },
   {
+    round: 3,
     name: "recorded facts (default: --watch)",
     argv: [
       ...REPLAY,
@@ -67,12 +87,13 @@ const stages = [
       AGENT,
       "--deviations",
       "test/conformance/deviations-watch.json",
-      ...(prove ? [] : ["--filter", WATCHED]),
+      ...(prove ? [] : ["--filter", replayed(true)]),
     ],
     counts: lastLineCounts,
     needsRoot: true,
   },
   {
+    round: 4,
     name: "recorded facts on Node 24 (--watch=false)",
     argv: [
       "sh",
@@ -84,6 +105,7 @@ const stages = [
     proveOnly: true,
   },
   {
+    round: 5,
     name: "soak of half an hour",
     argv: [...VITEST, "--outputFile.json=build/soak.json", "test/soak"],
     env: { SOAK_S: "1800" },
@@ -92,19 +114,7 @@ const stages = [
     proveOnly: true,
   },
   {
-    name: "fuzz",
-    argv: [
-      "node",
-      "scripts/run-ts.mjs",
-      "test/fuzz/fuzz.ts",
-      "--count",
-      prove ? "1200000" : "60000",
-      "--seed",
-      "1",
-    ],
-    counts: oneTest,
-  },
-  {
+    round: 5,
     name: "differential against Go",
     argv: [
       "node",
@@ -122,38 +132,48 @@ const stages = [
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const broken = [];
-for (const stage of stages.filter((stage) => prove || !stage.proveOnly)) {
-  console.log(`\n=== ${stage.name}`);
-  if (stage.needsRoot && !root) {
-    console.log("SKIPPED: needs root (network namespaces)");
-    total.skipped++;
-    continue;
-  }
-  const startedAt = performance.now();
-  const { code, output } = await run(stage);
-  const counts = stage.counts(code, output);
-  // A stage that fails without naming a failed test has failed all the same.
-  if (code !== 0 && counts.failed === 0) counts.failed = 1;
-  for (const key of Object.keys(total)) total[key] += counts[key];
-  if (counts.failed > 0) broken.push(stage.name);
-  console.log(`--- ${stage.name}: exit ${code}, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+const wanted = stages.filter((stage) => prove || !stage.proveOnly);
+for (const round of new Set(wanted.map((stage) => stage.round))) {
+  const together = wanted.filter((stage) => stage.round === round);
+  await Promise.all(together.map((stage) => judge(stage, together.length === 1)));
 }
 if (broken.length > 0) console.log(`\nFAILED: ${broken.join(", ")}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(broken.length > 0 ? 1 : 0);
 
-/** Runs a stage; its output is shown and kept. */
-function run({ argv, env = {} }) {
+/** Runs a stage and adds its counts; one that is not alone is shown at its end. */
+async function judge(stage, alone) {
+  const head = `\n=== ${stage.name}\n`;
+  if (stage.needsRoot && !root) {
+    console.log(`${head}SKIPPED: needs root (network namespaces)`);
+    total.skipped++;
+    return;
+  }
+  if (alone) process.stdout.write(head);
+  const startedAt = performance.now();
+  const { code, output } = await run(stage, alone);
+  const counts = stage.counts(code, output);
+  // A stage that fails without naming a failed test has failed all the same.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  for (const key of Object.keys(total)) total[key] += counts[key];
+  if (counts.failed > 0) broken.push(stage.name);
+  if (!alone) process.stdout.write(head + output);
+  console.log(`--- ${stage.name}: exit ${code}, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+}
+
+/** Runs a stage's command; all that it prints is kept, and shown at once if it runs alone. */
+function run({ argv, env = {} }, alone) {
   return new Promise((resolve, reject) => {
     const child = spawn(argv[0], argv.slice(1), {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...env },
     });
     let output = "";
-    child.stdout.on("data", (chunk) => {
-      output += chunk;
-      process.stdout.write(chunk);
-    });
+    for (const stream of ["stdout", "stderr"])
+      child[stream].setEncoding("utf8").on("data", (chunk) => {
+        output += chunk;
+        if (alone) process[stream].write(chunk);
+      });
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, output }));
   });
@@ -163,8 +183,18 @@ function oneTest(code) {
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
+/** The counts of a report; the files that took longest are shown. */
 function vitestCounts(file) {
-  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(file, "utf8"));
+  const report = JSON.parse(readFileSync(file, "utf8"));
+  const { numPassedTests, numFailedTests, numPendingTests } = report;
+  const files = report.testResults.map(({ name, startTime, endTime }) => ({
+    name: relative(".", name),
+    seconds: (endTime - startTime) / 1000,
+  }));
+  const slowest = files.sort((a, b) => b.seconds - a.seconds).slice(0, 10);
+  console.log(
+    `slowest files: ${slowest.map(({ name, seconds }) => `${name} ${seconds.toFixed(0)} s`).join(", ")}`,
+  );
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
 }
 

@@ -146,13 +146,26 @@ function destination(text: string, family: "IPv4" | "IPv6"): { destination?: str
   if (/^0\d*[89]/.test(mask) || bits > max || (family === "IPv4" && address.includes(":")))
     throw new Error(`invalid mask \`${mask}' specified`);
   if (bits === 0) return {};
-  return { destination: `${family === "IPv4" ? masked(address, bits) : compressed(address)}/${bits}` };
+  return {
+    destination: `${family === "IPv4" ? masked(address, bits) : compressed(masked6(address, bits))}/${bits}`,
+  };
 }
 
 function masked(address: string, bits: number): string {
   const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
   const base = value - (value % 2 ** (32 - bits));
   return [24, 16, 8, 0].map((shift) => Math.floor(base / 2 ** shift) % 256).join(".");
+}
+
+function masked6(address: string, bits: number): string {
+  const groups = (part = "") => part.split(":").filter((group) => group !== "");
+  const [head, tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
+  const zeros = Array(8 - groups(head).length - groups(tail).length).fill("0");
+  const mask = (group: string, i: number) =>
+    Number.parseInt(group, 16) & (0xffff << Math.min(16, Math.max(0, 16 * (i + 1) - bits)));
+  return [...groups(head), ...zeros, ...groups(tail)]
+    .map((group, i) => mask(group, i).toString(16))
+    .join(":");
 }
 
 /** inet_ntop: as browsers print it, but for addresses whose first 96 bits are zero. */
