@@ -1,6 +1,6 @@
 /** Whether a configuration that was read is the one in force. */
 import type { Desired } from "../core/desired.ts";
-import { digest } from "../core/digest.ts";
+import { digestOf } from "../core/digest.ts";
 import type { Status } from "../observe/status.ts";
 import { askable, askStatus } from "./ask.ts";
 import { nameOf, type RunningAgent } from "./running-agent.ts";
@@ -28,7 +28,7 @@ export async function inForce(
   if (!answer.ok && problems.length > 0)
     return { file: undefined, note: `${source} is not good: ${problems[0]?.message}` };
   if (!answer.ok) return { file: read, note: `${name} does not say whether it is in force: ${answer.why}` };
-  const why = whyNot(answer.status, digest(...text.files.map(({ bytes }) => bytes)));
+  const why = whyNot(answer.status, digestOf(text.files));
   if (why === undefined) return { file: read, note: `in force, says ${name}` };
   return { file: undefined, note: `${name} has not put ${source} in force: ${why}` };
 }

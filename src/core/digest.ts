@@ -27,3 +27,8 @@ export function digest(...parts: readonly Uint8Array[]): string {
   }
   return hash.toString(16).padStart(16, "0");
 }
+
+/** The digest of a configuration's files, which tells texts apart in logs, series and `status`. */
+export function digestOf(files: readonly { readonly bytes: Uint8Array }[]): string {
+  return digest(...files.map(({ bytes }) => bytes));
+}

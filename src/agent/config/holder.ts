@@ -2,7 +2,7 @@
 
 import { type ConfigText, type DecodedConfig, decodeConfig, type MasqConfig } from "../../core/config.ts";
 import type { ConfigOptions } from "../../core/config-options.ts";
-import { digest } from "../../core/digest.ts";
+import { digestOf } from "../../core/digest.ts";
 import { DURATION } from "../../core/key-kinds.ts";
 import { SCOPE_KEYS } from "../../core/keys.ts";
 import type { Result } from "../../core/problem.ts";
@@ -67,7 +67,7 @@ export function createConfigHolder(
     // Drop the old bytes before decoding the new ones: a long list has megabytes.
     text = fresh;
     prepareFor(fresh.files.reduce((sum, { bytes }) => sum + bytes.length, 0));
-    hash = digest(...fresh.files.map(({ bytes }) => bytes));
+    hash = digestOf(fresh.files);
     decoded = undefined;
     const result = decodeConfig(fresh, options);
     decoded = result;

@@ -4,6 +4,7 @@ import { readConfig, SourceError } from "../../agent/config/file.ts";
 import type { Cidr } from "../../core/cidr.ts";
 import { type ConfigText, inspectConfig, type MasqConfig } from "../../core/config.ts";
 import type { ConfigOptions } from "../../core/config-options.ts";
+import { digestOf } from "../../core/digest.ts";
 import { longestPrefixIntervals } from "../../core/intervals.ts";
 import type { Problem } from "../../core/problem.ts";
 import { compileEntries, enabledFamilies } from "../../core/ruleset.ts";
@@ -48,6 +49,8 @@ interface Report {
   /** The number of entries, and a note on their source. */
   readonly cidrs: number;
   readonly where: string;
+  /** The digest that an agent has of this text, as in `status`; a manifest has none. */
+  readonly hash?: string;
 }
 
 export const validateCommand: Command<typeof flags> = {
@@ -111,7 +114,8 @@ async function examine(path: string, options: ValidateOptions, { stdin }: Comman
   if (manifest === undefined) {
     const { findings, cidrs, isDefault } = inspect(text, options);
     const where = isDefault ? DEFAULT_LIST : "";
-    return { path: path === STDIN ? file.path : path, text, findings, cidrs, where };
+    const hash = digestOf(text.files);
+    return { path: path === STDIN ? file.path : path, text, findings, cidrs, where, hash };
   }
   const found = manifest.configs.map((config) =>
     inspect({ kind: "file", files: [{ path: file.path, bytes: config.bytes }] }, options, config),
@@ -236,6 +240,7 @@ function renderJson(reports: readonly Report[], isBad: (report: Report) => boole
     path: report.path,
     ok: !isBad(report),
     cidrs: report.cidrs,
+    ...(report.hash === undefined ? {} : { hash: report.hash }),
     problems: report.findings.filter(({ severity }) => severity === "error"),
     warnings: report.findings.filter(({ severity }) => severity === "warning"),
   }));

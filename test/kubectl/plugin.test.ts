@@ -1,0 +1,361 @@
+/** `kubectl ip-masq` with a stand-in for kubectl; `make e2e` tries it on a cluster. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { attempt } from "../lab/command.ts";
+import { cells, times } from "../lab/length.ts";
+
+const PLUGIN = resolve("deploy/kubectl/kubectl-ip_masq");
+const OLD = 'nonMasqueradeCIDRs:\n- 10.0.0.0/8\n# a "comment" with \\ and a tab\t\n';
+const NEW = "nonMasqueradeCIDRs:\n- 10.0.0.0/8\n- 192.0.2.0/24\n";
+const PREVIOUS = "ip-masq-agent/previous";
+
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly nodeName: string };
+  readonly status: object;
+  readonly [more: string]: unknown;
+}
+
+/** Each call of the stand-in starts a process. */
+const atLength = test.runIf(times(0, 1) === 1);
+
+let directory: string;
+let file: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "kubectl-"));
+  file = join(directory, "cluster");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function pod(node: string, more: object = { follows: true }): Pod {
+  const ready = (more as { ready?: string }).ready ?? "True";
+  return {
+    metadata: { name: `agent-${node}` },
+    spec: { nodeName: node },
+    status: {
+      conditions: [
+        { type: "Initialized", status: "True" },
+        { type: "Ready", status: ready },
+      ],
+    },
+    ...more,
+  };
+}
+
+function configMap(config: string, annotations: object = {}) {
+  const managedFields = [{ manager: "kubectl-edit", time: "2026-01-02T03:04:05Z" }];
+  return { metadata: { resourceVersion: "7", annotations, managedFields }, data: { config } };
+}
+
+const read = () => JSON.parse(readFileSync(file, "utf8"));
+const calls = () => readFileSync(`${file}.calls`, "utf8");
+
+/** The plugin on this cluster; there is no terminal. */
+async function plugin(cluster: object | undefined, args: readonly string[], stdin = "") {
+  if (cluster !== undefined) writeFileSync(file, JSON.stringify(cluster));
+  const env = {
+    ...process.env,
+    KUBECTL: resolve("test/kubectl/stand-in.mjs"),
+    CLUSTER: file,
+    IP_MASQ_ANSWER_SECONDS: "3",
+  };
+  const { code, stdout, stderr } = await attempt("setsid", ["-w", "sh", PLUGIN, ...args], { env, stdin });
+  return { code, stdout, stderr };
+}
+
+function write(text: string): string {
+  const path = join(directory, "new");
+  writeFileSync(path, text);
+  return path;
+}
+
+describe("status", () => {
+  test("when all follow", async () => {
+    const pods = [pod("a"), pod("b")];
+    const { code, stdout } = await plugin({ configMap: configMap(OLD), pods }, ["status"]);
+    expect(stdout).toMatch(
+      /^kube-system\/ip-masq-agent {2}version 7 {2}changed 2026-01-02T03:04:05Z by kubectl-edit\n2 of 2 nodes follow it \(digest [0-9a-f]{16}\)\n$/,
+    );
+    expect(code).toBe(0);
+  });
+
+  test("names who is behind, refuses, fails and does not answer", async () => {
+    const problems = ['f:3:5: nonMasqueradeCIDRs[0]: CIDR "10.1.0.0/8" is not aligned'];
+    const pods = [
+      pod("good"),
+      pod("old-1", { text: NEW }),
+      pod("old-2", { text: NEW }),
+      pod("refuses", { follows: true, state: "refused", problems }),
+      pod("fails", { follows: true, errors: ['iptables: "no" such file'] }),
+      pod("gone", { exec: "refused" }),
+      pod("hangs", { exec: "hangs" }),
+    ];
+    const { code, stdout } = await plugin({ configMap: configMap(OLD), pods, wanted: 8 }, ["status"]);
+    const lines = stdout.split("\n");
+    expect(lines[1]).toBe("1 of 8 nodes have no agent yet");
+    expect(lines[2]).toMatch(/^1 of 7 nodes follow it/);
+    expect(stdout).toMatch(/^behind {9}2 {2}old-1, old-2: has digest [0-9a-f]{16}$/m);
+    expect(stdout).toContain(`refused        1  refuses: ${problems[0]}\n`);
+    expect(stdout).toContain('failing        1  fails: iptables: "no" such file\n');
+    expect(stdout).toContain("no answer      1  gone: unable to upgrade connection: pod does not exist\n");
+    expect(stdout).toMatch(/^no answer +1 {2}hangs/m);
+    expect(code).toBe(1);
+  });
+
+  test("asks the Leases where there are some, and only the others", async () => {
+    const { stdout: digest } = await plugin({ configMap: configMap(OLD), pods: [pod("a")] }, ["status"]);
+    const [, hash = ""] = /digest (\w+)/.exec(digest) ?? [];
+    rmSync(`${file}.calls`);
+    const nodes = Array.from({ length: 30 }, (_, i) => `node-${i}`);
+    const lease = (node: string, state: string, why = "") => ({
+      metadata: {
+        labels: { "ip-masq-agent/state": state, "ip-masq-agent/config": hash },
+        annotations: { "ip-masq-agent/why": why },
+      },
+      spec: { holderIdentity: node },
+    });
+    const leases = [
+      ...nodes.map((node, i) => (i < 5 ? lease(node, "refused", "line 3: no CIDR") : lease(node, "ok"))),
+      // Its agent is no longer there.
+      lease("removed", "failing"),
+    ];
+    const pods = [...nodes.map((node) => pod(node, { exec: "hangs" })), pod("without")];
+    pods.push(pod("any"));
+    const { code, stdout } = await plugin(
+      { configMap: configMap(OLD), pods: [pod("any"), ...pods.slice(0, -1)], leases },
+      ["status"],
+    );
+    expect(stdout).toContain(`27 of 32 nodes follow it (digest ${hash})`);
+    expect(stdout).toContain("refused        5  node-0, node-1, node-2 and 2 more: line 3: no CIDR\n");
+    expect(stdout).not.toContain("removed");
+    expect(code).toBe(1);
+    expect(calls().match(/ status /g)).toHaveLength(2);
+  });
+
+  test("without a ConfigMap, without a ready agent, without any", async () => {
+    const none = await plugin({ pods: [pod("a", { ready: "False", text: "" })] }, ["status"]);
+    expect(none.stdout).toContain(
+      "kube-system/ip-masq-agent does not exist: agents use their defaults\n1 of 1 nodes follow it",
+    );
+    const nobody = await plugin({ pods: [] }, ["status"]);
+    expect(nobody).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("no pod in kube-system has the label"),
+    });
+    const forbidden = await plugin({ pods: [], denied: ["get pods"] }, ["status"]);
+    expect(forbidden.stderr).toContain(
+      'cannot list the agents\' pods in kube-system: pods is forbidden: User "me" cannot get pods',
+    );
+  });
+});
+
+describe("explain asks the agent on the pod's node", () => {
+  const workload = (host?: boolean) => ({
+    spec: { nodeName: "b", ...(host === undefined ? {} : { hostNetwork: host }) },
+    status: { podIPs: [{ ip: "10.244.1.2" }, { ip: "fd00::2" }] },
+  });
+  const cluster = (more: object) => ({
+    pods: [pod("a"), pod("b", { echo: true })],
+    workloads: { "shop/web": workload(), "shop/host": workload(true), ...more },
+  });
+
+  const asked = [
+    ["8.8.8.8:53", "10.244.1.2"],
+    ["[2001:db8::1]:443", "fd00::2"],
+    ["2001:db8::1", "fd00::2"],
+    ["example.com", "10.244.1.2"],
+  ] as const;
+  test.each(cells(asked, (_, i) => i < 2))("%s", async (destination, source) => {
+    const { code, stdout } = await plugin(cluster({}), ["explain", "-n", "shop", "web", destination]);
+    expect(stdout).toBe(
+      `pod web on node b (10.244.1.2 fd00::2)\nip-masq-agent explain --live --source=${source} ${destination}\n`,
+    );
+    expect(code).toBe(0);
+  });
+
+  test("a pod in the node's network, and one that is not there", async () => {
+    const host = await plugin(cluster({}), ["explain", "-n", "shop", "host", "8.8.8.8"]);
+    expect(host.stderr).toContain("pod host is in the network of its node b");
+    const missing = await plugin(cluster({}), ["explain", "-n", "shop", "x", "8.8.8.8"]);
+    expect(missing).toMatchObject({
+      code: 1,
+      stderr: 'kubectl ip-masq: cannot read pod x: pods "x" not found\n',
+    });
+  });
+});
+
+test("doctor, ports and report run on one node or on all", async () => {
+  const cluster = { pods: [pod("a", { echo: true }), pod("b", { echo: true })] };
+  expect(await plugin(cluster, ["doctor"])).toMatchObject({ code: 2 });
+  const one = await plugin(cluster, ["doctor", "--node", "b", "--", "-o", "json"]);
+  expect(one).toMatchObject({ code: 0, stdout: "== b\nip-masq-agent doctor -o json\n" });
+  const all = await plugin(cluster, ["report", "--all", "--", "--redact"]);
+  expect(all.stdout).toBe("ip-masq-agent report --redact\n".repeat(2));
+  expect(await plugin(cluster, ["ports", "--node=c"])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("no agent runs on node c"),
+  });
+});
+
+describe("apply", () => {
+  const cluster = (more: object = {}) => ({ configMap: configMap(OLD), pods: [pod("a"), pod("b")], ...more });
+
+  test("checks, shows, writes to the byte, hurries the kubelets, and follows", async () => {
+    const { code, stdout } = await plugin(cluster(), ["apply", "--yes", write(NEW)]);
+    expect(stdout).toContain("accepted: 2 CIDRs");
+    expect(stdout).toContain("192.0.2.0/24");
+    expect(stdout).toContain("2 of 2 nodes follow it");
+    expect(code).toBe(0);
+    expect(read().configMap).toMatchObject({
+      data: { config: NEW },
+      metadata: { annotations: { [PREVIOUS]: OLD } },
+    });
+    expect(calls()).toContain("annotate pods");
+    const back = await plugin(undefined, ["apply", "--rollback", "--yes"]);
+    expect(back.code).toBe(0);
+    expect(read().configMap).toMatchObject({
+      data: { config: OLD },
+      metadata: { annotations: { [PREVIOUS]: NEW } },
+    });
+  }, 30_000);
+
+  test("what the agent refuses is not written", async () => {
+    const { code, stdout, stderr } = await plugin(
+      cluster(),
+      ["apply", "--yes", "-"],
+      "nonMasqueradeCIDRs: [10.1.0.0/8]",
+    );
+    expect(stdout).toContain("10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?");
+    expect(stderr).toContain("the agent refuses it: nothing was written");
+    expect(code).toBe(1);
+    expect(read().configMap.data.config).toBe(OLD);
+  });
+
+  test("without a terminal and --yes nothing is written, dangerous or not", async () => {
+    for (const text of [NEW, "nonMasqueradeCIDRs: [169.254.0.0/16]\nmasqLinkLocal: true\n"]) {
+      const { code, stderr } = await plugin(cluster(), ["apply", write(text)]);
+      expect(stderr).toContain("nobody to ask: no terminal; --yes answers");
+      expect(code).toBe(1);
+      expect(read().configMap.data.config).toBe(OLD);
+    }
+  }, 20_000);
+
+  test("a node that is down, and one that refuses, do not hold it up", async () => {
+    const pods = [
+      pod("a"),
+      pod("down", { exec: "hangs" }),
+      pod("no", { follows: true, state: "refused", problems: ["f: no"] }),
+    ];
+    const { code, stdout } = await plugin(cluster({ pods }), ["apply", "--yes", write(NEW)]);
+    expect(stdout).toContain("1 of 3 nodes follow it");
+    expect(stdout).toMatch(/no answer +1 {2}down/);
+    expect(stdout).toMatch(/refused +1 {2}no: f: no/);
+    expect(code).toBe(1);
+  }, 20_000);
+
+  test("an edit of somebody else meanwhile is not overwritten", async () => {
+    const { code, stderr } = await plugin(cluster({ rival: true }), ["apply", "--yes", write(NEW)]);
+    expect(stderr).toContain("not written: the object has been modified");
+    expect(code).toBe(1);
+    expect(read().configMap.data.config).toBe(OLD);
+  });
+
+  atLength(
+    "the annotation that the policy asks for is set after a question",
+    async () => {
+      const key = "ip-masq-agent/allow-removal";
+      const policy = {
+        key,
+        value: "3",
+        why: `3 of 4 CIDRs would be gone: more than half; if that is meant, set the annotation ${key}: "3"`,
+      };
+      const { code } = await plugin(cluster({ policy }), ["apply", "--yes", write(NEW)]);
+      expect(code).toBe(0);
+      expect(read().configMap.metadata.annotations[key]).toBe("3");
+    },
+    20_000,
+  );
+
+  atLength(
+    "a new ConfigMap, and the text that is there already",
+    async () => {
+      const created = await plugin({ pods: [pod("a")] }, ["apply", "--yes", write(NEW)]);
+      expect(created.code).toBe(0);
+      expect(read().configMap.data.config).toBe(NEW);
+      const again = await plugin(undefined, ["apply", write(NEW)]);
+      expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining("has this text already") });
+    },
+    20_000,
+  );
+
+  test("a manifest's text", async () => {
+    const manifest = JSON.stringify({
+      kind: "ConfigMap",
+      apiVersion: "v1",
+      metadata: { name: "x" },
+      data: { config: NEW },
+    });
+    expect((await plugin(cluster(), ["apply", "--yes", write(manifest)])).code).toBe(0);
+    expect(read().configMap.data.config).toBe(NEW);
+  }, 20_000);
+
+  test("rolls back only what it can", async () => {
+    const never = await plugin(cluster(), ["apply", "--rollback", "--yes"]);
+    expect(never.stderr).toContain("it was not written by apply");
+    const annotations = { [PREVIOUS]: NEW, "ip-masq-agent/applied": "1 2" };
+    const edited = await plugin(cluster({ configMap: configMap(OLD, annotations) }), ["apply", "--rollback"]);
+    expect(edited.stderr).toContain("nobody to ask");
+    const forced = await plugin(cluster({ configMap: configMap(OLD, annotations) }), [
+      "apply",
+      "--rollback",
+      "--yes",
+    ]);
+    expect(forced.code).toBe(0);
+    expect(read().configMap.data.config).toBe(NEW);
+  }, 20_000);
+
+  atLength(
+    "a text too long to be kept is said so",
+    async () => {
+      const long = `${OLD}${"#".repeat(210_000)}\n`;
+      const { code, stdout } = await plugin(cluster({ configMap: configMap(long) }), [
+        "apply",
+        "--yes",
+        write(NEW),
+      ]);
+      expect(stdout).toContain("too long to be kept");
+      expect(code).toBe(0);
+      expect(read().configMap.metadata.annotations).not.toHaveProperty(PREVIOUS);
+    },
+    20_000,
+  );
+
+  test("without rights for exec or for annotations it says which", async () => {
+    const noExec = await plugin(cluster({ denied: ["exec"] }), ["apply", "--yes", write(NEW)]);
+    expect(noExec.stderr).toContain("the agent refuses it");
+    const noHurry = await plugin(cluster({ denied: ["annotate"] }), ["apply", "--yes", write(NEW)]);
+    expect(noHurry.stdout).toContain("cannot annotate their pods (pods is forbidden");
+    expect(noHurry.code).toBe(0);
+  }, 20_000);
+});
+
+const MISUSES: readonly (readonly [args: readonly string[], code: number])[] = [
+  [[], 2],
+  [["help"], 0],
+  [["statsu"], 2],
+  [["status", "x"], 2],
+  [["apply"], 2],
+  [["apply", "--timeout=x", "f"], 2],
+  [["apply", "f", "--rollback"], 2],
+  [["--context"], 2],
+];
+test.each(cells(MISUSES, (_, i) => i < 3))("%j ends with %d", async (args, expected) => {
+  const { code, stdout, stderr } = await plugin({ pods: [] }, args);
+  expect(code).toBe(expected);
+  expect(stdout + stderr).not.toBe("");
+  // It leaves no temporary files.
+  expect(existsSync(`${file}.calls`)).toBe(false);
+});
