@@ -1,9 +1,9 @@
-/** The keys that say which packets are ours: what they accept, and each kind of mistake by its place and name. */
+/** The keys that say which packets are ours, and with which addresses they leave: what they accept, and each kind of mistake by its place and name. */
 import { describe, expect, test } from "vitest";
 import { configOf, decodeText, problemLines, rulesetOf } from "../../test/lab/config.ts";
 import { FAMILIES } from "./cidr.ts";
 import { decodeConfig } from "./config.ts";
-import { SCOPE_KEYS } from "./keys.ts";
+import { PACKET_LISTS } from "./keys.ts";
 
 const V6 = { enableIPv6: true };
 
@@ -18,7 +18,10 @@ const warnings = (text: string, options = {}): string[] => {
 
 describe("keys that are not set change nothing", () => {
   const values = ["", "null", "[]"];
-  const texts = SCOPE_KEYS.flatMap((key) => values.map((value) => `${key}: ${value}\n`));
+  const texts = [
+    ...PACKET_LISTS.flatMap((key) => values.map((value) => `${key}: ${value}\n`)),
+    "outputAddressBy:\n",
+  ];
 
   test.each([...texts, texts.join("")])("%j", (text) => {
     for (const family of FAMILIES) {
@@ -53,8 +56,52 @@ test("a repeated key is applied again, and a null clears it", () => {
   expect(configOf(text).masqueradeSourceCIDRs).toEqual([]);
 });
 
+test("addresses that the node has, and no others, are in the ruleset of their family", () => {
+  const text = "outputAddresses: [192.0.2.0/24, 198.51.100.7, '2001:db8::/64']\noutputAddressBy: flow";
+  const own = { IPv4: [0xc0000209n, 0xc0000202n, 0x0a000001n], IPv6: [0xfdn << 120n] };
+  const pools = FAMILIES.map((family) => rulesetOf(family, text, V6, own).masquerade.pool);
+  expect(pools).toEqual([{ addresses: [0xc0000202n, 0xc0000209n], by: "flow" }, undefined]);
+  expect(rulesetOf("IPv4", text, V6).masquerade).not.toHaveProperty("pool");
+});
+
 describe("problems", () => {
   test.each<[text: string, lines: string[]]>([
+    [
+      "outputAddresses: [192.0.2.10/24, x, 0.0.0.0/0, 0.1.2.3, 127.0.0.0/16, 169.254.1.1, 239.0.0.1]",
+      [
+        'f:1:19: outputAddresses[0]: "192.0.2.10/24" has host bits',
+        'f:1:34: outputAddresses[1]: "x" is not an address or a CIDR',
+        'f:1:37: outputAddresses[2]: "0.0.0.0/0" covers every IPv4 address',
+        'f:1:48: outputAddresses[3]: "0.1.2.3" is within 0.0.0.0/8 (this network): packets do not leave a node with that',
+        'f:1:57: outputAddresses[4]: "127.0.0.0/16" is within 127.0.0.0/8 (loopback): packets do not leave a node with that',
+        'f:1:71: outputAddresses[5]: "169.254.1.1" is within 169.254.0.0/16 (link-local): packets do not leave a node with that',
+        'f:1:84: outputAddresses[6]: "239.0.0.1" is within 224.0.0.0/4 (multicast): packets do not leave a node with that',
+      ],
+    ],
+    [
+      "outputAddresses: ['::/0', '::1', '::', 'fe80::1', 'ff02::1', '::ffff:192.0.2.1', 192.0.2.0/024]",
+      [
+        'f:1:19: outputAddresses[0]: "::/0" covers every IPv6 address',
+        'f:1:27: outputAddresses[1]: "::1" is within ::1/128 (loopback): packets do not leave a node with that',
+        'f:1:34: outputAddresses[2]: "::" is within ::/128 (unspecified): packets do not leave a node with that',
+        'f:1:40: outputAddresses[3]: "fe80::1" is within fe80::/10 (link-local): packets do not leave a node with that',
+        'f:1:51: outputAddresses[4]: "ff02::1" is within ff00::/8 (multicast): packets do not leave a node with that',
+        'f:1:62: outputAddresses[5]: "::ffff:192.0.2.1" is read in different ways: write 192.0.2.1/32',
+        'f:1:82: outputAddresses[6]: "192.0.2.0/024" is read in different ways: write 192.0.2.0/24',
+      ],
+    ],
+    [
+      "outputAddresses: ['2001:db8::1']",
+      [
+        "f:1:19: outputAddresses[0]: ipv6 is not enabled, but ipv6 address 2001:db8::1 provided. Enable ipv6 using --enable-ipv6 agent flag",
+      ],
+    ],
+    [
+      "outputAddresses: 192.0.2.1",
+      ["f:1:18: outputAddresses: must be a list of addresses or CIDRs, not a string"],
+    ],
+    ["outputAddressBy: Pod", ['f:1:18: outputAddressBy: must be pod or flow, not "Pod"']],
+    ["outputAddressBy: [pod]", ["f:1:18: outputAddressBy: must be pod or flow, not an array"]],
     [
       "masqueradeSourceCIDRs: [10.244.0.1/16]",
       [
@@ -137,10 +184,10 @@ describe("problems", () => {
 
   test("all lists of CIDRs count against cidrLimit, names do not", () => {
     const text =
-      "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.1.0.0/16]\nmasqueradeSourceCIDRs: [10.2.0.0/16]\nnonMasqueradeSourceCIDRs: [10.2.1.0/24]\noutputInterfaces: [eth0, eth1]\ncidrLimit: ";
+      "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.1.0.0/16]\nmasqueradeSourceCIDRs: [10.2.0.0/16]\nnonMasqueradeSourceCIDRs: [10.2.1.0/24]\noutputInterfaces: [eth0, eth1]\noutputAddresses: [192.0.2.1, 192.0.2.2]\ncidrLimit: ";
     expect(problems(`${text}4`)).toEqual([]);
     expect(problems(`${text}3`)).toEqual([
-      "f:6:12: cidrLimit: the daemon can only accept up to 3 CIDRs (excluding link-local), but got 4 CIDRs (excluding link local)",
+      "f:7:12: cidrLimit: the daemon can only accept up to 3 CIDRs (excluding link-local), but got 4 CIDRs (excluding link local)",
     ]);
   });
 });
@@ -162,6 +209,15 @@ describe("warnings", () => {
     ],
     ["masqueradeSourceCIDRs: [10.244.0.0/16, 'fd00:244::/32']", []],
     ["nonMasqueradeSourceCIDRs: [10.244.0.0/16]", []],
+    ["outputAddressBy: flow", ["f:1:18: outputAddressBy: has no effect without outputAddresses"]],
+    [
+      "outputAddresses: [192.0.2.1, '2001:db8::1']\nmasqueradeSourceCIDRs: ['fd00::/8']",
+      [
+        "f:2:1: masqueradeSourceCIDRs: has no IPv4 entry: packets from every IPv4 source are masqueraded, those of the node too",
+        "f:1:1: outputAddresses: the node's own connections leave with these addresses too, as masqueradeSourceCIDRs has no IPv4 entry",
+      ],
+    ],
+    ["outputAddresses: [192.0.2.1]\nmasqueradeSourceCIDRs: [10.0.0.0/8, 'fd00::/8']", []],
     [
       "outputInterfaces: ['eth[01]', 'eth0,eth1', 'a+b', 'veth1@if5', bond0.100, 'eth+']",
       [
@@ -199,6 +255,13 @@ describe("a directory", () => {
     const { masqueradeSourceCIDRs, outputInterfaces } = result.value.config;
     expect(masqueradeSourceCIDRs.map(({ text }) => text)).toEqual(["10.1.0.0/16", "10.2.0.0/16"]);
     expect(outputInterfaces).toEqual(["eth0", "eth1"]);
+  });
+
+  test("files must agree on outputAddressBy", () => {
+    const result = decode("outputAddressBy: pod", "cidrLimit: 3", "\noutputAddressBy: flow");
+    expect(result.ok ? [] : problemLines(result.problems)).toEqual([
+      "d/2:2:18: outputAddressBy: is flow here, but pod at d/0:1:18",
+    ]);
   });
 
   test("contradictions and limits hold over all files", () => {

@@ -1,9 +1,9 @@
 /** Lists and switches that are allowed, but that hardly anyone means, over all files together. */
-import { type Cidr, FAMILIES, lastAddress } from "./cidr.ts";
+import { type Cidr, FAMILIES, type Family, lastAddress } from "./cidr.ts";
 import type { Settings } from "./config-fields.ts";
 import type { Setting } from "./key-kinds.ts";
 import type { Entries } from "./key-lists.ts";
-import type { CidrListName, CidrLists } from "./keys.ts";
+import type { BlockLists, CidrListName } from "./keys.ts";
 import type { Report } from "./place.ts";
 import { LINK_LOCAL } from "./special-ranges.ts";
 
@@ -16,7 +16,7 @@ const LINK_LOCAL_KEYS = [
 /** Warns of lists that keep nothing, of those that keep everything, and of switches without an effect. */
 export function warnOfLists(
   settings: Settings,
-  lists: CidrLists,
+  lists: BlockLists,
   { enableIPv6 }: { readonly enableIPv6: boolean },
   warn: Report,
 ): void {
@@ -26,6 +26,7 @@ export function warnOfLists(
   warnOfEverything(exempt, "address", "masqueradeCIDRs", warn);
   warnOfEverything(lists.nonMasqueradeSourceCIDRs, "source", "masqueradeSourceCIDRs", warn);
   if (enableIPv6) warnOfFamily(settings, lists.masqueradeSourceCIDRs, warn);
+  warnOfAddresses(settings, lists, warn);
   for (const { key, range } of LINK_LOCAL_KEYS) {
     const setting = settings[key];
     if (setting.value) warnOfLinkLocal(setting, range, exempt, exceptions, warn);
@@ -59,6 +60,25 @@ function warnOfEverything(
         items[i],
         `${cidr.text} covers every ${cidr.family} ${one}: nothing but ${exceptions} is masqueraded`,
       );
+  }
+}
+
+/** Without a list of sources, all that leaves gets the addresses: tunnels, and what the node sends itself. */
+function warnOfAddresses(
+  { outputAddresses: { given }, outputAddressBy }: Settings,
+  { outputAddresses: { values }, masqueradeSourceCIDRs }: BlockLists,
+  warn: Report,
+): void {
+  if (outputAddressBy.at !== undefined && values.length === 0)
+    warn("suspicious", outputAddressBy, "has no effect without outputAddresses");
+  const ofFamily = (family: Family) => (cidr: Cidr) => cidr.family === family;
+  for (const family of FAMILIES) {
+    if (!values.some(ofFamily(family)) || masqueradeSourceCIDRs.values.some(ofFamily(family))) continue;
+    warn(
+      "suspicious",
+      given,
+      `the node's own connections leave with these addresses too, as masqueradeSourceCIDRs has no ${family} entry`,
+    );
   }
 }
 

@@ -10,12 +10,13 @@ import type { ConfigOptions } from "./config-options.ts";
 import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
 import { parseDocument } from "./document.ts";
+import { ADDRESS_LIST } from "./key-addresses.ts";
 import type { Reporting } from "./key-kinds.ts";
 import { MAX_LINKS } from "./key-links.ts";
-import { type Entries, isListKind, parseItems } from "./key-lists.ts";
+import { CIDR_LIST, type Entries, isListKind, parseItems } from "./key-lists.ts";
 import {
+  type BlockLists,
   type CidrListName,
-  type CidrLists,
   CONFIG_KEYS,
   KEYS,
   type Key,
@@ -58,7 +59,7 @@ export interface DecodedConfig {
 export interface InspectedConfig extends DecodedConfig {
   /** Not for use where there are problems: then `config` is only the rest of the text. */
   readonly problems: readonly Problem[];
-  /** All lists of CIDRs, entry by entry, with their places; entries that are not CIDRs are left out. */
+  /** All lists of blocks, entry by entry, with their places; entries that are not valid are left out. */
   readonly lists: readonly Entries[];
 }
 
@@ -105,7 +106,7 @@ function configOf(settings: Settings, reporting: Reporting): Pick<InspectedConfi
 function valuesOf(
   settings: Settings,
   reporting: Reporting,
-): { readonly values: Values; readonly lists: CidrLists } {
+): { readonly values: Values; readonly lists: BlockLists } {
   const values: Record<string, unknown> = {};
   const lists: Record<string, Entries<unknown>> = {};
   for (const name of CONFIG_KEYS) {
@@ -116,10 +117,10 @@ function valuesOf(
     } else if (isListKind(kind)) {
       const entries = parseItems(kind, setting, reporting);
       values[name] = entries.values;
-      if (kind.isLimited) lists[name] = entries;
+      if (kind === CIDR_LIST || kind === ADDRESS_LIST) lists[name] = entries;
     }
   }
-  return { values: values as Values, lists: lists as unknown as CidrLists };
+  return { values: values as Values, lists: lists as unknown as BlockLists };
 }
 
 function checkLimit(settings: Settings, report: Report): void {
@@ -150,7 +151,7 @@ function checkPrefixes(entries: Entries, others: Entries, name: CidrListName, re
 }
 
 /** Sources are compared by the longest prefix and as intervals: our reading counts, however short the lists are. */
-function checkSources({ masqueradeSourceCIDRs, nonMasqueradeSourceCIDRs }: CidrLists, report: Report): void {
+function checkSources({ masqueradeSourceCIDRs, nonMasqueradeSourceCIDRs }: BlockLists, report: Report): void {
   checkPrefixes(nonMasqueradeSourceCIDRs, masqueradeSourceCIDRs, "masqueradeSourceCIDRs", report);
   for (const { items, values } of [masqueradeSourceCIDRs, nonMasqueradeSourceCIDRs])
     for (const [i, cidr] of values.entries())
@@ -168,7 +169,7 @@ function checkLinks({ outputInterfaces: { backing, given } }: Settings, report: 
  * promises that the longest prefix decides, and in sets.
  */
 function checkDestinations(
-  { nonMasqueradeCIDRs: exempt, masqueradeCIDRs: exceptions }: CidrLists,
+  { nonMasqueradeCIDRs: exempt, masqueradeCIDRs: exceptions }: BlockLists,
   { setsAbove = Number.POSITIVE_INFINITY }: ConfigOptions,
   report: Report,
 ): void {

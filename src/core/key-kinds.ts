@@ -3,9 +3,12 @@
  * reads a value into the Go program's struct, and how documents and the schema describe it.
  */
 import { parseDuration, toMilliseconds } from "../go/duration.ts";
+import { goQuote } from "../go/quote.ts";
+import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
 import type { Member, Node } from "../yaml/node.ts";
 import type { ConfigOptions } from "./config-options.ts";
-import type { Place, Report, Source } from "./place.ts";
+import { locate, type Place, type Report, type Source } from "./place.ts";
+import { renderPlace } from "./problem.ts";
 
 /** Where to report errors and warnings, and the options that decide them. */
 export interface Reporting {
@@ -62,6 +65,25 @@ export const SWITCH: Kind<Setting<boolean>, boolean> = {
   given: (value, place) => ({ ...place, value }),
   written: (value) => value,
 };
+
+/** One of several words. */
+export function choice<const T extends string>(words: readonly T[]): Kind<Setting<T>, T> {
+  const type = words.join(" or ");
+  return {
+    type,
+    schema: { enum: [...words, null] },
+    skipsNull: true,
+    decode(key, { value: node }, _, { file, report }) {
+      const value = words.find((word) => node.kind === "string" && word === node.value);
+      if (value !== undefined) return { value, file, at: node.at, key };
+      const found = node.kind === "string" ? goQuote(cut(node.value, VALUE_CHARACTERS)) : article(node.kind);
+      report("type", placeOf(key, node, file), `must be ${type}, not ${found}`);
+      return undefined;
+    },
+    given: (value, place) => ({ ...place, value }),
+    written: (value) => value,
+  };
+}
 
 /** Go's int. */
 export const COUNT: Kind<Setting<number>, number> = {
@@ -132,6 +154,15 @@ export function article(kind: Node["kind"]): string {
 /** The first switch that is on, else any. */
 export function anyOn(given: readonly Setting<boolean>[]): Setting<boolean> {
   return (given.find(({ value }) => value) ?? given[0]) as Setting<boolean>;
+}
+
+/** The value that all files agree on; the first, and a problem, if they do not. */
+export function agreed<T>(given: readonly Setting<T>[], { report }: Reporting): Setting<T> {
+  const [first] = given as readonly [Setting<T>, ...Setting<T>[]];
+  const other = given.find(({ value }) => value !== first.value);
+  if (other !== undefined)
+    report("conflict", other, `is ${other.value} here, but ${first.value} at ${renderPlace(locate(first))}`);
+  return first;
 }
 
 /** The largest; of equal ones the first. */

@@ -3,9 +3,12 @@
  * Schema and the README's table (`make golden` writes the latter two).
  */
 import type { ConfigOptions } from "./config-options.ts";
+import { ADDRESS_LIST } from "./key-addresses.ts";
 import {
+  agreed,
   anyOn,
   COUNT,
+  choice,
   DURATION,
   type Kind,
   largest,
@@ -72,10 +75,24 @@ export const KEYS = {
     meaning: `if set, only packets that leave through these links are masqueraded; at most ${MAX_LINKS} names, in which \`+\` at the end stands for any rest`,
     hint: 'write a list: "- eth0" on a line of its own for each name',
   }),
+  outputAddresses: list(ADDRESS_LIST, {
+    initial: () => [],
+    unite: joined,
+    meaning:
+      "if set, masqueraded packets leave with those of the node's own addresses that are in this list; on a node that has none, with the address that the kernel chooses",
+    hint: 'write a list: "- 192.0.2.10" or "- 192.0.2.0/24" on a line of its own for each entry',
+  }),
+  outputAddressBy: key(choice(["pod", "flow"]), {
+    initial: () => "pod" as const,
+    unite: agreed,
+    meaning:
+      "with several such addresses, whether each pod keeps to one (`pod`) or each connection takes any (`flow`)",
+    hint: "write pod or flow",
+  }),
   cidrLimit: key(COUNT, {
     initial: () => 64,
     unite: largest,
-    meaning: "more entries than this, all four lists of CIDRs together, are an error",
+    meaning: "more entries than this, all lists of CIDRs together (not `outputAddresses`), are an error",
     hint: "write digits, without quotes or a fraction",
     alias: /limit$|^max(?:imum)?(?:cidr|entr)/,
   }),
@@ -134,8 +151,8 @@ export type CidrListName = {
   [Name in KeyName]: (typeof KEYS)[Name]["kind"] extends { readonly isLimited: true } ? Name : never;
 }[KeyName];
 
-/** The entries of each list of CIDRs. */
-export type CidrLists = Readonly<Record<CidrListName, Entries>>;
+/** The entries of each list of CIDRs, and of the list of addresses. */
+export type BlockLists = Readonly<Record<CidrListName | "outputAddresses", Entries>>;
 
 /** The rows by name, for code that treats all values alike. */
 export const ROWS: ReadonlyMap<string, Key> = new Map(Object.entries(KEYS));
@@ -149,8 +166,16 @@ export const LIMITED_KEYS = CONFIG_KEYS.filter((name): name is CidrListName => {
   return isListKind(kind) && kind.isLimited;
 });
 
-/** The keys that say which packets are ours. Where none is set, nothing that the agent says or serves names them. */
-export const SCOPE_KEYS = ["masqueradeSourceCIDRs", "nonMasqueradeSourceCIDRs", "outputInterfaces"] as const;
+/**
+ * The lists that say which packets are ours, and with which addresses they leave. Where one is empty, nothing that the agent
+ * says or serves names it.
+ */
+export const PACKET_LISTS = [
+  "masqueradeSourceCIDRs",
+  "nonMasqueradeSourceCIDRs",
+  "outputInterfaces",
+  "outputAddresses",
+] as const;
 
 const BY_FOLDED: ReadonlyMap<string, KeyName> = new Map(CONFIG_KEYS.map((name) => [foldKey(name), name]));
 

@@ -13,9 +13,10 @@ export type ProblemCode =
   | "cidr" // not a CIDR, or one with host bits
   | "duration" // not a Go duration
   | "interface" // not a name of interfaces
+  | "address" // not an address or block that packets can leave with
   | "limit" // more entries than cidrLimit, or too many names
   | "family" // an IPv6 entry without --enable-ipv6
-  | "conflict" // a prefix in two lists that contradict each other
+  | "conflict" // a prefix in two lists, or a value in two files, that contradict each other
   | "unknown-key" // ignored, with a warning
   | "suspicious" // allowed, with a warning
   | "ignored" // text that nothing reads, with a warning

@@ -6,6 +6,7 @@ import { type Cidr, type Family, isSamePrefix } from "./cidr.ts";
 import type { MasqConfig } from "./config.ts";
 import type { ConfigOptions } from "./config-options.ts";
 import type { PortRange } from "./ports.ts";
+import { choosePool } from "./slots.ts";
 import { LINK_LOCAL } from "./special-ranges.ts";
 
 /** The command line's part in the rules. */
@@ -70,15 +71,29 @@ export function enabledFamilies(options: Pick<Options, "enableIPv6">): readonly 
   return options.enableIPv6 ? ["IPv4", "IPv6"] : ["IPv4"];
 }
 
-/** The ruleset of one family. */
-export function compileRuleset(family: Family, config: MasqConfig, options: Options): Ruleset {
+/** The addresses of a node that packets may leave with. */
+export type NodeAddresses = Readonly<Record<Family, readonly bigint[]>>;
+
+/** The ruleset of one family. Without the node's addresses, the kernel chooses the one that packets leave with. */
+export function compileRuleset(
+  family: Family,
+  config: MasqConfig,
+  options: Options,
+  own: NodeAddresses = { IPv4: [], IPv6: [] },
+): Ruleset {
   const scope = compileScope(family, config);
+  const blocks = config.outputAddresses.filter((block) => block.family === family);
+  const pool = choosePool(blocks, config.outputAddressBy, own[family]);
   return {
     family,
     chain: options.masqChain,
     ...(scope === undefined ? {} : { scope }),
     entries: compileEntries(family, config),
-    masquerade: { randomFully: options.randomFully, toPorts: options.toPorts },
+    masquerade: {
+      randomFully: options.randomFully,
+      toPorts: options.toPorts,
+      ...(pool === undefined ? {} : { pool }),
+    },
   };
 }
 

@@ -43,10 +43,7 @@ const MEANINGS: readonly (readonly [RegExp, string | ((stem: string) => string)]
     /^(?:podselector|namespaceselector|labelselector|pods?|namespaces?)$/,
     "pods are told by their addresses, not by labels: list their networks in masqueradeSourceCIDRs",
   ],
-  [
-    /snat(?:target|to|ip|addr|pool)|tosource|outputaddr|egressip|outputip|externalip|natip/,
-    "not supported: packets get the address of the interface that they leave through",
-  ],
+  [/snat(?:target|to|ip|addr|pool)|tosource|outputaddr|egressip|outputip|externalip|natip/, addressKey],
   [/interface|iface|device|^nics?$/, linkKey],
   [/(?<!re)(?:src|source)|^(?:from|pods?(?:cidr|net|range|subnet))/, sourceKey],
   [/^enableipv?6$|^ipv?6(?:enabled?)?$/, "it is the agent's flag --enable-ipv6, not a key of the file"],
@@ -123,6 +120,14 @@ function sourceKey(stem: string): string {
   const isTurned = before === undefined ? undefined : isNegative(before);
   if (isTurned === undefined) return BOTH_SOURCE_LISTS;
   return suggest(isTurned === EXCEPTING.test(behind) ? "masqueradeSourceCIDRs" : "nonMasqueradeSourceCIDRs");
+}
+
+/** A key that is about the address that packets leave with. */
+function addressKey(stem: string): string {
+  const near = stem.endsWith("by") ? "outputAddressBy" : nearestKey(stem);
+  return near?.startsWith("outputAddress")
+    ? suggest(near)
+    : "outputAddresses lists those of the nodes' own addresses that masqueraded packets leave with";
 }
 
 /** A key that is about links: those that packets come from, or that are excluded, cannot be said. */

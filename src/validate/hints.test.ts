@@ -105,6 +105,8 @@ test.each([
 
 const SOURCES =
   "packets from masqueradeSourceCIDRs are masqueraded, packets from nonMasqueradeSourceCIDRs are not";
+const ADDRESSES =
+  "outputAddresses lists those of the nodes' own addresses that masqueraded packets leave with";
 const LINKS =
   "not supported: outputInterfaces lists the interfaces that packets leave through to be masqueraded, and none can be excluded";
 const BOTH =
@@ -164,8 +166,13 @@ test.each([
   ["randomFully", "it is the agent's flag --random-fully, not a key of the file"],
   ["noMasqAllReservedRanges", "it is the agent's flag --nomasq-all-reserved-ranges, not a key of the file"],
   ["toPorts", "it is the agent's flag --to-ports, not a key of the file"],
-  ["snatTarget", "not supported: packets get the address of the interface that they leave through"],
-  ["outputAddresses", "not supported: packets get the address of the interface that they leave through"],
+  ["snatTarget", ADDRESSES],
+  ["snatIP", ADDRESSES],
+  ["egressIPs", ADDRESSES],
+  ["toSource", ADDRESSES],
+  ["outputAddress", "did you mean outputAddresses?"],
+  ["output_addr", "did you mean outputAddresses?"],
+  ["outputAddressesBy", "did you mean outputAddressBy?"],
   ["outputInterface", "did you mean outputInterfaces?"],
   ["output-iface", "did you mean outputInterfaces?"],
   ["masqueradeInterfaces", "did you mean outputInterfaces?"],
@@ -267,6 +274,23 @@ test("a key that is misspelt by one character leads to itself, or to both lists,
 
 test("the flags that keys are taken for exist", () => {
   expect(FLAGS_SOUGHT.filter((name) => !(name in agentFlags))).toEqual([]);
+});
+
+test.each([
+  ["192.0.2.10/24", "did you mean 192.0.2.10, or all of 192.0.2.0/24?"],
+  ["2001:db8::1/64", "did you mean 2001:db8::1, or all of 2001:db8::/64?"],
+  ["0.0.0.0/0", "leave the key out: then the kernel chooses"],
+  ["eth0", "addresses are listed here; interfaces are listed in outputInterfaces"],
+  ["!192.0.2.1", "list the addresses to use: none can be excluded"],
+  ["192.0.2.1,", "did you mean 192.0.2.1?"],
+  ["'192.0.2.1'", "did you mean 192.0.2.1?"],
+  ["192.0.2.1-192.0.2.2", "a range is not supported: write CIDRs (192.0.2.1/32, 192.0.2.2/32)"],
+  ["192.0.2.300", "an octet goes up to 255, not to 300"],
+  ["", "an entry without a value: was a variable not set? Remove it, or write an address"],
+  ["\u0024{NODE_IP}", "a template was not rendered: \u0024{NODE_IP}"],
+  ["127.0.0.1", "-"],
+])("address %j", (text, expected) => {
+  expect(hint("address", { text, key: "outputAddresses[0]" })).toBe(expected);
 });
 
 test.each([

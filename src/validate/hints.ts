@@ -5,6 +5,7 @@ import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.
 import { type Problem, renderProblem } from "../core/problem.ts";
 import { lookalikeHint, pageHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
+import { addressHint } from "./hints-address.ts";
 import { cidrHint, counterpart } from "./hints-cidr.ts";
 import { keyHint } from "./hints-key.ts";
 import { linkHint } from "./hints-link.ts";
@@ -21,12 +22,14 @@ export function hintFor({ code, key = "", text, hint }: Problem): string | undef
       return durationHint(text ?? "");
     case "type":
       return (text === undefined ? undefined : textHint(text, key)) ?? typeHint(key);
+    case "address":
+      return text === undefined ? undefined : addressHint(text);
     case "interface":
       return text === undefined ? undefined : linkHint(text);
     case "limit":
       return key === "cidrLimit" ? "raise cidrLimit, or merge entries" : "a + at the end stands for several";
     case "conflict":
-      return "remove it from one of the two lists";
+      return key === "outputAddressBy" ? "say it in one file" : "remove it from one of the two lists";
     case "empty":
       return emptyHint(key, text);
     case "ignored":

@@ -33,6 +33,7 @@ describe("warnings", () => {
       "inside an exception",
       "nonMasqueradeCIDRs: [10.0.0.0/8, 10.2.3.0/24]\nmasqueradeCIDRs: [10.2.0.0/16, 10.2.4.0/24]",
     ],
+    ["an address inside a block", "outputAddresses: [192.0.2.1, 192.0.2.0/24, 198.51.100.1, 198.51.100.1]"],
     ["a source inside another", "masqueradeSourceCIDRs: [10.0.0.0/8, 10.1.0.0/16, 'fd00::/8']"],
     [
       "a source that is left out anyway",

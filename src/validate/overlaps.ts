@@ -46,6 +46,7 @@ export function overlapWarnings(
     for (const overlap of [
       ...findOverlaps(compileEntries(family, config)),
       ...sourceOverlaps(compileScope(family, config)),
+      ...addressOverlaps(config.outputAddresses.filter((block) => block.family === family)),
     ])
       overlaps.set(overlap.entry.cidr, overlap);
   }
@@ -70,6 +71,10 @@ function sourceOverlaps({ sources }: Pick<Scope, "sources"> = { sources: [] }): 
     ({ cidr, isOurs }): Entry => ({ cidr, verdict: isOurs ? "masquerade" : "return", reason: "configured" }),
   );
   return findOverlaps(entries, isOursByDefault(sources) ? "masquerade" : "return");
+}
+
+function addressOverlaps(blocks: readonly Cidr[]): Overlap[] {
+  return findOverlaps(blocks.map((cidr): Entry => ({ cidr, verdict: "return", reason: "configured" })));
 }
 
 function isLinkLocal({ entry, by }: Overlap): boolean {

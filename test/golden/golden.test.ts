@@ -13,7 +13,7 @@ import { planTable } from "../../src/nftables/plan.ts";
 import { NO_TABLE } from "../../src/nftables/sets.ts";
 import { agentOptions, parseAgentFlags } from "../../src/cli/options.ts";
 import { type ConfigText, decodeConfig } from "../../src/core/config.ts";
-import { SCOPE_KEYS } from "../../src/core/keys.ts";
+import { PACKET_LISTS } from "../../src/core/keys.ts";
 import { compileRuleset, enabledFamilies, type Options } from "../../src/core/ruleset.ts";
 import { renderScript } from "../../src/netlink/text.ts";
 
@@ -98,7 +98,7 @@ test.each(nftablesCases)("%s with nftables", async (name) => {
 /** A configuration that also has each key about sources, links and addresses, with an empty value. */
 function withEmptyKeys({ files }: ConfigText, value: "null" | "[]"): ConfigText {
   const text = new TextDecoder().decode(files[0]?.bytes).trimEnd();
-  const members = SCOPE_KEYS.map((key) => `"${key}": ${value}`);
+  const members = [...PACKET_LISTS.map((key) => `"${key}": ${value}`), '"outputAddressBy": null'];
   const more = text.endsWith("}") ? `${text.slice(0, -1)}, ${members.join(", ")}}` : `${text}\n${members.join("\n")}\n`;
   return { kind: "file", files: [{ path: "config.yaml", bytes: Buffer.from(more) }] };
 }

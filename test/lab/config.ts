@@ -2,7 +2,7 @@
 import { type DecodedConfig, decodeConfig, type MasqConfig } from "../../src/core/config.ts";
 import type { ConfigOptions } from "../../src/core/config-options.ts";
 import { type Problem, type Result, renderProblem } from "../../src/core/problem.ts";
-import { compileRuleset, type Options, type Ruleset } from "../../src/core/ruleset.ts";
+import { compileRuleset, type NodeAddresses, type Options, type Ruleset } from "../../src/core/ruleset.ts";
 
 /** The flags' defaults. */
 export const OPTIONS: Options = {
@@ -29,9 +29,14 @@ export function configOf(text: string, options: Partial<ConfigOptions> = {}): Ma
 }
 
 /** The ruleset of a good text. */
-export function rulesetOf(family: Ruleset["family"], text: string, options: Partial<Options> = {}): Ruleset {
+export function rulesetOf(
+  family: Ruleset["family"],
+  text: string,
+  options: Partial<Options> = {},
+  own?: NodeAddresses,
+): Ruleset {
   const all = { ...OPTIONS, ...options };
-  return compileRuleset(family, configOf(text, all), all);
+  return compileRuleset(family, configOf(text, all), all, own);
 }
 
 /** Problems as an operator reads them. */

@@ -43,6 +43,13 @@ describe("accepted by both", () => {
     [{ cidrLimit: null, masqLinkLocal: null, masqLinkLocalIPv6: true, resyncInterval: "1h2.5m.5s" }],
     [{ resyncInterval: "0" }],
     [{ masqueradeSourceCIDRs: ["10.244.0.0/16"], nonMasqueradeSourceCIDRs: null, outputInterfaces: [] }],
+    [
+      {
+        outputAddresses: ["192.0.2.10", "192.0.2.0/24", "2001:db8::1", "2001:db8::/64"],
+        outputAddressBy: "flow",
+      },
+    ],
+    [{ outputAddresses: null, outputAddressBy: null }],
     [{ outputInterfaces: ["eth0", "bond+", "e!th", "a+b", "@#$%^&()-=[]{}", "...", "enp0s31f6np0v12"] }],
     [{ resyncInterval: "-1.\u00b5s" }],
     [{ cidrLimit: 100, nonMasqueradeCIDRs: Array.from({ length: 65 }, (_, i) => `10.0.${i}.0/24`) }],
@@ -85,6 +92,11 @@ describe("refused by both", () => {
     [{ masqueradeCIDRs: [null] }],
     [{ masqueradeSourceCIDRs: ["10.244.0.1"] }],
     [{ outputInterfaces: "eth0" }],
+    [{ outputAddresses: ["192.0.2.300"] }],
+    [{ outputAddresses: ["192.0.2.0/08"] }],
+    [{ outputAddresses: ["eth0"] }],
+    [{ outputAddressBy: "node" }],
+    [{ outputAddressBy: true }],
     ...[
       "",
       "+",
@@ -150,7 +162,21 @@ const name = fc.string({
   maxLength: 6,
 });
 const anything = fc.oneof(fc.constantFrom(null, true, "", 0, 64, -1, 1.5), fc.constant([]), fc.constant({}));
-const value = fc.oneof(anything, duration, cidr, fc.array(fc.oneof(cidr, name, anything), { maxLength: 4 }));
+const value = fc.oneof(
+  anything,
+  duration,
+  fc.constantFrom("pod", "flow"),
+  cidr,
+  fc.array(
+    fc.oneof(
+      cidr,
+      cidr.map((text) => text.replace(/\/.*/, "")),
+      name,
+      anything,
+    ),
+    { maxLength: 4 },
+  ),
+);
 const key = fc.constantFrom(...CONFIG_KEYS, ...CONFIG_KEYS.map((one) => one.toUpperCase()), "other");
 /** Each key at most once, whatever its case: what a repeated key means, a schema cannot say. */
 const document = fc
@@ -158,7 +184,8 @@ const document = fc
   .map((members) => Object.fromEntries(members));
 
 /** Problems that a schema cannot express. */
-const BEYOND = /is not aligned|it cannot be both|instead of|but got \d+ CIDRs|but there are \d+$/;
+const BEYOND =
+  /is not aligned|it cannot be both|instead of|but got \d+ CIDRs|but there are \d+$|has host bits|read in different|covers every|do not leave/;
 
 test("what the agent accepts, the schema accepts", () => {
   fc.assert(

@@ -40,6 +40,16 @@ const INTERFACE = {
   examples: ["eth0", "bond+"],
 };
 
+/** An address alone, or a CIDR; the agent refuses some that packets cannot leave with. */
+const ADDRESS_OR_CIDR = {
+  type: "string",
+  anyOf: [
+    { pattern: `^${IPV4}(?:/(?:3[0-2]|[12]?[0-9]))?$` },
+    { pattern: `^${ipv6()}(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$` },
+  ],
+  examples: ["192.0.2.10", "192.0.2.0/24", "2001:db8::1"],
+};
+
 const NULLABLE_CIDR = { anyOf: [{ $ref: "#/$defs/cidr" }, { type: "null" }] };
 
 const OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: true };
@@ -99,5 +109,11 @@ export const schema = {
     CONFIG_KEYS.map((name) => [anyCase(name), { $ref: `#/$defs/${name}` }]),
   ),
   ...DEFAULT_LIMIT,
-  $defs: { ...DEFINITIONS, cidr: CIDR, interface: INTERFACE, nullableCidr: NULLABLE_CIDR },
+  $defs: {
+    ...DEFINITIONS,
+    cidr: CIDR,
+    addressOrCidr: ADDRESS_OR_CIDR,
+    interface: INTERFACE,
+    nullableCidr: NULLABLE_CIDR,
+  },
 };

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { OPTIONS } from "../../../test/lab/config.ts";
 import { recordedLog } from "../../../test/lab/log.ts";
 import type { ConfigText } from "../../core/config.ts";
-import { CONFIG_KEYS, SCOPE_KEYS } from "../../core/keys.ts";
+import { CONFIG_KEYS, PACKET_LISTS } from "../../core/keys.ts";
 import { createReporter } from "../report.ts";
 import { SourceError } from "./file.ts";
 import { createConfigHolder } from "./holder.ts";
@@ -78,7 +78,7 @@ test("with --v=2 the whole configuration is logged under the file's keys", () =>
   const [using, config = "", ...more] = refreshed("masqLinkLocal: true").log;
   expect([using, more]).toEqual(["I using /c: 3 nonMasqueradeCIDRs, resyncInterval 60s", []]);
   const logged = JSON.parse(config.replace("I using config: ", ""));
-  const unset = new Set<string>(SCOPE_KEYS);
+  const unset = new Set<string>([...PACKET_LISTS, "outputAddressBy"]);
   expect(Object.keys(logged).toSorted()).toEqual(CONFIG_KEYS.filter((key) => !unset.has(key)).toSorted());
   expect(logged).toMatchObject({
     nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
@@ -89,19 +89,21 @@ test("with --v=2 the whole configuration is logged under the file's keys", () =>
   });
 });
 
-test("keys that say which packets are ours are logged where they are set", () => {
+test("keys about packets are logged where they are set", () => {
   const { refreshed } = held({ verbosity: 2 });
   const text =
-    "masqueradeSourceCIDRs: [10.1.0.0/16, 10.2.0.0/16]\nnonMasqueradeSourceCIDRs: [10.1.1.0/24]\noutputInterfaces: [eth0]";
+    "masqueradeSourceCIDRs: [10.1.0.0/16, 10.2.0.0/16]\nnonMasqueradeSourceCIDRs: [10.1.1.0/24]\noutputInterfaces: [eth0]\noutputAddresses: [192.0.2.1, 192.0.2.2]\noutputAddressBy: flow";
   const [using, config = ""] = refreshed(text).log;
   expect(using).toBe(
-    "I using /c: 3 nonMasqueradeCIDRs, 2 masqueradeSourceCIDRs, 1 nonMasqueradeSourceCIDR, 1 outputInterface, resyncInterval 60s",
+    "I using /c: 3 nonMasqueradeCIDRs, 2 masqueradeSourceCIDRs, 1 nonMasqueradeSourceCIDR, 1 outputInterface, 2 outputAddresses, resyncInterval 60s",
   );
   const logged = JSON.parse(config.replace("I using config: ", ""));
   expect(Object.keys(logged).toSorted()).toEqual(CONFIG_KEYS.toSorted());
   expect(logged).toMatchObject({
     masqueradeSourceCIDRs: ["10.1.0.0/16", "10.2.0.0/16"],
     outputInterfaces: ["eth0"],
+    outputAddresses: ["192.0.2.1", "192.0.2.2"],
+    outputAddressBy: "flow",
   });
 });
 

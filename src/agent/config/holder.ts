@@ -4,7 +4,7 @@ import { type ConfigText, type DecodedConfig, decodeConfig, type MasqConfig } fr
 import type { ConfigOptions } from "../../core/config-options.ts";
 import { digestOf } from "../../core/digest.ts";
 import { DURATION } from "../../core/key-kinds.ts";
-import { SCOPE_KEYS } from "../../core/keys.ts";
+import { PACKET_LISTS } from "../../core/keys.ts";
 import type { Result } from "../../core/problem.ts";
 import type { Logger } from "../../log/log.ts";
 import { prepareFor } from "../../system/heap.ts";
@@ -117,9 +117,9 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   if (hint !== undefined) log.warning(`${path}: no such file: ${hint}`);
   const source = describeSource(text, path);
   const { nonMasqueradeCIDRs, resyncIntervalMs } = config;
-  const lists = (["masqueradeCIDRs", ...SCOPE_KEYS] as const)
+  const lists = (["masqueradeCIDRs", ...PACKET_LISTS] as const)
     .filter((name) => config[name].length > 0)
-    .map((name) => `, ${counted(config[name].length, name.replace(/s$/, ""))}`);
+    .map((name) => `, ${counted(config[name].length, name.replace(/(?:(?<=s)e)?s$/, ""))}`);
   log.info(
     `using ${source}: ${counted(nonMasqueradeCIDRs.length, "nonMasqueradeCIDR")}${lists.join("")}, resyncInterval ${DURATION.written(resyncIntervalMs)}`,
   );
@@ -132,10 +132,11 @@ function describeSource({ files }: ConfigText, path: string): string {
     : files.map((file) => file.path).join(", ");
 }
 
-/** The configuration as JSON with the file's keys, without those of `SCOPE_KEYS` that are not set. */
+/** The configuration as JSON with the file's keys, without those about packets that are not set. */
 export function renderConfig(config: MasqConfig): string {
   const { nonMasqueradeDefaults: _, resyncIntervalMs, ...others } = config;
-  const unset = new Set<string>(SCOPE_KEYS.filter((name) => config[name].length === 0));
+  const unset = new Set<string>(PACKET_LISTS.filter((name) => config[name].length === 0));
+  if (config.outputAddresses.length === 0) unset.add("outputAddressBy");
   const written = { ...others, resyncInterval: DURATION.written(resyncIntervalMs) };
   return JSON.stringify(written, (key, value: { readonly text?: string }) =>
     unset.has(key) ? undefined : (value?.text ?? value),

@@ -6,6 +6,7 @@ import { type ConfigText, inspectConfig, type MasqConfig } from "../../core/conf
 import type { ConfigOptions } from "../../core/config-options.ts";
 import { digestOf } from "../../core/digest.ts";
 import { longestPrefixIntervals } from "../../core/intervals.ts";
+import { LIMITED_KEYS } from "../../core/keys.ts";
 import type { Problem } from "../../core/problem.ts";
 import { compileEntries, enabledFamilies } from "../../core/ruleset.ts";
 import { describeUncovered } from "../../doctor/checks/node/pod-networks.ts";
@@ -169,7 +170,7 @@ function inspect(
   );
   return {
     findings: within === undefined ? sorted : sorted.map((one) => moved(one, within)),
-    cidrs: inspected.lists.reduce((sum, { items }) => sum + items.length, 0),
+    cidrs: LIMITED_KEYS.reduce((sum, name) => sum + inspected.config[name].length, 0),
     isDefault: inspected.config.nonMasqueradeDefaults,
   };
 }
