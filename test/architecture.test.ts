@@ -101,7 +101,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   presence: {
     holds: "agents that know of each other: the socket that each holds, and who holds one",
-    imports: ["system", "core", "log", "text"],
+    imports: ["system", "core", "log", "netlink", "text"],
   },
   system: {
     holds: "this machine: tools, `/proc`, clock, privileges, memory",

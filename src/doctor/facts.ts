@@ -142,6 +142,8 @@ export interface HolderFacts extends HeldName {
   readonly who: string;
   /** Undefined if the process is not seen. */
   readonly isAgent: boolean | undefined;
+  /** False if its user cannot run an agent, so that agents ignore it. */
+  readonly isTrusted: boolean;
 }
 
 /** One thing that `doctor` looks for. */

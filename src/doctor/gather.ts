@@ -101,7 +101,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     podNetworks: readPodNetworks(cni, subject.clusterCidrs),
     ownSets: FAMILIES.map((family) => setName({ chain, family })),
     processes: subject.processes,
-    holders: readHolders(proc),
+    holders: await readHolders(proc),
     auto: await readAuto(subject, known(tool), world),
     cni,
     lock: readLock(proc, world.env),
@@ -156,14 +156,17 @@ async function readIpset(run: Run): Promise<Facts["versions"][number]> {
   return isKnown(named) ? named : { ...named, minor: true };
 }
 
-function readHolders(proc: string): Facts["holders"] {
-  return derive(readHeldNames(proc), (names) =>
-    findHolders(proc, names).map((holder) => ({
+async function readHolders(proc: string): Promise<Facts["holders"]> {
+  const names = readHeldNames(proc);
+  if (!isKnown(names)) return names;
+  const holders = await findHolders(proc, names.value);
+  return {
+    value: holders.map((holder) => ({
       ...holder,
       who: describeHolder(holder),
-      isAgent: holder.process?.isAgent,
+      isAgent: holder.isTrusted ? holder.process?.isAgent : false,
     })),
-  );
+  };
 }
 
 /** The answer as far as it is known without a tool, which might make a table that it only looks at. */

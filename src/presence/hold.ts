@@ -9,7 +9,7 @@ import { createServer, type Server } from "node:net";
 import type { Logger } from "../log/log.ts";
 import type { Clock } from "../system/clock.ts";
 import { known } from "../system/fact.ts";
-import { describeHolder, findHolders, type Holder, readHeldNames } from "./holders.ts";
+import { describeHolder, findHolders, type Holder, readHeldNames, trustedNames } from "./holders.ts";
 import { type HeldName, type HoldKind, holdAddress, holdToken } from "./names.ts";
 
 export interface Hold {
@@ -37,18 +37,18 @@ export function holdChain(
 ): Hold {
   let isHolder = false;
   let waiting: Server | undefined;
+  const waiter = Math.random().toString(36).slice(2, 10);
   let warnedAt = Number.NEGATIVE_INFINITY;
-  const onceAMinute = (say: () => void) => {
+  const onceAMinute = async (say: () => unknown) => {
     if (now() - warnedAt < WARN_MS) return;
     warnedAt = now();
-    say();
+    await say();
   };
   const warnOf = (kind: HoldKind) =>
-    onceAMinute(() => {
-      const [holder = { process: undefined }] = findHolders(
-        PROC,
-        heldNames(chain).filter((name) => name.kind === kind),
-      );
+    onceAMinute(async () => {
+      const named = heldNames(chain).filter((name) => name.kind === kind && name.waiter !== waiter);
+      const holders = await findHolders(PROC, named);
+      const holder = holders.find(({ isTrusted }) => isTrusted) ?? holders[0] ?? { process: undefined };
       log.with({ pid: holder.process?.pid }).warning(describeOther(kind, holder, chain));
     });
   const take = async (): Promise<boolean> => {
@@ -56,9 +56,9 @@ export function holdChain(
     if (error === undefined) {
       isHolder = true;
       waiting?.close();
-    } else if (error === IN_USE) warnOf("held");
+    } else if (error === IN_USE) await warnOf("held");
     else
-      onceAMinute(() =>
+      await onceAMinute(() =>
         log.warning(`other agents cannot see that this one runs: holding a Unix socket failed with ${error}`),
       );
     return error === undefined;
@@ -67,7 +67,7 @@ export function holdChain(
   void first.then(async (isHeld) => {
     if (isHeld) return;
     do {
-      waiting ??= (await bind(holdAddress(chain, Math.random().toString(36).slice(2, 10)))).server;
+      waiting ??= (await bind(holdAddress(chain, waiter))).server;
       await sleep(RETRY_MS, signal);
       if (signal.aborted) return;
     } while (!(await take()));
@@ -77,12 +77,16 @@ export function holdChain(
   return {
     async isAlone() {
       await first;
-      const names = heldNames(chain);
-      // Without a name of its own, this agent still sees those of others.
-      if (!isHolder) return names.length === 0;
-      const isAwaited = names.some(({ kind }) => kind === "awaited");
-      if (isAwaited) warnOf("awaited");
-      return !isAwaited;
+      // Without a name of its own, this agent still sees those of others. Any user can hold a name: those of users who cannot
+      // run an agent do not count.
+      const names = heldNames(chain).filter(({ kind, waiter: other }) =>
+        isHolder ? kind === "awaited" : other !== waiter,
+      );
+      if (names.length === 0) return true;
+      const [other] = await trustedNames(PROC, names);
+      if (other === undefined) return true;
+      if (isHolder) await warnOf("awaited");
+      return false;
     },
   };
 }
@@ -106,7 +110,13 @@ function heldNames(chain: string): readonly HeldName[] {
   return (known(readHeldNames(PROC)) ?? []).filter((name) => name.token === token);
 }
 
-function describeOther(kind: HoldKind, holder: Pick<Holder, "process">, chain: string): string {
+function describeOther(
+  kind: HoldKind,
+  holder: Pick<Holder, "process"> & Partial<Holder>,
+  chain: string,
+): string {
   const what = kind === "held" ? "holds" : "waits for";
+  if (holder.isTrusted === false)
+    return `${describeHolder(holder)} holds the socket by which agents of chain ${chain} know of each other, and cannot be one of them: ignored. Until it ends, agents see each other as waiting for it`;
   return `another agent seems to run: ${describeHolder(holder)} ${what} the socket of chain ${chain}; until it ends, this agent removes no rules of another backend. Stop one of them`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { holdAddress, holdToken, parseHeldNames } from "./names.ts";
+import { holdAddress, holdToken, inodeOf, parseHeldNames } from "./names.ts";
 
 const HEAD = "Num       RefCount Protocol Flags    Type St Inode Path";
 
@@ -22,7 +22,9 @@ describe("names", () => {
       const address = holdAddress(chain, waiter);
       expect(new TextEncoder().encode(address).length).toBe(108);
       expect(address.startsWith("\0ip-masq-agent ")).toBe(true);
-      expect(parsed(line(address))).toEqual([{ kind, token: holdToken(chain), inode: 7 }]);
+      const named = waiter === undefined ? {} : { waiter };
+      expect(parsed(line(address))).toEqual([{ kind, token: holdToken(chain), inode: 7, ...named }]);
+      expect(inodeOf(`${HEAD}\n${line(address)}\n`, address)).toBe(7);
     }
   });
 

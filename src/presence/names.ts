@@ -20,6 +20,8 @@ export interface HeldName {
   /** The chain as `holdToken` has it. */
   readonly token: string;
   readonly inode: number;
+  /** Of one that waits. */
+  readonly waiter?: string;
 }
 
 /** The address to bind, always of the same length; with `waiter`, a separate one for each agent that waits. */
@@ -41,15 +43,26 @@ export function holdToken(chain: string): string {
  * a name.
  */
 export function parseHeldNames(text: string): readonly HeldName[] {
+  return [...inodesByName(text)].flatMap(([name, inode]): HeldName[] => {
+    const [, waiter, token] = /^@ip-masq-agent (?:waits (\S+) )?chain=(.*?)@*$/.exec(name) ?? [];
+    if (token === undefined || name.length !== HOLD_BYTES) return [];
+    return [
+      waiter === undefined ? { kind: "held", token, inode } : { kind: "awaited", token, inode, waiter },
+    ];
+  });
+}
+
+/** The socket that has this abstract address, in the text of /proc/net/unix. */
+export function inodeOf(text: string, address: string): number | undefined {
+  return inodesByName(text).get(address.replaceAll("\0", "@"));
+}
+
+/** The stream sockets with abstract names. */
+function inodesByName(text: string): ReadonlyMap<string, number> {
   const found = [...text.matchAll(/^\S+: \S+ \S+ (\S+) 0001 \S+ +(\d+) (@.*)$/gm)];
   // A connection to a socket has its name, too.
   const listening = found.filter(([, flags]) => flags === LISTENING);
-  const byName = new Map([...found, ...listening].map(([, , inode, name = ""]) => [name, Number(inode)]));
-  return [...byName].flatMap(([name, inode]) => {
-    const [, waits, token] = /^@ip-masq-agent (waits \S+ )?chain=(.*?)@*$/.exec(name) ?? [];
-    if (token === undefined || name.length !== HOLD_BYTES) return [];
-    return [{ kind: waits === undefined ? "held" : "awaited", token, inode }];
-  });
+  return new Map([...found, ...listening].map(([, , inode, name = ""]) => [name, Number(inode)]));
 }
 
 /** The socket that has a port of NETLINK_NETFILTER, in the text of /proc/net/netlink, whose third column it is. */

@@ -9,7 +9,19 @@ const STRANGER: HoldingProcess = { pid: 4712, words: ["socat", "-"], isAgent: fa
 type Scene = Fact<readonly Holder[]>;
 
 function held(...processes: readonly (HoldingProcess | undefined)[]): Scene {
-  return { value: processes.map((process) => ({ kind: "held", token: "X", inode: 1, process })) };
+  return {
+    value: processes.map((process) => ({ kind: "held", token: "X", inode: 1, process, isTrusted: true })),
+  };
+}
+
+/** The same, held by a user who cannot run an agent. */
+function squatted(...processes: readonly (HoldingProcess | undefined)[]): Scene {
+  return {
+    value: processes.map((process) => ({
+      ...({ kind: "held", token: "X", inode: 1 } as const),
+      ...{ process, uid: 1000, isTrusted: false },
+    })),
+  };
 }
 
 /** What is found if this is seen, look by look, the last for ever; and how long that took. */
@@ -22,7 +34,7 @@ async function found(scenes: readonly Scene[], waitMs = 10_000) {
     },
   };
   let looks = 0;
-  const look = () => scenes[Math.min(looks++, scenes.length - 1)] as Scene;
+  const look = async () => scenes[Math.min(looks++, scenes.length - 1)] as Scene;
   return { ...(await lookForAgent(look, clock, waitMs, new AbortController().signal)), at };
 }
 
@@ -42,6 +54,28 @@ test.for<[string, readonly Scene[], object]>([
   ["an agent waits for it", [held(undefined), held(AGENT)], { agent: SEEN, at: 200 }],
   ["somebody else takes it", [held(undefined), held(STRANGER)], { agent: undefined, warnings: [NO_AGENT] }],
   [
+    "a user who cannot run an agent calls itself one",
+    [squatted(AGENT)],
+    {
+      agent: undefined,
+      warnings: [
+        "pid 4711 (ip-masq-agent --v=2), of user 1000, holds the socket of chain X, and cannot be an agent: ignored",
+      ],
+      at: 0,
+    },
+  ],
+  [
+    "such a user is not seen",
+    [squatted(undefined)],
+    {
+      agent: undefined,
+      warnings: [
+        "a process that is not visible from here, of user 1000, holds the socket of chain X, and cannot be an agent: ignored",
+      ],
+      at: 0,
+    },
+  ],
+  [
     "it cannot be looked",
     [{ unknown: "whether another agent runs", why: "EACCES" }],
     { agent: undefined, warnings: ["cannot tell whether another agent runs: EACCES"] },
@@ -57,6 +91,6 @@ test("who may not wait has the answer at once", async () => {
 test("the end of the command ends the waiting", async () => {
   const controller = new AbortController();
   const sleep = async () => controller.abort(new Error("ended"));
-  const looking = lookForAgent(() => held(undefined), { now: () => 0, sleep }, 1, controller.signal);
+  const looking = lookForAgent(async () => held(undefined), { now: () => 0, sleep }, 1, controller.signal);
   await expect(looking).rejects.toThrow("ended");
 });

@@ -15,22 +15,22 @@ const POLL_MS = 200;
 
 /**
  * Looks for the holders of the agents' sockets, again and again for `waitMs` while a holder is not visible: it may be
- * about to end. A visible process that is not an agent stops nothing.
+ * about to end. A visible process that is not an agent stops nothing, nor does a user who cannot run one.
  */
 export async function lookForAgent(
-  look: () => Fact<readonly Holder[]>,
+  look: () => Promise<Fact<readonly Holder[]>>,
   { now, sleep }: Clock,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<Presence> {
   const until = now() + waitMs;
   for (;;) {
-    const found = look();
+    const found = await look();
     if (!isKnown(found)) return { warnings: [`cannot tell ${found.unknown}: ${found.why}`] };
-    const agent = found.value.find(({ process }) => process?.isAgent);
+    const agent = found.value.find(({ process, isTrusted }) => isTrusted && process?.isAgent);
     if (agent !== undefined)
       return { agent: `an agent runs on this node: ${describeHolder(agent)}`, warnings: [] };
-    const hidden = found.value.find(({ process }) => process === undefined);
+    const hidden = found.value.find(({ process, isTrusted }) => isTrusted && process === undefined);
     if (hidden === undefined) return { warnings: found.value.map(describeStranger) };
     if (now() >= until)
       return { agent: `an agent seems to run on this node: ${describeHold(hidden)}`, warnings: [] };
@@ -44,5 +44,5 @@ function describeHold(holder: Holder): string {
 }
 
 function describeStranger(holder: Holder): string {
-  return `${describeHold(holder)}, and is not an agent: ignored`;
+  return `${describeHold(holder)}, and ${holder.isTrusted ? "is not an agent" : "cannot be an agent"}: ignored`;
 }

@@ -11,7 +11,7 @@ import { holdToken } from "../../presence/names.ts";
 import { lookForAgent } from "../../presence/others.ts";
 import { systemClock } from "../../system/clock.ts";
 import { run as runScript } from "../../system/exec.ts";
-import { derive, type Fact, known } from "../../system/fact.ts";
+import { type Fact, isKnown, known } from "../../system/fact.ts";
 import { readProcesses } from "../../system/processes.ts";
 import { allCommands } from "../backends.ts";
 import type { Command, CommandIo } from "../command.ts";
@@ -103,21 +103,18 @@ const DELETE = "kubectl --namespace=kube-system delete daemonset ip-masq-agent";
 const NOTHING: CleanupReport = { removed: [], failed: [], back: [], warnings: [], refused: null };
 
 /** Agents whose process is visible count even if they hold no socket, as the Go program and earlier versions. */
-function agentsOf({ masqChain, allChains }: CleanupOptions): Fact<readonly Holder[]> {
+async function agentsOf({ masqChain, allChains }: CleanupOptions): Promise<Fact<readonly Holder[]>> {
   const isMeant = (token: string) => allChains || token === holdToken(masqChain);
   const seen = known(readProcesses("/proc"))?.agents ?? [];
   const agents = seen.flatMap(({ pid, args }): Holder[] => {
     const token = holdToken(flagsOf(args)?.["masq-chain"] ?? "");
     const process = { pid, words: ["ip-masq-agent", ...args], isAgent: true };
-    return isMeant(token) ? [{ kind: "held", token, inode: 0, process }] : [];
+    return isMeant(token) ? [{ kind: "held", token, inode: 0, process, isTrusted: true }] : [];
   });
-  return derive(readHeldNames("/proc"), (names) => [
-    ...agents,
-    ...findHolders(
-      "/proc",
-      names.filter(({ token }) => isMeant(token)),
-    ),
-  ]);
+  const names = readHeldNames("/proc");
+  if (!isKnown(names)) return names;
+  const meant = names.value.filter(({ token }) => isMeant(token));
+  return { value: [...agents, ...(await findHolders("/proc", meant))] };
 }
 
 async function removeAndLookAgain(

@@ -1,6 +1,7 @@
 /** Several agents in one network namespace: none removes what a living one has, and the last one clears away. */
 import { readdirSync } from "node:fs";
 import { expect } from "vitest";
+import { TURN_NAME } from "../../../src/presence/in-turn.ts";
 import { holdAddress } from "../../../src/presence/names.ts";
 import { command } from "../../lab/command.ts";
 import { cells } from "../../lab/length.ts";
@@ -164,10 +165,14 @@ describeKernel("agents of one chain", { timeout: 60_000 }, () => {
 });
 
 /** A process in the node that is no agent, and runs this script of Node's; it is ready once it has said so. */
-async function stranger(lab: Lab, script: string): Promise<Agent> {
-  const file = `${lab.directory}/stranger.cjs`;
-  await command("sh", ["-c", `cat > ${file}`], { stdin: script });
-  const other = lab.startAgent({ bundle: file });
+async function stranger(
+  lab: Lab,
+  script: string,
+  { name = "stranger", wrapper = [] }: { readonly name?: string; readonly wrapper?: readonly string[] } = {},
+): Promise<Agent> {
+  const file = `${lab.directory}/${name}.cjs`;
+  await command("sh", ["-c", `cat > ${file} && chmod a+rx ${lab.directory} ${file}`], { stdin: script });
+  const other = lab.startAgent({ bundle: file, wrapper });
   await eventually(() => expect(other.log()).toContain("ready"));
   return other;
 }
@@ -177,6 +182,84 @@ const HOSTILE = `require("node:net").createServer(() => {}).listen(${ADDRESS}, (
 const FLOOD = `const open = () => require("node:net").connect(${ADDRESS}).on("close", open).on("error", () => {});
   for (let i = 0; i < 50; i++) open();
   setTimeout(() => console.log("ready"), 500);`;
+
+/** Holds the names of an agent, of one that waits, and of one that adds a jump; all that a user without rights can do. */
+const SQUATTER = `const { createServer } = require("node:net");
+  const names = [${ADDRESS}, ${JSON.stringify(holdAddress("IP-MASQ-AGENT", "squatter"))}, ${JSON.stringify(TURN_NAME)}];
+  let left = names.length;
+  for (const name of names) createServer(() => {}).listen(name, () => --left || console.log("ready"));`;
+
+const USER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
+const NO_AGENTS: Readonly<Record<string, readonly string[]>> = {
+  "a user without rights, under an agent's name": USER,
+  "root of a user namespace of its own, with all capabilities there": [
+    ...USER,
+    "unshare",
+    "--user",
+    "--map-root-user",
+  ],
+};
+const CAPABLE = [...USER, "--inh-caps=+net_admin", "--ambient-caps=+net_admin"];
+
+describeKernel("names that others hold", { timeout: 60_000 }, () => {
+  // Under the name of an agent, so that only its user tells it from one.
+  const squatter = (lab: Lab, wrapper: readonly string[]) =>
+    stranger(lab, SQUATTER, { name: "ip-masq-agent", wrapper });
+  // As in a pod: it sees no process of others.
+  const POD = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+  const CLEANUP = [process.execPath, agentBundle(), "cleanup"];
+
+  labTest.for(Object.entries(NO_AGENTS))("do not count if the holder is %s", async ([, wrapper], { lab }) => {
+    lab.volume.write(CONFIG);
+    await (await begin(lab, NFTABLES.flags)).end("SIGKILL");
+    await squatter(lab, wrapper);
+    const before = performance.now();
+    const agent = await begin(lab, IPTABLES.flags);
+    await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+    await present(lab, IPTABLES);
+    // A turn that another user has taken is not waited for, which would take two seconds.
+    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(logged(agent, "W", "of user 12345, holds")).toHaveLength(1);
+    expect(logged(agent, "W", OTHER)).toEqual([]);
+    await agent.end("SIGTERM");
+    // Hidden agents are waited for ten seconds.
+    const asked = performance.now();
+    const { code, stdout, stderr } = await lab.inNode("unshare", [...POD, ...CLEANUP]);
+    expect(performance.now() - asked).toBeLessThan(9_000);
+    expect([code, stdout]).toEqual([0, expect.stringContaining("removed")]);
+    expect(stderr).toContain(
+      "of user 12345, holds the socket of chain IP-MASQ-AGENT, and cannot be an agent: ignored",
+    );
+    expect(await iptablesState(lab)).toEqual([]);
+  });
+
+  labTest("count if the holder is root, or another user who may program rules", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    await (await begin(lab, NFTABLES.flags)).end("SIGKILL");
+    const root = await squatter(lab, []);
+    const refused = await lab.inNode("env", CLEANUP);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("Nothing was removed")]);
+    await root.end("SIGKILL");
+    const other = await squatter(lab, CAPABLE);
+    const agent = await begin(lab, IPTABLES.flags);
+    await passes(agent, 3);
+    expect(logged(agent, "W", `${OTHER}: pid ${other.pid} (`)).toHaveLength(1);
+    await present(lab, NFTABLES, IPTABLES);
+  });
+
+  labTest("of a user without rights hide no agent from another", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    await squatter(lab, USER);
+    const one = await begin(lab, NFTABLES.flags);
+    const two = await begin(lab, IPTABLES.flags);
+    await passes(two, 3);
+    await present(lab, NFTABLES, IPTABLES);
+    expect((await lab.inNode("env", CLEANUP)).code).toBe(1);
+    await one.end("SIGKILL");
+    await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
+    await present(lab, IPTABLES);
+  });
+});
 
 describeKernel("others at the socket", { timeout: 60_000 }, () => {
   labTest("who holds it keeps no agent from its rules, and is named", async ({ lab }) => {

@@ -15,7 +15,14 @@ export const agentSocket: Check = {
   },
 };
 
-function describe({ kind, token, who, isAgent }: HolderFacts): readonly FindingText[] {
+function describe({ kind, token, who, isAgent, isTrusted }: HolderFacts): readonly FindingText[] {
+  if (!isTrusted)
+    return [
+      info(
+        `${who} holds a socket by which agents of chain ${token} know of each other, and cannot be an agent: agents ignore it`,
+        "stop it",
+      ),
+    ];
   if (kind === "awaited")
     return [
       warning(

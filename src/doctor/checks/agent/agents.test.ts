@@ -3,7 +3,14 @@ import { said } from "../../../../test/lab/doctor.ts";
 import { holdToken } from "../../../presence/names.ts";
 import type { Facts, HolderFacts } from "../../facts.ts";
 
-const HELD: HolderFacts = { kind: "held", token: "IP-MASQ-AGENT", inode: 1, who: "pid 7 (x)", isAgent: true };
+const HELD: HolderFacts = {
+  kind: "held",
+  token: "IP-MASQ-AGENT",
+  inode: 1,
+  who: "pid 7 (x)",
+  isAgent: true,
+  isTrusted: true,
+};
 
 function holders(...changes: readonly Partial<HolderFacts>[]): Pick<Facts, "holders"> {
   return { holders: { value: changes.map((change) => ({ ...HELD, ...change })) } };

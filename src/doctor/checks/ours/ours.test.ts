@@ -172,7 +172,16 @@ describe("what is left of others", () => {
 
   test("nor is one whose agent only holds its socket", () => {
     const holders = {
-      value: [{ kind: "held" as const, token: "OTHER", inode: 1, who: "somebody", isAgent: undefined }],
+      value: [
+        {
+          kind: "held" as const,
+          token: "OTHER",
+          inode: 1,
+          who: "somebody",
+          isAgent: undefined,
+          isTrusted: true,
+        },
+      ],
     };
     const findings = diagnose(
       facts({ nat: [natTable([...CHAIN_RULES, "-N OTHER", JUMP, OTHER_JUMP])], holders }),
