@@ -44,7 +44,16 @@ export interface Share {
 
 /** The share of new flows for each range, so that every port is equally likely; the last one takes all that is left. */
 export function rangeShares(ranges: readonly PortRange[]): readonly Share[] {
-  const sizes = ranges.map(({ first, last }) => Number(last - first + 1n));
+  return sharesOf(ranges.map(rangeSize));
+}
+
+/** The number of ports of a range. */
+export function rangeSize({ first, last }: PortRange): number {
+  return Number(last - first + 1n);
+}
+
+/** The same for anything of these sizes. */
+export function sharesOf(sizes: readonly number[]): readonly Share[] {
   let left = sizes.reduce((sum, size) => sum + size, 0);
   return sizes.map((size) => {
     const share = { size, left };
@@ -53,9 +62,9 @@ export function rangeShares(ranges: readonly PortRange[]): readonly Share[] {
   });
 }
 
-/** The shares as probabilities, for all ranges but the last. */
-export function rangeProbabilities(ranges: readonly PortRange[]): readonly number[] {
-  return rangeShares(ranges)
+/** The shares as probabilities, for all but the last. */
+export function probabilitiesOf(sizes: readonly number[]): readonly number[] {
+  return sharesOf(sizes)
     .slice(0, -1)
     .map(({ size, left }) => size / left);
 }

@@ -5,9 +5,9 @@ import type { Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import { everything, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { setName } from "../iptables/ipset.ts";
+import { type OwnSet, ownSets } from "../iptables/ipset.ts";
 import { iptablesPlanner } from "../iptables/plan.ts";
-import type { Capabilities } from "../iptables/planner.ts";
+import type { Capabilities, IptablesPlanner, Target } from "../iptables/planner.ts";
 import { probe } from "../iptables/probe.ts";
 import { canonicalListing, tokenize } from "../iptables/rule.ts";
 import { type IptablesVariant, isNotInstalled } from "../iptables/tools.ts";
@@ -97,12 +97,12 @@ async function readOwnChain(
   const planner = iptablesPlanner(variant, ipsetThreshold);
   const { family, chain } = ruleset;
   const probed = await probe(planner.tools(family), run);
-  const set = await readOwnSet(run, planner.inspectSet(ruleset));
-  const capabilities: Capabilities = { ...probed, ...(set.isAvailable ? { ipset: true } : {}) };
+  const own = await readOwnSets(run, planner, ruleset);
+  const capabilities: Capabilities = { ...probed, ...(own.isAvailable ? { ipset: true } : {}) };
   const answers = await inspect(planner.inspection(ruleset, capabilities), family, capabilities, run);
   const listed = planner.parse(ruleset, capabilities, answers);
-  const elements = set.answer === undefined ? undefined : planner.parseSet(set.answer);
-  const observed = { ...listed, ...(elements === undefined ? {} : { set: elements }) };
+  const sets = Object.fromEntries(own.sets.map(({ role, elements }) => [role, elements]));
+  const observed = { ...listed, sets };
   const plan = planner.plan(ruleset, capabilities, observed);
   if (plan.drift.length === 0 && plan.refusal === undefined)
     return { family, kept: keptIntervals(ruleset), changes: [], plan };
@@ -114,15 +114,13 @@ async function readOwnChain(
       lines: lines.map((line) => canonicalListing(family, line)),
       isOrdered: true,
     },
-    ...(elements === undefined
-      ? []
-      : [{ where: setPlace(setName(ruleset)), lines: elements, isOrdered: false }]),
+    ...own.sets.map(({ name, elements }) => ({ where: setPlace(name), lines: elements, isOrdered: false })),
   ];
   const isInForce = listed.rules !== undefined && listed.jump;
   return {
     family,
-    kept: isInForce ? keptByLines(lines, family, ownSets(ruleset, set.answer)) : [everything(family)],
-    changes: changeContents(contents, iptablesContents(ruleset, set.isAvailable ? ipsetThreshold : 0)),
+    kept: isInForce ? keptByLines(lines, family, setsByName(own.sets)) : [everything(family)],
+    changes: changeContents(contents, iptablesContents(ruleset, own.isAvailable ? ipsetThreshold : 0)),
     plan,
   };
 }
@@ -137,9 +135,13 @@ function keptByLines(lines: readonly string[], family: Family, sets: Sets): read
 }
 
 /** Any other set that a rule in our chain looks up is drift, so we do not read it. */
-function ownSets(ruleset: Ruleset, answer: Answer | undefined): Sets {
-  const set = answer === undefined ? undefined : readSet(answer.stdout);
-  return new Map(set === undefined ? [] : [[setName(ruleset), set]]);
+function setsByName(sets: OwnSets["sets"]): Sets {
+  return new Map(
+    sets.flatMap(({ name, answer }) => {
+      const set = readSet(answer.stdout);
+      return set === undefined ? [] : [[name, set] as const];
+    }),
+  );
 }
 
 /** Does not read a legacy table that does not exist: reading would create it. */
@@ -155,12 +157,27 @@ async function inspect(
   return runUntilNo(scripts, run);
 }
 
+/** Our sets that exist, and whether the tool does. */
+interface OwnSets {
+  readonly isAvailable: boolean;
+  readonly sets: readonly (Pick<OwnSet, "role" | "name"> & {
+    readonly elements: readonly string[];
+    readonly answer: Answer;
+  })[];
+}
+
 /** Without the tool there is no set, and the agent would not make one. */
-async function readOwnSet(run: Run, script: Script): Promise<{ isAvailable: boolean; answer?: Answer }> {
+async function readOwnSets(run: Run, planner: IptablesPlanner, target: Target): Promise<OwnSets> {
+  const sets = [];
   try {
-    return { isAvailable: true, answer: await run(script) };
+    for (const set of ownSets(target)) {
+      const answer = await run(planner.inspectSet(set));
+      const elements = planner.parseSet(answer);
+      if (elements !== undefined) sets.push({ role: set.role, name: set.name, elements, answer });
+    }
+    return { isAvailable: true, sets };
   } catch (error) {
-    if (error instanceof CommandError) return { isAvailable: !isNotInstalled(error) };
+    if (error instanceof CommandError) return { isAvailable: !isNotInstalled(error), sets };
     throw error;
   }
 }

@@ -2,8 +2,9 @@
 import { type Family, formatAddress, IPTABLES } from "../core/cidr.ts";
 import { changeIntervals, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import { chainLayout, configuredEntries, type Layout, setLayout } from "../iptables/layout.ts";
-import { canonicalRule, chainRules } from "../iptables/rule.ts";
+import { chainRules } from "../iptables/chain-rules.ts";
+import { layoutOf, wantedSets } from "../iptables/layout.ts";
+import { canonicalRule } from "../iptables/rule.ts";
 
 /** The content of a place, as lines. */
 export interface Content {
@@ -24,13 +25,15 @@ export interface RuleChange {
 
 /** The rules and sets of a ruleset with the iptables backend, with a tool that knows all options that we use. */
 export function iptablesContents(ruleset: Ruleset, ipsetThreshold: number): Content[] {
-  const isSet = ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
-  const { entries, set }: Layout = isSet ? setLayout(ruleset) : chainLayout(ruleset);
-  const rules = chainRules({ ...ruleset, entries }, ruleset.masquerade.randomFully, set?.name);
+  const layout = layoutOf(ruleset, wantedSets(ruleset, ipsetThreshold));
+  const rules = chainRules(ruleset, layout, ruleset.masquerade.randomFully);
   const chain = { where: chainPlace(ruleset), lines: rules.map(canonicalRule), isOrdered: true };
-  return set === undefined
-    ? [chain]
-    : [chain, { where: setPlace(set.name), lines: set.elements, isOrdered: false }];
+  const sets = Object.values(layout.sets).map(({ name, elements }) => ({
+    where: setPlace(name),
+    lines: elements,
+    isOrdered: false,
+  }));
+  return [chain, ...sets];
 }
 
 /** The name of our chain in an answer. */

@@ -5,7 +5,7 @@ import { attempt } from "../backend/attempt.ts";
 import { usesNftables } from "../backend/kube-proxy.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { PortRange } from "../core/ports.ts";
-import { setName } from "../iptables/ipset.ts";
+import { ownSets } from "../iptables/ipset.ts";
 import { IPSET_VERSION } from "../iptables/ipset-scripts.ts";
 import type { IptablesVariant } from "../iptables/tools.ts";
 import { resolveVariant } from "../iptables/variant.ts";
@@ -99,7 +99,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     linkSettings: readLinkSettings(proc, known(links)),
     memoryLimit: readMemoryLimit(),
     podNetworks: readPodNetworks(cni, subject.clusterCidrs),
-    ownSets: FAMILIES.map((family) => setName({ chain, family })),
+    ownSets: FAMILIES.flatMap((family) => ownSets({ chain, family })).map(({ name }) => name),
     processes: subject.processes,
     holders: await readHolders(proc),
     auto: await readAuto(subject, known(tool), world),

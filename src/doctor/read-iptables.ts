@@ -1,9 +1,8 @@
 /** The packet filter's rules for `doctor`: asked of the tools and over netlink, and never so that the question changes anything. */
 import { attempt } from "../backend/attempt.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
-import { isIncompatible } from "../iptables/incompatible.ts";
 import { LIST_SETS, parseSetNames } from "../iptables/ipset-scripts.ts";
-import { listSteadily } from "../iptables/listing.ts";
+import { isIncompatible, listSteadily } from "../iptables/listing.ts";
 import { probe } from "../iptables/probe.ts";
 import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
 import { derive, type Fact, isKnown } from "../system/fact.ts";

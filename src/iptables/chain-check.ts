@@ -2,9 +2,10 @@
 
 import type { Run } from "../system/script.ts";
 import { isBuiltIn, renderForeign } from "./chain-owner.ts";
-import { setName } from "./ipset.ts";
+import { ownSets } from "./ipset.ts";
 import { countSetUses, parseSetUses } from "./ipset-scripts.ts";
 import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
+import { looksUp } from "./rule.ts";
 
 /** Why not: it has only foreign rules, and no jump with our comment leads to it. A jump that looks like ours makes it ours, whatever it contains. */
 export async function whyNotOurs(
@@ -14,7 +15,7 @@ export async function whyNotOurs(
   observed: Observed,
   run: Run,
 ): Promise<string | undefined> {
-  if (!planner.isOthers(chain, observed)) return whyNotOurSet({ chain, family }, observed, run);
+  if (!planner.isOthers(chain, observed)) return whyNotOurSets({ chain, family }, observed, run);
   const foreign = renderForeign(chain, observed.rules?.length ?? 0, planner.tools(family).command);
   if (isBuiltIn(chain)) return foreign;
   if (observed.jump) return undefined;
@@ -23,14 +24,17 @@ export async function whyNotOurs(
 }
 
 /** A set that rules look up, but none of our chain: replacing its elements would change the effect of these rules. */
-async function whyNotOurSet(
+async function whyNotOurSets(
   target: Target,
-  { rules = [], set }: Observed,
+  { rules = [], sets = {} }: Observed,
   run: Run,
 ): Promise<string | undefined> {
-  const name = setName(target);
-  if (set === undefined || rules.some((rule) => rule.includes(`--match-set ${name} `))) return undefined;
-  const uses = parseSetUses(await run(countSetUses(target)));
-  if (uses === 0) return undefined;
-  return `set ${name} is not the agent's: other rules use it (${uses} times). The agent does not touch it: give --masq-chain another name, or remove these rules`;
+  for (const set of ownSets(target)) {
+    const { name, role } = set;
+    if (sets[role] === undefined || rules.some((rule) => looksUp(rule, name))) continue;
+    const uses = parseSetUses(await run(countSetUses(set)));
+    if (uses > 0)
+      return `set ${name} is not the agent's: other rules use it (${uses} times). The agent does not touch it: give --masq-chain another name, or remove these rules`;
+  }
+  return undefined;
 }

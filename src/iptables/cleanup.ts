@@ -7,7 +7,7 @@ import { chain as chainQuery } from "../netlink/query.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Script } from "../system/script.ts";
 import { isBuiltIn, rulesOfOthers } from "./chain-owner.ts";
-import { freshSetName, setName } from "./ipset.ts";
+import { type OwnSet, ownSets } from "./ipset.ts";
 import { LIST_SETS, parseSetNames } from "./ipset-scripts.ts";
 import { iptablesPlanner } from "./plan.ts";
 import type { Target } from "./planner.ts";
@@ -20,20 +20,14 @@ interface Looking {
   readonly world: CleanupWorld;
   readonly finds: Find[];
   readonly warnings: string[];
-  /** Chains that may have sets. */
-  readonly targets: Map<string, Target>;
+  /** Sets that may exist, by their names. */
+  readonly sets: Map<string, OwnSet>;
 }
 
 /** Searches each variant for which the kernel has a table. */
 export async function findChains({ options, world, nftables }: Search): Promise<Finds> {
-  const targets = FAMILIES.map((family) => ({ family, chain: options.masqChain }));
-  const looking: Looking = {
-    options,
-    world,
-    finds: [],
-    warnings: [],
-    targets: new Map(targets.map((target) => [setName(target), target])),
-  };
+  const looking: Looking = { options, world, finds: [], warnings: [], sets: new Map() };
+  for (const family of FAMILIES) noteSets(looking, { family, chain: options.masqChain });
   for (const family of FAMILIES) {
     if (await hasNat(nftables, family, options)) await lookInVariant(looking, "nft", family);
     if (hasLegacyNat(family)) await lookInVariant(looking, "legacy", family);
@@ -95,14 +89,20 @@ async function findTool(
   }
 }
 
-function note({ world, finds, warnings, targets }: Looking, found: FoundChain): void {
+/** The chain may have these sets. */
+function noteSets({ sets }: Looking, target: Target): void {
+  for (const set of ownSets(target)) sets.set(set.name, set);
+}
+
+function note(looking: Looking, found: FoundChain): void {
+  const { world, finds, warnings } = looking;
   const { tool, target, observed, jumps, foreignRules } = found;
   const { chain, family } = target;
   const { command } = tool.planner.tools(family);
   const stays = foreignRules !== undefined;
   if (stays) warnings.push(`${family}: ${renderStay(chain, foreignRules)} (${command})`);
   if (observed.rules === undefined && jumps === 0) return;
-  targets.set(setName(target), target);
+  noteSets(looking, target);
   const toIt = jumps === 1 ? "the jump" : `${jumps} jumps`;
   const what = stays
     ? `${toIt} to chain ${chain}`
@@ -116,16 +116,16 @@ function renderStay(chain: string, rules: number): string {
 }
 
 /** Sets go after the chains of all variants, which may look them up. Half-filled sets count as well. */
-async function lookForSets({ world, finds, warnings, targets }: Looking): Promise<void> {
+async function lookForSets({ world, finds, warnings, sets }: Looking): Promise<void> {
   const names = await setNames(world);
   const planner = iptablesPlanner("path");
-  for (const target of targets.values()) {
-    const name = setName(target);
-    if (!names.includes(name) && !names.includes(freshSetName(name))) continue;
-    const found = await world.run(planner.inspectSet(target));
+  for (const set of sets.values()) {
+    const { name, fresh, family } = set;
+    if (!names.includes(name) && !names.includes(fresh)) continue;
+    const found = await world.run(planner.inspectSet(set));
     if (found.exitCode === 0 && planner.parseSet(found) === undefined)
-      warnings.push(`${target.family}: set ${name} stays: its type is different from an agent's (ipset)`);
-    else finds.push(findOf(`${target.family}: set ${name} (ipset)`, planner.discardSet(target), world));
+      warnings.push(`${family}: set ${name} stays: its type is different from an agent's (ipset)`);
+    else finds.push(findOf(`${family}: set ${name} (ipset)`, planner.discardSet(set), world));
   }
 }
 

@@ -3,6 +3,7 @@ import { rulesetOf } from "../../test/lab/config.ts";
 import { recordedLog } from "../../test/lab/log.ts";
 import { createIpset } from "../../test/lab/memory/ipset.ts";
 import { createNode, DENIED } from "../../test/lab/node.ts";
+import { scopedRuleset } from "../../test/lab/scoped.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
 import { legacyTables } from "../system/legacy-tables.ts";
@@ -170,6 +171,74 @@ describe("ipset", () => {
   });
 });
 
+describe("a set of sources", () => {
+  const SOURCES = "IP-MASQ-AGENT-S4";
+  const many = (count = 9) =>
+    scopedRuleset("IPv4", {
+      ours: Array.from({ length: count }, (_, i) => `${10 + (i >> 7)}.0.${2 * (i % 128)}.0/24`),
+    });
+
+  test("is read once in a pass, and alone where destinations are few", async () => {
+    const { calls, ipset } = setUp();
+    expect(await calls(many())).toEqual([
+      "ipset --version",
+      `ipset save ${SOURCES}`,
+      "ipset destroy IP-MASQ-AGENT-N4",
+      "ipset restore",
+      `ipset save ${SOURCES}`,
+    ]);
+    expect(await calls(many())).toEqual([`ipset save ${SOURCES}`]);
+    ipset.sets.get(SOURCES)?.pop();
+    await calls(many());
+    expect(ipset.sets.get(SOURCES)).toHaveLength(9);
+  });
+
+  test("goes when the sources are few again", async () => {
+    const { calls, ipset } = setUp();
+    await calls(many());
+    await calls(many(8));
+    expect(ipset.sets.size).toBe(0);
+    expect(await calls(many(8))).toEqual([]);
+  });
+
+  test("cannot be without ipset: rules and one warning, or a refusal while the last rules stay", async () => {
+    const { calls, node, log, driver } = setUp({ ipset: false });
+    await calls(many());
+    const rules = node.IPv4.chains.get(CHAIN);
+    expect(rules?.filter((rule) => rule.includes("-j MASQUERADE"))).toHaveLength(9);
+    const warnings = log().filter((line) => line.startsWith("W"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/ENOENT.*: the sources are too many for a chain, but stay in it as rules$/);
+    const plan = await driver.inspect([many(129)], true);
+    expect(plan.refusal).toMatch(/^masqueradeSourceCIDRs \(129 blocks\) would take 129 masquerade rules/);
+    await expect(driver.apply(plan, [many(129)])).rejects.toThrow("masqueradeSourceCIDRs");
+    expect(node.IPv4.chains.get(CHAIN)).toEqual(rules);
+  });
+
+  test("that others look up is not the agent's", async () => {
+    const { ipset, node, driver } = setUp();
+    ipset.sets.set(SOURCES, ["10.0.0.0/8"]);
+    node.IPv4.chains.set(CHAIN, []);
+    const { interfere } = node;
+    node.interfere = (script) =>
+      script.args.includes("-t") && script.file === "ipset"
+        ? { exitCode: 0, stdout: "References: 1\n", stderr: "" }
+        : interfere(script);
+    expect((await driver.inspect([many()], true)).refusal).toMatch(
+      /^set IP-MASQ-AGENT-S4 is not the agent's/,
+    );
+  });
+
+  test("that an earlier agent left is removed", async () => {
+    const { ipset, driver, pass, log } = setUp();
+    await pass(list(1));
+    ipset.sets.set(SOURCES, []).set("FOREIGN", []);
+    await driver.removeStaleSet();
+    expect([...ipset.sets.keys()]).toEqual(["FOREIGN"]);
+    expect(log().at(-1)).toBe("I IPv4: removed a set of sources that no rule needs any more");
+  });
+});
+
 describe("all that is ours is removed", () => {
   test("if there is nothing, nothing", async () => {
     const { driver, node } = setUp();
@@ -177,10 +246,13 @@ describe("all that is ours is removed", () => {
     expect(node.taken().filter((call) => / -[DFX] |destroy/.test(call))).toEqual([]);
   });
 
-  test("in both families, with the set and every jump", async () => {
+  test("in both families, with the sets and every jump", async () => {
+    const { sources: many = [] } =
+      scopedRuleset("IPv4", { ours: Array.from({ length: 9 }, (_, i) => `10.${2 * i}.0.0/16`) }).scope ?? {};
     const { driver, pass, node, ipset } = setUp();
-    await pass(list(4));
+    await pass({ ...list(4), scope: { sources: many, interfaces: [] } });
     await pass(ipv6);
+    expect(ipset.sets.size).toBe(2);
     const jumps = node.IPv4.chains.get("POSTROUTING") ?? [];
     jumps.push("-j FOREIGN", ...jumps);
     expect(await driver.remove()).toEqual([

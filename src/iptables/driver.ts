@@ -11,15 +11,16 @@ import {
   hasJump,
   inspectAgain,
   inspectWithTools,
+  knownSets,
   makeRoom,
-  observeSet,
+  observeSets,
   see,
   viewOf,
 } from "./inspect.ts";
 import { IPSET } from "./ipset-scripts.ts";
 import { createMemory, isKnownAsOf, noteOver } from "./memory.ts";
 import type { IptablesPlanner } from "./planner.ts";
-import { removeAll, removeLeftSet } from "./remove.ts";
+import { removeAll, removeLeftSets } from "./remove.ts";
 import type { ToolWorld } from "./world.ts";
 
 /** A driver for an agent whose chain has this name. */
@@ -49,9 +50,8 @@ export function iptablesDriver(planner: IptablesPlanner, chain: string, world: T
     },
     remove: () => removeAll(planner, chain, world),
     async removeStaleSet() {
-      for (const family of memory.capabilities.keys()) {
-        if (!memory.withSet.has(family)) await removeLeftSet(planner, { chain, family }, world);
-      }
+      for (const family of memory.capabilities.keys())
+        await removeLeftSets(planner, { chain, family }, memory.sets, world);
     },
     close: () => world.view?.close(),
   };
@@ -77,10 +77,10 @@ async function inspect(context: Context, ruleset: Ruleset, thorough: boolean): P
   if (snapshot === undefined || snapshot.image !== before.snapshot?.image)
     return inspectAgain(context, before, snapshot);
   memory.inForce.set(family, { ...before, snapshot, isSettled: snapshot.generation <= newest });
-  if (!thorough || !memory.withSet.has(family)) return IN_SYNC;
+  if (!thorough || knownSets(memory, ruleset).length === 0) return IN_SYNC;
   // Changes of a set raise no event, so read it.
   const capabilities = await capabilitiesOf(context, ruleset);
-  const observed = await observeSet(context, ruleset, { rules: before.rules, jump: true });
+  const observed = await observeSets(context, ruleset, { rules: before.rules, jump: true });
   return planner.plan(ruleset, capabilities, observed);
 }
 

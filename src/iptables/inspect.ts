@@ -7,10 +7,11 @@ import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
 import type { Script } from "../system/script.ts";
 import { whyNotOurs } from "./chain-check.ts";
+import { type OwnSet, ownSets, type SetRole, setName } from "./ipset.ts";
 import { listUntil } from "./listing.ts";
 import { type InForce, type Memory, noteInForce, notePlan } from "./memory.ts";
 import type { NetlinkView, Snapshot } from "./netlink-view.ts";
-import type { Capabilities, IptablesPlanner, Observed } from "./planner.ts";
+import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
 import { describeTools, probeIpset, type ToolWorld } from "./world.ts";
 
 /** The parts of a driver. */
@@ -28,7 +29,7 @@ export interface Context {
 const LOOK_DEADLINE_MS = 6_000;
 const LOOK_DEADLINE_PER_RULE_MS = 1;
 
-/** The number of entries that make a list long. */
+/** The number of entries that make lists long. */
 const LONG = 10_000;
 
 /** The number of inspections with the tools while the rules change meanwhile, or the tools contradict netlink. */
@@ -40,9 +41,10 @@ export async function capabilitiesOf(context: Context, ruleset: Ruleset): Promis
   const { family } = ruleset;
   const found = memory.capabilities.get(family) ?? (await describeTools(planner, ruleset, world));
   memory.capabilities.set(family, found);
-  if (!planner.wantsSet(ruleset)) return found;
-  memory.ipset ??= await probeIpset(world);
-  memory.withSet.add(family);
+  const wanted = planner.wantedSets(ruleset);
+  if (wanted.length === 0) return found;
+  memory.ipset ??= await probeIpset(wanted, world);
+  for (const role of wanted) memory.sets.add(setName(ruleset, role));
   return { ...found, ipset: memory.ipset };
 }
 
@@ -61,8 +63,8 @@ export async function see(
 }
 
 /** Frees memory before tools work on a long chain. */
-export function makeRoom({ world }: Context, { entries }: Ruleset): void {
-  if (entries.length > LONG) world.relieve?.();
+export function makeRoom({ world }: Context, { entries, scope }: Ruleset): void {
+  if (entries.length + (scope?.sources.length ?? 0) > LONG) world.relieve?.();
 }
 
 /**
@@ -114,20 +116,28 @@ async function observe(
   // If the tools are the only source and list no chain, there is no jump to it.
   const isAsked = observed.rules !== undefined || seen !== undefined;
   const jump = isAsked && (await hasJump(context, ruleset, observed.jump, seen?.jump));
-  return observeSet(context, ruleset, { ...observed, jump });
+  return observeSets(context, ruleset, { ...observed, jump });
 }
 
-/** Adds the elements of the set, where there may be one. */
-export async function observeSet(
+/** Adds the elements of the sets that may exist. */
+export async function observeSets(
   { planner, world, memory }: Context,
   ruleset: Ruleset,
   observed: Observed,
 ): Promise<Observed> {
-  if (memory.ipset !== true || !memory.withSet.has(ruleset.family)) return observed;
-  const set = planner.parseSet(await world.run(planner.inspectSet(ruleset)));
-  // Once it is gone and not wanted, stop reading it.
-  if (set === undefined && !planner.wantsSet(ruleset)) memory.withSet.delete(ruleset.family);
-  return { ...observed, set };
+  const sets: { [role in SetRole]?: readonly string[] } = {};
+  for (const set of knownSets(memory, ruleset)) {
+    const elements = planner.parseSet(await world.run(planner.inspectSet(set)));
+    if (elements !== undefined) sets[set.role] = elements;
+    // Once it is gone and not wanted, stop reading it.
+    else if (!planner.wantedSets(ruleset).includes(set.role)) memory.sets.delete(set.name);
+  }
+  return { ...observed, sets };
+}
+
+/** The sets of a chain that may exist. */
+export function knownSets({ ipset, sets }: Memory, target: Target): readonly OwnSet[] {
+  return ipset === true ? ownSets(target).filter(({ name }) => sets.has(name)) : [];
 }
 
 /** Inspects a ruleset with the tools, until netlink agrees; remembers both if it is in force. */

@@ -2,27 +2,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
 import { times } from "../../test/lab/length.ts";
-import { createIpset, hasAddress } from "../../test/lab/memory/ipset.ts";
-import { createNat, walk } from "../../test/lab/memory/nat.ts";
-import { isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
-import { renderDrift } from "../core/drift.ts";
+import { CAPABILITIES, createChainNode } from "../../test/lab/memory/chain-node.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Script } from "../system/script.ts";
-import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
+import { type OwnSet, ownSets } from "./ipset.ts";
+import { destroySets, fillSet, saveSet } from "./ipset-scripts.ts";
 import { iptablesPlanner } from "./plan.ts";
-import type { Capabilities } from "./planner.ts";
+import { changeSets } from "./set-changes.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
 const SET = "IP-MASQ-AGENT-4";
-const CAPABILITIES: Capabilities = {
-  version: "1.8.9",
-  variant: "nf_tables",
-  check: true,
-  wait: [],
-  restoreWait: [],
-  randomFully: true,
-  ipset: true,
-};
 /** Longer lists go into a set. */
 const THRESHOLD = 3;
 const backend = iptablesPlanner("path", THRESHOLD);
@@ -31,49 +19,7 @@ const ipv4 = (cidrs: readonly string[], more = "") =>
   rulesetOf("IPv4", `nonMasqueradeCIDRs: ${JSON.stringify(cidrs)}\n${more}`);
 const list = (count: number) => Array.from({ length: count }, (_, i) => `10.${i}.0.0/16`);
 
-/** A node with both tools; `pass` does what an agent's pass does, and calls `after` after each script. */
-function createNode() {
-  const nat = createNat("IPv4");
-  const rules = () => nat.chains.get(CHAIN) ?? [];
-  const ipset = createIpset((name) => rules().some((rule) => rule.includes(`--match-set ${name} `)));
-  const calls: string[] = [];
-  const run = (script: Script) => {
-    const { file, args, accept = [], otherwise } = script;
-    calls.push([file, ...args].join(" ").replace(/ -m comment .*$/, " ..."));
-    const answer = file === "ipset" ? ipset.run(script) : nat.run(script);
-    if (answer.exitCode === 1 && otherwise !== undefined) return run(otherwise);
-    if (answer.exitCode !== 0 && !accept.includes(answer.exitCode)) throw new Error(answer.stderr);
-    return answer;
-  };
-  const observe = (ruleset: Ruleset) => {
-    const answers = backend.inspection(ruleset, CAPABILITIES).map((script) => ({ ...nat.run(script) }));
-    const set = backend.parseSet(ipset.run(backend.inspectSet(ruleset)));
-    return { ...backend.parse(ruleset, CAPABILITIES, answers), set };
-  };
-  const plan = (ruleset: Ruleset) => backend.plan(ruleset, CAPABILITIES, observe(ruleset));
-  const pass = (ruleset: Ruleset, after = () => {}) => {
-    const { steps, drift } = plan(ruleset);
-    calls.length = 0;
-    for (const step of steps) {
-      run(step);
-      after();
-    }
-    return { calls: calls.slice(), drift: drift.map(renderDrift) };
-  };
-  /** What the chain's rules do to a new flow. */
-  const verdict = (address: bigint): string => {
-    const contains = (text: string) => {
-      const cidr = parseCidr(text.includes("/") ? text : `${text}/32`);
-      return isCidr(cidr) && cidr.base <= address && address <= lastAddress(cidr);
-    };
-    const matching = rules().filter((rule) => {
-      const name = /--match-set (\S+) dst/.exec(rule)?.[1];
-      return name === undefined || hasAddress(ipset.sets.get(name) ?? [], address);
-    });
-    return [...walk(matching, "tcp", contains).keys()].join();
-  };
-  return { nat, ipset, plan, pass, verdict };
-}
+const createNode = () => createChainNode(backend);
 
 describe("a long list", () => {
   test("is a set that is filled before the chain looks it up", () => {
@@ -232,8 +178,8 @@ test("while rules are in place, an address never has another verdict than before
     fc.property(config, config, (before, after) => {
       const { pass, verdict, plan } = createNode();
       pass(before);
-      const seen = [addresses.map(verdict)];
-      pass(after, () => seen.push(addresses.map(verdict)));
+      const seen = [addresses.map((destination) => verdict({ destination }))];
+      pass(after, () => seen.push(addresses.map((destination) => verdict({ destination }))));
       expect(plan(after).steps).toEqual([]);
       for (const i of addresses.keys()) {
         const verdicts = seen.map((all) => all[i]);
@@ -247,20 +193,22 @@ test("while rules are in place, an address never has another verdict than before
 
 describe("scripts", () => {
   const ruleset = ipv4(list(4));
+  const [destinations] = ownSets(ruleset) as [OwnSet];
 
-  test("of a set that is not wanted and not there are none", () => {
-    expect(planSet(ruleset, { entries: [] }, undefined)).toEqual({ before: [], after: [], drift: [] });
+  test("of sets that are not wanted and not there are none", () => {
+    const nothing = { rules: [], jump: true };
+    expect(changeSets(ruleset, { sets: {} }, nothing, true)).toEqual({ before: [], after: [], drift: [] });
   });
 
   test("that remove a set accept a missing one", () => {
-    expect(destroySets("X").map(({ args, accept }) => ({ args, accept }))).toEqual([
-      { args: ["destroy", "X~"], accept: [1] },
-      { args: ["destroy", "X"], accept: [1] },
+    expect(destroySets(destinations).map(({ args, accept }) => ({ args, accept }))).toEqual([
+      { args: ["destroy", `${SET}~`], accept: [1] },
+      { args: ["destroy", SET], accept: [1] },
     ]);
   });
 
   test("that read accept a missing set as an answer", () => {
-    const { args, accept } = saveSet(ruleset);
+    const { args, accept } = saveSet(destinations);
     expect({ args, accept }).toEqual({ args: ["save", SET], accept: [1] });
     expect(backend.parseSet({ exitCode: 1, stdout: "", stderr: "" })).toBeUndefined();
   });
@@ -268,8 +216,7 @@ describe("scripts", () => {
   test("that fill a long list may take longer", () => {
     const deadline = (count: number) => {
       const elements = Array.from({ length: count }, (_, i) => `10.0.0.${i}`);
-      return planSet(ruleset, { entries: [], set: { name: SET, elements } }, undefined).before.at(-1)
-        ?.deadlineMs;
+      return fillSet(destinations, elements, false).at(-1)?.deadlineMs;
     };
     expect(deadline(100_000)).toBe((deadline(0) ?? 0) + 100_000);
   });

@@ -1,11 +1,7 @@
 /** The ipset tool's part of the iptables backend, as scripts. */
 
-import type { Drift } from "../core/drift.ts";
-import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
-import { counted } from "../text/plural.ts";
-import { freshSetName, renderSet, sameElements, setName } from "./ipset.ts";
-import type { Layout } from "./layout.ts";
+import { type OwnSet, renderSet } from "./ipset.ts";
 
 /** The tool. It does not commit to nf_tables' ruleset. */
 export const IPSET = "ipset";
@@ -40,36 +36,11 @@ function ipset(args: readonly string[], purpose: string, more: Partial<Script> =
   return { file: IPSET, args, purpose, deadlineMs: DEADLINE_MS, ...more };
 }
 
-/** Fills a set before the chain looks it up, and removes it once no rule of the chain does. */
-export function planSet(
-  ruleset: Ruleset,
-  { set }: Layout,
-  observed: readonly string[] | undefined,
-): { before: Script[]; after: Script[]; drift: Drift[] } {
-  const name = setName(ruleset);
-  if (set === undefined)
-    return { before: [], after: observed === undefined ? [] : destroySets(name), drift: [] };
-  if (observed !== undefined && sameElements(set.elements, observed))
-    return { before: [], after: [], drift: [] };
-  const exists = observed !== undefined;
-  const stdin = renderSet(ruleset, set.elements, exists);
-  const deadlineMs = DEADLINE_MS + set.elements.length * DEADLINE_PER_ELEMENT_MS;
-  const fill = ipset(["restore"], `filling set ${name}`, { stdin, deadlineMs });
-  const where = `set ${name}`;
-  return {
-    before: [destroySet(freshSetName(name)), fill],
-    after: [],
-    drift: [
-      exists
-        ? {
-            kind: "changed",
-            where,
-            expected: counted(set.elements.length, "element"),
-            actual: `${observed.length}`,
-          }
-        : { kind: "missing", where },
-    ],
-  };
+/** Gives a set these elements in one instant, if it `exists`; otherwise makes it. */
+export function fillSet(set: OwnSet, elements: readonly string[], exists: boolean): Script[] {
+  const stdin = renderSet(set, elements, exists);
+  const deadlineMs = DEADLINE_MS + elements.length * DEADLINE_PER_ELEMENT_MS;
+  return [destroySet(set.fresh), ipset(["restore"], `filling set ${set.name}`, { stdin, deadlineMs })];
 }
 
 /** A missing set is success: exit code 1 means that, and also "in use", which the next pass sees again. */
@@ -78,19 +49,17 @@ function destroySet(name: string): Script {
 }
 
 /** Removes both names of a set; the one that passes look for goes last, so that they see an interrupted removal. */
-export function destroySets(name: string): Script[] {
-  return [destroySet(freshSetName(name)), destroySet(name)];
+export function destroySets({ name, fresh }: OwnSet): Script[] {
+  return [destroySet(fresh), destroySet(name)];
 }
 
 /** Shows the elements; exit code 1 means that there is no such set. */
-export function saveSet(ruleset: Pick<Ruleset, "chain" | "family">): Script {
-  const name = setName(ruleset);
+export function saveSet({ name }: OwnSet): Script {
   return ipset(["save", name], `listing set ${name}`, { accept: ANSWER_NO });
 }
 
 /** Shows how many rules look the set up, which `ipset save` does not. */
-export function countSetUses(ruleset: Pick<Ruleset, "chain" | "family">): Script {
-  const name = setName(ruleset);
+export function countSetUses({ name }: OwnSet): Script {
   return ipset(["list", "-t", name], `counting the uses of set ${name}`, { accept: ANSWER_NO });
 }
 

@@ -4,7 +4,7 @@ import { rulesetOf } from "../../test/lab/config.ts";
 import { type Cidr, type Family, formatCidr, isCidr, parseCidr } from "../core/cidr.ts";
 import { longestPrefixIntervals } from "../core/intervals.ts";
 import type { Entry } from "../core/ruleset.ts";
-import { freshSetName, parseElements, renderSet, sameElements, setElements, setName } from "./ipset.ts";
+import { type OwnSet, ownSets, parseElements, renderSet, sameElements, setElements } from "./ipset.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
 const WIDTH: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
@@ -21,7 +21,11 @@ function entry(text: string): Entry {
   return { cidr: cidrOf(text.replace("!", "")), verdict, reason: "configured" };
 }
 
-const elements = (...texts: string[]) => setElements(texts.map(entry));
+const weigh = ({ cidr, verdict }: Entry) => ({ cidr, included: verdict === "return" });
+const elements = (...texts: string[]) => setElements(texts.map(entry).map(weigh));
+const [ipv4, ipv6] = (["IPv4", "IPv6"] as const).map(
+  (family) => ownSets({ chain: CHAIN, family })[0] as OwnSet,
+) as [OwnSet, OwnSet];
 
 /** Entries of one family; few addresses, so that prefixes nest, and both ends of the lengths. */
 function entriesOf(family: Family): fc.Arbitrary<Entry[]> {
@@ -68,10 +72,8 @@ describe("elements", () => {
     fc.assert(
       fc.property(entries, fc.array(fc.tuple(fc.nat(31), fc.nat(4)), { minLength: 1 }), (list, samples) => {
         const family = list[0]?.cidr.family ?? "IPv4";
-        const kept = longestPrefixIntervals(
-          list.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" })),
-        );
-        const text = setElements(list);
+        const kept = longestPrefixIntervals(list.map(weigh));
+        const text = setElements(list.map(weigh));
         for (const [high, low] of samples) {
           const address = (BigInt(high) << BigInt(WIDTH[family] - 5)) + BigInt(low);
           const expected = kept.some(({ first, last }) => first <= address && address <= last);
@@ -104,19 +106,21 @@ describe("elements", () => {
 });
 
 describe("names", () => {
-  test("are the chain's and the family's, and fit ipset's 31 characters", () => {
-    expect(setName({ chain: CHAIN, family: "IPv4" })).toBe("IP-MASQ-AGENT-4");
-    expect(setName({ chain: CHAIN, family: "IPv6" })).toBe("IP-MASQ-AGENT-6");
-    const longest = "x".repeat(28);
-    expect(freshSetName(setName({ chain: longest, family: "IPv6" }))).toHaveLength(31);
+  test("are the chain's, the family's and the list's, and fit ipset's 31 characters", () => {
+    const names = (chain: string) =>
+      (["IPv4", "IPv6"] as const).flatMap((family) =>
+        ownSets({ chain, family }).flatMap(({ name, fresh }) => [name, fresh]),
+      );
+    expect(names("X")).toEqual(["X-4", "X-4~", "X-S4", "X-N4", "X-6", "X-6~", "X-S6", "X-N6"]);
+    const longest = names("x".repeat(28));
+    expect(Math.max(...longest.map((name) => name.length))).toBe(31);
+    expect(new Set(longest).size).toBe(8);
   });
 });
 
 describe("the text for ipset restore", () => {
-  const target = { chain: CHAIN, family: "IPv4" } as const;
-
   test("fills a set that is new", () => {
-    expect(renderSet(target, ["10.0.0.0/8", "10.1.0.0/16 nomatch"], false)).toMatchInlineSnapshot(`
+    expect(renderSet(ipv4, ["10.0.0.0/8", "10.1.0.0/16 nomatch"], false)).toMatchInlineSnapshot(`
       "create IP-MASQ-AGENT-4 hash:net family inet hashsize 1024 maxelem 65536
       add IP-MASQ-AGENT-4 10.0.0.0/8
       add IP-MASQ-AGENT-4 10.1.0.0/16 nomatch
@@ -125,7 +129,7 @@ describe("the text for ipset restore", () => {
   });
 
   test("fills another and swaps the two, if there is one", () => {
-    expect(renderSet({ chain: CHAIN, family: "IPv6" }, ["fd00::/8"], true)).toMatchInlineSnapshot(`
+    expect(renderSet(ipv6, ["fd00::/8"], true)).toMatchInlineSnapshot(`
       "create IP-MASQ-AGENT-6~ hash:net family inet6 hashsize 1024 maxelem 65536
       add IP-MASQ-AGENT-6~ fd00::/8
       swap IP-MASQ-AGENT-6~ IP-MASQ-AGENT-6
@@ -135,14 +139,14 @@ describe("the text for ipset restore", () => {
   });
 
   test("has no elements for an empty list", () => {
-    expect(renderSet(target, [], false)).toMatchInlineSnapshot(`
+    expect(renderSet(ipv4, [], false)).toMatchInlineSnapshot(`
       "create IP-MASQ-AGENT-4 hash:net family inet hashsize 1024 maxelem 65536
       "
     `);
   });
 
   test("leaves room for all of them, at least as much as the kernel does", () => {
-    const head = (count: number) => renderSet(target, Array(count).fill("10.0.0.1"), false).split("\n")[0];
+    const head = (count: number) => renderSet(ipv4, Array(count).fill("10.0.0.1"), false).split("\n")[0];
     expect([head(65_536), head(65_537)]).toMatchInlineSnapshot(`
       [
         "create IP-MASQ-AGENT-4 hash:net family inet hashsize 16384 maxelem 65536",
@@ -156,9 +160,9 @@ describe("a listing", () => {
   test("of rendered text gives the elements again", () => {
     fc.assert(
       fc.property(entries, fc.boolean(), (list, exists) => {
-        const text = setElements(list);
+        const text = setElements(list.map(weigh));
         const family = list[0]?.cidr.family ?? "IPv4";
-        expect(parseElements(renderSet({ chain: CHAIN, family }, text, exists))).toEqual(text);
+        expect(parseElements(renderSet(family === "IPv4" ? ipv4 : ipv6, text, exists))).toEqual(text);
       }),
     );
   });
@@ -194,5 +198,9 @@ test("the elements of a configuration, with link-local", () => {
     "IPv4",
     "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [169.254.169.254/32]",
   );
-  expect(setElements(entries)).toEqual(["169.254.169.254 nomatch", "169.254.0.0/16", "10.0.0.0/8"]);
+  expect(setElements(entries.map(weigh))).toEqual([
+    "169.254.169.254 nomatch",
+    "169.254.0.0/16",
+    "10.0.0.0/8",
+  ]);
 });

@@ -7,47 +7,74 @@
  * To replace a set, fill another and swap the two, which no packet can see half done; changing one in place
  * (flush and add) is the worst of all ways, as measured. The set that a rule looks up keeps its name.
  */
-import { type Cidr, type Family, formatCidr, isCidr, isPassedOn, parseCidr } from "../core/cidr.ts";
-import type { Entry, Ruleset } from "../core/ruleset.ts";
-
-/** ipset's own bound for names is 31 characters; a chain's is 28, so that both suffixes fit. */
-const FRESH_SUFFIX = "~";
+import {
+  ADDRESS_BITS,
+  type Cidr,
+  type Family,
+  formatCidr,
+  isCidr,
+  isPassedOn,
+  parseCidr,
+} from "../core/cidr.ts";
+import type { WeighedPrefix } from "../core/intervals.ts";
+import type { Ruleset } from "../core/ruleset.ts";
 
 /** The kernel's default; a larger set needs its size at creation. */
 const DEFAULT_MAXELEM = 65_536;
 
 const FAMILY_WORDS: Readonly<Record<Family, string>> = { IPv4: "inet", IPv6: "inet6" };
 
-/** The set that belongs to a chain. */
-export function setName({ chain, family }: Pick<Ruleset, "chain" | "family">): string {
-  return `${chain}-${family === "IPv4" ? 4 : 6}`;
+/** The elements of a set: destinations that keep the pod's address, or sources whose packets are ours. */
+export type SetRole = "destinations" | "sources";
+
+/** A set that may belong to a chain. */
+export interface OwnSet {
+  readonly role: SetRole;
+  readonly family: Family;
+  readonly name: string;
+  /** The set to fill before it takes the other's place; an existing one is left from a crash. */
+  readonly fresh: string;
 }
 
-/** The set to fill before it takes the other's place; an existing one is left from a crash. */
-export function freshSetName(name: string): string {
-  return name + FRESH_SUFFIX;
+/**
+ * The sets that may belong to a chain. ipset's own bound for names is 31 characters; a chain's is 28, so that each suffix fits. `N`
+ * is for new, as `-S4~` would not fit.
+ */
+export function ownSets({ chain, family }: Pick<Ruleset, "chain" | "family">): readonly OwnSet[] {
+  const digit = family === "IPv4" ? 4 : 6;
+  return [
+    { role: "destinations", family, name: `${chain}-${digit}`, fresh: `${chain}-${digit}~` },
+    { role: "sources", family, name: `${chain}-S${digit}`, fresh: `${chain}-N${digit}` },
+  ];
 }
 
-/** The elements as `ipset save` prints them, without `add NAME`: no length for a single address, `nomatch` after exceptions. */
-export function setElements(entries: readonly Entry[]): readonly string[] {
-  const verdicts = new Map<string, Entry["verdict"]>();
+/** The name of one of them. */
+export function setName(target: Pick<Ruleset, "chain" | "family">, role: SetRole): string {
+  return ownSets(target).find((one) => one.role === role)?.name ?? "";
+}
+
+/**
+ * The elements as `ipset save` prints them, without `add NAME`: no length for a single address, `nomatch` after what is not included.
+ * Of equal prefixes the first counts.
+ */
+export function setElements(prefixes: readonly WeighedPrefix[]): readonly string[] {
+  const elements = new Map<string, boolean>();
   // An explicit entry wins over half of a /0, which the type cannot hold whole.
-  for (const { cidr, verdict } of entries)
-    if (cidr.bits > 0) keepFirst(verdicts, formatElement(cidr), verdict);
-  for (const { cidr, verdict } of entries) {
-    if (cidr.bits === 0) for (const half of halves(cidr)) keepFirst(verdicts, formatElement(half), verdict);
+  for (const { cidr, included } of prefixes)
+    if (cidr.bits > 0) keepFirst(elements, formatElement(cidr), included);
+  for (const { cidr, included } of prefixes) {
+    if (cidr.bits === 0) for (const half of halves(cidr)) keepFirst(elements, formatElement(half), included);
   }
-  return [...verdicts].map(([element, verdict]) => (verdict === "return" ? element : `${element} nomatch`));
+  return [...elements].map(([element, included]) => (included ? element : `${element} nomatch`));
 }
 
-/** Text for `ipset restore` that puts `elements` into the set `name`, in one instant if the set `exists` already. */
+/** Text for `ipset restore` that puts `elements` into a set, in one instant if the set `exists` already. */
 export function renderSet(
-  { chain, family }: Pick<Ruleset, "chain" | "family">,
+  { family, name, fresh }: OwnSet,
   elements: readonly string[],
   exists: boolean,
 ): string {
-  const name = setName({ chain, family });
-  const target = exists ? freshSetName(name) : name;
+  const target = exists ? fresh : name;
   const maxelem = Math.max(DEFAULT_MAXELEM, elements.length);
   // hashsize is rounded up to a power of two; with the default of 1024 a long list would be rehashed again and again.
   const hashsize = Math.max(1024, elements.length >> 2);
@@ -71,8 +98,8 @@ export function parseElements(listing: string): readonly string[] {
 function canonicalElement(element: string): string {
   if (!element.includes(".") || !element.includes(":")) return element;
   const [address = "", ...rest] = element.split(" ");
-  const cidr = parseCidr(address.includes("/") ? address : `${address}/128`);
-  return isCidr(cidr) ? [formatElement(cidr), ...rest].join(" ") : element;
+  const cidr = parseElement("IPv6", address);
+  return cidr === undefined ? element : [formatElement(cidr), ...rest].join(" ");
 }
 
 /** Whether two lists of elements are one set; order means nothing to a hash. */
@@ -82,12 +109,22 @@ export function sameElements(a: readonly string[], b: readonly string[]): boolea
   return b.every((element) => elements.has(element));
 }
 
-function keepFirst(
-  verdicts: Map<string, Entry["verdict"]>,
-  element: string,
-  verdict: Entry["verdict"],
-): void {
-  if (!verdicts.has(element)) verdicts.set(element, verdict);
+/** The prefixes that elements describe; those of another kind are left out. */
+export function weighedElements(family: Family, elements: readonly string[]): readonly WeighedPrefix[] {
+  return elements.flatMap((element) => {
+    const [address = "", ...options] = element.split(" ");
+    const cidr = parseElement(family, address);
+    return cidr === undefined ? [] : { cidr, included: !options.includes("nomatch") };
+  });
+}
+
+function parseElement(family: Family, address: string): Cidr | undefined {
+  const cidr = parseCidr(address.includes("/") ? address : `${address}/${ADDRESS_BITS[family]}`);
+  return isCidr(cidr) && cidr.family === family ? cidr : undefined;
+}
+
+function keepFirst(elements: Map<string, boolean>, element: string, included: boolean): void {
+  if (!elements.has(element)) elements.set(element, included);
 }
 
 function formatElement(cidr: Pick<Cidr, "family" | "base" | "bits"> & { readonly text?: string }): string {

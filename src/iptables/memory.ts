@@ -25,8 +25,8 @@ export interface Memory {
   readonly inForce: Map<Family, InForce>;
   /** Families whose chain this agent has written, or found in force: it heals them, whatever other processes change. */
   readonly taken: Set<Family>;
-  /** Families whose set may exist although the list is short by now. */
-  readonly withSet: Set<Family>;
+  /** The names of sets that may exist, also of those whose list is short by now. */
+  readonly sets: Set<string>;
   /** The generations of the last plans, where all commits up to them were over. */
   readonly plannedAt: Map<Family, number>;
   /** Families of which a tool has failed while other processes committed: their removals may be the cause, but not repeatedly. */
@@ -43,7 +43,7 @@ export function createMemory(): Memory {
     wanted: [],
     inForce: new Map(),
     taken: new Set(),
-    withSet: new Set(),
+    sets: new Set(),
     plannedAt: new Map(),
     excused: new Set(),
     over: -1,

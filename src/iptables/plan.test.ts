@@ -344,7 +344,7 @@ describe.each(FAMILIES)("%s: the chain treats every address as the configuration
         const seen: string[] = [];
         const expected: string[] = [];
         for (let i = -1n; i <= 16n; i++) {
-          const shares = walk(rules, "tcp", containsIn(family, origin + i));
+          const shares = walk(rules, { protocol: "tcp", isTo: containsIn(family, origin + i) });
           seen.push(...[...shares.keys()].map((verdict) => `${i} ${verdict}`));
           const keeps = naiveVerdict(family, nonMasqueradeCIDRs, exceptions, origin + i) === "return";
           const verdicts =
@@ -368,13 +368,15 @@ test("with ports, the ranges share the flows by their sizes; other protocols get
   const ruleset = rulesetOf("IPv4", "masqueradeCIDRs: [10.1.0.0/16]", { toPorts });
   const rules = programmed(ruleset).chains.get(ruleset.chain) ?? [];
   const address = parseAddress("10.1.2.3")?.value ?? 0n;
-  const shares = walk(rules, "udp", containsIn("IPv4", address));
+  const shares = walk(rules, { protocol: "udp", isTo: containsIn("IPv4", address) });
   expect([...shares].map(([verdict, share]) => `${verdict}: ${share.toFixed(6)}`)).toEqual([
     "MASQUERADE 1-10: 0.100000",
     "MASQUERADE 101-130: 0.300000",
     "MASQUERADE 201-260: 0.600000",
   ]);
-  expect([...walk(rules, "icmp", containsIn("IPv4", address)).keys()]).toEqual(["MASQUERADE"]);
+  expect([...walk(rules, { protocol: "icmp", isTo: containsIn("IPv4", address) }).keys()]).toEqual([
+    "MASQUERADE",
+  ]);
 });
 
 test("with ports, exceptions leave only returning rules, in address order", () => {

@@ -15,11 +15,13 @@ import { type Drift, diffRules } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
 import { isBuiltIn, isForeign } from "./chain-owner.ts";
-import { parseElements, setName } from "./ipset.ts";
-import { destroySets, planSet, saveSet } from "./ipset-scripts.ts";
-import { chainLayout, configuredEntries, type Layout, setLayout } from "./layout.ts";
+import { chainRules } from "./chain-rules.ts";
+import { ownSets, parseElements } from "./ipset.ts";
+import { destroySets, saveSet } from "./ipset-scripts.ts";
+import { type Layout, layoutOf, wantedSets } from "./layout.ts";
 import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
-import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";
+import { canonicalListing, canonicalRule, type Rule, renderRule, tokenize } from "./rule.ts";
+import { changeSets } from "./set-changes.ts";
 import { type IptablesVariant, type Tools, toolsOf } from "./tools.ts";
 
 /** iptables' exit code for a chain or rule that does not exist, and for a new chain that already exists. */
@@ -31,25 +33,23 @@ const DEADLINE_MS = 30_000;
 /** The time for one more rule on a slow machine: 100,000 take 2 s on a fast one. */
 const DEADLINE_PER_RULE_MS = 1;
 
-/** The planner for a variant of the tools; lists longer than `ipsetThreshold` go into a set, with 0 none does. */
+/** The planner for a variant of the tools; lists longer than `ipsetThreshold`, and of many sources, go into sets, with 0 none does. */
 export function iptablesPlanner(variant: IptablesVariant, ipsetThreshold = 0): IptablesPlanner {
   const tools = (family: Family): Tools => toolsOf(variant, family);
-  const wantsSet = (ruleset: Ruleset) => ipsetThreshold > 0 && configuredEntries(ruleset) > ipsetThreshold;
   return {
     name: variant === "path" ? "iptables" : `iptables-${variant}`,
     tools,
     inspection: (ruleset, capabilities) => inspectScripts(tools(ruleset.family), ruleset, capabilities),
     parse: parseObserved,
     plan: (ruleset, capabilities, observed) => {
-      const layout =
-        capabilities.ipset === true && wantsSet(ruleset) ? setLayout(ruleset) : chainLayout(ruleset);
-      return planScripts(tools(ruleset.family), ruleset, layout, capabilities, observed);
+      const roles = capabilities.ipset === true ? wantedSets(ruleset, ipsetThreshold) : [];
+      return planScripts(tools(ruleset.family), ruleset, layoutOf(ruleset, roles), capabilities, observed);
     },
-    wantsSet,
+    wantedSets: (ruleset) => wantedSets(ruleset, ipsetThreshold),
     isOthers: (chain, { rules = [] }) => isBuiltIn(chain) || isForeign(rules.map(commentOf)),
     hasJumpLike: (chain, { stdout }) => stdout.split("\n").some((line) => leadsTo(tokenize(line), chain)),
     inspectSet: saveSet,
-    discardSet: (ruleset) => destroySets(setName(ruleset)),
+    discardSet: destroySets,
     parseSet: (answer) => (isSet(answer) ? parseElements(answer.stdout) : undefined),
     removal: (target, capabilities, observed, jumps) =>
       removeScripts(tools(target.family), target, capabilities, observed, jumps),
@@ -69,7 +69,7 @@ function isSet({ exitCode, stdout }: Answer): boolean {
 export function renderRestore(
   ruleset: Ruleset,
   capabilities: Pick<Capabilities, "randomFully">,
-  layout: Layout = chainLayout(ruleset),
+  layout: Layout = layoutOf(ruleset, []),
 ): string {
   const rules = desiredRules(ruleset, layout, capabilities).map((rule) => renderRule(ruleset.chain, rule));
   return ["*nat", `:${ruleset.chain} - [0:0]`, ...rules, "COMMIT", ""].join("\n");
@@ -121,9 +121,11 @@ function planScripts(
   if (layout.refusal !== undefined) return { drift: [], steps: [], refusal: layout.refusal };
   const { chain } = ruleset;
   const rules = desiredRules(ruleset, layout, capabilities).map(canonicalRule);
-  const set = planSet(ruleset, layout, observed.set);
-  const drift: Drift[] = [...set.drift];
-  const steps: Script[] = [...set.before];
+  const changed = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
+  const isRewritten = observed.rules === undefined || changed.length > 0;
+  const sets = changeSets(ruleset, layout, observed, isRewritten);
+  const drift: Drift[] = [...sets.drift];
+  const steps: Script[] = [...sets.before];
   if (observed.rules === undefined) {
     drift.push({ kind: "missing", where: `chain ${chain}` });
     steps.push(createChain(tools, capabilities, chain));
@@ -132,13 +134,11 @@ function planScripts(
     drift.push({ kind: "missing", where: `the jump from POSTROUTING to ${chain}` });
     steps.push(ensureJump(tools, capabilities, chain));
   }
-  const changed = observed.rules === undefined ? [] : diffRules(chain, rules, observed.rules);
-  if (observed.rules === undefined || changed.length > 0) {
-    steps.push(
-      restore(tools, ruleset, capabilities, renderRestore(ruleset, capabilities, layout), rules.length),
-    );
+  if (isRewritten) {
+    const stdin = renderRestore(ruleset, capabilities, layout);
+    steps.push(restore(tools, ruleset, capabilities, stdin, rules.length));
   }
-  return { drift: [...drift, ...changed], steps: [...steps, ...set.after] };
+  return { drift: [...drift, ...changed], steps: [...steps, ...sets.after] };
 }
 
 /** The jump goes first, since it decides; the chain goes last, since it shows the next agent an unfinished removal. */
@@ -146,7 +146,7 @@ function removeScripts(
   tools: Tools,
   target: Target,
   capabilities: Capabilities,
-  { rules, set }: Observed,
+  { rules, sets = {} }: Observed,
   jumps: number,
 ): Script[] {
   const { chain } = target;
@@ -161,7 +161,9 @@ function removeScripts(
   return [
     ...Array.from({ length: jumps }, () => remove),
     ...(rules === undefined ? [] : [flush]),
-    ...(set === undefined ? [] : destroySets(setName(target))),
+    ...ownSets(target)
+      .filter(({ role }) => sets[role] !== undefined)
+      .flatMap(destroySets),
     ...(rules === undefined ? [] : [discard]),
   ];
 }
@@ -266,9 +268,9 @@ function isJump(words: readonly string[], chain: string): boolean {
 
 function desiredRules(
   ruleset: Ruleset,
-  { entries, set }: Layout,
+  layout: Layout,
   capabilities: Pick<Capabilities, "randomFully">,
-): ReturnType<typeof chainRules> {
+): readonly Rule[] {
   const randomFully = ruleset.masquerade.randomFully && capabilities.randomFully;
-  return chainRules({ ...ruleset, entries }, randomFully, set?.name);
+  return chainRules(ruleset, layout, randomFully);
 }

@@ -4,9 +4,10 @@ import type { Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Answer, Script } from "../system/script.ts";
+import type { OwnSet, SetRole } from "./ipset.ts";
 import type { KernelInterface, Tools } from "./tools.ts";
 
-/** A chain of one family, and its set. */
+/** A chain of one family, and its sets. */
 export type Target = Pick<Ruleset, "chain" | "family">;
 
 /** The capabilities of one family's tools; `version` is in their own words. */
@@ -31,8 +32,8 @@ export interface Observed {
   /** Undefined if there is no such chain. */
   readonly rules: readonly string[] | undefined;
   readonly jump: boolean;
-  /** The elements of our set; undefined if there is none, or it was not read. */
-  readonly set?: readonly string[] | undefined;
+  /** The elements of our sets; without those that do not exist, or were not read. */
+  readonly sets?: Readonly<Partial<Record<SetRole, readonly string[]>>>;
 }
 
 /** Decides which scripts read and write a ruleset of one family. Pure. */
@@ -43,11 +44,11 @@ export interface IptablesPlanner {
   /** Scripts that read; run them in order until one reports a missing object. */
   readonly inspection: (ruleset: Ruleset, capabilities: Capabilities) => readonly Script[];
   readonly parse: (ruleset: Ruleset, capabilities: Capabilities, answers: readonly Answer[]) => Observed;
-  /** Whether the ruleset is long enough for a set, if the tool exists. */
-  readonly wantsSet: (ruleset: Ruleset) => boolean;
-  /** The script that shows our set, those that remove it, and the elements in its answer; undefined if there is no such set. */
-  readonly inspectSet: (ruleset: Target) => Script;
-  readonly discardSet: (ruleset: Target) => readonly Script[];
+  /** The sets that the ruleset is long enough for, if the tool exists. */
+  readonly wantedSets: (ruleset: Ruleset) => readonly SetRole[];
+  /** The script that shows one of our sets, those that remove it, and the elements in its answer; undefined if there is no such set. */
+  readonly inspectSet: (set: OwnSet) => Script;
+  readonly discardSet: (set: OwnSet) => readonly Script[];
   readonly parseSet: (answer: Answer) => readonly string[] | undefined;
   readonly plan: (ruleset: Ruleset, capabilities: Capabilities, observed: Observed) => Plan<Script>;
   /** Whether the observed chain has only foreign rules. */

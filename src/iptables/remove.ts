@@ -1,8 +1,8 @@
 /**
- * Finds the objects of the iptables backend, and the scripts that remove them: chain, jumps and set, with one tool of one family.
+ * Finds the objects of the iptables backend, and the scripts that remove them: chain, jumps and sets, with one tool of one family.
  * The agent's moves between backends, its warnings about leftovers and the command `cleanup` all use this.
  *
- * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its set. The search changes nothing.
+ * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its sets. The search changes nothing.
  */
 
 import { FAMILIES, type Family } from "../core/cidr.ts";
@@ -12,6 +12,8 @@ import { runUntilNo } from "../system/exec.ts";
 import { hasLegacyNat } from "../system/legacy-tables.ts";
 import type { Answer, Run, Script } from "../system/script.ts";
 import { isBuiltIn, rulesOfOthers } from "./chain-owner.ts";
+import { ownSets, type SetRole } from "./ipset.ts";
+import { LIST_SETS, parseSetNames } from "./ipset-scripts.ts";
 import type { Capabilities, IptablesPlanner, Observed, Target } from "./planner.ts";
 import { isNotInstalled } from "./tools.ts";
 import type { ToolWorld } from "./world.ts";
@@ -56,12 +58,12 @@ export async function findChain(
   };
 }
 
-/** The scripts that remove it; with `set`, the elements of its set, they remove that as well. */
+/** The scripts that remove it, and its sets that exist. */
 export function removalOf(
   { tool, target, observed, jumps }: FoundChain,
-  set?: readonly string[],
+  sets: NonNullable<Observed["sets"]> = {},
 ): readonly Script[] {
-  return tool.planner.removal(target, tool.capabilities, { ...observed, set }, jumps);
+  return tool.planner.removal(target, tool.capabilities, { ...observed, sets }, jumps);
 }
 
 /** The tool of a family with its listing of POSTROUTING; undefined where there is no table to list. Throws a `CommandError`. */
@@ -106,7 +108,7 @@ async function removalIn(
     if (found.foreignRules !== undefined && found.jumps === 0) return [];
     if (found.foreignRules !== undefined)
       warnOnce(world, family, `chain ${chain} stays: it has ${rulesOfOthers(found.foreignRules)}`);
-    return removalOf(found, await leftSet(planner, target, world.run));
+    return removalOf(found, await leftSets(planner, target, world.run));
   } catch (error) {
     if (!isNotInstalled(error)) throw error;
     const { command } = planner.tools(family);
@@ -116,18 +118,25 @@ async function removalIn(
   }
 }
 
-/** Removes the set that an agent with a longer list, or a lower threshold, has left. */
-export async function removeLeftSet(
+/** Removes the sets that an agent with longer lists, or a lower threshold, has left; `known` are in use. */
+export async function removeLeftSets(
   planner: IptablesPlanner,
   target: Target,
+  known: ReadonlySet<string>,
   { run, log }: ToolWorld,
 ): Promise<void> {
-  if ((await leftSet(planner, target, run)) === undefined) return;
-  for (const script of planner.discardSet(target)) await run(script);
-  about(log, target.family).info(
-    `${target.family}: removed a set that the shorter list does not need any more`,
-  );
+  const left = await leftSets(planner, target, run);
+  for (const set of ownSets(target)) {
+    if (known.has(set.name) || left[set.role] === undefined) continue;
+    for (const script of planner.discardSet(set)) await run(script);
+    about(log, target.family).info(`${target.family}: removed ${WHICH[set.role]}`);
+  }
 }
+
+const WHICH: Readonly<Record<SetRole, string>> = {
+  destinations: "a set that the shorter list does not need any more",
+  sources: "a set of sources that no rule needs any more",
+};
 
 /** Warns once, since each resync interval searches again. */
 function warnOnce({ log, said }: ToolWorld, family: Family, what: string): void {
@@ -141,16 +150,21 @@ function about(log: Logger, family: Family): Logger {
   return log.with({ family, backend: "iptables" });
 }
 
-/** Without the tool, there is no set to remove. */
-async function leftSet(
+/** The elements of our sets that exist. Without the tool, there is no set to remove. */
+async function leftSets(
   planner: IptablesPlanner,
   target: Target,
   run: Run,
-): Promise<readonly string[] | undefined> {
+): Promise<NonNullable<Observed["sets"]>> {
+  const left: { [role in SetRole]?: readonly string[] } = {};
   try {
-    return planner.parseSet(await run(planner.inspectSet(target)));
+    const names = parseSetNames(await run(LIST_SETS));
+    for (const set of ownSets(target).filter(({ name }) => names.includes(name))) {
+      const elements = planner.parseSet(await run(planner.inspectSet(set)));
+      if (elements !== undefined) left[set.role] = elements;
+    }
   } catch (error) {
-    if (error instanceof CommandError) return undefined;
-    throw error;
+    if (!(error instanceof CommandError)) throw error;
   }
+  return left;
 }

@@ -1,9 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
+import { times } from "../../test/lab/length.ts";
+import { scopedRuleset, scopedTexts } from "../../test/lab/scoped.ts";
+import type { Family } from "../core/cidr.ts";
 import { parsePorts } from "../core/ports.ts";
-import type { Options } from "../core/ruleset.ts";
-import { canonicalListing, canonicalRule, chainRules, renderRule, tokenize } from "./rule.ts";
+import type { Options, Ruleset } from "../core/ruleset.ts";
+import { chainRules } from "./chain-rules.ts";
+import { layoutOf } from "./layout.ts";
+import { canonicalListing, canonicalRule, renderRule, tokenize } from "./rule.ts";
 
 const ports = (text: string) => {
   const parsed = parsePorts(text);
@@ -11,10 +16,13 @@ const ports = (text: string) => {
   return parsed.ranges;
 };
 
+const rulesOf = (ruleset: Ruleset, randomFully = true) =>
+  chainRules(ruleset, layoutOf(ruleset, []), randomFully);
+
 /** Texts of the rules without comments, which only hide the differences. */
 function rules(family: "IPv4" | "IPv6", config: string, options: Partial<Options> = {}) {
   const all = { enableIPv6: true, ...options };
-  const list = chainRules(rulesetOf(family, config, all), all.randomFully ?? true);
+  const list = rulesOf(rulesetOf(family, config, all), all.randomFully);
   const bare = (line: string) => line.replace(/-m comment --comment "[^"]*" ?/, "");
   return {
     rendered: list.map((rule) => bare(renderRule("X", rule))),
@@ -26,7 +34,7 @@ const ONLY = (cidr: string) =>
   `nonMasqueradeCIDRs: ["${cidr}"]\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true`;
 
 test("the rules of the defaults, comments included", () => {
-  const list = chainRules(rulesetOf("IPv4", ""), true).map((rule) => renderRule("IP-MASQ-AGENT", rule));
+  const list = rulesOf(rulesetOf("IPv4", "")).map((rule) => renderRule("IP-MASQ-AGENT", rule));
   expect(list.join("\n")).toMatchInlineSnapshot(`
     "-A IP-MASQ-AGENT -m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 169.254.0.0/16 -j RETURN
     -A IP-MASQ-AGENT -m comment --comment "ip-masq-agent: local traffic is not subject to MASQUERADE" -d 10.0.0.0/8 -j RETURN
@@ -38,7 +46,7 @@ test("the rules of the defaults, comments included", () => {
 
 test("an exception has a comment of its own", () => {
   const ruleset = rulesetOf("IPv4", "nonMasqueradeCIDRs: []\nmasqueradeCIDRs: [10.0.0.0/8]");
-  const exception = chainRules(ruleset, true).find(({ target }) => target === "MASQUERADE");
+  const exception = rulesOf(ruleset).find(({ target }) => target === "MASQUERADE");
   expect(exception && renderRule("X", exception)).toMatchInlineSnapshot(
     `"-A X -m comment --comment "ip-masq-agent: destination is subject to MASQUERADE although a wider range is not" -d 10.0.0.0/8 -j MASQUERADE --random-fully"`,
   );
@@ -109,6 +117,33 @@ describe("canonicalListing", () => {
     ["IPv4", `-p 6 ${C} -j MASQUERADE --to-ports 5`, `${Q} -p tcp -j MASQUERADE --to-ports 5`],
     ["IPv4", `-p 132 ${C} -j MASQUERADE --to-ports 5-5`, `${Q} -p sctp -j MASQUERADE --to-ports 5`],
     ["IPv4", `${C} -j MASQUERADE --random-fully`, `${Q} -j MASQUERADE --random-fully`],
+    // As iptables 1.8.9 lists them, both variants: the address's conditions first, and a mask that has no length as a mask.
+    [
+      "IPv4",
+      `-s 10.244.0.0/255.255.0.1 -o bond+ ${C} -j RETURN`,
+      `${Q} -s 10.244.0.0/255.255.0.1 -o bond+ -j RETURN`,
+    ],
+    ["IPv4", `-s 10.244.0.5 ${C} -j RETURN`, `${Q} -s 10.244.0.5/32 -j RETURN`],
+    ["IPv4", `-s 10.0.0.0/255.0.0.0 ${C} -j RETURN`, `${Q} -s 10.0.0.0/8 -j RETURN`],
+    ["IPv6", `-s ::1/::3 ${C} -j RETURN`, `${Q} -s ::1/::3 -j RETURN`],
+    ["IPv6", `-s fd00:244::/ffff:ffff::1 ${C} -j RETURN`, `${Q} -s fd00:244::/ffff:ffff::1 -j RETURN`],
+    ["IPv6", `-s ::1.2.3.4/ffff:: ${C} -j RETURN`, `${Q} -s ::102:304/16 -j RETURN`],
+    ["IPv4", `-o eth0.100 -d 10.0.0.0/8 ${C} -j RETURN`, `${Q} -d 10.0.0.0/8 -o eth0.100 -j RETURN`],
+    ["IPv4", `${C} -m set ! --match-set A src -j RETURN`, `${Q} -m set ! --match-set A src -j RETURN`],
+    ["IPv4", `-m set ! --match-set A src ${C} -j RETURN`, `${Q} -m set ! --match-set A src -j RETURN`],
+    [
+      "IPv4",
+      `-s 10.0.0.0/8 -p tcp ${C} -j SNAT --to-source 192.0.2.1:1-2 --random-fully`,
+      `${Q} -s 10.0.0.0/8 -p tcp -j SNAT --to-source 192.0.2.1:1-2 --random-fully`,
+    ],
+    ["IPv4", `-p 17 ${C} -j SNAT --to-source 192.0.2.1:7-7`, `${Q} -p udp -j SNAT --to-source 192.0.2.1:7`],
+    ["IPv6", `${C} -j SNAT --to-source 2001:db8::1`, `${Q} -j SNAT --to-source 2001:db8::1`],
+    ["IPv6", `${C} -j SNAT --to-source [2001:db8:0::1]`, `${Q} -j SNAT --to-source 2001:db8::1`],
+    [
+      "IPv6",
+      `-p tcp ${C} -j SNAT --to-source [2001:db8::1]:32768-65535 --random-fully`,
+      `${Q} -p tcp -j SNAT --to-source [2001:db8::1]:32768-65535 --random-fully`,
+    ],
     [
       "IPv4",
       `-p udp ${C} -m statistic --mode random --probability 0.333333 -j MASQUERADE --to-ports 1-2`,
@@ -127,11 +162,26 @@ describe("canonicalListing", () => {
     "-j RETURN",
     "-d 10.0.0.0/8",
     `! -d 10.0.0.0/8 ${C} -j RETURN`,
-    `-s 10.0.0.0/8 ${C} -j RETURN`,
+    `! -s 10.0.0.0/8 ${C} -j RETURN`,
+    `-s 10.0.0.0/8 -s 11.0.0.0/8 ${C} -j RETURN`,
+    `-s fd00::/8 ${C} -j RETURN`,
+    `-i eth0 ${C} -j RETURN`,
+    `! -o eth0 ${C} -j RETURN`,
     `-d fe80::/10 ${C} -j RETURN`,
     `-d ::ffff:10.0.0.0/104 ${C} -j ACCEPT`,
     `${C} -j ACCEPT`,
-    `${C} -j SNAT --to-source 1.2.3.4`,
+    `${C} -j SNAT`,
+    `${C} -j SNAT --to-source 1.2.3.4-1.2.3.9`,
+    `${C} -j SNAT --to-source fd00::1`,
+    `${C} -j SNAT --to-source 1.2.3.4 --persistent`,
+    `${C} -j SNAT --to-source 1.2.3.4 --to-source 1.2.3.5`,
+    `${C} -j MASQUERADE --to-source 1.2.3.4`,
+    `${C} -j RETURN --random-fully`,
+    `${C} -m set --match-set A src -j RETURN`,
+    `${C} -m set ! --match-set A dst -j RETURN`,
+    `${C} -m set --match-set A dst,dst -j RETURN`,
+    `${C} -m set --match-set A dst --return-nomatch -j RETURN`,
+    `${C} -m set --match-set A dst -m set --match-set B dst -j RETURN`,
     `${C} -j MASQUERADE --to-ports 1:2`,
     `${C} -m mark --mark 0x1 -j RETURN`,
     `${C} -m statistic --mode nth --every 2 --packet 0 -j RETURN`,
@@ -169,7 +219,7 @@ test("reading printed rules gives the same canonical text, for any rules", () =>
       fc.boolean(),
       (cidrs, toPorts, randomFully) => {
         const ruleset = rulesetOf("IPv4", JSON.stringify({ nonMasqueradeCIDRs: cidrs }), { toPorts });
-        for (const rule of chainRules(ruleset, randomFully)) {
+        for (const rule of rulesOf(ruleset, randomFully)) {
           const canonical = canonicalRule(rule);
           const rendered = renderRule("X", rule).slice("-A X ".length);
           expect([canonicalListing("IPv4", canonical), canonicalListing("IPv4", rendered)]).toEqual([
@@ -180,5 +230,25 @@ test("reading printed rules gives the same canonical text, for any rules", () =>
         }
       },
     ),
+  );
+});
+
+test("reading rules of sources, links and addresses in any order gives the same canonical text", () => {
+  const family = fc.constantFrom<Family>("IPv4", "IPv6");
+  const texts = family.chain((one) => fc.tuple(fc.constant(one), scopedTexts(one)));
+  fc.assert(
+    fc.property(texts, fc.boolean(), fc.boolean(), ([family, texts], isSet, randomFully) => {
+      const ruleset = scopedRuleset(family, texts);
+      const layout = layoutOf(ruleset, isSet ? ["destinations", "sources"] : []);
+      for (const rule of chainRules(ruleset, layout, randomFully)) {
+        const canonical = canonicalRule(rule);
+        // iptables lists the conditions on addresses and links before the comment.
+        const [, comment = "", conditions = "", rest = ""] =
+          /^(-m comment --comment "[^"]*") ?((?:-[sdo] \S+ ?)*)(.*)$/.exec(canonical) ?? [];
+        for (const listed of [canonical, `${conditions.trim()} ${comment} ${rest}`])
+          expect(canonicalListing(family, listed)).toBe(canonical);
+      }
+    }),
+    { numRuns: times(50, 1_000) },
   );
 });

@@ -6,50 +6,59 @@ import {
   ADDRESS_BITS,
   type Cidr,
   type Family,
+  formatAddress,
   formatCidr,
   isCidr,
   isPassedOn,
+  parseAddress,
   parseCidr,
 } from "../core/cidr.ts";
-import { formatRange, type PortRange, rangeProbabilities } from "../core/ports.ts";
-import type { Entry, Ruleset } from "../core/ruleset.ts";
+import { everything } from "../core/intervals.ts";
+import { formatRange, type PortRange } from "../core/ports.ts";
 
 /** A rule; an absent field is not matched on, or not set. */
-interface Rule {
+export interface Rule {
+  readonly source?: MaskedAddress;
+  /** The link's name; `+` at the end matches any rest. */
+  readonly outInterface?: string;
   readonly destination?: Cidr;
-  /** The set that has the destination. */
-  readonly set?: string;
+  readonly set?: SetMatch;
   readonly protocol?: string;
   readonly comment: string;
   /** Share of the packets that the rule takes, from 0 to 1. */
   readonly probability?: number;
-  readonly target: "RETURN" | "MASQUERADE";
+  readonly target: "RETURN" | "MASQUERADE" | "SNAT";
+  /** The address of SNAT. */
+  readonly toSource?: Address;
   readonly toPorts?: PortRange;
   readonly randomFully: boolean;
 }
 
-// People grep for these texts: they are the Go program's, but for the exception's, which it does not have.
-const RETURN_COMMENT = "ip-masq-agent: local traffic is not subject to MASQUERADE";
-const MASQUERADE_COMMENT = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
-const EXCEPTION_COMMENT = "ip-masq-agent: destination is subject to MASQUERADE although a wider range is not";
+/** An address of a family. */
+export interface Address {
+  readonly family: Family;
+  readonly address: bigint;
+}
 
-/** Protocols whose source port can be chosen; a rule for ports needs one. */
-const PORT_PROTOCOLS = ["tcp", "udp", "sctp"];
+/** The addresses that equal `address` in the bits of `mask`, which need not be the first ones. */
+export interface MaskedAddress extends Address {
+  readonly mask: bigint;
+}
 
-/**
- * The rules of the chain, in order. `randomFully` is true if the flag is set and the tool knows it; `set` holds the CIDRs
- * that are not in the ruleset's entries.
- */
-export function chainRules(ruleset: Ruleset, randomFully: boolean, set?: string): readonly Rule[] {
-  const masquerade = { comment: MASQUERADE_COMMENT, target: "MASQUERADE", randomFully } as const;
-  return [
-    ...ruleset.entries.map((entry) => entryRule(entry, randomFully)),
-    ...(set === undefined
-      ? []
-      : [{ set, comment: RETURN_COMMENT, target: "RETURN", randomFully: false } as const]),
-    ...portRules(ruleset.masquerade.toPorts, masquerade),
-    masquerade,
-  ];
+/** A set that has the packet's destination, or does not have its source: we need no other pairs. */
+export interface SetMatch {
+  readonly name: string;
+  readonly has: "destination" | "no source";
+}
+
+/** A prefix as the mask that it is; undefined for every address, which needs no condition. */
+export function maskedPrefix({ family, base, bits }: Cidr): MaskedAddress | undefined {
+  return bits === 0 ? undefined : { family, address: base, mask: prefixMask(family, bits) };
+}
+
+/** The mask with ones in the first `bits` bits. */
+export function prefixMask(family: Family, bits: number): bigint {
+  return everything(family).last ^ ((1n << BigInt(ADDRESS_BITS[family] - bits)) - 1n);
 }
 
 /** The rule as a line of iptables-restore's input. The CIDR's own text is passed on: iptables has the last word on it. */
@@ -72,12 +81,17 @@ export function canonicalRule(rule: Rule): string {
 }
 
 /**
- * Canonical text of a listed rule after `-A CHAIN`: the destination in RFC 5952 form (iptables prints
+ * Canonical text of a listed rule after `-A CHAIN`: addresses in RFC 5952 form (iptables prints
  * inet_ntop's), probabilities in the kernel's steps, options in our order. Anything unknown is kept as it is.
  */
 export function canonicalListing(family: Family, listed: string): string {
   const rule = parseRule(family, tokenize(listed));
   return rule === undefined ? listed : canonicalRule(rule);
+}
+
+/** Whether a canonical rule looks up the set `name`. */
+export function looksUp(canonical: string, name: string): boolean {
+  return canonical.includes(`--match-set ${name} `);
 }
 
 /** Words of a line; double quotes group, and a backslash takes the next character as it is (iptables' xtables_save_string). */
@@ -87,27 +101,18 @@ export function tokenize(line: string): string[] {
   );
 }
 
-function entryRule({ cidr, verdict }: Entry, randomFully: boolean): Rule {
-  return verdict === "return"
-    ? { destination: cidr, comment: RETURN_COMMENT, target: "RETURN", randomFully: false }
-    : { destination: cidr, comment: EXCEPTION_COMMENT, target: "MASQUERADE", randomFully };
-}
-
-function portRules(ranges: readonly PortRange[], masquerade: Rule): Rule[] {
-  const probabilities = rangeProbabilities(ranges);
-  return PORT_PROTOCOLS.flatMap((protocol) =>
-    ranges.map((toPorts, i) => {
-      const probability = probabilities[i];
-      return { ...masquerade, protocol, toPorts, ...(probability === undefined ? {} : { probability }) };
-    }),
-  );
-}
+const SET_MATCHES: Readonly<Record<SetMatch["has"], (name: string) => string>> = {
+  destination: (name) => `-m set --match-set ${name} dst`,
+  "no source": (name) => `-m set ! --match-set ${name} src`,
+};
 
 function matches(rule: Rule, destination: string | undefined): string[] {
-  const { protocol, probability } = rule;
+  const { source, outInterface, set, protocol, probability } = rule;
   return [
+    ...(source === undefined ? [] : [`-s ${formatMasked(source)}`]),
     ...(destination === undefined ? [] : [`-d ${destination}`]),
-    ...(rule.set === undefined ? [] : [`-m set --match-set ${rule.set} dst`]),
+    ...(outInterface === undefined ? [] : [`-o ${outInterface}`]),
+    ...(set === undefined ? [] : [SET_MATCHES[set.has](set.name)]),
     ...(protocol === undefined ? [] : [`-p ${protocol}`]),
     ...(probability === undefined
       ? []
@@ -115,12 +120,26 @@ function matches(rule: Rule, destination: string | undefined): string[] {
   ];
 }
 
-function action(rule: Rule): string[] {
-  return [
-    `-j ${rule.target}`,
-    ...(rule.toPorts === undefined ? [] : [`--to-ports ${formatRange(rule.toPorts)}`]),
-    ...(rule.randomFully ? ["--random-fully"] : []),
-  ];
+function action({ target, toSource, toPorts, randomFully }: Rule): string[] {
+  const ports = toPorts === undefined ? undefined : formatRange(toPorts);
+  const to =
+    toSource === undefined ? ports && `--to-ports ${ports}` : `--to-source ${translation(toSource, ports)}`;
+  return [`-j ${target}`, ...(to === undefined ? [] : [to]), ...(randomFully ? ["--random-fully"] : [])];
+}
+
+/** Brackets around an IPv6 address only where ports follow, as iptables prints it. */
+function translation({ family, address }: Address, ports: string | undefined): string {
+  const text = formatAddress(family, address);
+  if (ports === undefined) return text;
+  return `${family === "IPv6" ? `[${text}]` : text}:${ports}`;
+}
+
+/** A length, as of a CIDR, where the mask has one. */
+function formatMasked({ family, address, mask }: MaskedAddress): string {
+  const zeros = everything(family).last ^ mask;
+  const bits = ADDRESS_BITS[family] - (zeros === 0n ? 0 : zeros.toString(2).length);
+  const isPrefix = mask === prefixMask(family, bits);
+  return `${formatAddress(family, address)}/${isPrefix ? bits : formatAddress(family, mask)}`;
 }
 
 /** The kernel keeps a probability in steps of 2^-31 (xt_statistic.h), and iptables prints eleven digits of it. */
@@ -141,27 +160,31 @@ function asIptablesReads(cidr: Cidr): string | undefined {
   return bits === 0 ? undefined : formatCidr({ family: cidr.family, base, bits });
 }
 
+type Draft = { -readonly [Key in keyof Rule]?: Rule[Key] };
+
 /** The rule that the words of a listing describe, or undefined if we never write one of them. */
 function parseRule(family: Family, words: readonly string[]): Rule | undefined {
-  const rule: { -readonly [Key in keyof Rule]?: Rule[Key] } = { randomFully: false };
+  const rule: Draft = {};
   for (let i = 0; i < words.length; ) {
-    const read = OPTIONS.get(words[i] ?? "");
-    if (read === undefined || !read.into(rule, words[i + 1] ?? "", family)) return undefined;
-    i += read.words;
+    // Only a set's match is ever negated.
+    const word = words[i] === "!" ? `! ${words[i + 1]}` : (words[i] ?? "");
+    const at = words[i] === "!" ? i + 2 : i + 1;
+    const read = OPTIONS.get(word);
+    if (read === undefined || !read.into(rule, words.slice(at, at + read.values), family)) return undefined;
+    i = at + read.values;
   }
-  const { comment, target, randomFully } = rule;
-  if (comment === undefined || target === undefined || randomFully === undefined) return undefined;
-  return { ...rule, comment, target, randomFully };
+  const { comment, target, toSource, toPorts, randomFully = false } = rule;
+  if (comment === undefined || target === undefined) return undefined;
+  const isWhole = target === "SNAT" ? toSource !== undefined : toSource === undefined;
+  const isPlain = target !== "RETURN" || (toPorts === undefined && !randomFully);
+  return isWhole && isPlain ? { ...rule, comment, target, randomFully } : undefined;
 }
 
 interface Option {
-  readonly words: 1 | 2;
+  /** The number of words that follow. */
+  readonly values: number;
   /** False for a value that we never write. */
-  readonly into: (
-    rule: { -readonly [Key in keyof Rule]?: Rule[Key] },
-    value: string,
-    family: Family,
-  ) => boolean;
+  readonly into: (rule: Draft, values: readonly string[], family: Family) => boolean;
 }
 
 /** Protocol numbers for names that a tool without /etc/protocols may not know. */
@@ -171,44 +194,67 @@ const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
   ["132", "sctp"],
 ]);
 
+const TARGETS: readonly string[] = ["RETURN", "MASQUERADE", "SNAT"];
+
 const OPTIONS: ReadonlyMap<string, Option> = new Map(
   Object.entries<Option>({
-    "-m": { words: 2, into: (_rule, value) => ["comment", "statistic", "set"].includes(value) },
-    // Its second word, the direction, is read as an option of its own.
-    "--match-set": { words: 2, into: (rule, value) => assign(rule, "set", value) },
-    dst: { words: 1, into: (rule) => rule.set !== undefined },
-    "--mode": { words: 2, into: (_rule, value) => value === "random" },
-    "--comment": { words: 2, into: (rule, value) => assign(rule, "comment", value) },
-    "-p": { words: 2, into: (rule, value) => assign(rule, "protocol", PROTOCOL_NAMES.get(value) ?? value) },
-    "--random-fully": { words: 1, into: (rule) => assign(rule, "randomFully", true) },
-    "--probability": { words: 2, into: (rule, value) => assign(rule, "probability", Number(value)) },
-    "-d": {
-      words: 2,
-      into: (rule, value, family) => {
-        const cidr = parseCidr(value.includes("/") ? value : `${value}/${ADDRESS_BITS[family]}`);
-        return isCidr(cidr) && cidr.family === family && assign(rule, "destination", cidr);
-      },
-    },
-    "-j": {
-      words: 2,
-      into: (rule, value) => (value === "RETURN" || value === "MASQUERADE") && assign(rule, "target", value),
-    },
-    "--to-ports": {
-      words: 2,
-      into: (rule, value) => {
-        const [first = "", last = first] = value.split("-");
-        if (!/^\d+$/.test(first) || !/^\d+$/.test(last)) return false;
-        return assign(rule, "toPorts", { first: BigInt(first), last: BigInt(last) });
-      },
-    },
+    "-m": one((_rule, value) => ["comment", "statistic", "set"].includes(value)),
+    "--match-set": matchSet("destination", "dst"),
+    "! --match-set": matchSet("no source", "src"),
+    "--mode": one((_rule, value) => value === "random"),
+    "--comment": one((rule, value) => assign(rule, "comment", value)),
+    "-p": one((rule, value) => assign(rule, "protocol", PROTOCOL_NAMES.get(value) ?? value)),
+    "--random-fully": { values: 0, into: (rule) => assign(rule, "randomFully", true) },
+    "--probability": one((rule, value) => assign(rule, "probability", Number(value))),
+    "-s": one((rule, value, family) => assign(rule, "source", parseMasked(value, family))),
+    "-o": one((rule, value) => assign(rule, "outInterface", value)),
+    "-d": one((rule, value, family) => {
+      const cidr = parseCidr(value.includes("/") ? value : `${value}/${ADDRESS_BITS[family]}`);
+      return isCidr(cidr) && cidr.family === family && assign(rule, "destination", cidr);
+    }),
+    "-j": one((rule, value) => TARGETS.includes(value) && assign(rule, "target", value as Rule["target"])),
+    "--to-ports": one((rule, value) => assign(rule, "toPorts", parseRange(value))),
+    "--to-source": one((rule, value, family) => {
+      const [, address = "", ports] = /^(.*?)(?::([\d-]+))?$/.exec(value) ?? [];
+      const isPlain = family === "IPv6" && !value.startsWith("[");
+      const text = isPlain ? value : address.replace(/^\[(.*)\]$/, "$1");
+      const parsed = parseAddress(text);
+      const hasPorts = !isPlain && ports !== undefined;
+      if (hasPorts && !assign(rule, "toPorts", parseRange(ports))) return false;
+      return parsed?.family === family && assign(rule, "toSource", { family, address: parsed.value });
+    }),
   }),
 );
 
-function assign<Key extends keyof Rule>(
-  rule: { -readonly [K in keyof Rule]?: Rule[K] },
-  key: Key,
-  value: Rule[Key],
-): true {
+function one(into: (rule: Draft, value: string, family: Family) => boolean): Option {
+  return { values: 1, into: (rule, [value = ""], family) => into(rule, value, family) };
+}
+
+function matchSet(has: SetMatch["has"], direction: string): Option {
+  return {
+    values: 2,
+    into: (rule, [name = "", flags]) => flags === direction && assign(rule, "set", { name, has }),
+  };
+}
+
+function parseRange(text: string): PortRange | undefined {
+  const [first = "", last = first] = text.split("-");
+  if (!/^\d+$/.test(first) || !/^\d+$/.test(last)) return undefined;
+  return { first: BigInt(first), last: BigInt(last) };
+}
+
+/** An address, or one with a length or a mask. */
+function parseMasked(text: string, family: Family): MaskedAddress | undefined {
+  const [address = "", length = String(ADDRESS_BITS[family])] = text.split("/");
+  const parsed = parseAddress(address);
+  const mask = /^\d+$/.test(length) ? prefixMask(family, Number(length)) : parseAddress(length)?.value;
+  if (parsed?.family !== family || mask === undefined) return undefined;
+  return { family, address: parsed.value, mask };
+}
+
+/** False for no value, and for an option that was there already: of a rule with two, we wrote none. */
+function assign<Key extends keyof Rule>(rule: Draft, key: Key, value: Rule[Key] | undefined): boolean {
+  if (value === undefined || rule[key] !== undefined) return false;
   rule[key] = value;
   return true;
 }

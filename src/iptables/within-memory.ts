@@ -1,5 +1,6 @@
 /** Limits chains to the memory that this process may take. */
 
+import { sourceBlocks } from "../core/sources.ts";
 import { ENOUGH_BYTES, type MemoryLimit, MIB } from "../system/memory-limit.ts";
 import type { IptablesPlanner } from "./planner.ts";
 
@@ -16,11 +17,14 @@ export function withinMemory(planner: IptablesPlanner, limit: MemoryLimit | unde
     ...planner,
     plan(ruleset, capabilities, observed) {
       const plan = planner.plan(ruleset, capabilities, observed);
-      const isSet = capabilities.ipset === true && planner.wantsSet(ruleset);
-      const needed = ENOUGH_BYTES + ruleset.entries.length * RULE_BYTES;
-      const fits = isSet || capabilities.variant !== "nf_tables" || needed <= limit.bytes;
+      const sets = capabilities.ipset === true ? planner.wantedSets(ruleset) : [];
+      const inChain =
+        (sets.includes("destinations") ? 0 : ruleset.entries.length) +
+        (sets.includes("sources") ? 0 : sourceBlocks(ruleset.family, ruleset.scope).excepted.length);
+      const needed = ENOUGH_BYTES + inChain * RULE_BYTES;
+      const fits = capabilities.variant !== "nf_tables" || needed <= limit.bytes;
       if (fits || plan.steps.length === 0 || plan.refusal !== undefined) return plan;
-      return { drift: [], steps: [], refusal: describeLongChain(ruleset.entries.length, needed, limit) };
+      return { drift: [], steps: [], refusal: describeLongChain(inChain, needed, limit) };
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Run } from "../system/script.ts";
+import type { SetRole } from "./ipset.ts";
 import { IPSET_VERSION } from "./ipset-scripts.ts";
 import type { NetlinkView } from "./netlink-view.ts";
 import type { Capabilities, IptablesPlanner } from "./planner.ts";
@@ -50,16 +51,22 @@ export async function describeTools(
   return capabilities;
 }
 
-/** Whether ipset works; warns if not. */
-export async function probeIpset({ run, log }: ToolWorld): Promise<boolean> {
+/** Whether ipset works, which these lists would need; warns if not. */
+export async function probeIpset(
+  [first = "destinations"]: readonly SetRole[],
+  { run, log }: ToolWorld,
+): Promise<boolean> {
   try {
     await run(IPSET_VERSION);
     return true;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    log.warning(
-      `${error.message}: the list is longer than --ipset-threshold, but stays in the chain as rules`,
-    );
+    log.warning(`${error.message}: ${WITHOUT_IPSET[first]}`);
     return false;
   }
 }
+
+const WITHOUT_IPSET: Readonly<Record<SetRole, string>> = {
+  destinations: "the list is longer than --ipset-threshold, but stays in the chain as rules",
+  sources: "the sources are too many for a chain, but stay in it as rules",
+};

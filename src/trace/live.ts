@@ -6,9 +6,8 @@
 
 import { isFailure } from "../backend/driver.ts";
 import { FAMILIES, type Family, NFT_FAMILIES } from "../core/cidr.ts";
-import { isIncompatible } from "../iptables/incompatible.ts";
 import { saveSets } from "../iptables/ipset-scripts.ts";
-import { listSteadily } from "../iptables/listing.ts";
+import { isIncompatible, listSteadily } from "../iptables/listing.ts";
 import {
   findTools,
   isNotInstalled,

@@ -48,6 +48,11 @@ export function createIpset(isUsed: (name: string) => boolean = () => false): Ip
       if (isUsed(name)) return refuse("Set cannot be destroyed: it is in use by a kernel component");
       return sets.delete(name) ? OK : missing();
     },
+    list(name, [set = ""]) {
+      const names = [...sets.keys(), ""].join("\n");
+      if (name === "-n") return { ...OK, stdout: names };
+      return sets.has(set) ? { ...OK, stdout: `References: ${isUsed(set) ? 1 : 0}\n` } : missing();
+    },
     save(name) {
       const elements = sets.get(name);
       if (elements === undefined) return missing();

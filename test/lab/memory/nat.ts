@@ -11,7 +11,9 @@ export interface Nat {
 }
 
 interface Words {
+  readonly source?: string;
   readonly destination?: string;
+  readonly out?: string;
   readonly protocol?: string;
   /** Matches and target, in the order given, as printed. */
   readonly rest: readonly string[];
@@ -102,11 +104,14 @@ function read(args: readonly string[], family: "IPv4" | "IPv6"): Words {
   for (let i = 0; i < args.length; i++) {
     const [word = "", value = ""] = args.slice(i, i + 2);
     if (word === "-d") words = { ...words, ...destination(value, family) };
+    else if (word === "-s") words = { ...words, ...source(value, family) };
+    else if (word === "-o") words = { ...words, out: value };
     else if (word === "-p") words = { ...words, protocol: PROTOCOLS[value] ?? value };
     else if (word === "-j") words = { ...words, target: value };
     else if (word === "--comment") rest.push("--comment", /[^\w-]/.test(value) ? `"${value}"` : value);
     else if (word === "--probability") rest.push(word, probability(value));
     else if (word === "--to-ports") rest.push(word, ports(value));
+    else if (word === "--to-source") rest.push(word, value);
     else {
       rest.push(word);
       continue;
@@ -116,11 +121,13 @@ function read(args: readonly string[], family: "IPv4" | "IPv6"): Words {
   return words;
 }
 
-function print({ destination, protocol, rest, target }: Words): string {
-  const options = rest.findIndex((word) => word === "--to-ports" || word === "--random-fully");
+function print({ source, destination, out, protocol, rest, target }: Words): string {
+  const options = rest.findIndex((word) => ["--to-ports", "--to-source", "--random-fully"].includes(word));
   const at = options < 0 ? rest.length : options;
   return [
+    ...(source === undefined ? [] : ["-s", source]),
     ...(destination === undefined ? [] : ["-d", destination]),
+    ...(out === undefined ? [] : ["-o", out]),
     ...(protocol === undefined ? [] : ["-p", protocol]),
     ...rest.slice(0, at),
     "-j",
@@ -151,6 +158,13 @@ function destination(text: string, family: "IPv4" | "IPv6"): { destination?: str
   };
 }
 
+/** A mask that has no length is printed as it is. */
+function source(text: string, family: "IPv4" | "IPv6"): { source?: string } {
+  if (/\/.*[.:]/.test(text)) return { source: text };
+  const { destination: block } = destination(text, family);
+  return block === undefined ? {} : { source: block };
+}
+
 function masked(address: string, bits: number): string {
   const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
   const base = value - (value % 2 ** (32 - bits));
@@ -177,20 +191,34 @@ function compressed(address: string): string {
   return `::${[high >> 8, high & 255, low >> 8, low & 255].join(".")}`;
 }
 
-/** What a chain's rules do to new flows to an address, as first-match decides: shares of verdicts. */
-export function walk(
-  rules: readonly string[],
-  protocol: string,
-  contains: (cidr: string) => boolean,
-): ReadonlyMap<string, number> {
+/** A new flow, as conditions ask for it. */
+export interface FlowOfRules {
+  readonly protocol: string;
+  readonly isTo: (cidr: string) => boolean;
+  /** Whether it has a source within an address, and a length or mask; where rules ask for sources. */
+  readonly isFrom?: (masked: string) => boolean;
+  readonly link?: string;
+  /** Whether a set has its destination (`dst`) or source (`src`), where rules look up any. */
+  readonly isIn?: (set: string, direction: string) => boolean;
+}
+
+/** What a chain's rules do to such flows, as first-match decides: shares of verdicts. */
+export function walk(rules: readonly string[], flow: FlowOfRules): ReadonlyMap<string, number> {
+  const { protocol, isTo, isFrom = () => false, link = "", isIn = () => false } = flow;
   const shares = new Map<string, number>();
   let left = 1;
   for (const rule of rules) {
     const option = (name: string) => new RegExp(`(?:^| )${name} (\\S+)`).exec(rule)?.[1];
-    const cidr = option("-d");
-    if (cidr !== undefined && !contains(cidr)) continue;
+    const [destination, source, out] = [option("-d"), option("-s"), option("-o")];
+    if (destination !== undefined && !isTo(destination)) continue;
+    if (source !== undefined && !isFrom(source)) continue;
+    const isThere = out?.endsWith("+") ? link.startsWith(out.slice(0, -1)) : link === out;
+    if (out !== undefined && !isThere) continue;
+    const [, not, set, direction] = /(! )?--match-set (\S+) (\S+)/.exec(rule) ?? [];
+    if (set !== undefined && isIn(set, direction ?? "") === (not !== undefined)) continue;
     if ((option("-p") ?? protocol) !== protocol) continue;
-    const verdict = [option("-j"), option("--to-ports")].filter((part) => part !== undefined).join(" ");
+    const to = [option("-j"), option("--to-source"), option("--to-ports")];
+    const verdict = to.filter((part) => part !== undefined).join(" ");
     const share = left * Number(option("--probability") ?? 1);
     shares.set(verdict, (shares.get(verdict) ?? 0) + share);
     left -= share;
