@@ -137,6 +137,23 @@ export function meetIntervals(a: readonly Interval[], b: readonly Interval[]): I
   return subtractIntervals(a, subtractIntervals(a, b));
 }
 
+/** The addresses that either list has, as sorted, disjoint and non-adjacent intervals. */
+export function uniteIntervals(a: readonly Interval[], b: readonly Interval[]): Interval[] {
+  const united: Interval[] = [];
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    const one = a[i];
+    const other = b[j];
+    const takeOne = other === undefined || (one !== undefined && one.first <= other.first);
+    const next = (takeOne ? one : other) as Interval;
+    const last = united.at(-1);
+    if (last === undefined || next.first > last.last + 1n) united.push(next);
+    else if (next.last > last.last) united[united.length - 1] = { first: last.first, last: next.last };
+    if (takeOne) i++;
+    else j++;
+  }
+  return united;
+}
+
 /** The difference between two lists: whole intervals to take out and to put in. */
 export interface IntervalChange {
   readonly removed: readonly Interval[];

@@ -226,5 +226,5 @@ async function check(
 }
 
 function countEntries(group: readonly Ruleset[]): number {
-  return group.reduce((sum, { entries }) => sum + entries.length, 0);
+  return group.reduce((sum, { entries, scope }) => sum + entries.length + (scope?.sources.length ?? 0), 0);
 }

@@ -1,35 +1,32 @@
 /**
- * The nftables backend: our own table `inet ip-masq-agent` with one interval set per family, which one rule looks up,
- * so that a new flow costs the same for any length of the list.
+ * The nftables backend: our own table `inet ip-masq-agent` with an interval set per family for destinations, and one for
+ * sources where a configuration has some; one rule looks each up, so that a new flow costs the same for any length of the list.
  *
  * Measurements show less atomicity for packets than one would expect: a set that is made in the same transaction as
  * the rule that uses it looks empty for a moment. So we make and fill a set first, and look it up from a later
  * transaction on; after that we change it in place, by the difference, and never replace the table. Changes of the
  * same address must be in one transaction; if they do not fit the socket's buffer, we fill a second set and switch
- * the rules to it.
+ * the rules to it. Where several of sources, destinations and rules change, sets.ts says in which order.
  */
 
 import type { Remnant } from "../backend/driver.ts";
 import type { Batch, Plan } from "../backend/step.ts";
-import { NFT_FAMILIES } from "../core/cidr.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
-import { type PortRange, rangeShares } from "../core/ports.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { operationBudget } from "../netlink/encode.ts";
-import {
-  type BaseChain,
-  COUNTER,
-  type ObservedChain,
-  type ObservedStatement,
-  type ObservedTable,
-  type Operation,
-  type Statement,
+import type {
+  BaseChain,
+  ObservedChain,
+  ObservedStatement,
+  ObservedTable,
+  Operation,
 } from "../netlink/operations.ts";
 import { splitBatches } from "../netlink/split.ts";
 import { renderStatement } from "../netlink/text.ts";
 import { problemOf } from "../netlink/validate.ts";
 import { removeForeign, type Staying } from "./foreign.ts";
-import { CHAIN, planSet, type SetPlan, TABLE, type TableState } from "./sets.ts";
+import { isScoped, makersOf, type SetNames, tableRules, tooManyForFamily } from "./rules.ts";
+import { CHAIN, planSet, ROLES, type Role, type SetPlan, stageSet, TABLE, type TableState } from "./sets.ts";
 
 /** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump comes after theirs. */
 export const PRIORITY = 101;
@@ -69,10 +66,15 @@ export function planTable(
   const { table } = state;
   const addTable: Operation = { op: "add table", ...TABLE, comment };
   const message =
-    badName(addTable) ?? ownedTable(table) ?? foreignTable(table, comment) ?? badPorts(rulesets);
+    badName(addTable) ??
+    ownedTable(table) ??
+    foreignTable(table, comment) ??
+    badPorts(rulesets) ??
+    rulesets.map(tooManyForFamily).find((problem) => problem !== undefined);
   if (message !== undefined) return { drift: [], steps: [], refusal: message, after: state, remains: [] };
-  const sets = rulesets.map((ruleset) => planSet(ruleset, state, maxBytes));
-  const rules = planRules(rulesets, sets, state);
+  const families = planSets(rulesets, state, maxBytes);
+  const sets = families.flat();
+  const rules = planRules(rulesets, families, state);
   const keep = { sets: sets.map(({ name }) => name), chain: rules.isKept, rules: rules.wanted };
   const foreign = removeForeign(state, keep, staying, maxBytes);
   const create = [...(table === undefined ? [addTable] : []), ...sets.flatMap((set) => set.create)];
@@ -81,29 +83,66 @@ export function planTable(
     drift: [...tableDrift(table), ...sets.flatMap((set) => set.drift), ...rules.drift, ...foreign.drift],
     steps: [
       ...fill.map((operations) => ({ operations, purpose: "filling sets" })),
-      ...sets.flatMap((set) => set.changes.map((operations) => ({ operations, purpose: "changing sets" }))),
+      ...sets.flatMap(({ before }) => before.map(changing)),
       ...rules.steps,
+      ...sets.flatMap(({ after }) => after.map(changing)),
       // Adding it again wakes the table; in its own transaction, since the kernel rejects a new base chain in the same one.
       ...(table?.dormant === true ? [{ operations: [addTable], purpose: "waking the table" }] : []),
       ...foreign.steps,
     ],
-    after: stateAfter(rulesets, sets, comment),
+    after: stateAfter(rulesets, families, comment),
     remains: foreign.remains,
   };
 }
 
+function changing(operations: readonly Operation[]): Batch {
+  return { operations, purpose: "changing sets" };
+}
+
+/** The sets of each family. */
+function planSets(rulesets: readonly Ruleset[], state: TableState, maxBytes: number): SetPlan[][] {
+  const plans = rulesets.map((ruleset) =>
+    ROLES.flatMap((role) => planSet(ruleset, role, state, maxBytes) ?? []),
+  );
+  const others = planRules(rulesets, plans, state);
+  const statements = [
+    ...tableRules(rulesets, plans.map(namesOf)),
+    ...state.rules.map((rule) => rule.statements),
+  ];
+  // Rules that ask for the destination alone masquerade the same packets before and after.
+  const changesRules = others.steps.length > 0 && statements.some(isScoped);
+  return plans.map((sets, i) => {
+    const changes = sets.filter(({ isLive }) => isLive).length + Number(changesRules);
+    const { family } = rulesets[i] as Ruleset;
+    return changes > 1 ? sets.map((set) => stageSet(set, family, state, maxBytes)) : sets;
+  });
+}
+
+function namesOf(sets: readonly SetPlan[]): SetNames {
+  const nameOf = (role: Role) => sets.find((set) => set.role === role)?.name;
+  const from = nameOf("from");
+  return { keep: nameOf("keep") ?? "", ...(from === undefined ? {} : { from }) };
+}
+
 /** The desired content of our table. The kernel assigns handles, which nothing here uses. */
-function stateAfter(rulesets: readonly Ruleset[], sets: readonly SetPlan[], comment: string): TableState {
+function stateAfter(
+  rulesets: readonly Ruleset[],
+  families: readonly (readonly SetPlan[])[],
+  comment: string,
+): TableState {
   const handle = 0;
-  const names = sets.map(({ name }) => name);
   return {
     table: { ...TABLE, handle, dormant: false, comment },
     chains: [{ ...CHAIN, handle, base: BASE }],
-    sets: sets.map(({ name, key, wanted }) => ({
+    sets: families.flat().map(({ name, key, wanted }) => ({
       set: { ...TABLE, set: name, handle, key, flags: ["interval"] },
       elements: wanted,
     })),
-    rules: tableRules(rulesets, names).map((statements) => ({ ...CHAIN, handle, statements })),
+    rules: tableRules(rulesets, families.map(namesOf)).map((statements) => ({
+      ...CHAIN,
+      handle,
+      statements,
+    })),
     objects: [],
   };
 }
@@ -114,8 +153,8 @@ function badName(addTable: Operation): string | undefined {
 }
 
 /**
- * Why a plan does not fit `maxBytes`, if so: one transaction makes all rules, and only port ranges can make them too many
- * for it.
+ * Why a plan does not fit `maxBytes`, if so: one transaction makes all rules, and only port ranges, links and addresses can make
+ * them too many for it.
  */
 export function tooManyRules(
   { steps }: TablePlan,
@@ -123,12 +162,16 @@ export function tooManyRules(
   maxBytes: number,
 ): string | undefined {
   const ranges = rulesets[0]?.masquerade.toPorts.length ?? 0;
+  const makers = [...new Set(rulesets.flatMap(makersOf))];
   const own = steps.filter(({ mayFail }) => mayFail !== true);
   const budgets = own.map(({ operations }) =>
     operations.reduce((sum, one) => sum + operationBudget(one), BATCH_BUDGET),
   );
-  if (ranges === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
-  return `--to-ports: ${ranges} ranges are more than one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
+  if (ranges + makers.length === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
+  const limit = `one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
+  if (makers.length === 0) return `--to-ports: ${ranges} ranges are more than ${limit}`;
+  const all = [...makers, ...(ranges === 0 ? [] : [`--to-ports (${ranges})`])];
+  return `${all.join(" and ")} make more rules than ${limit}`;
 }
 
 /** Whether the table belongs to an agent with this chain name. */
@@ -168,38 +211,6 @@ function tableDrift(table: ObservedTable | undefined): Drift[] {
   return table.dormant ? [{ kind: "changed", where, expected: "awake", actual: "dormant" }] : [];
 }
 
-/** All rules of the chain, in order: both families share it. */
-export function tableRules(rulesets: readonly Ruleset[], sets: readonly string[]): Statement[][] {
-  const looked = rulesets.map(({ family }, i): Statement[] => [
-    { kind: "daddr", family: NFT_FAMILIES[family], set: sets[i] ?? "", negated: false },
-    COUNTER,
-    RETURN,
-  ]);
-  return [...looked, [LOCAL, COUNTER, RETURN], ...rulesets.flatMap(masqueradeRules)];
-}
-
-const RETURN: Statement = { kind: "verdict", verdict: "return" };
-
-/** The destinations that the Go program's jump excludes: `! --dst-type LOCAL`. This is slower than the set, so its rule comes after it. */
-const LOCAL: Statement = { kind: "fib daddr type", type: "local" };
-
-function masqueradeRules({ family, masquerade }: Ruleset): Statement[][] {
-  const nfproto: Statement = { kind: "nfproto", family: NFT_FAMILIES[family] };
-  const flags = masquerade.randomFully ? (["fully-random"] as const) : [];
-  const shares = rangeShares(masquerade.toPorts);
-  const portRule = (protocol: "tcp" | "udp" | "sctp", range: PortRange, i: number): Statement[] => {
-    const { size = 0, left = 0 } = shares[i] ?? {};
-    const share: Statement[] = size === left ? [] : [{ kind: "numgen random", modulus: left, below: size }];
-    const ports = { first: Number(range.first), last: Number(range.last) };
-    return [nfproto, { kind: "l4proto", protocol }, ...share, COUNTER, { kind: "masquerade", ports, flags }];
-  };
-  const protocols = ["tcp", "udp", "sctp"] as const;
-  return [
-    ...protocols.flatMap((protocol) => masquerade.toPorts.map((range, i) => portRule(protocol, range, i))),
-    [nfproto, COUNTER, { kind: "masquerade", flags }],
-  ];
-}
-
 interface RulesPlan {
   readonly steps: readonly Batch[];
   readonly drift: readonly Drift[];
@@ -215,13 +226,10 @@ interface RulesPlan {
  */
 function planRules(
   rulesets: readonly Ruleset[],
-  sets: readonly SetPlan[],
+  families: readonly (readonly SetPlan[])[],
   { chains, rules }: TableState,
 ): RulesPlan {
-  const wanted = tableRules(
-    rulesets,
-    sets.map(({ name }) => name),
-  );
+  const wanted = tableRules(rulesets, families.map(namesOf));
   const add = wanted.map((statements): Operation => ({ op: "add rule", ...CHAIN, statements }));
   const program = (...first: readonly Operation[]): Batch[] => [
     { operations: [...first, ...add], purpose: "programming rules" },

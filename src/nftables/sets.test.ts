@@ -11,12 +11,12 @@ const ipv4 = (cidrs: string, more = "") =>
 
 /** What becomes of one family's set, as text. */
 function planned(cidrs: string, table: Table | undefined, maxBytes = 400_000) {
-  const { name, create, changes, drift } = planSet(ipv4(cidrs), stateOf(table), maxBytes);
+  const plan = planSet(ipv4(cidrs), "keep", stateOf(table), maxBytes);
   return {
-    name,
-    create: renderScript(create),
-    changes: changes.map(renderScript),
-    drift: drift.map(renderDrift),
+    name: plan?.name,
+    create: renderScript(plan?.create ?? []),
+    changes: plan?.before.map(renderScript),
+    drift: plan?.drift.map(renderDrift),
   };
 }
 

@@ -11,8 +11,11 @@ import {
   type IntervalChange,
   independentChanges,
   longestPrefixIntervals,
+  meetIntervals,
+  uniteIntervals,
 } from "../core/intervals.ts";
-import type { Ruleset } from "../core/ruleset.ts";
+import type { Ruleset, Scope } from "../core/ruleset.ts";
+import { sourceIntervals } from "../core/sources.ts";
 import { intervalsWithin } from "../netlink/elements.ts";
 import type {
   ChangeElements,
@@ -50,8 +53,18 @@ export const CHAIN = { ...TABLE, chain: "postrouting" } as const;
 
 const KEYS: Readonly<Record<Family, SetKey>> = { IPv4: "ipv4_addr", IPv6: "ipv6_addr" };
 
-/** A family's set has this name, or the same with `-next` or a number after it: where one transaction cannot change a set, we fill another. */
-const SETS: Readonly<Record<Family, string>> = { IPv4: "keep-ipv4", IPv6: "keep-ipv6" };
+/** The sets of a family: destinations that keep the pod's address, and sources whose packets are ours. */
+export type Role = "keep" | "from";
+
+/** How rules look up a set of each role. */
+const LOOKUPS = { keep: "daddr", from: "saddr" } as const satisfies Record<Role, string>;
+
+export const ROLES: readonly Role[] = ["keep", "from"];
+
+/** A set has this name, or the same with `-next` or a number after it: where one transaction cannot change a set, we fill another. */
+function setName(role: Role, family: Family): string {
+  return `${role}-${family.toLowerCase()}`;
+}
 
 /**
  * A change is two lists of elements, each of which leaves its last message partly empty; that costs at most as much
@@ -59,20 +72,34 @@ const SETS: Readonly<Record<Family, string>> = { IPv4: "keep-ipv4", IPv6: "keep-
  */
 const BATCH_RESERVE_BYTES = 33_024;
 
-const intervalsOf = new WeakMap<Ruleset, readonly Interval[]>();
+const keptOf = new WeakMap<Ruleset, readonly Interval[]>();
+const oursOf = new WeakMap<Scope, readonly Interval[] | undefined>();
 
 /** The destinations that keep the pod's address, as elements of a set. Computed once for a ruleset: a long list takes a tenth of a second. */
 export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
-  const known = intervalsOf.get(ruleset);
+  const known = keptOf.get(ruleset);
   if (known !== undefined) return known;
   const choices = ruleset.entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" }));
   const intervals = longestPrefixIntervals(choices);
-  intervalsOf.set(ruleset, intervals);
+  keptOf.set(ruleset, intervals);
   return intervals;
 }
 
-/** The changes that give one family's set its elements. */
+/** The sources whose packets are ours, as elements of a set, computed once; undefined: all. */
+function ourIntervals({ family, scope }: Ruleset): readonly Interval[] | undefined {
+  if (scope === undefined) return undefined;
+  if (!oursOf.has(scope)) oursOf.set(scope, sourceIntervals(family, scope));
+  return oursOf.get(scope);
+}
+
+/** What a set should hold; undefined: there is no such set. */
+export function wantedIn(ruleset: Ruleset, role: Role): readonly Interval[] | undefined {
+  return role === "keep" ? keptIntervals(ruleset) : ourIntervals(ruleset);
+}
+
+/** The changes that give a set its elements. */
 export interface SetPlan {
+  readonly role: Role;
   /** The set that the rules look up after all changes, ... */
   readonly name: string;
   readonly key: SetKey;
@@ -80,74 +107,125 @@ export interface SetPlan {
   readonly wanted: readonly Interval[];
   /** Makes and fills a set that no rule looks up yet, in any number of transactions. */
   readonly create: readonly Operation[];
-  /** Changes the set in place; each list is one transaction. */
-  readonly changes: readonly (readonly Operation[])[];
+  /** Changes the set in place before the rules are changed; each list is one transaction. */
+  readonly before: readonly (readonly Operation[])[];
+  /** The same after that. */
+  readonly after: readonly (readonly Operation[])[];
+  /** Whether it changes a set that rules look up now. */
+  readonly isLive: boolean;
   readonly drift: readonly Drift[];
 }
 
-/** Plans a family's set. */
-export function planSet(ruleset: Ruleset, state: TableState, maxBytes: number): SetPlan {
-  const { family } = ruleset;
-  const wanted = keptIntervals(ruleset);
-  const target = { key: KEYS[family], wanted };
-  const name = activeSet(family, state);
+/** Plans a family's set of one role; undefined if there is none. */
+export function planSet(
+  ruleset: Ruleset,
+  role: Role,
+  state: TableState,
+  maxBytes: number,
+): SetPlan | undefined {
+  const wanted = wantedIn(ruleset, role);
+  if (wanted === undefined) return undefined;
+  const kind: SetKind = { role, family: ruleset.family };
+  const { name, isLookedUp } = activeSet(kind, state);
   const present = state.sets.find(({ set }) => set.set === name);
-  if (present === undefined) return makeSet(family, state, wanted);
-  if (!isOurs(present.set, family))
-    return makeSet(family, state, wanted, {
+  if (present === undefined) return makeSet(kind, state, wanted);
+  if (!isOurs(present.set, kind))
+    return makeSet(kind, state, wanted, {
       name,
       actual: present.set.flags.includes(CROWDED) ? "far too many elements" : "a set of a different type",
     });
-  if (present.elements === wanted) return { ...target, name, create: [], changes: [], drift: [] };
+  const kept = {
+    ...{ role, name, key: KEYS[ruleset.family], wanted },
+    ...{ create: [], before: [], after: [], isLive: false, drift: [] },
+  };
+  if (present.elements === wanted) return kept;
   const change = changeIntervals(present.elements, wanted);
-  if (change.removed.length + change.added.length === 0)
-    return { ...target, name, create: [], changes: [], drift: [] };
-  const changes = packChange(family, name, change, maxBytes);
-  if (changes === undefined) {
-    const actual = `${counted(present.elements.length, "interval")}, not the same`;
-    return makeSet(family, state, wanted, { name, actual });
-  }
-  return { ...target, name, create: [], changes, drift: [describeChange(name, change)] };
+  if (change.removed.length + change.added.length === 0) return kept;
+  const changes = packChange(kind, name, change, maxBytes);
+  if (changes === undefined) return replaceSet(kind, state, wanted, present);
+  return { ...kept, before: changes, isLive: isLookedUp, drift: [describeChange(name, change)] };
+}
+
+/**
+ * A set that changes in place, where other sets or the rules change as well: a packet's look-ups may lie on either side of a
+ * commit, even of one. So sets first get what takes packets from masquerading, and what adds to them only after the rules.
+ * A flow that is masqueraded before and after is so all the time, and one that keeps its address before and after keeps it.
+ */
+export function stageSet(plan: SetPlan, family: Family, state: TableState, maxBytes: number): SetPlan {
+  if (!plan.isLive) return plan;
+  const { role, name, wanted } = plan;
+  const kind: SetKind = { role, family };
+  const present = state.sets.find(({ set }) => set.set === name);
+  if (present === undefined) return plan;
+  const less = role === "keep" ? uniteIntervals : meetIntervals;
+  const middle = less(present.elements, wanted);
+  const before = packChange(kind, name, changeIntervals(present.elements, middle), maxBytes);
+  const after = packChange(kind, name, changeIntervals(middle, wanted), maxBytes);
+  if (before === undefined || after === undefined) return replaceSet(kind, state, wanted, present);
+  return { ...plan, before, after };
 }
 
 /** Whether a set has one of our names. */
-export function isSetName(name: string, families: readonly Family[] = FAMILIES): boolean {
-  return families.some(
-    (family) => SUFFIX.test(name.slice(SETS[family].length)) && name.startsWith(SETS[family]),
-  );
+export function isSetName(name: string): boolean {
+  return ROLES.some((role) => FAMILIES.some((family) => isNamed(name, { role, family })));
+}
+
+interface SetKind {
+  readonly role: Role;
+  readonly family: Family;
+}
+
+function isNamed(name: string, { role, family }: SetKind): boolean {
+  const base = setName(role, family);
+  return name.startsWith(base) && SUFFIX.test(name.slice(base.length));
 }
 
 const SUFFIX = /^(-next|-\d+)?$/;
 
 /** The set that our rules look up now; without rules, the existing one, or the first name. */
-function activeSet(family: Family, { rules, sets }: TableState): string {
+function activeSet(
+  kind: SetKind,
+  { rules, sets }: TableState,
+): { readonly name: string; readonly isLookedUp: boolean } {
   const statements = rules.flatMap((rule) => rule.statements);
-  const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
+  const lookedUp = statements.flatMap((one) => (one.kind === LOOKUPS[kind.role] ? one.set : []));
   const names = [...lookedUp, ...sets.map(({ set }) => set.set)];
-  return names.find((name) => isSetName(name, [family])) ?? SETS[family];
+  const name = names.find((one) => isNamed(one, kind)) ?? setName(kind.role, kind.family);
+  return { name, isLookedUp: lookedUp.includes(name) };
 }
 
 /** A name that no set has. An existing set does not help: a killed agent may have half filled it, or foreign rules may use it. */
-function freeName(family: Family, { sets }: TableState): string {
+function freeName({ role, family }: SetKind, { sets }: TableState): string {
   const there = sets.map(({ set }) => set.set);
-  const base = SETS[family];
+  const base = setName(role, family);
   const names = [base, `${base}-next`, ...there.map((_, i) => `${base}-${i + 2}`)];
   return names.find((name) => !there.includes(name)) ?? base;
 }
 
-function isOurs({ key, flags, size }: ObservedSet, family: Family): boolean {
+function isOurs({ key, flags, size }: ObservedSet, { family }: SetKind): boolean {
   return key === KEYS[family] && flags.join() === "interval" && size === undefined;
+}
+
+/** Another set, where transactions cannot change the present one. */
+function replaceSet(
+  kind: SetKind,
+  state: TableState,
+  wanted: readonly Interval[],
+  present: TableState["sets"][number],
+): SetPlan {
+  const actual = `${counted(present.elements.length, "interval")}, not the same`;
+  return makeSet(kind, state, wanted, { name: present.set.set, actual });
 }
 
 /** Makes a new set; `instead` is the one that it replaces, with its fault. */
 function makeSet(
-  family: Family,
+  kind: SetKind,
   state: TableState,
   elements: readonly Interval[],
   instead?: { readonly name: string; readonly actual: string },
 ): SetPlan {
-  const key = KEYS[family];
-  const set = freeName(family, state);
+  const key = KEYS[kind.family];
+  const set = freeName(kind, state);
   const create: Operation[] = [{ op: "add set", ...TABLE, set, key }];
   if (elements.length > 0) create.push({ op: "add elements", ...TABLE, set, key, elements });
   const expected = counted(elements.length, "interval");
@@ -155,18 +233,23 @@ function makeSet(
     instead === undefined
       ? { kind: "missing", where: `set ${set}`, expected }
       : { kind: "changed", where: `set ${instead.name}`, expected, actual: instead.actual };
-  return { name: set, key, wanted: elements, create, changes: [], drift: [drift] };
+  const { role } = kind;
+  return {
+    ...{ role, name: set, key, wanted: elements },
+    ...{ create, before: [], after: [], isLive: false, drift: [drift] },
+  };
 }
 
 /** The change as transactions that fit, each of which leaves every address with a correct verdict; undefined if that is impossible. */
 function packChange(
-  family: Family,
+  { family }: SetKind,
   set: string,
   change: IntervalChange,
   maxBytes: number,
 ): Operation[][] | undefined {
   // Two lists never cost more than twice as much as one: that is the better bound where only one message fits.
   const reserve = Math.min(BATCH_RESERVE_BYTES, Math.ceil(maxBytes / 2));
+  if (sizeOf(change) === 0) return [];
   const capacity = intervalsWithin(addElements(family, set, []), maxBytes - reserve);
   if (sizeOf(change) <= capacity) return [changeOperations(family, set, change)];
   const batches: { removed: Interval[]; added: Interval[] }[] = [{ removed: [], added: [] }];

@@ -55,8 +55,7 @@ test("whatever others add, our rules are correct after one plan, and removable o
         if (stubborn > 0) return;
         expect(staying).toEqual(new Map());
         const fresh = programmed(wanted);
-        for (const { family, address } of SAMPLES)
-          expect(verdictOf(kernel.model, family, address)).toBe(verdictOf(fresh, family, address));
+        for (const packet of SAMPLES) expect(verdictOf(kernel.model, packet)).toBe(verdictOf(fresh, packet));
       },
     ),
     { numRuns: times(20, 300) },

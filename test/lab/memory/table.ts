@@ -84,25 +84,47 @@ function handleOf(kind: string, name: string): number {
 /** The names of the sets that the rules of all chains look up. */
 export function lookedUp(model: Model): readonly string[] {
   const statements = Object.values(model?.chains ?? {}).flatMap(({ rules }) => rules.flat());
-  return statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
+  return statements.flatMap((one) => ("set" in one ? one.set : []));
 }
 
-/** What becomes of a new TCP flow to an address that is not the node's own; "keep" is also what no rule does. */
-export function verdictOf(model: Model, family: "ip" | "ip6", address: bigint): string {
+/** The first packet of a TCP flow to an address that is not the node's own. */
+export interface ModelPacket {
+  readonly family: "ip" | "ip6";
+  readonly source: bigint;
+  readonly destination: bigint;
+  readonly link: string;
+}
+
+/** What becomes of a new flow: `masquerade`, `as 5` for an address, or `keep`, which is also what no rule does. */
+export function verdictOf(model: Model, packet: ModelPacket): string {
   const base = Object.values(model?.chains ?? {}).filter((chain) => chain.base !== undefined);
   if (model === undefined || model.dormant === true) return "keep";
+  const { family } = packet;
   const matches = (one: ObservedStatement): boolean => {
-    if (one.kind === "nfproto") return one.family === family;
-    if (one.kind === "l4proto") return one.protocol === "tcp";
-    if (one.kind === "daddr")
-      return one.family === family && isIn(model.sets[one.set], address) !== one.negated;
-    return one.kind !== "fib daddr type" && one.kind !== "unknown";
+    switch (one.kind) {
+      case "nfproto":
+        return one.family === family;
+      case "l4proto":
+        return one.protocol === "tcp";
+      case "daddr":
+      case "saddr": {
+        const address = one.kind === "daddr" ? packet.destination : packet.source;
+        return one.family === family && isIn(model.sets[one.set], address) !== one.negated;
+      }
+      case "saddr bits":
+        return one.family === family && (packet.source & one.mask) === one.value;
+      case "oifname":
+        return one.isPrefix ? packet.link.startsWith(one.name) : packet.link === one.name;
+      default:
+        return one.kind !== "fib daddr type" && one.kind !== "unknown";
+    }
   };
   for (const { rules } of base) {
     for (const statements of rules) {
       const end = statements.at(-1);
       if (!statements.every(matches)) continue;
       if (end?.kind === "masquerade") return "masquerade";
+      if (end?.kind === "snat") return `as ${end.address}`;
       if (end?.kind === "verdict") break;
     }
   }
@@ -201,7 +223,7 @@ function changeChains(
       const { statements } = operation;
       const unknown = statements.some(
         (one) =>
-          (one.kind === "daddr" && model.sets[one.set] === undefined) ||
+          ("set" in one && model.sets[one.set] === undefined) ||
           ("chain" in one && model.chains[one.chain] === undefined),
       );
       if (unknown) return refuse("ENOENT", operation);

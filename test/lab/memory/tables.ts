@@ -1,7 +1,8 @@
 /** Random rulesets for the nftables backend, and random states of its table. */
 import fc from "fast-check";
-import { type Cidr, type Family, formatCidr } from "../../../src/core/cidr.ts";
-import type { Entry, Ruleset } from "../../../src/core/ruleset.ts";
+import { type Cidr, FAMILIES, type Family, formatCidr, NFT_FAMILIES } from "../../../src/core/cidr.ts";
+import type { PortRange } from "../../../src/core/ports.ts";
+import type { AddressPool, Entry, Ruleset, Scope } from "../../../src/core/ruleset.ts";
 import type { ElementInterval, ObservedStatement } from "../../../src/netlink/operations.ts";
 import { planTable } from "../../../src/nftables/plan.ts";
 import {
@@ -9,6 +10,7 @@ import {
   type Chain,
   dropAnonymous,
   type Model,
+  type ModelPacket,
   mapValues,
   stateOf,
   type Table,
@@ -20,16 +22,23 @@ const WIDTH: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
 /** All prefixes are of this length at most, so that one address of each block represents all. */
 const BLOCK_BITS = 6;
 
-/** An address of every block that a ruleset can tell from others. */
-export const SAMPLES = (["IPv4", "IPv6"] as const).flatMap((family) =>
-  Array.from({ length: 2 ** BLOCK_BITS }, (_, block) => ({
-    family: family === "IPv4" ? ("ip" as const) : ("ip6" as const),
-    address: (BigInt(block) << BigInt(WIDTH[family] - BLOCK_BITS)) + 1n,
+/** Sources have longer blocks. */
+const SOURCE_BITS = 3;
+const LINKS = ["eth0", "eth1", "bond0", "wg0"];
+
+/** Two packets to every block of destinations that a ruleset can tell from others, from various sources through various links. */
+export const SAMPLES: readonly ModelPacket[] = FAMILIES.flatMap((family) =>
+  Array.from({ length: 2 ** (BLOCK_BITS + 1) }, (_, i) => ({
+    family: NFT_FAMILIES[family],
+    destination: (BigInt(i >> 1) << BigInt(WIDTH[family] - BLOCK_BITS)) + 1n,
+    source: (BigInt((i * 5) % 2 ** SOURCE_BITS) << BigInt(WIDTH[family] - SOURCE_BITS)) + BigInt(i % 7),
+    link: LINKS[(i * 3 + (i >> 3)) % LINKS.length] ?? "",
   })),
 );
 
-function cidr(family: Family, bits: number, block: number): Cidr {
-  const base = BigInt(block >> (BLOCK_BITS - bits)) << BigInt(WIDTH[family] - bits);
+/** Of blocks of `most` bits, the one of `bits` that has this one. */
+function cidr(family: Family, bits: number, block: number, most = BLOCK_BITS): Cidr {
+  const base = BigInt(block >> (most - bits)) << BigInt(WIDTH[family] - bits);
   return { family, base, bits, text: formatCidr({ family, base, bits }) };
 }
 
@@ -49,22 +58,59 @@ function entries(family: Family): fc.Arbitrary<Entry[]> {
   );
 }
 
+/** Absent in half of all cases, as without our keys. */
+function scope(family: Family): fc.Arbitrary<{ scope?: Scope }> {
+  const source = fc
+    .record({ bits: fc.nat(SOURCE_BITS), block: fc.nat(2 ** SOURCE_BITS - 1), isOurs: fc.boolean() })
+    .map(({ bits, block, isOurs }) => ({ cidr: cidr(family, bits, block, SOURCE_BITS), isOurs }));
+  const both = fc.record({
+    sources: fc.oneof(fc.constant([]), fc.array(source, { maxLength: 6 })),
+    interfaces: fc.oneof(fc.constant([]), fc.subarray(["eth0", "bond+", "wg0"])),
+  });
+  return fc.oneof(
+    fc.constant({}),
+    both.map((one) => ({ scope: one })),
+  );
+}
+
+function pool(): fc.Arbitrary<{ pool?: AddressPool }> {
+  const some = fc.record({
+    addresses: fc.uniqueArray(fc.bigInt({ min: 1n, max: 1_000n }), { minLength: 1, maxLength: 5 }),
+    by: fc.constantFrom("pod" as const, "flow" as const),
+  });
+  return fc.oneof(
+    fc.constant({}),
+    some.map(({ addresses, by }) => ({
+      pool: { addresses: addresses.sort((a, b) => (a < b ? -1 : 1)), by },
+    })),
+  );
+}
+
+function ruleset(
+  family: Family,
+  masquerade: { readonly randomFully: boolean; readonly toPorts: readonly PortRange[] },
+): fc.Arbitrary<Ruleset> {
+  return fc
+    .record({ entries: entries(family), scope: scope(family), pool: pool() })
+    .map(({ entries: list, scope: whose, pool: addresses }) => ({
+      family,
+      chain: CHAIN,
+      entries: list,
+      ...whose,
+      masquerade: { ...masquerade, ...addresses },
+    }));
+}
+
 /** What a configuration with or without IPv6 comes to. */
 export const rulesets: fc.Arbitrary<Ruleset[]> = fc
   .record({
-    IPv4: entries("IPv4"),
-    IPv6: fc.option(entries("IPv6"), { nil: undefined }),
     randomFully: fc.boolean(),
-    toPorts: fc.constantFrom([], [{ first: 1024n, last: 29_999n }]),
+    toPorts: fc.constantFrom<PortRange[]>([], [{ first: 1024n, last: 29_999n }]),
   })
-  .map(({ randomFully, toPorts, ...lists }) =>
-    (["IPv4", "IPv6"] as const).flatMap((family) => {
-      const list = lists[family];
-      return list === undefined
-        ? []
-        : [{ family, chain: CHAIN, entries: list, masquerade: { randomFully, toPorts } }];
-    }),
-  );
+  .chain((masquerade) =>
+    fc.tuple(ruleset("IPv4", masquerade), fc.option(ruleset("IPv6", masquerade), { nil: undefined })),
+  )
+  .map((both) => both.filter((one) => one !== undefined));
 
 /** From less than a set's change needs to more than everything does. */
 export const maxBytes = fc.oneof(fc.integer({ min: 2_500, max: 20_000 }), fc.constant(400_000));
@@ -118,6 +164,10 @@ const TAMPERINGS: Readonly<Record<string, (table: Table) => Table>> = {
     const another = { rules: [[{ ...JUMP, chain: "postrouting" }]] };
     return plain === table ? table : { ...plain, chains: { ...plain.chains, another } };
   },
+  "takes the rules that ask for more than the destination": (table) =>
+    mapRules(table, (rules) =>
+      rules.filter((one) => !one.some(({ kind }) => kind === "saddr" || kind === "oifname")),
+    ),
   "moves the chain to another priority": (table) => ({
     ...table,
     chains: mapValues(table.chains, (chain) =>
@@ -170,6 +220,7 @@ const TAMPERINGS: Readonly<Record<string, (table: Table) => Table>> = {
       "keep-ipv4": { key: "type 13", flags: ["map"], elements: [] },
       "keep-ipv4-next": { key: "type 13", flags: [], elements: [] },
       "keep-ipv4-2": { key: "type 13", flags: [], elements: [] },
+      "from-ipv4": { key: "ipv6_addr", flags: ["interval"], elements: [] },
     },
     chains: {
       ...table.chains,
