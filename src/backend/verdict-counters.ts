@@ -38,10 +38,13 @@ export function createVerdictCounters(): VerdictCounters {
   };
 }
 
+/** The destination keeps the pod's address; the packet is masqueraded; or it is not ours, whatever its destination. */
+export type VerdictName = "keep" | "masquerade" | "other";
+
 /** The kernel's counters of packets, in total since the agent's start. */
 export interface VerdictCount {
   readonly family: string;
-  readonly verdict: "keep" | "masquerade";
+  readonly verdict: VerdictName;
   readonly packets: number;
   readonly bytes: number;
 }
@@ -51,16 +54,19 @@ export function sumPackets(counts: readonly VerdictCount[]): number | undefined 
   return counts.length === 0 ? undefined : counts.reduce((sum, { packets }) => sum + packets, 0);
 }
 
+/** A rule, and the verdict of the packets that it counts: by itself, whether it returns. */
+export interface CountingRule {
+  readonly rule: ObservedRule;
+  readonly family: Family;
+  readonly verdict?: VerdictName;
+}
+
 /** The sums of the rules' counters by family and verdict; skips undefined ones. */
-export function sumVerdicts(
-  counted: readonly ({ rule: ObservedRule; family: Family } | undefined)[],
-): VerdictCount[] {
+export function sumVerdicts(counted: readonly (CountingRule | undefined)[]): VerdictCount[] {
   const totals = new Map<string, VerdictCount>();
-  for (const { rule, family } of counted.filter((one) => one !== undefined)) {
+  for (const { rule, family, verdict = verdictOf(rule) } of counted.filter((one) => one !== undefined)) {
     const counter = rule.statements.find((one) => one.kind === "counter");
     if (counter === undefined) continue;
-    const keeps = rule.statements.some((one) => one.kind === "verdict" && one.verdict === "return");
-    const verdict = keeps ? "keep" : "masquerade";
     const before = totals.get(`${family} ${verdict}`) ?? { family, verdict, packets: 0, bytes: 0 };
     const packets = before.packets + Number(counter.packets ?? 0);
     totals.set(`${family} ${verdict}`, {
@@ -70,4 +76,8 @@ export function sumVerdicts(
     });
   }
   return [...totals.values()];
+}
+
+function verdictOf({ statements }: ObservedRule): VerdictName {
+  return statements.some((one) => one.kind === "verdict" && one.verdict === "return") ? "keep" : "masquerade";
 }

@@ -372,7 +372,9 @@ describe("it does nothing, and says why,", () => {
     const fitting = { ...wanted, masquerade: { ...wanted.masquerade, toPorts: [] } };
     const plan = planTable([fitting], stateOf(undefined), 100_000);
     expect(plan.refusal).toBeUndefined();
-    expect(tooManyRules(plan, [fitting], 100_000)).toMatchInlineSnapshot(`"outputInterfaces (8) and outputAddresses (16 slots) make more rules than one nf_tables transaction can hold (169984 of 100000 bytes)"`);
+    expect(tooManyRules(plan, [fitting], 100_000)).toMatchInlineSnapshot(
+      `"outputInterfaces (8) and outputAddresses (16 slots) make more rules than one nf_tables transaction can hold (169984 of 100000 bytes)"`,
+    );
     expect(tooManyRules(plan, [fitting], ENOUGH)).toBeUndefined();
   });
 

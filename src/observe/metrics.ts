@@ -68,8 +68,9 @@ export const SERIES = {
   drift_healed_total: "Drift detected and repaired, by kind and by the process that caused it.",
   exempt_cidrs: "Entries in force whose destinations keep the pod's address, link-local included.",
   cidr_set_intervals: "Intervals of addresses that those entries cover.",
-  verdict_packets_total: "First packets of connections by verdict: keep or masquerade.",
-  verdict_bytes_total: "Bytes of the first packets of connections by verdict: keep or masquerade.",
+  verdict_packets_total:
+    "First packets of connections by verdict: keep, masquerade, or other (not ours, by source or link; nftables only).",
+  verdict_bytes_total: "Bytes of the first packets of connections, by verdict.",
   build_info: "The agent's version, Node's, and the backend.",
   conntrack_entries: "Connections in the kernel's table.",
   conntrack_limit: "The capacity of that table.",

@@ -22,6 +22,9 @@ export function renderRules({ rules, lastPass }: Status): Html {
   return html`<table><thead><tr><th scope="col">Family</th><th scope="col">State</th><th scope="col" class="number">CIDRs</th></tr></thead><tbody>${rows}</tbody></table>`;
 }
 
+/** Verdicts that not every node counts. */
+const MORE_VERDICTS = { local: "to the node itself", other: "not ours, by its source or link" };
+
 export function renderCounters(counters: readonly Counter[] | undefined): Html {
   if (counters === undefined || counters.length === 0)
     return html`<h3>Verdicts</h3><p>Nothing has been counted yet.</p>`;
@@ -32,9 +35,11 @@ export function renderCounters(counters: readonly Counter[] | undefined): Html {
     COUNTERS_AT_MOST,
     row,
     moreRows(3),
-  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s${
-    counters.some(({ verdict }) => verdict === "local") ? "; local: to the node itself" : ""
-  }.</p>`;
+  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s${Object.entries(
+    MORE_VERDICTS,
+  ).flatMap(([name, meaning]) =>
+    counters.some(({ verdict }) => verdict === name) ? [`; ${name}: ${meaning}`] : [],
+  )}.</p>`;
 }
 
 export function renderPressure(pressure: Pressure | undefined): Html {
