@@ -1,5 +1,5 @@
 /** Translates a rule of iptables from its words in a listing into the model of model.ts. */
-import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
+import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent } from "./ipset.ts";
 import { readMasked, readPortRange, readRange, readTarget } from "./iptables-target.ts";
@@ -100,9 +100,9 @@ const addresses =
   (side: Side, read: (text: string, family: Family) => Interval | undefined): Reader =>
   (head, [text = ""], { family }) => {
     const interval = read(text, family);
-    return interval === undefined
-      ? undefined
-      : [{ ...head, kind: "address", side, family, intervals: [interval] }];
+    if (interval !== undefined) return [{ ...head, kind: "address", side, family, intervals: [interval] }];
+    const bits = readBits(text, family);
+    return bits === undefined ? undefined : [{ ...head, kind: "bits", side, family, ...bits }];
   };
 
 const interfaces =
@@ -170,6 +170,13 @@ const MODULE_OPTIONS: Readonly<Record<string, Reader>> = {
 /** Properties that the first packet of a pod's flow always has, or never. */
 function firstPacket({ text, negated }: Head, holds: boolean): Condition {
   return { ...constant(text, holds), negated };
+}
+
+/** An address and a mask that is no prefix, as the tools print it. */
+function readBits(text: string, family: Family): { mask: bigint; value: bigint } | undefined {
+  const [address, mask, ...more] = text.split("/").map(parseAddress);
+  if (address?.family !== family || mask?.family !== family || more.length > 0) return undefined;
+  return { mask: mask.value, value: address.value & mask.value };
 }
 
 function cidrInterval(text: string, family: Family): Interval | undefined {

@@ -36,6 +36,11 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
       const address = addressOf(packet, condition.side);
       return address === undefined ? undefined : includes(condition.intervals, address);
     }
+    case "bits": {
+      if (condition.family !== packet.family) return condition.negated;
+      const address = addressOf(packet, condition.side);
+      return address === undefined ? undefined : (address & condition.mask) === condition.value;
+    }
     case "local": {
       const address = addressOf(packet, condition.side);
       return address === undefined ? undefined : includes(local[packet.family], address);

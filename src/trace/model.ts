@@ -53,6 +53,14 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
       readonly family: Family;
       readonly intervals: readonly Interval[];
     }
+  /** Some bits of an address, such as the last ones, which choose among several addresses. */
+  | {
+      readonly kind: "bits";
+      readonly side: Side;
+      readonly family: Family;
+      readonly mask: bigint;
+      readonly value: bigint;
+    }
   /** One of the node's own addresses. */
   | { readonly kind: "local"; readonly side: Side }
   | { readonly kind: "family"; readonly family: Family }

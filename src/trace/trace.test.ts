@@ -47,7 +47,63 @@ function describeOutcome({ verdict, by, conditions }: TraceOutcome): string {
   return `${verdict}${where}${conditions.length === 0 ? "" : ` if ${conditions.join(", ")}`}`;
 }
 
+const SADDR = { payload: { protocol: "ip", field: "saddr" } };
 const source = parseAddress("10.244.1.2")?.value as bigint;
+
+/** The same rules: a pod's address chooses between two of the node's, behind one link. */
+const SLOTS = {
+  iptables: parseIptablesSave(
+    nat(
+      "-A POSTROUTING -s 10.244.0.0/255.255.0.1 -o bond+ -j SNAT --to-source 192.0.2.7\n",
+      "-A POSTROUTING -o bond+ -j SNAT --to-source 192.0.2.8\n",
+    ),
+  ),
+  nft: parseNftJson(
+    JSON.stringify({
+      nftables: [
+        { metainfo: {} },
+        { table: { family: "inet", name: "t" } },
+        {
+          chain: {
+            ...{ family: "inet", table: "t", name: "POSTROUTING", type: "nat" },
+            ...{ hook: "postrouting", prio: 101, policy: "accept" },
+          },
+        },
+        ...[
+          [{ match: { op: "==", left: { "&": [SADDR, "255.255.0.1"] }, right: "10.244.0.0" } }],
+          [{ match: { op: "==", left: { meta: { key: "nfproto" } }, right: "ipv4" } }],
+        ].map((first, i) => ({
+          rule: {
+            ...{ family: "inet", table: "t", chain: "POSTROUTING" },
+            expr: [
+              ...first,
+              { match: { op: "==", left: { meta: { key: "oifname" } }, right: "bond*" } },
+              { snat: { family: "ip", addr: `192.0.2.${7 + i}` } },
+            ],
+          },
+        })),
+      ],
+    }),
+  ),
+};
+
+test.each(Object.entries(SLOTS))("bits of the source choose an address: %s", (_, dump) => {
+  const of = (last: bigint, out = "bond0") => outcomes(dump, "8.8.8.8", { source: source + last, out });
+  expect([of(0n), of(1n), of(6n)]).toEqual([
+    ["translate by POSTROUTING 1"],
+    ["translate by POSTROUTING 2"],
+    ["translate by POSTROUTING 1"],
+  ]);
+  expect(outcomes(dump, "8.8.8.8", { source: 1n << 24n, out: "bond0" })).toEqual([
+    "translate by POSTROUTING 2",
+  ]);
+  expect(of(0n, "eth0")).toEqual(["keep"]);
+  const open = outcomes(dump, "8.8.8.8", { out: "bond0" });
+  expect(open).toEqual([
+    expect.stringMatching(/^translate by POSTROUTING 1 if /),
+    "translate by POSTROUTING 2",
+  ]);
+});
 
 describe("a dump of iptables", () => {
   test("our chain decides, but not about the node's own addresses", () => {

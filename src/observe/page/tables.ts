@@ -35,11 +35,14 @@ export function renderCounters(counters: readonly Counter[] | undefined): Html {
     COUNTERS_AT_MOST,
     row,
     moreRows(3),
-  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s${Object.entries(
-    MORE_VERDICTS,
-  ).flatMap(([name, meaning]) =>
-    counters.some(({ verdict }) => verdict === name) ? [`; ${name}: ${meaning}`] : [],
-  )}.</p>`;
+  )}</tbody></table><p class="note">First packets of connections. keep: with the pod’s address; masquerade: with the node’s${moreVerdicts(counters)}.</p>`;
+}
+
+function moreVerdicts(counters: readonly Counter[]): string {
+  const counted = Object.entries(MORE_VERDICTS).filter(([name]) =>
+    counters.some(({ verdict }) => verdict === name),
+  );
+  return counted.map(([name, meaning]) => `; ${name}: ${meaning}`).join("");
 }
 
 export function renderPressure(pressure: Pressure | undefined): Html {

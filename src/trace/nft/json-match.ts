@@ -1,5 +1,5 @@
 /** Translates the matches of an expression of `nft -j` into conditions. */
-import { familyNamed } from "../../core/cidr.ts";
+import { familyNamed, parseAddress } from "../../core/cidr.ts";
 import { type Condition, constant, type PortRange, type Side } from "../model.ts";
 import { hasPorts, protocolName } from "../protocols.ts";
 import { readPorts } from "./json-target.ts";
@@ -59,8 +59,10 @@ function readTest(head: Head, left: Json, right: Json, elements: Elements): Cond
     return states === undefined || !isKnown ? undefined : [{ ...head, kind: "state", states }];
   }
   if (kind === "&" && Array.isArray(key)) {
-    const [meta, mask] = key;
-    return isMark(meta) && typeof mask === "number" ? readMark(head, right, mask) : undefined;
+    const [field, mask] = key;
+    if (isMark(field) && typeof mask === "number") return readMark(head, right, mask);
+    const [what, payload] = onlyMember(field);
+    return what === "payload" && isObject(payload) ? readBits(head, payload, mask, right) : undefined;
   }
   return undefined;
 }
@@ -129,6 +131,17 @@ function readPayload(
   return hasPorts(String(protocol))
     ? [{ kind: "protocol", protocols: [String(protocol)], text: String(protocol), negated: false }, rest]
     : [rest];
+}
+
+/** Some bits of an address. */
+function readBits(head: Head, { protocol, field }: Fields, mask: Json, right: Json): Condition[] | undefined {
+  const family = familyNamed(String(protocol));
+  const [bits, value] = [mask, right].map((one) => (typeof one === "string" ? parseAddress(one) : undefined));
+  const isKnown = bits?.family === family && value?.family === family;
+  if (family === undefined || bits === undefined || value === undefined || !isKnown) return undefined;
+  if (field !== "saddr" && field !== "daddr") return undefined;
+  const side: Side = field === "daddr" ? "destination" : "source";
+  return [{ ...head, kind: "bits", side, family, mask: bits.value, value: value.value }];
 }
 
 function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condition[] | undefined {

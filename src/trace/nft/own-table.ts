@@ -25,7 +25,8 @@ function statementText(statement: ObservedStatement): string {
 function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): Condition[] {
   const head = { text: statementText(statement), negated: false };
   switch (statement.kind) {
-    case "daddr": {
+    case "daddr":
+    case "saddr": {
       const family = FAMILY_NAMES[statement.family];
       const set = sets.find((one) => one.set.set === statement.set);
       // Of other sets, such as hashes, the elements are not intervals.
@@ -35,12 +36,18 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
           ...head,
           negated: statement.negated,
           kind: "address",
-          side: "destination",
+          side: statement.kind === "daddr" ? "destination" : "source",
           family,
           intervals: set.elements,
         },
       ];
     }
+    case "saddr bits": {
+      const { mask, value } = statement;
+      return [{ ...head, kind: "bits", side: "source", family: FAMILY_NAMES[statement.family], mask, value }];
+    }
+    case "oifname":
+      return [{ ...head, kind: "out", names: [`${statement.name}${statement.isPrefix ? "*" : ""}`] }];
     case "nfproto": {
       const family = FAMILY_NAMES[statement.family];
       return [family === undefined ? { ...head, kind: "unknown" } : { ...head, kind: "family", family }];
@@ -50,6 +57,7 @@ function conditionsOf(statement: ObservedStatement, sets: TableState["sets"]): C
     case "l4proto":
       return [{ ...head, kind: "protocol", protocols: [statement.protocol] }];
     case "numgen random":
+      return [{ ...head, kind: "chance" }];
     case "unknown":
       return [{ ...head, kind: "unknown" }];
     default:
@@ -65,6 +73,11 @@ function ruleAction(statements: readonly ObservedStatement[]): Action {
 
 function actionOf(statement: ObservedStatement): Action {
   if (statement.kind === "masquerade") return { kind: "masquerade" };
+  if (statement.kind === "snat") {
+    const { address, ports } = statement;
+    const addresses = { first: address, last: address };
+    return { kind: "translate", targets: [{ addresses, ...(ports === undefined ? {} : { ports }) }] };
+  }
   if (statement.kind !== "verdict") return { kind: "continue" };
   return statement.verdict === "jump" || statement.verdict === "goto"
     ? { kind: statement.verdict, chain: statement.chain }

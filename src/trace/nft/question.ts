@@ -22,7 +22,14 @@ export function isOneOf(
   listed?: string,
 ): Condition {
   const text = `${sourceText(loaded)} ${negated ? "!= " : ""}${listed ?? rangesText(loaded, ranges)}`;
-  return readQuestion({ text, negated }, loaded, ranges) ?? { kind: "unknown", text, negated: false };
+  const condition = readQuestion({ text, negated }, loaded, ranges);
+  if (condition?.kind === "bits") return { ...condition, text: bitsText(condition) };
+  return condition ?? { kind: "unknown", text, negated: false };
+}
+
+function bitsText({ side, family, mask, value, negated }: Extract<Condition, { kind: "bits" }>): string {
+  const [bits, wanted] = [mask, value].map((one) => formatAddress(family, one));
+  return `${NFT_FAMILIES[family]} ${FIELD_NAMES[side]} & ${bits} ${negated ? "!=" : "=="} ${wanted}`;
 }
 
 const META_NAMES: Readonly<Record<number, string>> = {
@@ -81,9 +88,10 @@ function fieldText(source: Payload, length: number): string {
   if (port !== undefined && length === 2) return port;
   const field = fieldAt(source, length);
   if (field === undefined || family === undefined) return `@${base},${offset * 8},${length * 8}`;
-  const short = { source: "saddr", destination: "daddr", protocol: "protocol" }[field];
-  return `${NFT_FAMILIES[family]} ${short}`;
+  return `${NFT_FAMILIES[family]} ${FIELD_NAMES[field]}`;
 }
+
+const FIELD_NAMES = { source: "saddr", destination: "daddr", protocol: "protocol" } as const;
 
 function fieldAt({ base, offset, family }: Payload, length: number): Side | "protocol" | undefined {
   if (base !== PAYLOAD_NETWORK_HEADER || family === undefined) return undefined;

@@ -155,9 +155,17 @@ function readPayload(
   const field = FIELDS[family].find((one) => one.offset === offset && length <= one.bytes);
   if (field === undefined) return undefined;
   if (field.name === "protocol") return mask === undefined ? readProtocol(head, ranges) : undefined;
-  const free = addressMask(mask, length, field.bytes);
-  if (free === undefined || (mask !== undefined && singles(ranges) === undefined)) return undefined;
   const shift = BigInt((field.bytes - length) * 8);
+  const free = addressMask(mask, length, field.bytes);
+  const values = singles(ranges);
+  if (mask !== undefined && values === undefined) return undefined;
+  if (mask !== undefined && free === undefined) {
+    const [value, ...more] = values ?? [];
+    if (value === undefined || more.length > 0) return undefined;
+    const [bits, wanted] = [mask, value].map((one) => bigEndian(one) << shift) as [bigint, bigint];
+    return { ...head, kind: "bits", side: field.name, family, mask: bits, value: wanted };
+  }
+  if (free === undefined) return undefined;
   const intervals = ranges.map(({ from, to }) => ({
     first: bigEndian(from) << shift,
     last: (bigEndian(to) << shift) | free,
