@@ -5,7 +5,7 @@ import { additions } from "../../test/lab/memory/foreign-content.ts";
 import { applyBatch, type Model, stateOf, verdictOf } from "../../test/lab/memory/table.ts";
 import { interrupted, maxBytes, programmed, rulesets, SAMPLES } from "../../test/lab/memory/tables.ts";
 import { NftablesError } from "../netlink/errors.ts";
-import type { Operation } from "../netlink/operations.ts";
+import type { ObservedStatement, Operation } from "../netlink/operations.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { planTable } from "./plan.ts";
 import { CHAIN } from "./sets.ts";
@@ -68,7 +68,9 @@ function named(model: Model) {
   return <T extends { readonly kind: string }>(statement: T): T => {
     if (!("set" in statement)) return statement;
     const looked = model?.chains[CHAIN.chain]?.rules.flat() ?? [];
-    const same = looked.find((one) => one.kind === "daddr" && one.set.startsWith(String(statement.set)));
+    const isSame = (one: ObservedStatement) =>
+      one.kind === statement.kind && "set" in one && one.set.startsWith(String(statement.set));
+    const same = looked.find(isSame);
     return same !== undefined && "set" in same && sets.includes(same.set)
       ? { ...statement, set: same.set }
       : statement;

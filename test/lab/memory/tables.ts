@@ -5,6 +5,7 @@ import type { PortRange } from "../../../src/core/ports.ts";
 import type { AddressPool, Entry, Ruleset, Scope } from "../../../src/core/ruleset.ts";
 import type { ElementInterval, ObservedStatement } from "../../../src/netlink/operations.ts";
 import { planTable } from "../../../src/nftables/plan.ts";
+import { tooManyForFamily } from "../../../src/nftables/rules.ts";
 import {
   applyBatch,
   type Chain,
@@ -110,7 +111,8 @@ export const rulesets: fc.Arbitrary<Ruleset[]> = fc
   .chain((masquerade) =>
     fc.tuple(ruleset("IPv4", masquerade), fc.option(ruleset("IPv6", masquerade), { nil: undefined })),
   )
-  .map((both) => both.filter((one) => one !== undefined));
+  .map((both) => both.filter((one) => one !== undefined))
+  .filter((both) => both.every((one) => tooManyForFamily(one) === undefined));
 
 /** From less than a set's change needs to more than everything does. */
 export const maxBytes = fc.oneof(fc.integer({ min: 2_500, max: 20_000 }), fc.constant(400_000));
