@@ -58,7 +58,7 @@ test("whatever others add, our rules are correct after one plan, and removable o
         for (const packet of SAMPLES) expect(verdictOf(kernel.model, packet)).toBe(verdictOf(fresh, packet));
       },
     ),
-    { numRuns: times(20, 300) },
+    { numRuns: times(20, 100) },
   );
 });
 
