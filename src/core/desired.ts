@@ -2,7 +2,7 @@
 import type { Cidr } from "./cidr.ts";
 import type { ConfigText, MasqConfig } from "./config.ts";
 import type { Problem, ProblemPlace } from "./problem.ts";
-import type { Options, Ruleset } from "./ruleset.ts";
+import { compileRuleset, type NodeAddresses, type Options, type Ruleset } from "./ruleset.ts";
 
 export interface Desired {
   readonly options: Options;
@@ -14,6 +14,8 @@ export interface Desired {
   readonly config: MasqConfig;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** The addresses of the node that the rulesets are for; absent: it is not known. */
+  readonly own?: NodeAddresses;
   /** One for each enabled family. */
   readonly rulesets: readonly Ruleset[];
   /**
@@ -21,4 +23,14 @@ export interface Desired {
    * link-local, which the agent adds.
    */
   readonly placeOf: (cidr: Cidr) => ProblemPlace | undefined;
+}
+
+/** The rules that the same configuration calls for on a node with these addresses. */
+export function onNode(desired: Desired, own: NodeAddresses): Desired {
+  const { rulesets, config, options } = desired;
+  return {
+    ...desired,
+    own,
+    rulesets: rulesets.map(({ family }) => compileRuleset(family, config, options, own)),
+  };
 }

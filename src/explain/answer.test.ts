@@ -102,11 +102,13 @@ test("agreement, as far as is known", () => {
     verdict,
     conditions: [],
   });
-  expect(compareOutcomes("keep", [outcome("keep")])).toBe("yes");
-  expect(compareOutcomes("keep", [outcome("masquerade"), outcome("keep")])).toBe("depends");
-  expect(compareOutcomes("masquerade", [outcome("translate"), outcome("masquerade")])).toBe("yes");
-  expect(compareOutcomes("masquerade", [outcome("drop")])).toBe("no");
-  expect(compareOutcomes("keep", [outcome("unknown"), outcome("masquerade")])).toBe("depends");
+  expect(compareOutcomes({ verdict: "keep" }, [outcome("keep")])).toBe("yes");
+  expect(compareOutcomes({ verdict: "keep" }, [outcome("masquerade"), outcome("keep")])).toBe("depends");
+  expect(compareOutcomes({ verdict: "masquerade" }, [outcome("translate"), outcome("masquerade")])).toBe(
+    "yes",
+  );
+  expect(compareOutcomes({ verdict: "masquerade" }, [outcome("drop")])).toBe("no");
+  expect(compareOutcomes({ verdict: "keep" }, [outcome("unknown"), outcome("masquerade")])).toBe("depends");
 });
 
 test("a CIDR that falls into too many parts is not answered for hours", () => {

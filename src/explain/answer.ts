@@ -11,7 +11,8 @@ import type { Condition, Hook, Packet } from "../trace/model.ts";
 import { outcomeKey, type Trace, type TraceOutcome } from "../trace/outcome.ts";
 import { type Known, tracePacket } from "../trace/trace.ts";
 import type { Effort } from "../trace/walk.ts";
-import { type Agreement, compareOutcomes } from "./agreement.ts";
+import { type Agreement, compareOutcomes, type Wanted } from "./agreement.ts";
+import { addressesOf, answerScope, isWanted, type PacketDetails, type ScopeAnswer } from "./scope.ts";
 
 /** The rules of a node, and the known details of its packets. */
 export interface NodeRules {
@@ -45,8 +46,13 @@ export interface Part {
 
 /** The configuration's answer. */
 export interface ConfigAnswer {
+  /** For packets that are ours, unless none is. */
   readonly verdict: "keep" | "masquerade";
   readonly explanation: Explanation | "local" | "family off";
+  /** Where the destination is masqueraded, and the configuration says whose packets are. */
+  readonly scope?: ScopeAnswer;
+  /** The addresses that masqueraded packets may leave with; absent: the kernel chooses. */
+  readonly as?: readonly bigint[];
 }
 
 /** The local addresses of every machine. */
@@ -76,6 +82,8 @@ export interface Question {
   readonly ruleset?: Ruleset | undefined;
   /** Whether the question is about the configuration. */
   readonly hasConfig: boolean;
+  /** The known details of the packet. */
+  readonly packet?: PacketDetails;
   readonly node?: NodeRules | undefined;
 }
 
@@ -107,9 +115,22 @@ export function answerParts(question: Question): Part[] | undefined {
   return parts.map(({ key: _, ...part }) => part);
 }
 
-function configAnswer(explanation: Explanation | undefined): ConfigAnswer {
-  if (explanation === undefined) return { verdict: "keep", explanation: "family off" };
-  return { verdict: explanation.verdict === "return" ? "keep" : "masquerade", explanation };
+function configAnswer(
+  explanation: Explanation | undefined,
+  { ruleset, packet = {} }: Pick<Question, "ruleset" | "packet">,
+): ConfigAnswer {
+  if (explanation === undefined || ruleset === undefined)
+    return { verdict: "keep", explanation: "family off" };
+  if (explanation.verdict === "return") return { verdict: "keep", explanation };
+  const { family, scope, masquerade } = ruleset;
+  const answer = scope && answerScope(family, scope, packet);
+  const as = addressesOf(masquerade, packet.source);
+  return {
+    verdict: answer?.isOurs === false ? "keep" : "masquerade",
+    explanation,
+    ...(answer === undefined ? {} : { scope: answer }),
+    ...(as === undefined ? {} : { as }),
+  };
 }
 
 function answerPart(
@@ -126,17 +147,29 @@ function answerPart(
   const configOf = (destination: bigint, known: Explanation | undefined): ConfigAnswer =>
     ruleset !== undefined && includes(local, destination)
       ? { verdict: "keep", explanation: "local" }
-      : configAnswer(known);
+      : configAnswer(known, question);
   const configAt = (destination: bigint) =>
     configOf(destination, ruleset && explainInterval(ruleset, { first: destination, last: destination })[0]);
   const config = configOf(interval.first, explanation);
   if (live === undefined) return { ...found, config };
   const isKnown = node?.notRead.length === 0;
-  const wantedAt = (destination: bigint) => configAt(destination).verdict;
+  const wanted = (one: ConfigAnswer) => wantedOf(one, question);
+  const wantedAt = (destination: bigint) => wanted(configAt(destination));
   const agrees = isKnown
-    ? compareOutcomes(config.verdict, [...live.possible, live.otherwise], wantedAt)
+    ? compareOutcomes(wanted(config), [...live.possible, live.otherwise], wantedAt)
     : "unknown";
   return { ...found, config, agrees, configAt };
+}
+
+/** What the configuration wants of the rules. */
+function wantedOf({ verdict, scope, as }: ConfigAnswer, { ruleset, packet }: Question): Wanted {
+  if (scope === undefined || ruleset === undefined) return { verdict, as };
+  return {
+    // The link is known better from the rules' own answer.
+    verdict: "masquerade",
+    as,
+    isOurs: (out) => isWanted(ruleset, { ...packet, out: packet?.out ?? out }),
+  };
 }
 
 /** A pod's own packet has no mark; outcomes for other marks are listed separately. */

@@ -2,6 +2,7 @@
 
 import type { Colours } from "../text/colours.ts";
 import type { RuleReference } from "../trace/state.ts";
+import { addressesText, conditionText, scopeLines } from "./scope-text.ts";
 import type {
   ConfigView,
   DestinationView,
@@ -67,12 +68,15 @@ function renderPart(
 }
 
 /** The actual outcome, rather than the configured one. */
-function renderHead({ live, verdict }: PartView, colours: Colours): string {
+function renderHead(part: PartView, colours: Colours): string {
+  const { live, verdict } = part;
   if (live?.endpoints !== undefined)
     return ` -> ${colours.yellow(placesText(live.endpoints))}${renderSeen(live.endpoints)}`;
   const head = live?.verdict ?? verdict ?? "unknown";
   const paint = head === "keep" || head === "untracked" ? colours.green : colours.yellow;
-  return live === undefined ? `: ${paint(WORDS[head])}` : `: ${paint(outcomeText(live))}${leavesText(live)}`;
+  return live === undefined
+    ? `: ${paint(WORDS[head] + addressesText(part))}${conditionText(part)}`
+    : `: ${paint(outcomeText(live))}${leavesText(live)}`;
 }
 
 /** The source that each endpoint sees, once for endpoints that see the same. */
@@ -109,12 +113,15 @@ function renderUnless(possible: readonly OutcomeView[]): string {
   return possible.length > 0 ? ", unless a rule below decides first" : "";
 }
 
-function renderConfig({ verdict = "keep", by, reason, lost = [] }: ConfigView, { dim }: Colours): string[] {
+function renderConfig(config: ConfigView, colours: Colours): string[] {
+  const { verdict = "keep", by, reason, lost = [] } = config;
+  const { dim } = colours;
   const why = by === undefined ? `: ${reason}` : ` by ${renderEntry(by)}`;
   return [
-    `  config: ${WORDS[verdict]}${why}\n`,
+    `  config: ${WORDS[verdict]}${addressesText(config)}${why}\n`,
     ...lost.slice(0, SHOWN).map((entry) => `${dim(`  not by ${renderEntry(entry)}: ${entry.why}`)}\n`),
     rest(lost.length, SHOWN, "entries that contain it"),
+    ...scopeLines(config, colours),
   ];
 }
 

@@ -12,6 +12,7 @@ import type { RuleReference } from "../trace/state.ts";
 import type { Agreement } from "./agreement.ts";
 import type { ConfigAnswer, LiveAnswer, Part } from "./answer.ts";
 import type { Destination } from "./destination.ts";
+import { type ScopeView, viewAddresses, viewScope, whyNotOurs } from "./scope-view.ts";
 
 export interface EntryView {
   /** As it is written. */
@@ -59,7 +60,7 @@ export interface TraceView extends OutcomeView {
 }
 
 /** By the configuration. */
-export interface ConfigView {
+export interface ConfigView extends ScopeView {
   readonly verdict?: "keep" | "masquerade";
   readonly by?: EntryView;
   /** Why it is so where no entry decides. */
@@ -109,7 +110,7 @@ export function viewDestination(
         text.replace(/\/(32|128)$/, (whole, bits) => ((family === "IPv4") === (bits === "32") ? "" : whole)),
       ),
       addresses: String(countAddresses([part.interval])),
-      ...(part.config === undefined || desired === undefined ? {} : viewConfig(part.config, desired)),
+      ...(part.config === undefined || desired === undefined ? {} : viewConfig(part.config, desired, family)),
       ...(part.live === undefined
         ? {}
         : { live: viewLive(part.live, { family, desired, configAt: part.configAt }) }),
@@ -118,7 +119,18 @@ export function viewDestination(
   };
 }
 
-function viewConfig({ verdict, explanation }: ConfigAnswer, desired: Desired): ConfigView {
+function viewConfig(answer: ConfigAnswer, desired: Desired, family: Family): ConfigView {
+  const { scope } = answer;
+  if (scope?.isOurs === false)
+    return { verdict: "keep", reason: whyNotOurs(scope), ...viewScope(scope, desired) };
+  return {
+    ...viewVerdict(answer, desired),
+    ...(scope === undefined ? {} : viewScope(scope, desired)),
+    ...(answer.verdict === "masquerade" ? viewAddresses(answer, desired, family) : {}),
+  };
+}
+
+function viewVerdict({ verdict, explanation }: ConfigAnswer, desired: Desired): ConfigView {
   if (explanation === "local")
     return { verdict, reason: "it is an address of the node itself, and the agent's rules are about others" };
   if (explanation === "family off")
@@ -202,7 +214,7 @@ function rangeText(family: Family, { first, last }: Interval): string {
 function viewEndpoint({ destination, port, trace }: Endpoint, context: Context): EndpointView {
   const { family, desired, configAt } = context;
   const config =
-    configAt === undefined || desired === undefined ? {} : viewConfig(configAt(destination), desired);
+    configAt === undefined || desired === undefined ? {} : viewConfig(configAt(destination), desired, family);
   return {
     destination: formatAddress(family, destination),
     ...(port === undefined ? {} : { port }),

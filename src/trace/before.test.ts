@@ -144,7 +144,7 @@ describe("a destination that is translated or exempted first", () => {
     );
     if ([...possible, otherwise].some(isOpen))
       for (const wanted of ["keep", "masquerade"] as const)
-        expect(compareOutcomes(wanted, [...possible, otherwise])).toBe("unknown");
+        expect(compareOutcomes({ verdict: wanted }, [...possible, otherwise])).toBe("unknown");
   });
 
   test("the rule that names the Service is the one that is told", () => {

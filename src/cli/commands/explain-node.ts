@@ -4,6 +4,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import { SourceError } from "../../agent/config/file.ts";
 import { isFailure } from "../../backend/driver.ts";
 import type { Family } from "../../core/cidr.ts";
+import type { Desired } from "../../core/desired.ts";
+import type { NodeAddresses } from "../../core/ruleset.ts";
 import type { NodeRules } from "../../explain/answer.ts";
 import { parseGoUint } from "../../go/integer.ts";
 import { goQuote } from "../../go/quote.ts";
@@ -38,6 +40,8 @@ export interface AskedNode extends NodeRules {
   readonly sourceFamily?: Family;
   /** The parts outside of a dump, such as tables that were not saved. */
   readonly leftOut?: readonly string[];
+  /** Its addresses that packets may leave with, if they are known. */
+  readonly own?: NodeAddresses;
   /** The routes of this node, if the kernel can look them up. */
   readonly routes?: Routes;
 }
@@ -50,13 +54,8 @@ const SIZE_LIMIT = 256 * 1024 * 1024;
 
 /** Reads the packet's details from the flags. Throws a `UsageError`. */
 export function readPacket(values: NodeValues): AskedPacket {
-  const { live, rules, source, mark, protocol } = values;
+  const { source, mark, protocol } = values;
   const [input, out] = (["in", "out"] as const).map((way) => values[`${way}-interface`]) as [string, string];
-  const given = [source, mark, protocol, input, out].some((value) => value !== "");
-  if (given && !live && rules === "")
-    throw new UsageError(
-      "--source, --mark, --protocol, --in-interface and --out-interface matter to rules only: add --live, or --rules FILE",
-    );
   const address = source === "" ? undefined : readAddress("source", source);
   const packet = {
     ...(address === undefined ? {} : { source: address.value }),
@@ -68,6 +67,35 @@ export function readPacket(values: NodeValues): AskedPacket {
   return { packet, ...(address === undefined ? {} : { sourceFamily: address.family }) };
 }
 
+/**
+ * Refuses details of the packet that nothing in the answer depends on: without rules, a configuration depends on the
+ * packet's source and link only if it has keys about them. Throws a `UsageError`.
+ */
+export function refuseIdle(values: NodeValues, desired: Desired | undefined): void {
+  const asksRules = values.live || values.rules !== "";
+  const hasAddresses = desired !== undefined && desired.config.outputAddresses.length > 0;
+  if (values["node-address"] !== "" && (values.live || (!asksRules && !hasAddresses)))
+    throw new UsageError("--node-address is for --rules: with --live the node knows its own");
+  if (asksRules) return;
+  const isScoped = hasAddresses || desired?.rulesets.some(({ scope }) => scope !== undefined);
+  const idle = isScoped
+    ? (["mark", "protocol", "in-interface"] as const)
+    : (["source", "mark", "protocol", "in-interface", "out-interface"] as const);
+  if (idle.every((name) => values[name] === "")) return;
+  const names = idle.map((name) => `--${name}`);
+  throw new UsageError(
+    `${names.slice(0, -1).join(", ")} and ${names.at(-1)} matter to rules only: add --live, or --rules FILE`,
+  );
+}
+
+/** The addresses of `--node-address`, by family. */
+export function givenAddresses(text: string): NodeAddresses | undefined {
+  const given =
+    text === "" ? [] : readAddresses("node-address", text).map((one) => readAddress("node-address", one));
+  const ofFamily = (family: Family) => given.filter((one) => one.family === family).map(({ value }) => value);
+  return given.length === 0 ? undefined : { IPv4: ofFamily("IPv4"), IPv6: ofFamily("IPv6") };
+}
+
 /** The node's rules, if the flags ask for any. Throws a `SourceError` or a `CommandError`. */
 export async function readNode(
   values: NodeValues,
@@ -75,8 +103,6 @@ export async function readNode(
   io: CommandIo,
 ): Promise<AskedNode | undefined> {
   const nodeAddresses = readAddresses("node-address", values["node-address"]);
-  if (nodeAddresses.length > 0 && values.rules === "")
-    throw new UsageError("--node-address is for --rules: with --live the node knows its own");
   const say = (warnings: readonly string[]) => {
     for (const warning of warnings) io.err(`warning: ${warning}\n`);
   };

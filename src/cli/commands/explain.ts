@@ -1,5 +1,5 @@
 /** The command `explain`: why a destination is masqueraded or not, by the configuration, a node's rules, or a dump of them. */
-import type { Desired } from "../../core/desired.ts";
+import { type Desired, onNode } from "../../core/desired.ts";
 import { isOpen } from "../../explain/agreement.ts";
 import { answerParts } from "../../explain/answer.ts";
 import type { Destination } from "../../explain/destination.ts";
@@ -17,7 +17,14 @@ import { hasPorts } from "../../trace/protocols.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { resolveDestination } from "./destination.ts";
-import { type AskedNode, readNode, readPacket } from "./explain-node.ts";
+import {
+  type AskedNode,
+  type AskedPacket,
+  givenAddresses,
+  readNode,
+  readPacket,
+  refuseIdle,
+} from "./explain-node.ts";
 
 const flags = {
   ...desiredFlags,
@@ -47,7 +54,7 @@ const flags = {
   "node-address": flag(
     stringType,
     "",
-    "With --rules: comma-separated IP `addresses` of the node that the dump comes from, for destinations on the node itself.",
+    "With --rules: comma-separated IP `addresses` of the node that the dump comes from, for destinations on the node itself; also those of which outputAddresses may use some.",
   ),
 };
 
@@ -58,7 +65,8 @@ export const explainCommand: Command<typeof flags> = {
   details: `A destination is an address, a CIDR, which is split where the answer changes, or a host name; HOST:PORT, [IPV6]:PORT and
 URLs name a port as well, of tcp unless --protocol says otherwise. Without
 --live and --rules only the configuration is read: which entry decides, where it is written, and which other entries contain the
-destination but do not decide.
+destination but do not decide. Where the configuration says whose packets are masqueraded, through which interfaces they leave and with
+which addresses, the answer has these conditions; with --source, --out-interface and --node-address it has none.
 
 Flags that are not given are those of the agent that runs in this network namespace, if one is seen.
 
@@ -85,7 +93,10 @@ not known where a rule sends the packet, or because not all rules could be read.
     const destinations = resolved.flatMap((one) =>
       one.ok ? one.destinations.map((each) => withProtocol(each, packet.packet.protocol)) : [],
     );
-    const desired = values.rules === "" || given.has("config") ? await readDesired(input, io) : undefined;
+    const read = values.rules === "" || given.has("config") ? await readDesired(input, io) : undefined;
+    refuseIdle(values, read);
+    const own = givenAddresses(values["node-address"]);
+    const desired = read === undefined || own === undefined ? read : onNode(read, own);
     if (desired !== undefined) sayProblems(desired, io);
     if (desired !== undefined && desired.problems.length > 0) {
       io.err(
@@ -96,7 +107,8 @@ not known where a rule sends the packet, or because not all rules could be read.
     const node = await readNode(values, packet, io);
     for (const one of resolved) if (!one.ok) io.err(`ip-masq-agent explain: ${one.message}\n`);
     const answers: (DestinationView | string)[] = [];
-    for (const destination of destinations) answers.push(await settle(destination, desired, node));
+    const on = desired === undefined || node?.own === undefined ? desired : onNode(desired, node.own);
+    for (const destination of destinations) answers.push(await settle({ ...packet, destination }, on, node));
     node?.routes?.close();
     const isWhole = write(answers, node, input, io);
     return isWhole && destinations.length > 0 && resolved.every(({ ok }) => ok) ? 0 : 1;
@@ -113,26 +125,31 @@ function withProtocol(destination: Destination, flagged: string | undefined): De
   return { ...destination, protocol };
 }
 
+/** One question. */
+interface Asked extends AskedPacket {
+  readonly destination: Destination;
+}
+
 /** Answers with the kernel's routes for the packets, if it can look them up. */
 async function settle(
-  destination: Destination,
+  asked: Asked,
   desired: Desired | undefined,
   node: AskedNode | undefined,
 ): Promise<DestinationView | string> {
   const routes = node?.routes;
-  if (node === undefined || routes === undefined) return answer(destination, desired, node);
-  return routes.settle((routeOf) => answer(destination, desired, { ...node, routeOf }));
+  if (node === undefined || routes === undefined) return answer(asked, desired, node);
+  return routes.settle((routeOf) => answer(asked, desired, { ...node, routeOf }));
 }
 
 function answer(
-  destination: Destination,
+  { destination, packet, sourceFamily }: Asked,
   desired: Desired | undefined,
   node: AskedNode | undefined,
 ): DestinationView | string {
   const { family, interval, asked, port, protocol } = destination;
   const ruleset = desired?.rulesets.find((one) => one.family === family);
-  if (node?.sourceFamily !== undefined && node.sourceFamily !== family)
-    return `${asked} is ${family}, but --source is ${node.sourceFamily}: ask about one family at a time`;
+  if (sourceFamily !== undefined && sourceFamily !== family)
+    return `${asked} is ${family}, but --source is ${sourceFamily}: ask about one family at a time`;
   const parts = answerParts({
     family,
     interval,
@@ -140,6 +157,7 @@ function answer(
     protocol,
     ruleset,
     hasConfig: desired !== undefined,
+    packet,
     node,
   });
   return parts === undefined
