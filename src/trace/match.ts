@@ -38,7 +38,8 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
     }
     case "bits": {
       if (condition.family !== packet.family) return condition.negated;
-      const address = addressOf(packet, condition.side);
+      // A question is about an interval of destinations, which have different bits.
+      const address = condition.side === "source" ? packet.source : undefined;
       return address === undefined ? undefined : (address & condition.mask) === condition.value;
     }
     case "local": {

@@ -232,3 +232,10 @@ describe("compared with rules", () => {
     expect(await agreement(config, rules, ...own, ...args)).toBe(expected);
   });
 });
+
+test("bits of a destination, by which a rule of others splits a CIDR, are never taken for those of its first address", async () => {
+  const rules = rulesOf("-d 0.0.0.1/0.0.0.1 -j RETURN", "-j MASQUERADE");
+  const { out } = await explain("cidrLimit: 3", ["-o=json", "--node-address=192.0.2.1", "8.8.8.0/24"], rules);
+  const [part, ...more] = (JSON.parse(out) as ExplainView).destinations[0]?.parts ?? [];
+  expect([part?.agrees, part?.live?.possible.length, more.length]).toEqual(["depends", 1, 0]);
+});
