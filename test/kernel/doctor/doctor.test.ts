@@ -1,13 +1,14 @@
 /** doctor on nodes that are well, and on nodes with one fault each, made with the tools that make it in life. */
-import { describe, expect } from "vitest";
+import { expect, test } from "vitest";
+import { cells } from "../../lab/length.ts";
 import {
   CONFIG,
   IPV6,
-  left,
   NFTABLES,
   problems,
   programmed,
   runDoctor,
+  sharedNode,
   succeed,
   unexpected,
   visit,
@@ -25,7 +26,7 @@ async function nft(lab: Lab, script: string): Promise<void> {
 }
 
 describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 }, () => {
-  describe.each<[string, readonly string[]]>([
+  const agents: readonly (readonly [string, readonly string[]])[] = [
     ["iptables-nft", ["--iptables-mode=nft"]],
     ["iptables-nft, both families", ["--iptables-mode=nft", IPV6]],
     ["iptables-nft, a set", ["--iptables-mode=nft", "--ipset-threshold=1", IPV6]],
@@ -33,8 +34,10 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
     ["nftables", NFTABLES],
     ["nftables, both families", [...NFTABLES, IPV6]],
     ["another chain, and ports", ["--masq-chain=OTHER", "--to-ports=1024-29999"]],
-  ])("%s", (_name, flags) => {
-    labTest("has nothing to say, and takes the agent's flags over", async ({ lab }) => {
+  ];
+  labTest.for(cells(agents, (_, i) => i % 2 === 1 || i === 6))(
+    "%s: has nothing to say, and takes the agent's flags over",
+    async ([, flags], { lab }) => {
       const agent = await programmed(lab, flags);
       const wrapper = withLock(lab);
       expect(problems(await visit(lab, { wrapper }))).toEqual([]);
@@ -42,8 +45,8 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
       expect({ code, stderr: unexpected(stderr) }).toEqual({ code: 0, stderr: "" });
       expect(stdout).toMatch(/^Looked for .*\nNo problems found \(--verbose shows \d+ notes\)\n$/);
       expect(stdout).toContain(`using the flags of the agent with pid ${agent.pid}`);
-    });
-  });
+    },
+  );
 
   labTest("beside kube-proxy's rules and host ports", async ({ lab }) => {
     await lab
@@ -71,6 +74,14 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
     expect(findings[0]?.message).toContain(`/proc/${agent.pid}/root${lab.volume.path}:1:`);
   });
 
+  labTest("two agents", async ({ lab }) => {
+    await programmed(lab, [IPV6]);
+    const second = lab.startAgent({ flags: [IPV6] });
+    const ready = () => second.log().includes("] using ");
+    await expect.poll(ready, { timeout: 15_000 }).toBe(true);
+    expect(problems(await visit(lab))).toEqual(["warning agents", "warning agent-socket"]);
+  });
+
   labTest("looking changes nothing", async ({ lab }) => {
     lab.volume.write(CONFIG);
     await visit(lab, { flags: [IPV6] });
@@ -79,9 +90,11 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
   });
 });
 
-describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
+describeKernel("doctor finds a fault in the rules of iptables", { timeout: 60_000 }, () => {
   const KUBENET = ["-m", "comment", "--comment", "kubenet: SNAT for outbound traffic from cluster"];
-  describe.each<[string, (iptables: Iptables, lab: Lab) => Promise<unknown>, readonly string[]]>([
+  const flags = [IPV6, "--iptables-mode=nft"];
+  const node = sharedNode(flags);
+  test.each<[string, (iptables: Iptables, lab: Lab) => Promise<unknown>, readonly string[]]>([
     ["no jump", ({ run }) => run("-D", "POSTROUTING", "1"), ["error own-chain"]],
     [
       "no chain",
@@ -169,20 +182,20 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
       ["warning leftovers"],
     ],
     ["our set", (_, lab) => succeed(lab, "ipset", "create", `${CHAIN}-4`, "hash:net"), ["warning leftovers"]],
-  ])("%s", (_name, seed, expected) => {
-    labTest("with iptables", async ({ lab }) => {
-      await left(lab, [IPV6, "--iptables-mode=nft"]);
-      const flags = [IPV6, "--iptables-mode=nft"];
-      expect(problems(await visit(lab, { flags }))).toEqual([]);
-      await seed(lab.iptables("nft"), lab);
-      const after = await visit(lab, { flags });
-      expect(problems(after)).toEqual(expected);
-      expect(after.code).toBe(1);
-    });
+  ])("%s", async (_name, seed, expected) => {
+    const lab = node();
+    await seed(lab.iptables("nft"), lab);
+    const after = await visit(lab, { flags });
+    expect(problems(after)).toEqual(expected);
+    expect(after.code).toBe(1);
   });
+});
 
+describeKernel("doctor finds a fault in the rules of nftables", { timeout: 60_000 }, () => {
   const OWN = "inet ip-masq-agent";
-  describe.each<[string, (lab: Lab) => Promise<unknown>, readonly string[]]>([
+  const flags = [...NFTABLES, IPV6];
+  const node = sharedNode(flags);
+  test.each<[string, (lab: Lab) => Promise<unknown>, readonly string[]]>([
     ["no table", (lab) => nft(lab, `delete table ${OWN}`), ["error own-table"]],
     ["a dormant table", (lab) => nft(lab, `add table ${OWN} { flags dormant; }`), ["error own-table"]],
     ["no rules", (lab) => nft(lab, `flush chain ${OWN} postrouting`), ["error own-table"]],
@@ -193,21 +206,9 @@ describeKernel("doctor finds a fault in the rules", { timeout: 60_000 }, () => {
       ["warning foreign-nat"],
     ],
     ["our chain in iptables", (lab) => lab.iptables("nft").run("-N", CHAIN), ["warning leftovers"]],
-  ])("%s", (_name, seed, expected) => {
-    labTest("with nftables", async ({ lab }) => {
-      const flags = [...NFTABLES, IPV6];
-      await left(lab, flags);
-      expect(problems(await visit(lab, { flags }))).toEqual([]);
-      await seed(lab);
-      expect(problems(await visit(lab, { flags }))).toEqual(expected);
-    });
-  });
-
-  labTest("two agents", async ({ lab }) => {
-    await programmed(lab, [IPV6]);
-    const second = lab.startAgent({ flags: [IPV6] });
-    const ready = () => second.log().includes("] using ");
-    await expect.poll(ready, { timeout: 15_000 }).toBe(true);
-    expect(problems(await visit(lab))).toEqual(["warning agents", "warning agent-socket"]);
+  ])("%s", async (_name, seed, expected) => {
+    const lab = node();
+    await seed(lab);
+    expect(problems(await visit(lab, { flags }))).toEqual(expected);
   });
 });

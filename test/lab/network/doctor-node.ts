@@ -1,9 +1,9 @@
 /** A node for doctor to look at, and what it says of it. */
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Finding } from "../../../src/doctor/finding.ts";
-import { agentBundle, eventually, type Lab } from "./lab.ts";
+import { agentBundle, createLab, eventually, type Lab } from "./lab.ts";
 
 /** A configuration with nothing odd in it. */
 const LIST = ["10.0.0.0/8", "172.16.0.0/12"];
@@ -75,6 +75,34 @@ export async function programmed(lab: Lab, flags: readonly string[] = []) {
 export async function left(lab: Lab, flags: readonly string[] = []): Promise<void> {
   await (await programmed(lab, flags)).end();
 }
+
+/**
+ * One node for all tests of a `describe`, as an agent with these flags has left it, on which doctor has nothing to say. What a
+ * test does to rules and sets is undone after it.
+ */
+export function sharedNode(flags: readonly string[], prepare = async (_lab: Lab) => {}): () => Lab {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await createLab();
+    await prepare(lab);
+    await left(lab, flags);
+    expect(problems(await visit(lab, { flags }))).toEqual([]);
+    await succeed(lab, "sh", "-c", SAVE, "sh", lab.directory);
+  }, 60_000);
+  afterEach(() => succeed(lab, "sh", "-c", RESTORE, "sh", lab.directory), 60_000);
+  afterAll(() => lab.close());
+  return () => lab;
+}
+
+const SAVE = `set -e; cd "$1"; iptables-nft-save >rules4; ip6tables-nft-save >rules6; ipset save >sets
+  nft list table inet ip-masq-agent >table 2>/dev/null || true`;
+const RESTORE = `set -e; cd "$1"; nft flush ruleset; iptables-nft-restore <rules4; ip6tables-nft-restore <rules6; nft -f table
+  for family in ip ip6; do
+    for table in $(cat /proc/net/\${family}_tables_names); do
+      \${family}tables-legacy -t $table -F; \${family}tables-legacy -t $table -X
+    done
+  done
+  ipset destroy; ipset restore <sets`;
 
 /** Starts a command in the node, with a standard input that never ends; returns the file that its output goes to. */
 export async function background(lab: Lab, ...command: readonly string[]): Promise<string> {

@@ -158,14 +158,16 @@ export function familyOf(address: string): Family {
 /** Tries until `check` no longer throws; returns what it came to, or throws its last complaint after `deadlineMs`. */
 export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
   const deadline = performance.now() + deadlineMs;
-  // Looks cost processor time, which the process under test needs, so they come less often with time.
+  // Looks cost processor time, which the process under test needs: they come less often with time, and take half of it at most.
   for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.2, 100)) {
+    const startedAt = performance.now();
     try {
       return await check();
     } catch (error) {
       if (performance.now() > deadline) throw error;
     }
-    await new Promise((done) => setTimeout(done, pauseMs));
+    const tookMs = performance.now() - startedAt;
+    await new Promise((done) => setTimeout(done, Math.max(pauseMs, tookMs)));
   }
 }
 
