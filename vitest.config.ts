@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 /** Folders with tests that need Linux' tools, a built bundle or minutes; `test/kernel` needs root, too. */
-const LONGER = ["kernel", "soak", "fuzz", "http", "image", "e2e"].map(
+const LONGER = ["kernel", "soak", "fuzz", "http", "image", "kubectl", "e2e"].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 
@@ -29,9 +29,9 @@ export default defineConfig({
         test: {
           name: "kernel",
           include: LONGER,
-          // A lab is closed with its test, so files share processes, too. Two of three keep two cores busy: they wait a lot.
+          // A lab is closed with its test, so files share processes, too. They wait a lot: three alone leave half of two cores idle.
           isolate: false,
-          maxWorkers: 3,
+          maxWorkers: 5,
           sequence: { groupOrder: 1 },
         },
       },

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { httpGet } from "../lab/network/http.ts";
 import { eventually, type Lab } from "../lab/network/lab.ts";
 
 /** One series' sample of a query's answer. */
@@ -30,17 +31,23 @@ export async function startPrometheus(lab: Lab, configuration: object): Promise<
     complaint += chunk;
   });
   const query: Prometheus["query"] = async (expression) => {
-    const asked = ["query", "instant", "-o", "json", `http://${ADDRESS}`, expression];
-    const { code, stdout, stderr } = await lab.inNode("promtool", asked);
-    if (code !== 0) throw new Error(`${expression}: ${stderr.trim()} ${complaint}`);
-    return parseAnswer(stdout);
+    const query = new URLSearchParams({ query: expression });
+    const { code, body } = await httpGet(lab, `http://${ADDRESS}/api/v1/query?${query}`);
+    if (code !== 200) throw new Error(`${expression}: ${body} ${complaint}`);
+    return parseAnswer(body);
   };
   await eventually(() => query("vector(1)"));
   return { query };
 }
 
+interface Answer {
+  readonly data: {
+    readonly result: readonly { metric: Record<string, string>; value: [number, string] }[];
+  };
+}
+
 /** An instant vector: each series with its time and its value as text. */
 function parseAnswer(text: string): readonly Sample[] {
-  const answer = JSON.parse(text) as readonly { metric: Record<string, string>; value: [number, string] }[];
-  return answer.map(({ metric, value: [, value] }) => ({ metric, value: Number(value) }));
+  const { data } = JSON.parse(text) as Answer;
+  return data.result.map(({ metric, value: [, value] }) => ({ metric, value: Number(value) }));
 }

@@ -14,7 +14,7 @@ import { childrenOf, descriptorsOf, memoryOf } from "../lab/network/usage.ts";
 import { ACTIONS } from "./actions.ts";
 import { type Backend, createConfigDirectory, createDice, createTools, pause, type World } from "./world.ts";
 
-const { SOAK_S: seconds = "20", SEED: seed = String(Date.now() % 1e9) } = process.env;
+const { SOAK_S: seconds = "12", SEED: seed = String(Date.now() % 1e9) } = process.env;
 /** How long it goes on; `make prove` asks for half an hour. */
 export const SOAK_S = Number(seconds);
 const SEED = Number(seed);

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { times } from "../../lab/length.ts";
 import {
   bothFamilies,
   config,
@@ -28,6 +29,8 @@ import type { Agent } from "../../lab/network/processes.ts";
 import { createShims } from "../../lab/network/shims.ts";
 
 const { STORM_MS = "1500" } = process.env;
+/** The rules that others restore. */
+const STORM_RULES = times(5_000, 20_000);
 
 const hourly = (fields: Readonly<Record<string, unknown>>) => config({ resyncInterval: "1h", ...fields });
 const CONFIG = hourly({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] });
@@ -225,7 +228,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
     let healed = 0;
     while (performance.now() < until) {
       await Object.values(backend.tamperings)[0]?.(lab);
-      // 5 s are promised; the look of the test itself takes a part of a second beside 20,000 rules.
+      // 5 s are promised; the look of the test itself takes a part of a second beside so many rules.
       await eventually(async () => expect(await backend.now(lab)).toEqual(good), 7_000);
       healed++;
       await pause(Math.random() * 500);
@@ -249,10 +252,10 @@ process.dlopen = (module, ...rest) => {
 };
 `;
 
-/** Restores 20,000 rules of another again and again, as kube-proxy does; returns how often. */
+/** Restores the rules of another again and again, as kube-proxy does; returns how often. */
 async function restoreAllTheTime(lab: Lab, ended: AbortSignal): Promise<number> {
   const rules = Array.from(
-    { length: 20_000 },
+    { length: STORM_RULES },
     (_, i) => `-A FOREIGN -s 172.20.${i >> 8}.${i & 255} -j RETURN`,
   );
   const text = ["*nat", ":FOREIGN - [0:0]", ...rules, "COMMIT", ""].join("\n");

@@ -10,6 +10,7 @@ import {
   programmed,
   VARIANTS_SHOWN,
 } from "../../lab/network/fixture.ts";
+import { httpGet } from "../../lab/network/http.ts";
 import { CHAIN, type Iptables } from "../../lab/network/iptables.ts";
 import { eventually, findTool, type Lab } from "../../lab/network/lab.ts";
 import { pause } from "../../lab/network/nftables-agent-table.ts";
@@ -22,8 +23,7 @@ const hanging = (names: string) => `case \${0##*/} in ${names}) sleep 600;; esac
 
 /** The code of an answer within the node; 0 without one. */
 async function code(lab: Lab, path: string): Promise<number> {
-  const script = `fetch("http://${ADDRESS}${path}").then(({ status }) => console.log(status), () => console.log(0))`;
-  return Number((await lab.inNode(process.execPath, ["-e", script])).stdout);
+  return (await httpGet(lab, `http://${ADDRESS}${path}`)).code;
 }
 
 /** Removes the rules of a family again and again for so long; each time they are back within a second. */

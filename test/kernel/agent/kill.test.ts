@@ -16,7 +16,7 @@ import { CHAIN, type Family, type Iptables, jumpNumber, type Variant } from "../
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { buildRunner, type Namespace, type Runner } from "../../lab/network/nftables-namespace.ts";
 
-const { KILLS = "12" } = process.env;
+const { KILLS = "8" } = process.env;
 const kills = Number(KILLS);
 
 /** Rules enough that programming them takes a while, and their text more than fits a pipe. */
@@ -147,7 +147,7 @@ async function removeAll(iptables: Iptables): Promise<void> {
 
 describeKernel.each(VARIANTS_SHOWN)(
   "SIGKILL, iptables-%s",
-  { timeout: 60_000 + kills * 4_000 },
+  { timeout: 90_000 + kills * 4_000 },
   (variant) => {
     labTest(
       `a chain that is whole stays whole over ${kills} kills, and a restart converges`,

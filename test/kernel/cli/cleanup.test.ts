@@ -198,7 +198,7 @@ function cleanupInPod(lab: Lab, ...args: string[]) {
   return lab.inNode("unshare", words);
 }
 
-describeKernel("cleanup beside an agent", { timeout: 90_000 }, () => {
+describeKernel("cleanup beside an agent", { timeout: 90_000, concurrent: true }, () => {
   const beside = [
     ["nftables", process.execPath],
     ["nftables", NODE24],

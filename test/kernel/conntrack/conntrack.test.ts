@@ -12,7 +12,7 @@ import { command } from "../../lab/command.ts";
 import { describeKernel } from "../../lab/network/fixture.ts";
 
 /** More with `make prove`. */
-const { CONNECTIONS = "20000", WHO_FLOWS = "1000", WHO_WITHOUT_TO = "20", LISTS = "300" } = process.env;
+const { CONNECTIONS = "20000", WHO_FLOWS = "1000", WHO_WITHOUT_TO = "20", LISTS = "150" } = process.env;
 
 let directory = "";
 

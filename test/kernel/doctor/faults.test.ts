@@ -1,7 +1,7 @@
 /** doctor on nodes with a fault outside of the rules: the kernel's settings, other programs, the configuration, privileges. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect } from "vitest";
+import { expect, test } from "vitest";
 import {
   background,
   IPV6,
@@ -9,6 +9,7 @@ import {
   NFTABLES,
   problems,
   runDoctor,
+  sharedNode,
   succeed,
   unexpected,
   visit,
@@ -155,19 +156,17 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
 const COVERED = '"nonMasqueradeCIDRs": ["10.0.0.0/8", "fd00::/8"]';
 
 describeKernel("doctor finds a fault of the configuration", { timeout: 60_000 }, () => {
-  describe.each<[string, string, readonly string[]]>([
+  const node = sharedNode([IPV6]);
+  test.each<[string, string, readonly string[]]>([
     ["no CIDR", '{"nonMasqueradeCIDRs": ["10.0.0.0/33"]}', ["error config"]],
     ["everything", '{"nonMasqueradeCIDRs": ["0.0.0.0/0", "::/0"]}', ["warning config", "warning config"]],
     ["an unknown key", `{"nonMasqueradeCidr": [], ${COVERED}}`, ["warning config"]],
     ["a resync interval that is too short", `{"resyncInterval": "200ms", ${COVERED}}`, ["warning config"]],
     ["one that is too long", `{"resyncInterval": "24h", ${COVERED}}`, ["warning config"]],
     ["the pods' own network left out", '{"nonMasqueradeCIDRs": ["10.0.0.0/8"]}', ["warning pod-networks"]],
-  ])("%s", (_name, text, expected) => {
-    labTest("is reported", async ({ lab }) => {
-      await left(lab, [IPV6]);
-      lab.volume.write(text);
-      expect(problems(await visit(lab, { flags: [IPV6] }))).toEqual(expected);
-    });
+  ])("%s is reported", async (_name, text, expected) => {
+    node().volume.write(text);
+    expect(problems(await visit(node(), { flags: [IPV6] }))).toEqual(expected);
   });
 
   labTest("a list that is too long for the socket's buffers", async ({ lab }) => {

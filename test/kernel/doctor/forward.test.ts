@@ -1,7 +1,7 @@
 /** What keeps pods' packets from our rules, as doctor names it and as a packet shows it. */
-import { describe, expect } from "vitest";
-import { left, NFTABLES, problems, succeed, visit } from "../../lab/network/doctor-node.ts";
-import { describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { describe, expect, test } from "vitest";
+import { NFTABLES, problems, sharedNode, succeed, visit } from "../../lab/network/doctor-node.ts";
+import { describeKernel } from "../../lab/network/fixture.ts";
 import type { Lab } from "../../lab/network/lab.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 
@@ -16,9 +16,9 @@ async function nft(lab: Lab, script: string): Promise<void> {
   expect(await lab.inNode("nft", ["-f", "-"], script)).toMatchObject({ code: 0, stderr: "" });
 }
 
-/** A node whose pods come in by a bridge, as an agent has left it. */
-async function bridged(lab: Lab, flags: readonly string[]): Promise<void> {
-  await run(
+/** Lets pods come in by a bridge. */
+function bridge(lab: Lab): Promise<void> {
+  return run(
     lab,
     "ip addr flush dev pod0",
     "ip link add cni0 type bridge",
@@ -26,9 +26,6 @@ async function bridged(lab: Lab, flags: readonly string[]): Promise<void> {
     "ip addr add 10.244.1.1/24 dev cni0",
     "ip link set cni0 up",
   );
-  await left(lab, flags);
-  expect(problems(await visit(lab, { flags }))).toEqual([]);
-  expect(await lab.ask("udp", "8.8.8.8")).toBe(NODE.IPv4);
 }
 
 const filter = (priority: number, hook: string, rule: string, policy = "accept") =>
@@ -59,9 +56,11 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
     ["iptables", ["--iptables-mode=nft"]],
     ["nftables", NFTABLES],
   ])("backend %s", (_name, flags) => {
+    const node = sharedNode(flags, bridge);
     for (const [name, make, words] of DROPS)
-      labTest(name, async ({ lab }) => {
-        await bridged(lab, flags);
+      test(name, async () => {
+        const lab = node();
+        expect(await lab.ask("udp", "8.8.8.8")).toBe(NODE.IPv4);
         await make(lab);
         await expect(lab.ask("udp", "8.8.8.8")).rejects.toThrow();
         const visited = await visit(lab, { flags });
@@ -69,10 +68,14 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
         expect(visited.findings[0]?.message).toContain(words);
       });
   });
+});
 
-  labTest("but not where pods' packets are let through", async ({ lab }) => {
-    const flags = ["--iptables-mode=nft"];
-    await bridged(lab, flags);
+describeKernel("doctor on a node whose pods' packets are forwarded", { timeout: 60_000 }, () => {
+  const flags = ["--iptables-mode=nft"];
+  const node = sharedNode(flags, bridge);
+
+  test("has nothing to say of drops where they are let through", async () => {
+    const lab = node();
     await run(
       lab,
       "iptables-nft -P FORWARD DROP",
@@ -84,9 +87,8 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
     expect(problems(await visit(lab, { flags }))).toEqual([]);
   });
 
-  labTest("a link that does not forward, and no default route", async ({ lab }) => {
-    const flags = ["--iptables-mode=nft"];
-    await bridged(lab, flags);
+  test("finds a link that does not forward, and no default route", async () => {
+    const lab = node();
     await run(lab, "sysctl -w net.ipv4.conf.cni0.forwarding=0");
     await expect(lab.ask("udp", "8.8.8.8")).rejects.toThrow();
     const { findings } = await visit(lab, { flags });
@@ -100,6 +102,7 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
 });
 
 describeKernel("doctor finds what keeps conntrack from pods' packets", { timeout: 60_000 }, () => {
+  const node = sharedNode(NFTABLES, bridge);
   for (const [name, make] of [
     ["CT --notrack", (lab) => run(lab, "iptables-nft -t raw -A PREROUTING -s 10.244.0.0/16 -j CT --notrack")],
     [
@@ -108,8 +111,8 @@ describeKernel("doctor finds what keeps conntrack from pods' packets", { timeout
     ],
     ["notrack of nftables", (lab) => nft(lab, filter(-300, "prerouting", "ip saddr 10.244.0.0/16 notrack"))],
   ] as const satisfies readonly (readonly [string, (lab: Lab) => Promise<void>])[])
-    labTest(name, async ({ lab }) => {
-      await bridged(lab, NFTABLES);
+    test(name, async () => {
+      const lab = node();
       await make(lab);
       expect(await lab.ask("udp", "8.8.8.8")).toBe(POD.IPv4);
       const { findings } = await visit(lab, { flags: NFTABLES });

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cells } from "../../lab/length.ts";
 import {
   IPV6,
@@ -13,6 +13,7 @@ import {
   problems,
   programmed,
   runDoctor,
+  sharedNode,
   succeed,
   visit,
 } from "../../lab/network/doctor-node.ts";
@@ -301,7 +302,9 @@ describeKernel("doctor on a node where a rule of others decides otherwise", { ti
     (...rule: readonly string[]) =>
     (lab: Lab) =>
       succeed(lab, "iptables-nft", "-t", "nat", "-I", "POSTROUTING", ...rule);
-  describe.each<[string, (lab: Lab) => Promise<unknown>, string]>([
+  const flags = ["--iptables-mode=nft"];
+  const node = sharedNode(flags);
+  test.each<[string, (lab: Lab) => Promise<unknown>, string]>([
     ["for pods", first("-s", "10.244.0.0/16", "-j", "MASQUERADE"), "warning foreign-nat"],
     ["for all but Docker's", first("!", "-s", "172.17.0.0/16", "-j", "MASQUERADE"), "warning foreign-nat"],
     [
@@ -313,13 +316,11 @@ describeKernel("doctor on a node where a rule of others decides otherwise", { ti
     ["of nftables, for pods", TABLE("ip saddr 10.244.0.0/16 masquerade"), "warning foreign-chain"],
     ["of nftables, by pods' link", TABLE('iifname "pod0" masquerade'), "warning foreign-chain"],
     ["of nftables, for all", TABLE("masquerade"), "error foreign-chain"],
-  ])("%s", (_name, make, expected) => {
-    labTest("is reported, and packets show it", async ({ lab }) => {
-      await left(lab, ["--iptables-mode=nft"]);
-      await make(lab);
-      expect(await lab.ask("udp", "10.10.0.1")).toBe(NODE.IPv4);
-      expect(problems(await visit(lab, { flags: ["--iptables-mode=nft"] }))).toEqual([expected]);
-    });
+  ])("%s: is reported, and packets show it", async (_name, make, expected) => {
+    const lab = node();
+    await make(lab);
+    expect(await lab.ask("udp", "10.10.0.1")).toBe(NODE.IPv4);
+    expect(problems(await visit(lab, { flags }))).toEqual([expected]);
   });
 
   labTest("a chain IP-MASQ that keeps less", async ({ lab }) => {
@@ -455,7 +456,13 @@ describeKernel("doctor knows pods' networks", { timeout: 60_000 }, () => {
 });
 
 describeKernel("doctor says whether INVALID packets are dropped", { timeout: 60_000 }, () => {
-  describe.each<[string, (lab: Lab) => Promise<unknown>]>([
+  const flags = ["--iptables-mode=nft"];
+  const node = sharedNode(flags);
+  const about = async () => {
+    const { code, findings } = await visit(node(), { flags });
+    return { code, found: findings.filter(({ check }) => check === "invalid").map(({ message }) => message) };
+  };
+  test.each<[string, (lab: Lab) => Promise<unknown>]>([
     [
       "iptables-nft",
       (lab) =>
@@ -519,24 +526,17 @@ describeKernel("doctor says whether INVALID packets are dropped", { timeout: 60_
           "table ip f { chain x { ct state vmap { established : accept, invalid : drop }; }; chain c { type filter hook forward priority 0; jump x; }; }",
         ),
     ],
-  ])("by %s", (_name, make) => {
-    labTest("is reported", async ({ lab }) => {
-      await left(lab, ["--iptables-mode=nft"]);
-      const about = async () => {
-        const { code, findings } = await visit(lab, { flags: ["--iptables-mode=nft"] });
-        return {
-          code,
-          found: findings.filter(({ check }) => check === "invalid").map(({ message }) => message),
-        };
-      };
-      expect(await about()).toEqual({
-        code: 0,
-        found: [expect.stringContaining("nothing drops INVALID packets in forward")],
-      });
-      await make(lab);
-      expect((await about()).found).toEqual([
-        expect.stringContaining("INVALID packets are dropped in forward (IPv4)"),
-      ]);
+  ])("by %s", async (_name, make) => {
+    await make(node());
+    expect((await about()).found).toEqual([
+      expect.stringContaining("INVALID packets are dropped in forward (IPv4)"),
+    ]);
+  });
+
+  test("by nothing", async () => {
+    expect(await about()).toEqual({
+      code: 0,
+      found: [expect.stringContaining("nothing drops INVALID packets in forward")],
     });
   });
 });

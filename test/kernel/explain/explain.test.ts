@@ -1,7 +1,7 @@
 /**
  * `explain` says what a real packet shows: by the configuration, and with `--live` by the node's rules, those of others in front of
  * ours and behind them included: Services in both of kube-proxy's forms, exemptions from conntrack, marks, drops in forward, and source
- * NAT. In the environment: EXPLAINED, how many random nodes each backend gets (5; at length 200, some ten minutes); EXPLAINED_SEED, to
+ * NAT. In the environment: EXPLAINED, how many random nodes each backend gets (3; at length 200, some ten minutes); EXPLAINED_SEED, to
  * see the same ones again, as it is printed.
  */
 import { expect } from "vitest";
@@ -30,7 +30,7 @@ import type { Variant } from "../../lab/network/iptables.ts";
 import { agentBundle, eventually, familyOf, type Lab } from "../../lab/network/lab.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 
-const { PATH = "", EXPLAINED = "5", EXPLAINED_SEED = String(Date.now() % 2 ** 31) } = process.env;
+const { PATH = "", EXPLAINED = "3", EXPLAINED_SEED = String(Date.now() % 2 ** 31) } = process.env;
 const nodes = Number(EXPLAINED);
 const seed = Number(EXPLAINED_SEED);
 

@@ -10,7 +10,7 @@ import { eventually } from "../../lab/network/lab.ts";
 
 const { LONG_CHAIN = "15000" } = process.env;
 const COUNT = Number(LONG_CHAIN);
-const REPLACEMENTS = times(2, 4);
+const REPLACEMENTS = times(1, 4);
 const DEADLINE_MS = 60_000;
 
 /** The manifest's. */

@@ -1,6 +1,7 @@
 /** The dashboard, with a real Prometheus that scrapes a running agent under traffic. */
 import { expect, test } from "vitest";
 import { config, flags, labTest, programmed, verdicts } from "../../lab/network/fixture.ts";
+import { httpGet } from "../../lab/network/http.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { panelQueries, readDashboard } from "../../monitoring/dashboard.ts";
 import { documentedSeries, seriesIn } from "../../monitoring/deploy.ts";
@@ -70,10 +71,9 @@ describePrometheusInLab("with a running agent", { timeout: 120_000 }, () => {
 
 /** What the agent serves at /metrics. */
 async function exposition(lab: Lab): Promise<string> {
-  const script = `fetch("http://${ADDRESS}/metrics").then((r) => r.text()).then((t) => process.stdout.write(t))`;
-  const { code, stdout } = await lab.inNode(process.execPath, ["-e", script]);
-  expect(code).toBe(0);
-  return stdout;
+  const { code, body } = await httpGet(lab, `http://${ADDRESS}/metrics`);
+  expect(code).toBe(200);
+  return body;
 }
 
 /** The agent's own series: name, type and labels, in the order of names. */

@@ -10,6 +10,7 @@ import {
   labTest,
   logged,
 } from "../../lab/network/fixture.ts";
+import { type HttpAnswer, httpGet } from "../../lab/network/http.ts";
 import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 import { FLAGS, programmed as tableProgrammed } from "../../lab/network/nftables-agent-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
@@ -39,14 +40,8 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
 };
 
 /** One GET within the node. */
-async function get(lab: Lab, path: string): Promise<{ code: number; body: string }> {
-  const script = `require("node:http").get("http://${ADDRESS}${path}", (answer) => {
-    let body = "";
-    answer.on("data", (chunk) => { body += chunk; });
-    answer.on("end", () => console.log(JSON.stringify({ code: answer.statusCode, body })));
-  }).on("error", ({ code }) => console.log(JSON.stringify({ code: 0, body: code })));`;
-  const { stdout } = await lab.inNode(process.execPath, ["-e", script]);
-  return JSON.parse(stdout) as { code: number; body: string };
+function get(lab: Lab, path: string): Promise<HttpAnswer> {
+  return httpGet(lab, `http://${ADDRESS}${path}`);
 }
 
 /** The samples of the agent's series, by name and labels. */

@@ -3,6 +3,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { config, describeKernel, FAMILIES, flags, labTest } from "../../lab/network/fixture.ts";
+import { httpGet } from "../../lab/network/http.ts";
 import { agentBundle, eventually, findTool, type Lab } from "../../lab/network/lab.ts";
 
 const ADDRESS = "127.0.0.1:10279";
@@ -10,8 +11,8 @@ const BAD = "nonMasqueradeCIDRs: [10.0.0.1/8]";
 const hourly = (...nonMasqueradeCIDRs: string[]) => config({ nonMasqueradeCIDRs, resyncInterval: "1h" });
 
 async function get(lab: Lab, path: string): Promise<string> {
-  const script = `fetch("http://${ADDRESS}${path}").then((answer) => answer.text()).then(console.log, () => {})`;
-  return (await lab.inNode(process.execPath, ["-e", script])).stdout;
+  const { code, body } = await httpGet(lab, `http://${ADDRESS}${path}`);
+  return code === 0 ? "" : body;
 }
 
 /** What the command, the page and the metrics say of rules in force, and of the two digests. */
