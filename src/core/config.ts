@@ -10,10 +10,10 @@ import type { ConfigOptions } from "./config-options.ts";
 import { warnOfSwallowed } from "./config-swallowed.ts";
 import { warnOfLists } from "./config-warnings.ts";
 import { parseDocument } from "./document.ts";
-import { ADDRESS_LIST } from "./key-addresses.ts";
+
 import type { Reporting } from "./key-kinds.ts";
-import { MAX_LINKS } from "./key-links.ts";
 import { CIDR_LIST, type Entries, isListKind, parseItems } from "./key-lists.ts";
+import { ADDRESS_LIST, MAX_LINKS } from "./key-packets.ts";
 import {
   type BlockLists,
   type CidrListName,

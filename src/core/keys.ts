@@ -3,7 +3,7 @@
  * Schema and the README's table (`make golden` writes the latter two).
  */
 import type { ConfigOptions } from "./config-options.ts";
-import { ADDRESS_LIST } from "./key-addresses.ts";
+
 import {
   agreed,
   anyOn,
@@ -17,8 +17,8 @@ import {
   SWITCH,
   smallestFrom,
 } from "./key-kinds.ts";
-import { LINK_LIST, MAX_LINKS } from "./key-links.ts";
 import { CIDR_LIST, type Entries, isListKind, joined, type ListKind, type Slice } from "./key-lists.ts";
+import { ADDRESS_LIST, LINK_LIST, MAX_LINKS } from "./key-packets.ts";
 import type { Place } from "./place.ts";
 import { defaultCidrs, LINK_LOCAL } from "./special-ranges.ts";
 

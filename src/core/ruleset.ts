@@ -6,8 +6,10 @@ import { type Cidr, type Family, isSamePrefix } from "./cidr.ts";
 import type { MasqConfig } from "./config.ts";
 import type { ConfigOptions } from "./config-options.ts";
 import type { PortRange } from "./ports.ts";
-import { choosePool } from "./slots.ts";
+import { type AddressPool, choosePool } from "./slots.ts";
 import { LINK_LOCAL } from "./special-ranges.ts";
+
+export type { AddressPool };
 
 /** The command line's part in the rules. */
 export interface Options extends ConfigOptions {
@@ -35,14 +37,6 @@ export interface Scope {
   readonly sources: readonly SourceEntry[];
   /** Names as written, of which `+` at the end matches any rest; empty: packets leave through any link. */
   readonly interfaces: readonly string[];
-}
-
-/** The node's addresses that masqueraded packets leave with (slots.ts says which takes which). */
-export interface AddressPool {
-  /** In numeric order; at least one. */
-  readonly addresses: readonly bigint[];
-  /** One for each pod, or any for each flow. */
-  readonly by: "pod" | "flow";
 }
 
 /** How packets are masqueraded. */

@@ -3,7 +3,14 @@
  * slot has one address of the pool. So a pod has the same address with every backend, and after every change of rules.
  */
 import { type Cidr, lastAddress } from "./cidr.ts";
-import type { AddressPool } from "./ruleset.ts";
+
+/** The node's addresses that masqueraded packets leave with. */
+export interface AddressPool {
+  /** In numeric order; at least one. */
+  readonly addresses: readonly bigint[];
+  /** One for each pod, or any for each flow. */
+  readonly by: "pod" | "flow";
+}
 
 /** A pool has no more addresses than a source's low bits have slots. */
 export const MAX_POOL = 16;

@@ -39,9 +39,10 @@ export interface Zone {
 /** A change that is likely a mistake. */
 export interface Danger {
   readonly family: Family;
-  readonly change: "kept" | "masqueraded";
+  /** Of destinations, of sources (`left alone`), or of the address that packets leave with. */
+  readonly change: "kept" | "masqueraded" | "left alone" | "no address";
   readonly what: string;
-  /** The number of addresses concerned. */
+  /** The number of destinations or sources concerned. */
   readonly addresses: bigint;
 }
 
@@ -77,7 +78,7 @@ export function findDangers(change: VerdictChange, zones: readonly Zone[], maxPe
 }
 
 /** The part of sorted disjoint intervals that lies in a block. */
-function within(intervals: readonly Interval[], cidr: Cidr): Interval[] {
+export function within(intervals: readonly Interval[], cidr: Cidr): Interval[] {
   const outside = subtractIntervals(intervals, [{ first: cidr.base, last: lastAddress(cidr) }]);
   return subtractIntervals(intervals, outside);
 }

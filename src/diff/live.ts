@@ -5,6 +5,7 @@ import type { Plan } from "../backend/step.ts";
 import type { Family } from "../core/cidr.ts";
 import { everything, type Interval } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
+import { sourceIntervals } from "../core/sources.ts";
 import { type OwnSet, ownSets } from "../iptables/ipset.ts";
 import { iptablesPlanner } from "../iptables/plan.ts";
 import type { Capabilities, IptablesPlanner, Target } from "../iptables/planner.ts";
@@ -23,6 +24,7 @@ import { readSet } from "../trace/ipset.ts";
 import { readRule, type Sets } from "../trace/iptables-rule.ts";
 import { keptByRules } from "../trace/kept-destinations.ts";
 import { observedRules } from "../trace/nft/own-table.ts";
+import type { OurPackets } from "../trace/rules-about.ts";
 import {
   type Content,
   chainPlace,
@@ -55,7 +57,7 @@ export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSi
     for (const ruleset of rulesets) {
       const { family } = ruleset;
       const rules = observedRules(state, CHAIN.chain);
-      kept.set(family, isThere ? keptByRules(rules, family) : [everything(family)]);
+      kept.set(family, isThere ? keptByRules(rules, family, oursOf(ruleset)) : [everything(family)]);
       const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
       // While a set cannot be changed in one transaction there are two; the rules look one of them up.
       const sets = state.sets.filter(({ set }) => set.key === key && lookedUp.includes(set.set));
@@ -119,19 +121,30 @@ async function readOwnChain(
   const isInForce = listed.rules !== undefined && listed.jump;
   return {
     family,
-    kept: isInForce ? keptByLines(lines, family, setsByName(own.sets)) : [everything(family)],
+    kept: isInForce ? keptByLines(lines, ruleset, setsByName(own.sets)) : [everything(family)],
     changes: changeContents(contents, iptablesContents(ruleset, own.isAvailable ? ipsetThreshold : 0)),
     plan,
   };
 }
 
-function keptByLines(lines: readonly string[], family: Family, sets: Sets): readonly Interval[] | undefined {
+/** The packets that rules should be about; undefined: all. */
+function oursOf({ family, scope, masquerade: { pool } }: Ruleset): OurPackets | undefined {
+  if (scope === undefined && pool === undefined) return undefined;
+  return { sources: sourceIntervals(family, scope), interfaces: scope?.interfaces ?? [] };
+}
+
+function keptByLines(
+  lines: readonly string[],
+  ruleset: Ruleset,
+  sets: Sets,
+): readonly Interval[] | undefined {
+  const { family } = ruleset;
   const rules = lines.map((text, i) => ({
     number: i + 1,
     text,
     ...readRule(tokenize(text), family, sets, () => false),
   }));
-  return keptByRules(rules, family);
+  return keptByRules(rules, family, oursOf(ruleset));
 }
 
 /** Any other set that a rule in our chain looks up is drift, so we do not read it. */

@@ -2,6 +2,7 @@
 
 import type { Colours } from "../text/colours.ts";
 import { counted, groupedDigits } from "../text/plural.ts";
+import type { Change } from "./packets.ts";
 import type { AddressesView, ConnectionsView, DiffView, FamilyView } from "./view.ts";
 
 /** The number of list items in the text; JSON has all. */
@@ -17,13 +18,11 @@ export function renderDiff(view: DiffView, colours: Colours): string {
   const isSame = verdicts.length + unclear.length === 0;
   return [
     `${bold(`from ${from}\nto   ${to}`)}\n`,
-    ...dangers.map(
-      ({ family, change, what, addresses }) =>
-        `${red(`DANGEROUS: ${count(addresses, "address")} newly ${change}: ${what}, ${family}`)}\n`,
-    ),
+    ...dangers.map((danger) => `${red(`DANGEROUS: ${dangerText(danger)}`)}\n`),
     ...(isSame
       ? ["\nno destination changes its verdict\n"]
       : verdicts.map((one) => renderFamily(one, colours))),
+    ...renderPackets(view, colours),
     ...unclear.map((family) => `\n${yellow(`${family}: ${UNCLEAR}`)}\n`),
     ...rules.map(({ where, added, removed, reordered }) =>
       [
@@ -37,16 +36,45 @@ export function renderDiff(view: DiffView, colours: Colours): string {
   ].join("");
 }
 
+function dangerText({ family, change, what, addresses }: DiffView["dangers"][number]): string {
+  if (change === "no address") return `${what}, ${family}`;
+  if (change === "left alone")
+    return `${count(addresses, "source")} no longer masqueraded: ${what}, ${family}`;
+  return `${count(addresses, "address")} newly ${change}: ${what}, ${family}`;
+}
+
+/** Whose packets change sides, and through which links and with which addresses they leave. */
+function renderPackets(
+  { sources = [], interfaces, outputAddresses }: DiffView,
+  { bold, green, yellow }: Colours,
+): string[] {
+  const change = (name: string, { before, after }: Change, none: string) =>
+    `\n${bold(name)}\n${[before, after].map((all, i) => `  ${"-+"[i]} ${all.length === 0 ? none : all.join(", ")}\n`).join("")}`;
+  return [
+    ...sources.flatMap(({ family, newlyOurs, noLongerOurs }) => [
+      `\n${bold(`${family} sources`)}\n`,
+      ...part(green("no longer masqueraded"), noLongerOurs, "source"),
+      ...part(yellow("newly masqueraded"), newlyOurs, "source"),
+    ]),
+    ...(interfaces === undefined ? [] : [change("output interfaces", interfaces, "any")]),
+    ...(outputAddresses === undefined
+      ? []
+      : [change("output addresses", outputAddresses, "as the kernel chooses")]),
+  ];
+}
+
+function part(what: string, { addresses, cidrs }: AddressesView, noun: string): string[] {
+  return cidrs.length === 0 ? [] : [`  ${what}: ${count(addresses, noun)}\n`, ...list("    ", cidrs)];
+}
+
 function renderFamily(
   { family, newlyKept, newlyMasqueraded }: FamilyView,
   { bold, green, yellow }: Colours,
 ): string {
-  const part = (what: string, { addresses, cidrs }: AddressesView) =>
-    cidrs.length === 0 ? [] : [`  ${what}: ${count(addresses, "address")}\n`, ...list("    ", cidrs)];
   return [
     `\n${bold(family)}\n`,
-    ...part(green("newly with the pod's address"), newlyKept),
-    ...part(yellow("newly masqueraded"), newlyMasqueraded),
+    ...part(green("newly with the pod's address"), newlyKept, "address"),
+    ...part(yellow("newly masqueraded"), newlyMasqueraded, "address"),
   ].join("");
 }
 

@@ -3,6 +3,7 @@
 import { type Drift, renderDrift } from "../core/drift.ts";
 import { decompose, type Interval } from "../core/intervals.ts";
 import { countAddresses, type Danger, type VerdictChange } from "../core/verdicts.ts";
+import type { Change, PacketChanges } from "./packets.ts";
 import type { RuleChange } from "./rule-changes.ts";
 import type { StaleConnection } from "./stale-connections.ts";
 
@@ -31,6 +32,19 @@ export interface DiffView {
   readonly drift: readonly string[];
   readonly dangers: readonly (Omit<Danger, "addresses"> & { readonly addresses: string })[];
   readonly connections: ConnectionsView | undefined;
+  /** Sources whose packets change sides; absent if none does. */
+  readonly sources?: readonly SourcesView[];
+  /** Names of `outputInterfaces`; absent if they stay. */
+  readonly interfaces?: Change;
+  /** `outputAddresses`, and how packets take several; absent if they stay. */
+  readonly outputAddresses?: Change;
+}
+
+/** Sources of one family. */
+export interface SourcesView {
+  readonly family: string;
+  readonly newlyOurs: AddressesView;
+  readonly noLongerOurs: AddressesView;
 }
 
 /** Connections that keep a verdict that new ones would not have. */
@@ -53,6 +67,7 @@ export interface Difference {
   readonly drift: readonly Drift[];
   readonly dangers: readonly Danger[];
   readonly connections?: ConnectionsView | undefined;
+  readonly packets?: PacketChanges;
 }
 
 /** Makes the answer; addresses become CIDRs and counts become decimal digits. */
@@ -65,12 +80,13 @@ export function viewDifference({
   drift,
   dangers,
   connections,
+  packets = { sources: [] },
 }: Difference): DiffView {
   const verdicts = changes.filter(({ kept, masqueraded }) => kept.length + masqueraded.length > 0);
   return {
     from,
     to,
-    differs: verdicts.length + unclear.length + rules.length + drift.length > 0,
+    differs: verdicts.length + unclear.length + rules.length + drift.length > 0 || isChange(packets),
     verdicts: verdicts.map(({ family, kept, masqueraded }) => ({
       family,
       newlyKept: viewAddresses(family, kept),
@@ -81,6 +97,24 @@ export function viewDifference({
     drift: drift.map(renderDrift),
     dangers: dangers.map((danger) => ({ ...danger, addresses: String(danger.addresses) })),
     connections,
+    ...viewPackets(packets),
+  };
+}
+
+function isChange({ sources, interfaces, addresses }: PacketChanges): boolean {
+  return sources.length > 0 || interfaces !== undefined || addresses !== undefined;
+}
+
+function viewPackets({ sources, interfaces, addresses }: PacketChanges): Partial<DiffView> {
+  const views = sources.map(({ family, ours, others }) => ({
+    family,
+    newlyOurs: viewAddresses(family, ours),
+    noLongerOurs: viewAddresses(family, others),
+  }));
+  return {
+    ...(views.length === 0 ? {} : { sources: views }),
+    ...(interfaces === undefined ? {} : { interfaces }),
+    ...(addresses === undefined ? {} : { outputAddresses: addresses }),
   };
 }
 

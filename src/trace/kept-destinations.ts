@@ -4,12 +4,23 @@ import { explainInterval } from "../core/explanation.ts";
 import { decompose, everything, type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
 import type { Entry } from "../core/ruleset.ts";
 import type { Condition, TraceRule } from "./model.ts";
+import { type OurPackets, rulesAbout } from "./rules-about.ts";
 
 /**
  * The addresses that rules let pass, or that come to the end of them; the node's own aside. Undefined if a rule has
- * conditions on anything but the destination, so that there is no certain answer.
+ * conditions on anything but the destination, so that there is no certain answer. With `ours`, the answer is about these
+ * packets, so that conditions on their source and link count as met; rules may then give them another address.
  */
-export function keptByRules(rules: readonly TraceRule[], family: Family): Interval[] | undefined {
+export function keptByRules(
+  all: readonly TraceRule[],
+  family: Family,
+  ours?: OurPackets,
+): Interval[] | undefined {
+  const rules = ours === undefined ? all : rulesAbout(ours, all, family);
+  return rules === undefined ? undefined : keptByPlainRules(rules, family);
+}
+
+function keptByPlainRules(rules: readonly TraceRule[], family: Family): Interval[] | undefined {
   const all = [everything(family)];
   let kept: Interval[] = [];
   let open: Interval[] = all;

@@ -4,7 +4,7 @@ import { decide } from "../../agent/choose.ts";
 import { SourceError } from "../../agent/config/file.ts";
 import { isFailure, Refusal } from "../../backend/driver.ts";
 import { type Cidr, isCidr, parseCidr } from "../../core/cidr.ts";
-import type { Desired } from "../../core/desired.ts";
+import { type Desired, onNode } from "../../core/desired.ts";
 import type { Interval } from "../../core/intervals.ts";
 import type { Ruleset } from "../../core/ruleset.ts";
 import {
@@ -15,17 +15,20 @@ import {
   type Zone,
 } from "../../core/verdicts.ts";
 import type { OwnRules } from "../../diff/live.ts";
+import { addressDangers, changePackets, sourceDangers } from "../../diff/packets.ts";
 import { staleConnections } from "../../diff/stale-connections.ts";
 import { renderDiff } from "../../diff/text.ts";
 import { type ConnectionsView, type Difference, type DiffView, viewDifference } from "../../diff/view.ts";
+import { readLinks } from "../../doctor/read-pods.ts";
 import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { goQuote } from "../../go/quote.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
-import { ownAddresses, ownNetworks } from "../../system/addresses.ts";
+import { ownAddresses, ownNetworks, usableAddresses } from "../../system/addresses.ts";
 import { sampleConnections } from "../../system/connections.ts";
 import { run as runScript } from "../../system/exec.ts";
+import { isKnown } from "../../system/fact.ts";
 import type { Script } from "../../system/script.ts";
 import { BACKENDS, backendOf } from "../backends.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
@@ -73,7 +76,8 @@ export const diffCommand: Command<typeof diffFlags> = {
   details: `With NEW_CONFIG, compares it with the configuration in force: which destinations change their verdict, as CIDRs and
 numbers of addresses, which rules and set elements change, and whether that is dangerous: whether it reaches into link-local
 addresses, the cloud's metadata service, this node's own networks, or pods and services (--cluster-cidr, --service-cidr), or
-concerns more than --max-share percent of all addresses. Without it, compares the live rules of this node with the configuration.
+concerns more than --max-share percent of all addresses. It also shows which sources become or cease to be masqueraded, and how interfaces
+and addresses change: it is dangerous if a network of pods is no longer masqueraded, or if this node has none of the addresses. Without it, compares the live rules of this node with the configuration.
 It changes nothing. - is standard input.
 
 Flags that are not given come from the agent in this network namespace, if one is visible. The command asks that agent whether the
@@ -112,11 +116,15 @@ export async function compare(path: string | undefined, input: Input, io: Comman
   const { values } = input;
   const zones = readZones(values);
   const maxPercent = readShare(values["max-share"]);
-  const found =
-    path === undefined
-      ? await compareLive(await readGood(input, io), input, io)
-      : await compareNew(await readGood(named(path, input), io), input, io);
-  const dangers = found.changes.flatMap((change) => findDangers(change, zones, maxPercent));
+  const next = path === undefined ? await readGood(input, io) : await readGood(named(path, input), io);
+  const found = path === undefined ? await compareLive(next, input, io) : await compareNew(next, input, io);
+  const { packets = { sources: [] } } = found;
+  const dangers = [
+    ...found.changes.flatMap((change) => findDangers(change, zones, maxPercent)),
+    ...sourceDangers(packets.sources, packets.sources.length === 0 ? [] : await podZones(values)),
+    // Elsewhere, for instance in a pipeline, this machine's addresses say nothing.
+    ...(input.agent === undefined ? [] : addressDangers(packets, next, usableAddresses())),
+  ];
   const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
   return viewDifference({ ...found, dangers, connections });
 }
@@ -153,7 +161,10 @@ async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<F
   return { ...found, from: `${found.from} (${note})` };
 }
 
-async function compareFiles(current: Desired, next: Desired, { values }: Input): Promise<Found> {
+async function compareFiles(from: Desired, to: Desired, { values, agent }: Input): Promise<Found> {
+  const [current, next] = [from, to].map((one) =>
+    agent === undefined ? one : onNode(one, usableAddresses()),
+  ) as [Desired, Desired];
   const pairs = current.rulesets.map((before, i) => [before, next.rulesets[i] ?? before] as const);
   const kept = pairs.map((pair) => pair.map(keptIntervals) as [Interval[], Interval[]]);
   const commands = await backendOf(values.backend).commands();
@@ -161,10 +172,12 @@ async function compareFiles(current: Desired, next: Desired, { values }: Input):
   const changes = pairs.map(([{ family }], i) =>
     changeVerdicts(family, kept[i]?.[0] ?? [], kept[i]?.[1] ?? []),
   );
-  return { from: current.source, to: next.source, changes, unclear: [], rules, drift: [] };
+  const packets = changePackets(current, next);
+  return { from: current.source, to: next.source, changes, unclear: [], rules, drift: [], packets };
 }
 
-async function compareLive(desired: Desired, { values }: Input, { signal }: CommandIo): Promise<Found> {
+async function compareLive(next: Desired, { values }: Input, { signal }: CommandIo): Promise<Found> {
+  const desired = onNode(next, usableAddresses());
   const run = (script: Script) => runScript(script, signal);
   const { rulesets, source } = desired;
   const wanted = { backend: values.backend, iptablesMode: values["iptables-mode"] };
@@ -210,16 +223,28 @@ async function lookAtConnections(
   }
 }
 
+function givenZones(values: Input["values"], name: "cluster-cidr" | "service-cidr", what: string): Zone[] {
+  return values[name]
+    .split(",")
+    .filter(Boolean)
+    .map((text) => ({ what, cidr: readCidr(name, text.trim()) }));
+}
+
+/** Networks of pods, as the flag and this node's links and routes say. */
+async function podZones(values: Input["values"]): Promise<Zone[]> {
+  const learnt = await readLinks();
+  const networks = isKnown(learnt) ? learnt.value.networks : [];
+  return [
+    ...givenZones(values, "cluster-cidr", "pods"),
+    ...networks.map(({ cidr, from }) => ({ what: `pods of this node, by ${from}`, cidr })),
+  ];
+}
+
 function readZones(values: Input["values"]): Zone[] {
-  const given = (name: "cluster-cidr" | "service-cidr", what: string): Zone[] =>
-    values[name]
-      .split(",")
-      .filter(Boolean)
-      .map((text) => ({ what, cidr: readCidr(name, text.trim()) }));
   return [
     ...COMMON_ZONES,
-    ...given("cluster-cidr", "pods"),
-    ...given("service-cidr", "services"),
+    ...givenZones(values, "cluster-cidr", "pods"),
+    ...givenZones(values, "service-cidr", "services"),
     ...ownNetworks().map(({ device, cidr }) => ({ what: `a network of this node, on ${device}`, cidr })),
   ];
 }

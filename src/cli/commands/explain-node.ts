@@ -88,14 +88,6 @@ export function refuseIdle(values: NodeValues, desired: Desired | undefined): vo
   );
 }
 
-/** The addresses of `--node-address`, by family. */
-export function givenAddresses(text: string): NodeAddresses | undefined {
-  const given =
-    text === "" ? [] : readAddresses("node-address", text).map((one) => readAddress("node-address", one));
-  const ofFamily = (family: Family) => given.filter((one) => one.family === family).map(({ value }) => value);
-  return given.length === 0 ? undefined : { IPv4: ofFamily("IPv4"), IPv6: ofFamily("IPv6") };
-}
-
 /** The node's rules, if the flags ask for any. Throws a `SourceError` or a `CommandError`. */
 export async function readNode(
   values: NodeValues,

@@ -17,14 +17,8 @@ import { hasPorts } from "../../trace/protocols.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { resolveDestination } from "./destination.ts";
-import {
-  type AskedNode,
-  type AskedPacket,
-  givenAddresses,
-  readNode,
-  readPacket,
-  refuseIdle,
-} from "./explain-node.ts";
+import { type AskedNode, type AskedPacket, readNode, readPacket, refuseIdle } from "./explain-node.ts";
+import { givenAddresses } from "./node-addresses.ts";
 
 const flags = {
   ...desiredFlags,

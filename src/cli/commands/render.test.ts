@@ -22,6 +22,28 @@ describe("as text", () => {
   });
 });
 
+const PACKETS = `masqueradeSourceCIDRs: [10.244.0.0/16]
+nonMasqueradeSourceCIDRs: [10.244.128.0/20]
+outputInterfaces: [eth0]
+outputAddresses: [192.0.2.0/24]
+`;
+
+test.each([
+  "--node-address=192.0.2.10,192.0.2.1,203.0.113.1",
+  "--node-address=192.0.2.10 --backend=nftables",
+])("sources, links and addresses of a node: %s", async (line) => {
+  expect(await render(line, PACKETS)).toMatchSnapshot();
+});
+
+test("without the node's addresses it says what it assumes", async () => {
+  const { out } = await render("", PACKETS);
+  expect(out).toContain(
+    "# IPv4: MASQUERADE, as on a node with no address in outputAddresses: --node-address names the node's\n",
+  );
+  expect(out).toContain("-j MASQUERADE");
+  expect((await render("", "masqueradeSourceCIDRs: [10.244.0.0/16]")).out).not.toContain("outputAddresses");
+});
+
 test("as JSON", async () => {
   expect(JSON.parse((await render("-o json --ipset-threshold=1")).out)).toMatchSnapshot();
   expect(JSON.parse((await render("-o json --backend=nftables")).out).parts).toMatchObject([

@@ -2,7 +2,9 @@
 
 import { comment, renderStep } from "../../backend/shell.ts";
 import type { Step } from "../../backend/step.ts";
-import type { Desired } from "../../core/desired.ts";
+import { type Desired, onNode } from "../../core/desired.ts";
+import { stringType } from "../../go/flag-types.ts";
+import { flag } from "../../go/flags.ts";
 import { renderScript } from "../../netlink/text.ts";
 import { counted } from "../../text/plural.ts";
 import type { Rendered } from "../backend.ts";
@@ -11,8 +13,17 @@ import type { Command, CommandIo } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { pickFlags } from "../options.ts";
 import { VERSION } from "../version.ts";
+import { givenAddresses } from "./node-addresses.ts";
 
-const flags = { ...desiredFlags, ...pickFlags("iptables-mode") };
+const flags = {
+  ...desiredFlags,
+  ...pickFlags("iptables-mode"),
+  "node-address": flag(
+    stringType,
+    "",
+    "Comma-separated IP `addresses` of the node, of which outputAddresses uses some.",
+  ),
+};
 
 type Values = Parameters<(typeof renderCommand)["run"]>[0]["values"];
 
@@ -25,7 +36,7 @@ export const renderCommand: Command<typeof flags> = {
   summary: "Print what run would program, as a shell script",
   operands: "",
   details: `Needs neither root nor the tools: it reads only the configuration (--config; - is standard
-input), with --to-ports=local this machine's settings, and for flags that are not given those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
+input), of the node's addresses those of --node-address, with --to-ports=local this machine's settings, and for flags that are not given those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
 leaves the same rules. With nftables each part is one transaction.
 
 The script assumes what run finds out on the node: tools that know --random-fully and ipset, and with
@@ -46,7 +57,9 @@ lists make more or fewer transactions where the kernel has different limits for 
   adopts: () => "/proc",
   async run(input, io) {
     const { values, output } = input;
-    const desired = await readDesired(input, io);
+    const own = givenAddresses(values["node-address"]);
+    const read = await readDesired(input, io);
+    const desired = own === undefined ? read : onNode(read, own);
     sayProblems(desired, io);
     if (desired.problems.length > 0) return 1;
     const { render } = await backendOf(values.backend).commands();
@@ -56,7 +69,7 @@ lists make more or fewer transactions where the kernel has different limits for 
     io.out(
       output === "json"
         ? renderJson(parts, desired)
-        : renderText(parts, desired, [...assumedBackend(values), ...assumed]),
+        : renderText(parts, desired, [...assumedBackend(values), ...assumedAddresses(desired), ...assumed]),
     );
     return 0;
   },
@@ -69,6 +82,17 @@ function refuse(refusal: string, { err }: CommandIo): number {
 
 function assumedBackend({ backend }: Values): string[] {
   return backend === "auto" ? ["--backend=auto means iptables here"] : [];
+}
+
+/** Families whose rules would name addresses of the node. */
+function assumedAddresses({ config, rulesets }: Desired): string[] {
+  return rulesets.flatMap(({ family, masquerade }) =>
+    masquerade.pool === undefined && config.outputAddresses.some((block) => block.family === family)
+      ? [
+          `${family}: MASQUERADE, as on a node with no address in outputAddresses: --node-address names the node's`,
+        ]
+      : [],
+  );
 }
 
 function renderText(
