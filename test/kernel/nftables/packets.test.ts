@@ -1,0 +1,131 @@
+/**
+ * Whose packets are masqueraded, and as whom, with nftables: every row of the table under every kind of configuration and under
+ * random ones, and while configurations change. In the environment: PACKETS_CONFIGS, how many random ones (20; at length 2000),
+ * PACKETS_SEED, to see the same ones again; PACKETS_FLOWS, how many flows there are at least in each kind of change (2000; at length
+ * 300000), and PACKETS_CHANGES, how many changes (6; at length 100).
+ */
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import { cells } from "../../lab/length.ts";
+import { createRandom } from "../../lab/network/equivalence-configs.ts";
+import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
+import { buildRunner, type Runner } from "../../lab/network/nftables-namespace.ts";
+import { openPackets, type StreamResult } from "../../lab/network/packets-lab.ts";
+import { createOwnTable, fieldsOf } from "../../lab/network/packets-table.ts";
+import { type PacketSettings, ROWS } from "../../lab/packets.ts";
+import {
+  ADDRESS_CHANGES,
+  CHANGES,
+  certainFlows,
+  randomSettings,
+  SETTINGS,
+} from "../../lab/packets-settings.ts";
+
+const {
+  PACKETS_CONFIGS = "20",
+  PACKETS_SEED = String(Date.now() % 2 ** 31),
+  PACKETS_FLOWS = "2000",
+  PACKETS_CHANGES = "6",
+} = process.env;
+const configs = Number(PACKETS_CONFIGS);
+const seed = Number(PACKETS_SEED);
+const flowsAtLeast = Number(PACKETS_FLOWS);
+const changesAtLeast = Number(PACKETS_CHANGES);
+
+let runner: Runner;
+
+/** Changes between configurations under a stream of the flows that all of them treat alike. */
+async function changeUnderTraffic(
+  lab: Lab,
+  all: readonly PacketSettings[],
+  put: (settings: PacketSettings) => Promise<void>,
+): Promise<StreamResult & { readonly changes: number }> {
+  const packets = await openPackets(lab);
+  const flows = certainFlows(all, ROWS);
+  // Without both kinds the stream would prove half of it.
+  expect(new Set(flows.map(({ row, addresses }) => addresses.includes(row.packet.source))).size).toBe(2);
+  await put(all[0] ?? {});
+  const total = { sent: 0, received: 0, wrong: 0, samples: [] as string[], changes: 0 };
+  while (total.changes < changesAtLeast || total.received < flowsAtLeast) {
+    const stop = await packets.stream(flows);
+    for (let i = 0; i < 4 * all.length; i++) {
+      total.changes++;
+      await put(all[total.changes % all.length] ?? {});
+    }
+    const { sent, received, wrong, samples } = await stop();
+    total.sent += sent;
+    total.received += received;
+    total.wrong += wrong;
+    total.samples.push(...samples);
+  }
+  return total;
+}
+
+/** A flow from a port that it always has keeps what was decided of it before. */
+async function forget(lab: Lab): Promise<void> {
+  expect(await lab.inNode("conntrack", ["-F"])).toMatchObject({ code: 0 });
+}
+
+function expectNoneWrong(what: string, total: Awaited<ReturnType<typeof changeUnderTraffic>>): void {
+  const { changes, sent, received, wrong, samples } = total;
+  console.log(`nftables, ${what}: ${changes} changes, ${received} of ${sent} flows arrived, ${wrong} wrong`);
+  expect(samples).toEqual([]);
+  expect(received).toBeGreaterThan(sent * 0.9);
+}
+
+const timeout = 60_000 + changesAtLeast * 2_000 + flowsAtLeast;
+
+describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + configs * 1_000 }, () => {
+  beforeAll(async () => {
+    runner = await buildRunner();
+  });
+  afterEach(() => runner.leave());
+  afterAll(() => runner.remove());
+
+  labTest("every row under each key, alone and with others", async ({ lab }) => {
+    const packets = await openPackets(lab);
+    const table = createOwnTable(lab, runner);
+    for (const [name, settings] of Object.entries(SETTINGS)) {
+      await table.put(settings);
+      await forget(lab);
+      expect([name, await packets.wrong(settings, ROWS)]).toEqual([name, []]);
+    }
+  });
+
+  labTest(`${configs} random configurations, one after another`, async ({ lab }) => {
+    const packets = await openPackets(lab);
+    const table = createOwnTable(lab, runner);
+    const random = createRandom(seed);
+    for (let i = 0; i < configs; i++) {
+      const settings = randomSettings(random);
+      await table.put(settings);
+      await forget(lab);
+      const wrong = await packets.wrong(settings, ROWS);
+      expect(wrong, `${i} of PACKETS_SEED=${seed}: ${JSON.stringify(settings)}`).toEqual([]);
+    }
+  });
+
+  for (const [name, all] of cells(Object.entries(ADDRESS_CHANGES), ([, { length }]) => length === 2))
+    labTest(`${name} change: no flow wrong`, { timeout }, async ({ lab }) => {
+      const table = createOwnTable(lab, runner);
+      expectNoneWrong(name, await changeUnderTraffic(lab, all, table.put));
+    });
+});
+
+describeKernel("nftables: whose packets, with an agent", { timeout }, () => {
+  for (const [name, all] of cells(Object.entries(CHANGES), ([key]) => key.startsWith("sources,")))
+    labTest(`${name} change: no flow wrong`, async ({ lab }) => {
+      let programmed = 0;
+      const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
+      write(all[0] ?? {});
+      const agent = lab.startAgent({ flags: ["--backend=nftables", "--enable-ipv6"] });
+      const total = await changeUnderTraffic(lab, all, async (settings) => {
+        write(settings);
+        programmed++;
+        await eventually(() =>
+          expect(agent.log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(programmed),
+        );
+      });
+      expectNoneWrong(name, total);
+    });
+});
