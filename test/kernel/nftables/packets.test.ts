@@ -1,7 +1,7 @@
 /**
  * Whose packets are masqueraded, and as whom, with nftables: every row of the table under every kind of configuration and under
- * random ones, and while configurations change. In the environment: PACKETS_CONFIGS, how many random ones (20; at length 2000),
- * PACKETS_SEED, to see the same ones again; PACKETS_FLOWS, how many flows there are at least in each kind of change (2000; at length
+ * random ones, and while configurations change. In the environment: PACKETS_CONFIGS, how many random ones (8; at length 2000),
+ * PACKETS_SEED, to see the same ones again; PACKETS_FLOWS, how many flows there are at least in each kind of change (1000; at length
  * 300000), and PACKETS_CHANGES, how many changes (6; at length 100).
  */
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
@@ -22,15 +22,18 @@ import {
 } from "../../lab/packets-settings.ts";
 
 const {
-  PACKETS_CONFIGS = "20",
+  PACKETS_CONFIGS = "8",
   PACKETS_SEED = String(Date.now() % 2 ** 31),
-  PACKETS_FLOWS = "2000",
+  PACKETS_FLOWS = "1000",
   PACKETS_CHANGES = "6",
 } = process.env;
 const configs = Number(PACKETS_CONFIGS);
 const seed = Number(PACKETS_SEED);
 const flowsAtLeast = Number(PACKETS_FLOWS);
 const changesAtLeast = Number(PACKETS_CHANGES);
+
+/** Destinations change with something else. */
+const TOGETHER = Object.entries(CHANGES).filter(([name]) => name.includes(" and "));
 
 let runner: Runner;
 
@@ -39,9 +42,9 @@ async function changeUnderTraffic(
   lab: Lab,
   all: readonly PacketSettings[],
   put: (settings: PacketSettings) => Promise<void>,
+  flows = certainFlows(all, ROWS),
 ): Promise<StreamResult & { readonly changes: number }> {
   const packets = await openPackets(lab);
-  const flows = certainFlows(all, ROWS);
   // Without both kinds the stream would prove half of it.
   expect(new Set(flows.map(({ row, addresses }) => addresses.includes(row.packet.source))).size).toBe(2);
   await put(all[0] ?? {});
@@ -109,6 +112,16 @@ describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + conf
     labTest(`${name} change: no flow wrong`, { timeout }, async ({ lab }) => {
       const table = createOwnTable(lab, runner);
       expectNoneWrong(name, await changeUnderTraffic(lab, all, table.put));
+    });
+
+  for (const [name, [one = {}, other = {}]] of cells(TOGETHER, ([key]) => key.startsWith("links")))
+    labTest(`the control, ${name}: one after the other is found out`, { timeout }, async ({ lab }) => {
+      const then = { ...one, nonMasqueradeCIDRs: other.nonMasqueradeCIDRs ?? [] };
+      const back = { ...other, nonMasqueradeCIDRs: one.nonMasqueradeCIDRs ?? [] };
+      const flows = certainFlows([one, other], ROWS);
+      const { put } = createOwnTable(lab, runner);
+      const { wrong } = await changeUnderTraffic(lab, [one, then, other, back], put, flows);
+      expect(wrong).toBeGreaterThan(0);
     });
 });
 
