@@ -10,7 +10,7 @@ import type { NodeRules } from "../../explain/answer.ts";
 import { parseGoUint } from "../../go/integer.ts";
 import { goQuote } from "../../go/quote.ts";
 import { connected, openNftables } from "../../netlink/socket/transport.ts";
-import { localAddresses, ownAddresses } from "../../system/addresses.ts";
+import { localAddresses, ownAddresses, usableAddresses } from "../../system/addresses.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { nearest } from "../../text/near.ts";
 import { parseDump } from "../../trace/dump.ts";
@@ -105,8 +105,10 @@ export async function readNode(
     });
     say([...warnings, ...notRead]);
     const found = await attemptRoutes(say);
-    if (found === undefined) return { hooks, notRead, local: ownAddresses(), ...packet };
-    return { hooks, notRead, local: found.local, routes: found, ...(await withInput(packet, found)) };
+    const own = usableAddresses();
+    if (found === undefined) return { hooks, notRead, own, local: ownAddresses(), ...packet };
+    const { local } = found;
+    return { hooks, notRead, own, local, routes: found, ...(await withInput(packet, found)) };
   }
   if (values.rules === "") return undefined;
   const path = values.rules === STDIN ? "standard input" : values.rules;
