@@ -14,9 +14,12 @@ import { conntrackTable } from "./checks/node/conntrack-table.ts";
 import { forward } from "./checks/node/forward.ts";
 import { forwarding } from "./checks/node/forwarding.ts";
 import { invalid } from "./checks/node/invalid.ts";
+import { outputAddresses } from "./checks/node/output-addresses.ts";
+import { outputInterfaces } from "./checks/node/output-interfaces.ts";
 import { podNetworks } from "./checks/node/pod-networks.ts";
 import { portShare } from "./checks/node/port-share.ts";
 import { ports } from "./checks/node/ports.ts";
+import { sources } from "./checks/node/sources.ts";
 import { unseen } from "./checks/node/unseen.ts";
 import { cniMasquerade } from "./checks/others/cni-masquerade.ts";
 import { foreignChain } from "./checks/others/foreign-chain.ts";
@@ -48,6 +51,9 @@ export const CHECKS: readonly Check[] = [
   incompatibleTable,
   blockedJump,
   podNetworks,
+  sources,
+  outputInterfaces,
+  outputAddresses,
   kubeletRule,
   kubeletFlag,
   openshift,

@@ -5,9 +5,10 @@
 
 import type { BackendName } from "../backend/driver.ts";
 import type { PortShares } from "../conntrack/port-shares.ts";
-import type { Family } from "../core/cidr.ts";
+import type { Cidr, Family } from "../core/cidr.ts";
 import type { Interval, LocalAddresses } from "../core/intervals.ts";
 import type { PortRange } from "../core/ports.ts";
+import type { Ruleset } from "../core/ruleset.ts";
 import type { NamedVariant } from "../iptables/tools.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import type { HeldName } from "../presence/names.ts";
@@ -93,6 +94,10 @@ export interface ConfigFacts {
   readonly entries: number;
   /** The destinations that keep the pod's address, of each enabled family; undefined if the configuration is bad. */
   readonly kept: ReadonlyMap<Family, readonly Interval[]> | undefined;
+  /** What the configuration calls for on this node; absent if it is bad. */
+  readonly rulesets?: readonly Ruleset[];
+  /** The list of addresses that packets leave with, of which the rulesets have the node's. */
+  readonly outputAddresses?: readonly Cidr[];
 }
 
 export interface SeenAgent {

@@ -23,6 +23,8 @@ export interface PodFacts {
   readonly others: readonly Cidr[];
   /** The node's own addresses, but for those towards its pods. */
   readonly own: readonly NodeAddress[];
+  /** The node's addresses on all links, where links were read. */
+  readonly addresses?: readonly NamedAddress[];
   /** The links of default routes in any table. */
   readonly uplinks: readonly Uplink[];
   /** Links by name, and whether pods' packets come in by them. */
@@ -33,6 +35,12 @@ export interface Uplink {
   readonly family: Family;
   /** Undefined for a route over several links. */
   readonly name: string | undefined;
+}
+
+/** An address with its network, and the link that it is on. */
+export interface NamedAddress extends NodeAddress {
+  readonly link: string;
+  readonly network: Cidr;
 }
 
 export interface NodeAddress {
@@ -135,6 +143,10 @@ export function learnPods({ links, addresses, routes }: Network): PodFacts {
     own: addresses
       .filter(({ link }) => !ways.some(({ index }) => index === link))
       .map(({ address, network: { family } }) => ({ family, address })),
+    addresses: addresses.flatMap(({ link, address, network }) => {
+      const name = links.find(({ index }) => index === link)?.name;
+      return name === undefined ? [] : { family: network.family, address, network, link: name };
+    }),
     links: new Map(links.map((link) => [link.name, isWay(link)])),
   };
 }

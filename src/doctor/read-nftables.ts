@@ -5,7 +5,12 @@
 
 import { attempt } from "../backend/attempt.ts";
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
-import type { Family as NftFamily, ObservedChain, TableName } from "../netlink/operations.ts";
+import type {
+  Family as NftFamily,
+  ObservedChain,
+  ObservedStatement,
+  TableName,
+} from "../netlink/operations.ts";
 import { chains, rules, sets, tables } from "../netlink/query.ts";
 import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { TABLE } from "../nftables/sets.ts";
@@ -69,7 +74,6 @@ async function read(nftables: Nftables): Promise<NftRead> {
   if (own === undefined) return { tables: named, bases, own };
   const base = bases.find((one) => isOwn(one) && isNat(one));
   const listed = base === undefined ? [] : await nftables.read(rules(base));
-  const last = listed.at(-1)?.statements ?? [];
   return {
     tables: named,
     bases,
@@ -78,7 +82,7 @@ async function read(nftables: Nftables): Promise<NftRead> {
       dormant: own.dormant,
       sets: (await nftables.read(sets(TABLE))).length,
       rules: listed.length,
-      masquerades: last.some(({ kind }) => kind === "masquerade"),
+      masquerades: endsWithMasquerade(listed),
     },
   };
 }
@@ -209,4 +213,14 @@ function split(
       chains: hookChains(fact.value, one),
     },
   }));
+}
+
+/** Where links decide, a last rule counts and returns the packets that leave through others. */
+function endsWithMasquerade(
+  rules: readonly { readonly statements: readonly ObservedStatement[] }[],
+): boolean {
+  const kindsOf = (at: number) => rules.at(at)?.statements.map(({ kind }) => kind) ?? [];
+  const masquerades = (at: number) => kindsOf(at).some((kind) => kind === "masquerade" || kind === "snat");
+  const isCounting = kindsOf(-1).join() === "nfproto,counter,verdict";
+  return masquerades(-1) || (isCounting && masquerades(-2));
 }

@@ -118,6 +118,10 @@ export function facts(changes: Partial<Facts> = {}): Facts {
         })),
         others: [cidr("172.17.0.0/16")],
         own: [{ family: "IPv4", address: 0xc000_0201n }],
+        addresses: [
+          { family: "IPv4", address: 0xc000_0201n, network: cidr("192.0.2.0/24"), link: "eth0" },
+          { family: "IPv4", address: 0x0af4_0101n, network: cidr("10.244.1.0/24"), link: "cni0" },
+        ],
         uplinks: FAMILIES.map((family) => ({ family, name: "eth0" })),
         links: new Map([
           ["eth0", false],

@@ -2,6 +2,7 @@
 
 import { statSync } from "node:fs";
 import { SourceError } from "../../agent/config/file.ts";
+import { onNode } from "../../core/desired.ts";
 import { enabledFamilies } from "../../core/ruleset.ts";
 import { CHECKS, diagnose, hasAtLeast } from "../../doctor/checks.ts";
 import type { Facts } from "../../doctor/facts.ts";
@@ -19,6 +20,7 @@ import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
+import { usableAddresses } from "../../system/addresses.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, known, tryRead } from "../../system/fact.ts";
 import type { Script } from "../../system/script.ts";
@@ -193,7 +195,8 @@ function requireDirectory(flag: string, path: string): void {
 async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
   const { values } = input;
   try {
-    const { text, config, problems, warnings, rulesets } = await readDesired(input, io);
+    const desired = onNode(await readDesired(input, io), usableAddresses());
+    const { text, config, problems, warnings, rulesets } = desired;
     const isGood = problems.length === 0;
     return {
       value: {
@@ -204,6 +207,7 @@ async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Fa
         resyncMs: isGood ? config.resyncIntervalMs : undefined,
         entries: config.nonMasqueradeCIDRs.length + config.masqueradeCIDRs.length,
         kept: isGood ? new Map(rulesets.map((one) => [one.family, keptIntervals(one)])) : undefined,
+        ...(isGood ? { rulesets, outputAddresses: config.outputAddresses } : {}),
       },
     };
   } catch (error) {

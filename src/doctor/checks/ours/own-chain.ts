@@ -1,6 +1,8 @@
+import type { Family } from "../../../core/cidr.ts";
 import { isBuiltIn, isForeign, renderForeign } from "../../../iptables/chain-owner.ts";
+import { known } from "../../../system/fact.ts";
 import { askAgent } from "../../agent-advice.ts";
-import type { Check, Facts, NatTable } from "../../facts.ts";
+import type { Check, Facts, NatRule, NatTable } from "../../facts.ts";
 import { error, type FindingText, warning } from "../../finding.ts";
 import { inTable, ownTables, postrouting } from "../../nat-tables.ts";
 
@@ -8,7 +10,7 @@ export const ownChain: Check = {
   name: "own-chain",
   severity: "error",
   looksFor:
-    "iptables: no chain, a chain that does not end with MASQUERADE, no jump, no iptables at all; several jumps: warning",
+    "iptables: no chain, a chain that does not end with MASQUERADE (or SNAT, with outputAddresses), no jump, no iptables at all; several jumps: warning",
   remedy: "start the agent, or see what it logs",
   run(facts) {
     if (facts.settings.variant === undefined)
@@ -22,6 +24,19 @@ export const ownChain: Check = {
   },
 };
 
+/** Whether a chain may end with a rule: SNAT where there are addresses, conditions on sources and links where there are keys. */
+function isAsConfigured(facts: Facts, family: Family, { target, conditions }: NatRule): boolean {
+  const { rulesets } = known(facts.config) ?? {};
+  const wanted = rulesets?.find((one) => one.family === family);
+  // A bad configuration leaves the last good rules in force, which may be any of ours.
+  if (wanted === undefined) return target === "MASQUERADE" || target === "SNAT";
+  const isTarget = target === (wanted.masquerade.pool === undefined ? "MASQUERADE" : "SNAT");
+  return (
+    isTarget &&
+    (conditions.length === 0 || wanted.scope !== undefined || wanted.masquerade.pool !== undefined)
+  );
+}
+
 function lookAt(facts: Facts, table: NatTable): readonly FindingText[] {
   const { chain } = facts.settings;
   const where = inTable(table);
@@ -33,7 +48,7 @@ function lookAt(facts: Facts, table: NatTable): readonly FindingText[] {
   if (isBuiltIn(chain) || (foreign && jumps === 0))
     return [error(renderForeign(chain, rules.length, table.tool), "the agent refuses to write there")];
   const last = rules.at(-1);
-  const isWhole = last?.target === "MASQUERADE" && last.conditions.length === 0;
+  const isWhole = last !== undefined && isAsConfigured(facts, table.family, last);
   const how = last === undefined ? "is empty" : `ends with "${last.text}"`;
   return [
     ...(jumps === 0
