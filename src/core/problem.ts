@@ -23,7 +23,7 @@ export type ProblemCode =
   | "nested" // a configuration one level too deep, with a warning
   | "empty" // an entry or a list without a value
   | "redundant" // changes nothing, with a warning
-  | "uncovered" // a network of pods that the list does not keep, with a warning
+  | "uncovered" // a network of pods that the list does not keep, or that is not masqueraded, with a warning
   | "manifest" // a manifest without a configuration, or in place of its content
   | "unreadable"; // a file that cannot be read
 

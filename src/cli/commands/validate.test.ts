@@ -166,6 +166,22 @@ describe("whether the list keeps pods' own networks, with --cluster-cidr", () =>
     });
   });
 
+  test.each<[string, readonly string[]]>([
+    ["masqueradeSourceCIDRs: [10.244.0.0/16]", []],
+    ["masqueradeSourceCIDRs: [10.0.0.0/8]\nnonMasqueradeSourceCIDRs: [10.244.0.0/16]", []],
+    [
+      "masqueradeSourceCIDRs: [10.244.0.0/17]",
+      [
+        "pods of 10.244.0.0/16 (--cluster-cidr) are not masqueraded: masqueradeSourceCIDRs has 10.244.0.0/17, not 10.244.128.0/17",
+      ],
+    ],
+  ])("a network that the lists of sources cut off: %j", async (config, expected) => {
+    const { out } = await validate("--cluster-cidr=10.244.0.0/16 -o json -", `${config}\n`);
+    const { files } = JSON.parse(out) as { files: { warnings: { code: string; message: string }[] }[] };
+    const warnings = files.flatMap((file) => file.warnings).filter((one) => one.code === "uncovered");
+    expect(warnings.map(({ message }) => message)).toEqual(expected);
+  });
+
   test("with --strict it is a problem, and text says what to do", async () => {
     const { code, out } = await validate("--strict --cluster-cidr=172.20.0.0/16 @/good");
     expect(code).toBe(1);

@@ -8,8 +8,9 @@ import { digestOf } from "../../core/digest.ts";
 import { longestPrefixIntervals } from "../../core/intervals.ts";
 import { LIMITED_KEYS } from "../../core/keys.ts";
 import type { Problem } from "../../core/problem.ts";
-import { compileEntries, enabledFamilies } from "../../core/ruleset.ts";
+import { compileEntries, compileScope, enabledFamilies } from "../../core/ruleset.ts";
 import { describeUncovered } from "../../doctor/checks/node/pod-networks.ts";
+import { describeSources } from "../../doctor/checks/node/sources.ts";
 import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { oddPathHint } from "../../text/odd-path.ts";
@@ -175,7 +176,7 @@ function inspect(
   };
 }
 
-/** Networks of pods that the list does not keep. */
+/** Networks of pods that the list does not keep, or that are not masqueraded. */
 function podWarnings(
   { files }: ConfigText,
   config: MasqConfig,
@@ -190,7 +191,13 @@ function podWarnings(
     const kept = longestPrefixIntervals(
       entries.map(({ cidr, verdict }) => ({ cidr, included: verdict === "return" })),
     );
-    return describeUncovered(networks, kept, isEmpty).map(
+    const scope = compileScope(family, config);
+    const ruleset = { family, ...(scope === undefined ? {} : { scope }) };
+    const unmasqueraded = networks
+      .flatMap((network) => describeSources(network, ruleset))
+      // That a list takes them out is no slip.
+      .filter(({ severity }) => severity !== "info");
+    return [...describeUncovered(networks, kept, isEmpty), ...unmasqueraded].map(
       ({ message, remedy }): Problem => ({
         code: "uncovered",
         path: files[0]?.path ?? "",

@@ -30,16 +30,18 @@ function lookAt(facts: Facts, ruleset: Ruleset): readonly FindingText[] {
   ];
   const networks = all.filter(({ cidr, isLocal }) => isLocal && cidr.family === family);
   return [
-    ...widestNetworks(networks).flatMap((network) => lookAtNetwork(network, ruleset, ours)),
+    ...widestNetworks(networks).flatMap((network) => describeSources(network, ruleset)),
     ...ownAmong(facts, ruleset, ours),
   ];
 }
 
-function lookAtNetwork(
+/** What is to say about the pods of a network, of which some may not be ours. */
+export function describeSources(
   { cidr, from }: PodNetwork,
-  { family, scope }: Ruleset,
-  ours: readonly Interval[],
+  { family, scope }: Pick<Ruleset, "family" | "scope">,
 ): readonly FindingText[] {
+  const ours = sourceIntervals(family, scope);
+  if (ours === undefined) return [];
   const missing = subtractIntervals([intervalOf(cidr)], ours);
   const { ours: covered } = sourceBlocks(family, scope);
   const excepted = (scope?.sources ?? [])
