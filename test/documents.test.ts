@@ -7,6 +7,7 @@ import { COMMANDS } from "../src/cli/commands.ts";
 import { allManuals } from "../src/cli/help.ts";
 import { parseAgentFlags } from "../src/cli/options.ts";
 import { parseFlags } from "../src/go/flags.ts";
+import { decodeText } from "./lab/config.ts";
 import { anchors, calls, documents, links, passages, runnableCalls } from "./lab/documents.ts";
 
 const pages = documents();
@@ -72,6 +73,16 @@ test("every mention of the kubelet's flag names the versions that have it", () =
     "Set `--non-masquerade-cidr`.",
     "- `--non-masquerade-cidr`",
   ]);
+});
+
+test("the configurations that docs/configure.md shows are accepted without a warning", () => {
+  const page = readFileSync("docs/configure.md", "utf8");
+  const blocks = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, block = ""]) => block);
+  expect(blocks.length).toBeGreaterThan(4);
+  for (const block of blocks) {
+    const decoded = decodeText(block, { enableIPv6: block.includes("::") });
+    expect([block, decoded.ok ? decoded.value.warnings : decoded.problems]).toEqual([block, []]);
+  }
 });
 
 test("what would be found is found", () => {
