@@ -1,12 +1,40 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Folders with tests that need Linux' tools, a built bundle or minutes; `test/kernel` needs root, too. */
 const LONGER = ["kernel", "soak", "fuzz", "http", "image", "kubectl", "e2e"].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 
+/** Small files that take long. Without the times of an earlier run Vitest begins with the largest, and these would end alone. */
+const LONG = [
+  "soak/iptables",
+  "soak/nftables",
+  "kubectl/plugin",
+  "monitoring/dashboard",
+  "monitoring/faults",
+  "agent/hanging-tool",
+  "explain/kube-proxy",
+  "doctor/forward",
+  "cli/adopt",
+  "diff/diff",
+  "iptables/long-chain",
+  "system/seccomp",
+];
+
+/** Vitest takes a class. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) =>
+      LONG.some((name) => moduleId.endsWith(`/${name}.test.ts`));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongFirst },
     // A loaded machine is no reason to fail; what must be fast is measured in bench/.
     testTimeout: 30_000,
     reporters: ["default"],

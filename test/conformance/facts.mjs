@@ -29,15 +29,13 @@ export function isInMemory(fact) {
 
 /**
  * A pattern of the ids that `make test` replays with the watching agent, or with the other. With both: what happens in
- * steps. With one of them in turn: what is simple, where memory shows it each eighth.
+ * steps. With one of them in turn: texts of the resync interval, and what is simple; each eighth of what memory shows.
  */
 export function replayed(watches) {
-  const once = [...FACTS.filter((fact) => isSimple(fact) && !isInMemory(fact)), ...eachEighth(FACTS.filter(isInMemory))];
-  const inTurn = once.filter((fact, i) => watches === (i % 2 === 0 && WATCHED.includes(fact.area)));
-  const always = FACTS.filter((fact) => !isSimple(fact) && (!watches || WATCHED.includes(fact.area)));
+  const isOnce = (fact) => isSimple(fact) || fact.area === "resync";
+  const once = FACTS.filter((fact) => isOnce(fact) && !isInMemory(fact));
+  const shown = FACTS.filter(isInMemory).filter((_, i) => i % 8 === 0);
+  const inTurn = [...once, ...shown].filter((fact, i) => watches === (i % 2 === 0 && WATCHED.includes(fact.area)));
+  const always = FACTS.filter((fact) => !isOnce(fact) && (!watches || WATCHED.includes(fact.area)));
   return `^(${[...always, ...inTurn].map(({ id }) => id).join("|")})$`;
-}
-
-function eachEighth(facts) {
-  return facts.filter((_, i) => i % 8 === 0);
 }

@@ -3,10 +3,8 @@
  * node routes the world's addresses over it; so that what the asking pod sends leaves the node as it would towards other
  * hosts, and the receiver sees whose packet it is. All of it goes with the pods.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { buildTraffic, eventually } from "../lab/network/lab.ts";
+import { helperScript } from "../lab/network/helper.ts";
+import { eventually } from "../lab/network/lab.ts";
 import { createProcesses } from "../lab/network/processes.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -108,7 +106,7 @@ async function furnish(cluster: Cluster, image: string): Promise<void> {
     },
   });
   await cluster.send("apply", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
-  const data = { "traffic.cjs": await trafficScript() };
+  const data = { "traffic.cjs": await helperScript("traffic") };
   await cluster.send("apply", { apiVersion: "v1", kind: "ConfigMap", metadata: metadata("e2e"), data });
   // A pod that names its node is not made wait for the namespace's account by the scheduler.
   await eventually(
@@ -118,15 +116,6 @@ async function furnish(cluster: Cluster, image: string): Promise<void> {
   await cluster.send("apply", pod("client"), pod("world"));
   const wait = ["wait", "--for=condition=Ready", "--timeout=120s", `--namespace=${NAMESPACE}`];
   await cluster.kubectl(...wait, "pod/client", "pod/world");
-}
-
-async function trafficScript(): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-e2e-"));
-  try {
-    return readFileSync(await buildTraffic(directory), "utf8");
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
 }
 
 function addressOf(cluster: Cluster, pod: string): Promise<string> {

@@ -8,7 +8,7 @@ import {
   flags,
   labTest,
   programmed,
-  VARIANTS,
+  VARIANTS_SHOWN,
 } from "../../lab/network/fixture.ts";
 import { CHAIN } from "../../lab/network/iptables.ts";
 import type { Lab } from "../../lab/network/lab.ts";
@@ -43,7 +43,7 @@ async function flows(lab: Lab, protocol: "tcp" | "udp", destination: string, cou
   return seen;
 }
 
-describeKernel.each(VARIANTS)("verdicts of real packets, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS_SHOWN)("real flows, iptables-%s", { timeout: 60_000 }, (variant) => {
   labTest("without an agent every packet keeps the pod's address", async ({ lab }) => {
     await expectVerdicts(lab, { "8.8.8.8": "pod", "2001:4860:4860::8888": "pod" });
   });

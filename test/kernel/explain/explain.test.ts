@@ -158,7 +158,7 @@ async function furnish(
 /** One that nft shows, and one that it does not. */
 const SHOWN = cells(Object.entries(BACKENDS), ([name]) => ["nftables", "iptables-legacy"].includes(name));
 
-describeKernel("explain and real packets", { timeout: 60_000 + nodes * 8_000 }, () => {
+describeKernel("explain and real packets", { timeout: 60_000 + nodes * 16_000 }, () => {
   for (const [backend, { flags, lines }] of SHOWN) {
     labTest(`${backend}: ${nodes} random nodes, seed ${seed}`, { concurrent: true }, async ({ lab }) => {
       const prober = await openProber(lab);

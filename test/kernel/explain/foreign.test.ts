@@ -235,7 +235,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
     },
   );
 
-  for (const version of ["1.1.3", "1.1.7"])
+  for (const version of cells(["1.1.3", "1.1.7"], (one) => one === "1.1.7"))
     labTest(`sets made by nft ${version}, on which older ones die`, async ({ lab }) => {
       lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] }));
       const agent = lab.startAgent({ flags: ["--backend=nftables"] });

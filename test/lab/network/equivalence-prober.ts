@@ -1,10 +1,12 @@
 /** Flows to any address there is, in great number: the handle of the processes of equivalence-probe.ts. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { command } from "../command.ts";
 import { times } from "../length.ts";
 import type { Arrival, Sender, SenderCommand, Sent, Tally } from "./equivalence-probe.ts";
+import { helperScript } from "./helper.ts";
 import { eventually, type Lab } from "./lab.ts";
 import type { Seen } from "./processes.ts";
 
@@ -49,9 +51,7 @@ const WORLD_OWNS_ALL = ["-4", "-6"].flatMap((family) => [
 /** Lets the lab's world own every address, and starts what makes flows to them. */
 export async function openProber(lab: Lab): Promise<Prober> {
   const script = join(lab.directory, "probe.cjs");
-  const options = ["--bundle", "--platform=node", "--target=node20", "--format=cjs", "--log-level=error"];
-  const source = "test/lab/network/equivalence-probe.ts";
-  await command("node_modules/.bin/esbuild", [source, ...options, `--outfile=${script}`]);
+  writeFileSync(script, await helperScript("equivalence-probe"));
   for (const args of WORLD_OWNS_ALL) {
     const [file = "", ...rest] = lab.inside("world", "ip", ...args);
     await command(file, rest);

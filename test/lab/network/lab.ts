@@ -6,10 +6,11 @@
  * interrupted, and, if it was killed, when the next lab is made.
  */
 import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { chmod } from "node:fs/promises";
+import { chmod, writeFile } from "node:fs/promises";
 import { constants as osConstants, tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { attempt, type CommandResult, command, commandNow } from "../command.ts";
+import { attempt, type CommandResult, commandNow } from "../command.ts";
+import { helperScript } from "./helper.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
 import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
 import { buildTopology, type Namespaces, NODE, NODE_TOWARDS_POD } from "./topology.ts";
@@ -70,7 +71,9 @@ export async function createLab(): Promise<Lab> {
   try {
     // Agents without privileges have to read their configuration too.
     await chmod(directory, 0o755);
-    const [traffic] = await Promise.all([buildTraffic(directory), buildTopology(ip, namespaces)]);
+    const [script] = await Promise.all([helperScript("traffic"), buildTopology(ip, namespaces)]);
+    const traffic = join(directory, "traffic.cjs");
+    await writeFile(traffic, script);
     return await furnish({ ip, namespaces, directory, processes, traffic, abandon });
   } catch (error) {
     abandon();
@@ -178,18 +181,6 @@ export function leftovers(pid = process.pid): { namespaces: string[]; files: str
     namespaces: namespaceNames(findTool("ip")).filter(mine),
     files: readdirSync(tmpdir()).filter(mine),
   };
-}
-
-/** The script of the helpers, written into a directory: their source is TypeScript, and has to run as a process of its own. */
-export async function buildTraffic(directory: string): Promise<string> {
-  const script = join(directory, "traffic.cjs");
-  const options = ["--bundle", "--platform=node", "--target=node20", "--format=cjs", "--log-level=error"];
-  await command("node_modules/.bin/esbuild", [
-    "test/lab/network/traffic.ts",
-    ...options,
-    `--outfile=${script}`,
-  ]);
-  return script;
 }
 
 function toolName(variant: Variant | undefined, family: Family): string {
