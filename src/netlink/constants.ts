@@ -184,11 +184,15 @@ export const UDATA = {
 
 /** linux/rtnetlink.h, if_link.h and if_addr.h: links, addresses and routes. Their numbers are in the machine's byte order. */
 export const NETLINK_ROUTE = 0;
-export const RTM = { GETLINK: 18, GETADDR: 22, GETROUTE: 26, GETRULE: 34 } as const;
+export const RTM = { GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22, GETROUTE: 26, GETRULE: 34 } as const;
+/** RTNLGRP_IPV4_IFADDR and RTNLGRP_IPV6_IFADDR: multicast groups of changed addresses. */
+export const RTNLGRP = { IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const;
 /** The bytes of each kind's own header, before its attributes. */
 export const RTM_HEADER_BYTES = { LINK: 16, ADDR: 8, ROUTE: 12, RULE: 12 } as const;
 export const IFLA = { IFNAME: 3, MASTER: 10, LINKINFO: 18, INFO_KIND: 1 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 } as const;
+/** RT_SCOPE_UNIVERSE, of addresses that are valid anywhere. */
+export const SCOPE_UNIVERSE = 0;
 /** `ifa_flags`; the first says "secondary" for IPv4. */
 export const IFA_F = { TEMPORARY: 0x01, DADFAILED: 0x08, DEPRECATED: 0x20, TENTATIVE: 0x40 } as const;
 export const RTA = {

@@ -1,6 +1,6 @@
 /**
- * The classic BPF program of a socket that listens to nf_tables' events (linux/filter.h, linux/bpf_common.h): the
- * kernel does not queue what it rejects. It lets through
+ * The classic BPF program of a socket that listens to nf_tables' events: the kernel does not queue what it rejects. It
+ * lets through
  * - the end of each commit (NFT_MSG_NEWGEN), which names the process that made it, and
  * - messages that begin with one about the table of interest, cut off after the headers: they show that it was changed.
  *
@@ -8,12 +8,10 @@
  * known to change the table may still do so, in a later message; only the reverse is certain.
  */
 import { cString } from "./attributes.ts";
+import { encodeProgram, type Instruction, OP, swapped } from "./bpf.ts";
 import { FAMILIES, NFNL, NFT_MSG } from "./constants.ts";
 import { messageType } from "./messages.ts";
 import type { TableName } from "./operations.ts";
-
-/** BPF_LD | BPF_ABS | BPF_H, _B and _W; BPF_JMP | BPF_JEQ | BPF_K; BPF_RET | BPF_K. */
-const OP = { loadHalf: 0x28, loadByte: 0x30, loadWord: 0x20, jumpIfEqual: 0x15, return: 0x06 } as const;
 
 /** Offsets in a message: netlink's header, nfnetlink's, and the first attribute, which names the table. */
 const AT = { type: 4, subsystem: 5, family: 16, nameLength: 20, name: 24 } as const;
@@ -21,15 +19,6 @@ const AT = { type: 4, subsystem: 5, family: 16, nameLength: 20, name: 24 } as co
 /** How much of a message gets through: all, or the headers, which have the generation. */
 const WHOLE_BYTES = 0xffff;
 const HEADER_BYTES = 20;
-const INSTRUCTION_BYTES = 8;
-
-interface Instruction {
-  readonly code: number;
-  /** How many instructions are skipped if the jump's condition holds, and if not. */
-  readonly ifTrue?: number;
-  readonly ifFalse?: number;
-  readonly value: number;
-}
 
 /** The program's bytes: an array of struct sock_filter. */
 export function commitFilter(table: TableName): Uint8Array<ArrayBuffer> {
@@ -44,7 +33,7 @@ export function commitFilter(table: TableName): Uint8Array<ArrayBuffer> {
     { code: OP.return, value: 0 },
     { code: OP.return, value: WHOLE_BYTES },
   ];
-  return encode([
+  return encodeProgram([
     ...isNewGen.map((one) =>
       one.code === OP.jumpIfEqual ? { ...one, ifTrue: conditions.length + 2, ifFalse: 0 } : one,
     ),
@@ -73,22 +62,4 @@ function nameConditions(name: string): Instruction[][] {
     conditions.push(equals(OP.loadWord, AT.name + at, view.getUint32(at)));
   for (; at < bytes.length; at++) conditions.push(equals(OP.loadByte, AT.name + at, view.getUint8(at)));
   return conditions;
-}
-
-/** Headers are little-endian on every platform of the addon, and the program reads big-endian. */
-function swapped(half: number): number {
-  return ((half & 0xff) << 8) | (half >> 8);
-}
-
-function encode(instructions: readonly Instruction[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(instructions.length * INSTRUCTION_BYTES);
-  const view = new DataView(bytes.buffer);
-  for (const [i, { code, ifTrue = 0, ifFalse = 0, value }] of instructions.entries()) {
-    const at = i * INSTRUCTION_BYTES;
-    view.setUint16(at, code, true);
-    view.setUint8(at + 2, ifTrue);
-    view.setUint8(at + 3, ifFalse);
-    view.setUint32(at + 4, value, true);
-  }
-  return bytes;
 }

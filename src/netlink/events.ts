@@ -35,7 +35,7 @@ export interface Listening {
 }
 
 /** NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h. */
-const GROUP = 7;
+const GROUPS = [7];
 
 /**
  * Listens from now on. Throws `NetlinkUnavailable` without the addon, `NftablesError` if the kernel rejects it: EPERM
@@ -44,7 +44,7 @@ const GROUP = 7;
 export async function listenToCommits(table: TableName, events: CommitEvents): Promise<Listening> {
   const open = loadEvents();
   const read = createCommitReader();
-  return open(commitFilter(table), GROUP, {
+  return open(commitFilter(table), GROUPS, {
     message: (bytes) => {
       const commit = read(bytes);
       if (commit !== undefined) events.commit(commit);

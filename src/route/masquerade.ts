@@ -3,11 +3,8 @@
  * says, but the link's first address of the right scope, one of the next hop's network before others. For IPv6 as
  * ipv6_dev_get_saddr(), RFC 6724, as far as that needs no setting of the machine.
  */
-import { IFA_F } from "../netlink/constants.ts";
+import { IFA_F, SCOPE_UNIVERSE } from "../netlink/constants.ts";
 import type { ObservedAddress } from "./rtnetlink.ts";
-
-/** RT_SCOPE_UNIVERSE. */
-const ANYWHERE = 0;
 
 /** Undefined: not known. */
 export function masqueradeAddress(
@@ -19,7 +16,7 @@ export function masqueradeAddress(
     gateway = destination,
   }: { readonly destination: bigint; readonly gateway?: bigint | undefined },
 ): bigint | undefined {
-  const own = addresses.filter((one) => one.family === family && one.scope === ANYWHERE);
+  const own = addresses.filter((one) => one.family === family && one.scope === SCOPE_UNIVERSE);
   if (family === "ip6") return chooseIpv6(own, link, destination);
   // IFA_F_SECONDARY.
   const primary = own.filter(({ flags }) => (flags & IFA_F.TEMPORARY) === 0);

@@ -96,8 +96,13 @@ export async function readNetwork(): Promise<Network> {
 export async function readLinks(channel: Channel): Promise<Pick<Network, "links" | "addresses">> {
   return {
     links: (await dump(channel, "links", RTM.GETLINK)).map(readLink),
-    addresses: (await dump(channel, "addresses", RTM.GETADDR)).flatMap(readAddress),
+    addresses: await readAddresses(channel),
   };
+}
+
+/** Addresses alone, which takes a third of the time where there are many links. */
+export async function readAddresses(channel: Channel): Promise<readonly ObservedAddress[]> {
+  return (await dump(channel, "addresses", RTM.GETADDR)).flatMap(readAddress);
 }
 
 /** A socket of rtnetlink. Throws `NetlinkUnavailable` without the addon. */

@@ -73,7 +73,7 @@ function close(socket: NetlinkSocket): void {
 async function main(): Promise<void> {
   const reader = createCommitReader();
   const listen = () =>
-    loadEvents()(commitFilter({ family: "inet", table: "t" }), 7, {
+    loadEvents()(commitFilter({ family: "inet", table: "t" }), [7], {
       message: (bytes) => {
         if (reader(bytes) !== undefined) counts.commits++;
       },

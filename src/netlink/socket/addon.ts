@@ -2,7 +2,7 @@
  * The one place that touches the addon netlink.c. It is loaded at its first use, so that a missing addon does not
  * keep the program from starting. A bundle has it in its own directory (esbuild-addon.mjs).
  */
-import { NETLINK_NETFILTER } from "../constants.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../constants.ts";
 import { kernelFailure, NetlinkUnavailable, type NftablesError } from "../errors.ts";
 
 /** A socket as transport.ts needs it. */
@@ -48,10 +48,10 @@ export function loadNetlink(bufferBytes: number, protocol = NETLINK_NETFILTER): 
   };
 }
 
-/** A socket that gets those messages of a multicast group that `program`, a classic BPF program, lets through. */
+/** A socket that gets those messages of multicast groups that `program`, a classic BPF program, lets through. */
 export type OpenEvents = (
   program: Uint8Array,
-  group: number,
+  groups: readonly number[],
   events: SocketEvents,
 ) => { readonly close: () => void };
 
@@ -61,19 +61,17 @@ const EVENT_BYTES = 256;
 /** The kernel's default for a socket: some hundred events, of which only the last matters for the next question. */
 const EVENT_BUFFER_BYTES = 212_992;
 
-/** Opens sockets for events; throws `NetlinkUnavailable` if the addon is missing. */
-export function loadEvents(): OpenEvents {
+/** Opens sockets for events of a netlink protocol; throws `NetlinkUnavailable` if the addon is missing. */
+export function loadEvents(protocol = NETLINK_NETFILTER): OpenEvents {
   const addon = loadAddon();
-  return (program, group, events) => {
-    const socket = open(
-      addon,
-      { protocol: NETLINK_NETFILTER, bufferBytes: EVENT_BUFFER_BYTES, messageBytes: EVENT_BYTES },
-      events,
-    );
-    const errno = addon.join(socket, group, program);
-    if (errno !== 0) {
+  return (program, groups, events) => {
+    const kind = { protocol, bufferBytes: EVENT_BUFFER_BYTES, messageBytes: EVENT_BYTES };
+    const socket = open(addon, kind, events);
+    for (const group of groups) {
+      const errno = addon.join(socket, group, program);
+      if (errno === 0) continue;
       addon.close(socket);
-      throw kernelFailure(errno, "listening to nf_tables");
+      throw kernelFailure(errno, `listening to ${subject(protocol)}`);
     }
     listening.add(socket);
     const close = () => {
@@ -124,10 +122,15 @@ interface Kind {
 function open(addon: Addon, { protocol, bufferBytes, messageBytes }: Kind, events: SocketEvents): Handle {
   const socket = addon.open(protocol, bufferBytes, messageBytes, (heard) => {
     if (typeof heard !== "number") events.message(heard);
-    else events.lost(kernelFailure(heard, "receiving from nf_tables"));
+    else events.lost(kernelFailure(heard, `receiving from ${subject(protocol)}`));
   });
   if (typeof socket === "number") throw kernelFailure(socket, "opening a netlink socket");
   return socket;
+}
+
+/** What a protocol's sockets are about, in errors. */
+function subject(protocol: number): string {
+  return protocol === NETLINK_ROUTE ? "rtnetlink" : "nf_tables";
 }
 
 function loadAddon(): Addon {

@@ -72,6 +72,6 @@ export function listenToQuery<T>(query: Pick<Query<T>, "what" | "isList" | "read
 }
 
 /** The number in an acknowledgement, or at the end of a list: 0, or an error's, negative. */
-function errnoIn({ payload }: Message): number {
+export function errnoIn({ payload }: Message): number {
   return payload.length < 4 ? 0 : new DataView(payload.buffer, payload.byteOffset).getInt32(0, true);
 }

@@ -5,11 +5,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { netlinkAddon } from "../../../src/netlink/socket/esbuild-addon.mjs";
 import { command } from "../../lab/command.ts";
 import { describeKernel } from "../../lab/network/fixture.ts";
+import { buildNetlinkRunner } from "../../lab/network/netlink-runner.ts";
 
 /** More with `make prove`. */
 const { CONNECTIONS = "20000", WHO_FLOWS = "1000", WHO_WITHOUT_TO = "20", LISTS = "150" } = process.env;
@@ -25,16 +24,7 @@ async function scenario(...args: readonly string[]): Promise<Record<string, unkn
 describeKernel("connections over ctnetlink", { timeout: 900_000 }, () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "conntrack-"));
-    await build({
-      entryPoints: [join(import.meta.dirname, "../../lab/network/conntrack-runner.ts")],
-      outfile: join(directory, "runner.cjs"),
-      bundle: true,
-      platform: "node",
-      target: "node20",
-      format: "cjs",
-      logLevel: "silent",
-      plugins: [netlinkAddon()],
-    });
+    await buildNetlinkRunner("conntrack-runner.ts", join(directory, "runner.cjs"));
   });
   afterAll(() => rmSync(directory, { recursive: true }));
 

@@ -5,9 +5,8 @@ import { chmod } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
 import type { TableName } from "../../../src/netlink/operations.ts";
-import { netlinkAddon } from "../../../src/netlink/socket/esbuild-addon.mjs";
+import { buildNetlinkRunner } from "./netlink-runner.ts";
 import { type Calls, fromJson, type Reply, toJson } from "./nftables-runner.ts";
 
 export interface Namespace {
@@ -35,16 +34,7 @@ export async function buildRunner(): Promise<Runner> {
   // The runner without privileges has to read it too.
   await chmod(directory, 0o755);
   const outfile = join(directory, "runner.cjs");
-  const target = { platform: "node", target: "node20", format: "cjs" } as const;
-  const entryPoints = [join(import.meta.dirname, "nftables-runner.ts")];
-  await build({
-    entryPoints,
-    outfile,
-    bundle: true,
-    ...target,
-    logLevel: "silent",
-    plugins: [netlinkAddon()],
-  });
+  await buildNetlinkRunner("nftables-runner.ts", outfile);
   const running = new Set<ChildProcess>();
   return {
     enter: (wrapper = []) =>
