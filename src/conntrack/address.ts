@@ -25,10 +25,7 @@ export function unpackBytes(address: PackedAddress): Uint8Array {
 /** A printed address; undefined if it is none. */
 export function packAddress(text: string): PackedAddress | undefined {
   const parsed = parseAddress(text);
-  if (parsed === undefined) return undefined;
-  const length = parsed.family === "IPv4" ? 2 : 8;
-  const unit = (i: number) => Number((parsed.value >> BigInt(16 * (length - 1 - i))) & 0xffffn);
-  return String.fromCharCode(...Array.from({ length }, (_, i) => unit(i)));
+  return parsed && packValue(parsed.family, parsed.value);
 }
 
 export function familyOf(address: PackedAddress): Family {
@@ -36,9 +33,21 @@ export function familyOf(address: PackedAddress): Family {
 }
 
 export function printAddress(address: PackedAddress): string {
+  return formatAddress(familyOf(address), addressValue(address));
+}
+
+/** The address as a number. */
+export function addressValue(address: PackedAddress): bigint {
   let value = 0n;
   for (let i = 0; i < address.length; i++) value = (value << 16n) | BigInt(address.charCodeAt(i));
-  return formatAddress(familyOf(address), value);
+  return value;
+}
+
+/** The reverse. */
+export function packValue(family: Family, value: bigint): PackedAddress {
+  const length = family === "IPv4" ? 2 : 8;
+  const unit = (i: number) => Number((value >> BigInt(16 * (length - 1 - i))) & 0xffffn);
+  return String.fromCharCode(...Array.from({ length }, (_, i) => unit(i)));
 }
 
 /** `10.0.0.1:443`, `[fd00::1]:443` */

@@ -3,6 +3,7 @@
  * answers with everything. Its filter by an IPv6 address is inverted (6.18 leaves out what matches), so we never send one.
  * Therefore we apply the whole condition to each entry again.
  */
+import type { Family } from "../core/cidr.ts";
 import { putBytes, putNest, putU32, type Writer } from "../netlink/attributes.ts";
 import { PROTOCOLS } from "../netlink/constants.ts";
 import { familyOf, type PackedAddress, unpackBytes } from "./address.ts";
@@ -11,6 +12,8 @@ import type { Flow, Tuple } from "./flow.ts";
 
 /** Fields that are undefined match anything. */
 export interface Condition {
+  /** Not needed beside an address. */
+  readonly family?: Family;
   /** Fields of the reply's direction. */
   readonly reply?: Partial<Tuple>;
   /** Bits of the status, with their values. */
@@ -18,7 +21,7 @@ export interface Condition {
 }
 
 /** The part that we leave to the kernel: for IPv6 no address; ports only with a protocol, as it requires. */
-export function kernelPart({ reply = {}, status }: Condition): Condition {
+export function kernelPart({ family, reply = {}, status }: Condition): Condition {
   const { source, destination, protocol, sourcePort, destinationPort } = reply;
   const isIpv4 = (address: PackedAddress | undefined) =>
     address !== undefined && familyOf(address) === "IPv4";
@@ -30,13 +33,15 @@ export function kernelPart({ reply = {}, status }: Condition): Condition {
     ...(protocol !== undefined && destinationPort !== undefined && { destinationPort }),
   };
   return {
+    ...(family !== undefined && { family }),
     ...(Object.keys(asked).length > 0 && { reply: asked }),
     ...(status !== undefined && { status }),
   };
 }
 
 /** Whether an entry matches. */
-export function fits(flow: Flow, { reply, status }: Condition): boolean {
+export function fits(flow: Flow, { family, reply, status }: Condition): boolean {
+  if (family !== undefined && familyOf(flow.reply.source) !== family) return false;
   if (status !== undefined && ((flow.status ?? 0) & status.mask) !== status.value) return false;
   return reply === undefined || fitsTuple(flow.reply, reply);
 }

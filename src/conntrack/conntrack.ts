@@ -22,6 +22,7 @@ import { familyOf } from "./address.ts";
 import { type Condition, fits, isUnasked, kernelPart, putCondition, putTuple } from "./condition.ts";
 import { CT_MSG, CTA_STATS, CTA_STATS_GLOBAL, SUBSYS_CTNETLINK } from "./constants.ts";
 import { type Flow, readFlow, type Tuple } from "./flow.ts";
+import { type EntryName, entryName, removeEntries } from "./removal.ts";
 
 /** The kernel's counters since it started, over all processors. */
 export interface Counters {
@@ -103,12 +104,54 @@ export function createConntrack(open: OpenSocket): Conntrack {
   };
 }
 
-async function list(
-  ask: Asker,
+/** Deletes matching entries that `isChosen` too, the first `most` of them. */
+export type Delete = (
   condition: Condition,
-  visit: (flow: Flow) => void,
-  bounds: Bounds,
-): Promise<Listed> {
+  isChosen: (flow: Flow) => boolean,
+  bounds: Bounds & { readonly most: number },
+) => Promise<Deleted>;
+
+export interface Deleted {
+  /** How many the kernel has deleted, by family: others were gone, or belong to a flow that hardware forwards. */
+  readonly counts: Readonly<Record<Family, number>>;
+  /** False if there may be more. */
+  readonly isWhole: boolean;
+}
+
+/** Throws `NetlinkUnavailable` without the addon; its result fails as those of `openConntrack` do. */
+export function openDeletion(): Delete {
+  return createDeletion(loadNetlink(BUFFER_BYTES));
+}
+
+/** The same over given sockets. */
+export function createDeletion(open: OpenSocket): Delete {
+  return async (condition, isChosen, { most, ...bounds }) => {
+    const names: EntryName[] = [];
+    let isMore = false;
+    const choose: Visit = (flow, attributes) => {
+      if (!isChosen(flow)) return;
+      if (names.length < most) names.push(entryName(familyOf(flow.original.source), attributes));
+      else isMore = true;
+    };
+    const { isWhole } = await list(asker(open), condition, choose, bounds);
+    const { timeoutMs = TIMEOUT_MS, signal } = bounds;
+    const removed = async (family: Family) => {
+      const some = names.filter((name) => name.family === family);
+      return some.length === 0 ? 0 : removeEntries(createChannel(open, timeoutMs), some, signal);
+    };
+    try {
+      const counts = { IPv4: await removed("IPv4"), IPv6: await removed("IPv6") };
+      return { counts, isWhole: isWhole && !isMore };
+    } catch (error) {
+      throw inWords(error);
+    }
+  };
+}
+
+/** Takes an entry, and the attributes of its message, which are good until it returns. */
+type Visit = (flow: Flow, attributes: Uint8Array) => void;
+
+async function list(ask: Asker, condition: Condition, visit: Visit, bounds: Bounds): Promise<Listed> {
   const { most = Number.POSITIVE_INFINITY } = bounds;
   const asked = kernelPart(condition);
   let [read, isFiltered] = [0, true];
@@ -117,15 +160,16 @@ async function list(
     read += read < most ? 1 : 0;
     if (flow === undefined) return read < most;
     if (isFiltered && isUnasked(flow, asked)) isFiltered = false;
-    if (fits(flow, condition)) visit(flow);
+    if (fits(flow, condition)) visit(flow, attributes);
     return read < most;
   };
   const { source, destination } = condition.reply ?? {};
   const address = source ?? destination;
-  const family = address === undefined ? {} : { family: familyOf(address) };
+  const family = address === undefined ? condition.family : familyOf(address);
+  const ofFamily = family === undefined ? {} : { family };
   const put = (writer: Writer) => putCondition(writer, asked);
   try {
-    await ask({ what: "connections", type: CT_MSG.GET, isList: true, ...family, put, hear }, bounds);
+    await ask({ what: "connections", type: CT_MSG.GET, isList: true, ...ofFamily, put, hear }, bounds);
   } catch (error) {
     if (!(error instanceof NftablesError) || error.code !== "ETIMEDOUT") throw error;
     return { read, isWhole: false, isFiltered };

@@ -4,7 +4,7 @@
 export const SUBSYS_CTNETLINK = 1;
 
 /** enum cntl_msg_types: linux/netfilter/nfnetlink_conntrack.h, as the attributes below. */
-export const CT_MSG = { GET: 1, GET_STATS_CPU: 4, GET_STATS: 5 } as const;
+export const CT_MSG = { GET: 1, DELETE: 2, GET_STATS_CPU: 4, GET_STATS: 5 } as const;
 
 export const CTA = {
   TUPLE_ORIG: 1,
@@ -12,6 +12,8 @@ export const CTA = {
   STATUS: 3,
   PROTOINFO: 4,
   TIMEOUT: 7,
+  ID: 12,
+  ZONE: 18,
   FILTER: 25,
   STATUS_MASK: 26,
 } as const;
@@ -23,6 +25,12 @@ export const CTA_PROTOINFO_TCP_STATE = 1;
 export const CTA_FILTER = { ORIG_FLAGS: 1, REPLY_FLAGS: 2 } as const;
 /** CTA_FILTER_F_...: net/netfilter/nf_internals.h. */
 export const FILTER_FLAG = { IP_SRC: 1, IP_DST: 2, PROTO_NUM: 8, SRC_PORT: 0x10, DST_PORT: 0x20 } as const;
+
+/** IPS_...: linux/netfilter/nf_conntrack_common.h. */
+export const STATUS = { SEEN_REPLY: 0x02, SRC_NAT: 0x10, DST_NAT: 0x20 } as const;
+
+/** IPPROTO_ICMP and IPPROTO_ICMPV6. */
+export const ICMP = { IPv4: 1, IPv6: 58 } as const;
 
 export const CTA_STATS_GLOBAL = { ENTRIES: 1, MAX_ENTRIES: 2 } as const;
 export const CTA_STATS = { INVALID: 4, INSERT_FAILED: 9, DROP: 10, EARLY_DROP: 11 } as const;

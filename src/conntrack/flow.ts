@@ -26,7 +26,7 @@ export interface Flow {
   readonly original: Tuple;
   readonly reply: Tuple;
   /** The bits of enum ip_conntrack_status; undefined where the list does not tell. */
-  readonly status?: number;
+  readonly status?: number | undefined;
   /** The place in TCP_STATES; 0 for other protocols. */
   readonly state: number;
   readonly secondsLeft: number;
@@ -54,7 +54,8 @@ export function protocolNumber(name: Protocol): number {
 /** The entry in a message's attributes; undefined if it lacks a direction. */
 export function readFlow(bytes: Uint8Array): Flow | undefined {
   let [original, reply]: (Tuple | undefined)[] = [];
-  let [status, secondsLeft, state] = [0, 0, 0];
+  let status: number | undefined;
+  let [secondsLeft, state] = [0, 0];
   scanAttributes(bytes, 0, bytes.length, (type, from, to) => {
     if (type === CTA.TUPLE_ORIG) original = readTuple(bytes, from, to);
     else if (type === CTA.TUPLE_REPLY) reply = readTuple(bytes, from, to);
