@@ -52,16 +52,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   agent: {
     holds: "the loop and one pass, the sources of change, moves between backends",
     imports: [
-      "iptables",
-      "nftables",
-      "backend",
-      "presence",
-      "system",
-      "validate",
-      "core",
-      "log",
-      "netlink",
-      "text",
+      ...["iptables", "nftables", "backend", "presence", "system", "validate", "conntrack"],
+      ...["core", "log", "route", "netlink", "text"],
     ],
   },
   doctor: {
@@ -104,8 +96,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     imports: ["system", "core", "log", "netlink", "text"],
   },
   system: {
-    holds: "this machine: tools, `/proc`, clock, privileges, memory",
-    imports: ["core", "go", "text"],
+    holds: "this machine: tools, `/proc`, addresses, clock, privileges, memory",
+    imports: ["core", "route", "netlink", "go", "text"],
   },
   validate: {
     holds: "what `validate` adds to decoding: hints, overlaps, manifests",
@@ -189,6 +181,7 @@ const EFFECTS: readonly string[] = [
   "system/listener.ts",
   "system/local-ports.ts",
   "system/memory-limit.ts",
+  "system/node-addresses.ts",
   "system/owner.ts",
   "system/privileges.ts",
   "system/processes.ts",

@@ -5,6 +5,7 @@
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
 import type { Commit, CommitEvents, Listening } from "../netlink/events.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
+import { listenUntil } from "./listening.ts";
 
 /** The effects that the source needs. */
 export interface RulesetWorld {
@@ -81,36 +82,18 @@ async function hearEvents(
   signal: AbortSignal,
   heard: () => void,
 ): Promise<unknown> {
-  let listening: Listening | undefined;
-  let stop = () => {};
-  try {
-    return await new Promise((resolve, reject) => {
-      const isStorm = createStormWarning(now);
-      const events = {
-        commit: (one: Commit) => {
-          heard();
-          commit(one);
-          if (isStorm()) resolve(STORM);
-        },
-        missed,
-        lost: resolve,
-      };
-      stop = () => resolve(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
-      listen(events).then((opened) => {
-        if (signal.aborted) return opened.close();
-        listening = opened;
-        // There were no events for earlier commits.
-        missed();
-      }, reject);
+  const isStorm = createStormWarning(now);
+  const hear = (stop: (reason: unknown) => void) =>
+    listen({
+      commit: (one) => {
+        heard();
+        commit(one);
+        if (isStorm()) stop(STORM);
+      },
+      missed,
+      lost: stop,
     });
-  } catch (error) {
-    if (error instanceof NftablesError || error instanceof NetlinkUnavailable) return error;
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    listening?.close();
-  }
+  return listenUntil(hear, missed, signal);
 }
 
 /** Polls the generation for `forMs`; returns the reason if that can never work here. */

@@ -21,6 +21,7 @@ const OUTCOME: PassOutcome = {
   config: { problems: [], failed: false, isNew: false, source: "/c", hash: null },
   current: undefined,
   groups: [],
+  leaving: [],
   resyncIntervalMs: RESYNC_MS,
   dueInMs: RESYNC_MS,
 };

@@ -17,6 +17,7 @@ const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): PassOutc
   config: { problems: [], failed: false, isNew: false, source: "/c", hash: null },
   current: undefined,
   groups: [],
+  leaving: [],
   resyncIntervalMs,
   dueInMs: resyncIntervalMs,
 });

@@ -5,7 +5,7 @@
 import type { Clock } from "../system/clock.ts";
 import type { PassOutcome } from "./reconcile.ts";
 import { createThrottle, type Pass } from "./throttle.ts";
-import type { Reason, Triggers } from "./triggers.ts";
+import type { Reason, Request, Triggers } from "./triggers.ts";
 
 export interface LoopOptions {
   readonly watch: boolean;
@@ -23,7 +23,7 @@ export async function runLoop(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const throttle = createThrottle();
+  const pace = createPaces(clock);
   let reason: Reason = "start";
   while (!signal.aborted) {
     triggers.clear();
@@ -32,16 +32,35 @@ export async function runLoop(
       if (!signal.aborted) throw error;
     });
     if (outcome === undefined) return;
-    const { dueInMs, durationMs } = outcome;
-    throttle.record({ endedAt: clock.now(), durationMs, kind: kindOf(outcome, reason) });
-    report?.(outcome, reason, throttle.fightMs());
+    pace.record(outcome, reason);
+    report?.(outcome, reason, pace.fightMs());
     if (outcome.again) triggers.request("ruleset");
-    const request = await triggers.next(dueInMs, signal);
-    // A storm of commits has to wait, but a change by an operator does not.
-    const sooner =
-      request === "ruleset" ? await triggers.next(throttle.waitMs(clock.now()), signal, "config") : undefined;
+    const request = await triggers.next(outcome.dueInMs, signal);
+    const wait = request === undefined || request === "config" ? undefined : pace.waitFor(request);
+    const sooner = wait && (await triggers.next(wait.ms, signal, wait.others));
     reason = sooner ?? request ?? (watch && outcome.failed ? "retry" : "resync");
   }
+}
+
+/** How soon a pass may follow for each kind of request. Storms of commits have to wait, and so do addresses that come and go. */
+function createPaces({ now }: Pick<Clock, "now">) {
+  const throttles = { ruleset: createThrottle(), address: createThrottle() };
+  return {
+    record(outcome: PassOutcome, reason: Reason) {
+      const { durationMs } = outcome;
+      const endedAt = now();
+      throttles.ruleset.record({ endedAt, durationMs, kind: kindOf(outcome, reason) });
+      if (reason !== "address") return;
+      throttles.address.record({ endedAt, durationMs, kind: outcome.applied > 0 ? "healed" : "idle" });
+    },
+    fightMs: throttles.ruleset.fightMs,
+    /** Milliseconds to wait, and the requests that need not wait so long: a change by an operator never does. */
+    waitFor(request: keyof typeof throttles): { readonly ms: number; readonly others: readonly Request[] } {
+      const other = request === "ruleset" ? "address" : "ruleset";
+      const isOtherFree = throttles[other].waitMs(now()) === 0;
+      return { ms: throttles[request].waitMs(now()), others: isOtherFree ? ["config", other] : ["config"] };
+    },
+  };
 }
 
 function kindOf({ healed, applied, failures }: PassOutcome, reason: Reason): Pass["kind"] {

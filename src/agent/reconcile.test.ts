@@ -151,6 +151,7 @@ test("the first pass programs a fresh node", async () => {
         },
       ],
       "healed": [],
+      "leaving": [],
       "resyncIntervalMs": 60000,
       "startedAt": 60000,
     }

@@ -13,10 +13,17 @@ import type { ConfigText, MasqConfig } from "../core/config.ts";
 import type { Drift } from "../core/drift.ts";
 import { DEFAULT_RESYNC_MS, MIN_RESYNC_MS } from "../core/keys.ts";
 import type { PortRange } from "../core/ports.ts";
-import { compileRuleset, enabledFamilies, type Options, type Ruleset } from "../core/ruleset.ts";
+import {
+  compileRuleset,
+  enabledFamilies,
+  type NodeAddresses,
+  type Options,
+  type Ruleset,
+} from "../core/ruleset.ts";
 import { type Backoff, createBackoff, MAX_RETRY_MS } from "./backoff.ts";
 import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./config/holder.ts";
 import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconcileGroup } from "./group.ts";
+import type { Leaving, OutputAddresses } from "./output-addresses.ts";
 import { createReporter, type Reporter } from "./report.ts";
 import { createTurns, type TurnsWorld } from "./turns.ts";
 
@@ -55,6 +62,8 @@ export interface PassOutcome {
   /** The last good configuration, for which `groups` are; undefined before the first. */
   readonly current: CurrentConfig | undefined;
   readonly groups: readonly GroupOutcome[];
+  /** The node's addresses in use, for each family that the configuration names addresses of. */
+  readonly leaving: readonly Leaving[];
   readonly resyncIntervalMs: number;
   /** Milliseconds until the next pass is due at the latest: each resync interval inspects everything, and failures are retried. */
   readonly dueInMs: number;
@@ -69,6 +78,8 @@ export interface ReconcileWorld extends GroupWorld {
   readonly turns?: TurnsWorld;
   /** The current source ports, where they may change; the same array as long as they are the same. */
   readonly toPorts?: () => readonly PortRange[];
+  /** Without it, the kernel chooses the addresses that packets leave with. */
+  readonly addresses?: Pick<OutputAddresses, "look" | "found" | "leaving">;
 }
 
 export interface ReconcileOptions extends Options {
@@ -116,9 +127,11 @@ export function createReconciler(
     if (reading.failed) source.failed(startedAt, 0, resyncIntervalMs);
     else source.succeeded();
     const isLooking = current !== undefined && (problems.length === 0 || options.watch);
-    const groups = isLooking ? [...groupsOf(current.config)] : [];
+    const own = isLooking ? await world.addresses?.look(current.config) : undefined;
+    const groups = isLooking ? [...groupsOf(current.config, own)] : [];
     const { results, waitedMs } = await tryGroups(groups, pass);
     const all = [...late, ...results];
+    world.addresses?.found(all.flatMap(({ drift }) => drift));
     const errors = results.flatMap(({ error }) => error ?? []);
     return {
       startedAt,
@@ -133,6 +146,7 @@ export function createReconciler(
       config: reading,
       current,
       groups: results.map((result) => describeGroup(result, late)),
+      leaving: world.addresses?.leaving() ?? [],
       resyncIntervalMs,
       dueInMs: options.watch ? dueInMs(pass, source, results, now()) : resyncIntervalMs,
     };
@@ -227,20 +241,21 @@ const TIMER_SLACK_MS = 5;
 /** The number of writes of a group in a pass while other processes revert them: the next pass, which the throttle delays, continues. */
 const ROUNDS = 3;
 
-/** The groups for a configuration, compiled again only when it or the ports have changed; each label keeps its applied rulesets. */
+/** The groups for a configuration, compiled again only when it, the ports or the addresses have changed; each label keeps its applied rulesets. */
 function createCompiler(
   driver: Driver,
   options: Options,
   { random, toPorts = () => options.toPorts }: Pick<ReconcileWorld, "random" | "toPorts">,
-): (config: MasqConfig) => Iterable<Group> {
+): (config: MasqConfig, own: NodeAddresses | undefined) => Iterable<Group> {
   const groups = new Map<string, Group>();
-  let compiled: { readonly config: MasqConfig; readonly ports: readonly PortRange[] } | undefined;
-  return (config) => {
+  let compiled: readonly unknown[] = [];
+  return (config, own) => {
     const ports = toPorts();
-    if (compiled?.config === config && compiled.ports === ports) return groups.values();
-    compiled = { config, ports };
+    const from = [config, ports, own];
+    if (groups.size > 0 && from.every((value, i) => value === compiled[i])) return groups.values();
+    compiled = from;
     const current = { ...options, toPorts: ports };
-    const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, current));
+    const rulesets = enabledFamilies(options).map((family) => compileRuleset(family, config, current, own));
     for (const group of driver.groups(rulesets)) {
       const label = group.map(({ family }) => family).join(" and ");
       // A group that failed may succeed with a new configuration, so the next try is immediate.

@@ -1,6 +1,6 @@
 /**
- * The sources of change of a running agent, each of which only requests passes: the configuration's directory and the
- * ruleset of nf_tables. They open after the first pass, so that they do not delay it; each requests a pass when it begins,
+ * The sources of change of a running agent, each of which only requests passes: the configuration's directory, the
+ * ruleset of nf_tables and, where the configuration names any, the node's addresses. They open after the first pass, so that they do not delay it; each requests a pass when it begins,
  * which sees all earlier changes.
  */
 
@@ -11,6 +11,7 @@ import { listenToCommits } from "../netlink/events.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
 import { TABLE } from "../nftables/sets.ts";
 import { systemClock } from "../system/clock.ts";
+import { type AddressWatchWorld, createAddressWatch } from "./address-watch.ts";
 import { type RulesetWorld, watchRuleset } from "./commits.ts";
 import { watchConfig } from "./config/watch.ts";
 import type { PassOutcome } from "./reconcile.ts";
@@ -30,6 +31,8 @@ interface SourcesWorld {
   readonly watchConfig?: typeof watchConfig;
   /** How the ruleset's commits are detected; without it, over netlink. */
   readonly ruleset?: Omit<RulesetWorld, "say">;
+  /** How the node's addresses are watched; without it, over rtnetlink. */
+  readonly addresses?: Omit<AddressWatchWorld, "say">;
 }
 
 const NETLINK: Omit<RulesetWorld, "say"> = {
@@ -42,13 +45,20 @@ const NETLINK: Omit<RulesetWorld, "say"> = {
 /** The interval of warnings about a fight. */
 const SAY_FIGHT_MS = 60_000;
 
+const RTNETLINK: Omit<AddressWatchWorld, "say"> = {
+  listen: async (events) => (await import("../route/address-events.ts")).listenToAddresses(events),
+  read: async () => (await import("../system/node-addresses.ts")).readNodeAddresses(),
+  sleep: systemClock.sleep,
+};
+
 /** Opens the sources once the first pass is over, until `signal` is aborted. */
 export function createSources(world: SourcesWorld, signal: AbortSignal): Sources {
-  const { driver, triggers, log, ruleset = NETLINK } = world;
+  const { driver, triggers, log, ruleset = NETLINK, addresses = RTNETLINK } = world;
   let config: ReturnType<typeof watchConfig> | undefined;
   let saidAt = Number.NEGATIVE_INFINITY;
+  const say = (line: string) => log.warning(line);
+  const addressWatch = createAddressWatch(() => triggers.request("address"), { ...addresses, say }, signal);
   const begin = () => {
-    const say = (line: string) => log.warning(line);
     config = (world.watchConfig ?? watchConfig)(world.configPath, {
       changed: () => triggers.request("config"),
       say,
@@ -77,6 +87,7 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
     report(outcome, reason, fightMs) {
       if (config === undefined) begin();
       else if (reason === "resync") config.verify();
+      addressWatch.follow(outcome.leaving.length > 0);
       // The throttle remembers the last healing's delay; only a healing is news.
       if (fightMs > 0 && outcome.healed.length > 0 && outcome.startedAt - saidAt > SAY_FIGHT_MS) {
         saidAt = outcome.startedAt;

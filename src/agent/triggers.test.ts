@@ -31,7 +31,7 @@ describe("a request", () => {
   test("stays while only others are waited for", async () => {
     const triggers = createTriggers(systemClock);
     triggers.request("ruleset");
-    const next = triggers.next(LONG_MS, signal, "config");
+    const next = triggers.next(LONG_MS, signal, ["config"]);
     triggers.request("config");
     expect(await next).toBe("config");
     expect(await triggers.next(0, signal)).toBe("ruleset");

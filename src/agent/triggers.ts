@@ -5,19 +5,19 @@
 import type { Clock } from "../system/clock.ts";
 
 /** Why a pass runs. */
-export type Reason = "start" | "resync" | "retry" | "config" | "ruleset";
+export type Reason = "start" | "resync" | "retry" | "config" | "ruleset" | "address";
 
 /** A reason from outside the loop. */
-export type Request = Extract<Reason, "config" | "ruleset">;
+export type Request = Extract<Reason, "config" | "ruleset" | "address">;
 
 export interface Triggers {
   /** Requests a pass, unless `isDue` is false by the time it could run. */
   readonly request: (reason: Request, isDue?: () => boolean) => void;
   /**
-   * Waits for a request, or for one of a kind only, `ms` at most. Returns its reason, or undefined once the time is over
+   * Waits for a request, or for one of some kinds only, `ms` at most. Returns its reason, or undefined once the time is over
    * or `signal` aborted.
    */
-  readonly next: (ms: number, signal: AbortSignal, only?: Request) => Promise<Request | undefined>;
+  readonly next: (ms: number, signal: AbortSignal, only?: readonly Request[]) => Promise<Request | undefined>;
   /** Forgets all requests: a pass begins, which covers them. */
   readonly clear: () => void;
 }
@@ -28,10 +28,10 @@ const ALWAYS = () => true;
 export function createTriggers({ sleep }: Pick<Clock, "sleep">): Triggers {
   const requests = new Map<Request, () => boolean>();
   let wake = () => {};
-  const due = (only: Request | undefined): Request | undefined => {
+  const due = (only: readonly Request[] | undefined): Request | undefined => {
     for (const [reason, isDue] of requests) {
       if (!isDue()) requests.delete(reason);
-      else if (only === undefined || reason === only) return reason;
+      else if (only === undefined || only.includes(reason)) return reason;
     }
     return undefined;
   };

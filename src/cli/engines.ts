@@ -4,6 +4,7 @@ import type { Chosen } from "../agent/choose.ts";
 import { readConfig } from "../agent/config/file.ts";
 import type { Engine, Task } from "../agent/follow.ts";
 import { removeOthers } from "../agent/move.ts";
+import type { OutputAddresses } from "../agent/output-addresses.ts";
 import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
 import type { CommitLog, Span } from "../backend/commit-log.ts";
@@ -30,6 +31,7 @@ interface EnginesWorld {
   readonly beforeChange: () => Promise<void>;
   readonly memoryLimit: MemoryLimit | undefined;
   readonly toPorts: () => readonly PortRange[];
+  readonly addresses: OutputAddresses;
   readonly log: Logger;
 }
 
@@ -95,6 +97,7 @@ export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: 
     beforeChange,
     turns,
     toPorts: world.toPorts,
+    addresses: world.addresses,
   };
   const optionsOf = ({ name }: Chosen) => ({
     ...flags,

@@ -79,6 +79,7 @@ function outcomeOf(
     },
     current,
     groups,
+    leaving: [],
     resyncIntervalMs: 60_000,
     dueInMs: 60_000,
   };
@@ -102,6 +103,7 @@ function createSubject(families: readonly Family[]) {
     driver: {},
     metrics: createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, families),
     toPorts: () => [],
+    forgotten: () => [],
     flags: [],
     startedAt: 0,
     epoch: () => 0,

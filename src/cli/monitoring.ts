@@ -9,7 +9,8 @@ import type { Monitor, MonitorWorld } from "../observe/monitor.ts";
 import { systemClock } from "../system/clock.ts";
 import { VERSION } from "./version.ts";
 
-interface Monitored extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "flags"> {
+interface Monitored
+  extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "forgotten" | "flags"> {
   /** The address to serve at; empty: none. */
   readonly address: string;
   readonly log: Logger;

@@ -3,6 +3,7 @@ import { afterwards, CLEARING } from "../agent/afterwards.ts";
 import { type Decision, decide, signsOf } from "../agent/choose.ts";
 import { type Followed, followChoice } from "../agent/follow.ts";
 import type { Healing } from "../agent/group.ts";
+import { createOutputAddresses } from "../agent/output-addresses.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import { createRivalWatch } from "../agent/rivals.ts";
 import { createSigns } from "../agent/signs.ts";
@@ -12,6 +13,7 @@ import { createAside, createTurns, type TurnsWorld } from "../agent/turns.ts";
 import { createCommitLog } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
 import type { PortRange } from "../core/ports.ts";
+import { enabledFamilies } from "../core/ruleset.ts";
 import type { Logger } from "../log/log.ts";
 import { trimMemory } from "../netlink/socket/addon.ts";
 import { openNftables } from "../netlink/socket/transport.ts";
@@ -22,6 +24,7 @@ import { createHeapRelief } from "../system/heap.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { Script } from "../system/script.ts";
 import { createEngines } from "./engines.ts";
+import { createForget, type Forget } from "./forget.ts";
 import type { AgentOptions } from "./options.ts";
 
 interface PassesWorld {
@@ -37,6 +40,7 @@ export interface Passes extends Pick<Followed, "engine"> {
   readonly reconcile: () => Promise<PassOutcome>;
   /** The triggers of passes; undefined without `watch`. */
   readonly sources: Sources | undefined;
+  readonly forgotten: Forget["totals"];
   /** Waits until the work beside the passes has ended. */
   readonly over: () => Promise<void>;
 }
@@ -64,7 +68,13 @@ export async function createPasses(
   const commitLog = createCommitLog(sleep);
   const aside = createAside(() => triggers.request("ruleset"));
   const turns = { sleep, goesOn: aside.goesOn };
-  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, log };
+  const addresses = createOutputAddresses({
+    read: async () => (await import("../system/node-addresses.ts")).readNodeAddresses(),
+    names: async () => (await import("../system/node-addresses.ts")).readLinkNames(),
+    families: enabledFamilies(options),
+    log: log.named("agent/output-addresses.ts"),
+  });
+  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, addresses, log };
   const engines = createEngines(options, enginesWorld, signal);
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {
@@ -82,14 +92,23 @@ export async function createPasses(
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
   const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog };
   const relieve = createHeapRelief(trimMemory);
+  const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
+  const forget = createForget(false, addresses, log, signal);
   return {
     ok: true,
     engine: followed.engine,
-    reconcile: afterwards(followed, { now, hold, rivals, clearing, relieve, log }),
+    async reconcile() {
+      const outcome = await reconcile();
+      forget.after(outcome);
+      return outcome;
+    },
+    forgotten: forget.totals,
     sources: watch
       ? createSources({ ...sourcesWorld, log: log.named("agent/sources.ts") }, signal)
       : undefined,
-    over: aside.over,
+    async over() {
+      await Promise.all([aside.over(), forget.over()]);
+    },
   };
 }
 

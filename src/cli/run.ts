@@ -56,12 +56,14 @@ async function start(
   const options = asked.value;
   const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let engine: Passes["engine"] | undefined;
+  let forgotten: Passes["forgotten"] | undefined;
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
       backend: () => backendOf(engine?.().choice),
       driver: { counters: async () => (await engine?.().driver.counters?.()) ?? [] },
       toPorts,
+      forgotten: () => forgotten?.() ?? [],
       families: enabledFamilies(options),
       flags,
       log,
@@ -75,7 +77,7 @@ async function start(
     log.fatal(`No backend works: ${passes.lacks.join("; ")}`);
     return 1;
   }
-  engine = passes.engine;
+  ({ engine, forgotten } = passes);
   const report = (outcome: PassOutcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     passes.sources?.report(outcome, reason, fightMs);

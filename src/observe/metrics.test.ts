@@ -16,6 +16,7 @@ const PASS: PassReport = {
   rules: [],
   families: [{ family: "IPv4", inForce: true, cidrs: 4, intervals: 3 }],
   healed: [],
+  leaving: [{ family: "IPv4", by: "pod", addresses: [{ address: "192.0.2.10", link: "eth0" }] }],
 };
 const PROCESS = { cpuSeconds: 1.5, residentBytes: 50e6, startedAtSeconds: 7, openFds: 20 };
 const READINGS: Readings = {
@@ -23,6 +24,7 @@ const READINGS: Readings = {
     { family: "IPv4", verdict: "keep", packets: 5, bytes: 300 },
     { family: "IPv4", verdict: "masquerade", packets: 2, bytes: 120 },
   ],
+  forgotten: [{ family: "IPv4", why: "unanswered", count: 12 }],
   conntrack: { entries: 10, limit: 100 },
   conntrackCounters: { insertFailed: 1, drop: 2, earlyDrop: 3, invalid: 4 },
   snatPortShare: 0.25,
@@ -60,11 +62,13 @@ test("a pass and what is read, but for the histogram", async () => {
       "ip_masq_agent_rules_in_force{ip_family="IPv4"} 1",
       "ip_masq_agent_exempt_cidrs{ip_family="IPv4"} 4",
       "ip_masq_agent_cidr_set_intervals{ip_family="IPv4"} 3",
+      "ip_masq_agent_output_addresses{ip_family="IPv4"} 1",
       "ip_masq_agent_build_info{version="v1",node_version="v24",backend="nftables"} 1",
       "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="keep"} 5",
       "ip_masq_agent_verdict_packets_total{ip_family="IPv4",verdict="masquerade"} 2",
       "ip_masq_agent_verdict_bytes_total{ip_family="IPv4",verdict="keep"} 300",
       "ip_masq_agent_verdict_bytes_total{ip_family="IPv4",verdict="masquerade"} 120",
+      "ip_masq_agent_flows_forgotten_total{ip_family="IPv4",why="unanswered"} 12",
       "ip_masq_agent_conntrack_entries 10",
       "ip_masq_agent_conntrack_limit 100",
       "ip_masq_agent_snat_port_share 0.25",
@@ -93,7 +97,7 @@ test("every series of the table is exposed, in the text format", async () => {
 });
 
 test("what the kernel does not tell has no sample", async () => {
-  const lines = await samples(metrics(), { verdicts: [], process: PROCESS });
+  const lines = await samples(metrics(), { verdicts: [], forgotten: [], process: PROCESS });
   expect(lines.filter((line) => /verdict_|conntrack_|snat_/.test(line))).toEqual([]);
 });
 

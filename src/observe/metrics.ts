@@ -20,6 +20,7 @@ const HOLDER_LABELS = ["pod_ip", "remote", "port", "protocol", "node_address"] a
 /** Values read on demand. A value that the kernel does not give is absent. */
 export interface Readings {
   readonly verdicts: readonly VerdictCount[];
+  readonly forgotten: readonly { readonly family: string; readonly why: string; readonly count: number }[];
   readonly conntrack?: { readonly entries: number; readonly limit: number };
   readonly conntrackCounters?: {
     readonly insertFailed: number;
@@ -71,6 +72,10 @@ export const SERIES = {
   verdict_packets_total:
     "First packets of connections by verdict: keep, masquerade, or other (not ours, by source or link; nftables only).",
   verdict_bytes_total: "Bytes of the first packets of connections, by verdict.",
+  output_addresses:
+    "The node's own addresses that masqueraded packets leave with, where outputAddresses names any of the family; 0: MASQUERADE chooses.",
+  flows_forgotten_total:
+    "Flows whose entries were deleted, so that their next packet takes the rules: unanswered (--forget) or of an address that the node no longer has.",
   build_info: "The agent's version, Node's, and the backend.",
   conntrack_entries: "Connections in the kernel's table.",
   conntrack_limit: "The capacity of that table.",
@@ -146,6 +151,7 @@ function createPassSeries(
   const healed = counter("drift_healed_total", "kind", "process");
   const cidrs = gauge("exempt_cidrs", "ip_family");
   const intervals = gauge("cidr_set_intervals", "ip_family");
+  const addresses = gauge("output_addresses", "ip_family");
   const buildInfo = gauge("build_info", "version", "node_version", "backend");
   buildInfo.set({ ...build }, 1);
   // Every label value exists from the start: rate() does not see a series' first sample.
@@ -168,6 +174,7 @@ function createPassSeries(
       const found = pass.families.find((one) => one.family === family && one.inForce);
       inForce.set(labels, found === undefined ? 0 : 1);
       show(cidrs, found?.cidrs, labels);
+      show(addresses, pass.leaving.find((one) => one.family === family)?.addresses.length, labels);
       show(intervals, found?.intervals, labels);
       if (found !== undefined && pass.current !== null) configInfo.set({ ...labels, ...pass.current }, 1);
     }
@@ -195,6 +202,7 @@ function createReadings(
 ): (readings: Readings) => void {
   const packets = counter("verdict_packets_total", "ip_family", "verdict");
   const bytes = counter("verdict_bytes_total", "ip_family", "verdict");
+  const forgottenFlows = counter("flows_forgotten_total", "ip_family", "why");
   const entries = gauge("conntrack_entries");
   const limit = gauge("conntrack_limit");
   const share = gauge("snat_port_share");
@@ -205,12 +213,13 @@ function createReadings(
   const earlyDrop = counter("conntrack_early_drop_total");
   const invalid = counter("conntrack_invalid_total");
   const ofProcess = processSeries(registry);
-  return ({ verdicts, conntrack, conntrackCounters, process, ...ports }) => {
+  return ({ verdicts, forgotten, conntrack, conntrackCounters, process, ...ports }) => {
     for (const one of verdicts) {
       const labels = { ip_family: one.family, verdict: one.verdict };
       raise(packets, one.packets, labels);
       raise(bytes, one.bytes, labels);
     }
+    for (const { family, why, count } of forgotten) raise(forgottenFlows, count, { ip_family: family, why });
     show(entries, conntrack?.entries);
     show(limit, conntrack?.limit);
     show(share, ports.snatPortShare);

@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { renderConfig } from "../agent/config/holder.ts";
+import type { ForgottenCount } from "../agent/forgetting.ts";
 import type { Healing } from "../agent/group.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import type { Reason } from "../agent/triggers.ts";
@@ -38,6 +39,8 @@ export interface MonitorWorld {
   readonly driver: Pick<Driver, "counters">;
   readonly metrics: Metrics;
   readonly toPorts: () => readonly PortRange[];
+  /** The flows whose entries were deleted since the start. */
+  readonly forgotten: () => readonly ForgottenCount[];
   /** Each flag's name and printed value. */
   readonly flags: readonly (readonly [name: string, printed: string])[];
   /** When the process started, in milliseconds since 1970. */
@@ -145,7 +148,8 @@ function createPages(
     "/metrics": async () => {
       const verdicts = await totals();
       const { busiest: _, ...read } = await pressure();
-      const { type, body } = await metrics.render({ ...read, verdicts, process: ofProcess(startedAt) });
+      const readings = { ...read, verdicts, forgotten: world.forgotten(), process: ofProcess(startedAt) };
+      const { type, body } = await metrics.render(readings);
       return { code: 200, type, body };
     },
     "/": async () => {
@@ -243,6 +247,7 @@ function describePass(
       rulesets.map((ruleset) => ({ family: ruleset.family, inForce, ...sizeOf(ruleset) })),
     ),
     healed: healed.flatMap(describeHealing),
+    leaving: outcome.leaving,
   };
 }
 

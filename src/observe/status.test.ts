@@ -23,6 +23,7 @@ const PASS: PassReport = {
   rules: [{ label: "IPv4 and IPv6", inForce: true, cidrs: 5, changed: true }],
   families: [{ family: "IPv4", inForce: true, cidrs: 3, intervals: 3 }],
   healed: [],
+  leaving: [],
 };
 
 test("an agent that has just started", () => {

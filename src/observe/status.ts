@@ -1,5 +1,7 @@
 /** The state of a running agent, as JSON at /status: values only, so that a test needs no server. */
 
+import type { Leaving } from "../agent/output-addresses.ts";
+
 /** Times are RFC 3339 texts in UTC; null means not yet. */
 export interface Status {
   readonly version: string;
@@ -9,10 +11,19 @@ export interface Status {
   /** By group of rules that are programmed together: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
   readonly rules: Readonly<Record<string, RulesStatus>>;
   readonly lastPass: PassStatus | null;
+  /** The addresses that masqueraded packets leave with, by family; absent where the configuration names none of a family. */
+  readonly leaving?: Readonly<Record<string, LeavingStatus>>;
   /** The number of differences that the agent repaired, and the processes that made them, as far as they are known. */
   readonly healed: { readonly total: number; readonly byProcess: Readonly<Record<string, number>> };
   /** The last events, newest first; absent in the status of an older agent. */
   readonly recent?: { readonly passes: readonly PassStatus[]; readonly healed: readonly Healed[] };
+}
+
+export interface LeavingStatus {
+  /** The names of links by their addresses, in numeric order; none: the kernel chooses the address. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** With several: `pod`, one for each pod, or `flow`, any. */
+  readonly by: string;
 }
 
 /** A difference that another process made, and that the agent repaired. */
@@ -118,6 +129,8 @@ export interface PassReport extends Omit<PassStatus, "at"> {
     readonly cidrs: number;
     readonly intervals: number;
   }[];
+  /** The node's addresses in use, for each family that the configuration names addresses of. */
+  readonly leaving: readonly Leaving[];
   /** Differences that other processes had made and this pass repaired, by process. */
   readonly healed: readonly { readonly kind: string; readonly process: string; readonly count: number }[];
 }
@@ -153,8 +166,9 @@ export function statusAfter(status: Status, pass: PassReport): Status {
   const { durationMs, reason, drift, applied, errors, backend, current } = pass;
   const { source, hash, state, problems, isNew } = pass.config;
   const families = pass.families.flatMap(({ family, inForce }) => (inForce ? [family] : []));
+  const { leaving: _, ...before } = status;
   return {
-    ...status,
+    ...before,
     backend,
     config: {
       source,
@@ -180,8 +194,18 @@ export function statusAfter(status: Status, pass: PassReport): Status {
       ),
     },
     lastPass: { at, durationMs, reason, drift, applied, errors },
+    ...leavingStatus(pass.leaving),
     healed: pass.healed.reduce(addHealed, status.healed),
   };
+}
+
+function leavingStatus(leaving: PassReport["leaving"]): Pick<Status, "leaving"> {
+  if (leaving.length === 0) return {};
+  const byFamily = leaving.map(({ family, addresses, by }) => {
+    const links = Object.fromEntries(addresses.map(({ address, link }) => [address, link]));
+    return [family, { addresses: links, by }] as const;
+  });
+  return { leaving: Object.fromEntries(byFamily) };
 }
 
 /**
@@ -250,6 +274,7 @@ const SHAPE: Shape = {
   },
   rules: { "*": { inForce: "boolean", cidrs: "number", lastChangeAt: ["string"], "lookedAt?": "string" } },
   lastPass: [PASS],
+  "leaving?": { "*": { addresses: { "*": "string" }, by: "string" } },
   healed: { total: "number", byProcess: { "*": "number" } },
 };
 

@@ -1,6 +1,8 @@
 /** A status as lines for people. */
 
+import { describeLeaving } from "../../agent/output-addresses.ts";
 import {
+  type LeavingStatus,
   nothingInForce,
   type PassStatus,
   type RulesStatus,
@@ -13,7 +15,7 @@ import { counted } from "../../text/plural.ts";
 /** A name and its text, line by line. */
 export function renderStatus(status: Status, colours: Colours): string {
   const said = plain(status);
-  const { version, startedAt, backend, config, rules, lastPass, healed } = said;
+  const { version, startedAt, backend, config, rules, leaving = {}, lastPass, healed } = said;
   const problems = [...config.problems, ...(lastPass?.errors ?? [])].filter(
     (one, i, all) => all.indexOf(one) === i,
   );
@@ -32,6 +34,9 @@ export function renderStatus(status: Status, colours: Colours): string {
     ],
     ...Object.entries(rules).map(
       ([label, one]) => ["rules", `${label}: ${renderRules(one, lastPass, colours)}`] as const,
+    ),
+    ...Object.entries(leaving).map(
+      ([family, one]) => ["leaving", `${family}: ${renderLeaving(one)}`] as const,
     ),
     ["last pass", lastPass === null ? "none yet" : renderPass(lastPass)],
     ["healed", renderHealed(healed)],
@@ -52,6 +57,13 @@ function renderRules(one: RulesStatus, lastPass: PassStatus | null, colours: Col
   const words = rulesState(one, lastPass);
   const state = inForce ? colours.green(words) : colours.red(words);
   return `${counted(cidrs, "CIDR")}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
+}
+
+function renderLeaving({ addresses, by }: LeavingStatus): string {
+  const each = Object.entries(addresses).map(([address, link]) => ({ address, link }));
+  return each.length === 0
+    ? "no address of the node is in outputAddresses: MASQUERADE chooses the address"
+    : `as ${describeLeaving(each, by)}`;
 }
 
 function renderPass({ at, durationMs, reason, drift, applied, errors }: PassStatus): string {

@@ -53,6 +53,7 @@ const WELL = statusAfter(initialStatus("v1", { name: "iptables", why: "--backend
   families: ["IPv4", "IPv6"].map((family) => ({ family, inForce: true, cidrs: 5, intervals: 5 })),
   rules: ["IPv4", "IPv6"].map((label) => ({ label, inForce: true, cidrs: 5, changed: label === "IPv4" })),
   healed: [{ kind: "missing", process: "iptables-restore", count: 2 }],
+  leaving: [],
 });
 
 test("an agent that is well", async () => {
@@ -85,6 +86,7 @@ function afterwards(more: Partial<PassReport>): Status {
     families: [],
     rules: [],
     healed: [],
+    leaving: [],
     ...more,
   });
 }

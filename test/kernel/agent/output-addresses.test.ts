@@ -1,0 +1,181 @@
+/**
+ * `outputAddresses` while the node's addresses come and go, with real packets: what leaves the node, when, and with which source.
+ */
+import { expect } from "vitest";
+import { cells, times } from "../../lab/length.ts";
+import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
+import type { Agent } from "../../lab/network/processes.ts";
+import { NODE } from "../../lab/network/topology.ts";
+import { createWire } from "../../lab/network/wire.ts";
+
+const A = { IPv4: "192.0.2.10", IPv6: "2001:db8:ffff::10" } as const;
+const B = { IPv4: "192.0.2.11", IPv6: "2001:db8:ffff::11" } as const;
+const WORLD = { IPv4: "8.8.8.8", IPv6: "2001:4860:4860::8888" } as const;
+
+const CONFIG = config({
+  resyncInterval: "1h",
+  nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"],
+  masqueradeSourceCIDRs: ["10.244.0.0/16", "fd00:244::/32"],
+  outputAddresses: ["192.0.2.8/29", "2001:db8:ffff::10/124"],
+});
+
+const ALL: Readonly<Record<string, readonly string[]>> = {
+  "iptables-nft": ["--iptables-mode=nft"],
+  "iptables-legacy": ["--iptables-mode=legacy"],
+  nftables: ["--backend=nftables"],
+};
+const BACKENDS = cells(Object.entries(ALL), ([name]) => name !== "iptables-legacy");
+
+/** Gives the node an address towards the world, or takes it away. */
+async function address(lab: Lab, action: "add" | "del", ...addresses: readonly string[]): Promise<void> {
+  const lines = addresses.map((one) =>
+    one.includes(":")
+      ? `addr ${action} ${one}/64 dev eth0${action === "add" ? " nodad" : ""}`
+      : `addr ${action} ${one}/24 dev eth0`,
+  );
+  expect(await lab.inNode("ip", ["-batch", "-"], lines.join("\n"))).toMatchObject({ code: 0 });
+}
+
+const both = async (lab: Lab) => [await lab.ask("udp", WORLD.IPv4), await lab.ask("udp", WORLD.IPv6)];
+
+/** What ends a connection whose entry was deleted: its next packet leaves with another address, and is answered by a reset. */
+const RESET = /Connection(Reset|Aborted)Error|BrokenPipeError/;
+/** The families whose address goes, one after the other. */
+const ROUNDS = [...Array(times(2, 20)).fill("IPv4"), ...Array(times(1, 20)).fill("IPv6")] as (
+  | "IPv4"
+  | "IPv6"
+)[];
+
+/** How soon nothing leaves with an address that has gone. `make test` has other work for the processor meanwhile. */
+const LIMIT_MS = times(500, 100);
+
+/** Waits until an agent has said nothing for a second. */
+async function quiet(agent: Agent): Promise<void> {
+  let [length, since] = [0, 0];
+  await eventually(() => {
+    const now = agent.log().length;
+    if (now !== length) [length, since] = [now, performance.now()];
+    expect(performance.now() - since).toBeGreaterThan(1_000);
+  });
+}
+
+/** Waits until both families' rules are there. */
+async function inForce(agent: Agent): Promise<void> {
+  await eventually(() => expect(agent.log()).toMatch(/IPv6: programmed|IPv4 and IPv6: programmed/));
+}
+
+describeKernel.each(BACKENDS)("output addresses, %s", { timeout: 60_000 }, (_name, more) => {
+  const flags = [...more, "--enable-ipv6", "--http-address=", "--v=4"];
+
+  labTest(
+    "come and go: packets leave with those that are there, or as the kernel chooses",
+    async ({ lab }) => {
+      lab.volume.write(CONFIG);
+      const agent = lab.startAgent({ flags });
+      const none = "no address of this node is in outputAddresses: MASQUERADE chooses the address";
+      await eventually(() => expect(logged(agent, "W", none)).toHaveLength(2));
+      await eventually(async () => expect(await both(lab)).toEqual([NODE.IPv4, NODE.IPv6]));
+      await address(lab, "add", A.IPv4, A.IPv6);
+      await eventually(async () => expect(await both(lab)).toEqual([A.IPv4, A.IPv6]));
+      await eventually(() => {
+        expect(agent.log()).toContain(`IPv4: leaving as ${A.IPv4} (eth0)`);
+        expect(agent.log()).toContain(`IPv6: leaving as ${A.IPv6} (eth0)`);
+      });
+      await address(lab, "add", B.IPv4);
+      await eventually(() =>
+        expect(agent.log()).toContain(`IPv4: leaving as ${A.IPv4} (eth0) and ${B.IPv4} (eth0), by pod`),
+      );
+      // The pod 10.244.1.2 keeps to the first of two.
+      await eventually(async () => expect(await lab.ask("udp", WORLD.IPv4)).toBe(A.IPv4));
+      await address(lab, "del", A.IPv4);
+      await eventually(async () => expect(await both(lab)).toEqual([B.IPv4, A.IPv6]));
+      await address(lab, "del", B.IPv4, A.IPv6);
+      await eventually(async () => expect(await both(lab)).toEqual([NODE.IPv4, NODE.IPv6]));
+      // What pods' links do is no reason to look, once all else is over.
+      const passes = () => agent.log().split("pass (address)").length;
+      await quiet(agent);
+      const before = passes();
+      await lab.inNode(
+        "ip",
+        ["-batch", "-"],
+        Array.from(
+          { length: times(10, 100) },
+          (_, i) =>
+            `link add pod${i + 1} type veth peer name x${i + 1}\nlink set pod${i + 1} up\nlink set x${i + 1} up`,
+        ).join("\n"),
+      );
+      await eventually(async () => {
+        const { stdout } = await lab.inNode("ip", ["-6", "addr", "show", "dev", "x1", "scope", "link"]);
+        expect(stdout).toContain("fe80");
+      });
+      expect(passes()).toBe(before);
+      expect(logged(agent, "W", "healed")).toEqual([]);
+      expect(logged(agent, "E")).toEqual([]);
+    },
+  );
+
+  labTest("that go under traffic are seen no more, and connections end", async ({ lab }) => {
+    await address(lab, "add", A.IPv4, B.IPv4, A.IPv6, B.IPv6);
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags });
+    await inForce(agent);
+    const wire = await createWire(lab);
+    await wire.echo(7_007);
+    const delays: number[] = [];
+    for (const [round, family] of ROUNDS.entries()) {
+      const gone = A[family];
+      const { ended } = await wire.talk(WORLD[family], 7_007);
+      const stream = await wire.udp("pod", 5_060 + round, 5, `${WORLD[family]}#9`);
+      await eventually(() => {
+        expect(wire.sourcesSince(Date.now() - 200, 7_007)).toEqual([gone]);
+        expect(wire.sourcesSince(Date.now() - 200, 9)).toEqual([gone]);
+      });
+      await address(lab, "del", gone);
+      const at = Date.now();
+      const end = await ended;
+      expect(end.why).toMatch(RESET);
+      expect(end.at - at).toBeLessThan(2_000);
+      await eventually(() => expect(wire.sourcesSince(Date.now() - 200, 9)).toEqual([B[family]]));
+      delays.push(Math.max(0, ...wire.arrivals.flatMap((one) => (one.source === gone ? one.at - at : []))));
+      stream.stop();
+      await address(lab, "add", gone);
+      await eventually(async () => expect(await lab.ask("udp", WORLD[family])).toBe(gone));
+    }
+    expect(Math.min(...delays), `${delays}`).toBeLessThan(LIMIT_MS);
+    const forgot = (text: string) =>
+      new RegExp(`forgot \\d+ flows? that left as ${text}, which this node no longer has`);
+    for (const gone of Object.values(A)) expect(agent.log()).toMatch(forgot(gone));
+    // An agent that comes later learns of it from the rules that it finds.
+    const { ended } = await wire.talk(WORLD.IPv4, 7_007);
+    await eventually(() => expect(wire.sourcesSince(Date.now() - 200, 7_007)).toEqual([A.IPv4]));
+    await agent.end("SIGKILL");
+    await address(lab, "del", A.IPv4);
+    const next = lab.startAgent({ flags });
+    expect((await ended).why).toMatch(RESET);
+    await eventually(() => expect(next.log()).toMatch(forgot(A.IPv4)));
+    await eventually(async () => expect(await lab.ask("udp", WORLD.IPv4)).toBe(B.IPv4));
+    wire.stop();
+  });
+
+  labTest("that flap are paced, and the last state counts", async ({ lab }) => {
+    await address(lab, "add", A.IPv4);
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags });
+    await inForce(agent);
+    const passes = () => agent.log().split("pass (address)").length - 1;
+    const programmed = () => agent.log().split(": programmed ").length - 1;
+    await eventually(async () => {
+      await address(lab, "add", "192.0.2.99");
+      await address(lab, "del", "192.0.2.99");
+      expect(passes()).toBeGreaterThan(0);
+    });
+    const [before, since] = [programmed(), Date.now()];
+    const flap = `for i in $(seq 60); do ip addr del ${A.IPv4}/24 dev eth0; ip addr add ${A.IPv4}/24 dev eth0; sleep 0.02; done`;
+    expect(await lab.inNode("sh", ["-c", flap])).toMatchObject({ code: 0 });
+    await eventually(async () => expect(await lab.ask("udp", WORLD.IPv4)).toBe(A.IPv4));
+    // As repairs: five at once, and five a second. A rule may be written for each family.
+    expect(programmed() - before).toBeLessThan(2 * (6 + (5 * (Date.now() - since)) / 1_000));
+    expect(logged(agent, "E")).toEqual([]);
+  });
+});

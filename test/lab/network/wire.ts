@@ -1,0 +1,161 @@
+/**
+ * Packets as they come out of the node: who sends streams of them in the pod or on the node, and with which sources they arrive in the
+ * world. Python, since Node has no packet sockets and no way to keep a port.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Lab } from "./lab.ts";
+
+/** A packet that has arrived, in milliseconds since 1970. */
+export interface Arrival {
+  readonly at: number;
+  readonly source: string;
+  readonly destination: string;
+  /** 0 for protocols without ports. */
+  readonly destinationPort: number;
+}
+
+/** Writes a line for each IP packet that comes in by eth0. */
+const SNIFFER = `
+import socket, struct, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+s.bind(("eth0", 3))
+print("ready", flush=True)
+while True:
+    data, (_, kind, way, *_) = s.recvfrom(256)
+    if way == 4 or kind not in (0x0800, 0x86DD):
+        continue
+    v4 = kind == 0x0800
+    family, at, size, l4 = (socket.AF_INET, 12, 4, 20) if v4 else (socket.AF_INET6, 8, 16, 40)
+    src, dst = (socket.inet_ntop(family, data[i:i + size]) for i in (at, at + size))
+    port = struct.unpack("!H", data[l4 + 2:l4 + 4])[0] if data[9 if v4 else 6] in (6, 17) else 0
+    print(int(time.time() * 1000), src, dst, port, flush=True)
+`;
+
+/** Sends a datagram from a port every few milliseconds, to each destination; answers are read and dropped. */
+const UDP = `
+import socket, sys, time
+every, port, *targets = sys.argv[1:]
+sockets = []
+for target in targets:
+    host, _, to = target.rpartition("#")
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("", int(port)))
+    s.connect((host, int(to)))
+    s.setblocking(False)
+    sockets.append(s)
+print("ready", flush=True)
+while True:
+    for s in sockets:
+        for act in (lambda: s.send(b"x"), lambda: s.recv(64)):
+            try:
+                act()
+            except OSError:
+                pass
+    time.sleep(float(every) / 1000)
+`;
+
+/** Echoes what TCP connections send. */
+const ECHO = `
+import socket, sys, threading
+def serve(c):
+    try:
+        while True:
+            c.sendall(c.recv(64) or sys.exit())
+    except OSError:
+        pass
+s = socket.create_server(("", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+`;
+
+/** Has a byte echoed every five milliseconds, until that fails; tells why and when. */
+const TALK = `
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+s.settimeout(5)
+print("ready", flush=True)
+try:
+    while True:
+        s.sendall(b"x")
+        if not s.recv(64):
+            raise OSError("ended")
+        time.sleep(0.005)
+except OSError as error:
+    print(int(time.time() * 1000), type(error).__name__, flush=True)
+`;
+
+type Place = Parameters<Lab["inside"]>[0];
+
+export interface Stream {
+  readonly stop: () => void;
+}
+
+export interface Wire {
+  /** Everything that has arrived so far, oldest first. */
+  readonly arrivals: readonly Arrival[];
+  /** The sources seen at a destination's port since a moment. */
+  readonly sourcesSince: (at: number, destinationPort: number, destination?: string) => readonly string[];
+  /** Datagrams from one port, every `everyMs`, to addresses with ports (`8.8.8.8#9`). */
+  readonly udp: (from: Place, port: number, everyMs: number, ...to: readonly string[]) => Promise<Stream>;
+  readonly echo: (port: number) => Promise<Stream>;
+  /** A TCP connection of the pod that talks to an echo until it fails: why, and when. */
+  readonly talk: (
+    destination: string,
+    port: number,
+  ) => Promise<{ readonly ended: Promise<{ readonly at: number; readonly why: string }> }>;
+  readonly stop: () => void;
+}
+
+/** Begins to watch what arrives in the world. */
+export async function createWire(lab: Lab): Promise<Wire> {
+  const children = new Set<ChildProcess>();
+  const start = async (place: Place, script: string, ...args: readonly string[]) => {
+    const [file = "", ...rest] = lab.inside(place, "python3", "-c", script, ...args);
+    const child = spawn(file, rest, { stdio: ["ignore", "pipe", "inherit"] });
+    children.add(child);
+    const lines = createInterface({ input: child.stdout });
+    await new Promise<void>((resolve, reject) => {
+      lines.once("line", () => resolve());
+      child.once("exit", (code) => reject(new Error(`python3 has ended: ${code}`)));
+    });
+    return { lines, stop: () => void child.kill("SIGKILL") };
+  };
+  const arrivals: Arrival[] = [];
+  const sniffer = await start("world", SNIFFER);
+  sniffer.lines.on("line", (line) => {
+    const [at = "", source = "", destination = "", port] = line.split(" ");
+    arrivals.push({ at: Number(at), source, destination, destinationPort: Number(port) });
+  });
+  return {
+    arrivals,
+    sourcesSince(since, destinationPort, destination) {
+      const those = arrivals.filter(
+        (one) =>
+          one.at >= since &&
+          one.destinationPort === destinationPort &&
+          (destination === undefined || one.destination === destination),
+      );
+      return [...new Set(those.map(({ source }) => source))].sort();
+    },
+    udp: (from, port, everyMs, ...to) => start(from, UDP, String(everyMs), String(port), ...to),
+    echo: (port) => start("world", ECHO, String(port)),
+    async talk(destination, port) {
+      const { lines } = await start("pod", TALK, destination, String(port));
+      const ended = new Promise<{ at: number; why: string }>((resolve) =>
+        lines.once("line", (line) => {
+          const [at = "", why = ""] = line.split(" ");
+          resolve({ at: Number(at), why });
+        }),
+      );
+      return { ended };
+    },
+    stop() {
+      for (const child of children) child.kill("SIGKILL");
+    },
+  };
+}
