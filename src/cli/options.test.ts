@@ -137,6 +137,7 @@ test("options of an empty command line", () => {
           "backend": "iptables",
           "configPath": "/etc/config/ip-masq-agent",
           "enableIPv6": false,
+          "forget": "none",
           "httpAddress": "127.0.0.1:10279",
           "ipsetThreshold": 1000,
           "iptablesMode": "path",
@@ -210,6 +211,7 @@ test("the effective flags as they are logged", () => {
     FLAG: --backend="iptables"
     FLAG: --config="/etc/config/ip-masq-agent"
     FLAG: --enable-ipv6="false"
+    FLAG: --forget="none"
     FLAG: --http-address="127.0.0.1:10279"
     FLAG: --ipset-threshold="1000"
     FLAG: --iptables-mode="path"
@@ -249,6 +251,8 @@ test("the usage text", () => {
         	path of the configuration: a file, or a directory whose files named ip-masq* are united. (default "/etc/config/ip-masq-agent")
       -enable-ipv6
         	Whether to enable IPv6.
+      -forget none|unanswered
+        	The flows that are forgotten after rules were written, so that their next packet takes the new rules: none|unanswered. unanswered: UDP and ICMP flows of pods that nobody has answered, and that left with the pod's address. (default none)
       -http-address address
         	The address that serves metrics, probes and status; empty: off. (default "127.0.0.1:10279")
       -ipset-threshold int

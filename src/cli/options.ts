@@ -53,6 +53,11 @@ export const agentFlags = {
     true,
     "Whether to react at once to changes of the config and of the rules, to repair the last good rules while the config is bad, and to retry failures sooner. false: exactly once per resync interval, as ip-masq-agent v2 does.",
   ),
+  forget: flag(
+    wordType("none", "unanswered"),
+    "none",
+    "The flows that are forgotten after rules were written, so that their next packet takes the new rules: `none|unanswered`. unanswered: UDP and ICMP flows of pods that nobody has answered, and that left with the pod's address.",
+  ),
   "http-address": flag(
     stringType,
     "127.0.0.1:10279",
@@ -92,6 +97,7 @@ export interface AgentOptions extends Options {
   readonly iptablesMode: AgentFlagValues["iptables-mode"];
   readonly ipsetThreshold: number;
   readonly watch: boolean;
+  readonly forget: AgentFlagValues["forget"];
   readonly httpAddress: string;
 }
 
@@ -131,6 +137,7 @@ export function agentOptions(values: AgentFlagValues): Parsed<AgentOptions> {
       iptablesMode: values["iptables-mode"],
       ipsetThreshold: values["ipset-threshold"],
       watch: values.watch,
+      forget: values.forget,
       httpAddress: values["http-address"],
     },
   };

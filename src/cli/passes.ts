@@ -93,7 +93,7 @@ export async function createPasses(
   const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog };
   const relieve = createHeapRelief(trimMemory);
   const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
-  const forget = createForget(false, addresses, log, signal);
+  const forget = createForget(options.forget === "unanswered", addresses, log, signal);
   return {
     ok: true,
     engine: followed.engine,
