@@ -1,7 +1,7 @@
 /** The addresses of this machine, and those of a saved node. */
 
 import { networkInterfaces } from "node:os";
-import { type Cidr, type Family, isCidr, parseAddress, parseCidr } from "../core/cidr.ts";
+import { type Cidr, type Family, isCidr, parseCidr } from "../core/cidr.ts";
 import { type LocalAddresses, longestPrefixIntervals } from "../core/intervals.ts";
 
 /** This machine's own addresses. */
@@ -14,19 +14,6 @@ export function ownAddressTexts(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((addresses = []) =>
     addresses.map(({ address }) => address),
   );
-}
-
-/** The addresses that packets may leave with, as far as can be known without their flags: not loopback's, nor link-local ones. */
-export function usableAddresses(): Readonly<Record<Family, readonly bigint[]>> {
-  const all = ownAddressTexts().flatMap((text) => parseAddress(text.replace(/%.*$/, "")) ?? []);
-  const ofFamily = (family: Family) =>
-    all.flatMap((one) => (one.family === family && isGlobal(one) ? one.value : []));
-  return { IPv4: ofFamily("IPv4"), IPv6: ofFamily("IPv6") };
-}
-
-function isGlobal({ family, value }: { readonly family: Family; readonly value: bigint }): boolean {
-  if (family === "IPv4") return value >> 24n !== 127n && value >> 16n !== 0xa9fen;
-  return value !== 1n && value >> 118n !== 0x3fan;
 }
 
 /** The addresses of this machine's interfaces with their networks, without loopback. */

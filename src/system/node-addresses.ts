@@ -4,6 +4,7 @@
  */
 import { networkInterfaces } from "node:os";
 import { FAMILY_NAMES, type Family, NFT_FAMILIES, parseAddress } from "../core/cidr.ts";
+import type { NodeAddresses } from "../core/ruleset.ts";
 import { IFA_F, SCOPE_UNIVERSE } from "../netlink/constants.ts";
 import { NetlinkUnavailable } from "../netlink/errors.ts";
 import { type ObservedAddress, openRtnetlink, readAddresses, readLinks } from "../route/rtnetlink.ts";
@@ -28,6 +29,12 @@ export async function readNodeAddresses(): Promise<ListedAddresses> {
     if (!(error instanceof NetlinkUnavailable)) throw error;
     return listedAddresses(fromNode(), false);
   }
+}
+
+/** Those that packets may leave with, for rules on this node. Throws an `NftablesError`. */
+export async function usableAddresses(): Promise<NodeAddresses> {
+  const { usable } = await readNodeAddresses();
+  return { IPv4: [...usable.IPv4.keys()], IPv6: [...usable.IPv6.keys()] };
 }
 
 /** The names of links, by the same indexes. Throws an `NftablesError`. */

@@ -25,10 +25,11 @@ import { flag } from "../../go/flags.ts";
 import { goQuote } from "../../go/quote.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
-import { ownAddresses, ownNetworks, usableAddresses } from "../../system/addresses.ts";
+import { ownAddresses, ownNetworks } from "../../system/addresses.ts";
 import { sampleConnections } from "../../system/connections.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { isKnown } from "../../system/fact.ts";
+import { usableAddresses } from "../../system/node-addresses.ts";
 import type { Script } from "../../system/script.ts";
 import { BACKENDS, backendOf } from "../backends.ts";
 import { type Command, type CommandInput, type CommandIo, UsageError } from "../command.ts";
@@ -123,7 +124,7 @@ export async function compare(path: string | undefined, input: Input, io: Comman
     ...found.changes.flatMap((change) => findDangers(change, zones, maxPercent)),
     ...sourceDangers(packets.sources, packets.sources.length === 0 ? [] : await podZones(values)),
     // Elsewhere, for instance in a pipeline, this machine's addresses say nothing.
-    ...(input.agent === undefined ? [] : addressDangers(packets, next, usableAddresses())),
+    ...(input.agent === undefined ? [] : addressDangers(packets, next, await usableAddresses())),
   ];
   const connections = values.connections ? await lookAtConnections(found.changes, io) : undefined;
   return viewDifference({ ...found, dangers, connections });
@@ -162,9 +163,11 @@ async function compareNew(next: Desired, input: Input, io: CommandIo): Promise<F
 }
 
 async function compareFiles(from: Desired, to: Desired, { values, agent }: Input): Promise<Found> {
-  const [current, next] = [from, to].map((one) =>
-    agent === undefined ? one : onNode(one, usableAddresses()),
-  ) as [Desired, Desired];
+  const own = agent === undefined ? undefined : await usableAddresses();
+  const [current, next] = [from, to].map((one) => (own === undefined ? one : onNode(one, own))) as [
+    Desired,
+    Desired,
+  ];
   const pairs = current.rulesets.map((before, i) => [before, next.rulesets[i] ?? before] as const);
   const kept = pairs.map((pair) => pair.map(keptIntervals) as [Interval[], Interval[]]);
   const commands = await backendOf(values.backend).commands();
@@ -177,7 +180,7 @@ async function compareFiles(from: Desired, to: Desired, { values, agent }: Input
 }
 
 async function compareLive(next: Desired, { values }: Input, { signal }: CommandIo): Promise<Found> {
-  const desired = onNode(next, usableAddresses());
+  const desired = onNode(next, await usableAddresses());
   const run = (script: Script) => runScript(script, signal);
   const { rulesets, source } = desired;
   const wanted = { backend: values.backend, iptablesMode: values["iptables-mode"] };

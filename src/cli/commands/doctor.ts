@@ -20,9 +20,9 @@ import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
-import { usableAddresses } from "../../system/addresses.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, known, tryRead } from "../../system/fact.ts";
+import { usableAddresses } from "../../system/node-addresses.ts";
 import type { Script } from "../../system/script.ts";
 import { nearest } from "../../text/near.ts";
 import { renderAdvice } from "../../validate/hints.ts";
@@ -195,7 +195,7 @@ function requireDirectory(flag: string, path: string): void {
 async function readConfiguration(input: DesiredInput, io: CommandIo): Promise<Facts["config"]> {
   const { values } = input;
   try {
-    const desired = onNode(await readDesired(input, io), usableAddresses());
+    const desired = onNode(await readDesired(input, io), await usableAddresses());
     const { text, config, problems, warnings, rulesets } = desired;
     const isGood = problems.length === 0;
     return {
