@@ -1,9 +1,9 @@
 /**
  * The cost of the agent: start to rules in place, idle memory; how soon it acts on changes; a list of CIDRs in the kernel
- * (programming it, and each new flow). With `--against`, a second bundle takes turns with this one,
+ * (programming it, and each new flow); and each new flow with sources, links and addresses. With `--against`, a second bundle takes turns with this one,
  * so that both are measured under the same conditions.
  *
- * usage: bench.ts [--only start|react|rules|ports] (a part of it) [--full] (longer, for figures to publish)
+ * usage: bench.ts [--only start|react|rules|packets|ports] (a part of it) [--full] (longer, for figures to publish)
  *   [--against BUNDLE] (another agent beside this one) [--node PATH] (another Node for the agents)
  *   [--trials N] (of each reaction) [--sizes N,N] (lengths of the list)
  */
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { agentBundle } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
+import { measurePackets } from "./packets.ts";
 import { fillerChild, measurePorts } from "./ports.ts";
 import { probeChild } from "./probe.ts";
 import { measureReactions } from "./react.ts";
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
   if (wanted("start")) await measureStart(all, directory);
   if (wanted("react")) await measureReactions(all, Number(argument("--trials") ?? (full ? 200 : 40)));
   if (wanted("ports")) await measurePorts(full ? 3 : 1);
+  if (wanted("packets")) await measurePackets(all[0] as Side, full ? 120_000 : 30_000);
   if (wanted("rules")) await measureRules(all, extentOf(full, sizes()));
 }
 

@@ -30,6 +30,8 @@ export interface FlowCost {
   /** The floor, less what sending costs without a node. */
   readonly floorNs: number;
   readonly aloneNs: number;
+  /** How often it was measured beside the floor. */
+  readonly rounds: number;
 }
 
 /** Sends packets from the pod until it is ended. */
@@ -101,6 +103,7 @@ function costsOf(
       errorNs: medianError(above),
       floorNs: median(floor) - aloneNs,
       aloneNs,
+      rounds: bursts.length,
     };
   });
 }
@@ -115,7 +118,7 @@ async function readCounters({ node, listing }: Target): Promise<Verdicts> {
   const verdicts: Verdicts = { kept: 0, masqueraded: 0 };
   // A line of nft's list, or of iptables-save.
   const pattern =
-    /counter packets (\d+) bytes \d+ (return|masquerade)|^\[(\d+):\d+\] -A .*-j (RETURN|MASQUERADE)/gm;
+    /counter packets (\d+) bytes \d+ (return|masquerade|snat)|^\[(\d+):\d+\] -A .*-j (RETURN|MASQUERADE|SNAT)/gm;
   for (const [, ofNft, verdict, ofSave, target] of (await runTool(node, listing)).matchAll(pattern)) {
     const packets = Number(ofNft ?? ofSave);
     if ((verdict ?? target ?? "").toLowerCase() === "return") verdicts.kept += packets;

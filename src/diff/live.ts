@@ -14,7 +14,7 @@ import { canonicalListing, tokenize } from "../iptables/rule.ts";
 import { type IptablesVariant, isNotInstalled } from "../iptables/tools.ts";
 import { connected, openNftables } from "../netlink/socket/transport.ts";
 import { planTable, tooManyRules } from "../nftables/plan.ts";
-import { CHAIN, keptIntervals, TABLE } from "../nftables/sets.ts";
+import { CHAIN, keptIntervals, lookedUpBy, ROLES, TABLE, wantedIn } from "../nftables/sets.ts";
 import { readWholeTable } from "../nftables/table-reader.ts";
 import { CommandError } from "../system/command-error.ts";
 import { runUntilNo } from "../system/exec.ts";
@@ -52,17 +52,19 @@ export async function readOwnTable(rulesets: readonly Ruleset[], signal: AbortSi
     const isThere = state.chains.some(({ chain }) => chain === CHAIN.chain) && state.table?.dormant === false;
     const kept = new Map<Family, readonly Interval[] | undefined>();
     const changes: RuleChange[] = [];
-    const statements = state.rules.flatMap((rule) => rule.statements);
-    const lookedUp = statements.flatMap((one) => (one.kind === "daddr" ? one.set : []));
     for (const ruleset of rulesets) {
       const { family } = ruleset;
       const rules = observedRules(state, CHAIN.chain);
       kept.set(family, isThere ? keptByRules(rules, family, oursOf(ruleset)) : [everything(family)]);
       const key = family === "IPv4" ? "ipv4_addr" : "ipv6_addr";
-      // While a set cannot be changed in one transaction there are two; the rules look one of them up.
-      const sets = state.sets.filter(({ set }) => set.key === key && lookedUp.includes(set.set));
       const where = `table inet ${TABLE.table} set for ${family}`;
-      changes.push(...changeElements(where, family, sets[0]?.elements ?? [], keptIntervals(ruleset)));
+      for (const role of ROLES) {
+        // While a set cannot be changed in one transaction there are two; the rules look one of them up.
+        const names = lookedUpBy(state.rules, role);
+        const found = state.sets.find(({ set }) => set.key === key && names.includes(set.set));
+        const place = role === "keep" ? where : `${where} sources`;
+        changes.push(...changeElements(place, family, found?.elements ?? [], wantedIn(ruleset, role) ?? []));
+      }
     }
     return { kept, changes, plans: [refusal === undefined ? plan : { ...plan, refusal }] };
   });

@@ -182,13 +182,18 @@ function isNamed(name: string, { role, family }: SetKind): boolean {
 
 const SUFFIX = /^(-next|-\d+)?$/;
 
+/** The sets that rules look up in a role. */
+export function lookedUpBy(rules: TableState["rules"], role: Role): string[] {
+  const statements = rules.flatMap((rule) => rule.statements);
+  return statements.flatMap((one) => (one.kind === LOOKUPS[role] ? one.set : []));
+}
+
 /** The set that our rules look up now; without rules, the existing one, or the first name. */
 function activeSet(
   kind: SetKind,
   { rules, sets }: TableState,
 ): { readonly name: string; readonly isLookedUp: boolean } {
-  const statements = rules.flatMap((rule) => rule.statements);
-  const lookedUp = statements.flatMap((one) => (one.kind === LOOKUPS[kind.role] ? one.set : []));
+  const lookedUp = lookedUpBy(rules, kind.role);
   const names = [...lookedUp, ...sets.map(({ set }) => set.set)];
   const name = names.find((one) => isNamed(one, kind)) ?? setName(kind.role, kind.family);
   return { name, isLookedUp: lookedUp.includes(name) };
