@@ -88,8 +88,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     imports: ["backend", "core", "netlink", "text"],
   },
   backend: {
-    holds: "the contract of backends: steps, plans, drivers, who committed, counters",
-    imports: ["system", "core", "netlink"],
+    holds: "the contract of backends: steps, plans, drivers, who committed, counters, limits",
+    imports: ["system", "core", "netlink", "text"],
   },
   presence: {
     holds: "agents that know of each other: the socket that each holds, and who holds one",

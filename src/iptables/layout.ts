@@ -1,4 +1,5 @@
 /** The layout of a ruleset for iptables: rules of a chain, and elements of sets for long lists. */
+import { MAX_MASQUERADE_RULES, multiplyingLists } from "../backend/masquerade-rules.ts";
 import { type Cidr, formatCidr, isPassedOn } from "../core/cidr.ts";
 import { decompose, everything, longestPrefixIntervals, type WeighedPrefix } from "../core/intervals.ts";
 import type { Entry, Ruleset } from "../core/ruleset.ts";
@@ -26,8 +27,6 @@ export interface SetContent {
 
 /** More blocks of sources than these go into a set: each costs a new flow a rule. */
 const MAX_BLOCKS = 8;
-/** The masquerade rules that both families have room for in one nf_tables transaction, with the keys about sources, links and addresses. */
-const MAX_MASQUERADE_RULES = 128;
 
 /** The number of entries that a user has written, without link-local. */
 export function configuredEntries({ entries }: Ruleset): number {
@@ -125,16 +124,10 @@ function whyTooMany(ruleset: Ruleset, ours: readonly Cidr[], isSourceSet: boolea
   if (!isScoped(ruleset)) return undefined;
   const count = countMasqueradeRules(ruleset, ours);
   if (count <= MAX_MASQUERADE_RULES) return undefined;
-  const { scope, masquerade } = ruleset;
-  const { interfaces = [], sources = [] } = scope ?? {};
-  const { pool, toPorts } = masquerade;
+  const sources = ruleset.scope?.sources ?? [];
   const keys = [
     ...(ours.length > 1 ? [`masqueradeSourceCIDRs (${counted(ours.length, "block")})`] : []),
-    ...(interfaces.length > 1 ? [`outputInterfaces (${counted(interfaces.length, "name")})`] : []),
-    ...(pool !== undefined && pool.addresses.length > 1
-      ? [`outputAddresses (${pool.addresses.length} on this node)`]
-      : []),
-    ...(toPorts.length > 0 ? [`--to-ports (${counted(toPorts.length, "range")})`] : []),
+    ...multiplyingLists(ruleset),
   ];
   const set =
     sources.length > 0 && !isSourceSet

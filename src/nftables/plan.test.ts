@@ -365,7 +365,7 @@ describe("it does nothing, and says why,", () => {
     expect(planned([wanted], undefined)).toMatchInlineSnapshot(`
       {
         "drift": [],
-        "refusal": "IPv4: outputInterfaces (8) and outputAddresses (16 slots) and --to-ports (1) make 512 masquerade rules, and at most 128 are possible",
+        "refusal": "IPv4: outputInterfaces (8 names), outputAddresses (16 on this node), --to-ports (1 range) would take 512 masquerade rules, and at most 128 are possible: shorten these lists",
         "text": "",
       }
     `);
@@ -373,7 +373,7 @@ describe("it does nothing, and says why,", () => {
     const plan = planTable([fitting], stateOf(undefined), 100_000);
     expect(plan.refusal).toBeUndefined();
     expect(tooManyRules(plan, [fitting], 100_000)).toMatchInlineSnapshot(
-      `"outputInterfaces (8) and outputAddresses (16 slots) make more rules than one nf_tables transaction can hold (169984 of 100000 bytes)"`,
+      `"outputInterfaces (8 names), outputAddresses (16 on this node) would take more rules than one nf_tables transaction can hold (169984 of 100000 bytes): shorten these lists"`,
     );
     expect(tooManyRules(plan, [fitting], ENOUGH)).toBeUndefined();
   });

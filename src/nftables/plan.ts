@@ -10,6 +10,7 @@
  */
 
 import type { Remnant } from "../backend/driver.ts";
+import { multiplyingLists } from "../backend/masquerade-rules.ts";
 import type { Batch, Plan } from "../backend/step.ts";
 import { type Drift, diffRules } from "../core/drift.ts";
 import type { Ruleset } from "../core/ruleset.ts";
@@ -25,7 +26,7 @@ import { splitBatches } from "../netlink/split.ts";
 import { renderStatement } from "../netlink/text.ts";
 import { problemOf } from "../netlink/validate.ts";
 import { removeForeign, type Staying } from "./foreign.ts";
-import { isScoped, makersOf, type SetNames, tableRules, tooManyForFamily } from "./rules.ts";
+import { hasOurKeys, isScoped, type SetNames, tableRules, tooManyForFamily } from "./rules.ts";
 import { CHAIN, planSet, ROLES, type Role, type SetPlan, stageSet, TABLE, type TableState } from "./sets.ts";
 
 /** After kube-proxy and the CNI's own rules at srcnat (100), as the Go program's jump comes after theirs. */
@@ -162,16 +163,16 @@ export function tooManyRules(
   maxBytes: number,
 ): string | undefined {
   const ranges = rulesets[0]?.masquerade.toPorts.length ?? 0;
-  const makers = [...new Set(rulesets.flatMap(makersOf))];
+  const [scoped] = rulesets.filter(hasOurKeys);
   const own = steps.filter(({ mayFail }) => mayFail !== true);
   const budgets = own.map(({ operations }) =>
     operations.reduce((sum, one) => sum + operationBudget(one), BATCH_BUDGET),
   );
-  if (ranges + makers.length === 0 || budgets.every((budget) => budget <= maxBytes)) return undefined;
+  if (ranges === 0 && scoped === undefined) return undefined;
+  if (budgets.every((budget) => budget <= maxBytes)) return undefined;
   const limit = `one nf_tables transaction can hold (${Math.max(...budgets)} of ${maxBytes} bytes)`;
-  if (makers.length === 0) return `--to-ports: ${ranges} ranges are more than ${limit}`;
-  const all = [...makers, ...(ranges === 0 ? [] : [`--to-ports (${ranges})`])];
-  return `${all.join(" and ")} make more rules than ${limit}`;
+  if (scoped === undefined) return `--to-ports: ${ranges} ranges are more than ${limit}`;
+  return `${multiplyingLists(scoped).join(", ")} would take more rules than ${limit}: shorten these lists`;
 }
 
 /** Whether the table belongs to an agent with this chain name. */

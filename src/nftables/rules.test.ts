@@ -4,13 +4,14 @@ import { rulesetOf } from "../../test/lab/config.ts";
 import { times } from "../../test/lab/length.ts";
 import { type ModelPacket, verdictOf } from "../../test/lab/memory/table.ts";
 import { programmed, rulesets, SAMPLES } from "../../test/lab/memory/tables.ts";
+import { MAX_MASQUERADE_RULES } from "../backend/masquerade-rules.ts";
 import { constantCidr, FAMILY_NAMES } from "../core/cidr.ts";
 import { includes } from "../core/intervals.ts";
 import type { Ruleset, Scope } from "../core/ruleset.ts";
 import { addressOf } from "../core/slots.ts";
 import { isOurs } from "../core/sources.ts";
 import { renderStatements } from "../netlink/text.ts";
-import { MASQUERADE_RULES, tableRules, tooManyForFamily } from "./rules.ts";
+import { tableRules, tooManyForFamily } from "./rules.ts";
 import { keptIntervals } from "./sets.ts";
 
 const PORTS = [
@@ -211,15 +212,15 @@ describe("too many rules", () => {
       tooManyForFamily(withPool(ipv6("", { toPorts: [...PORTS, ...PORTS] }), "flow", ...sixteen)),
     ]).toMatchInlineSnapshot(`
       [
-        "IPv4: outputInterfaces (8) and outputAddresses (16 slots) and --to-ports (1) make 512 masquerade rules, and at most 128 are possible",
-        "IPv6: outputAddresses (16) and --to-ports (4) make 208 masquerade rules, and at most 128 are possible",
+        "IPv4: outputInterfaces (8 names), outputAddresses (16 on this node), --to-ports (1 range) would take 512 masquerade rules, and at most 128 are possible: shorten these lists",
+        "IPv6: outputAddresses (16 on this node), --to-ports (4 ranges) would take 208 masquerade rules, and at most 128 are possible: shorten these lists",
       ]
     `);
   });
 
   test("of ports alone are as many as a transaction holds", () => {
     const toPorts = Array.from({ length: 60 }, (_, i) => ({ first: BigInt(i + 1), last: BigInt(i + 1) }));
-    expect(tableRules([ipv4("", { toPorts })], [{ keep: "k" }]).length).toBeGreaterThan(MASQUERADE_RULES);
+    expect(tableRules([ipv4("", { toPorts })], [{ keep: "k" }]).length).toBeGreaterThan(MAX_MASQUERADE_RULES);
     expect(tooManyForFamily(ipv4("", { toPorts }))).toBeUndefined();
   });
 });

@@ -3,6 +3,7 @@
  * for a moment. So each link has rules of its own, and so has each address of a pool.
  */
 
+import { MAX_MASQUERADE_RULES, multiplyingLists } from "../backend/masquerade-rules.ts";
 import { NFT_FAMILIES } from "../core/cidr.ts";
 import { type PortRange, rangeShares } from "../core/ports.ts";
 import type { AddressPool, Ruleset } from "../core/ruleset.ts";
@@ -14,9 +15,6 @@ export interface SetNames {
   readonly keep: string;
   readonly from?: string;
 }
-
-/** More masquerade rules of a family than this are refused, where links or addresses make them many. */
-export const MASQUERADE_RULES = 128;
 
 const RETURN: Statement = { kind: "verdict", verdict: "return" };
 
@@ -43,29 +41,18 @@ export function isScoped(statements: readonly ObservedStatement[]): boolean {
   return statements.some(({ kind }) => kind === "saddr" || kind === "oifname");
 }
 
-/** Why a family's rules are too many, if they are: without our keys, that is for the size of a transaction to say. */
+/** Why a family's rules are too many, if they are: of ports alone, that is for the size of a transaction to say. */
 export function tooManyForFamily(ruleset: Ruleset): string | undefined {
-  const { family, masquerade } = ruleset;
-  const makers = makersOf(ruleset);
+  if (!hasOurKeys(ruleset)) return undefined;
   const count = masqueradeRules(ruleset).length;
-  if (count <= MASQUERADE_RULES || makers.length === 0) return undefined;
-  const { length: ranges } = masquerade.toPorts;
-  const all = [...makers, ...(ranges === 0 ? [] : [`--to-ports (${ranges})`])];
-  return `${family}: ${all.join(" and ")} make ${count} masquerade rules, and at most ${MASQUERADE_RULES} are possible`;
+  if (count <= MAX_MASQUERADE_RULES) return undefined;
+  const lists = multiplyingLists(ruleset).join(", ");
+  return `${ruleset.family}: ${lists} would take ${count} masquerade rules, and at most ${MAX_MASQUERADE_RULES} are possible: shorten these lists`;
 }
 
-/** The keys that make several rules, with the number of their parts. */
-export function makersOf({ scope, masquerade: { pool } }: Ruleset): string[] {
-  const links = scope?.interfaces.length ?? 0;
-  return [
-    ...(links === 0 ? [] : [`outputInterfaces (${links})`]),
-    ...(pool === undefined ? [] : [`outputAddresses (${sizeOf(pool)})`]),
-  ];
-}
-
-function sizeOf(pool: AddressPool): string {
-  const parts = poolParts(pool);
-  return parts.length === 1 ? `${pool.addresses.length}` : `${parts.length} slots`;
+/** Whether keys that the Go program does not have multiply the rules. */
+export function hasOurKeys({ scope, masquerade }: Ruleset): boolean {
+  return (scope?.interfaces.length ?? 0) > 0 || masquerade.pool !== undefined;
 }
 
 /** The masquerade rules; and where links decide, one that counts the packets that leave through others. */
