@@ -8,12 +8,16 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { cells, times } from "../../lab/length.ts";
 import { atomicLists, certainDestinations } from "../../lab/network/atomic-lists.ts";
-import { openProber } from "../../lab/network/equivalence-prober.ts";
+import { type Flows, openProber } from "../../lab/network/equivalence-prober.ts";
 import { config, describeKernel, expectVerdicts, labTest, logged } from "../../lab/network/fixture.ts";
 import { httpGet } from "../../lab/network/http.ts";
 import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 import { iptablesState, nftablesState } from "../../lab/network/move-state.ts";
+import { openPackets } from "../../lab/network/packets-lab.ts";
+import { fieldsOf } from "../../lab/network/packets-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
+import { type PacketSettings, ROWS } from "../../lab/packets.ts";
+import { certainFlows, SETTINGS } from "../../lab/packets-settings.ts";
 
 const { MOVES = "2", MOVE_KILLS = "6" } = process.env;
 const moves = Number(MOVES);
@@ -21,6 +25,31 @@ const kills = Number(MOVE_KILLS);
 
 const SIZES = { IPv4: 300, IPv6: 60 };
 const LIST = Object.values(atomicLists(SIZES))[0] ?? {};
+
+/** Configurations, and a stream of new flows that each treats in one way whatever the backend. */
+interface Load {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly stream: (lab: Lab) => Promise<() => Promise<Pick<Flows, "received" | "wrong" | "samples">>>;
+}
+
+/** Of lists of destinations. */
+const DESTINATIONS: Load = {
+  fields: LIST,
+  stream: async (lab) => (await openProber(lab)).stream(certainDestinations(SIZES)),
+};
+
+const { nonMasqueradeCIDRs: LISTED } = LIST;
+
+/** Of sources and links as well; with ipset both lists are sets. */
+const WHOSE: PacketSettings = {
+  ...SETTINGS["exceptions, and nine sources"],
+  nonMasqueradeCIDRs: [...(LISTED as string[]), "10.10.0.0/16", "fd00:10::/32"],
+  outputInterfaces: ["bond+", "eth0"],
+};
+const PACKETS: Load = {
+  fields: { ...LIST, ...fieldsOf(WHOSE) },
+  stream: async (lab) => (await openPackets(lab)).stream(certainFlows([WHOSE], ROWS)),
+};
 
 /** One side of a move; `rules` reads its rules, and `lines` is the number of log lines about its coming, or going. */
 interface Side {
@@ -41,6 +70,11 @@ const OTHERS: readonly (readonly [string, Side])[] = Object.entries({
   "iptables-legacy": iptables("--iptables-mode=legacy"),
   ipset: iptables("--iptables-mode=nft", "--ipset-threshold=10"),
 });
+const LOADS = Object.entries({ destinations: DESTINATIONS, "sources and links": PACKETS });
+const KILLED = cells(
+  OTHERS.flatMap(([name, other]) => LOADS.map((load) => [name, other, load] as const)),
+  ([name, , [, load]]) => name === "ipset" && load === PACKETS,
+);
 const SHOWN = cells(OTHERS, ([name]) => name === "ipset");
 
 function start(lab: Lab, { flags }: Side) {
@@ -61,8 +95,8 @@ async function settled(lab: Lab, to: Side, from: Side): Promise<void> {
 }
 
 /** Programs `side`, and returns how long that takes from the start. */
-async function begin(lab: Lab, side: Side, from: Side): Promise<number> {
-  lab.volume.write(config(LIST));
+async function begin(lab: Lab, side: Side, from: Side, fields = LIST): Promise<number> {
+  lab.volume.write(config(fields));
   const startedAt = performance.now();
   const agent = start(lab, side);
   await eventually(() => expect(agent.log().split(": programmed ").length - 1).toBe(side.lines));
@@ -100,32 +134,34 @@ describeKernel("moves between backends under traffic", { timeout }, () => {
     });
   }
 
-  for (const [name, other] of SHOWN) {
-    labTest(`${name} and nftables, ${kills} moves killed: the next start finishes them`, async ({ lab }) => {
-      const prober = await openProber(lab);
-      let aim = await begin(lab, other, NFTABLES);
-      const stop = await prober.stream(certainDestinations(SIZES));
-      let unfinished = 0;
-      for (let i = 0; i < kills; i++) {
-        const [to, from] = sideOf(i, other);
-        const agent = start(lab, to);
-        await pause(aim * (0.5 + Math.random()));
-        await agent.end("SIGKILL");
-        const isFinished = (await from.rules(lab)).length === 0;
-        if (!isFinished) unfinished++;
-        // So that about half of the kills come before the end, however busy the machine is.
-        aim *= isFinished ? 0.7 : 1.3;
-        const next = start(lab, to);
-        await settled(lab, to, from);
-        await next.end("SIGKILL");
-      }
-      const { received, wrong, samples } = await stop();
-      console.log(
-        `${name} and nftables, ${kills} moves killed, ${unfinished} of them unfinished: ${received} new flows, ${wrong} treated wrongly`,
-      );
-      expect(samples).toEqual([]);
-      expect(unfinished).toBeGreaterThan(0);
-    });
+  for (const [name, other, [what, load]] of KILLED) {
+    labTest(
+      `${name} and nftables, ${what}, ${kills} moves killed: the next start finishes them`,
+      async ({ lab }) => {
+        let aim = await begin(lab, other, NFTABLES, load.fields);
+        const stop = await load.stream(lab);
+        let unfinished = 0;
+        for (let i = 0; i < kills; i++) {
+          const [to, from] = sideOf(i, other);
+          const agent = start(lab, to);
+          await pause(aim * (0.5 + Math.random()));
+          await agent.end("SIGKILL");
+          const isFinished = (await from.rules(lab)).length === 0;
+          if (!isFinished) unfinished++;
+          // So that about half of the kills come before the end, however busy the machine is.
+          aim *= isFinished ? 0.7 : 1.3;
+          const next = start(lab, to);
+          await settled(lab, to, from);
+          await next.end("SIGKILL");
+        }
+        const { received, wrong, samples } = await stop();
+        console.log(
+          `${name} and nftables, ${what}, ${kills} moves killed, ${unfinished} of them unfinished: ${received} new flows, ${wrong} treated wrongly`,
+        );
+        expect(samples).toEqual([]);
+        expect(unfinished).toBeGreaterThan(0);
+      },
+    );
   }
 });
 
