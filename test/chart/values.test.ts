@@ -67,20 +67,26 @@ test("what operators write is allowed", () => {
   expect(refusedValues(values)).toEqual([]);
 });
 
+/** What the schema says of a flag's type; undefined where it has a pattern or limits of its own. */
+function schemaOf(name: keyof typeof agentFlags): object | undefined {
+  const { type } = agentFlags[name];
+  const refused = type.parse("no such word");
+  const words = refused.ok ? undefined : /^must be one of (.*)$/.exec(refused.message)?.[1];
+  if (words !== undefined) return { enum: words.split(", ") };
+  if (type.name === "bool") return { type: "boolean" };
+  return type.name === "int" ? { type: "integer", minimum: 0 } : undefined;
+}
+
 test("flags has every flag of the agent but those with a value of their own, and those that write files", () => {
-  const known = Object.keys(
-    at(
-      JSON.parse(readFileSync(inChart("values.schema.json"), "utf8")),
-      "properties.flags.properties",
-    ) as object,
-  );
+  const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
+  const known = at(schema, "properties.flags.properties") as Record<string, object>;
   const own = ["backend", "enable-ipv6", "http-address", "config"];
   const filesOnly =
     /^(log_dir|log_file|log_file_max_size|logtostderr|also|one_output|skip_log|stderr|legacy_stderr)/;
-  const expected = Object.keys(agentFlags).filter(
+  const names = (Object.keys(agentFlags) as (keyof typeof agentFlags)[]).filter(
     (name) => !own.includes(name) && !filesOnly.test(name) && name !== "log_backtrace_at",
   );
-  expect(known.toSorted()).toEqual(expected.toSorted());
+  expect(known).toEqual(Object.fromEntries(names.map((name) => [name, schemaOf(name) ?? known[name]])));
 });
 
 test("config.inline has every key of the configuration", () => {
