@@ -10,7 +10,7 @@ function run(lab: Lab, ...args: readonly string[]) {
   return lab.inNode(process.execPath, [agentBundle(), ...args]);
 }
 
-describeKernel("commands beside an agent", { timeout: 60_000 }, () => {
+describeKernel("commands beside an agent", { timeout: 120_000 }, () => {
   labTest("work with its flags, unless they are given others", async ({ lab }) => {
     lab.volume.write("nonMasqueradeCIDRs: [10.0.0.0/8]\n");
     const flags = ["--backend=nftables", "--enable-ipv6", "--http-address=127.0.0.1:9123"];

@@ -18,7 +18,7 @@ import {
 } from "../../lab/network/nftables-agent-table.ts";
 
 const T = TABLE.join(" ");
-const WITHIN_MS = 5_000;
+const WITHIN_MS = 15_000;
 
 /** Sends nf_tables messages in one transaction; each line of its input is a message's type, flags and attributes. */
 const SENDER = `
