@@ -112,10 +112,10 @@ test("agreement, as far as is known", () => {
 });
 
 test("a CIDR that falls into too many parts is not answered for hours", () => {
-  const chain = Array.from(
-    { length: 20_000 },
-    (_, i) => `-A POSTROUTING -d 10.${i >> 8}.${i & 255}.0/25 -j ACCEPT`,
-  );
+  const chain = Array.from({ length: 20_000 }, (_, i) => {
+    const net = `10.${i >> 8}.${i & 255}`;
+    return `-A POSTROUTING -m iprange --dst-range ${net}.1-${net}.130 -j ACCEPT`;
+  });
   const dump = parseIptablesSave(["*nat", ":POSTROUTING ACCEPT [0:0]", ...chain, "COMMIT"].join("\n"));
   if (!dump.ok) throw new Error(dump.message);
   const node: NodeRules = { hooks: dump.hooks, local: LOCAL, packet: {}, notRead: [] };
@@ -129,5 +129,5 @@ test("a CIDR that falls into too many parts is not answered for hours", () => {
     });
   };
   expect(ask("10.0.0.0/8")).toBeUndefined();
-  expect(ask("10.0.0.0/23")?.length).toBe(4);
+  expect(ask("10.0.0.0/23")?.length).toBe(5);
 });

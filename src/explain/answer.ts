@@ -7,7 +7,8 @@ import type { Family } from "../core/cidr.ts";
 import { type Explanation, explainInterval } from "../core/explanation.ts";
 import { type Interval, includes, type LocalAddresses } from "../core/intervals.ts";
 import type { Ruleset } from "../core/ruleset.ts";
-import type { Condition, Hook, Packet } from "../trace/model.ts";
+import { cutPoints, namedIntervals } from "../trace/chain-index.ts";
+import type { Hook, Packet } from "../trace/model.ts";
 import { outcomeKey, type Trace, type TraceOutcome } from "../trace/outcome.ts";
 import { type Known, tracePacket } from "../trace/trace.ts";
 import type { Effort } from "../trace/walk.ts";
@@ -93,11 +94,10 @@ export function answerParts(question: Question): Part[] | undefined {
   const explanations = ruleset === undefined ? [] : explainInterval(ruleset, interval);
   const hooks = (node?.hooks ?? []).filter(({ families }) => families.includes(family));
   const local = (node?.local ?? LOOPBACK)[family];
-  const cuts = new Set([
-    ...explanations.map((one) => one.interval.first),
-    ...cutPoints(hooks, family, interval, local),
-  ]);
-  const starts = [...cuts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const rules = [...new Set(hooks.map(({ chains }) => chains))].flatMap((one) => [...one.values()].flat());
+  const named = namedIntervals(rules, family, "destination");
+  const explained = explanations.map((one) => one.interval);
+  const starts = cutPoints([explained, ...named, local], interval);
   const effort = { rules: 0 };
   const parts: (Part & { key: string })[] = [];
   let at = 0;
@@ -204,30 +204,4 @@ function keyOf({ config, live, agrees }: Part): string {
 function endpointsKey(outcome: TraceOutcome): string {
   const places = outcome.endpoints?.map(({ destination, port }) => `${destination} ${port}`) ?? [];
   return [outcomeKey(outcome), ...places].join("\n");
-}
-
-/** Where the rules may answer otherwise than for the address before. */
-function cutPoints(
-  hooks: readonly Hook[],
-  family: Family,
-  { first, last }: Interval,
-  local: readonly Interval[],
-): bigint[] {
-  const cuts = [first];
-  const cut = (intervals: readonly Interval[]) => {
-    for (const one of intervals) {
-      if (one.first > first && one.first <= last) cuts.push(one.first);
-      if (one.last >= first && one.last < last) cuts.push(one.last + 1n);
-    }
-  };
-  const cutAt = (conditions: readonly Condition[]) => {
-    for (const one of conditions) {
-      if (one.kind === "either") one.lists.forEach(cutAt);
-      if (one.kind === "address" && one.side === "destination" && one.family === family) cut(one.intervals);
-    }
-  };
-  cut(local);
-  for (const { chains } of new Map(hooks.map((hook) => [hook.chains, hook])).values())
-    for (const { conditions } of [...chains.values()].flat()) cutAt(conditions);
-  return cuts;
 }

@@ -1,5 +1,10 @@
-/** Selects the rules of a chain to compare with a packet: of 10,000 rules for a Service each, those of its own destination. */
-import type { Condition, TraceRule } from "./model.ts";
+/**
+ * The rules to compare with a packet: those that it may come to from a base chain, and of 10,000 rules for a destination each, those
+ * of its own. And where rules may answer differently than for the address before: addresses between two cuts have one answer.
+ */
+import type { Family } from "../core/cidr.ts";
+import { everything, type Interval } from "../core/intervals.ts";
+import type { Condition, Hook, Side, TraceRule } from "./model.ts";
 
 interface Placed {
   readonly at: number;
@@ -9,8 +14,9 @@ interface Placed {
 interface Index {
   /** Rules that any packet may match. */
   readonly others: readonly Placed[];
-  /** Rules for single addresses, by them. */
-  readonly byAddress: ReadonlyMap<bigint, readonly Placed[]>;
+  readonly otherRules: readonly TraceRule[];
+  /** Rules for blocks of addresses: by the number of bits that are free in a block, and by the other bits. */
+  readonly byBlock: ReadonlyMap<bigint, ReadonlyMap<bigint, readonly Placed[]>>;
 }
 
 /** A chain with fewer rules is walked as it is. */
@@ -23,24 +29,91 @@ export function rulesFor(rules: readonly TraceRule[], destination: bigint): read
   if (rules.length < MANY) return rules;
   const index = indexes.get(rules) ?? createIndex(rules);
   indexes.set(rules, index);
-  const own = index.byAddress.get(destination) ?? [];
+  const own = [...index.byBlock].flatMap(([free, blocks]) => blocks.get(destination >> free) ?? []);
+  if (own.length === 0) return index.otherRules;
   return [...index.others, ...own].sort((a, b) => a.at - b.at).map(({ rule }) => rule);
 }
 
 function createIndex(rules: readonly TraceRule[]): Index {
   const others: Placed[] = [];
-  const byAddress = new Map<bigint, Placed[]>();
+  const byBlock = new Map<bigint, Map<bigint, Placed[]>>();
   for (const [at, rule] of rules.entries()) {
-    const address = rule.conditions.map(onlyAddress).find((one) => one !== undefined);
-    if (address === undefined) others.push({ at, rule });
-    else byAddress.set(address, [...(byAddress.get(address) ?? []), { at, rule }]);
+    const block = rule.conditions.map(onlyBlock).find((one) => one !== undefined);
+    if (block === undefined) {
+      others.push({ at, rule });
+      continue;
+    }
+    const { free, bits } = block;
+    const blocks = byBlock.get(free) ?? new Map<bigint, Placed[]>();
+    byBlock.set(free, blocks);
+    const found = blocks.get(bits);
+    if (found === undefined) blocks.set(bits, [{ at, rule }]);
+    else found.push({ at, rule });
   }
-  return { others, byAddress };
+  return { others, otherRules: others.map(({ rule }) => rule), byBlock };
 }
 
-/** The one destination that a condition allows, if it is one. */
-function onlyAddress(condition: Condition): bigint | undefined {
+/** The one block of destinations that a condition allows, if it is one. */
+function onlyBlock(condition: Condition): { readonly free: bigint; readonly bits: bigint } | undefined {
   if (condition.kind !== "address" || condition.negated || condition.side !== "destination") return undefined;
   const [interval, ...more] = condition.intervals;
-  return interval?.first === interval?.last && more.length === 0 ? interval?.first : undefined;
+  if (interval === undefined || more.length > 0) return undefined;
+  const free = freeBits(interval);
+  return free === undefined || interval.last >= everything(condition.family).last
+    ? undefined
+    : { free, bits: interval.first >> free };
+}
+
+/** How many bits are free in a block; undefined if the interval is not one. */
+function freeBits({ first, last }: Interval): bigint | undefined {
+  const mask = last ^ first;
+  if ((mask & (mask + 1n)) !== 0n || (first & mask) !== 0n) return undefined;
+  return BigInt(mask === 0n ? 0 : mask.toString(2).length);
+}
+
+/** The chains that a base chain may lead to, itself first. */
+export function reachableChains({ chain, chains }: Pick<Hook, "chain" | "chains">): ReadonlySet<string> {
+  const found = new Set([chain]);
+  for (const name of found)
+    for (const { action } of chains.get(name) ?? []) if ("chain" in action) found.add(action.chain);
+  return found;
+}
+
+/** The rules that a packet may come to from a base chain. */
+export function reachableRules(hook: Pick<Hook, "chain" | "chains">): TraceRule[] {
+  const rules: TraceRule[] = [];
+  for (const name of reachableChains(hook)) for (const rule of hook.chains.get(name) ?? []) rules.push(rule);
+  return rules;
+}
+
+/** All conditions, also those within others. */
+export function* allConditions(rules: Iterable<Pick<TraceRule, "conditions">>): Generator<Condition> {
+  for (const { conditions } of rules)
+    for (const one of conditions) {
+      yield one;
+      if (one.kind === "either") yield* allConditions(one.lists.map((list) => ({ conditions: list })));
+    }
+}
+
+/** The intervals of addresses that conditions name. */
+export function namedIntervals(
+  rules: Iterable<Pick<TraceRule, "conditions">>,
+  family: Family,
+  side: Side,
+): Set<readonly Interval[]> {
+  const found = new Set<readonly Interval[]>();
+  for (const one of allConditions(rules))
+    if (one.kind === "address" && one.side === side && one.family === family) found.add(one.intervals);
+  return found;
+}
+
+/** The first addresses of all parts into which lists of intervals cut an interval, in order. */
+export function cutPoints(lists: Iterable<readonly Interval[]>, { first, last }: Interval): bigint[] {
+  const cuts = new Set([first]);
+  for (const list of lists)
+    for (const one of list) {
+      if (one.first > first && one.first <= last) cuts.add(one.first);
+      if (one.last >= first && one.last < last) cuts.add(one.last + 1n);
+    }
+  return [...cuts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }

@@ -28,7 +28,7 @@ export function redirected(
 
 /** The packet with the source that it gets, if that is known. */
 export function translated(packet: Packet, targets: readonly Target[] | undefined): Packet {
-  const { source, ...rest } = packet;
+  const { source, sources: _, ...rest } = packet;
   const [target, ...more] = targets ?? [];
   if (target === undefined || more.length > 0 || (source === undefined && target.isPrefix === true))
     return rest;

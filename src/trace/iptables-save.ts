@@ -23,13 +23,9 @@ export type DumpResult =
 interface Table {
   readonly name: string;
   readonly tool: string | undefined;
-  readonly chains: Map<string, Rule[]>;
+  /** The rules' texts: their words take ten times as much, and are made when they are read. */
+  readonly chains: Map<string, string[]>;
   readonly policies: Map<string, string>;
-}
-
-interface Rule {
-  readonly text: string;
-  readonly words: readonly string[];
 }
 
 interface Reader {
@@ -115,7 +111,7 @@ function readLine(reader: Reader, line: string): string | undefined {
   if (rule === null) return `${quote(line)} is not a line of iptables-save`;
   const rules = table.chains.get(rule[1] ?? "");
   if (rules === undefined) return `chain ${rule[1]} is not declared above: the dump is not whole`;
-  if (table.name in BASE_CHAINS) rules.push({ text: rule[2] ?? "", words: tokenize(rule[2] ?? "") });
+  if (table.name in BASE_CHAINS) rules.push(rule[2] ?? "");
   return undefined;
 }
 
@@ -126,8 +122,8 @@ function finish({ hooks, sets }: Reader, table: Table): void {
   const chains = new Map<string, TraceRule[]>();
   for (const [name, rules] of table.chains) {
     const read: TraceRule[] = [];
-    for (const [i, { text, words }] of rules.entries())
-      read.push({ number: i + 1, text, ...readRule(words, family, sets, isChain) });
+    for (const [i, text] of rules.entries())
+      read.push({ number: i + 1, text, ...readRule(tokenize(text), family, sets, isChain) });
     chains.set(name, read);
   }
   const place = placeOf(table, family);
@@ -148,7 +144,8 @@ function placeOf({ name, tool }: Table, family: Family): string {
 /** As the tool's name says, or else the first address. */
 function familyOf({ tool, chains }: Table): Family {
   if (tool !== undefined && /^ip6?tables/.test(tool)) return tool.startsWith("ip6") ? "IPv6" : "IPv4";
-  for (const { words } of [...chains.values()].flat()) {
+  for (const text of [...chains.values()].flat()) {
+    const words = tokenize(text);
     const at = words.findIndex((word) => word === "-s" || word === "-d");
     if (at >= 0) return words[at + 1]?.includes(":") === true ? "IPv6" : "IPv4";
   }

@@ -57,6 +57,25 @@ function unreadable(code: string, why: string): NftablesError {
   return new NftablesError({ code, what: "nf_tables", why });
 }
 
+/** The base chains of one table, `inet filter`, with all that they lead to, but for those of these names. Throws a failure. */
+export async function readNftTable(
+  nftables: Nftables,
+  name: string,
+  signal: AbortSignal,
+  without: readonly string[],
+): Promise<readonly Hook[]> {
+  const at = name.indexOf(" ");
+  const [family, table] = [name.slice(0, at), name.slice(at + 1)];
+  if (!isFamily(family)) return [];
+  const found = { family, table };
+  const chains = await nftables.read(rawChains(found), signal);
+  const isWanted = chains.some(({ chain, base }) => base !== undefined && !without.includes(chain));
+  if (!isWanted) return [];
+  return rawHooks(await readRawTable(nftables, found, signal)).filter(
+    ({ chain }) => !without.includes(chain),
+  );
+}
+
 /** The tables that exist, with their numbers of rules. */
 export async function measureTables(nftables: Nftables, signal: AbortSignal): Promise<TableSizes> {
   const sizes = new Map<string, number>();

@@ -1,6 +1,12 @@
 /** Whether a packet matches a rule's conditions, as far as we know the packet. */
 
-import { type Interval, includes, type LocalAddresses } from "../core/intervals.ts";
+import {
+  type Interval,
+  includes,
+  type LocalAddresses,
+  meetIntervals,
+  subtractIntervals,
+} from "../core/intervals.ts";
 import type { Condition, Packet, PortRange, Side } from "./model.ts";
 import { hasPorts } from "./protocols.ts";
 
@@ -33,8 +39,7 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
     case "address": {
       // An address of the other family is not in the list, and not among the remaining addresses either.
       if (condition.family !== packet.family) return condition.negated;
-      const address = addressOf(packet, condition.side);
-      return address === undefined ? undefined : includes(condition.intervals, address);
+      return isAmong(packet, condition.side, condition.intervals);
     }
     case "bits": {
       if (condition.family !== packet.family) return condition.negated;
@@ -42,10 +47,8 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
       const address = condition.side === "source" ? packet.source : undefined;
       return address === undefined ? undefined : (address & condition.mask) === condition.value;
     }
-    case "local": {
-      const address = addressOf(packet, condition.side);
-      return address === undefined ? undefined : includes(local[packet.family], address);
-    }
+    case "local":
+      return isAmong(packet, condition.side, local[packet.family]);
     case "family":
       return condition.family === packet.family;
     case "protocol":
@@ -67,9 +70,28 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
   }
 }
 
-function addressOf(packet: Packet, side: Side): bigint | undefined {
-  return side === "source" ? packet.source : packet.destination;
+function isAmong(
+  { source, sources, destination }: Packet,
+  side: Side,
+  intervals: readonly Interval[],
+): boolean | undefined {
+  const address = side === "source" ? source : destination;
+  if (address !== undefined) return includes(intervals, address);
+  if (sources === undefined) return undefined;
+  const before = compared.get(intervals);
+  if (before?.sources === sources) return before.answer;
+  const outside = subtractIntervals(sources, intervals);
+  const isMet = meetIntervals(sources, intervals).length > 0;
+  const answer = isMet ? (outside.length === 0 ? true : undefined) : false;
+  compared.set(intervals, { sources, answer });
+  return answer;
 }
+
+/** A set of 100,000 sources is compared once for a whole look through the addresses, not for each packet. */
+const compared = new WeakMap<
+  readonly Interval[],
+  { readonly sources: readonly Interval[]; readonly answer: boolean | undefined }
+>();
 
 function matchPort(
   { side, ranges }: { side: Side; ranges: readonly PortRange[] },

@@ -4,6 +4,7 @@
  */
 import type { Family } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
+import type { NamedVariant } from "../iptables/tools.ts";
 
 /** The first packet of a flow, on its way through the node. Undefined parts are not known. */
 export interface Packet {
@@ -12,6 +13,8 @@ export interface Packet {
   /** Of the destination, for protocols that have ports. */
   readonly port?: number;
   readonly source?: bigint;
+  /** Where the source is not known: it is one of these. */
+  readonly sources?: readonly Interval[];
   /** `tcp`, `udp`, ... */
   readonly protocol?: string;
   readonly mark?: number;
@@ -21,8 +24,11 @@ export interface Packet {
   readonly in?: string;
   /** The interface that it leaves through. */
   readonly out?: string;
-  /** Conntrack has not seen it yet, or a rule keeps conntrack away from it; undefined: it has an entry, as new. */
-  readonly tracking?: "not yet" | "untracked";
+  /**
+   * Conntrack has not seen it yet, a rule keeps conntrack away from it, or it belongs to no connection; undefined: it has an entry,
+   * as new.
+   */
+  readonly tracking?: "not yet" | "untracked" | "invalid";
   /** Whether NAT has given it another destination. */
   readonly isTranslated?: boolean;
 }
@@ -126,6 +132,8 @@ export interface Hook {
   readonly isNat: boolean;
   /** Its place, as an operator would look for it: `iptables nat`, `table inet filter`. */
   readonly place: string;
+  /** The variant of iptables that shows it; undefined: not known, or none. */
+  readonly variant?: NamedVariant;
   readonly families: readonly Family[];
   /** Lower ones come first. */
   readonly priority: number;
@@ -141,6 +149,11 @@ export interface Hook {
   readonly devices?: readonly string[];
   /** Whether it only sees what passes a bridge, or devices that are not known. */
   readonly isElsewhere?: true;
+}
+
+/** Whether nftables asks this of the socket that sends a packet: one that is passed on has none, and matches never, negated or not. */
+export function asksSocket(text: string): boolean {
+  return /\bmeta (sk[ug]id|cgroup)\b/.test(text);
 }
 
 /** A condition that any packet meets, or none. */

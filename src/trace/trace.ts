@@ -45,7 +45,7 @@ export function tracePacket(
   { routeOf, effort = { rules: 0 }, isRange = false }: Known = {},
 ): Trace {
   const own = hooks.filter(({ families }) => families.includes(packet.family));
-  const start: State = { packet: { ...packet, tracking: "not yet" }, conditions: [] };
+  const start: State = { packet: { tracking: "not yet", ...packet }, conditions: [] };
   const loose = own.filter(({ isOrderUnknown }) => isOrderUnknown === true);
   const others = own.filter((hook) => !loose.includes(hook));
   const follow = (all: readonly Hook[]) => {
@@ -114,9 +114,10 @@ function isOnWay(hook: Hook, state: State): boolean {
   const device = deviceOf(hook, state);
   if (hook.devices !== undefined && device !== undefined && !hook.devices.includes(device)) return false;
   if (!hook.isNat) return true;
-  // NAT is set up once, and never for packets that conntrack does not track.
+  // NAT is set up once, and never for packets that conntrack does not track, or that belong to no connection.
   return (
     packet.tracking !== "untracked" &&
+    packet.tracking !== "invalid" &&
     (hook.hook === "prerouting" ? packet.isTranslated !== true : fate === undefined)
   );
 }

@@ -3,7 +3,7 @@ import { type Attributes, readAttributes, readString } from "../../netlink/attri
 import { CMP, EXPRESSION, LOOKUP_F_INV, NFTA, REGISTER, VERDICTS } from "../../netlink/constants.ts";
 import { valueIn } from "../../netlink/expression.ts";
 import { type RawVerdict, readVerdict } from "../../netlink/raw.ts";
-import type { Action, Condition } from "../model.ts";
+import { type Action, asksSocket, type Condition, constant } from "../model.ts";
 import { addBranches } from "./branch.ts";
 import type { Member } from "./members.ts";
 import { isOneOf, sourceText } from "./question.ts";
@@ -40,7 +40,7 @@ function compare(reader: Reader, slot: number, range: Range, negated: boolean): 
   else {
     const all = between(found, range);
     const text = `!= ${all.map((one) => one.text).join(" . ")}`;
-    need(reader, { kind: "either", text, negated, lists: [all] });
+    need(reader, asksSocket(text) ? constant(text, false) : { kind: "either", text, negated, lists: [all] });
   }
 }
 
@@ -169,8 +169,9 @@ function isMember(
   const [first, ...more] = found;
   if (first === undefined || isAny) return { kind: "either", text, negated, lists: isAny ? [[]] : [] };
   if (more.length === 0) return isOneOf(first.part, ranges, negated, listed);
-  const lists = ranges.map((one) => between(found, one));
   const names = found.map(({ part }) => sourceText(part)).join(" . ");
+  if (asksSocket(names)) return constant(`${names} ${text}`, false);
+  const lists = ranges.map((one) => between(found, one));
   return { kind: "either", text: `${names} ${text}`, negated, lists };
 }
 

@@ -1,6 +1,6 @@
 /** Translates the matches of an expression of `nft -j` into conditions. */
 import { familyNamed, parseAddress } from "../../core/cidr.ts";
-import { type Condition, constant, type PortRange, type Side } from "../model.ts";
+import { asksSocket, type Condition, constant, type PortRange, type Side } from "../model.ts";
 import { hasPorts, protocolName } from "../protocols.ts";
 import { readPorts } from "./json-target.ts";
 import {
@@ -32,6 +32,7 @@ export function readMatch(match: Json, elements: Elements): Condition[] {
     negated: op === "!=",
     text: `${textOf(left)} ${isEqual ? "" : `${String(op)} `}${textOf(right)}`,
   };
+  if (asksSocket(textOf(left))) return [constant(head.text, false)];
   const open: Condition[] = [{ ...head, negated: false, kind: "unknown" }];
   const within = isEqual || op === "!=" ? right : rangeOf(op, right);
   if (within === undefined) return open;

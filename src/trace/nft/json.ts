@@ -50,17 +50,6 @@ export function parseNftJson(text: string): NftDump {
   };
 }
 
-/** The chains of the first table that a listing shows, or of a part of it; undefined if it is not a listing. */
-export function parseNftChains(text: string): ReadonlyMap<string, readonly TraceRule[]> | undefined {
-  const json = parse(text);
-  const objects = "value" in json && isObject(json.value) ? json.value.nftables : undefined;
-  if (!Array.isArray(objects) || !objects.every(isObject)) return undefined;
-  const [table] = gather(objects);
-  if (table === undefined) return undefined;
-  const names = new Set([...table.chains.keys(), ...table.rules.keys()]);
-  return new Map([...names].map((chain) => [chain, readRules(table.rules.get(chain) ?? [], table.elements)]));
-}
-
 function refuse(why: string): Extract<DumpResult, { ok: false }> {
   return { ok: false, line: 1, message: `this is JSON, but not that of "nft -j list ruleset": ${why}` };
 }

@@ -2,7 +2,7 @@
 import { ADDRESS_BITS, type Family, formatAddress, NFT_FAMILIES } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 import { PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
-import type { Condition, Side } from "../model.ts";
+import { asksSocket, type Condition, constant, type Side } from "../model.ts";
 import {
   bigEndian,
   FIELDS,
@@ -22,6 +22,7 @@ export function isOneOf(
   listed?: string,
 ): Condition {
   const text = `${sourceText(loaded)} ${negated ? "!= " : ""}${listed ?? rangesText(loaded, ranges)}`;
+  if (asksSocket(text)) return constant(text, false);
   const condition = readQuestion({ text, negated }, loaded, ranges);
   if (condition?.kind === "bits") return { ...condition, text: bitsText(condition) };
   return condition ?? { kind: "unknown", text, negated: false };
