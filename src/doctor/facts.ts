@@ -16,10 +16,9 @@ import type { ConntrackCounters } from "../system/conntrack-stats.ts";
 import type { Fact } from "../system/fact.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { InotifyFacts } from "../system/processes.ts";
-import type { Hook } from "../trace/model.ts";
+import type { Hook, TraceRule } from "../trace/model.ts";
 import type { FindingText, Severity } from "./finding.ts";
 import type { PodFacts, PodNetwork } from "./pod-networks.ts";
-import type { Scope } from "./rule-scope.ts";
 
 export type Variant = NamedVariant;
 
@@ -33,41 +32,15 @@ export interface Settings {
   readonly toPorts: readonly PortRange[];
 }
 
-/** One rule of a table, as `iptables -S` shows it, or one way through a rule of nftables in the same words. */
-export interface NatRule {
-  readonly chain: string;
-  /** The whole line. */
-  readonly text: string;
-  readonly comment: string | undefined;
-  /** Words that restrict it, without the comment. */
-  readonly conditions: readonly string[];
-  /** Where `-j` or `-g` leads to. */
-  readonly target: string | undefined;
-  /** The addresses that it gives to packets as their source, if they are known. */
-  readonly to?: readonly Interval[] | undefined;
-  /** Whose packets it matches. */
-  readonly scope: Scope;
-}
-
 /** The nat table of a family in one variant; `chains` has all of them, also those without rules. */
 export interface NatTable {
   readonly family: Family;
   readonly variant: Variant;
   /** The command that lists it, for remedies. */
   readonly tool: string;
-  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
-}
-
-/** A base chain with the chains that it may lead to, as one family's packets pass it. */
-export interface HookChain {
-  readonly family: Family;
-  /** Where it is, as an operator would look for it: `table inet filter`, `iptables-nft -t filter`. */
-  readonly place: string;
-  /** The name of the base chain among `chains`. */
-  readonly chain: string;
-  readonly priority: number;
-  readonly policy: "accept" | "drop";
-  readonly chains: ReadonlyMap<string, readonly NatRule[]>;
+  readonly chains: ReadonlyMap<string, readonly TraceRule[]>;
+  /** Undefined if the table does not exist. */
+  readonly hook: Hook | undefined;
 }
 
 /** `inet ip-masq-agent`: whose it is, and whether it works. */
@@ -229,13 +202,9 @@ export interface Facts {
   /** Families whose nat table iptables-nft cannot show, since another program has put rules of its own into it. */
   readonly incompatible: readonly Family[];
   readonly nftables: Fact<NftFacts>;
-  /** Chains of others at postrouting that can translate, but for those that iptables lists. */
-  readonly hooks: readonly Fact<HookChain>[];
-  /** Chains that what is forwarded passes. */
-  readonly forward: readonly Fact<HookChain>[];
-  /** All rules that the tracer knows, and the node's own addresses. */
+  /** All rules on the way of pods' packets, and the node's own addresses. */
   readonly trace: Fact<TraceFacts>;
-  /** What of these could not be read. */
+  /** Those that could not be read. */
   readonly notTraced: readonly Fact<never>[];
   readonly links: Fact<PodFacts>;
   /** Settings of the links that pods' packets pass. */

@@ -24,6 +24,18 @@ export function warning(message: string, remedy: string): FindingText {
   return { severity: "warning", message, remedy };
 }
 
+/** More of a kind would hide the rest. */
+const MANY = 20;
+
+/** Findings of a kind, not more than people read. */
+export function atMost(findings: readonly FindingText[]): readonly FindingText[] {
+  const more = findings.slice(MANY);
+  const [worst] = SEVERITIES.filter((severity) => more.some((one) => one.severity === severity));
+  if (worst === undefined) return findings;
+  const rest = { severity: worst, message: `and ${more.length} more rules of the kind` };
+  return [...findings.slice(0, MANY), { ...rest, remedy: "see first to those above" }];
+}
+
 export function info(message: string, remedy?: string): FindingText {
   return { severity: "info", message, ...(remedy === undefined ? {} : { remedy }) };
 }

@@ -1,20 +1,18 @@
-/**
- * Third-party rules that decide about pods' packets differently from our configuration. A rule is weighed by whose packets it
- * matches and where they go: Docker's for its own containers, or one that masquerades only what we masquerade as well, does no
- * harm.
- */
+/** Third-party rules that give pods' packets a source differently from our configuration: whose they are, and how bad they are. */
 
 import type { Family } from "../core/cidr.ts";
-import { type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
+import { type Interval, subtractIntervals } from "../core/intervals.ts";
 import { known } from "../system/fact.ts";
-import type { Facts, HookChain, NatRule, NatTable } from "./facts.ts";
-import { error, type FindingText, info, warning } from "./finding.ts";
+import type { Condition, TraceRule } from "../trace/model.ts";
+import { ownJump, takerOf } from "./base-chains.ts";
+import type { Facts } from "./facts.ts";
+import { error, info, warning } from "./finding.ts";
 import { isKubelets } from "./kubelet.ts";
-import { inTable, jumpTargets, ownTables, sendersOf } from "./nat-tables.ts";
-import { isSourceNat, MAX_PASSED, type Passed, walkBase } from "./nat-walk.ts";
-import { podIntervals } from "./rule-scope.ts";
+import { jumpTargets, natTables } from "./nat-tables.ts";
+import { podIntervals } from "./packets.ts";
+import { type Deviation, deviationsOf, isNodes } from "./sweep.ts";
 
-/** Chains that masquerade only what is marked, or a pod's traffic to itself. */
+/** Chains that masquerade only what is marked, or a pod's traffic to itself: what they only may do is no reason to worry. */
 const HARMLESS = new Set(["KUBE-POSTROUTING", "CNI-HOSTPORT-MASQ"]);
 
 export const OPENSHIFT = /^OPENSHIFT-MASQUERADE/;
@@ -28,115 +26,67 @@ const LINK_LOCAL: Readonly<Record<Family, Interval>> = {
   IPv6: { first: 0xfe80n << 112n, last: (0xfec0n << 112n) - 1n },
 };
 
-/** A third-party rule on pods' way that decides differently from the configuration, or may. */
-export interface Placed extends Passed {
-  readonly place: "ahead of ours" | "after ours" | "beside ours";
-}
-
-function walkTable(
-  facts: Facts,
-  { chains, family }: NatTable,
-  without: readonly string[],
-): readonly Passed[] {
-  const senders = sendersOf(facts, family);
-  return walkBase({ chains, base: "POSTROUTING", senders, without: new Set(without) });
-}
-
-/** Those of a table of iptables. For an agent with nftables all of them are ahead: its rules come after these. */
-export function foreignPasses(facts: Facts, table: NatTable): readonly Placed[] {
-  const { chain } = facts.settings;
-  const harmless = [...table.chains.keys()].filter((name) => HARMLESS.has(name) || OPENSHIFT.test(name));
-  const passed = walkTable(facts, table, [chain, ...jumpTargets(table), ...harmless]);
-  const jump = passed.findIndex(({ rule }) => rule.target === chain);
-  const isOwn = ownTables(facts).includes(table) && jump >= 0;
-  return passed.flatMap((one, at) => {
-    const isFront = !facts.own.isInNatTable || (isOwn && at < jump);
-    if (
-      !isSourceNat(one.rule) ||
-      isKubelets(one.rule) ||
-      !decidesDifferently(facts, table.family, one, isFront)
-    )
-      return [];
-    return { ...one, place: isFront ? "ahead of ours" : isOwn ? "after ours" : "beside ours" };
-  });
-}
-
-/** Those of a base chain of nftables. In the table that iptables calls nat, our chain and kube-proxy's may be among the others. */
-export function hookPasses(facts: Facts, hook: HookChain): readonly Passed[] {
-  const { chains, chain: base, family } = hook;
-  const without = new Set([facts.settings.chain, ...HARMLESS]);
-  const isFront = hook.priority <= facts.own.priority;
-  return walkBase({ chains, base, senders: sendersOf(facts, family), without }).filter(
-    (one) => isSourceNat(one.rule) && decidesDifferently(facts, family, one, isFront),
+/** The rules of others that give pods' packets a source differently, or may, of iptables or of nftables. */
+export function foreignRules(facts: Facts, side: "iptables" | "nftables"): readonly Deviation[] {
+  const agents = new Set(natTables(facts).flatMap(jumpTargets));
+  return deviationsOf(facts).filter(
+    ({ verdict, by, rule, from, hook, isCertain }) =>
+      ["masquerade", "translate", "unknown"].includes(verdict) &&
+      (hook.variant === undefined) === (side === "nftables") &&
+      !agents.has(by.chain) &&
+      !OPENSHIFT.test(by.chain) &&
+      !isKubelets(rule) &&
+      (isCertain || !(HARMLESS.has(by.chain) || [rule, from].some(isForMarked))),
   );
 }
 
-/** Ahead of us, an address that is not the node's matters too; after us comes only what we keep. */
-function decidesDifferently(
-  facts: Facts,
-  family: Family,
-  { rule, destinations }: Passed,
-  isFront: boolean,
-): boolean {
-  if (isHairpin(rule)) return false;
-  const kept = known(facts.config)?.kept?.get(family);
-  if (kept === undefined || (isFront && !isLikeMasquerade(facts, family, rule)))
-    return destinations.length > 0;
-  return meetIntervals(destinations, kept).length > 0;
-}
+/** Questions for a connection's mark that only a marked one answers with yes. */
+const ASKS_MARK = /^(--mark (?!0(x0)?(\/|$))|ct mark (& \S+ )?((?!0$|!=)\S+|!= 0)$)/;
 
-/** SNAT to an address of the node shows what MASQUERADE would show. */
-function isLikeMasquerade({ links }: Facts, family: Family, { target, to = [] }: NatRule): boolean {
-  const own = known(links)?.own ?? [];
-  return (
-    target === "MASQUERADE" ||
-    (to.length > 0 &&
-      to.every(
-        ({ first, last }) =>
-          first === last && own.some((one) => one.family === family && one.address === first),
-      ))
+/** Whether a rule is only for what has a mark, which a pod's own packet has not. */
+function isForMarked({ conditions }: TraceRule): boolean {
+  return conditions.some(
+    (one) =>
+      (one.kind === "mark" && (one.value === 0) === one.negated) ||
+      (one.kind === "unknown" && ASKS_MARK.test(one.text)),
   );
 }
 
-/** From one address to the same: a pod that reaches itself through its Service gets no answer without it. */
-function isHairpin({ scope: { sources, destinations } }: NatRule): boolean {
-  const [from, to] = [sources, destinations].map((side) => (side?.length === 1 ? side[0] : undefined));
-  const isOne = from !== undefined && from.first === from.last;
-  return isOne && from.first === to?.first && from.last === to.last;
+/** Where a rule of iptables is. For an agent with nftables all of them are ahead: its rules come after these. */
+export function placeOf(facts: Facts, { hook, from, family }: Deviation) {
+  if (!facts.own.isInNatTable) return "ahead of ours";
+  const own = ownJump(facts, family);
+  if (own?.hook !== hook) return "beside ours";
+  return from.number < own.jump.number ? "ahead of ours" : "after ours";
 }
 
-/** Says that a table has more rules than we follow. */
-export function tooMany(facts: Facts, table: NatTable): readonly FindingText[] {
-  if (walkTable(facts, table, []).length < MAX_PASSED) return [];
-  return [
-    warning(
-      `${inTable(table)}: doctor looked only at the first ${MAX_PASSED} rules that pods' packets pass`,
-      `look through the others: ${inTable(table)} -S`,
-    ),
-  ];
+function asksSender(condition: Condition): boolean {
+  return condition.kind === "in" || (condition.kind === "address" && condition.side === "source");
 }
 
 /** How bad a rule is, and in which words. */
 export function weigh(
   facts: Facts,
-  family: Family,
-  { rule, from, certain, answer, destinations }: Passed,
+  deviation: Deviation,
   isFront: boolean,
 ): { readonly say: typeof error; readonly effect: string } {
-  if (certain) return { say: isFront ? error : warning, effect: "masquerades all traffic" };
-  if (isLikeMasquerade(facts, family, rule) && isLinkLocal(family, destinations))
+  const { family, hook, by, rule, from, verdict, destinations, isForAll } = deviation;
+  if (verdict === "unknown")
+    return {
+      say: info,
+      effect: "is of a kind that doctor does not know, and may decide about pods' packets",
+    };
+  const taker = isForAll ? takerOf(facts, family, hook) : undefined;
+  if (taker !== undefined && taker.chain === by.chain && taker.number === by.number)
+    return { say: isFront ? error : warning, effect: "masquerades all traffic" };
+  const isLinkLocal = subtractIntervals(destinations, [LINK_LOCAL[family]]).length === 0;
+  if (isLinkLocal && (verdict === "masquerade" || isNodes(facts, family, rule.action)))
     return { say: info, effect: "masquerades traffic to link-local addresses" };
-  const isBySender = [rule, from].some(
-    ({ scope }) => scope.sources !== undefined || scope.inputs !== undefined,
-  );
-  if (answer === "yes" || !isBySender || podIntervals(sendersOf(facts, family)).length > 0)
+  const isBySender = [rule, from].some(({ conditions }) => conditions.some(asksSender));
+  if (isForAll || !isBySender || podIntervals(facts, family).length > 0)
     return { say: warning, effect: "masquerades matching traffic" };
   // Without pods nothing matches it, unless we do not know whether there are any.
   const isKnown = known(facts.links) !== undefined;
   const why = isKnown ? "no pods are visible here" : "the networks of pods could not be read";
   return { say: isKnown ? info : warning, effect: `may masquerade pods' packets (${why})` };
-}
-
-function isLinkLocal(family: Family, destinations: readonly Interval[]): boolean {
-  return subtractIntervals(destinations, [LINK_LOCAL[family]]).length === 0;
 }

@@ -17,15 +17,15 @@ import { readMemoryLimit } from "../system/memory-limit.ts";
 import { readCapabilities } from "../system/privileges.ts";
 import { readInotify } from "../system/processes.ts";
 import type { Run } from "../system/script.ts";
-import type { AutoFacts, Facts, OwnSide, Settings } from "./facts.ts";
+import type { AutoFacts, Facts, OwnSide, OwnTable, Settings } from "./facts.ts";
 import { readCni } from "./read-cni.ts";
-import { readForward, readNat, readSetNames, readTool, type Tool } from "./read-iptables.ts";
-import { hasTable, type NftRead, readForwardHooks, readNatHooks, readNftables } from "./read-nftables.ts";
+import { readSetNames, readTool, type Tool } from "./read-iptables.ts";
+import { readOwnTable } from "./read-nftables.ts";
 import { type ClusterCidr, readLinks, readPodNetworks } from "./read-pods.ts";
 import { readPortShare } from "./read-ports.ts";
 import { readConntrack, readGrowth, readLinkSettings, readLock, readSysctls } from "./read-proc.ts";
+import { readRules } from "./read-rules.ts";
 import { countsBetween, readCounts } from "./read-seen.ts";
-import { readTrace } from "./read-trace.ts";
 
 /** What is to be looked at. */
 export interface Subject {
@@ -61,12 +61,12 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     readCounts(world.sides, { chain, families, signal: world.signal, proc, open: world.open });
   const before = await count();
   const growth = readGrowth(proc, intervalMs, world.signal);
-  const rules = readRules(subject, world);
+  const read = readFilter(subject, world);
   const [counters, later, links, { nftables, tool, ipset, sets, ...filter }] = await Promise.all([
     growth,
     growth.then(count),
     readLinks(),
-    rules,
+    read,
   ]);
   const cni = readCni(subject.cniDirectory);
   const conntrack = readConntrack(proc);
@@ -90,7 +90,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     capabilities: readCapabilities(),
     config: subject.config,
     ...filter,
-    nftables,
+    nftables: derive(nftables, (one) => ({ own: one })),
     sets,
     links,
     // Where the counters of conntrack were not read twice, the interval has not passed.
@@ -113,37 +113,18 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
   };
 }
 
-async function readRules({ iptablesMode, proc }: Subject, { run, open, signal }: DoctorWorld) {
+async function readFilter({ iptablesMode, proc }: Subject, { run, open, signal }: DoctorWorld) {
   const mode = await resolveVariant(iptablesMode, run);
   const [nftables, tool, ipset] = await Promise.all([
-    readNftables({ open }),
+    readOwnTable(open),
     readTool(mode, run),
     readIpset(run),
   ]);
-  const { tables, bases = [] } = known(nftables) ?? {};
-  const hasNftTable = (family: Family, table: string) =>
-    tables === undefined || hasTable(tables, family, table);
-  const world = { run, proc, tool: known(tool), hasNftTable };
-  const { nat, incompatible } = await readNat(world);
-  const nft = { run, open, signal };
-  const [sets, hooks, { forward, hidden }, traced] = await Promise.all([
+  const [sets, rules] = await Promise.all([
     readSetNames(run),
-    readNatHooks(bases, incompatible, nft),
-    readForward(world),
-    readTrace(nft),
+    readRules({ run, open, signal, proc, tool: known(tool) }),
   ]);
-  const others = await readForwardHooks(bases, hidden, nft);
-  return {
-    nftables,
-    tool,
-    ipset,
-    nat,
-    incompatible,
-    sets,
-    hooks,
-    forward: [...forward, ...others],
-    ...traced,
-  };
+  return { nftables, tool, ipset, sets, ...rules };
 }
 
 async function readIpset(run: Run): Promise<Facts["versions"][number]> {
@@ -182,10 +163,10 @@ async function readAuto({ backend }: Subject, tool: Tool | undefined, { open }: 
 
 function chosen(
   { backend, chain }: Subject,
-  nftables: NftRead | undefined,
+  ownTable: OwnTable | undefined,
   tool: Tool | undefined,
 ): Pick<Settings, "backend" | "variant"> {
-  const usesTable = nftables?.own?.comment === ownerComment(chain) || tool === undefined;
+  const usesTable = ownTable?.comment === ownerComment(chain) || tool === undefined;
   const found = usesTable ? "nftables" : "iptables";
   return { backend: backend === "auto" ? found : backend, variant: tool?.variant };
 }

@@ -1,8 +1,8 @@
 /** The kubelet's own masquerading, which Kubernetes 1.24 removed together with its flag. */
 
 import { flagValue } from "../go/flags.ts";
-import type { NatRule } from "./facts.ts";
-import { isSourceNat } from "./nat-walk.ts";
+import type { TraceRule } from "../trace/model.ts";
+import { commentOf } from "./nat-tables.ts";
 
 /** Comments of kubelets and their kubenet plugin. */
 const KUBELET_COMMENT = /^(kubenet|kubelet): SNAT (for )?outbound/;
@@ -12,8 +12,8 @@ export const KUBELET_FLAG =
 export const NEVER_FROM_1_24 = "from 1.24 on never set that flag: a kubelet that gets it does not start";
 
 /** Whether a kubelet or kubenet made the rule. */
-export function isKubelets(rule: NatRule): boolean {
-  return isSourceNat(rule) && KUBELET_COMMENT.test(rule.comment ?? "");
+export function isKubelets(rule: TraceRule): boolean {
+  return rule.action.kind === "masquerade" && KUBELET_COMMENT.test(commentOf(rule) ?? "");
 }
 
 /** The CIDRs for which kubelets do not masquerade, where they masquerade for all others. */

@@ -1,9 +1,9 @@
-/** The nat tables of iptables, and whose packets come to them. */
+/** The nat tables of iptables. */
 
-import type { Family } from "../core/cidr.ts";
+import { tokenize } from "../iptables/rule.ts";
 import { known } from "../system/fact.ts";
-import type { Facts, NatRule, NatTable } from "./facts.ts";
-import type { Senders } from "./rule-scope.ts";
+import type { TraceRule } from "../trace/model.ts";
+import type { Facts, NatTable } from "./facts.ts";
 
 /** The comment of our jump, with the chain's name. */
 const JUMP_COMMENT = /^ip-masq-agent: ensure nat POSTROUTING .* to our custom (\S+) chain$/;
@@ -27,27 +27,31 @@ export function inTable({ tool }: NatTable): string {
   return `${tool} -t nat`;
 }
 
-/** The command that deletes a rule. */
-export function deletionOf(table: NatTable, { text }: NatRule): string {
-  return `${inTable(table)} ${text.replace(/^-A/, "-D")}`;
+/** The whole line of a rule, as `iptables -S` shows it. */
+export function lineOf(chain: string, { text }: Pick<TraceRule, "text">): string {
+  return `-A ${chain} ${text}`.trimEnd();
 }
 
-/** Pods, as far as they are known. */
-export function sendersOf({ links, podNetworks }: Facts, family: Family): Senders {
-  const seen = known(links);
-  const more = podNetworks.flatMap((fact) => known(fact) ?? []);
-  if (seen === undefined && more.length === 0) return { family, pods: undefined };
-  const pods = seen ?? { networks: [], others: [], own: [], uplinks: [], links: new Map() };
-  return { family, pods: { ...pods, networks: [...pods.networks, ...more] } };
+/** The comment of a rule; undefined if it has none. */
+export function commentOf({ text }: Pick<TraceRule, "text">): string | undefined {
+  const words = tokenize(text);
+  const at = words.indexOf("--comment");
+  return at < 0 ? undefined : words[at + 1];
 }
 
-export function postrouting({ chains }: NatTable): readonly NatRule[] {
+/** The chain that a rule leads to. */
+export function targetOf({ action }: Pick<TraceRule, "action">): string | undefined {
+  return "chain" in action ? action.chain : undefined;
+}
+
+export function postrouting({ chains }: NatTable): readonly TraceRule[] {
   return chains.get("POSTROUTING") ?? [];
 }
 
 /** The chains that agents' jumps in a table lead to. */
 export function jumpTargets(table: NatTable): readonly string[] {
-  return postrouting(table).flatMap(({ comment, target }) =>
-    JUMP_COMMENT.test(comment ?? "") ? (target ?? []) : [],
-  );
+  return postrouting(table).flatMap((rule) => {
+    const target = targetOf(rule);
+    return target !== undefined && JUMP_COMMENT.test(commentOf(rule) ?? "") ? target : [];
+  });
 }

@@ -1,16 +1,17 @@
 /** The packet filter's rules for `doctor`: asked of the tools and over netlink, and never so that the question changes anything. */
 import { attempt } from "../backend/attempt.ts";
-import { FAMILIES, type Family } from "../core/cidr.ts";
+import type { Family } from "../core/cidr.ts";
 import { LIST_SETS, parseSetNames } from "../iptables/ipset-scripts.ts";
 import { isIncompatible, listSteadily } from "../iptables/listing.ts";
 import { probe } from "../iptables/probe.ts";
-import { type IptablesVariant, toolsOf } from "../iptables/tools.ts";
-import { derive, type Fact, isKnown } from "../system/fact.ts";
-import { readLegacyTables } from "../system/legacy-tables.ts";
+import { type IptablesVariant, type Tools, toolsOf } from "../iptables/tools.ts";
+import { CommandError } from "../system/command-error.ts";
+import { type Fact, isKnown } from "../system/fact.ts";
 import type { Run, Script } from "../system/script.ts";
+import { parseIptablesSave } from "../trace/iptables-save.ts";
 import { readSets } from "../trace/live.ts";
-import type { HookChain, NatTable, Variant } from "./facts.ts";
-import { parseNatListing, policyOf } from "./nat-listing.ts";
+import type { Hook } from "../trace/model.ts";
+import type { Variant } from "./facts.ts";
 
 const DEADLINE_MS = 30_000;
 
@@ -20,119 +21,86 @@ export interface Tool {
   readonly command: string;
   readonly version: string;
   readonly variant: Variant;
-  /** The flags that make it wait for the lock. */
-  readonly wait: readonly string[];
 }
 
 /** What the iptables is that the agent would run. `--version` does not ask the kernel. */
 export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
   const tools = toolsOf(mode, "IPv4");
   return attempt(`which iptables ${tools.command} is`, async () => {
-    const { version, variant, wait } = await probe(tools, run);
-    return { mode, command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft", wait };
+    const { version, variant } = await probe(tools, run);
+    return { mode, command: tools.command, version, variant: variant === "legacy" ? "legacy" : "nft" };
   });
 }
 
-interface RulesWorld {
+export interface IptablesWorld {
   readonly run: Run;
-  readonly proc: string;
   readonly tool: Tool | undefined;
-  /** Whether nf_tables may have a table of the family; asking for one that is not there is only a waste. */
-  readonly hasNftTable: (family: Family, table: string) => boolean;
 }
 
-type Place = Pick<NatTable, "family" | "variant">;
-
-const PLACES: readonly Place[] = FAMILIES.flatMap((family) =>
-  (["nft", "legacy"] as const).map((variant) => ({ family, variant })),
-);
-
-/** The nat table of both families in both variants, and the families whose table iptables-nft cannot show. */
-export async function readNat(world: RulesWorld) {
-  const read = await Promise.all(PLACES.map((place) => readNatTable(place, world)));
-  return {
-    nat: read.flatMap((one) => ("incompatible" in one ? [] : one)),
-    incompatible: read.flatMap((one) => ("incompatible" in one ? one.incompatible : [])),
-  };
+/** A table of iptables. */
+export interface Place {
+  readonly family: Family;
+  readonly variant: Variant;
+  readonly table: string;
 }
 
-async function readNatTable(
+/** Why there is nothing to see: another program has put rules of its own into the table, which iptables does not know. */
+export const INCOMPATIBLE = "incompatible";
+
+/**
+ * The base chains of a table that exists, as its own tool shows them. `isSteady`: nobody can commit meanwhile without being noticed,
+ * so that one listing is enough.
+ */
+export async function saveTable(
   place: Place,
-  world: RulesWorld,
-): Promise<Fact<NatTable> | { readonly incompatible: Family }> {
-  const { family, variant } = place;
-  const what = `the ${family} rules of iptables-${variant}`;
-  const tool = toolName(family, variant, world.tool);
-  const listed = await listTable("nat", what, place, world);
-  if (!isKnown(listed)) return isIncompatible(listed.why) ? { incompatible: family } : listed;
-  const listing = listed.value ?? "";
-  // A rule that asks for a set that could not be read may match.
-  const sets = await readSets({ run: world.run, notRead: [], warnings: [], failures: [] }, listing);
-  return { value: { family, variant, tool, chains: parseNatListing(listing, family, sets) } };
-}
-
-/** Base chains past conntrack that what is forwarded passes, by their tables. */
-const FORWARD: Readonly<Record<string, readonly string[]>> = {
-  filter: ["FORWARD"],
-  mangle: ["PREROUTING", "FORWARD", "POSTROUTING"],
-};
-
-/** The chains of iptables that what is forwarded passes, in both variants; `FAMILY TABLE` of those that it cannot show. */
-export async function readForward(world: RulesWorld) {
-  const read = Object.entries(FORWARD).flatMap(([table, bases]) =>
-    PLACES.map((place) => readForwardTable(table, bases, place, world)),
-  );
-  const all = (await Promise.all(read)).flat();
-  return {
-    forward: all.flatMap((one) => ("hidden" in one ? [] : one)),
-    hidden: all.flatMap((one) => ("hidden" in one ? one.hidden : [])),
-  };
-}
-
-async function readForwardTable(
-  table: string,
-  bases: readonly string[],
-  place: Place,
-  world: RulesWorld,
-): Promise<readonly (Fact<HookChain> | { readonly hidden: string })[]> {
-  const { family, variant } = place;
-  const where = `${toolName(family, variant, world.tool)} -t ${table}`;
-  const listed = await listTable(table, where, place, world);
-  if (!isKnown(listed))
-    return isIncompatible(listed.why) ? [{ hidden: `${family} ${table}` }] : [{ ...listed, minor: true }];
-  const { value: listing } = listed;
-  if (listing === undefined) return [];
-  const chains = parseNatListing(listing, family);
-  return bases.map((chain) => ({
-    value: { family, place: where, chain, priority: 0, policy: policyOf(listing, chain), chains },
-  }));
-}
-
-/** What the tool lists of a table; undefined if there is none. */
-async function listTable(
-  table: string,
-  what: string,
-  { family, variant }: Place,
-  world: RulesWorld,
-): Promise<Fact<string | undefined>> {
-  const exists: Fact<boolean> =
-    variant === "nft"
-      ? { value: world.hasNftTable(family, table) }
-      : derive(readLegacyTables(family, what, world.proc), (names) => names.includes(table));
-  if (!isKnown(exists)) return exists;
-  if (!exists.value) return { value: undefined };
+  { run, tool }: IptablesWorld,
+  isSteady: boolean,
+): Promise<Fact<readonly Hook[]> | typeof INCOMPATIBLE> {
+  const { family, variant, table } = place;
+  const { save, command } = toolsFor(place, tool);
   const script: Script = {
-    file: toolName(family, variant, world.tool),
-    args: [...(world.tool?.wait ?? []), "-t", table, "-S"],
-    purpose: `listing the ${table} table`,
+    file: save,
+    args: ["-t", table],
+    purpose: `saving the ${table} table`,
     deadlineMs: DEADLINE_MS,
   };
-  return attempt(what, () => listSteadily(script, variant, world.run));
+  const what = describePlace(place, tool);
+  const saved = await attempt(what, async () => {
+    const once = async (one: Script) => {
+      const answer = await run(one);
+      return isIncompatible(answer.stdout + answer.stderr) ? { ...answer, stdout: INCOMPATIBLE } : answer;
+    };
+    const text = isSteady ? (await once(script)).stdout : await listSteadily(script, variant, once);
+    if (text === INCOMPATIBLE) return INCOMPATIBLE;
+    // A rule that asks for a set that could not be read may match.
+    const sets = await readSets({ run, notRead: [], warnings: [], failures: [] }, text);
+    const dump = parseIptablesSave(text, sets, table);
+    if (!dump.ok) throw new CommandError(script, { why: `its output, line ${dump.line}: ${dump.message}` });
+    const isOrderUnknown = variant === "legacy" ? { isOrderUnknown: true } : {};
+    const own = { place: `${command} -t ${table}`, families: [family], variant, ...isOrderUnknown };
+    return dump.hooks.map((hook) => ({ ...hook, ...own }));
+  });
+  if (!isKnown(saved)) {
+    if (isIncompatible(saved.why)) return INCOMPATIBLE;
+    return { ...saved, ...(table === "nat" ? {} : { minor: true }) };
+  }
+  return saved.value === INCOMPATIBLE ? INCOMPATIBLE : { value: saved.value };
+}
+
+/** As a message names the table. */
+export function describePlace(place: Place, tool: Tool | undefined): string {
+  const { family, variant, table } = place;
+  return table === "nat"
+    ? `the ${family} rules of iptables-${variant}`
+    : `${toolsFor(place, tool).command} -t ${table}`;
 }
 
 /** The configured tool, if it is of that variant: an image may have no other. */
-function toolName(family: Family, variant: Variant, tool: Tool | undefined): string {
-  return toolsOf(tool?.variant === variant ? tool.mode : variant, family).command;
+export function toolsFor(
+  { family, variant }: Pick<Place, "family" | "variant">,
+  tool: Tool | undefined,
+): Tools {
+  return toolsOf(tool?.variant === variant ? tool.mode : variant, family);
 }
 
 /** The names of all ipsets. Without the tool there are none that we could have made. */

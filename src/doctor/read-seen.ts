@@ -1,10 +1,9 @@
 /** What our rules and pods' links count within an interval. */
 
 import { isFailure } from "../backend/driver.ts";
-import { connected } from "../netlink/socket/transport.ts";
+import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { known, readText } from "../system/fact.ts";
 import type { Facts, OwnRules, OwnSide } from "./facts.ts";
-import type { NftWorld } from "./read-nftables.ts";
 
 /** One reading: packets by backend and by link. */
 export interface Counts {
@@ -15,7 +14,7 @@ export interface Counts {
 /** Reads all counters that there are: which of them matter is known later. */
 export async function readCounts(
   sides: readonly OwnSide[],
-  { proc, open, ...rules }: OwnRules & Pick<NftWorld, "open"> & { readonly proc: string },
+  { proc, open, ...rules }: OwnRules & { readonly open: () => Promise<Nftables> } & { readonly proc: string },
 ): Promise<Counts> {
   const read = sides.map(async (side) => [side, await attemptCount(side, open, rules)] as const);
   const found = (await Promise.all(read)).flatMap(([side, count]) =>
@@ -30,7 +29,7 @@ export async function readCounts(
 /** Without rules there is nothing to count, and other checks say so. */
 async function attemptCount(
   side: OwnSide,
-  open: NftWorld["open"],
+  open: () => Promise<Nftables>,
   rules: OwnRules,
 ): Promise<number | undefined> {
   try {

@@ -22,6 +22,7 @@ import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, known, tryRead } from "../../system/fact.ts";
+import { growSlowly } from "../../system/heap.ts";
 import { usableAddresses } from "../../system/node-addresses.ts";
 import type { Script } from "../../system/script.ts";
 import { nearest } from "../../text/near.ts";
@@ -109,6 +110,8 @@ export async function examine(
   io: CommandIo,
   ignored: Diagnosis["ignored"] = [],
 ): Promise<{ readonly facts: Facts; readonly diagnosis: Diagnosis }> {
+  // It may run beside the agent, within the same limit of memory.
+  growSlowly();
   const subject = await subjectOf(input, io);
   const { signal } = io;
   const run = (script: Script) => runScript(script, signal);

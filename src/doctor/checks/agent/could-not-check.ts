@@ -1,7 +1,8 @@
 import { missingCapabilities } from "../../../system/capabilities.ts";
 import { type Cause, type Fact, known } from "../../../system/fact.ts";
-import type { Check } from "../../facts.ts";
+import type { Check, Facts } from "../../facts.ts";
 import { info, warning } from "../../finding.ts";
+import { sweep } from "../../sweep.ts";
 
 export const couldNotCheck: Check = {
   name: "could-not-check",
@@ -10,8 +11,7 @@ export const couldNotCheck: Check = {
   remedy: "run doctor as root in the node's network namespace, in the agent's image",
   run(facts) {
     const fields: readonly unknown[] = Object.values(facts);
-    return fields
-      .flatMap((field) => [field, ...Object.values(field ?? {})])
+    return [...fields.flatMap((field) => [field, ...Object.values(field ?? {})]), ...notCompared(facts)]
       .filter(isUnknown)
       .map(({ unknown, why, minor, cause }) =>
         (minor === true ? info : warning)(
@@ -21,6 +21,13 @@ export const couldNotCheck: Check = {
       );
   },
 };
+
+/** The parts of the address space in which rules of others were not followed. */
+function notCompared(facts: Facts): readonly Fact<never>[] {
+  return [...sweep(facts).values()].flatMap(({ leftOut }) =>
+    leftOut === undefined ? [] : { unknown: "everything that rules of others decide", why: leftOut },
+  );
+}
 
 /** The tool's or the kernel's own words say more than we know. */
 const ASK = "the tool or the kernel gave this reason: run the same by hand to look further";

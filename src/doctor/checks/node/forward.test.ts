@@ -1,23 +1,18 @@
 import { expect, test } from "vitest";
-import { cidr, facts, said } from "../../../../test/lab/doctor.ts";
-import { localAddresses } from "../../../system/addresses.ts";
+import { type Changes, cidr, dumpHooks, facts, said } from "../../../../test/lab/doctor.ts";
 import { known } from "../../../system/fact.ts";
-import { parseDump } from "../../../trace/dump.ts";
-import type { Facts } from "../../facts.ts";
 
 /** A dump without the table nat is refused. */
 const NO_NAT = "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
 
-function forwardOf(changes: Partial<Facts>): readonly string[] {
+function forwardOf(changes: Changes): readonly string[] {
   return said(changes).flatMap((line) => (/^\w+ forward: /.test(line) ? line.replace(" forward:", "") : []));
 }
 
 /** The findings of `forward` beside the rules of a table filter; pods of 10.244.1.0/24 come in by cni0. */
 function beside(policy: string, ...rules: readonly string[]): readonly string[] {
   const lines = ["*filter", `:FORWARD ${policy} [0:0]`, ":X - [0:0]", ...rules, "COMMIT", NO_NAT];
-  const dump = parseDump(lines.join("\n"));
-  if (!dump.ok) throw new Error(dump.message);
-  return forwardOf({ trace: { value: { hooks: dump.hooks, local: localAddresses(["192.0.2.1"]) } } });
+  return forwardOf({ hooks: dumpHooks(lines.join("\n")) });
 }
 
 const WHAT =
@@ -63,10 +58,9 @@ test.each<[string, readonly string[], readonly string[]]>([
 test("where each pod has a link of its own, its policy decides", () => {
   const links = known(facts().links);
   const networks = [{ cidr: cidr("10.244.1.5/32"), from: "route to cali1", isLocal: true }];
-  const dump = parseDump(`*filter\n:FORWARD DROP [0:0]\nCOMMIT\n${NO_NAT}`);
-  if (!dump.ok || links === undefined) throw new Error("no dump");
-  const trace = { value: { hooks: dump.hooks, local: localAddresses([]) } };
-  expect(forwardOf({ trace, links: { value: { ...links, networks } } })).toEqual([]);
+  if (links === undefined) throw new Error("no links");
+  const hooks = dumpHooks(`*filter\n:FORWARD DROP [0:0]\nCOMMIT\n${NO_NAT}`);
+  expect(forwardOf({ hooks, links: { value: { ...links, networks } } })).toEqual([]);
 });
 
 test("no default route, of the families that are enabled", () => {

@@ -5,7 +5,7 @@ import type { TraceOutcome } from "../../../trace/outcome.ts";
 import { tracePacket } from "../../../trace/trace.ts";
 import type { Check, Facts, LinkSettings } from "../../facts.ts";
 import { type FindingText, info, warning } from "../../finding.ts";
-import { sendersOf } from "../../nat-tables.ts";
+import { OUTSIDE, podsOf } from "../../packets.ts";
 import type { PodNetwork, Uplink } from "../../pod-networks.ts";
 
 /** Source NAT never sees a pod's packet that the node does not forward. */
@@ -26,33 +26,29 @@ export const forward: Check = {
 /** More networks of one node are not followed. */
 const MANY = 16;
 
-/** Public addresses, of which a list that keeps them would be odd. */
-const OUTSIDE: Readonly<Record<Family, bigint>> = {
-  IPv4: 0x0808_0808n,
-  IPv6: (0x2001_4860_4860n << 80n) + 0x8888n,
-};
-
 /**
  * Only where all pods of a network come in by one link, and for an address that hardly any pod has: where each pod has a link
  * and rules of its own (Calico), its network policy decides, and a drop is not a fault.
  */
 function drops(facts: Facts, family: Family): readonly FindingText[] {
-  const networks = (sendersOf(facts, family).pods?.networks ?? [])
+  const networks = (podsOf(facts)?.networks ?? [])
     .filter(({ cidr, link }) => cidr.family === family && link !== undefined)
     .slice(0, MANY);
   return networks.flatMap((network) => {
     const outcome = follow(facts, network);
     if (outcome?.verdict !== "drop") return [];
-    const { policy, by } = outcome;
-    const where =
-      policy === undefined
-        ? `${by?.place}, chain ${by?.chain}: ${by?.text}`
-        : `${policy.place}: the policy of chain ${policy.chain}`;
     return warning(
-      `new connections of pods (${formatCidr(network.cidr)}, ${network.from}) to other networks are dropped (${family}): ${where}`,
+      `new connections of pods (${formatCidr(network.cidr)}, ${network.from}) to other networks are dropped (${family}): ${describeDrop(outcome)}`,
       `accept there what comes in by ${network.link}, and the replies to it`,
     );
   });
+}
+
+/** The rule or policy that drops a packet. */
+export function describeDrop({ policy, by }: TraceOutcome): string {
+  return policy === undefined
+    ? `${by?.place}, chain ${by?.chain}: ${by?.text}`
+    : `${policy.place}: the policy of chain ${policy.chain}`;
 }
 
 /** The certain fate of a new connection to another network; undefined if it depends on more. */

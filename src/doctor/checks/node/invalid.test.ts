@@ -1,24 +1,15 @@
 import { expect, test } from "vitest";
-import { facts, hook } from "../../../../test/lab/doctor.ts";
+import { facts, hook, iptablesHooks } from "../../../../test/lab/doctor.ts";
+import type { Hook } from "../../../trace/model.ts";
 import { diagnose } from "../../checks.ts";
-import type { Facts } from "../../facts.ts";
-import { parseNatListing, policyOf } from "../../nat-listing.ts";
 
 /** The table filter as iptables lists it. */
-function filter(...lines: readonly string[]): Facts["forward"][number] {
-  const listing = lines.join("\n");
-  const chains = parseNatListing(listing, "IPv4");
-  const place = "iptables-nft -t filter";
-  return {
-    value: {
-      family: "IPv4",
-      place,
-      chain: "FORWARD",
-      priority: 0,
-      policy: policyOf(listing, "FORWARD"),
-      chains,
-    },
-  };
+function filter(...lines: readonly string[]): Hook {
+  return iptablesHooks("filter", lines)[0] as Hook;
+}
+
+function forwardHook(rules: Parameters<typeof hook>[1]): Hook {
+  return hook("inet f c", rules, { priority: 0, type: "filter", at: "forward" });
 }
 
 const state = (right: unknown) => ({ match: { op: "in", left: { ct: { key: "state" } }, right } });
@@ -31,7 +22,7 @@ const KUBE_PROXY = [
   "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT",
 ];
 
-test.each<[string, Facts["forward"], boolean]>([
+test.each<[string, readonly Hook[], boolean]>([
   ["nothing at all", [], false],
   ["an empty chain", [filter("-P FORWARD ACCEPT")], false],
   ["conntrack's state", [filter("-A FORWARD -m conntrack --ctstate INVALID -j DROP")], true],
@@ -92,16 +83,12 @@ test.each<[string, Facts["forward"], boolean]>([
     [filter("-P FORWARD DROP", "-A FORWARD -s 10.244.0.0/16 -j ACCEPT")],
     false,
   ],
-  ["nftables", [hook("inet f c", { c: [[state("invalid"), DROP]] })], true],
-  [
-    "nftables, of several",
-    [hook("inet f c", { c: [[state({ set: ["invalid", "untracked"] }), DROP]] })],
-    true,
-  ],
+  ["nftables", [forwardHook({ c: [[state("invalid"), DROP]] })], true],
+  ["nftables, of several", [forwardHook({ c: [[state({ set: ["invalid", "untracked"] }), DROP]] })], true],
   [
     "nftables, by a map",
     [
-      hook("inet f c", {
+      forwardHook({
         c: [
           [
             {
@@ -123,11 +110,11 @@ test.each<[string, Facts["forward"], boolean]>([
   ],
   [
     "nftables, another state",
-    [hook("inet f c", { c: [[state("new"), { jump: { target: "x" } }]], x: [[DROP]] })],
+    [forwardHook({ c: [[state("new"), { jump: { target: "x" } }]], x: [[DROP]] })],
     false,
   ],
-])("%s", (_name, forward, isDropped) => {
-  const found = diagnose(facts({ forward })).filter(({ check }) => check === "invalid");
+])("%s", (_name, hooks, isDropped) => {
+  const found = diagnose(facts({ hooks })).filter(({ check }) => check === "invalid");
   expect(found).toHaveLength(1);
   expect(found[0]?.severity).toBe("info");
   expect(found[0]?.message).toContain(
@@ -141,8 +128,10 @@ test.each<[string, Facts["forward"], boolean]>([
 test("each family by itself, and what could not be read", () => {
   const settings = { ...facts().settings, families: ["IPv4", "IPv6"] as const };
   const unread = { unknown: "ip6tables-nft -t filter", why: "no", minor: true };
-  const forward = [filter("-A FORWARD -m conntrack --ctstate INVALID -j DROP"), unread];
-  const found = diagnose(facts({ settings, forward })).filter(({ check }) => check === "invalid");
+  const hooks = [filter("-A FORWARD -m conntrack --ctstate INVALID -j DROP")];
+  const found = diagnose(facts({ settings, hooks, notTraced: [unread] })).filter(
+    ({ check }) => check === "invalid",
+  );
   expect(found.map(({ message }) => message)).toEqual([
     expect.stringContaining("are dropped in forward (IPv4)"),
     "whether a rule drops INVALID packets in forward (IPv6) is not known: could not read ip6tables-nft -t filter",

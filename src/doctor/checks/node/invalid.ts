@@ -5,11 +5,11 @@
 
 import type { Family } from "../../../core/cidr.ts";
 import { isKnown, known } from "../../../system/fact.ts";
-import type { Certainty } from "../../../trace/match.ts";
-import type { Check, Facts, HookChain, NatRule } from "../../facts.ts";
+import { tracePacket } from "../../../trace/trace.ts";
+import type { Check, Facts } from "../../facts.ts";
 import { type FindingText, info } from "../../finding.ts";
-import { sendersOf } from "../../nat-tables.ts";
-import { isForPods, least, type Scope, type Senders } from "../../rule-scope.ts";
+import { OUTSIDE, openPacket, type PacketSpace, packetSpace } from "../../packets.ts";
+import { describeDrop } from "./forward.ts";
 
 const LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
@@ -29,12 +29,9 @@ export const invalid: Check = {
 
 /** Says for a family what drops them, that nothing does, or where doctor could not look. */
 function lookAt(facts: Facts, family: Family): FindingText {
-  const hooks = facts.forward.flatMap((fact) => known(fact) ?? []);
-  const unread = facts.forward.flatMap((fact) => (isKnown(fact) ? [] : fact.unknown));
-  const drops = hooks
-    .filter((hook) => hook.family === family)
-    .flatMap((hook) => dropIn(hook, sendersOf(facts, family)) ?? []);
-  if (drops[0] !== undefined) return info(`INVALID packets are dropped in forward (${family}): ${drops[0]}`);
+  const unread = [facts.trace, ...facts.notTraced].flatMap((fact) => (isKnown(fact) ? [] : fact.unknown));
+  const drop = dropFor(facts, family);
+  if (drop !== undefined) return info(`INVALID packets are dropped in forward (${family}): ${drop}`);
   if (unread.length > 0)
     return info(
       `whether a rule drops INVALID packets in forward (${family}) is not known: could not read ${unread.join(", ")}`,
@@ -51,40 +48,30 @@ function liberal({ sysctls }: Facts): string {
 }
 
 /** The rule that drops them, or a policy that nothing comes past. */
-function dropIn(hook: HookChain, senders: Senders): string | undefined {
-  const { chains, chain, place, policy } = hook;
-  const seen = new Set<string>();
-  /** Whether a rule may accept them, and whether one surely does. */
-  let [mayPass, passes] = [false, false];
-  /** `isAbout`: whether what comes here is INVALID, and not just anything. */
-  const look = (name: string, isAbout: boolean, isSure: boolean): NatRule | undefined => {
-    const key = `${name} ${isAbout} ${isSure}`;
-    if (seen.has(key)) return undefined;
-    seen.add(key);
-    for (const rule of chains.get(name) ?? []) {
-      const { scope, target = "" } = rule;
-      const matches = matchesInvalid(scope, senders);
-      if (matches === "no") continue;
-      const about = isAbout || scope.states !== undefined;
-      const sure = isSure && matches === "yes";
-      if (target === "RETURN" && matches === "yes") return undefined;
-      if (DROPS.includes(target) && (about || (sure && !mayPass))) return rule;
-      mayPass ||= target === "ACCEPT";
-      passes ||= sure && [...DROPS, "ACCEPT"].includes(target);
-      const found = chains.has(target) ? look(target, about, sure) : undefined;
-      if (found !== undefined || passes) return found;
-    }
-    return undefined;
-  };
-  const found = look(chain, false, true);
-  if (found !== undefined) return `${place}, chain ${found.chain}: ${found.text}`;
-  return policy === "drop" && !mayPass ? `${place}: the policy of chain ${chain}` : undefined;
+function dropFor(facts: Facts, family: Family): string | undefined {
+  const rules = known(facts.trace);
+  if (rules === undefined) return undefined;
+  const hooks = rules.hooks.filter((hook) => hook.families.includes(family) && !hook.isNat);
+  const space = packetSpace(facts, family, hooks, []);
+  for (const link of linksOf(space)) {
+    const packet = { ...openPacket(space, OUTSIDE[family]), ...link, ...LATE_RST };
+    const { possible, otherwise } = tracePacket(hooks, packet, rules.local);
+    const outcomes = [...possible, otherwise];
+    const isSure = outcomes.every(({ verdict }) => verdict === "drop");
+    const drop = outcomes.find(
+      ({ verdict, by }) => verdict === "drop" && (isSure || ABOUT_INVALID.test(by?.text ?? "")),
+    );
+    if (drop !== undefined) return describeDrop(drop);
+  }
+  return undefined;
 }
 
-const DROPS = ["DROP", "REJECT"];
+const LATE_RST = { tracking: "invalid", protocol: "tcp", port: 443 } as const;
 
-/** A rule for pods alone counts, and one for others' containers does not. */
-function matchesInvalid({ states, ...rest }: Scope, senders: Senders): Certainty {
-  if (states?.invalid === false) return "no";
-  return least([isForPods(rest, senders), rest.destinations === undefined ? "yes" : "maybe"]);
+/** What asks for this state; what else such a rule asks may leave it open (kube-proxy's counter). */
+const ABOUT_INVALID = /invalid/i;
+
+/** Only some pods' links have rules of their own, as Calico's: one that drops them is enough to say so. */
+function linksOf({ choices }: PacketSpace) {
+  return choices.find(([first]) => first !== undefined && "in" in first) ?? [{}];
 }

@@ -5,7 +5,7 @@ import { decompose, type Interval, subtractIntervals } from "../../../core/inter
 import { known } from "../../../system/fact.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { type FindingText, info, warning } from "../../finding.ts";
-import { sendersOf } from "../../nat-tables.ts";
+import { podsOf } from "../../packets.ts";
 import { intervalOf, type PodNetwork, widestNetworks } from "../../pod-networks.ts";
 
 /** As many as fit a line. */
@@ -28,9 +28,7 @@ function lookAt(facts: Facts): readonly FindingText[] {
   if (kept === undefined)
     return [info("whether pods' own networks are kept was not checked: the configuration is bad")];
   return facts.settings.families.flatMap((family): readonly FindingText[] => {
-    const networks = (sendersOf(facts, family).pods?.networks ?? []).filter(
-      ({ cidr }) => cidr.family === family,
-    );
+    const networks = (podsOf(facts)?.networks ?? []).filter(({ cidr }) => cidr.family === family);
     if (networks.length === 0) return [noneKnown(family)];
     return describeUncovered(networks, kept.get(family) ?? [], config.entries === 0);
   });

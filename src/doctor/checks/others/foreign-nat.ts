@@ -1,7 +1,8 @@
-import type { Check, Facts, NatTable } from "../../facts.ts";
-import type { FindingText } from "../../finding.ts";
-import { foreignPasses, GKE_CHAIN, type Placed, tooMany, weigh } from "../../foreign-rules.ts";
-import { enabledTables, inTable } from "../../nat-tables.ts";
+import type { Check, Facts } from "../../facts.ts";
+import { atMost, type FindingText } from "../../finding.ts";
+import { foreignRules, GKE_CHAIN, placeOf, weigh } from "../../foreign-rules.ts";
+import { lineOf } from "../../nat-tables.ts";
+import type { Deviation } from "../../sweep.ts";
 
 export const foreignNat: Check = {
   name: "foreign-nat",
@@ -10,18 +11,20 @@ export const foreignNat: Check = {
     "iptables: other rules that set the source of pods' packets differently from the configuration, ahead of our jump or after it: error if one takes all traffic ahead of ours, info if no pods are known or it is only for link-local addresses, otherwise warning",
   remedy: "switch masquerading off where the rule is made, or narrow it",
   run: (facts) =>
-    enabledTables(facts).flatMap((table) => {
-      const passed = foreignPasses(facts, table).filter(({ rule }) => rule.chain !== GKE_CHAIN);
-      return [...passed.map((one) => describe(facts, table, one)), ...tooMany(facts, table)];
-    }),
+    atMost(
+      foreignRules(facts, "iptables")
+        .filter(({ by }) => by.chain !== GKE_CHAIN)
+        .map((one) => describe(facts, one)),
+    ),
 };
 
-function describe(facts: Facts, table: NatTable, one: Placed): FindingText {
-  const { rule, from, place } = one;
-  const via = rule === from ? "" : `, reached by "${from.text}"`;
-  const { say, effect } = weigh(facts, table.family, one, place === "ahead of ours");
+function describe(facts: Facts, one: Deviation): FindingText {
+  const { rule, from, by, hook } = one;
+  const via = rule === from ? "" : `, reached by "${lineOf(hook.chain, from)}"`;
+  const place = placeOf(facts, one);
+  const { say, effect } = weigh(facts, one, place === "ahead of ours");
   return say(
-    `${inTable(table)}: a third-party rule ${place} ${effect} regardless of the configuration: ${rule.text}${via}`,
+    `${hook.place}: a third-party rule ${place} ${effect} regardless of the configuration: ${lineOf(by.chain, rule)}${via}`,
     "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it",
   );
 }

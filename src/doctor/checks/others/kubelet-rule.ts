@@ -2,29 +2,25 @@ import { known } from "../../../system/fact.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { error } from "../../finding.ts";
 import { isKubelets, KUBELET_FLAG, masqueradingBut, NEVER_FROM_1_24 } from "../../kubelet.ts";
-import { deletionOf, inTable, natTables } from "../../nat-tables.ts";
-
-/** `! -d 0.0.0.0/0` never matches, so such a rule is harmless. */
-const NEVER_MATCHES = /! -d (0\.0\.0\.0|::)\/0/;
+import { lineOf } from "../../nat-tables.ts";
+import { deviationsOf } from "../../sweep.ts";
 
 export const kubeletRule: Check = {
   name: "kubelet-rule",
   severity: "error",
   looksFor:
-    "the MASQUERADE rule of a kubelet or kubenet of Kubernetes 1.23 or older, or one that it has left behind",
+    "the MASQUERADE rule of a kubelet or kubenet of Kubernetes 1.23 or older, or one that it has left behind, if it decides differently from the configuration",
   remedy: "delete the rule",
   run: (facts) =>
-    natTables(facts).flatMap((table) =>
-      [...table.chains.values()]
-        .flat()
-        .filter((rule) => isKubelets(rule) && !NEVER_MATCHES.test(rule.conditions.join(" ")))
-        .map((rule) =>
-          error(
-            `${inTable(table)}: the kubelet masquerades by itself, regardless of the configuration: ${rule.text}`,
-            remedyFor(facts, deletionOf(table, rule)),
-          ),
-        ),
-    ),
+    deviationsOf(facts)
+      .filter(({ rule }) => isKubelets(rule))
+      .map(({ hook: { place }, by: { chain }, rule }) => {
+        const line = lineOf(chain, rule);
+        return error(
+          `${place}: the kubelet masquerades by itself, regardless of the configuration: ${line}`,
+          remedyFor(facts, `${place} ${line.replace(/^-A/, "-D")}`),
+        );
+      }),
 };
 
 function remedyFor({ processes }: Facts, deletion: string): string {

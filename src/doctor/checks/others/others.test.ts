@@ -10,6 +10,7 @@ import {
   OWN_TABLE,
   said,
 } from "../../../../test/lab/doctor.ts";
+import type { Hook } from "../../../trace/model.ts";
 import { diagnose } from "../../checks.ts";
 import type { Facts } from "../../facts.ts";
 
@@ -303,7 +304,7 @@ describe("chains of nftables", () => {
     match({ payload: { protocol: "ip", field: "saddr" } }, { prefix: { addr, len } }, op);
   const cameBy = (name: unknown, op?: string) => match({ meta: { key: "iifname" } }, name, op);
 
-  test.each<[string, Facts["hooks"], readonly string[]]>([
+  test.each<[string, readonly Hook[], readonly string[]]>([
     ["none", [], []],
     ["one that only accepts", [hook("inet t c", { c: [[{ accept: null }]] }, { priority: 90 })], []],
     [
@@ -332,7 +333,9 @@ describe("chains of nftables", () => {
       [
         hook("inet t c", {
           c: [[{ jump: { target: "x" } }]],
-          x: [[{ jump: { target: "x" } }], [MASQUERADE]],
+          x: [[{ jump: { target: "y" } }], [{ jump: { target: "z" } }]],
+          y: [[{ return: null }], [{ accept: null }]],
+          z: [[MASQUERADE]],
         }),
       ],
       [
@@ -366,7 +369,7 @@ describe("chains of nftables", () => {
       [],
     ],
     ["marked", [hook("ip t c", { c: [[match({ meta: { key: "mark" } }, 4), MASQUERADE]] })], []],
-    ...SOCKETS.map(([name, ask]): [string, Facts["hooks"], readonly string[]] => [
+    ...SOCKETS.map(([name, ask]): [string, readonly Hook[], readonly string[]] => [
       `of a process: ${name}`,
       [hook("ip t c", { c: [[ask, MASQUERADE]] })],
       [],
@@ -395,7 +398,7 @@ describe("iptables' own table with rules of nft in it", () => {
     POSTROUTING: [[{ jump: { target: "IP-MASQ-AGENT" } }]],
     "IP-MASQ-AGENT": [[{ xt: { type: "target", name: "MASQUERADE" } }]],
   };
-  test.each<[string, Facts["hooks"], string]>([
+  test.each<[string, readonly Hook[], string]>([
     ["our rules are in force", [hook("ip nat POSTROUTING", own)], "exist and go on working"],
     ["no jump", [hook("ip nat POSTROUTING", { ...own, POSTROUTING: [] })], "has no jump to it"],
     ["no chain", [hook("ip nat POSTROUTING", { POSTROUTING: [] })], "the agent's rules are not in force"],

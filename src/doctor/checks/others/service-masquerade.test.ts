@@ -1,16 +1,11 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { facts, said } from "../../../../test/lab/doctor.ts";
-import { localAddresses } from "../../../system/addresses.ts";
-import { parseDump } from "../../../trace/dump.ts";
+import { dumpHooks, facts, said } from "../../../../test/lab/doctor.ts";
 
 /** The findings of `service-masquerade` beside the rules of a dump. */
 function beside(text: string): readonly string[] {
-  const dump = parseDump(text);
-  if (!dump.ok) throw new Error(dump.message);
-  const trace = { value: { hooks: dump.hooks, local: localAddresses(["10.202.0.2"]) } };
   const settings = { ...facts().settings, families: ["IPv4", "IPv6"] as const };
-  return said({ trace, settings }).filter((line) => line.includes("service-masquerade"));
+  return said({ hooks: dumpHooks(text), settings }).filter((line) => line.includes("service-masquerade"));
 }
 
 const dumpOf = (name: string) => readFileSync(`test/rulesets/kube-proxy-1.36/${name}`, "utf8");

@@ -1,15 +1,9 @@
 import { expect, test } from "vitest";
-import { said } from "../../../../test/lab/doctor.ts";
-import { localAddresses } from "../../../system/addresses.ts";
-import { parseDump } from "../../../trace/dump.ts";
-import type { Facts } from "../../facts.ts";
+import { type Changes, dumpHooks, said } from "../../../../test/lab/doctor.ts";
 
 /** The severities of what is said beside these rules; the list keeps 10.0.0.0/8 and link-local, pods have 10.244.1.0/24. */
-function beside(text: string, changes: Partial<Facts> = {}): readonly (string | undefined)[] {
-  const dump = parseDump(text);
-  if (!dump.ok) throw new Error(dump.message);
-  const trace = { value: { hooks: dump.hooks, local: localAddresses(["192.0.2.1"]) } };
-  return said({ trace, ...changes }).flatMap((line) =>
+function beside(text: string, changes: Changes = {}): readonly (string | undefined)[] {
+  return said({ hooks: dumpHooks(text), ...changes }).flatMap((line) =>
     line.includes(" untracked: ") ? (line.split(" ")[0] ?? []) : [],
   );
 }
@@ -24,7 +18,7 @@ test.each<[string, string, readonly string[]]>([
   ["all", "-A PREROUTING -j CT --notrack", ["warning"]],
   ["all, by the old target", "-A PREROUTING -j NOTRACK", ["warning"]],
   ["pods", "-A PREROUTING -s 10.244.0.0/16 -j CT --notrack", ["warning"]],
-  ["what comes in by pods' bridge", "-A PREROUTING -i cni0 -d 8.0.0.0/8 -j CT --notrack", ["info"]],
+  ["what comes in by pods' bridge", "-A PREROUTING -i cni0 -d 8.0.0.0/8 -j CT --notrack", ["warning"]],
   ["a port", "-A PREROUTING -p udp -m udp --dport 4789 -j CT --notrack", ["info"]],
   ["what the list keeps", "-A PREROUTING -s 10.244.1.0/24 -d 10.0.0.0/8 -j CT --notrack", []],
   ["NodeLocal DNS", "-A PREROUTING -d 169.254.20.10/32 -p udp -m udp --dport 53 -j CT --notrack", []],

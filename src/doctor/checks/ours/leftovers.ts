@@ -52,11 +52,8 @@ function otherChain(facts: Facts, table: NatTable, target: string): FindingText 
 
 /** Sets that no rule of any table looks up. */
 function leftSets(facts: Facts): readonly FindingText[] {
-  const used = new Set(
-    natTables(facts).flatMap(({ chains }) =>
-      [...chains.values()].flat().flatMap(({ conditions }) => conditions),
-    ),
-  );
+  const rules = natTables(facts).flatMap(({ chains }) => [...chains.values()].flat());
+  const used = new Set(rules.flatMap(({ text }) => / --match-set (\S+)/.exec(` ${text}`)?.[1] ?? []));
   const sets = known(facts.sets) ?? [];
   const left = facts.ownSets.filter((name) => sets.includes(name) && !used.has(name));
   return left.map((name) =>

@@ -1,10 +1,11 @@
 import type { Family } from "../../../core/cidr.ts";
 import { isBuiltIn, isForeign, renderForeign } from "../../../iptables/chain-owner.ts";
 import { known } from "../../../system/fact.ts";
+import type { TraceRule } from "../../../trace/model.ts";
 import { askAgent } from "../../agent-advice.ts";
-import type { Check, Facts, NatRule, NatTable } from "../../facts.ts";
+import type { Check, Facts, NatTable } from "../../facts.ts";
 import { error, type FindingText, warning } from "../../finding.ts";
-import { inTable, ownTables, postrouting } from "../../nat-tables.ts";
+import { commentOf, inTable, lineOf, ownTables, postrouting, targetOf } from "../../nat-tables.ts";
 
 export const ownChain: Check = {
   name: "own-chain",
@@ -25,12 +26,12 @@ export const ownChain: Check = {
 };
 
 /** Whether a chain may end with a rule: SNAT where there are addresses, conditions on sources and links where there are keys. */
-function isAsConfigured(facts: Facts, family: Family, { target, conditions }: NatRule): boolean {
+function isAsConfigured(facts: Facts, family: Family, { action, conditions }: TraceRule): boolean {
   const { rulesets } = known(facts.config) ?? {};
   const wanted = rulesets?.find((one) => one.family === family);
   // A bad configuration leaves the last good rules in force, which may be any of ours.
-  if (wanted === undefined) return target === "MASQUERADE" || target === "SNAT";
-  const isTarget = target === (wanted.masquerade.pool === undefined ? "MASQUERADE" : "SNAT");
+  if (wanted === undefined) return action.kind === "masquerade" || action.kind === "translate";
+  const isTarget = action.kind === (wanted.masquerade.pool === undefined ? "masquerade" : "translate");
   return (
     isTarget &&
     (conditions.length === 0 || wanted.scope !== undefined || wanted.masquerade.pool !== undefined)
@@ -41,15 +42,15 @@ function lookAt(facts: Facts, table: NatTable): readonly FindingText[] {
   const { chain } = facts.settings;
   const where = inTable(table);
   const rules = table.chains.get(chain);
-  const jumps = postrouting(table).filter(({ target }) => target === chain).length;
+  const jumps = postrouting(table).filter((rule) => targetOf(rule) === chain).length;
   if (rules === undefined)
     return [error(`${where} has no chain ${chain}: the agent's rules are not in force`, askAgent(facts))];
-  const foreign = isForeign(rules.map(({ comment }) => comment));
+  const foreign = isForeign(rules.map(commentOf));
   if (isBuiltIn(chain) || (foreign && jumps === 0))
     return [error(renderForeign(chain, rules.length, table.tool), "the agent refuses to write there")];
   const last = rules.at(-1);
   const isWhole = last !== undefined && isAsConfigured(facts, table.family, last);
-  const how = last === undefined ? "is empty" : `ends with "${last.text}"`;
+  const how = last === undefined ? "is empty" : `ends with "${lineOf(chain, last)}"`;
   return [
     ...(jumps === 0
       ? [error(`${where}: POSTROUTING has no jump to ${chain}, so its rules never run`, askAgent(facts))]
