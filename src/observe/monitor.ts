@@ -26,6 +26,7 @@ import {
   initialStatus,
   type PassReport,
   type PassStatus,
+  type RulesStatus,
   type Status,
   statusAfter,
 } from "./status.ts";
@@ -241,6 +242,7 @@ function describePass(
         label,
         inForce,
         cidrs: rulesets.reduce((sum, { entries }) => sum + entries.length, 0),
+        ...scopeOf(rulesets),
         changed,
       })),
     families: groups.flatMap(({ rulesets, inForce }) =>
@@ -249,6 +251,14 @@ function describePass(
     healed: healed.flatMap(describeHealing),
     leaving: outcome.leaving,
   };
+}
+
+function scopeOf(rulesets: readonly Ruleset[]): Pick<RulesStatus, "scope"> {
+  const scopes = rulesets.flatMap(({ scope }) => scope ?? []);
+  const [first] = scopes;
+  if (first === undefined) return {};
+  const sources = scopes.reduce((sum, scope) => sum + scope.sources.length, 0);
+  return { scope: { sources, interfaces: first.interfaces } };
 }
 
 function readState({ failed, problems }: PassOutcome["config"]): PassReport["config"]["state"] {

@@ -1,6 +1,7 @@
 /** The state of a running agent, as JSON at /status: values only, so that a test needs no server. */
 
 import type { Leaving } from "../agent/output-addresses.ts";
+import { counted } from "../text/plural.ts";
 
 /** Times are RFC 3339 texts in UTC; null means not yet. */
 export interface Status {
@@ -66,9 +67,18 @@ export interface RulesStatus {
   readonly inForce: boolean;
   /** The number of their entries, or of those they should have. */
   readonly cidrs: number;
+  /** Whose packets they are about; absent where they are about all. */
+  readonly scope?: ScopeStatus;
   readonly lastChangeAt: string | null;
   /** When a pass last checked them. */
   readonly lookedAt?: string;
+}
+
+export interface ScopeStatus {
+  /** The number of entries about sources. */
+  readonly sources: number;
+  /** Names of which one matches the link that a packet leaves through; none: any link. */
+  readonly interfaces: readonly string[];
 }
 
 export interface PassStatus {
@@ -92,6 +102,13 @@ export function rulesState({ inForce, lookedAt }: RulesStatus, lastPass: PassSta
   return lookedAt === undefined || lookedAt === lastPass?.at
     ? "not in force"
     : `not checked since ${lookedAt}`;
+}
+
+/** Whose packets rules are about, in words after the number of their CIDRs. */
+export function scopeText({ scope }: Pick<RulesStatus, "scope">): string {
+  const { sources = 0, interfaces = [] } = scope ?? {};
+  const from = sources === 0 ? "" : `, ${counted(sources, "source")}`;
+  return interfaces.length === 0 ? from : `${from}, through ${interfaces.join(" or ")}`;
 }
 
 /** Instead of a digest, where nothing was seen in force: whether a pass has checked at all. */
@@ -120,6 +137,7 @@ export interface PassReport extends Omit<PassStatus, "at"> {
     readonly label: string;
     readonly inForce: boolean;
     readonly cidrs: number;
+    readonly scope?: ScopeStatus;
     /** Whether the pass programmed something. */
     readonly changed: boolean;
   }[];
@@ -182,11 +200,12 @@ export function statusAfter(status: Status, pass: PassReport): Status {
     rules: {
       ...unseenRules(status, backend),
       ...Object.fromEntries(
-        pass.rules.map(({ label, inForce, cidrs, changed }) => [
+        pass.rules.map(({ label, inForce, cidrs, scope, changed }) => [
           label,
           {
             inForce,
             cidrs,
+            ...(scope === undefined ? {} : { scope }),
             lastChangeAt: changed ? at : (status.rules[label]?.lastChangeAt ?? null),
             lookedAt: at,
           },
@@ -272,7 +291,15 @@ const SHAPE: Shape = {
     loadedAt: ["string"],
     "inForce?": [{ source: "string", hash: "string", families: "texts" }],
   },
-  rules: { "*": { inForce: "boolean", cidrs: "number", lastChangeAt: ["string"], "lookedAt?": "string" } },
+  rules: {
+    "*": {
+      inForce: "boolean",
+      cidrs: "number",
+      "scope?": { sources: "number", interfaces: "texts" },
+      lastChangeAt: ["string"],
+      "lookedAt?": "string",
+    },
+  },
   lastPass: [PASS],
   "leaving?": { "*": { addresses: { "*": "string" }, by: "string" } },
   healed: { total: "number", byProcess: { "*": "number" } },

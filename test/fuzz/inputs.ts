@@ -64,18 +64,24 @@ function bytesOf(content: unknown): Buffer | undefined {
   return base64 === undefined ? undefined : Buffer.from(base64, "base64");
 }
 
-/** Texts that the recorded cases lack: our own key, aliases that multiply, deep nesting. */
+/** Texts that the recorded cases lack: our own keys, aliases that multiply, deep nesting. */
 const EXTRA_CONFIGS = [
   "masqueradeCIDRs: [10.1.0.0/16]\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n- fd00::/8\n",
   "a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\nd: &d [*c, *c, *c, *c]\ne: [*d, *d]\n",
   "x: &x {cidrLimit: 3}\n<<: *x\nnonMasqueradeCIDRs: &l [10.0.0.0/8]\nmasqueradeCIDRs: *l\n",
   `nonMasqueradeCIDRs: ${"[".repeat(50)}${"]".repeat(50)}\n`,
   '{"masqueradeCIDRs": ["10.1.0.0/16", null], "cidrLimit": 1e2, "resyncInterval": "1h2m"}',
+  "masqueradeSourceCIDRs: [10.0.0.0/8, fd00::/8]\nnonMasqueradeSourceCIDRs: [10.1.0.0/16]\noutputInterfaces: [eth0, bond+]\n",
+  "outputAddresses:\n- 192.0.2.10\n- 192.0.2.0/24\n- 2001:db8::1\noutputAddressBy: flow\n",
 ];
 
 /** Pieces that mean something to one of the readers. */
 const PIECES = [
   ..."nonMasqueradeCIDRs masqueradeCIDRs cidrLimit masqLinkLocal masqLinkLocalIPv6 resyncInterval".split(" "),
+  ..."masqueradeSourceCIDRs nonMasqueradeSourceCIDRs outputInterfaces outputAddresses outputAddressBy pod flow".split(
+    " ",
+  ),
+  ..."eth0 bond+ + !eth0 eth* eth0:1 192.0.2.10 192.0.2.10/24 127.0.0.1 2001:db8::1".split(" "),
   ..."10.0.0.0/8 0.0.0.0/0 ::/0 fe80::/10 ::ffff:10.0.0.0/104 10.0.0.0/08 10.0.0.1/8 169.254.0.0/16".split(
     " ",
   ),

@@ -8,6 +8,7 @@ import {
   type RulesStatus,
   rulesState,
   type Status,
+  scopeText,
 } from "../../observe/status.ts";
 import type { Colours } from "../../text/colours.ts";
 import { counted } from "../../text/plural.ts";
@@ -56,7 +57,7 @@ function renderRules(one: RulesStatus, lastPass: PassStatus | null, colours: Col
   const { inForce, cidrs, lastChangeAt } = one;
   const words = rulesState(one, lastPass);
   const state = inForce ? colours.green(words) : colours.red(words);
-  return `${counted(cidrs, "CIDR")}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
+  return `${counted(cidrs, "CIDR")}${scopeText(one)}, ${state}${lastChangeAt === null ? "" : `, changed at ${lastChangeAt}`}`;
 }
 
 function renderLeaving({ addresses, by }: LeavingStatus): string {

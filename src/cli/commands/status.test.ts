@@ -73,6 +73,19 @@ test("an agent that is well", async () => {
   `);
 });
 
+test("whose packets rules are about", async () => {
+  const scope = { sources: 2, interfaces: ["eth0", "bond+"] };
+  const rules = [
+    { label: "IPv4", inForce: true, cidrs: 5, scope, changed: false },
+    { label: "IPv6", inForce: true, cidrs: 5, scope: { sources: 1, interfaces: [] }, changed: false },
+  ];
+  const { out } = await ask(answering(afterwards({ rules })));
+  expect(out.split("\n").filter((line) => line.startsWith("rules"))).toEqual([
+    "rules      IPv4: 5 CIDRs, 2 sources, through eth0 or bond+, in force, changed at 2026-01-01T00:00:01.000Z",
+    "rules      IPv6: 5 CIDRs, 1 source, in force",
+  ]);
+});
+
 /** The status after another pass of an agent that was well. */
 function afterwards(more: Partial<PassReport>): Status {
   const { at: _, ...pass } = WELL.lastPass as NonNullable<Status["lastPass"]>;

@@ -68,6 +68,8 @@ Warnings are about text that the agent would accept, but that hardly anyone mean
 change nothing or are empty, text that the agent ignores. The exit code is 1 if there is a problem in any file; with --strict, if there is a
 warning too.
 
+It knows no node: whether a node has an interface or an address that the configuration names, doctor says there.
+
 The flags decide what is accepted. Those that are not given come from the agent in this network namespace, if one
 is visible: elsewhere, give the agent's flags.`,
   flags,

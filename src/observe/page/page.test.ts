@@ -34,6 +34,21 @@ test("a healthy node, section by section", () => {
   expect(sections.map((id) => textOf(page, id))).toMatchSnapshot();
 });
 
+test("whose packets, and what they leave with, where the configuration says so", () => {
+  const scope = { sources: 2, interfaces: ["eth0", "bond+"] };
+  const rules = { IPv4: { inForce: true, cidrs: 3, scope, lastChangeAt: null } };
+  const leaving = {
+    IPv4: { addresses: { "192.0.2.1": "eth0", "192.0.2.2": "lo" }, by: "pod" },
+    IPv6: { addresses: {}, by: "pod" },
+  };
+  const page = renderPage({ ...HEALTHY, status: { ...HEALTHY.status, rules, leaving } });
+  expect(textOf(page, "agent")).toContain(
+    "IPv4 leaves as 192.0.2.1 (eth0), 192.0.2.2 (lo) by pod IPv6 leaves as what the kernel chooses",
+  );
+  expect(textOf(page, "rules")).toContain("in force 3 2 sources, through eth0 or bond+");
+  expect(renderPage(HEALTHY)).not.toMatch(/leaves as|sources/);
+});
+
 test("the whole document of one that has just started", () => {
   expect(renderPage(JUST_STARTED).replace(/<style>[\s\S]*?<\/style>/, "<style></style>")).toMatchSnapshot();
 });

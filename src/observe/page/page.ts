@@ -64,7 +64,17 @@ function summarize({ rules, config, lastPass }: Status): { readonly isGood: bool
   return { isGood: true, text: "rules are in force" };
 }
 
-function renderAgent({ version, startedAt, backend, lastPass }: Status, nodeVersion: string): Html {
+/** The addresses that masqueraded packets leave with, where the configuration says so. */
+function renderLeaving(leaving: Status["leaving"] = {}): Html {
+  const rows = Object.entries(leaving).map(([family, { addresses, by }]) => {
+    const all = Object.entries(addresses).map(([address, link]) => `${address} (${link})`);
+    const how = all.length > 1 ? html`<span class="note">by ${by}</span>` : nothing;
+    return html`<dt>${family} leaves as</dt><dd>${all.length === 0 ? "what the kernel chooses" : all.join(", ")}${how}</dd>`;
+  });
+  return rows.length === 0 ? nothing : html`${rows}`;
+}
+
+function renderAgent({ version, startedAt, backend, lastPass, leaving }: Status, nodeVersion: string): Html {
   const errors = lastPass?.errors ?? [];
   return section(
     "agent",
@@ -73,7 +83,7 @@ function renderAgent({ version, startedAt, backend, lastPass }: Status, nodeVers
 <dt>Version</dt><dd>${version}, on Node.js ${nodeVersion}</dd>
 <dt>Running since</dt><dd>${renderTime(startedAt)}</dd>
 <dt>Backend</dt><dd><strong>${backend.name}</strong><span class="note">${backend.why}</span></dd>
-<dt>Last pass</dt><dd>${lastPass === null ? "none yet" : html`${badge(errors.length === 0, errors.length === 0 ? "succeeded" : "failed")} ${renderTime(lastPass.at)}`}</dd>
+${renderLeaving(leaving)}<dt>Last pass</dt><dd>${lastPass === null ? "none yet" : html`${badge(errors.length === 0, errors.length === 0 ? "succeeded" : "failed")} ${renderTime(lastPass.at)}`}</dd>
 </dl>${renderTexts("Errors of the last pass", errors)}`,
   );
 }

@@ -1,7 +1,7 @@
 /** The page's tables: rules and their counters, connections, passes, drift. */
 
 import { groupedDigits } from "../../text/plural.ts";
-import { type Healed, type PassStatus, rulesState, type Status } from "../status.ts";
+import { type Healed, type PassStatus, rulesState, type Status, scopeText } from "../status.ts";
 import { type Html, html, listed, nothing } from "./html.ts";
 import { badge, bytesText, percentText, renderTime } from "./text.ts";
 import type { Counter, PageView, Pressure } from "./view.ts";
@@ -17,7 +17,7 @@ export function renderRules({ rules, lastPass }: Status): Html {
   if (labels.length === 0) return html`<p>None yet.</p>`;
   const rows = labels.map(
     ([label, one]) =>
-      html`<tr><th scope="row">${label}<span class="note">${one.lastChangeAt === null ? "never changed" : html`changed ${renderTime(one.lastChangeAt)}`}</span></th><td>${badge(one.inForce, rulesState(one, lastPass))}</td><td class="number">${groupedDigits(one.cidrs)}</td></tr>`,
+      html`<tr><th scope="row">${label}<span class="note">${one.lastChangeAt === null ? "never changed" : html`changed ${renderTime(one.lastChangeAt)}`}</span></th><td>${badge(one.inForce, rulesState(one, lastPass))}</td><td class="number">${groupedDigits(one.cidrs)}${one.scope === undefined ? nothing : html`<span class="note">${scopeText(one).replace(/^, /, "")}</span>`}</td></tr>`,
   );
   return html`<table><thead><tr><th scope="col">Family</th><th scope="col">State</th><th scope="col" class="number">CIDRs</th></tr></thead><tbody>${rows}</tbody></table>`;
 }
