@@ -1,7 +1,8 @@
 /** Asks a running agent for its status. */
 import { get } from "node:http";
 import { type HttpAddress, hostPort, parseHttpAddress, reachable } from "../observe/address.ts";
-import { parseStatus, type Status } from "../observe/status.ts";
+import type { Status } from "../observe/status.ts";
+import { parseStatus } from "../observe/status-shape.ts";
 import { type Clock, systemClock } from "../system/clock.ts";
 import { whyNotBelieved } from "../system/listener.ts";
 import { agentFlags } from "./options.ts";

@@ -8,7 +8,8 @@ import { decodeConfig } from "../core/config.ts";
 import { compileRuleset } from "../core/ruleset.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import { createMonitor } from "../observe/monitor.ts";
-import { parseStatus, type Status } from "../observe/status.ts";
+import type { Status } from "../observe/status.ts";
+import { parseStatus } from "../observe/status-shape.ts";
 import { createColours } from "../text/colours.ts";
 import { renderStatus } from "./commands/status-text.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { initialStatus, type PassReport, parseStatus, statusAfter } from "./status.ts";
+import { initialStatus, type PassReport, statusAfter } from "./status.ts";
+import { parseStatus } from "./status-shape.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const initial = initialStatus("v1", { name: "nftables", why: "--backend" }, START);
