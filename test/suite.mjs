@@ -65,6 +65,7 @@ const stages = [
           WHO_FLOWS: "10000",
           WHO_WITHOUT_TO: "10000",
           LISTS: "1000",
+          FORGET_FLOWS: "1000",
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),

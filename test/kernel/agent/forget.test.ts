@@ -41,7 +41,7 @@ const ALL: Readonly<Record<string, Backend>> = {
     flush: "nft flush chain inet ip-masq-agent postrouting",
   },
 };
-const BACKENDS = cells(Object.entries(ALL), ([name]) => name !== "iptables-legacy");
+const BACKENDS = cells(Object.entries(ALL), ([name]) => name === "nftables");
 
 /** The node's entries, as the kernel lists them, with packets. */
 async function entries(lab: Lab, ...texts: readonly string[]): Promise<readonly string[]> {

@@ -126,7 +126,8 @@ describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + conf
 });
 
 describeKernel("nftables: whose packets, with an agent", { timeout }, () => {
-  for (const [name, all] of cells(Object.entries(CHANGES), ([key]) => key.startsWith("sources,")))
+  const changes = Object.entries({ ...CHANGES, ...ADDRESS_CHANGES });
+  for (const [name, all] of cells(changes, ([key]) => key.startsWith("sources,")))
     labTest(`${name} change: no flow wrong`, async ({ lab }) => {
       let programmed = 0;
       const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));

@@ -33,17 +33,18 @@ while True:
     print(int(time.time() * 1000), src, dst, port, flush=True)
 `;
 
-/** Sends a datagram from a port every few milliseconds, to each destination; answers are read and dropped. */
+/** Sends a datagram from a port every few milliseconds, to each destination, from an address if one is given; answers are dropped. */
 const UDP = `
 import socket, sys, time
 every, port, *targets = sys.argv[1:]
 sockets = []
 for target in targets:
+    target, _, own = target.partition("@")
     host, _, to = target.rpartition("#")
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    s.bind(("", int(port)))
+    s.bind((own, int(port)))
     s.connect((host, int(to)))
     s.setblocking(False)
     sockets.append(s)
@@ -100,7 +101,7 @@ export interface Wire {
   readonly arrivals: readonly Arrival[];
   /** The sources seen at a destination's port since a moment. */
   readonly sourcesSince: (at: number, destinationPort: number, destination?: string) => readonly string[];
-  /** Datagrams from one port, every `everyMs`, to addresses with ports (`8.8.8.8#9`). */
+  /** Datagrams from one port, every `everyMs`, to addresses with ports (`8.8.8.8#9`, `8.8.8.8#9@10.1.1.2` with its source). */
   readonly udp: (from: Place, port: number, everyMs: number, ...to: readonly string[]) => Promise<Stream>;
   readonly echo: (port: number) => Promise<Stream>;
   /** A TCP connection of the pod that talks to an echo until it fails: why, and when. */
