@@ -1,6 +1,15 @@
 /** Configurations for the rows of packets.ts: each key alone and with others, random ones, and lists to change between. */
 import type { Random } from "./network/equivalence-configs.ts";
-import { expectedOfRow, LINKS, type PacketSettings, PLACES, type Row } from "./packets.ts";
+import {
+  expectedOfRow,
+  LINKS,
+  type Packet,
+  type PacketSettings,
+  PLACES,
+  POD_NETWORKS,
+  ROWS,
+  type Row,
+} from "./packets.ts";
 
 /** The pods' network, without a part of it, of which a part is ours again. */
 const SOURCES = {
@@ -179,4 +188,42 @@ export function randomSettings(random: Random): PacketSettings {
     ...(size === 0 ? {} : pool(size, random() < 0.5 ? "pod" : "flow")),
     ...(random() < 0.3 ? { toPorts: [[20_000, 29_999]] as const } : {}),
   };
+}
+
+/** Rows of pods with other addresses: any of their networks, often the first and the last. */
+export function randomRows(random: Random, count: number): readonly Row[] {
+  const [pods] = [ROWS.filter(({ from, tunnel }) => from === "pod" && tunnel === undefined)];
+  return Array.from({ length: count }, () => {
+    const row = pods[Math.floor(random() * pods.length)] as Row;
+    const [network = ""] = [POD_NETWORKS[row.family][Math.floor(random() * 2)]];
+    const [address = "", bits = ""] = network.split("/");
+    const source = within(address, Number(bits), random);
+    const packet: Packet = { ...row.packet, source };
+    return { ...row, name: `${row.name}, as ${source}`, source, packet };
+  });
+}
+
+/** An address of a block, often its first or last ones. */
+function within(address: string, bits: number, random: Random): string {
+  const isIpv6 = address.includes(":");
+  const size = isIpv6 ? 16 : 8;
+  const all = groupsOf(address).map((group, i) => {
+    const free = size - Math.max(0, Math.min(size, bits - i * size));
+    const host = random() < 0.3 ? 0 : random() < 0.3 ? 2 ** free - 1 : Math.floor(random() * 2 ** free);
+    return group | host;
+  });
+  const text = all.map((group) => group.toString(isIpv6 ? 16 : 10)).join(isIpv6 ? ":" : ".");
+  return isIpv6 ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text;
+}
+
+function groupsOf(address: string): number[] {
+  if (!address.includes(":")) return address.split(".").map(Number);
+  const [head = "", tail = ""] = address.split("::");
+  const groups = (text: string) =>
+    text
+      .split(":")
+      .filter(Boolean)
+      .map((group) => Number.parseInt(group, 16));
+  const [first, last] = [groups(head), groups(tail)];
+  return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
 }

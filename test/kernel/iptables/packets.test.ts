@@ -1,21 +1,121 @@
-/** Whose packets are masqueraded: the rows of one table, and what receivers see, for the iptables backend in all its forms. */
+/**
+ * Whose packets are masqueraded, and as whom, with iptables as chains and with sets: every row of the table under every kind of
+ * configuration and under random ones, and while configurations change. In the environment: PACKETS_CONFIGS, how many random ones
+ * the forms share (8; at length 2000), PACKETS_SEED, to see the same ones again; PACKETS_FLOWS, how many flows there are at least in
+ * each kind of change (1000; at length 300000), and PACKETS_CHANGES, how many changes (6; at length 100).
+ */
 import { expect } from "vitest";
-import { describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { cells } from "../../lab/length.ts";
+import { createRandom } from "../../lab/network/equivalence-configs.ts";
+import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
+import { createOwnChains, FORMS_SHOWN, formFlags } from "../../lab/network/packets-chains.ts";
+import { type AtLeast, changeUnderTraffic, expectNoneWrong } from "../../lab/network/packets-changes.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
-import { ROWS } from "../../lab/packets.ts";
+import { fieldsOf } from "../../lab/network/packets-table.ts";
+import { expectedOfRow, type PacketSettings, ROWS } from "../../lab/packets.ts";
+import {
+  ADDRESS_CHANGES,
+  CHANGES,
+  randomRows,
+  randomSettings,
+  SETTINGS,
+} from "../../lab/packets-settings.ts";
+
+const {
+  PACKETS_CONFIGS = "8",
+  PACKETS_SEED = String(Date.now() % 2 ** 31),
+  PACKETS_FLOWS = "1000",
+  PACKETS_CHANGES = "6",
+} = process.env;
+const configs = Math.ceil(Number(PACKETS_CONFIGS) / FORMS_SHOWN.length);
+const seed = Number(PACKETS_SEED);
+const atLeast: AtLeast = { flows: Number(PACKETS_FLOWS), changes: Number(PACKETS_CHANGES) };
 
 const EVERYTHING = ["-m", "addrtype", "!", "--dst-type", "LOCAL", "-j", "MASQUERADE", "--random-fully"];
 
-describeKernel("whose packets", { timeout: 60_000 }, () => {
+/** A flow from a port that it always has keeps what was decided of it before. */
+async function forget(lab: Lab): Promise<void> {
+  expect(await lab.inNode("conntrack", ["-F"])).toMatchObject({ code: 0 });
+}
+
+describeKernel("iptables: whose packets, and as whom", { timeout: 120_000 + configs * 3_000 }, () => {
   labTest("the lab sees what rules by hand do", async ({ lab }) => {
     const packets = await openPackets(lab);
     expect(await packets.wrong({ nonMasqueradeCIDRs: ["0.0.0.0/0", "::/0"] }, ROWS)).toEqual([]);
     for (const tool of ["iptables-nft", "ip6tables-nft"])
       await lab.inNode(tool, ["-t", "nat", "-A", "POSTROUTING", ...EVERYTHING]);
+    await forget(lab);
     expect(await packets.wrong({}, ROWS)).toEqual([]);
     const wrong = await packets.wrong({ outputInterfaces: ["bond+"] }, ROWS);
     expect(wrong).toContain(
       "IPv4 pod, 10.244.1.2 to 8.8.8.8 through eth0: seen as 192.0.2.1 instead of 10.244.1.2",
     );
   });
+
+  for (const [name, form] of FORMS_SHOWN) {
+    labTest(`${name}: every row under each key, alone and with others`, async ({ lab }) => {
+      const packets = await openPackets(lab);
+      const { put } = createOwnChains(lab, form);
+      for (const [what, settings] of Object.entries(SETTINGS)) {
+        expect([what, await put(settings)]).toEqual([what, undefined]);
+        await forget(lab);
+        expect([what, await packets.wrong(settings, ROWS)]).toEqual([what, []]);
+      }
+    });
+
+    labTest(`${name}: ${configs} random configurations, one after another`, async ({ lab }) => {
+      const packets = await openPackets(lab);
+      const { put } = createOwnChains(lab, form);
+      const random = createRandom(seed);
+      const seen = { kept: 0, masqueraded: 0, refused: 0 };
+      for (let i = 0; i < configs; i++) {
+        const settings = randomSettings(random);
+        const rows = [...ROWS, ...randomRows(random, 40)];
+        const refusal = await put(settings);
+        if (refusal !== undefined) {
+          expect(refusal).toContain(" masquerade rules");
+          seen.refused++;
+          continue;
+        }
+        await forget(lab);
+        const wrong = await packets.wrong(settings, rows);
+        expect(wrong, `${i} of PACKETS_SEED=${seed}: ${JSON.stringify(settings)}`).toEqual([]);
+        for (const row of rows) seen[expectedOfRow(settings, row).isKept ? "kept" : "masqueraded"]++;
+      }
+      console.log(
+        `${name}, ${configs} random configurations (seed ${seed}): ${JSON.stringify(seen)}, 0 wrong`,
+      );
+      // Rows that all went one way would prove little.
+      expect(Math.min(seen.kept, seen.masqueraded)).toBeGreaterThan(0);
+    });
+  }
+});
+
+const ALL_CHANGES = Object.entries({ ...CHANGES, ...ADDRESS_CHANGES });
+const timeout = 120_000 + atLeast.changes * 3_000 + atLeast.flows;
+
+/** An agent takes the addresses from its node, where each is one. */
+describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
+  for (const [name, form] of FORMS_SHOWN)
+    for (const [what, all] of cells(ALL_CHANGES, ([key]) => key.startsWith("sources,") && name === "ipset"))
+      labTest(`${name}, ${what} change: no flow wrong`, async ({ lab }) => {
+        const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
+        write(all[0] ?? {});
+        const agent = lab.startAgent({ flags: [...formFlags(form), "--enable-ipv6"] });
+        let programmed = 0;
+        const put = async (settings: PacketSettings) => {
+          write(settings);
+          programmed++;
+          for (const family of ["IPv4", "IPv6"])
+            await eventually(
+              () =>
+                expect(agent.log().split(`${family}: programmed `).length - 1).toBeGreaterThanOrEqual(
+                  programmed,
+                ),
+              30_000,
+            );
+        };
+        expectNoneWrong(`${name}, ${what}`, await changeUnderTraffic(lab, all, put, atLeast));
+      });
 });

@@ -10,7 +10,8 @@ import { createRandom } from "../../lab/network/equivalence-configs.ts";
 import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { buildRunner, type Runner } from "../../lab/network/nftables-namespace.ts";
-import { openPackets, type StreamResult } from "../../lab/network/packets-lab.ts";
+import { type AtLeast, changeUnderTraffic, expectNoneWrong } from "../../lab/network/packets-changes.ts";
+import { openPackets } from "../../lab/network/packets-lab.ts";
 import { createOwnTable, fieldsOf } from "../../lab/network/packets-table.ts";
 import { type PacketSettings, ROWS } from "../../lab/packets.ts";
 import {
@@ -29,54 +30,19 @@ const {
 } = process.env;
 const configs = Number(PACKETS_CONFIGS);
 const seed = Number(PACKETS_SEED);
-const flowsAtLeast = Number(PACKETS_FLOWS);
-const changesAtLeast = Number(PACKETS_CHANGES);
+const atLeast: AtLeast = { flows: Number(PACKETS_FLOWS), changes: Number(PACKETS_CHANGES) };
 
 /** Destinations change with something else. */
 const TOGETHER = Object.entries(CHANGES).filter(([name]) => name.includes(" and "));
 
 let runner: Runner;
 
-/** Changes between configurations under a stream of the flows that all of them treat alike. */
-async function changeUnderTraffic(
-  lab: Lab,
-  all: readonly PacketSettings[],
-  put: (settings: PacketSettings) => Promise<void>,
-  flows = certainFlows(all, ROWS),
-): Promise<StreamResult & { readonly changes: number }> {
-  const packets = await openPackets(lab);
-  // Without both kinds the stream would prove half of it.
-  expect(new Set(flows.map(({ row, addresses }) => addresses.includes(row.packet.source))).size).toBe(2);
-  await put(all[0] ?? {});
-  const total = { sent: 0, received: 0, wrong: 0, samples: [] as string[], changes: 0 };
-  while (total.changes < changesAtLeast || total.received < flowsAtLeast) {
-    const stop = await packets.stream(flows);
-    for (let i = 0; i < 4 * all.length; i++) {
-      total.changes++;
-      await put(all[total.changes % all.length] ?? {});
-    }
-    const { sent, received, wrong, samples } = await stop();
-    total.sent += sent;
-    total.received += received;
-    total.wrong += wrong;
-    total.samples.push(...samples);
-  }
-  return total;
-}
-
 /** A flow from a port that it always has keeps what was decided of it before. */
 async function forget(lab: Lab): Promise<void> {
   expect(await lab.inNode("conntrack", ["-F"])).toMatchObject({ code: 0 });
 }
 
-function expectNoneWrong(what: string, total: Awaited<ReturnType<typeof changeUnderTraffic>>): void {
-  const { changes, sent, received, wrong, samples } = total;
-  console.log(`nftables, ${what}: ${changes} changes, ${received} of ${sent} flows arrived, ${wrong} wrong`);
-  expect(samples).toEqual([]);
-  expect(received).toBeGreaterThan(sent * 0.9);
-}
-
-const timeout = 60_000 + changesAtLeast * 2_000 + flowsAtLeast;
+const timeout = 60_000 + atLeast.changes * 2_000 + atLeast.flows;
 
 describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + configs * 1_000 }, () => {
   beforeAll(async () => {
@@ -111,7 +77,7 @@ describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + conf
   for (const [name, all] of cells(Object.entries(ADDRESS_CHANGES), ([, { length }]) => length === 2))
     labTest(`${name} change: no flow wrong`, { timeout }, async ({ lab }) => {
       const table = createOwnTable(lab, runner);
-      expectNoneWrong(name, await changeUnderTraffic(lab, all, table.put));
+      expectNoneWrong(`nftables, ${name}`, await changeUnderTraffic(lab, all, table.put, atLeast));
     });
 
   for (const [name, [one = {}, other = {}]] of cells(TOGETHER, ([key]) => key.startsWith("links")))
@@ -120,7 +86,7 @@ describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + conf
       const back = { ...other, nonMasqueradeCIDRs: one.nonMasqueradeCIDRs ?? [] };
       const flows = certainFlows([one, other], ROWS);
       const { put } = createOwnTable(lab, runner);
-      const { wrong } = await changeUnderTraffic(lab, [one, then, other, back], put, flows);
+      const { wrong } = await changeUnderTraffic(lab, [one, then, other, back], put, atLeast, flows);
       expect(wrong).toBeGreaterThan(0);
     });
 });
@@ -133,13 +99,14 @@ describeKernel("nftables: whose packets, with an agent", { timeout }, () => {
       const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
       write(all[0] ?? {});
       const agent = lab.startAgent({ flags: ["--backend=nftables", "--enable-ipv6"] });
-      const total = await changeUnderTraffic(lab, all, async (settings) => {
+      const put = async (settings: PacketSettings) => {
         write(settings);
         programmed++;
         await eventually(() =>
           expect(agent.log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(programmed),
         );
-      });
-      expectNoneWrong(name, total);
+      };
+      const total = await changeUnderTraffic(lab, all, put, atLeast);
+      expectNoneWrong(`nftables, ${name}`, total);
     });
 });

@@ -45,7 +45,8 @@ export function fieldsOf({ pool: _, toPorts: __, ...fields }: PacketSettings): O
   return fields;
 }
 
-function rulesetsOf(settings: PacketSettings): Ruleset[] {
+/** What a configuration comes to on a node with the addresses of its pool. */
+export function rulesetsOf(settings: PacketSettings): Ruleset[] {
   const toPorts = (settings.toPorts ?? []).map(([first, last]) => ({
     first: BigInt(first),
     last: BigInt(last),
