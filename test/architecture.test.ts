@@ -52,7 +52,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   agent: {
     holds: "the loop and one pass, the sources of change, moves between backends",
     imports: [
-      ...["iptables", "nftables", "backend", "presence", "system", "validate", "conntrack"],
+      ...["iptables", "nftables", "backend", "presence", "api", "system", "validate", "conntrack"],
       ...["core", "log", "route", "netlink", "text"],
     ],
   },
@@ -95,6 +95,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
     holds: "agents that know of each other: the socket that each holds, and who holds one",
     imports: ["system", "core", "log", "netlink", "text"],
   },
+  api: {
+    holds: "ConfigMaps through the API server: sessions, their pauses, and the cache of what was heard",
+    imports: ["core", "go"],
+  },
   system: {
     holds: "this machine: tools, `/proc`, addresses, clock, privileges, memory",
     imports: ["core", "route", "netlink", "go", "text"],
@@ -129,11 +133,16 @@ const ROOMS: Readonly<Record<string, Room>> = {
 
 /** The files that touch the world: they import `node:*`, or name a global of Node, a clock, or chance. All others are pure. */
 const EFFECTS: readonly string[] = [
+  "agent/config/config-map.ts",
   "agent/config/container-path.ts",
   "agent/config/file.ts",
   "agent/config/holder.ts",
   "agent/config/watch.ts",
   "agent/sources.ts",
+  "api/cache.ts",
+  "api/connection.ts",
+  "api/follow.ts",
+  "api/service-account.ts",
   "cli/ask.ts",
   "cli/commands.ts",
   "cli/commands/destination.ts",

@@ -66,6 +66,7 @@ const stages = [
           WHO_WITHOUT_TO: "10000",
           LISTS: "1000",
           FORGET_FLOWS: "1000",
+          EDITS: "100000",
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),

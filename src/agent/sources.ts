@@ -1,6 +1,7 @@
 /**
- * The sources of change of a running agent, each of which only requests passes: the configuration's directory, the
- * ruleset of nf_tables and, where the configuration names any, the node's addresses. They open after the first pass, so that they do not delay it; each requests a pass when it begins,
+ * The sources of change of a running agent, each of which only requests passes: the configuration's directory, the API server
+ * where it is followed, the ruleset of nf_tables and, where the configuration names any, the node's addresses. They open after the
+ * first pass, so that they do not delay it; each requests a pass when it begins,
  * which sees all earlier changes.
  */
 
@@ -29,6 +30,8 @@ interface SourcesWorld {
   readonly commitLog: CommitLog;
   readonly log: Logger;
   readonly watchConfig?: typeof watchConfig;
+  /** Begins to follow the API server, with --config-map. */
+  readonly openApi?: (signal: AbortSignal) => void;
   /** How the ruleset's commits are detected; without it, over netlink. */
   readonly ruleset?: Omit<RulesetWorld, "say">;
   /** How the node's addresses are watched; without it, over rtnetlink. */
@@ -64,6 +67,7 @@ export function createSources(world: SourcesWorld, signal: AbortSignal): Sources
       say,
     });
     signal.addEventListener("abort", () => config?.close(), { once: true });
+    world.openApi?.(signal);
     const moved = (generation: number) => {
       driver.heard(generation);
       if (!driver.knows(generation)) triggers.request("ruleset", () => !driver.knows(generation));

@@ -9,6 +9,7 @@ import { createReconciler } from "../agent/reconcile.ts";
 import type { TurnsWorld } from "../agent/turns.ts";
 import type { CommitLog, Span } from "../backend/commit-log.ts";
 import type { Driver, Traces } from "../backend/driver.ts";
+import type { ConfigText } from "../core/config.ts";
 import type { PortRange } from "../core/ports.ts";
 import { createNetlinkView } from "../iptables/netlink-view.ts";
 import { probe } from "../iptables/probe.ts";
@@ -23,7 +24,7 @@ import { collectGarbage } from "../system/heap.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { DriverWorld } from "./backend.ts";
 import { BACKENDS, otherDrivers, otherTraces } from "./backends.ts";
-import { type AgentOptions, agentFlags } from "./options.ts";
+import { type AgentOptions, readsDirectoryAt } from "./options.ts";
 
 interface EnginesWorld {
   readonly turns: TurnsWorld;
@@ -32,6 +33,8 @@ interface EnginesWorld {
   readonly memoryLimit: MemoryLimit | undefined;
   readonly toPorts: () => readonly PortRange[];
   readonly addresses: OutputAddresses;
+  /** Reads the configuration; by default from the file. */
+  readonly readConfig?: () => ConfigText;
   readonly log: Logger;
 }
 
@@ -86,9 +89,8 @@ function driverWorld(
 export function createEngines(flags: AgentOptions, world: EnginesWorld, signal: AbortSignal): Engines {
   const { turns, commitLog, beforeChange, log } = world;
   const drivers = driverWorld(flags, world, signal);
-  const directoryAllowed = flags.configPath !== agentFlags.config.initial;
   const passWorld = {
-    readConfig: () => readConfig(flags.configPath, directoryAllowed),
+    readConfig: world.readConfig ?? (() => readConfig(flags.configPath, readsDirectoryAt(flags.configPath))),
     now: systemClock.now,
     log: log.named("agent/reconcile.ts"),
     random: Math.random,

@@ -10,7 +10,10 @@ import { systemClock } from "../system/clock.ts";
 import { VERSION } from "./version.ts";
 
 interface Monitored
-  extends Pick<MonitorWorld, "backend" | "driver" | "families" | "toPorts" | "forgotten" | "flags"> {
+  extends Pick<
+    MonitorWorld,
+    "backend" | "driver" | "families" | "toPorts" | "forgotten" | "flags" | "sources"
+  > {
   /** The address to serve at; empty: none. */
   readonly address: string;
   readonly log: Logger;
@@ -54,6 +57,7 @@ async function load({ address, log, ...world }: Monitored, signal: AbortSignal):
     metrics: createMetrics(
       { version: VERSION, node_version: process.version, backend: world.backend().name },
       world.families,
+      world.sources !== undefined,
     ),
     startedAt: performance.timeOrigin,
     // The wall clock: it may be set after a start at boot, and times compared with it must follow.

@@ -210,6 +210,7 @@ test("the effective flags as they are logged", () => {
     FLAG: --alsologtostderrthreshold="0"
     FLAG: --backend="iptables"
     FLAG: --config="/etc/config/ip-masq-agent"
+    FLAG: --config-map=""
     FLAG: --enable-ipv6="false"
     FLAG: --forget="none"
     FLAG: --http-address="127.0.0.1:10279"
@@ -228,6 +229,7 @@ test("the effective flags as they are logged", () => {
     FLAG: --random-fully="true"
     FLAG: --skip_headers="false"
     FLAG: --skip_log_headers="false"
+    FLAG: --state-dir=""
     FLAG: --stderrthreshold="0"
     FLAG: --to-ports=""
     FLAG: --v="0"
@@ -249,6 +251,8 @@ test("the usage text", () => {
         	The backend that programs the rules: iptables|nftables|auto. auto: kube-proxy's, else one that works. (default iptables)
       -config path
         	path of the configuration: a file, or a directory whose files named ip-masq* are united. (default "/etc/config/ip-masq-agent")
+      -config-map [NAMESPACE/]NAME[:KEY]
+        	The ConfigMap to follow through the API server, so that an edit counts within milliseconds: [NAMESPACE/]NAME[:KEY], by default the pod's namespace and the key config; several, separated by commas: all their keys named ip-masq*. The file at --config counts at the start and while the API server is away. Needs list and watch on that name. Empty: only the file.
       -enable-ipv6
         	Whether to enable IPv6.
       -forget none|unanswered
@@ -285,6 +289,8 @@ test("the usage text", () => {
         	If true, avoid header prefixes in the log messages
       -skip_log_headers
         	If true, avoid headers when opening log files (no effect when -logtostderr=true)
+      -state-dir directory
+        	With --config-map: a directory that outlives the container, as an emptyDir does, for the text that was heard last. Empty: a restart may go back to an older file for a minute.
       -stderrthreshold value
         	logs at or above this threshold go to stderr when writing to files and stderr (no effect when -logtostderr=true or -alsologtostderr=true unless -legacy_stderr_threshold_behavior=false) (default 2)
       -to-ports ports

@@ -33,6 +33,16 @@ export const agentFlags = {
     "/etc/config/ip-masq-agent",
     "`path` of the configuration: a file, or a directory whose files named ip-masq* are united.",
   ),
+  "config-map": flag(
+    stringType,
+    "",
+    "The ConfigMap to follow through the API server, so that an edit counts within milliseconds: `[NAMESPACE/]NAME[:KEY]`, by default the pod's namespace and the key config; several, separated by commas: all their keys named ip-masq*. The file at --config counts at the start and while the API server is away. Needs list and watch on that name. Empty: only the file.",
+  ),
+  "state-dir": flag(
+    stringType,
+    "",
+    "With --config-map: a `directory` that outlives the container, as an emptyDir does, for the text that was heard last. Empty: a restart may go back to an older file for a minute.",
+  ),
   backend: flag(
     wordType("iptables", "nftables", "auto"),
     "iptables",
@@ -122,6 +132,11 @@ export function ruleOptions(values: RuleFlags): Parsed<Options> {
   if (!toPorts.ok) return { ok: false, message: toPorts.message };
   const { "masq-chain": masqChain, "random-fully": randomFully } = values;
   return { ok: true, value: { ...configOptions(values), masqChain, randomFully, toPorts: toPorts.ranges } };
+}
+
+/** Whether a directory is read at this path: not at the default one, where the Go program reads none. */
+export function readsDirectoryAt(path: string): boolean {
+  return path !== agentFlags.config.initial;
 }
 
 /** The values of all flags but klog's. */

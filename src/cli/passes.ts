@@ -1,6 +1,7 @@
 /** The passes of `run`: the chosen backend, the moves to another one, and the work after a pass. */
 import { afterwards, CLEARING } from "../agent/afterwards.ts";
 import { type Decision, decide, signsOf } from "../agent/choose.ts";
+import type { TwoSources } from "../agent/config/two-sources.ts";
 import { type Followed, followChoice } from "../agent/follow.ts";
 import type { Healing } from "../agent/group.ts";
 import { createOutputAddresses } from "../agent/output-addresses.ts";
@@ -33,6 +34,8 @@ interface PassesWorld {
   readonly toPorts: () => readonly PortRange[];
   /** Reads the counters, if they are served: before they restart at zero, and after that. */
   readonly sample: () => Promise<void>;
+  /** With --config-map. */
+  readonly configSources?: TwoSources;
   readonly log: Logger;
 }
 
@@ -50,7 +53,7 @@ export interface Passes extends Pick<Followed, "engine"> {
  */
 export async function createPasses(
   options: AgentOptions,
-  { triggers, memoryLimit, toPorts, sample, log }: PassesWorld,
+  { triggers, memoryLimit, toPorts, sample, configSources, log }: PassesWorld,
   signal: AbortSignal,
 ): Promise<({ readonly ok: true } & Passes) | Extract<Decision, { ok: false }>> {
   const { watch, masqChain: chain, configPath } = options;
@@ -74,7 +77,8 @@ export async function createPasses(
     families: enabledFamilies(options),
     log: log.named("agent/output-addresses.ts"),
   });
-  const enginesWorld = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, addresses, log };
+  const shared = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, addresses, log };
+  const enginesWorld = { ...shared, ...(configSources && { readConfig: configSources.readConfig }) };
   const engines = createEngines(options, enginesWorld, signal);
   const clearing = createTurns<readonly Healing[] | undefined>(watch ? turns : undefined);
   const followed = followChoice(engines.build(choice), signs, {
@@ -90,7 +94,8 @@ export async function createPasses(
   });
   const rivalsWorld = { ...engines, chain, open: openNftables, commitLog, now };
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
-  const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog };
+  const open = configSources && { openApi: configSources.open };
+  const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog, ...open };
   const relieve = createHeapRelief(trimMemory);
   const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
   const forget = createForget(options.forget === "unanswered", addresses, log, signal);

@@ -1,6 +1,7 @@
 /** The command `run`: the agent itself. */
 
 import type { Chosen } from "../agent/choose.ts";
+import type { ConfigSources } from "../agent/config/config-map.ts";
 import { runLoop } from "../agent/loop.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import { createTriggers, type Reason } from "../agent/triggers.ts";
@@ -10,7 +11,7 @@ import { effectiveFlags } from "../go/flags.ts";
 import { goQuote } from "../go/quote.ts";
 import { LogFileError } from "../log/file.ts";
 import { logSettings } from "../log/flags.ts";
-import { createLogger } from "../log/log.ts";
+import { createLogger, type Logger } from "../log/log.ts";
 import { systemClock } from "../system/clock.ts";
 import { keepHeapSmall } from "../system/heap.ts";
 import { describeLowLimit, readMemoryLimit } from "../system/memory-limit.ts";
@@ -18,7 +19,7 @@ import { counted } from "../text/plural.ts";
 import type { CommandLine } from "./command-line.ts";
 import { followPorts } from "./follow-ports.ts";
 import { createMonitoring } from "./monitoring.ts";
-import { agentFlags, agentOptions } from "./options.ts";
+import { type AgentFlags, agentFlags, agentOptions, readsDirectoryAt } from "./options.ts";
 import { createPasses, type Passes } from "./passes.ts";
 import { VERSION } from "./version.ts";
 
@@ -54,6 +55,13 @@ async function start(
     return 1;
   }
   const options = asked.value;
+  const triggers = createTriggers(systemClock);
+  const sources = await openSources(values, () => triggers.request("config"), log);
+  if (sources?.ok === false) {
+    log.fatal(`Invalid --config-map flag ${goQuote(values["config-map"])}: ${sources.message}`);
+    return 1;
+  }
+  const configSources = sources?.value;
   const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let engine: Passes["engine"] | undefined;
   let forgotten: Passes["forgotten"] | undefined;
@@ -67,11 +75,12 @@ async function start(
       families: enabledFamilies(options),
       flags,
       log,
+      ...(configSources && { sources: configSources.view }),
     },
     signal,
   );
-  const triggers = createTriggers(systemClock);
-  const world = { triggers, memoryLimit, toPorts, sample: async () => monitoring?.sample(), log };
+  const sample = async () => monitoring?.sample();
+  const world = { triggers, memoryLimit, toPorts, sample, log, ...(configSources && { configSources }) };
   const passes = await createPasses(options, world, signal);
   if (!passes.ok) {
     log.fatal(`No backend works: ${passes.lacks.join("; ")}`);
@@ -90,6 +99,23 @@ async function start(
   await runLoop(passes.reconcile, loop, systemClock, signal);
   await passes.over();
   return undefined;
+}
+
+/** The sources of --config-map; undefined without it, when nothing of them is loaded. */
+async function openSources(
+  values: AgentFlags["values"],
+  changed: () => void,
+  log: Logger,
+): Promise<ConfigSources | undefined> {
+  const { "config-map": configMap, "state-dir": stateDir, config: configPath } = values;
+  if (configMap === "") return undefined;
+  if (!values.watch) return { ok: false, message: "it needs --watch, which is false" };
+  const { createConfigSources } = await import("../agent/config/config-map.ts");
+  const directoryAllowed = readsDirectoryAt(configPath);
+  return createConfigSources({
+    ...{ configMap, stateDir, configPath, directoryAllowed, changed },
+    log: log.named("agent/config/two-sources.ts"),
+  });
 }
 
 function backendOf(choice: Chosen | undefined): { readonly name: string; readonly why: string } {

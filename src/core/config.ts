@@ -47,6 +47,8 @@ export interface ConfigFile {
 export interface ConfigText {
   readonly kind: "file" | "directory";
   readonly files: readonly ConfigFile[];
+  /** Where it comes from, for people, if not from these files at the path of --config. */
+  readonly source?: string;
 }
 
 /** A good configuration, and the warnings about it. */

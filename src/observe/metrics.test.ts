@@ -32,7 +32,13 @@ const READINGS: Readings = {
   process: PROCESS,
 };
 
-const metrics = () => createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, ["IPv4"]);
+const metrics = (follows = false) =>
+  createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, ["IPv4"], follows);
+const SOURCES = {
+  source: "cache",
+  up: true,
+  sessions: { ended: 3, dropped: 2, refused: 1, failed: 0 },
+} as const satisfies Readings["sources"];
 
 /** The samples that are exposed, without comments. */
 async function samples(of: ReturnType<typeof metrics>, readings: Readings = READINGS): Promise<string[]> {
@@ -86,14 +92,38 @@ test("a pass and what is read, but for the histogram", async () => {
 });
 
 test("every series of the table is exposed, in the text format", async () => {
-  const of = metrics();
+  const of = metrics(true);
   of.observe({ ...PASS, failures: ["tool"], healed: [{ kind: "missing", process: "nft", count: 1 }] });
   const labels = { pod_ip: "", remote: "8.8.8.8", port: "443", protocol: "tcp", node_address: "192.0.2.1" };
-  const { type, body } = await of.render({ ...READINGS, snatPortsUsed: [{ labels, ports: 9 }] });
+  const { type, body } = await of.render({
+    ...READINGS,
+    sources: SOURCES,
+    snatPortsUsed: [{ labels, ports: 9 }],
+  });
   expect(type).toContain("text/plain");
   const exposed = [...body.matchAll(/^# TYPE ip_masq_agent_(\S+)/gm)].map(([, name]) => name);
   expect(exposed.sort()).toEqual(Object.keys(SERIES).sort());
   for (const name of exposed) expect(body).toMatch(new RegExp(`^ip_masq_agent_${name}(_bucket)?[{ ]`, "m"));
+});
+
+test("only an agent that follows the API server has series about it", async () => {
+  const ofApi = async (follows: boolean) =>
+    (await samples(metrics(follows), { ...READINGS, sources: SOURCES })).filter((line) =>
+      /api_|config_source/.test(line),
+    );
+  expect(await ofApi(true)).toMatchInlineSnapshot(`
+    [
+      "ip_masq_agent_config_source{source="api"} 0",
+      "ip_masq_agent_config_source{source="file"} 0",
+      "ip_masq_agent_config_source{source="cache"} 1",
+      "ip_masq_agent_api_up 1",
+      "ip_masq_agent_api_sessions_total{result="ended"} 3",
+      "ip_masq_agent_api_sessions_total{result="dropped"} 2",
+      "ip_masq_agent_api_sessions_total{result="refused"} 1",
+      "ip_masq_agent_api_sessions_total{result="failed"} 0",
+    ]
+  `);
+  expect((await metrics().render(READINGS)).body).not.toMatch(/api_|config_source/);
 });
 
 test("what the kernel does not tell has no sample", async () => {

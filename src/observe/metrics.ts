@@ -7,6 +7,7 @@ import Counter from "prom-client/lib/counter.js";
 import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
+import type { SourcesView } from "../agent/config/two-sources.ts";
 import type { VerdictCount } from "../backend/verdict-counters.ts";
 import type { PassReport } from "./status.ts";
 
@@ -36,6 +37,8 @@ export interface Readings {
     readonly labels: Readonly<Record<(typeof HOLDER_LABELS)[number], string>>;
     readonly ports: number;
   }[];
+  /** With --config-map. */
+  readonly sources?: Pick<SourcesView, "source" | "up" | "sessions">;
   readonly process: {
     readonly cpuSeconds: number;
     readonly residentBytes: number;
@@ -64,6 +67,11 @@ export const SERIES = {
   config_info: "The configuration in force, by family: the digest of its text, and its source.",
   config_read_last_info:
     "The configuration read last, and its state: accepted, refused, or unreadable (then without a digest).",
+  config_source:
+    "Where the text that counts comes from, with --config-map: api, file, or cache (1, the others 0).",
+  api_up: "Whether the ConfigMaps of --config-map are watched through the API server now.",
+  api_sessions_total:
+    "Sessions with the API server that have ended, by result: ended (its time was over), dropped, refused, failed.",
   config_reloads_total: "New configurations that were read, by result: success or failure.",
   rules_in_force: "Whether the last pass saw the rules of a family in force.",
   drift_healed_total: "Drift detected and repaired, by kind and by the process that caused it.",
@@ -104,8 +112,8 @@ const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
 type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
 
-/** The series of an agent with this build, for these families. */
-export function createMetrics(build: Build, families: readonly string[]): Metrics {
+/** The series of an agent with this build, for these families, and whether it follows the API server. */
+export function createMetrics(build: Build, families: readonly string[], follows = false): Metrics {
   const registry = new Registry();
   const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
     name: PREFIX + name,
@@ -121,6 +129,7 @@ export function createMetrics(build: Build, families: readonly string[]): Metric
   const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
   const observe = createPassSeries(build, families, counter, gauge);
   const renderReadings = createReadings(registry, counter, gauge);
+  const renderSources = follows ? createSourceSeries(counter, gauge) : () => {};
   return {
     observe(pass) {
       duration.observe(pass.durationMs / 1000);
@@ -130,6 +139,7 @@ export function createMetrics(build: Build, families: readonly string[]): Metric
     queued: (at) => lastQueued.set(at),
     async render(readings) {
       renderReadings(readings);
+      renderSources(readings.sources);
       return { type: registry.contentType, body: await registry.metrics() };
     },
   };
@@ -231,6 +241,22 @@ function createReadings(
     raise(earlyDrop, conntrackCounters?.earlyDrop);
     raise(invalid, conntrackCounters?.invalid);
     ofProcess(process);
+  };
+}
+
+/** Series of the sources of a configuration. */
+function createSourceSeries(
+  counter: Maker<Counter<string>>,
+  gauge: Maker<Gauge<string>>,
+): (sources: Readings["sources"]) => void {
+  const from = gauge("config_source", "source");
+  const up = gauge("api_up");
+  const sessions = counter("api_sessions_total", "result");
+  return (sources) => {
+    if (sources === undefined) return;
+    for (const source of ["api", "file", "cache"]) from.set({ source }, source === sources.source ? 1 : 0);
+    up.set(sources.up ? 1 : 0);
+    for (const [result, count] of Object.entries(sources.sessions)) raise(sessions, count, { result });
   };
 }
 

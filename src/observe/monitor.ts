@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { renderConfig } from "../agent/config/holder.ts";
+import type { SourcesView } from "../agent/config/two-sources.ts";
 import type { ForgottenCount } from "../agent/forgetting.ts";
 import type { Healing } from "../agent/group.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
@@ -40,6 +41,7 @@ export interface MonitorWorld {
   readonly toPorts: () => readonly PortRange[];
   /** The flows whose entries were deleted since the start. */
   readonly forgotten: () => readonly ForgottenCount[];
+  readonly sources?: () => SourcesView;
   /** Each flag's name and printed value. */
   readonly flags: readonly (readonly [name: string, printed: string])[];
   /** When the process started, in milliseconds since 1970. */
@@ -147,7 +149,8 @@ function createPages(
     "/metrics": async () => {
       const verdicts = await totals();
       const { busiest: _, ...read } = await pressure();
-      const readings = { ...read, verdicts, forgotten: world.forgotten(), process: ofProcess(startedAt) };
+      const counted = { verdicts, forgotten: world.forgotten(), process: ofProcess(startedAt) };
+      const readings = { ...read, ...counted, ...(world.sources && { sources: world.sources() }) };
       const { type, body } = await metrics.render(readings);
       return { code: 200, type, body };
     },
@@ -168,7 +171,8 @@ function createPages(
     },
     "/status": () => {
       const { status, passes, healed } = seen;
-      return jsonReply({ ...status, recent: { passes, healed } } satisfies Status);
+      const more = { ...(world.sources && { api: world.sources() }), recent: { passes, healed } };
+      return jsonReply({ ...status, ...more } satisfies Status);
     },
     "/configz": () => configz(seen.last?.current, seen.status.config.inForce?.families ?? []),
     "/statusz": () => plainReply(200, renderStatusz({ ...build, startedAt, now: epoch() })),

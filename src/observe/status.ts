@@ -9,6 +9,8 @@ export interface Status {
   readonly startedAt: string;
   readonly backend: { readonly name: string; readonly why: string };
   readonly config: ConfigStatus;
+  /** With --config-map: the way of the text that counts, and whether the API server is followed now, or why not. */
+  readonly api?: { readonly source: string | null; readonly up: boolean; readonly why: string | null };
   /** By group of rules that are programmed together: `IPv4`, `IPv6`, `IPv4 and IPv6`. */
   readonly rules: Readonly<Record<string, RulesStatus>>;
   readonly lastPass: PassStatus | null;

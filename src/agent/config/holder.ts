@@ -55,6 +55,8 @@ export function createConfigHolder(
 ): ConfigHolder {
   const { log } = world;
   let text: ConfigText | undefined;
+  // The same text may come from a different source.
+  let source: string | undefined;
   let hash = "";
   let decoded: Result<DecodedConfig> | undefined;
   let problemLines: readonly string[] = [];
@@ -63,6 +65,7 @@ export function createConfigHolder(
   // Almost every pass finds unchanged text, and does not decode it again.
   const decode = (): Result<DecodedConfig> => {
     const fresh = world.readConfig();
+    source = fresh.source;
     if (decoded !== undefined && text !== undefined && sameText(text, fresh)) return decoded;
     // Drop the old bytes before decoding the new ones: a long list has megabytes.
     text = fresh;
@@ -88,11 +91,18 @@ export function createConfigHolder(
         report.error("config", "Error syncing configuration", problems, { details, about });
       else if (report.clear("config")) log.with({ config: hash }).info("the configuration is good again");
       const read = failed ? undefined : text;
-      const source = read === undefined ? path : describeSource(read, path);
+      const described = read === undefined ? path : describeSource(read, source, path);
       // Unchanged text gives the same object, so that nothing is compiled again.
-      if (decoded?.ok === true && problems.length === 0 && decoded.value.config !== current?.config)
-        current = { config: decoded.value.config, source, hash };
-      return { problems, failed, isNew: text !== before, source, hash: read === undefined ? null : hash };
+      if (decoded?.ok === true && problems.length === 0) {
+        const { config } = decoded.value;
+        if (config !== current?.config || described !== current.source)
+          current = { config, source: described, hash };
+      }
+      return {
+        ...{ problems, failed, source: described },
+        isNew: text !== before,
+        hash: read === undefined ? null : hash,
+      };
     },
   };
 }
@@ -113,9 +123,10 @@ function problemsOf(
 
 function announce(log: Logger, path: string, text: ConfigText, { config, warnings }: DecodedConfig): void {
   for (const line of abridge(warnings, renderAdvice)) log.warning(line);
-  const hint = text.files.length === 0 ? oddPathHint(path) : undefined;
+  const isMissing = text.files.length === 0 && text.source === undefined;
+  const hint = isMissing ? oddPathHint(path) : undefined;
   if (hint !== undefined) log.warning(`${path}: no such file: ${hint}`);
-  const source = describeSource(text, path);
+  const source = describeSource(text, text.source, path);
   const { nonMasqueradeCIDRs, resyncIntervalMs } = config;
   const lists = (["masqueradeCIDRs", ...PACKET_LISTS] as const)
     .filter((name) => config[name].length > 0)
@@ -126,10 +137,10 @@ function announce(log: Logger, path: string, text: ConfigText, { config, warning
   if (log.v(2)) log.info(`using config: ${renderConfig(config)}`, 2);
 }
 
-function describeSource({ files }: ConfigText, path: string): string {
+function describeSource({ files }: ConfigText, source: string | undefined, path: string): string {
   return files.length === 0
-    ? `no configuration at ${path}, the defaults`
-    : files.map((file) => file.path).join(", ");
+    ? `no configuration at ${source ?? path}, the defaults`
+    : (source ?? files.map((file) => file.path).join(", "));
 }
 
 /** The configuration as JSON with the file's keys, without those about packets that are not set. */
@@ -143,7 +154,8 @@ export function renderConfig(config: MasqConfig): string {
   );
 }
 
-function sameText(a: ConfigText, b: ConfigText): boolean {
+/** Whether two texts have the same files with the same bytes. */
+export function sameText(a: ConfigText, b: ConfigText): boolean {
   if (a.kind !== b.kind || a.files.length !== b.files.length) return false;
   return a.files.every(
     ({ path, bytes }, i) => b.files[i]?.path === path && Buffer.compare(bytes, b.files[i].bytes) === 0,

@@ -16,7 +16,7 @@ import { counted } from "../../text/plural.ts";
 /** A name and its text, line by line. */
 export function renderStatus(status: Status, colours: Colours): string {
   const said = plain(status);
-  const { version, startedAt, backend, config, rules, leaving = {}, lastPass, healed } = said;
+  const { version, startedAt, backend, config, api, rules, leaving = {}, lastPass, healed } = said;
   const problems = [...config.problems, ...(lastPass?.errors ?? [])].filter(
     (one, i, all) => all.indexOf(one) === i,
   );
@@ -26,6 +26,7 @@ export function renderStatus(status: Status, colours: Colours): string {
     ["agent", `${version}, since ${startedAt}`],
     ["backend", `${backend.name} (${backend.why})`],
     ["config", config.source],
+    ...(api === undefined ? [] : [["api", renderApi(api, colours)] as const]),
     ...(config.inForce === undefined ? [] : [["in force", renderInForce(said, colours)] as const]),
     [
       "read last",
@@ -44,6 +45,10 @@ export function renderStatus(status: Status, colours: Colours): string {
     ...problems.map((problem) => ["problem", colours.red(problem)] as const),
   ];
   return rows.map(([name, text]) => `${colours.bold(name.padEnd(10))} ${text}\n`).join("");
+}
+
+function renderApi({ up, why }: NonNullable<Status["api"]>, colours: Colours): string {
+  return up ? colours.green("followed") : colours.red(`not followed${why === null ? "" : `: ${why}`}`);
 }
 
 function renderInForce(status: Status, colours: Colours): string {
