@@ -154,6 +154,32 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     expect(refusals(spec, object)).toEqual(["10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?"]);
   });
 
+  test("with config.watch is what the component makes, for its own ConfigMap and namespace", async () => {
+    const config = { watch: true, name: "masq.conf", key: "masq" };
+    const { documents } = await render({ config, backend: "nftables" }, "network");
+    for (const document of Object.values(documents)) validateObject(document);
+    expect(await typeErrors(Object.values(documents))).toBe("");
+    const built = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
+    expect(built).toMatchObject({ serviceAccountName: "ip-masq-agent", automountServiceAccountToken: true });
+    expect(at(built, "containers.0.args")).toEqual([
+      "--backend=nftables",
+      "--config-map=masq.conf:masq",
+      "--state-dir=/run/ip-masq-agent",
+    ]);
+    const { volumes, volumeMounts } = rightsOf(built);
+    expect([volumes.at(-1), volumeMounts.at(-1)]).toEqual([
+      { name: "state", emptyDir: { sizeLimit: "4Mi" } },
+      { name: "state", mountPath: "/run/ip-masq-agent" },
+    ]);
+    const usual = await render({ config: { watch: true } });
+    for (const name of ["service-account", "role", "role-binding"])
+      expect(plainLabels(usual.documents[`watch-${name}.yaml`] ?? null), name).toEqual(
+        readManifest(`deploy/kustomize/components/api-watch/${name}.yaml`),
+      );
+    expect(at(documents["watch-role.yaml"] ?? null, "rules.0.resourceNames")).toEqual(["masq.conf"]);
+    expect(at(documents["watch-role-binding.yaml"] ?? null, "subjects.0.namespace")).toBe("network");
+  });
+
   test("writes the configuration into the ConfigMap that the DaemonSet shows", async () => {
     const inline = {
       nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"],

@@ -4,14 +4,22 @@ import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitorin
 import { ValidatingAdmissionPolicy } from "kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy";
 import { ValidatingAdmissionPolicyBinding } from "kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding";
 import { DaemonSet } from "kubernetes-models/apps/v1/DaemonSet";
+import { FlowSchema } from "kubernetes-models/flowcontrol.apiserver.k8s.io/v1/FlowSchema";
+import { Role } from "kubernetes-models/rbac.authorization.k8s.io/v1/Role";
+import { RoleBinding } from "kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding";
 import { ConfigMap } from "kubernetes-models/v1/ConfigMap";
+import { ServiceAccount } from "kubernetes-models/v1/ServiceAccount";
 import { at, type Plain } from "../lab/manifest.ts";
 
 const MODELS = {
   ConfigMap,
   DaemonSet,
+  FlowSchema,
   PodMonitor,
   PrometheusRule,
+  Role,
+  RoleBinding,
+  ServiceAccount,
   ValidatingAdmissionPolicy,
   ValidatingAdmissionPolicyBinding,
 };

@@ -7,6 +7,7 @@ import { at, type Plain, parseManifest, readManifest } from "../lab/manifest.ts"
 import { kustomizeTool } from "../lab/tool.ts";
 import { validateObject } from "./kubernetes.ts";
 import { rightsOf, withoutLegacyRights } from "./rights.ts";
+import { typeErrors } from "./strict.ts";
 
 const DIRECTORY = "deploy/kustomize";
 const CONTAINER = "spec.template.spec.containers.0";
@@ -45,6 +46,19 @@ const ownProfile: Change = (spec) => {
   Object.assign(spec as object, { securityContext: { seccompProfile } });
 };
 
+const API_WATCH = "components/api-watch";
+const followFlags = ["--config-map=ip-masq-agent", "--state-dir=/run/ip-masq-agent"];
+const follows: Change = (spec) => {
+  const { volumes, volumeMounts } = rightsOf(spec);
+  const mount = { name: "state", mountPath: "/run/ip-masq-agent" };
+  Object.assign(at(spec, "containers.0") as object, { volumeMounts: [...volumeMounts, mount] });
+  Object.assign(spec as object, {
+    serviceAccountName: "ip-masq-agent",
+    automountServiceAccountToken: true,
+    volumes: [...volumes, { name: "state", emptyDir: { sizeLimit: "4Mi" } }],
+  });
+};
+
 /** The objects that kustomize builds from an overlay with this text. It is next to a clone, as in the README. */
 async function buildText(text: string): Promise<readonly Plain[]> {
   mkdirSync("build", { recursive: true });
@@ -72,6 +86,24 @@ test.each(["nftables", "ipv6", "monitoring"])("everything that overlay %s names 
     expect(statSync(path).isDirectory(), path).toBe(true);
     expect(existsSync(join(path, "kustomization.yaml")), path).toBe(true);
   }
+});
+
+test("the Role names one ConfigMap and cannot change it, and the FlowSchema is for its ServiceAccount", async () => {
+  const of = (name: string) => readManifest(join(DIRECTORY, API_WATCH, `${name}.yaml`));
+  expect(at(of("role"), "rules")).toEqual([
+    {
+      apiGroups: [""],
+      resources: ["configmaps"],
+      resourceNames: ["ip-masq-agent"],
+      verbs: ["list", "watch"],
+    },
+  ]);
+  const account = { name: "ip-masq-agent", namespace: "kube-system" };
+  expect(at(of("role-binding"), "subjects")).toEqual([{ kind: "ServiceAccount", ...account }]);
+  const flow = of("flow-schema");
+  validateObject(flow);
+  expect(await typeErrors([flow])).toBe("");
+  expect(at(flow, "spec.rules.0.subjects")).toEqual([{ kind: "ServiceAccount", serviceAccount: account }]);
 });
 
 describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
@@ -108,6 +140,31 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
     const components = names.map((name) => `${directory}/components/${name}`);
     const text = JSON.stringify({ resources: [`${directory}/base`], components });
     expect(await buildText(text)).toEqual([withArgs(args, change)]);
+  });
+
+  test.each<[readonly string[], readonly string[], Change?]>([
+    [["api-watch"], followFlags],
+    [
+      ["nftables", "api-watch", "ipv6"],
+      ["--backend=nftables", ...followFlags, "--enable-ipv6"],
+      nftablesOnly,
+    ],
+    [["api-watch", "nftables"], [...followFlags, "--backend=nftables"], nftablesOnly],
+  ])("builds %j with a token that can read one ConfigMap, and nothing else", async (names, args, change) => {
+    const directory = `../ip-masq-agent/${DIRECTORY}`;
+    const components = names.map((name) => `${directory}/components/${name}`);
+    const built = await buildText(JSON.stringify({ resources: [`${directory}/base`], components }));
+    const whole = withArgs(args, (spec) => {
+      change?.(spec);
+      follows(spec);
+    });
+    const made = ["service-account", "role", "role-binding"].map((name) =>
+      readManifest(join(DIRECTORY, API_WATCH, `${name}.yaml`)),
+    );
+    const byKind = (objects: readonly Plain[]) =>
+      objects.toSorted((a, b) => String(at(a, "kind")).localeCompare(String(at(b, "kind"))));
+    expect(byKind(built)).toEqual(byKind([whole, ...made]));
+    expect(await typeErrors(built)).toBe("");
   });
 
   test("builds the README's overlay: components combined with each other, with monitoring, and an image", async () => {

@@ -7,6 +7,10 @@ import { at, type Plain } from "../lab/manifest.ts";
 const MODULES: Readonly<Record<string, string>> = {
   ConfigMap: "kubernetes-models/v1/ConfigMap",
   DaemonSet: "kubernetes-models/apps/v1/DaemonSet",
+  FlowSchema: "kubernetes-models/flowcontrol.apiserver.k8s.io/v1/FlowSchema",
+  Role: "kubernetes-models/rbac.authorization.k8s.io/v1/Role",
+  RoleBinding: "kubernetes-models/rbac.authorization.k8s.io/v1/RoleBinding",
+  ServiceAccount: "kubernetes-models/v1/ServiceAccount",
   PodMonitor: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
   ValidatingAdmissionPolicy: "kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
   ValidatingAdmissionPolicyBinding:

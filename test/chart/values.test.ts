@@ -29,6 +29,7 @@ test.each([
   [{ config: { inline: { outputAddressBy: "node" } } }, "config.inline.outputAddressBy"],
   [{ config: { name: "Not_A_Name" } }, "config.name"],
   [{ config: { admission: "yes" } }, "config.admission"],
+  [{ config: { watch: "yes" } }, "config.watch"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
   [{ flags: { logtostderr: false } }, "flags.logtostderr"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],
@@ -80,7 +81,7 @@ function schemaOf(name: keyof typeof agentFlags): object | undefined {
 test("flags has every flag of the agent but those with a value of their own, and those that write files", () => {
   const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
   const known = at(schema, "properties.flags.properties") as Record<string, object>;
-  const own = ["backend", "enable-ipv6", "http-address", "config"];
+  const own = ["backend", "enable-ipv6", "http-address", "config", "config-map", "state-dir"];
   const filesOnly =
     /^(log_dir|log_file|log_file_max_size|logtostderr|also|one_output|skip_log|stderr|legacy_stderr)/;
   const names = (Object.keys(agentFlags) as (keyof typeof agentFlags)[]).filter(

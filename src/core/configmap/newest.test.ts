@@ -134,7 +134,7 @@ describe("contents", () => {
 });
 
 /** `make prove` sets it to 100,000. */
-const { EDITS: SET = "4000" } = process.env;
+const { EDITS: SET = "20000" } = process.env;
 const EDITS = Number(SET);
 
 describe(`a node through ${EDITS} edits, outages and restarts`, () => {

@@ -213,6 +213,7 @@ const COUNTERPARTS: Readonly<Record<string, string | undefined>> = {
   lstat: "newfstatat",
   poll: "ppoll",
   readlink: "readlinkat",
+  rename: "renameat",
   rmdir: "unlinkat",
   stat: "newfstatat",
   symlink: "symlinkat",

@@ -62,6 +62,10 @@ httpGet:
 {{- if ne .Values.httpAddress "127.0.0.1:10279" }}
 - {{ printf "--http-address=%s" .Values.httpAddress | toJson }}
 {{- end }}
+{{- if .Values.config.watch }}
+- {{ printf "--config-map=%s:%s" .Values.config.name .Values.config.key | toJson }}
+- --state-dir=/run/ip-masq-agent
+{{- end }}
 {{- range $name, $value := .Values.flags }}
 {{ include "ip-masq-agent.flag" (dict "name" $name "value" $value) }}
 {{- end }}
