@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { changeIntervals, type Interval, independentChanges, subtractIntervals } from "./intervals.ts";
+import {
+  changeIntervals,
+  type Interval,
+  independentChanges,
+  meetIntervals,
+  subtractIntervals,
+  uniteIntervals,
+} from "./intervals.ts";
 
 /** Intervals from pairs of numbers. */
 const intervals = (...pairs: [number, number][]): Interval[] =>
@@ -23,6 +30,20 @@ const members = (list: readonly Interval[]): Set<number> =>
       list.some(({ first, last }) => first <= i && i <= last),
     ),
   );
+
+test("the meet and the union of lists are those of their sets of addresses", () => {
+  fc.assert(
+    fc.property(lists, lists, (a, b) => {
+      const [one, other] = [members(a), members(b)];
+      expect(members(meetIntervals(a, b))).toEqual(new Set([...one].filter((address) => other.has(address))));
+      const united = uniteIntervals(a, b);
+      expect(members(united)).toEqual(new Set([...one, ...other].sort((x, y) => x - y)));
+      // Sorted, disjoint and non-adjacent.
+      for (const [i, { first }] of united.slice(1).entries())
+        expect(first).toBeGreaterThan((united[i]?.last ?? 0n) + 1n);
+    }),
+  );
+});
 
 describe("subtractIntervals", () => {
   test.each([

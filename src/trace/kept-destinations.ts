@@ -1,7 +1,14 @@
 /** Which addresses keep the pod's address by the current rules in our chain, whichever program wrote them. */
 import type { Family } from "../core/cidr.ts";
 import { explainInterval } from "../core/explanation.ts";
-import { decompose, everything, type Interval, meetIntervals, subtractIntervals } from "../core/intervals.ts";
+import {
+  decompose,
+  everything,
+  type Interval,
+  meetIntervals,
+  subtractIntervals,
+  uniteIntervals,
+} from "../core/intervals.ts";
 import type { Entry } from "../core/ruleset.ts";
 import type { Condition, TraceRule } from "./model.ts";
 import { type OurPackets, rulesAbout } from "./rules-about.ts";
@@ -32,7 +39,7 @@ function keptByPlainRules(rules: readonly TraceRule[], family: Family): Interval
     entries = [];
     const ofVerdict = (verdict: Entry["verdict"]) =>
       parts.filter((part) => part.verdict === verdict).map(({ interval }) => interval);
-    kept = unite(kept, meet(open, ofVerdict("return")), all);
+    kept = uniteIntervals(kept, meet(open, ofVerdict("return")));
     open = subtractIntervals(open, merge(parts.map(({ interval }) => interval)));
   };
   for (const rule of rules) {
@@ -53,11 +60,11 @@ function keptByPlainRules(rules: readonly TraceRule[], family: Family): Interval
       continue;
     }
     weigh();
-    if (verdict === "return") kept = unite(kept, meet(open, addresses), all);
+    if (verdict === "return") kept = uniteIntervals(kept, meet(open, addresses));
     open = subtractIntervals(open, addresses);
   }
   weigh();
-  return unite(kept, open, all);
+  return uniteIntervals(kept, open);
 }
 
 /** The destinations that a rule is about; `some` if it depends on something else than the destination. */
@@ -81,10 +88,6 @@ function decided(conditions: readonly Condition[], family: Family): readonly Int
 
 function meet(a: readonly Interval[], b: readonly Interval[]): Interval[] {
   return meetIntervals(a, merge(b));
-}
-
-function unite(a: readonly Interval[], b: readonly Interval[], all: readonly Interval[]): Interval[] {
-  return subtractIntervals(all, subtractIntervals(subtractIntervals(all, a), b));
 }
 
 /** Neighbours of a sorted list as one. */
