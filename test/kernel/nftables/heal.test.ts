@@ -28,6 +28,13 @@ async function handle(lab: Lab, text: string): Promise<string> {
   return /# handle (\d+)/.exec(line)?.[1] ?? "none";
 }
 
+/** Everything that we ever write is in its table. */
+const EVERY_KEY = config({
+  ...JSON.parse(CONFIG),
+  masqueradeSourceCIDRs: ["10.244.0.0/16", "172.30.0.0/16", "fd00:244::/32"],
+  outputInterfaces: ["bond+", "eth0"],
+});
+
 /** What others do to our table, each in one transaction; and a word of what the log says of it. */
 const TAMPERINGS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown>, RegExp]>> = {
   "delete an element": [
@@ -102,6 +109,34 @@ const TAMPERINGS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknow
     },
     /healed: .*set keep-ipv4/,
   ],
+  "add a source": [
+    (lab) => nft(lab, `add element ${T} from-ipv4 { 192.0.2.0/24 }`),
+    /healed: .*set from-ipv4/,
+  ],
+  "delete the sources": [
+    (lab) => nft(lab, `flush set ${T} from-ipv4`, `flush set ${T} from-ipv6`),
+    /healed: .*set from-ipv6/,
+  ],
+  "delete the rule for sources": [
+    async (lab) => nft(lab, `delete rule ${T} postrouting handle ${await handle(lab, "@from-ipv6")}`),
+    /healed: .*postrouting/,
+  ],
+  "another link": [
+    async (lab) =>
+      nft(
+        lab,
+        `replace rule ${T} postrouting handle ${await handle(lab, "bond*")} meta nfproto ipv4 oifname "bond" counter masquerade fully-random`,
+      ),
+    /healed: .*postrouting/,
+  ],
+  "an address of their own": [
+    async (lab) =>
+      nft(
+        lab,
+        `replace rule ${T} postrouting handle ${await handle(lab, "eth0")} meta nfproto ipv4 oifname "eth0" counter snat ip to 192.0.2.9 fully-random`,
+      ),
+    /healed: .*postrouting/,
+  ],
   "add a map": [
     (lab) => nft(lab, `add map ${T} foreign { type ipv4_addr : ipv4_addr; }`),
     /healed: .*set foreign/,
@@ -132,7 +167,7 @@ async function keepCommitting(lab: Lab, ended: AbortSignal): Promise<number> {
 
 /** The parts of a table's listing: a replaced set has the other of its two names, and comes last. */
 function parts(table: readonly string[]): readonly string[] {
-  const text = table.join("\n").replace(/keep-(ipv\d)-next/g, "keep-$1");
+  const text = table.join("\n").replace(/(keep|from)-(ipv\d)-next/g, "$1-$2");
   return text
     .split(/^\t(?=set|chain)/m)
     .map((part) => part.trimEnd())
@@ -141,7 +176,7 @@ function parts(table: readonly string[]): readonly string[] {
 
 describeKernel("nftables: healing", { timeout: 60_000 }, () => {
   labTest("whatever others do to the table is undone at the next pass, and said", async ({ lab }) => {
-    lab.volume.write(CONFIG);
+    lab.volume.write(EVERY_KEY);
     const agent = lab.startAgent({ flags: FLAGS });
     const own = await programmed(lab, agent);
     for (const [what, [tamper, said]] of Object.entries(TAMPERINGS)) {
@@ -180,7 +215,7 @@ describeKernel("nftables: healing", { timeout: 60_000 }, () => {
   });
 
   labTest("next to a process that commits all the time", async ({ lab }) => {
-    lab.volume.write(CONFIG);
+    lab.volume.write(EVERY_KEY);
     const agent = lab.startAgent({ flags: FLAGS });
     const own = await programmed(lab, agent);
     const storm = new AbortController();
