@@ -36,6 +36,7 @@ export interface Entry {
   readonly state?: (typeof TCP_STATES)[number];
   readonly secondsLeft?: number;
   readonly status?: number;
+  readonly zone?: number;
 }
 
 /** IPS_CONFIRMED | IPS_ASSURED | IPS_SEEN_REPLY. */
@@ -63,13 +64,14 @@ export function* enteringMessages(entries: Iterable<Entry>): Generator<Uint8Arra
 
 function putEntry(writer: Writer, entry: Entry, sequence: number, flags: number): void {
   const { source, sourcePort, remote, port, node, nodePort, asked = remote, askedPort = port } = entry;
-  const { protocol = "udp", state, secondsLeft = 600, status = CONFIRMED } = entry;
+  const { protocol = "udp", state, secondsLeft = 600, status = CONFIRMED, zone } = entry;
   const family = source.includes(":") ? FAMILIES.ip6 : FAMILIES.ip;
   const start = openMessage(writer, { type: (SUBSYS_CTNETLINK << 8) | NEW, flags, sequence, family });
   putTuple(writer, CTA.TUPLE_ORIG, protocol, [source, sourcePort, asked, askedPort]);
   putTuple(writer, CTA.TUPLE_REPLY, protocol, [remote, port, node, nodePort]);
   putU32(writer, CTA.STATUS, status);
   putU32(writer, CTA.TIMEOUT, secondsLeft);
+  if (zone !== undefined) putBytes(writer, CTA.ZONE, Uint8Array.of(zone >> 8, zone & 255));
   if (protocol === "tcp")
     putNest(writer, CTA.PROTOINFO, () =>
       putNest(writer, 1, () =>

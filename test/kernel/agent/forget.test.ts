@@ -21,6 +21,7 @@ const CONFIG = config({
 /** Nobody has these addresses: the world drops what it gets for them. The last ones are behind a Service. */
 const SILENT = { IPv4: "203.0.113.99", IPv6: "2001:db8:9::99" } as const;
 const SERVICE = "198.51.100.99";
+const PINGED = "203.0.113.98";
 
 /** How an agent is started, and how its rules go. */
 interface Backend {
@@ -85,11 +86,13 @@ describeKernel.each(BACKENDS)(
       await lab.ask("udp", "8.8.8.8");
       await wire.udp("pod", 5_061, 20, "8.8.8.8#7000");
       await wire.udp("node", 500, 20, `${SILENT.IPv4}#500`);
+      await wire.ping(PINGED);
       const pods = await wire.udp("pod", 5_062, 20, "10.10.9.9#9");
       await eventually(() => {
         expect(wire.sourcesSince(0, 9)).toEqual([POD.IPv4, POD.IPv6]);
         expect(wire.sourcesSince(0, 10)).toEqual([POD.IPv4]);
         expect(wire.sourcesSince(0, 500)).toEqual([NODE.IPv4]);
+        expect(wire.sourcesSince(0, 0, PINGED)).toEqual([POD.IPv4]);
       });
       const answered = () => entries(lab, "sport=5061", "dport=7000");
       const own = () => entries(lab, "sport=500 ");
@@ -110,11 +113,12 @@ describeKernel.each(BACKENDS)(
       await eventually(() =>
         expect(agent.log()).toContain("IPv6: forgot 1 flow without an answer, which had left as their pods"),
       );
-      await eventually(() => expect(agent.log()).toContain("IPv4: forgot 1 flow without an answer"));
+      await eventually(() => expect(agent.log()).toContain("IPv4: forgot 2 flows without an answer"));
       const after = Date.now() + 100;
       await eventually(() => expect(wire.arrivals.at(-1)?.at ?? 0).toBeGreaterThan(after + 1_500));
       expect(wire.sourcesSince(after, 9, SILENT.IPv4)).toEqual([NODE.IPv4]);
       expect(wire.sourcesSince(after, 9, SILENT.IPv6)).toEqual([NODE.IPv6]);
+      expect(wire.sourcesSince(after, 0, PINGED)).toEqual([NODE.IPv4]);
       // Behind a Service, answered, the node's own, kept by the configuration: all as before.
       expect(wire.sourcesSince(after, 10)).toEqual([POD.IPv4]);
       expect(wire.sourcesSince(after, 7_000)).toEqual([POD.IPv4]);

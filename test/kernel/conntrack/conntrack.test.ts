@@ -54,6 +54,15 @@ describeKernel("connections over ctnetlink", { timeout: 900_000 }, () => {
     });
   });
 
+  test("what nobody has answered is deleted, in each family and zone, and nothing else", async () => {
+    expect(await scenario("remove")).toEqual({
+      some: [15, false],
+      rest: [95, true],
+      again: 0,
+      left: { 6: 5, 17: 10 },
+    });
+  });
+
   test("lists leave no memory behind", async () => {
     const { grownMb } = await scenario("cost", "4000", LISTS);
     expect(grownMb).toBeLessThan(8);

@@ -7,9 +7,10 @@ import type { PortsView } from "../../../src/cli/commands/ports-view.ts";
 import { type ConnectionView, createWhoCommand } from "../../../src/cli/commands/who.ts";
 import { packAddress } from "../../../src/conntrack/address.ts";
 import { putCondition } from "../../../src/conntrack/condition.ts";
-import { openConntrack } from "../../../src/conntrack/conntrack.ts";
-import { CT_MSG, SUBSYS_CTNETLINK } from "../../../src/conntrack/constants.ts";
+import { openConntrack, openDeletion } from "../../../src/conntrack/conntrack.ts";
+import { CT_MSG, STATUS, SUBSYS_CTNETLINK } from "../../../src/conntrack/constants.ts";
 import { type Flow, readFlow } from "../../../src/conntrack/flow.ts";
+import { UNANSWERED } from "../../../src/conntrack/forgettable.ts";
 import { measureShares } from "../../../src/conntrack/port-shares.ts";
 import { createTally, portOwner } from "../../../src/conntrack/usage.ts";
 import {
@@ -196,6 +197,40 @@ async function ipv6Filter() {
   return { kernel: ports, ours: own, isFiltered };
 }
 
+/** What is deleted of a table with every kind of entry, and what stays. */
+async function remove() {
+  const of = (count: number, more: Partial<Entry>): Entry[] =>
+    Array.from({ length: count }, (_, i) => {
+      const { source = "10.244.1.2", remote = "8.8.8.8" } = more;
+      const ports = { sourcePort: 10_000 + i, nodePort: 10_000 + i, port: 5_060 };
+      return { ...ports, source, remote, node: source, status: UNANSWERED_STATUS, ...more };
+    });
+  const ipv6 = { source: "fd00:244::2", remote: "2600::1" };
+  await enter([
+    ...of(50, {}),
+    ...of(30, ipv6),
+    // The same flows in another zone are other entries.
+    ...of(20, { zone: 7 }),
+    ...of(10, { ...ipv6, zone: 7 }),
+    ...of(10, { remote: "9.9.9.9", status: UNANSWERED_STATUS | STATUS.SEEN_REPLY }),
+    ...of(5, { protocol: "tcp", state: "SYN_SENT" }),
+  ]);
+  const deletion = openDeletion();
+  const isUdp = ({ original }: Flow) => original.protocol === PROTOCOLS.udp;
+  const some = await deletion(UNANSWERED, isUdp, { most: 15 });
+  const rest = await deletion(UNANSWERED, isUdp, { most: 10_000 });
+  const again = await deletion(UNANSWERED, isUdp, { most: 10_000 });
+  const left: Record<string, number> = {};
+  await conntrack.list({}, ({ original }) => {
+    left[original.protocol] = (left[original.protocol] ?? 0) + 1;
+  });
+  const sum = ({ counts }: typeof some) => counts.IPv4 + counts.IPv6;
+  return { some: [sum(some), some.isWhole], rest: [sum(rest), rest.isWhole], again: sum(again), left };
+}
+
+/** IPS_CONFIRMED. */
+const UNANSWERED_STATUS = 0x8;
+
 /** Processor time in milliseconds, the least of several rounds, and memory before and after many lists. */
 async function cost(connections: number, lists: number) {
   function* entries(): Generator<Entry> {
@@ -248,6 +283,7 @@ const SCENARIOS: Readonly<Record<string, (...numbers: number[]) => Promise<unkno
   count,
   who: (flows = 0, withoutTo = 0) => who(flows, withoutTo),
   ipv6Filter,
+  remove,
   cost: (connections = 0, lists = 0) => cost(connections, lists),
 };
 

@@ -59,6 +59,16 @@ while True:
     time.sleep(float(every) / 1000)
 `;
 
+/** Sends the same echo request every 50 ms. */
+const PING = `
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+print("ready", flush=True)
+while True:
+    s.sendto(struct.pack("!BBHHH", 8, 0, 0xF7B1, 77, 1), (sys.argv[1], 0))
+    time.sleep(0.05)
+`;
+
 /** Echoes what TCP connections send. */
 const ECHO = `
 import socket, sys, threading
@@ -103,6 +113,8 @@ export interface Wire {
   readonly sourcesSince: (at: number, destinationPort: number, destination?: string) => readonly string[];
   /** Datagrams from one port, every `everyMs`, to addresses with ports (`8.8.8.8#9`, `8.8.8.8#9@10.1.1.2` with its source). */
   readonly udp: (from: Place, port: number, everyMs: number, ...to: readonly string[]) => Promise<Stream>;
+  /** Echo requests of the pod, all of one flow. */
+  readonly ping: (destination: string) => Promise<Stream>;
   readonly echo: (port: number) => Promise<Stream>;
   /** A TCP connection of the pod that talks to an echo until it fails: why, and when. */
   readonly talk: (
@@ -144,6 +156,7 @@ export async function createWire(lab: Lab): Promise<Wire> {
       return [...new Set(those.map(({ source }) => source))].sort();
     },
     udp: (from, port, everyMs, ...to) => start(from, UDP, String(everyMs), String(port), ...to),
+    ping: (destination) => start("pod", PING, destination),
     echo: (port) => start("world", ECHO, String(port)),
     async talk(destination, port) {
       const { lines } = await start("pod", TALK, destination, String(port));
