@@ -2,8 +2,7 @@
  * Acting on events: with a resync interval of an hour, whatever happens within seconds was noticed. In the environment:
  * STORM_MS, how long others restore their rules (1500; at length 30000).
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { times } from "../../lab/length.ts";
 import {
@@ -25,6 +24,7 @@ import {
   pause,
   programmed as programmedTable,
 } from "../../lab/network/nftables-agent-table.ts";
+import { withoutEvents } from "../../lab/network/no-events.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 import { createShims } from "../../lab/network/shims.ts";
 
@@ -181,10 +181,8 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
   );
 
   labTest("without events the agent polls the generation, and says so once", async ({ lab }) => {
-    const preload = join(lab.directory, "no-events.cjs");
-    writeFileSync(preload, NO_EVENTS);
     lab.volume.write(CONFIG);
-    const agent = lab.startAgent({ flags: backend.flags, env: { NODE_OPTIONS: `--require=${preload}` } });
+    const agent = lab.startAgent({ flags: backend.flags, env: withoutEvents(lab) });
     const good = await backend.state(lab, agent);
     await eventually(() => expect(logged(agent, "W", "listening to nf_tables: ENOMEM")).toHaveLength(1));
     for (const [what, tamper] of Object.entries(backend.tamperings)) {
@@ -242,15 +240,6 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
     expect(logged(agent, "E")).toEqual([]);
   });
 });
-
-/** The addon with a kernel that has no memory for the filter of events. */
-const NO_EVENTS = `"use strict";
-const { dlopen } = process;
-process.dlopen = (module, ...rest) => {
-  dlopen.call(process, module, ...rest);
-  module.exports.join = () => -12;
-};
-`;
 
 /** Restores the rules of another again and again, as kube-proxy does; returns how often. */
 async function restoreAllTheTime(lab: Lab, ended: AbortSignal): Promise<number> {

@@ -7,6 +7,7 @@ import { command } from "../../lab/command.ts";
 import { cells, times } from "../../lab/length.ts";
 import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
+import { withoutEvents } from "../../lab/network/no-events.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 import { NODE } from "../../lab/network/topology.ts";
 import { createWire } from "../../lab/network/wire.ts";
@@ -201,6 +202,23 @@ describeKernel.each(backends("nftables"))("output addresses, %s", { timeout: 60_
     // As repairs: five at once, and five a second. A rule may be written for each family.
     expect(programmed() - before).toBeLessThan(2 * (6 + (5 * (Date.now() - since)) / 1_000));
     expect(logged(agent, "E")).toEqual([]);
+  });
+});
+
+describeKernel("output addresses without events", { timeout: 60_000 }, () => {
+  labTest("are read each second, which is said once", async ({ lab }) => {
+    lab.volume.write(CONFIG);
+    const flags = ["--backend=nftables", ...FLAGS];
+    const agent = lab.startAgent({ flags, env: withoutEvents(lab) });
+    const words = "listening to rtnetlink: ENOMEM";
+    await eventually(() => expect(logged(agent, "W", words)).toHaveLength(1));
+    expect(logged(agent, "W", words)[0]).toContain("reading the node's addresses every 1 s instead");
+    for (const action of ["add", "del"] as const) {
+      await address(lab, action, A.IPv4);
+      const expected = action === "add" ? A.IPv4 : NODE.IPv4;
+      await eventually(async () => expect(await lab.ask("udp", WORLD.IPv4)).toBe(expected));
+    }
+    expect(logged(agent, "W", words)).toHaveLength(1);
   });
 });
 
