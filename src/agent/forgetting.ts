@@ -65,20 +65,45 @@ const MOST = 10_000;
 
 /** Has forgotten nothing yet. */
 export function createForgetting(world: ForgettingWorld, signal: AbortSignal): Forgetting {
-  const { addresses, log } = world;
   const inForce = new Map<Family, Ruleset>();
-  const looks = new Map<Family, { readonly left: number }>();
-  const underWay = new Map<Family, Set<bigint>>();
-  const totals = new Map<string, ForgottenCount>();
+  const { forget, add, totals } = createForgetter(world, inForce, signal);
   const begin = createBeside(world, signal);
-  let [lookedAt, isLooking] = [Number.NEGATIVE_INFINITY, false];
+  const unanswered = createUnanswered({ ...world, forget, begin }, signal);
+  const gone = createGone({ ...world, forget, begin }, signal);
+  return {
+    after({ groups, leaving }) {
+      const seen = groups.filter((group) => group.inForce);
+      for (const ruleset of seen.flatMap(({ rulesets }) => rulesets)) {
+        const { family } = ruleset;
+        inForce.set(family, ruleset);
+        // rate() does not see a series' first sample.
+        if (world.isUnanswered) add({ family, why: "unanswered", count: 0 });
+        if (leaving.some((one) => one.family === family)) add({ family, why: "address", count: 0 });
+        gone(family);
+      }
+      const changed = seen.filter((group) => group.changed).flatMap(({ rulesets }) => rulesets);
+      if (world.isUnanswered) unanswered(changed.map(({ family }) => family));
+    },
+    totals,
+  };
+}
 
-  /** Deletes what matches and is chosen by the rules in force; says so, and returns whether that was all. */
-  const forget = async (
-    condition: Condition,
-    { why, families, isChosen, words }: Forgettable,
-  ): Promise<boolean> => {
-    const { all } = await world.readAddresses();
+type Forget = (condition: Condition, forgettable: Forgettable) => Promise<boolean>;
+
+/** Deletes and counts, by the rules in force. */
+function createForgetter(
+  { readAddresses, open, log }: ForgettingWorld,
+  inForce: ReadonlyMap<Family, Ruleset>,
+  signal: AbortSignal,
+) {
+  const totals = new Map<string, ForgottenCount>();
+  const add = ({ family, why, count }: ForgottenCount) => {
+    const key = `${family} ${why}`;
+    totals.set(key, { family, why, count: (totals.get(key)?.count ?? 0) + count });
+  };
+  /** Deletes what matches and is chosen; says so, and returns whether that was all. */
+  const forget: Forget = async (condition, { why, families, isChosen, words }) => {
+    const { all } = await readAddresses();
     const verdicts = new Map(
       families.flatMap((family) => {
         const ruleset = inForce.get(family);
@@ -89,8 +114,7 @@ export function createForgetting(world: ForgettingWorld, signal: AbortSignal): F
       const ours = verdicts.get(familyOf(flow.original.source));
       return ours !== undefined && isChosen(flow, ours);
     };
-    const remove = world.open();
-    const { counts, isWhole } = await remove(condition, choose, { most: MOST, signal });
+    const { counts, isWhole } = await open()(condition, choose, { most: MOST, signal });
     for (const family of verdicts.keys()) {
       const count = counts[family];
       add({ family, why, count });
@@ -98,17 +122,20 @@ export function createForgetting(world: ForgettingWorld, signal: AbortSignal): F
     }
     return isWhole;
   };
+  return { forget, add, totals: () => [...totals.values()] };
+}
 
-  const add = ({ family, why, count }: ForgottenCount) => {
-    const key = `${family} ${why}`;
-    totals.set(key, { family, why, count: (totals.get(key)?.count ?? 0) + count });
-  };
+type Work = ForgettingWorld & { readonly forget: Forget; readonly begin: ReturnType<typeof createBeside> };
 
-  const forgetUnanswered = async () => {
+/** Looks for flows without an answer of families whose rules were written: at most once a second. */
+function createUnanswered({ now, sleep, forget, begin }: Work, signal: AbortSignal) {
+  const looks = new Map<Family, { readonly left: number }>();
+  let [lookedAt, isLooking] = [Number.NEGATIVE_INFINITY, false];
+  const work = async () => {
     while (looks.size > 0) {
-      await world.sleep(Math.max(0, lookedAt + PAUSE_MS - world.now()), signal);
+      await sleep(Math.max(0, lookedAt + PAUSE_MS - now()), signal);
       if (signal.aborted) return;
-      lookedAt = world.now();
+      lookedAt = now();
       const due = [...looks];
       const isWhole = await forget(UNANSWERED, {
         why: "unanswered",
@@ -124,10 +151,24 @@ export function createForgetting(world: ForgettingWorld, signal: AbortSignal): F
       }
     }
   };
+  return (families: readonly Family[]) => {
+    for (const family of families) looks.set(family, { left: LOOKS });
+    if (isLooking || looks.size === 0) return;
+    isLooking = true;
+    begin(work, () => {
+      // After a failure there is nothing left to try before the next write.
+      looks.clear();
+      isLooking = false;
+    });
+  };
+}
 
-  const forgetGone = async (family: Family, values: readonly bigint[]) => {
+/** Looks for flows that leave as addresses that are gone. One that comes back, and goes again, counts again. */
+function createGone({ addresses, readAddresses, sleep, forget, begin }: Work, signal: AbortSignal) {
+  const underWay = new Map<Family, Set<bigint>>();
+  const work = async (family: Family, values: readonly bigint[]) => {
     for (let look = 1; look <= LOOKS && !signal.aborted; ) {
-      const { all } = await world.readAddresses();
+      const { all } = await readAddresses();
       const gone = values.filter((address) => !all[family].has(address));
       if (gone.length === 0) return;
       const packed = gone.map((address) => packValue(family, address));
@@ -144,49 +185,21 @@ export function createForgetting(world: ForgettingWorld, signal: AbortSignal): F
         isWhole = (await forget(condition, forgettable)) && isWhole;
       if (!isWhole) continue;
       if (look++ === LOOKS) addresses.forgotten(family, gone);
-      else await world.sleep(PAUSE_MS, signal);
+      else await sleep(PAUSE_MS, signal);
     }
   };
-
-  /** Begins with addresses that are gone, and are not under way. One that came back counts again. */
-  const beginGone = (family: Family) => {
+  return (family: Family) => {
     const gone = new Set(addresses.gone(family));
     const busy = new Set([...(underWay.get(family) ?? [])].filter((address) => gone.has(address)));
     const fresh = [...gone].filter((address) => !busy.has(address));
     underWay.set(family, new Set([...busy, ...fresh]));
     if (fresh.length === 0) return;
-    const end = () => {
-      for (const address of fresh) underWay.get(family)?.delete(address);
-    };
-    begin(() => forgetGone(family, fresh), end);
-  };
-
-  const beginUnanswered = () => {
-    if (isLooking || looks.size === 0) return;
-    isLooking = true;
-    begin(forgetUnanswered, () => {
-      // After a failure there is nothing left to try before the next write.
-      looks.clear();
-      isLooking = false;
-    });
-  };
-
-  return {
-    after({ groups, leaving }) {
-      for (const { rulesets, changed } of groups.filter((group) => group.inForce)) {
-        for (const ruleset of rulesets) {
-          const { family } = ruleset;
-          inForce.set(family, ruleset);
-          // rate() does not see a series' first sample.
-          if (world.isUnanswered) add({ family, why: "unanswered", count: 0 });
-          if (leaving.some((one) => one.family === family)) add({ family, why: "address", count: 0 });
-          if (world.isUnanswered && changed) looks.set(family, { left: LOOKS });
-          beginGone(family);
-        }
-      }
-      beginUnanswered();
-    },
-    totals: () => [...totals.values()],
+    begin(
+      () => work(family, fresh),
+      () => {
+        for (const address of fresh) underWay.get(family)?.delete(address);
+      },
+    );
   };
 }
 
