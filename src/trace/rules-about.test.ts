@@ -1,8 +1,15 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { rulesetOf } from "../../test/lab/config.ts";
-import { formatAddress } from "../core/cidr.ts";
+import { times } from "../../test/lab/length.ts";
+import { scopedRuleset, scopedTexts } from "../../test/lab/scoped.ts";
+import { FAMILIES, formatAddress } from "../core/cidr.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { sourceIntervals } from "../core/sources.ts";
+import { chainRules } from "../iptables/chain-rules.ts";
+import { layoutOf } from "../iptables/layout.ts";
+import { canonicalRule, tokenize } from "../iptables/rule.ts";
+import { keptIntervals } from "../nftables/sets.ts";
 import { readRule } from "./iptables-rule.ts";
 import { keptByRules } from "./kept-destinations.ts";
 
@@ -71,3 +78,25 @@ test.each<[string, string[], string | undefined]>([
 ])("several addresses, every packet ours: %s", (_name, rules, expected) => {
   expect(kept(rules, "outputAddresses: [192.0.2.0/24]")).toBe(expected);
 });
+
+test.each(FAMILIES)(
+  "our own rules keep, for packets that are ours, what the configuration keeps: %s",
+  (family) => {
+    fc.assert(
+      fc.property(scopedTexts(family), (texts) => {
+        const ruleset = scopedRuleset(family, texts);
+        const { scope, masquerade } = ruleset;
+        const sources = sourceIntervals(family, scope);
+        if ((scope === undefined && masquerade.pool === undefined) || sources?.length === 0) return;
+        const rules = chainRules(ruleset, layoutOf(ruleset, []), true).map((rule, i) => {
+          const text = canonicalRule(rule);
+          return { number: i + 1, text, ...readRule(tokenize(text), family, new Map(), () => false) };
+        });
+        const ours = { sources, interfaces: scope?.interfaces ?? [] };
+        const found = keptByRules(rules, family, ours);
+        expect({ texts, found }).toEqual({ texts, found: keptIntervals(ruleset) });
+      }),
+      { numRuns: times(60, 5_000) },
+    );
+  },
+);
