@@ -407,7 +407,7 @@ describe("whatever state the table is in,", () => {
         const fresh = programmed(wanted);
         for (const packet of SAMPLES) expect(verdictOf(models.at(-1), packet)).toBe(verdictOf(fresh, packet));
       }),
-      { numRuns: times(60, 150) },
+      { numRuns: times(30, 150) },
     );
   });
 
@@ -444,7 +444,7 @@ describe("whatever state the table is in,", () => {
           expect(budget).toBeLessThanOrEqual(hasRules ? ENOUGH : most);
         }
       }),
-      { numRuns: times(40, 100) },
+      { numRuns: times(20, 100) },
     );
   });
 });
@@ -531,6 +531,6 @@ test("no set is made, or filled for the first time, in the transaction of a rule
         expect(used.filter((set) => made.includes(set))).toEqual([]);
       }
     }),
-    { numRuns: times(40, 100) },
+    { numRuns: times(20, 100) },
   );
 });
