@@ -1,8 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Clock } from "../system/clock.ts";
 import { runLoop } from "./loop.ts";
 import type { PassOutcome } from "./reconcile.ts";
-import { createTriggers } from "./triggers.ts";
+import { createTriggers, type Reason, type Triggers } from "./triggers.ts";
 
 const outcome = (errors: readonly string[], resyncIntervalMs = 60_000): PassOutcome => ({
   startedAt: 0,
@@ -92,4 +92,61 @@ test("nothing runs when it is over before it begins", async () => {
   };
   await runLoop(pass, { watch: true, triggers }, clock, AbortSignal.abort());
   expect(passes).toBe(0);
+});
+
+describe("addresses", () => {
+  /** Runs the loop; after each pass `after` may make requests, and so may `asleep` while it waits. Returns each pass' reason and time. */
+  async function passes(
+    outcome: PassOutcome,
+    after: (triggers: Triggers) => void,
+    asleep: (triggers: Triggers) => void = () => {},
+  ): Promise<readonly (readonly [Reason, number])[]> {
+    const controller = new AbortController();
+    const ran: (readonly [Reason, number])[] = [];
+    let at = 0;
+    const clock: Clock = {
+      now: () => at,
+      async sleep(ms, signal) {
+        if (ms > 0) asleep(triggers);
+        if (!signal.aborted) at += ms;
+        if (at > 2_500) controller.abort();
+      },
+    };
+    const triggers = createTriggers(clock);
+    const report = (_outcome: PassOutcome, reason: Reason) => {
+      ran.push([reason, at]);
+      if (ran.length > 1_000) controller.abort();
+      after(triggers);
+    };
+    await runLoop(async () => outcome, { watch: true, triggers, report }, clock, controller.signal);
+    return ran;
+  }
+
+  test("that come and go are followed at once five times a second", async () => {
+    const ran = await passes({ ...GOOD, applied: 1 }, (triggers) => triggers.request("address"));
+    const during = (from: number) => ran.filter(([, at]) => at >= from && at < from + 1_000).length;
+    expect([during(0), during(1_000)]).toEqual([6, 5]);
+  });
+
+  test("do not wait for a storm of commits, nor commits for them", async () => {
+    const storm = await passes(
+      { ...GOOD, durationMs: 30 },
+      (triggers) => triggers.request("ruleset"),
+      (triggers) => triggers.request("address"),
+    );
+    // The first look that found nothing is followed by a pause, in which the address has its pass.
+    expect(storm.slice(1, 3)).toEqual([
+      ["ruleset", 0],
+      ["address", 0],
+    ]);
+    const flapping = await passes(
+      { ...GOOD, applied: 1 },
+      (triggers) => triggers.request("address"),
+      (triggers) => triggers.request("ruleset"),
+    );
+    expect(flapping.slice(6, 8)).toEqual([
+      ["ruleset", 0],
+      ["ruleset", 0],
+    ]);
+  });
 });

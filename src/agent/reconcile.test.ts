@@ -4,11 +4,14 @@ import { recordedLog } from "../../test/lab/log.ts";
 import { createNode, DENIED } from "../../test/lab/node.ts";
 import type { Attribution } from "../backend/commit-log.ts";
 import type { Driver } from "../backend/driver.ts";
+import { parseAddress } from "../core/cidr.ts";
 import type { ConfigText } from "../core/config.ts";
 import { iptablesDriver } from "../iptables/driver.ts";
 import { iptablesPlanner } from "../iptables/plan.ts";
 import { probe } from "../iptables/probe.ts";
+import { listedAddresses } from "../system/node-addresses.ts";
 import { SourceError } from "./config/file.ts";
+import { createOutputAddresses } from "./output-addresses.ts";
 import { createReconciler, type ReconcileOptions } from "./reconcile.ts";
 
 const CHAIN = "IP-MASQ-AGENT";
@@ -17,7 +20,12 @@ const CHAIN = "IP-MASQ-AGENT";
 function agent(
   options: Partial<ReconcileOptions> = {},
   version?: string,
-  more: { readonly format?: "json"; readonly attribution?: Attribution } = {},
+  more: {
+    readonly format?: "json";
+    readonly attribution?: Attribution;
+    /** The node's addresses, if any may be used. */
+    readonly own?: () => readonly string[];
+  } = {},
 ) {
   const node = createNode(version);
   const { log, taken } = recordedLog(0, more.format);
@@ -27,13 +35,22 @@ function agent(
     if (file.text instanceof Error) throw file.text;
     return { kind: "file", files: [{ path: "/c", bytes: Buffer.from(file.text) }] };
   };
-  const { attribution } = more;
+  const { attribution, own } = more;
+  const addresses =
+    own &&
+    createOutputAddresses({
+      read: async () => listedAddresses(own().map(observedAddress), true),
+      names: async () => new Map([[1, "eth0"]]),
+      families: ["IPv4"],
+      log,
+    });
   const world = {
     readConfig,
     now: () => time++,
     random: () => 0,
     log,
     ...(attribution && { between: async () => attribution }),
+    ...(addresses && { addresses }),
   };
   const driver = iptablesDriver(iptablesPlanner("path"), CHAIN, { run: node.run, probe, log });
   const span = { from: 1, to: 2 };
@@ -57,6 +74,42 @@ function agent(
     (node[family].chains.get(CHAIN) ?? []).map((rule) => /-d (\S+)/.exec(rule)?.[1] ?? "rest");
   return { node, pass, destinations };
 }
+
+function observedAddress(text: string) {
+  const address = parseAddress(text)?.value ?? 0n;
+  return { family: "ip", address, link: 1, scope: 0, flags: 0 } as const;
+}
+
+test("rules follow the node's addresses, which is no drift", async () => {
+  let own: readonly string[] = [];
+  const { pass, node } = agent({}, undefined, { own: () => own });
+  const last = () => node.IPv4.chains.get(CHAIN)?.at(-1)?.replace(/.*-j /, "");
+  const text = "outputAddresses: [192.0.2.0/24]";
+  const none = await pass(text);
+  expect(none.log).toContain(
+    "W IPv4: no address of this node is in outputAddresses: MASQUERADE chooses the address",
+  );
+  expect([last(), none.leaving]).toEqual([
+    "MASQUERADE --random-fully",
+    [{ family: "IPv4", by: "pod", addresses: [] }],
+  ]);
+  own = ["192.0.2.10", "198.51.100.1"];
+  const one = await pass();
+  expect(one.log[0]).toBe("I IPv4: leaving as 192.0.2.10 (eth0)");
+  expect([last(), one.healed, one.errors]).toEqual(["SNAT --to-source 192.0.2.10 --random-fully", [], []]);
+  // The same again is nothing to do; another one is no healing either.
+  expect(await pass()).toMatchObject({ applied: 0, log: [] });
+  own = ["192.0.2.11"];
+  expect(await pass()).toMatchObject({ healed: [], errors: [] });
+  expect(last()).toBe("SNAT --to-source 192.0.2.11 --random-fully");
+  // What others do to such a rule is.
+  node.IPv4.chains.set(CHAIN, []);
+  expect((await pass()).healed).toHaveLength(1);
+  expect(last()).toBe("SNAT --to-source 192.0.2.11 --random-fully");
+  // Without the key everything is as before.
+  const unset = await pass("masqLinkLocal: false");
+  expect([last(), unset.leaving]).toEqual(["MASQUERADE --random-fully", []]);
+});
 
 test("the first pass programs a fresh node", async () => {
   const { pass, node } = agent();
