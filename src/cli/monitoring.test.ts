@@ -105,6 +105,7 @@ function createSubject(families: readonly Family[]) {
     metrics: createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, families),
     toPorts: () => [],
     forgotten: () => [],
+    uncovered: async () => [],
     flags: [],
     startedAt: 0,
     epoch: () => 0,

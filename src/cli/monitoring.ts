@@ -50,10 +50,12 @@ async function load({ address, log, ...world }: Monitored, signal: AbortSignal):
   const { createMonitor } = await import("../observe/monitor.ts");
   const { createMetrics } = await import("../observe/metrics.ts");
   const { serve } = await import("../observe/server.ts");
+  const { createUncoveredReader } = await import("../doctor/uncovered.ts");
   const build = { version: VERSION, node: process.version };
   const monitor = createMonitor({
     ...world,
     build,
+    uncovered: createUncoveredReader(systemClock.now),
     metrics: createMetrics(
       { version: VERSION, node_version: process.version, backend: world.backend().name },
       world.families,

@@ -29,6 +29,7 @@ const READINGS: Readings = {
   conntrackCounters: { insertFailed: 1, drop: 2, earlyDrop: 3, invalid: 4 },
   snatPortShare: 0.25,
   snatPortShareOpen: 0.125,
+  podNetworksUncovered: [{ family: "IPv4", networks: 1 }],
   process: PROCESS,
 };
 
@@ -79,6 +80,7 @@ test("a pass and what is read, but for the histogram", async () => {
       "ip_masq_agent_conntrack_limit 100",
       "ip_masq_agent_snat_port_share 0.25",
       "ip_masq_agent_snat_port_share_open 0.125",
+      "ip_masq_agent_pod_networks_uncovered{ip_family="IPv4"} 1",
       "ip_masq_agent_conntrack_insert_failed_total 1",
       "ip_masq_agent_conntrack_drop_total 2",
       "ip_masq_agent_conntrack_early_drop_total 3",
@@ -124,6 +126,19 @@ test("only an agent that follows the API server has series about it", async () =
     ]
   `);
   expect((await metrics().render(READINGS)).body).not.toMatch(/api_|config_source/);
+});
+
+test("a family without a known network of pods has no sample, also when it had one", async () => {
+  const of = metrics();
+  const lines = async (podNetworksUncovered: NonNullable<Readings["podNetworksUncovered"]>) =>
+    (await samples(of, { ...READINGS, podNetworksUncovered })).filter((line) => line.includes("uncovered"));
+  const IPv4 = { family: "IPv4", networks: 0 };
+  expect(await lines([IPv4, { family: "IPv6", networks: 2 }])).toEqual([
+    'ip_masq_agent_pod_networks_uncovered{ip_family="IPv4"} 0',
+    'ip_masq_agent_pod_networks_uncovered{ip_family="IPv6"} 2',
+  ]);
+  expect(await lines([IPv4])).toEqual(['ip_masq_agent_pod_networks_uncovered{ip_family="IPv4"} 0']);
+  expect(await lines([])).toEqual([]);
 });
 
 test("what the kernel does not tell has no sample", async () => {

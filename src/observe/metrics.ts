@@ -39,6 +39,8 @@ export interface Readings {
   }[];
   /** With --config-map. */
   readonly sources?: Pick<SourcesView, "source" | "up" | "sessions">;
+  /** Of each family of which networks of pods are known. */
+  readonly podNetworksUncovered?: readonly { readonly family: string; readonly networks: number }[];
   readonly process: {
     readonly cpuSeconds: number;
     readonly residentBytes: number;
@@ -98,6 +100,8 @@ export const SERIES = {
     "The same without TCP connections that have ended (TIME_WAIT, CLOSE), whose ports newer kernels take over when none is free.",
   snat_ports_used:
     "Source ports in use by their largest holders, where more than half are in use; without pod_ip: the node's own sockets.",
+  pod_networks_uncovered:
+    "Networks of pods, as links and routes of the node tell them, that the list does not keep, so that pods see each other with nodes' addresses.",
 } as const;
 
 type Name = keyof typeof SERIES;
@@ -218,12 +222,21 @@ function createReadings(
   const share = gauge("snat_port_share");
   const openShare = gauge("snat_port_share_open");
   const used = gauge("snat_ports_used", ...HOLDER_LABELS);
+  const uncovered = gauge("pod_networks_uncovered", "ip_family");
   const insertFailed = counter("conntrack_insert_failed_total");
   const drop = counter("conntrack_drop_total");
   const earlyDrop = counter("conntrack_early_drop_total");
   const invalid = counter("conntrack_invalid_total");
   const ofProcess = processSeries(registry);
-  return ({ verdicts, forgotten, conntrack, conntrackCounters, process, ...ports }) => {
+  return ({
+    verdicts,
+    forgotten,
+    conntrack,
+    conntrackCounters,
+    podNetworksUncovered = [],
+    process,
+    ...ports
+  }) => {
     for (const one of verdicts) {
       const labels = { ip_family: one.family, verdict: one.verdict };
       raise(packets, one.packets, labels);
@@ -236,6 +249,8 @@ function createReadings(
     show(openShare, ports.snatPortShareOpen);
     used.reset();
     for (const { labels, ports: count } of ports.snatPortsUsed ?? []) used.set(labels, count);
+    uncovered.reset();
+    for (const { family, networks } of podNetworksUncovered) uncovered.set({ ip_family: family }, networks);
     raise(insertFailed, conntrackCounters?.insertFailed);
     raise(drop, conntrackCounters?.drop);
     raise(earlyDrop, conntrackCounters?.earlyDrop);

@@ -42,6 +42,8 @@ export interface MonitorWorld {
   /** The flows whose entries were deleted since the start. */
   readonly forgotten: () => readonly ForgottenCount[];
   readonly sources?: () => SourcesView;
+  /** Counts the networks of pods that are not among the destinations which rules in force keep. */
+  readonly uncovered: (kept: PageView["kept"]) => Promise<NonNullable<Readings["podNetworksUncovered"]>>;
   /** Each flag's name and printed value. */
   readonly flags: readonly (readonly [name: string, printed: string])[];
   /** When the process started, in milliseconds since 1970. */
@@ -149,9 +151,11 @@ function createPages(
     "/metrics": async () => {
       const verdicts = await totals();
       const { busiest: _, ...read } = await pressure();
+      const kept = keptByFamily(world.families, seen.last?.groups ?? []);
+      const podNetworksUncovered = await world.uncovered(kept);
       const counted = { verdicts, forgotten: world.forgotten(), process: ofProcess(startedAt) };
-      const readings = { ...read, ...counted, ...(world.sources && { sources: world.sources() }) };
-      const { type, body } = await metrics.render(readings);
+      const sources = world.sources && { sources: world.sources() };
+      const { type, body } = await metrics.render({ ...read, ...counted, podNetworksUncovered, ...sources });
       return { code: 200, type, body };
     },
     "/": async () => {
