@@ -50,9 +50,11 @@ function compare(
       return endpoints === undefined
         ? "unknown"
         : combine(
-            endpoints.map(({ destination, trace: { possible, otherwise } }) =>
-              combine([...possible, otherwise].map((one) => compare(wantedAt(destination), one, wantedAt))),
-            ),
+            endpoints.map(({ destination, isHere, trace: { possible, otherwise } }) => {
+              // Packets for the node itself are not our rules' business.
+              const then: Wanted = isHere === true ? { verdict: "keep" } : wantedAt(destination);
+              return combine([...possible, otherwise].map((one) => compare(then, one, wantedAt)));
+            }),
           );
   }
 }

@@ -25,6 +25,7 @@ export interface NodeRules {
   readonly notRead: readonly string[];
   /** Where the kernel sends packets; undefined: not looked up, or no answer. */
   readonly routeOf?: Known["routeOf"];
+  readonly hereOf?: Known["hereOf"];
 }
 
 /** The effect of the node's rules. */
@@ -174,7 +175,7 @@ function wantedOf({ verdict, scope, as }: ConfigAnswer, { ruleset, packet }: Que
 
 /** A pod's own packet has no mark; outcomes for other marks are listed separately. */
 function traceInterval(
-  { hooks, local, packet, routeOf }: NodeRules,
+  { hooks, local, packet, routeOf, hereOf }: NodeRules,
   { family, port, protocol }: Question,
   { first, last }: Interval,
   effort: Effort,
@@ -184,7 +185,7 @@ function traceInterval(
   const isRange = first !== last;
   // The way of one address is not that of its neighbours.
   const way = isRange ? (one: Packet) => (one.isTranslated === true ? routeOf?.(one) : undefined) : routeOf;
-  const more: Known = { effort, routeOf: way, isRange };
+  const more: Known = { effort, routeOf: way, hereOf, isRange };
   if (packet.mark !== undefined) return { ...tracePacket(hooks, asked, local, more), marked: [] };
   const trace = tracePacket(hooks, { ...asked, mark: 0 }, local, more);
   const keys = new Set([...trace.possible, trace.otherwise].map(outcomeKey));
@@ -202,6 +203,9 @@ function keyOf({ config, live, agrees }: Part): string {
 }
 
 function endpointsKey(outcome: TraceOutcome): string {
-  const places = outcome.endpoints?.map(({ destination, port }) => `${destination} ${port}`) ?? [];
+  const places =
+    outcome.endpoints?.map(
+      ({ destination, isHere, port }) => `${isHere === true ? "here" : destination} ${port}`,
+    ) ?? [];
   return [outcomeKey(outcome), ...places].join("\n");
 }

@@ -49,6 +49,7 @@ export interface Destiny {
 
 /** Where a packet goes on after its destination was translated. */
 export interface EndpointView extends ConfigView {
+  /** Or `this node`, of a packet for the address of the interface that it came in through. */
   readonly destination: string;
   readonly port?: number;
   readonly live: TraceView;
@@ -211,12 +212,13 @@ function rangeText(family: Family, { first, last }: Interval): string {
   return from === to ? `${from}` : `${from}-${to}`;
 }
 
-function viewEndpoint({ destination, port, trace }: Endpoint, context: Context): EndpointView {
+function viewEndpoint({ destination, isHere, port, trace }: Endpoint, context: Context): EndpointView {
   const { family, desired, configAt } = context;
-  const config =
-    configAt === undefined || desired === undefined ? {} : viewConfig(configAt(destination), desired, family);
+  const answer =
+    isHere === true ? ({ verdict: "keep", explanation: "local" } as const) : configAt?.(destination);
+  const config = answer === undefined || desired === undefined ? {} : viewConfig(answer, desired, family);
   return {
-    destination: formatAddress(family, destination),
+    destination: isHere === true ? "this node" : formatAddress(family, destination),
     ...(port === undefined ? {} : { port }),
     ...config,
     live: viewTrace(trace, context),

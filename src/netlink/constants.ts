@@ -90,8 +90,8 @@ export const EXPRESSION = {
   hash: { DREG: 2, MODULUS: 4 },
   objref: { TYPE: 1 },
   /** Modules of xtables. */
-  match: { NAME: 1 },
-  target: { NAME: 1 },
+  match: { NAME: 1, REV: 2, INFO: 3 },
+  target: { NAME: 1, REV: 2, INFO: 3 },
   fib: { DREG: 1, RESULT: 2, FLAGS: 3 },
   numgen: { DREG: 1, MODULUS: 2, TYPE: 3, OFFSET: 4 },
   byteorder: { SREG: 1, DREG: 2, OP: 3, LEN: 4, SIZE: 5 },

@@ -83,9 +83,9 @@ describe("a destination that is translated or exempted first", () => {
       "redirect,keep",
     ],
     ["in a chain", iptables(`${service} -j X1`, "nat X1 -j DNAT --to-destination 10.244.0.9"), "redirect"],
-    ["REDIRECT", iptables(`${service} -j REDIRECT --to-ports 1`), "redirect"],
+    ["REDIRECT", iptables(`${service} -j REDIRECT --to-ports 1`), "drop,redirect"],
     ["NETMAP", iptables(`${service} -j NETMAP --to 10.9.0.0/16`), "redirect"],
-    ["TPROXY", iptables("mangle PREROUTING -d 10.96.0.50/32 -j TPROXY --on-port 1"), "redirect"],
+    ["TPROXY", iptables("mangle PREROUTING -d 10.96.0.50/32 -j TPROXY --on-port 1"), "drop,redirect"],
     [
       "accepted before",
       iptables("nat PREROUTING -j ACCEPT", `${service} -j DNAT --to-destination 10.244.0.9`),
@@ -105,8 +105,8 @@ describe("a destination that is translated or exempted first", () => {
     ["CT --notrack", iptables("raw PREROUTING -d 10.96.0.50/32 -j CT --notrack"), "untracked"],
     ["CT for a helper", iptables("raw PREROUTING -d 10.96.0.50/32 -j CT --helper ftp"), "keep"],
     ["nft dnat", nft([[TO, { dnat: { addr: "10.244.0.9" } }]]), "redirect"],
-    ["nft redirect", nft([[TO, match(dport, 80), { redirect: null }]]), "redirect,keep"],
-    ["nft tproxy", nft([[TO, { tproxy: { port: 1 } }]], { type: "filter", prio: -150 }), "redirect"],
+    ["nft redirect", nft([[TO, match(dport, 80), { redirect: null }]]), "drop,redirect,keep"],
+    ["nft tproxy", nft([[TO, { tproxy: { port: 1 } }]], { type: "filter", prio: -150 }), "redirect,keep"],
     ["nft notrack", nft([[TO, { notrack: null }]], { type: "filter", prio: -300 }), "untracked"],
     ["nft notrack behind conntrack", nft([[TO, { notrack: null }]], { type: "filter", prio: -150 }), "keep"],
     [
@@ -261,7 +261,7 @@ describe("marks from in front of source NAT", () => {
       iptables("mangle PREROUTING -j CONNMARK --restore-mark --nfmask 0x80 --ctmask 0x80"),
       "keep",
     ],
-    ["restored, all bits", iptables("mangle PREROUTING -j CONNMARK --restore-mark"), "masquerade,keep"],
+    ["restored, all bits", iptables("mangle PREROUTING -j CONNMARK --restore-mark"), "keep"],
     [
       "set and taken back",
       iptables("mangle PREROUTING -j MARK --set-mark 0x4000", "mangle POSTROUTING -j MARK --and-mark 0xf"),

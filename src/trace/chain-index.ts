@@ -24,9 +24,9 @@ const MANY = 32;
 
 const indexes = new WeakMap<readonly TraceRule[], Index>();
 
-/** The rules of a chain that a packet to this destination may match, in their order; the rules left out certainly do not match. */
-export function rulesFor(rules: readonly TraceRule[], destination: bigint): readonly TraceRule[] {
-  if (rules.length < MANY) return rules;
+/** The rules of a chain that a packet to this destination may match, in their order; undefined: any. The rules left out certainly do not match. */
+export function rulesFor(rules: readonly TraceRule[], destination: bigint | undefined): readonly TraceRule[] {
+  if (rules.length < MANY || destination === undefined) return rules;
   const index = indexes.get(rules) ?? createIndex(rules);
   indexes.set(rules, index);
   const own = [...index.byBlock].flatMap(([free, blocks]) => blocks.get(destination >> free) ?? []);
@@ -55,7 +55,8 @@ function createIndex(rules: readonly TraceRule[]): Index {
 
 /** The one block of destinations that a condition allows, if it is one. */
 function onlyBlock(condition: Condition): { readonly free: bigint; readonly bits: bigint } | undefined {
-  if (condition.kind !== "address" || condition.negated || condition.side !== "destination") return undefined;
+  if (condition.kind !== "address" || condition.negated || condition.isOriginal === true) return undefined;
+  if (condition.side !== "destination") return undefined;
   const [interval, ...more] = condition.intervals;
   if (interval === undefined || more.length > 0) return undefined;
   const free = freeBits(interval);

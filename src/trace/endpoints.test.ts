@@ -39,11 +39,11 @@ function told({ possible, otherwise }: Trace, family: Family, place = ""): strin
   const tell = (outcome: TraceOutcome, mark: string): string[] =>
     outcome.endpoints === undefined
       ? [`${place}${outcome.verdict}${mark}`]
-      : outcome.endpoints.flatMap(({ destination, port, trace }) =>
+      : outcome.endpoints.flatMap(({ destination, isHere, port, trace }) =>
           told(
             trace,
             family,
-            `${mark}${formatAddress(family, destination)}${port === undefined ? "" : `:${port}`} `,
+            `${mark}${isHere === true ? "here" : formatAddress(family, destination)}${port === undefined ? "" : `:${port}`} `,
           ),
         );
   return [...possible.flatMap((one) => tell(one, "?")), ...tell(otherwise, "")];
@@ -135,7 +135,21 @@ describe("iptables", () => {
     ["a range of ports", "10.0.0.1 keep", [`${service} -j DNAT --to-destination 10.0.0.1:80-90`]],
     ["NETMAP", "10.9.0.50:80 keep", ["nat PREROUTING -d 10.96.0.0/16 -j NETMAP --to 10.9.0.0/16"]],
     ["too many", "redirect", [`${service} -j DNAT --to-destination 10.0.0.0-10.1.0.0`]],
-    ["to this node", "redirect", [`${service} -j REDIRECT --to-ports 1`]],
+    ["to this node", "drop?, here:1 keep", [`${service} -j REDIRECT --to-ports 1`]],
+    [
+      "to this node, where its rules drop it",
+      "drop?, here:1 drop?, here:1 keep",
+      [
+        `${service} -j REDIRECT --to-ports 1`,
+        "filter INPUT -p tcp -m tcp --dport 2 -j DROP",
+        "filter INPUT -d 192.0.2.0/24 -j DROP",
+      ],
+    ],
+    [
+      "to this node is not routed, nor masqueraded",
+      "drop?, here:1 keep",
+      [`${service} -j REDIRECT --to-ports 1`, "filter FORWARD -j DROP", "nat POSTROUTING -j MASQUERADE"],
+    ],
     ["another port", "keep", [`${service.replace("80", "81")} -j DNAT --to-destination 10.0.0.1`]],
     [
       "several ports",
@@ -479,7 +493,7 @@ describe("nft", () => {
         ],
       }),
     ],
-    ["to this node", "redirect", nft({ p: [[{ redirect: { port: 1 } }]] })],
+    ["to this node", "drop?, here:1 keep", nft({ p: [[{ redirect: { port: 1 } }]] })],
     [
       "what a local socket sends",
       "keep",
@@ -521,7 +535,7 @@ describe("hostile rules take bounded work", () => {
   const many = (count: number, make: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => make(i));
   const RULES = times(5_000, 20_000);
-  const maybe = (i: number) => `-m connmark --mark ${i}`;
+  const maybe = (i: number) => `-m u32 --u32 ${i}`;
   test.each<[string, readonly string[], RegExp]>([
     [
       "each may masquerade",

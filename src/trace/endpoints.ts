@@ -15,12 +15,17 @@ export function redirected(
 ): Packet[] | undefined {
   const packets: Packet[] = [];
   for (const target of targets ?? []) {
-    const addresses = addressesOf(target, packet.destination);
+    const before = packet.destination;
+    const moved = { ...packet, original: originalOf(packet), isTranslated: true };
+    if (target.isHere === true) {
+      packets.push(withPort({ ...moved, isHere: true }, target));
+      continue;
+    }
+    const addresses = addressesOf(target, before);
     // Each address of a range becomes another one.
     const isEach = target.isPrefix === true || target.addresses === undefined;
     if (addresses === undefined || (isEach && isRange)) return undefined;
-    for (const destination of addresses)
-      packets.push(withPort({ ...packet, destination, isTranslated: true }, target));
+    for (const destination of addresses) packets.push(withPort({ ...moved, destination }, target));
     if (packets.length > MANY_ENDPOINTS) return undefined;
   }
   return packets.length === 0 ? undefined : packets;
@@ -28,12 +33,17 @@ export function redirected(
 
 /** The packet with the source that it gets, if that is known. */
 export function translated(packet: Packet, targets: readonly Target[] | undefined): Packet {
-  const { source, sources: _, ...rest } = packet;
+  const { source, sources: _, ...kept } = packet;
+  const rest = { ...kept, original: originalOf(packet) };
   const [target, ...more] = targets ?? [];
   if (target === undefined || more.length > 0 || (source === undefined && target.isPrefix === true))
     return rest;
   const [address, ...others] = addressesOf(target, source ?? 0n) ?? [];
   return address === undefined || others.length > 0 ? rest : { ...rest, source: address };
+}
+
+function originalOf({ original, source, destination, port }: Packet): NonNullable<Packet["original"]> {
+  return original ?? { source, destination, port };
 }
 
 function addressesOf({ addresses, isPrefix, isHere }: Target, current: bigint): bigint[] | undefined {

@@ -2,8 +2,8 @@
 import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent } from "./ipset.ts";
-import { readMasked, readPortRange, readRange, readTarget } from "./iptables-target.ts";
-import { type Action, type Condition, constant, type PortRange, type Side } from "./model.ts";
+import { readMasked, readPortRange, readProxy, readRange, readTarget } from "./iptables-target.ts";
+import { type Action, type Condition, constant, type PortRange, type Side, type TraceRule } from "./model.ts";
 import { protocolName } from "./protocols.ts";
 import { matchSet } from "./set-condition.ts";
 
@@ -26,7 +26,7 @@ interface Option {
 
 /** Modules that match everything unless their options say otherwise. */
 const QUIET = new Set(
-  "comment mark addrtype conntrack state set iprange statistic multiport recent rpfilter owner tcp udp udplite sctp dccp icmp icmp6 esp ah".split(
+  "comment mark connmark addrtype conntrack state set iprange statistic multiport recent rpfilter owner tcp udp udplite sctp dccp icmp icmp6 esp ah".split(
     " ",
   ),
 );
@@ -38,20 +38,33 @@ const ADVERBS: Readonly<Record<string, readonly string[]>> = {
   rpfilter: ["--loose", "--validmark", "--accept-local"],
 };
 
-/** The conditions and the action in the words after `-A CHAIN`. */
-export function readRule(
+type RuleWay = Pick<TraceRule, "conditions" | "marks" | "action">;
+
+/** The same of a rule of the table nat, where there is one way. */
+export function readRule(...rule: Parameters<typeof readWays>): RuleWay {
+  return readWays(...rule)[0];
+}
+
+/** The ways through the rule in the words after `-A CHAIN`: one, but for TPROXY. */
+export function readWays(
   words: readonly string[],
   family: Family,
   sets: Sets,
   isChain: (name: string) => boolean,
-): { readonly conditions: readonly Condition[]; readonly action: Action } {
+): readonly [RuleWay, ...RuleWay[]] {
   const target = words.findIndex((word) => word === "-j" || word === "-g");
   const context: Context = { family, sets, module: "" };
   const options = splitOptions(target < 0 ? words : words.slice(0, target));
   const conditions = options.flatMap((option) => readOption(option, context));
-  const action =
-    target < 0 ? ({ kind: "continue" } as const) : readTarget(words.slice(target), family, isChain);
-  return { conditions, action };
+  if (words[target + 1] === "TPROXY") {
+    const { condition, change } = readProxy(words.slice(target + 2));
+    return [
+      { conditions: [...conditions, condition], marks: [change], action: { kind: "accept" } },
+      { conditions, action: { kind: "drop" } },
+    ];
+  }
+  const action: Action = target < 0 ? { kind: "continue" } : readTarget(words.slice(target), family, isChain);
+  return [{ conditions, action }];
 }
 
 function splitOptions(words: readonly string[]): Option[] {
@@ -127,6 +140,20 @@ const states: Reader = (head, [list = ""]) => [
   { ...head, kind: "state", states: list.toLowerCase().split(",") },
 ];
 
+/** The addresses and ports of the connection, as its first packet had them when conntrack saw it. */
+function originals(): Readonly<Record<string, Reader>> {
+  const mark =
+    (read: Reader): Reader =>
+    (head, values, context) =>
+      read(head, values, context)?.map((one) => ({ ...one, isOriginal: true }) as Condition);
+  return {
+    "--ctorigsrc": mark(addresses("source", cidrInterval)),
+    "--ctorigdst": mark(addresses("destination", cidrInterval)),
+    "--ctorigsrcport": mark(ports("source")),
+    "--ctorigdstport": mark(ports("destination")),
+  };
+}
+
 const OPTIONS: Readonly<Record<string, Reader>> = {
   "-s": addresses("source", cidrInterval),
   "-d": addresses("destination", cidrInterval),
@@ -143,6 +170,14 @@ const OPTIONS: Readonly<Record<string, Reader>> = {
   "--dst-type": local("destination"),
   "--src-type": local("source"),
   "--ctstate": states,
+  ...originals(),
+  "--ctdir": (head, [direction]) => [{ ...head, kind: "connection", holds: direction === "ORIGINAL" }],
+  // The first packet's connection is not confirmed yet, and NONE is a mask that no status has a bit of.
+  "--ctstatus": (head) => [{ ...head, kind: "connection", holds: false }],
+  "--ctproto": (head, [name = ""]) => [
+    { ...head, kind: "protocol", protocols: [protocolName(name)] },
+    { kind: "connection", holds: true, text: head.text, negated: false },
+  ],
   "--state": states,
   "--match-set": (head, values, { family, sets }) => matchSet(head, values, family, sets),
   "--syn": (head) => [firstPacket(head, true)],
@@ -154,8 +189,9 @@ const OPTIONS: Readonly<Record<string, Reader>> = {
 /** Options that mean something else in another module. */
 const MODULE_OPTIONS: Readonly<Record<string, Reader>> = {
   "--mark": (head, [text = ""], { module }) => {
-    const numbers = module === "mark" ? readMasked(text) : undefined;
-    return numbers === undefined ? undefined : [{ ...head, kind: "mark", ...numbers }];
+    const numbers = module === "mark" || module === "connmark" ? readMasked(text) : undefined;
+    const whose = module === "connmark" ? { isConnections: true as const } : {};
+    return numbers === undefined ? undefined : [{ ...head, kind: "mark", ...numbers, ...whose }];
   },
   "--set": (head, _, { module }) => (module === "recent" ? [firstPacket(head, true)] : undefined),
   "--probability": (head) => [{ ...head, negated: false, kind: "chance" }],

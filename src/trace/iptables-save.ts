@@ -4,7 +4,7 @@
  */
 import { type Family, IPTABLES } from "../core/cidr.ts";
 import { tokenize } from "../iptables/rule.ts";
-import { readRule, type Sets } from "./iptables-rule.ts";
+import { readWays, type Sets } from "./iptables-rule.ts";
 import type { Hook, TraceRule } from "./model.ts";
 
 /** The content of a dump, or the line with an error. */
@@ -123,7 +123,8 @@ function finish({ hooks, sets }: Reader, table: Table): void {
   for (const [name, rules] of table.chains) {
     const read: TraceRule[] = [];
     for (const [i, text] of rules.entries())
-      read.push({ number: i + 1, text, ...readRule(tokenize(text), family, sets, isChain) });
+      for (const way of readWays(tokenize(text), family, sets, isChain))
+        read.push({ number: i + 1, text, ...way });
     chains.set(name, read);
   }
   const place = placeOf(table, family);

@@ -1,7 +1,14 @@
 /** Reads the action of a rule of iptables, from the words from `-j` or `-g` on. */
 import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
-import { type Action, type MarkChange, type PortRange, type Target, unknownMark } from "./model.ts";
+import {
+  type Action,
+  type Condition,
+  type MarkChange,
+  type PortRange,
+  type Target,
+  unknownMark,
+} from "./model.ts";
 
 /** Targets after which the next rule is evaluated. */
 const CONTINUING =
@@ -15,10 +22,26 @@ const TARGETS: Readonly<Record<string, Action>> = {
   REJECT: { kind: "drop" },
   RETURN: { kind: "return" },
   MASQUERADE: { kind: "masquerade" },
-  TPROXY: { kind: "redirect" },
   SAME: { kind: "translate" },
   NOTRACK: { kind: "untrack" },
 };
+
+/** `TPROXY` in words. A packet for which no socket listens is dropped (xt_TPROXY.c). */
+export function readProxy(options: readonly string[]): {
+  readonly condition: Condition;
+  readonly change: MarkChange;
+} {
+  const textOf = (name: string) => options[options.indexOf(name, 1) + 1] ?? "";
+  const { value, mask } = (options.includes("--tproxy-mark") && readMasked(textOf("--tproxy-mark"))) || {
+    value: 0,
+    mask: 0,
+  };
+  const text = `a socket listens at port ${options.includes("--on-port") ? textOf("--on-port") : "of the packet"}`;
+  return {
+    condition: { kind: "unknown", text, negated: false },
+    change: { and: ~mask, xor: value, isProxy: true },
+  };
+}
 
 /** Reads a target; a name that is not an extension may be a chain's. */
 export function readTarget(
@@ -53,7 +76,7 @@ function readTargets(options: readonly string[], name: string, family: Family): 
 
 /** `10.0.0.1`, `10.0.0.1-10.0.0.9:80-90`, `:80`, `[fd00::1]:80`, `fd00::1-fd00::9`. */
 function readNatTarget(text: string, family: Family): Target | undefined {
-  const pattern = family === "IPv6" ? /^(?:\[([^\]]*)\](?::(.*))?|(.*))$/ : /^([^:]*)(?::(.*))?$/;
+  const pattern = family === "IPv6" ? /^(?:(?:\[([^\]]*)\])?(?::(\d.*))?|(.*))$/ : /^([^:]*)(?::(.*))?$/;
   const [, first = "", ports, other] = pattern.exec(text) ?? [];
   const addresses = readRange(other ?? first, family);
   const range = ports === undefined ? undefined : readPortRange(ports, "-");
@@ -95,15 +118,34 @@ function readRedirect(options: readonly string[]): Target[] {
   return [{ isHere: true, ...(ports === undefined ? {} : { ports }) }];
 }
 
-/** Restoring gives the packet a mark of another packet; saving does not. */
+/** `--set-xmark`, `--save-mark` and `--restore-mark`, as iptables-save prints all of them. */
 function readConnmark(options: readonly string[]): Action {
-  if (!options.includes("--restore-mark")) return { kind: "continue" };
-  const mask = Number(options[options.indexOf("--nfmask") + 1]);
-  const isMasked = options.includes("--nfmask") && Number.isInteger(mask);
-  return { kind: "mark", change: unknownMark(isMasked ? mask : undefined) };
+  const [option = ""] = options;
+  const maskOf = (name: string) => {
+    const at = Math.max(options.indexOf(name), options.indexOf("--mask"));
+    return at < 0 ? 0xffffffff : Number(options[at + 1]);
+  };
+  const [nf, ct] = [maskOf("--nfmask"), maskOf("--ctmask")];
+  const isPlain = Number.isInteger(nf) && Number.isInteger(ct) && !options.some((one) => /shift/.test(one));
+  if (option === "--save-mark")
+    return { kind: "mark", change: isPlain ? savedMark(nf, ct) : { ...unknownMark(), isConnections: true } };
+  if (option === "--restore-mark")
+    return { kind: "mark", change: isPlain ? restoredMark(nf, ct) : unknownMark() };
+  const change = options.length > 2 ? unknownMark() : markChange(options);
+  return { kind: "mark", change: { ...change, isConnections: true } };
 }
 
-function markChange([option = "", text = ""]: readonly string[]): MarkChange {
+/** The connection's mark after saving to it the bits `nf` of the packet's, in place of its bits `ct`. */
+export function savedMark(nf: number, ct: number): MarkChange {
+  return { and: ~ct, take: nf, xor: 0, isConnections: true };
+}
+
+/** The packet's mark after restoring to it the bits `ct` of its connection's, in place of its bits `nf`. */
+export function restoredMark(nf: number, ct: number): MarkChange {
+  return { and: ~nf, take: ct, xor: 0 };
+}
+
+export function markChange([option = "", text = ""]: readonly string[]): MarkChange {
   const numbers = readMasked(text);
   if (numbers === undefined) return unknownMark();
   const { value, mask } = numbers;

@@ -74,7 +74,7 @@ function decided(conditions: readonly Condition[], family: Family): readonly Int
   for (const condition of conditions) {
     if (condition.kind === "family") {
       if ((condition.family === family) === condition.negated) return [];
-    } else if (condition.kind === "address" && condition.side === "destination") {
+    } else if (condition.kind === "address" && condition.side === "destination" && !condition.isOriginal) {
       if (condition.family !== family) return [];
       const outside = subtractIntervals(addresses, condition.intervals);
       addresses = condition.negated ? outside : subtractIntervals(addresses, outside);

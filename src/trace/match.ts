@@ -7,7 +7,7 @@ import {
   meetIntervals,
   subtractIntervals,
 } from "../core/intervals.ts";
-import type { Condition, Packet, PortRange, Side } from "./model.ts";
+import type { Condition, Packet, Side } from "./model.ts";
 import { hasPorts } from "./protocols.ts";
 
 export type Certainty = "yes" | "no" | "maybe";
@@ -39,7 +39,8 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
     case "address": {
       // An address of the other family is not in the list, and not among the remaining addresses either.
       if (condition.family !== packet.family) return condition.negated;
-      return isAmong(packet, condition.side, condition.intervals);
+      if (condition.isOriginal === true && packet.tracking !== undefined) return condition.negated;
+      return isAmong(packet, condition.side, condition.intervals, condition.isOriginal);
     }
     case "bits": {
       if (condition.family !== packet.family) return condition.negated;
@@ -48,6 +49,7 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
       return address === undefined ? undefined : (address & condition.mask) === condition.value;
     }
     case "local":
+      if (condition.side === "destination" && packet.isHere === true) return true;
       return isAmong(packet, condition.side, local[packet.family]);
     case "family":
       return condition.family === packet.family;
@@ -59,7 +61,11 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
     case "out":
       return matchInterface(condition.names, packet[condition.kind]);
     case "mark":
-      return matchMark(condition, packet);
+      return condition.isConnections === true
+        ? matchConnectionMark(condition, packet)
+        : matchMark(condition, packet);
+    case "connection":
+      return packet.tracking === undefined ? condition.holds : condition.negated;
     case "state":
       return matchState(condition.states, packet);
     case "either":
@@ -71,13 +77,16 @@ function isMet(condition: Condition, packet: Packet, local: LocalAddresses): boo
 }
 
 function isAmong(
-  { source, sources, destination }: Packet,
+  packet: Packet,
   side: Side,
   intervals: readonly Interval[],
+  isOriginal = false,
 ): boolean | undefined {
-  const address = side === "source" ? source : destination;
+  const address = addressOf(packet, side, isOriginal);
   if (address !== undefined) return includes(intervals, address);
-  if (sources === undefined) return undefined;
+  const { sources } = packet;
+  if (sources === undefined || side === "destination" || (isOriginal && packet.original !== undefined))
+    return undefined;
   const before = compared.get(intervals);
   if (before?.sources === sources) return before.answer;
   const outside = subtractIntervals(sources, intervals);
@@ -87,6 +96,12 @@ function isAmong(
   return answer;
 }
 
+function addressOf(packet: Packet, side: Side, isOriginal: boolean): bigint | undefined {
+  if (isOriginal && packet.original !== undefined) return packet.original[side];
+  if (side === "source") return packet.source;
+  return packet.isHere === true ? undefined : packet.destination;
+}
+
 /** A set of 100,000 sources is compared once for a whole look through the addresses, not for each packet. */
 const compared = new WeakMap<
   readonly Interval[],
@@ -94,9 +109,12 @@ const compared = new WeakMap<
 >();
 
 function matchPort(
-  { side, ranges }: { side: Side; ranges: readonly PortRange[] },
-  { protocol, port }: Packet,
+  { side, ranges, isOriginal, negated }: Extract<Condition, { kind: "port" }>,
+  packet: Packet,
 ): boolean | undefined {
+  if (isOriginal === true && packet.tracking !== undefined) return negated;
+  const { protocol } = packet;
+  const { port } = (isOriginal === true ? packet.original : undefined) ?? packet;
   if (protocol !== undefined && !hasPorts(protocol)) return false;
   if (side === "source" || port === undefined) return undefined;
   if (!ranges.some(({ first, last }) => first <= port && port <= last)) return false;
@@ -111,9 +129,18 @@ function isNamed(pattern: string, name: string): boolean {
   return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
+/** A packet without a connection matches neither a mark nor its opposite. */
+function matchConnectionMark(
+  condition: Extract<Condition, { kind: "mark" }>,
+  { tracking, connection = { mark: 0, unknown: 0 } }: Packet,
+): boolean | undefined {
+  if (tracking !== undefined) return condition.negated;
+  return matchMark(condition, { mark: connection.mark, unknownMark: connection.unknown });
+}
+
 function matchMark(
   { value, mask }: { value: number; mask: number },
-  { mark, unknownMark = 0 }: Packet,
+  { mark, unknownMark = 0 }: Pick<Packet, "mark" | "unknownMark">,
 ): boolean | undefined {
   // No mark can have bits that the mask does not.
   if ((value & ~mask) !== 0) return false;

@@ -31,6 +31,16 @@ export interface Packet {
   readonly tracking?: "not yet" | "untracked" | "invalid";
   /** Whether NAT has given it another destination. */
   readonly isTranslated?: boolean;
+  /** NAT has sent it to the interface that it came in through, whose address is not known: `destination` is the one before. */
+  readonly isHere?: true;
+  /** The mark of its connection, and the bits of it that are not known; absent: 0, as of each new connection. */
+  readonly connection?: { readonly mark: number; readonly unknown: number };
+  /** As it was when its connection began, where NAT has changed it. */
+  readonly original?: {
+    readonly source: bigint | undefined;
+    readonly destination: bigint;
+    readonly port: number | undefined;
+  };
 }
 
 /** Numbers from `first` to `last`, both included. */
@@ -44,7 +54,7 @@ export interface Target {
   readonly addresses?: Interval;
   /** Only the prefix that the addresses share is replaced; the rest of the packet's address stays. */
   readonly isPrefix?: true;
-  /** The address of the interface that the packet came in through. */
+  /** The address of the interface that the packet came in through; one without an address drops the packet. */
   readonly isHere?: true;
   readonly ports?: PortRange;
 }
@@ -58,6 +68,8 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
       readonly side: Side;
       readonly family: Family;
       readonly intervals: readonly Interval[];
+      /** As the connection began, which only a packet with a connection has. */
+      readonly isOriginal?: true;
     }
   /** Some bits of an address, such as the last ones, which choose among several addresses. */
   | {
@@ -72,10 +84,18 @@ export type Condition = { readonly text: string; readonly negated: boolean } & (
   | { readonly kind: "family"; readonly family: Family }
   | { readonly kind: "protocol"; readonly protocols: readonly string[] }
   /** Of packets that have ports; nothing else has one. */
-  | { readonly kind: "port"; readonly side: Side; readonly ranges: readonly PortRange[] }
+  | {
+      readonly kind: "port";
+      readonly side: Side;
+      readonly ranges: readonly PortRange[];
+      readonly isOriginal?: true;
+    }
   /** `*` at the end matches anything. */
   | { readonly kind: "in" | "out"; readonly names: readonly string[] }
-  | { readonly kind: "mark"; readonly value: number; readonly mask: number }
+  /** Of the packet, or of its connection, which only a packet with one has. */
+  | { readonly kind: "mark"; readonly value: number; readonly mask: number; readonly isConnections?: true }
+  /** A property of connections that the first packet's has, or not; a packet without a connection never matches. */
+  | { readonly kind: "connection"; readonly holds: boolean }
   /** Of conntrack, in small letters; the packet is the first of its flow. */
   | { readonly kind: "state"; readonly states: readonly string[] }
   /** Any of these matches: all conditions of one of the lists hold. */
@@ -100,11 +120,18 @@ export type Action =
   /** May decide, may not. `rewrite` changes an address by itself, without NAT. */
   | { readonly kind: "unknown" | "rewrite" };
 
-/** `mark = (mark & and) ^ xor`; its bits in `unknown` are not known afterwards. */
+/**
+ * `mark = (mark & and) ^ (other & take) ^ xor`; its bits in `unknown` are not known afterwards. The mark is the packet's, and
+ * the other its connection's, or the other way round. Without a connection nothing changes.
+ */
 export interface MarkChange {
   readonly and: number;
   readonly xor: number;
   readonly unknown?: number;
+  readonly take?: number;
+  readonly isConnections?: true;
+  /** Hands the packet to a socket of this node, if the route for its mark leads to the node itself (TPROXY). */
+  readonly isProxy?: true;
 }
 
 /** An unknown change of these bits. */

@@ -26,6 +26,8 @@ export interface TraceOutcome {
 /** Where a packet goes on after its destination was translated. */
 export interface Endpoint {
   readonly destination: bigint;
+  /** The address is the node's, at the interface that the packet came in through: `destination` is the one before. */
+  readonly isHere?: true;
   readonly port?: number;
   readonly trace: Trace;
 }

@@ -2,19 +2,42 @@
 import type { Condition, MarkChange, Packet } from "./model.ts";
 
 /** The packet after a change. */
-export function markPacket(packet: Packet, { and, xor, unknown = 0 }: MarkChange): Packet {
-  const { mark, unknownMark = 0, ...rest } = packet;
-  const before =
-    mark === undefined ? { value: 0, unknown: 0xffffffff } : { value: mark, unknown: unknownMark };
-  const left = ((before.unknown & and) | unknown) >>> 0;
-  if (left === 0xffffffff) return rest;
-  const known = { ...rest, mark: (((before.value & and) ^ xor) & ~left) >>> 0 };
-  return left === 0 ? known : { ...known, unknownMark: left };
+export function markPacket(packet: Packet, change: MarkChange): Packet {
+  const { mark, unknownMark = 0, connection = NEW, ...rest } = packet;
+  const { take = 0, isConnections = false } = change;
+  if (packet.tracking !== undefined && (isConnections || take !== 0)) return packet;
+  const own = mark === undefined ? { mark: 0, unknown: 0xffffffff } : { mark, unknown: unknownMark };
+  if (isConnections) return { ...packet, connection: changed(connection, own, change) };
+  const { mark: value, unknown } = changed(own, connection, change);
+  const same = packet.connection === undefined ? rest : { ...rest, connection };
+  if (unknown === 0xffffffff) return same;
+  return unknown === 0 ? { ...same, mark: value } : { ...same, mark: value, unknownMark: unknown };
+}
+
+type Bits = NonNullable<Packet["connection"]>;
+
+/** The mark of a connection that its first packet has just begun. */
+const NEW: Bits = { mark: 0, unknown: 0 };
+
+function changed(mark: Bits, other: Bits, { and, xor, take = 0, unknown = 0 }: MarkChange): Bits {
+  const left = ((mark.unknown & and) | (other.unknown & take) | unknown) >>> 0;
+  return { mark: (((mark.mark & and) ^ (other.mark & take) ^ xor) & ~left) >>> 0, unknown: left };
 }
 
 /** A packet that is one of two: the parts that differ are not known, or of a mark the bits that differ. */
 export function joinPackets(a: Packet, b: Packet): Packet {
-  const { mark: _, unknownMark: __, source, protocol, port, in: input, out, ...common } = a;
+  const {
+    mark: _,
+    unknownMark: __,
+    connection,
+    original,
+    source,
+    protocol,
+    port,
+    in: input,
+    out,
+    ...common
+  } = a;
   const rest: Packet = {
     ...common,
     ...(source !== undefined && source === b.source ? { source } : {}),
@@ -22,6 +45,10 @@ export function joinPackets(a: Packet, b: Packet): Packet {
     ...(port !== undefined && port === b.port ? { port } : {}),
     ...(input !== undefined && input === b.in ? { in: input } : {}),
     ...(out !== undefined && out === b.out ? { out } : {}),
+    ...(connection === undefined && b.connection === undefined
+      ? {}
+      : { connection: joinBits(connection ?? NEW, b.connection ?? NEW) }),
+    ...(original === undefined ? {} : { original }),
   };
   if (a.mark === undefined || b.mark === undefined) return rest;
   const unknown = ((a.unknownMark ?? 0) | (b.unknownMark ?? 0) | (a.mark ^ b.mark)) >>> 0;
@@ -30,13 +57,18 @@ export function joinPackets(a: Packet, b: Packet): Packet {
   return unknown === 0 ? { ...rest, mark } : { ...rest, mark, unknownMark: unknown };
 }
 
+function joinBits(a: Bits, b: Bits): Bits {
+  const unknown = (a.unknown | b.unknown | (a.mark ^ b.mark)) >>> 0;
+  return { mark: (a.mark & ~unknown) >>> 0, unknown };
+}
+
 /** The packet if it matches conditions that were undecided. */
 export function learn(packet: Packet, depends: readonly Condition[]): Packet {
   return Object.assign({}, packet, ...depends.map(lesson)) as Packet;
 }
 
 function lesson(condition: Condition): Partial<Packet> {
-  if (condition.negated) return {};
+  if (condition.negated || "isOriginal" in condition) return {};
   switch (condition.kind) {
     case "protocol": {
       const [protocol, ...more] = condition.protocols;

@@ -32,6 +32,8 @@ export interface State {
   /** Whether it is for this node; undefined before the routing decision. IPVS sends packets on from where they are for the node. */
   readonly way?: "input" | "forward" | "ipvs";
   readonly isRouted?: true;
+  /** The rule that has handed it to a socket of this node, if its route leads there (TPROXY). */
+  readonly proxy?: RuleReference;
   readonly route?: Route;
   /** The mark with which it came to the base chain that it is in, if that is known. */
   readonly markBefore?: number;
@@ -52,15 +54,18 @@ export function addConditions(conditions: readonly string[], more: readonly Cond
 /** As few states as say the same. */
 export function merge(states: readonly State[]): State[] {
   if (states.length < 2) return [...states];
-  const exact = mergeBy(states, ({ packet }) => `${packet.mark} ${packet.unknownMark}`);
+  const exact = mergeBy(states, ({ packet: { mark, unknownMark, connection } }) =>
+    [mark, unknownMark, connection?.mark, connection?.unknown].join(" "),
+  );
   return exact.length > MANY ? mergeBy(exact, () => "") : exact;
 }
 
 function mergeBy(states: readonly State[], markOf: (state: State) => string): State[] {
   const merged = new Map<string, State>();
   for (const state of states) {
-    const { packet, fate, way } = state;
-    const key = [markOf(state), packet.tracking, packet.out, fate?.by.chain, fate?.by.number, way].join();
+    const { packet, fate, way, proxy } = state;
+    const rules = [fate?.by, proxy].flatMap((by) => [by?.chain, by?.number]);
+    const key = [markOf(state), packet.tracking, packet.out, ...rules, way].join();
     const other = merged.get(key);
     merged.set(key, other === undefined ? state : join(other, state));
   }

@@ -168,7 +168,7 @@ describe("a dump of iptables", () => {
       "-m recent --rcheck --name X",
       "-m socket",
       "-m tcp --dport 80",
-      "-m connmark --mark 0x1",
+      "-m u32 --u32 6&0xFF=1",
       "-o eth0",
       "-s 10.0.0.0/255.0.0.255",
     ])

@@ -22,6 +22,8 @@ import { type Effort, type Ending, STEP_LIMIT, walkHook } from "./walk.ts";
 export interface Known {
   /** Undefined: not known. */
   readonly routeOf?: ((packet: Packet) => Route | undefined) | undefined;
+  /** The address of the interface that a packet comes in through, to which REDIRECT sends it. Undefined: not known. */
+  readonly hereOf?: ((packet: Packet) => bigint | "none" | undefined) | undefined;
   /** Counts the comparisons. */
   readonly effort?: Effort;
   /** Whether the destination is the first of many that the same rules match. */
@@ -32,6 +34,7 @@ interface Way {
   readonly hooks: readonly Hook[];
   readonly local: LocalAddresses;
   readonly routeOf: Known["routeOf"];
+  readonly hereOf: Known["hereOf"];
   readonly effort: Effort;
   readonly limit: number;
   readonly isRange: boolean;
@@ -42,14 +45,22 @@ export function tracePacket(
   hooks: readonly Hook[],
   packet: Packet,
   local: LocalAddresses,
-  { routeOf, effort = { rules: 0 }, isRange = false }: Known = {},
+  { routeOf, hereOf, effort = { rules: 0 }, isRange = false }: Known = {},
 ): Trace {
   const own = hooks.filter(({ families }) => families.includes(packet.family));
   const start: State = { packet: { tracking: "not yet", ...packet }, conditions: [] };
   const loose = own.filter(({ isOrderUnknown }) => isOrderUnknown === true);
   const others = own.filter((hook) => !loose.includes(hook));
   const follow = (all: readonly Hook[]) => {
-    const way = { hooks: inOrder(all), local, routeOf, effort, limit: effort.rules + STEP_LIMIT, isRange };
+    const way = {
+      hooks: inOrder(all),
+      local,
+      routeOf,
+      hereOf,
+      effort,
+      limit: effort.rules + STEP_LIMIT,
+      isRange,
+    };
     return traceFrom(way, 0, [start]);
   };
   const trace = follow([...loose, ...others]);
@@ -141,8 +152,14 @@ function route({ local, routeOf }: Way, states: readonly State[], { outcomes }: 
   return states.flatMap((state): State[] => {
     const { packet, way, conditions } = state;
     if (state.isRouted === true) return [state];
-    const isLocal = way === undefined && includes(local[packet.family], packet.destination);
+    const isLocal =
+      way === undefined && (packet.isHere === true || includes(local[packet.family], packet.destination));
     const route = isLocal ? LOCAL : routeOf?.(packet);
+    // Whether the socket gets it is up to the route for its mark.
+    if (state.proxy !== undefined && route === undefined) {
+      outcomes.push({ verdict: "redirect", by: state.proxy, conditions });
+      return [];
+    }
     if (route?.kind === "none") {
       outcomes.push({ verdict: "drop", conditions, route });
       return [];
@@ -162,12 +179,34 @@ function end(way: Way, at: number, endings: readonly Ending[], found: Found): vo
   for (const ending of endings) {
     const { verdict, by, state } = ending;
     if (verdict === "redirect") {
-      addTo(redirects, ruleKey(by), ending);
+      for (const one of settleHere(way, ending, found)) addTo(redirects, ruleKey(by), one);
     } else if (verdict === "masquerade" || verdict === "translate")
       found.outcomes.push(...follow(way, at + 1, [translate(verdict, ending)], found));
     else found.outcomes.push({ verdict, by, conditions: state.conditions });
   }
-  for (const group of redirects.values()) found.outcomes.push(redirect(way, at, group));
+  for (const group of redirects.values()) {
+    found.outcomes.push(redirect(way, at, group));
+  }
+}
+
+/** `REDIRECT` with the interface's address, if it is known; without one the kernel drops the packet (nf_nat_redirect.c). */
+function settleHere({ hereOf }: Way, ending: Ending, { outcomes }: Found): readonly Ending[] {
+  const { by, state, targets = [] } = ending;
+  if (!targets.some(({ isHere }) => isHere === true)) return [ending];
+  const here = hereOf?.(state.packet);
+  const why = "no address on the interface that it comes in through";
+  if (here === "none") {
+    outcomes.push({ verdict: "drop", by, conditions: state.conditions });
+    return [];
+  }
+  if (here === undefined) {
+    outcomes.push({ verdict: "drop", by, conditions: [...state.conditions, why] });
+    return [ending];
+  }
+  const known = targets.map(({ isHere, ...target }) =>
+    isHere === true ? { ...target, addresses: { first: here, last: here } } : target,
+  );
+  return [{ ...ending, targets: known }];
 }
 
 function translate(verdict: "masquerade" | "translate", { by, state, targets }: Ending): State {
@@ -196,7 +235,7 @@ function redirect(way: Way, at: number, group: readonly Ending[]): TraceOutcome 
     const packets = redirected(state.packet, targets, way.isRange);
     isKnown &&= packets !== undefined;
     for (const packet of packets ?? []) {
-      const key = `${packet.destination} ${packet.port}`;
+      const key = `${packet.isHere === true ? "here" : packet.destination} ${packet.port}`;
       const rest = state.conditions.slice(conditions.length);
       const moved: State = {
         ...state,
@@ -229,9 +268,10 @@ function byPlace(a: Endpoint, b: Endpoint): number {
 }
 
 function endpoint(way: Way, at: number, states: readonly State[]): Endpoint {
-  const { destination, port } = (states[0] as State).packet;
+  const { destination, isHere, port } = (states[0] as State).packet;
   const trace = traceFrom(way, at + 1, merge(states));
-  return { destination, ...(port === undefined ? {} : { port }), trace };
+  const here = isHere === undefined ? {} : { isHere };
+  return { destination, ...here, ...(port === undefined ? {} : { port }), trace };
 }
 
 /** The outcome for a packet that has reached the end of its way. */

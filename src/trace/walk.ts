@@ -88,12 +88,16 @@ interface Frame extends Entrance {
 
 /** A chain that another leads to. Chains that lead to each other in many ways are walked once for each kind of packet. */
 function enterChain(walk: Walk, state: State, entrance: Entrance): readonly State[] {
-  const { packet, conditions } = state;
-  const { mark, unknownMark, tracking, source, protocol, port, in: input, out } = packet;
+  const { packet, conditions, proxy } = state;
+  const { mark, unknownMark, connection, tracking, source, protocol, port, in: input, out } = packet;
   const { chain, origin } = entrance;
   const key = [
     mark,
     unknownMark,
+    connection?.mark,
+    connection?.unknown,
+    proxy?.chain,
+    proxy?.number,
     tracking,
     source,
     protocol,
@@ -127,6 +131,8 @@ function distinctEndings(endings: readonly Ending[]): Ending[] {
       by.number,
       packet.mark,
       packet.unknownMark,
+      packet.connection?.mark,
+      packet.connection?.unknown,
       packet.tracking,
       targets?.[0]?.addresses?.first,
     ].join();
@@ -142,7 +148,7 @@ function walkChain(walk: Walk, states: readonly State[], entrance: Entrance): St
   if (rules === undefined) return walkMissing(walk, states, chain);
   const frame: Frame = { ...entrance, stay: [...states], next: [], returned: [] };
   let number = 0;
-  for (const rule of rulesFor(rules, first.packet.destination)) {
+  for (const rule of rulesFor(rules, first.packet.isHere === true ? undefined : first.packet.destination)) {
     if (rule.number !== number && frame.next.length > 0)
       frame.stay = merge([...frame.next.splice(0), ...frame.stay]);
     number = rule.number;
@@ -179,15 +185,20 @@ function takeRule(walk: Walk, frame: Frame, rule: TraceRule, state: State): void
   if (answer === "maybe") frame.stay.push(passesBy(state, action, depends));
   const known = answer === "maybe" ? learn(state.packet, depends) : state.packet;
   const packet = (rule.marks ?? []).reduce(markPacket, known);
-  const taken = { ...state, packet, conditions: addConditions(state.conditions, depends) };
   const by = referTo(walk, frame.chain, rule);
+  const proxy = rule.marks?.some(({ isProxy }) => isProxy) === true ? { proxy: by } : {};
+  const taken = { ...state, packet, conditions: addConditions(state.conditions, depends), ...proxy };
   const origin = namesDestination(rule.conditions) ? by : frame.origin;
   switch (action.kind) {
     case "continue":
       frame.stay.push(taken);
       return;
     case "mark":
-      frame.stay.push({ ...taken, packet: markPacket(packet, action.change) });
+      frame.stay.push({
+        ...taken,
+        packet: markPacket(packet, action.change),
+        ...(action.change.isProxy === true ? { proxy: by } : {}),
+      });
       return;
     case "jump":
     case "goto": {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type Family, formatAddress } from "../../core/cidr.ts";
 import type { LocalAddresses } from "../../core/intervals.ts";
+import { IFA_F } from "../../netlink/constants.ts";
 import type { Channel } from "../../netlink/socket/channel.ts";
 import {
   lookUpRoute,
@@ -31,6 +32,8 @@ export interface Routes {
   readonly inputOf: (family: Family, source: bigint) => Promise<string | undefined>;
   /** Makes an answer with all the routes that it needs. */
   readonly settle: <T>(answer: (routeOf: (packet: Packet) => Route | undefined) => T) => Promise<T>;
+  /** The address of the interface that a packet comes in through, as REDIRECT takes it. Undefined: not known. */
+  readonly hereOf: (packet: Packet) => bigint | "none" | undefined;
   readonly close: () => void;
 }
 
@@ -55,12 +58,24 @@ export async function openRoutes(): Promise<Routes> {
       ),
       inputOf: (family, source) => inputOf(kernel, family, source),
       settle: (answer) => settle(kernel, answer),
+      hereOf: (packet) => hereOf(kernel, packet),
       close: channel.close,
     };
   } catch (error) {
     channel.close();
     throw error;
   }
+}
+
+/** The first address, of IPv4 without the secondary ones, of IPv6 without those that are not usable yet (nf_nat_redirect.c). */
+function hereOf({ links, addresses }: Kernel, packet: Packet): bigint | "none" | undefined {
+  const link = links.find(({ name }) => name === packet.in)?.index;
+  if (link === undefined) return undefined;
+  const family = FAMILY_NAMES[packet.family];
+  // Of IPv4, the first flag is IFA_F_SECONDARY.
+  const unfit = packet.family === "IPv4" ? IFA_F.TEMPORARY : IFA_F.TENTATIVE;
+  const own = addresses.filter((one) => one.family === family && one.link === link);
+  return own.find(({ flags }) => (flags & unfit) === 0)?.address ?? "none";
 }
 
 /** Rules for sources and links are about packets that are forwarded, and this is the node's own way there. */

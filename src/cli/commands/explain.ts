@@ -132,7 +132,7 @@ async function settle(
 ): Promise<DestinationView | string> {
   const routes = node?.routes;
   if (node === undefined || routes === undefined) return answer(asked, desired, node);
-  return routes.settle((routeOf) => answer(asked, desired, { ...node, routeOf }));
+  return routes.settle((routeOf) => answer(asked, desired, { ...node, routeOf, hereOf: routes.hereOf }));
 }
 
 function answer(

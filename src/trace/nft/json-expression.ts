@@ -45,9 +45,21 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
     const read = kind === "match" ? readMatch(value, elements) : kind === "xt" ? xtMatch(value) : undefined;
     if (read !== undefined) conditions.push(...read);
     else if (LIMITS.has(kind)) conditions.push(unknown(expression));
-    else addBranches(branches, readStatement(kind, value, conditions, elements));
+    else {
+      // Without a connection, or a socket, a statement ends the rule.
+      if (needsConnection(kind, value)) conditions.push(TRACKED);
+      if (kind === "tproxy")
+        conditions.push({ kind: "unknown", text: "a socket listens there", negated: false });
+      addBranches(branches, readStatement(kind, value, conditions, elements));
+    }
   }
   return branches;
+}
+
+const TRACKED: Condition = { kind: "connection", holds: true, text: "ct", negated: false };
+
+function needsConnection(kind: string, value: Json): boolean {
+  return kind === "mangle" && isObject(value) && JSON.stringify(value).includes('{"ct":{"key":"mark"}}');
 }
 
 /** Whether nft hides some conditions or actions of a rule. */

@@ -8,6 +8,7 @@ import {
   type Elements,
   type Fields,
   isChance,
+  isConnectionMark,
   isMark,
   isObject,
   type Json,
@@ -54,14 +55,23 @@ function readTest(head: Head, left: Json, right: Json, elements: Elements): Cond
   if (kind === "meta" && isObject(key)) return readMeta(head, key.key, right, elements);
   if (kind === "fib" && isObject(key)) return readFib(head, key, right);
   if (isChance(left)) return [{ ...head, negated: false, kind: "chance" }];
-  if (kind === "ct" && isObject(key) && key.dir === undefined) {
+  if (isConnectionMark(left)) return readMark(head, right, 0xffffffff, CONNECTIONS);
+  if (kind === "ct" && isObject(key) && key.dir !== undefined)
+    return key.dir === "original" ? readOriginal(head, key.key, right, elements) : undefined;
+  if (kind === "ct" && isObject(key) && key.key === "direction") {
+    const isKnown = right === "original" || right === "reply";
+    return isKnown ? [{ ...head, kind: "connection", holds: right === "original" }] : undefined;
+  }
+  if (kind === "ct" && isObject(key)) {
     const states = words(right, elements);
     const isKnown = key.key === "state" || (key.key === "status" && isTranslation(states));
     return states === undefined || !isKnown ? undefined : [{ ...head, kind: "state", states }];
   }
   if (kind === "&" && Array.isArray(key)) {
     const [field, mask] = key;
-    if (isMark(field) && typeof mask === "number") return readMark(head, right, mask);
+    const isPackets = isMark(field);
+    if (typeof mask === "number" && (isPackets || isConnectionMark(field)))
+      return readMark(head, right, mask, isPackets ? {} : CONNECTIONS);
     const [what, payload] = onlyMember(field);
     return what === "payload" && isObject(payload) ? readBits(head, payload, mask, right) : undefined;
   }
@@ -170,6 +180,31 @@ function readFib(head: Head, { result, flags }: Fields, right: Json): Condition[
   return [{ ...head, kind: "local", side: flag === "daddr" ? "destination" : "source" }];
 }
 
-function readMark(head: Head, right: Json, mask: number): Condition[] | undefined {
-  return typeof right === "number" ? [{ ...head, kind: "mark", value: right, mask: mask >>> 0 }] : undefined;
+const CONNECTIONS = { isConnections: true } as const;
+
+function readMark(
+  head: Head,
+  right: Json,
+  mask: number,
+  whose: Partial<typeof CONNECTIONS> = {},
+): Condition[] | undefined {
+  return typeof right === "number"
+    ? [{ ...head, kind: "mark", value: right, mask: mask >>> 0, ...whose }]
+    : undefined;
+}
+
+/** The addresses and ports of the connection, as its first packet had them when conntrack saw it. */
+function readOriginal(head: Head, key: Json, right: Json, elements: Elements): Condition[] | undefined {
+  const [, name = "", field = ""] = /^(?:(ip6?) )?(saddr|daddr|proto-src|proto-dst)$/.exec(String(key)) ?? [];
+  const side: Side = field === "saddr" || field === "proto-src" ? "source" : "destination";
+  const family = familyNamed(name);
+  if (field.endsWith("addr")) {
+    const intervals = family === undefined ? undefined : addressIntervals(right, family, elements);
+    return family === undefined || intervals === undefined
+      ? undefined
+      : [{ ...head, kind: "address", side, family, intervals, isOriginal: true }];
+  }
+  const ranges = field === "" ? undefined : members(right, elements)?.map(readPorts);
+  if (ranges === undefined || ranges.includes(undefined)) return undefined;
+  return [{ ...head, kind: "port", side, ranges: ranges as PortRange[], isOriginal: true }];
 }

@@ -165,6 +165,11 @@ export function isMark(json: Json): boolean {
   return shortJson(json) === '{"meta":{"key":"mark"}}';
 }
 
+/** Whether a key is the mark of the packet's connection. */
+export function isConnectionMark(json: Json): boolean {
+  return shortJson(json) === '{"ct":{"key":"mark"}}';
+}
+
 const CHANCES = ["numgen", "jhash", "symhash"];
 
 /** Whether a key is a number that is chosen at random, in turn, or by a hash of the packet. */

@@ -1,10 +1,12 @@
 /** Expressions of nf_tables that load, change, or write back fields of a packet. */
+import type { Family } from "../../core/cidr.ts";
 import type { Attributes } from "../../netlink/attributes.ts";
 import { EXPRESSION, FIB } from "../../netlink/constants.ts";
 import { valueIn } from "../../netlink/expression.ts";
-import { type Action, unknownMark } from "../model.ts";
+import { type Condition, type MarkChange, unknownMark } from "../model.ts";
+import { CT_KEYS } from "./ct.ts";
 import { sourceText } from "./question.ts";
-import { act, numberIn, put, type Reader, slotOf } from "./reader.ts";
+import { act, need, numberIn, put, type Reader, slotOf } from "./reader.ts";
 import { addressIn, type Loaded, littleEndian, META_KEYS, type Source } from "./register.ts";
 
 export function payload(reader: Reader, attributes: Attributes): void {
@@ -37,13 +39,22 @@ export function meta(reader: Reader, attributes: Attributes): void {
     act(reader, { kind: "mark", change: markChange(reader.registers.get(slotOf(attributes, SREG))) });
 }
 
-function markChange(loaded: Loaded | undefined): Extract<Action, { kind: "mark" }>["change"] {
+/** The packet's mark from a register; or its connection's. */
+function markChange(loaded: Loaded | undefined, isConnections = false): MarkChange {
+  const change = bitsChange(loaded, isConnections);
+  return isConnections ? { ...change, isConnections } : change;
+}
+
+function bitsChange(loaded: Loaded | undefined, isConnections: boolean): MarkChange {
   if (loaded === undefined) return unknownMark();
   const { source, mask, xor } = loaded;
   const number = (bytes: Uint8Array | undefined, otherwise: number) =>
     bytes === undefined ? otherwise : littleEndian(bytes);
-  if (source.kind === "meta" && source.key === META_KEYS.MARK)
-    return { and: number(mask, 0xffffffff) | 0, xor: number(xor, 0) };
+  const isPackets = source.kind === "meta" && source.key === META_KEYS.MARK;
+  if (isPackets || (source.kind === "ct" && source.key === CT_KEYS.MARK)) {
+    const [bits, flipped] = [number(mask, 0xffffffff) | 0, number(xor, 0)];
+    return isPackets === isConnections ? { and: 0, take: bits, xor: flipped } : { and: bits, xor: flipped };
+  }
   if (source.kind === "value") {
     const value = littleEndian(source.bytes);
     return { and: 0, xor: (value & number(mask, 0xffffffff)) ^ number(xor, 0) };
@@ -51,13 +62,45 @@ function markChange(loaded: Loaded | undefined): Extract<Action, { kind: "mark" 
   return unknownMark();
 }
 
+const TRACKED: Condition = { kind: "connection", holds: true, text: "ct", negated: false };
+
 export function ct(reader: Reader, attributes: Attributes): void {
   const { KEY, DIRECTION, DREG, SREG } = EXPRESSION.ct;
-  if (attributes.has(SREG)) return;
-  const source: Source = attributes.has(DIRECTION)
-    ? { kind: "other", name: "ct of a direction" }
-    : { kind: "ct", key: numberIn(attributes, KEY) };
-  put(reader, slotOf(attributes, DREG), source, 4);
+  if (attributes.has(SREG)) {
+    // Without a connection it ends the rule.
+    need(reader, TRACKED);
+    if (numberIn(attributes, KEY) === CT_KEYS.MARK)
+      act(
+        reader,
+        { kind: "mark", change: markChange(reader.registers.get(slotOf(attributes, SREG)), true) },
+        { text: "ct mark set" },
+      );
+    return;
+  }
+  const key = numberIn(attributes, KEY);
+  const direction = attributes.get(DIRECTION)?.[0];
+  const family = CT_FAMILIES[key] ?? reader.family;
+  const source: Source =
+    direction === undefined
+      ? { kind: "ct", key }
+      : direction === 0
+        ? { kind: "ct", key, isOriginal: true, family }
+        : { kind: "other", name: "ct reply" };
+  // Loading the mark ends the rule where there is no connection, whatever is done with it.
+  if (source.kind === "ct" && source.key === CT_KEYS.MARK) reader.conditions.push(TRACKED);
+  put(reader, slotOf(attributes, DREG), source, CT_BYTES[key] ?? (isAddress(key) ? addressBytes(family) : 4));
+}
+
+/** NFT_CT_SRC_IP, DST_IP, SRC_IP6 and DST_IP6, and the keys whose values have not 4 bytes. */
+const CT_FAMILIES: Readonly<Record<number, Family>> = { 19: "IPv4", 20: "IPv4", 21: "IPv6", 22: "IPv6" };
+const CT_BYTES: Readonly<Record<number, number>> = { 1: 1, 7: 1, 10: 1, 11: 2, 12: 2 };
+
+function isAddress(key: number): boolean {
+  return [8, 9, 19, 20, 21, 22].includes(key);
+}
+
+function addressBytes(family: Family | undefined): number {
+  return family === "IPv6" ? 16 : 4;
 }
 
 export function fib(reader: Reader, attributes: Attributes): void {

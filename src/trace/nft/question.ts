@@ -3,6 +3,7 @@ import { ADDRESS_BITS, type Family, formatAddress, NFT_FAMILIES } from "../../co
 import type { Interval } from "../../core/intervals.ts";
 import { PAYLOAD_NETWORK_HEADER } from "../../netlink/constants.ts";
 import { asksSocket, type Condition, constant, type Side } from "../model.ts";
+import { readCt } from "./ct.ts";
 import {
   bigEndian,
   FIELDS,
@@ -23,7 +24,7 @@ export function isOneOf(
 ): Condition {
   const text = `${sourceText(loaded)} ${negated ? "!= " : ""}${listed ?? rangesText(loaded, ranges)}`;
   if (asksSocket(text)) return constant(text, false);
-  const condition = readQuestion({ text, negated }, loaded, ranges);
+  const condition = readCondition({ text, negated }, loaded, ranges);
   if (condition?.kind === "bits") return { ...condition, text: bitsText(condition) };
   return condition ?? { kind: "unknown", text, negated: false };
 }
@@ -31,6 +32,16 @@ export function isOneOf(
 function bitsText({ side, family, mask, value, negated }: Extract<Condition, { kind: "bits" }>): string {
   const [bits, wanted] = [mask, value].map((one) => formatAddress(family, one));
   return `${NFT_FAMILIES[family]} ${FIELD_NAMES[side]} & ${bits} ${negated ? "!=" : "=="} ${wanted}`;
+}
+
+function readCondition(
+  head: Pick<Condition, "text" | "negated">,
+  loaded: Loaded,
+  ranges: readonly Range[],
+): Condition | undefined {
+  const { source, xor } = loaded;
+  if (source.kind !== "ct") return readQuestion(head, loaded, ranges);
+  return xor?.some(Boolean) === true ? undefined : readCt(head, source, loaded, ranges);
 }
 
 const META_NAMES: Readonly<Record<number, string>> = {
@@ -110,7 +121,7 @@ function rangesText(loaded: Loaded, ranges: readonly Range[]): string {
 
 function rangeText(loaded: Loaded, { from, to }: Range): string {
   const { source } = loaded;
-  const condition = readQuestion({ text: "", negated: false }, loaded, [{ from, to }]);
+  const condition = readCondition({ text: "", negated: false }, loaded, [{ from, to }]);
   if (condition?.kind === "address") return intervalText(condition.family, condition.intervals[0]);
   if (condition?.kind === "protocol") return condition.protocols.join();
   if (condition?.kind === "out" || condition?.kind === "in") return condition.names.join();

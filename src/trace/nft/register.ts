@@ -3,8 +3,9 @@
  * registers of 4 bytes, perhaps masked, and is compared there. Comparisons beyond a few well-known ones are unknown.
  */
 import type { Family } from "../../core/cidr.ts";
+import type { Interval } from "../../core/intervals.ts";
 import { FAMILIES, META, PAYLOAD_NETWORK_HEADER, PAYLOAD_TRANSPORT_HEADER } from "../../netlink/constants.ts";
-import { type Condition, constant, type Side } from "../model.ts";
+import { type Condition, constant, type PortRange, type Side } from "../model.ts";
 import { protocolName } from "../protocols.ts";
 
 export interface Payload {
@@ -17,7 +18,13 @@ export interface Payload {
 /** The source of a loaded value. `family` is the family of the packets that reach the expression, if it is known. */
 export type Source =
   | Payload
-  | { readonly kind: "meta" | "ct"; readonly key: number }
+  | { readonly kind: "meta"; readonly key: number }
+  | {
+      readonly kind: "ct";
+      readonly key: number;
+      readonly isOriginal?: true;
+      readonly family?: Family | undefined;
+    }
   | { readonly kind: "fib"; readonly side: Side }
   /** Whether the way back to the packet's source leads where it comes from. */
   | { readonly kind: "way back" }
@@ -49,19 +56,8 @@ export interface Range {
 
 /** `NFT_META_*` and `NFT_CT_*` of linux/netfilter/nf_tables.h. */
 export const META_KEYS = { ...META, PROTOCOL: 1, MARK: 3, IIF: 4, IIFNAME: 6, OIFNAME: 7 } as const;
-const CT_KEYS = { STATE: 0, STATUS: 2 } as const;
 /** RTN_LOCAL of linux/rtnetlink.h. */
 const LOCAL = 2;
-
-/** enum ip_conntrack_info as nf_tables has it, and of enum ip_conntrack_status those that we know. */
-const STATES: Readonly<Record<string, number>> = {
-  invalid: 1,
-  established: 2,
-  related: 4,
-  new: 8,
-  untracked: 64,
-};
-const STATUSES: Readonly<Record<string, number>> = { snat: 16, dnat: 32 };
 
 const ETHER_TYPES: Readonly<Record<number, Family>> = { 2048: "IPv4", 34525: "IPv6" };
 const NFPROTO: Readonly<Record<number, Family>> = { [FAMILIES.ip]: "IPv4", [FAMILIES.ip6]: "IPv6" };
@@ -124,8 +120,6 @@ export function readQuestion(head: Head, loaded: Loaded, ranges: readonly Range[
       return readPayload(head, source, loaded, ranges);
     case "meta":
       return readMeta(head, source.key, loaded, ranges);
-    case "ct":
-      return readCt(head, source.key, loaded, ranges);
     case "fib": {
       const [value] = singles(ranges) ?? [];
       const isLocal = ranges.length === 1 && value !== undefined && littleEndian(value) === LOCAL;
@@ -155,23 +149,49 @@ function readPayload(
   const field = FIELDS[family].find((one) => one.offset === offset && length <= one.bytes);
   if (field === undefined) return undefined;
   if (field.name === "protocol") return mask === undefined ? readProtocol(head, ranges) : undefined;
-  const shift = BigInt((field.bytes - length) * 8);
-  const free = addressMask(mask, length, field.bytes);
   const values = singles(ranges);
   if (mask !== undefined && values === undefined) return undefined;
-  if (mask !== undefined && free === undefined) {
+  if (mask !== undefined && addressMask(mask, length, field.bytes) === undefined) {
+    const shift = BigInt((field.bytes - length) * 8);
     const [value, ...more] = values ?? [];
     if (value === undefined || more.length > 0) return undefined;
     const [bits, wanted] = [mask, value].map((one) => bigEndian(one) << shift) as [bigint, bigint];
     return { ...head, kind: "bits", side: field.name, family, mask: bits, value: wanted };
   }
-  if (free === undefined) return undefined;
+  const intervals = addressesOf({ length, mask }, field.bytes, ranges);
+  return intervals && { ...head, kind: "address", side: field.name, family, intervals };
+}
+
+/** The addresses of so many bytes whose first `length` are in one of the ranges, sorted. */
+export function addressesOf(
+  { length, mask }: Pick<Loaded, "length" | "mask">,
+  bytes: number,
+  ranges: readonly Range[],
+): Interval[] | undefined {
+  const free = addressMask(mask, length, bytes);
+  if (free === undefined || (mask !== undefined && singles(ranges) === undefined)) return undefined;
+  const shift = BigInt((bytes - length) * 8);
   const intervals = ranges.map(({ from, to }) => ({
     first: bigEndian(from) << shift,
     last: (bigEndian(to) << shift) | free,
   }));
-  intervals.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
-  return { ...head, kind: "address", side: field.name, family, intervals };
+  return intervals.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+}
+
+/** Where TCP has its flags; the first packet of a connection has SYN alone. */
+const TCP_FLAGS = 13;
+const SYN = 2;
+
+/** The condition of a rule that has asked for TCP before. */
+function readFlags(
+  head: Head,
+  mask: Uint8Array | undefined,
+  ranges: readonly Range[],
+): Condition | undefined {
+  const [value, ...more] = singles(ranges) ?? [];
+  if (value === undefined || more.length > 0) return undefined;
+  const holds = (SYN & (mask === undefined ? 0xff : littleEndian(mask))) === littleEndian(value);
+  return { ...constant(head.text, holds), negated: head.negated };
 }
 
 const PORT_SIDES: Readonly<Record<number, Side>> = { 0: "source", 2: "destination" };
@@ -183,13 +203,15 @@ function readPort(
   mask: Uint8Array | undefined,
   ranges: readonly Range[],
 ): Condition | undefined {
+  if (offset === TCP_FLAGS && length === 1) return readFlags(head, mask, ranges);
   const side = PORT_SIDES[offset];
   if (side === undefined || length !== 2 || mask !== undefined) return undefined;
-  const numbers = ranges.map(({ from, to }) => ({
-    first: Number(bigEndian(from)),
-    last: Number(bigEndian(to)),
-  }));
-  return { ...head, kind: "port", side, ranges: numbers };
+  return { ...head, kind: "port", side, ranges: portsOf(ranges) };
+}
+
+/** Ports as registers have them. */
+export function portsOf(ranges: readonly Range[]): PortRange[] {
+  return ranges.map(({ from, to }) => ({ first: Number(bigEndian(from)), last: Number(bigEndian(to)) }));
 }
 
 /** The bits of an address that may be anything; undefined if they are not its last ones. */
@@ -212,12 +234,7 @@ function readMeta(
   if (values === undefined || value === undefined) return undefined;
   if (key === META_KEYS.MARK) {
     if (values.length > 1) return undefined;
-    return {
-      ...head,
-      kind: "mark",
-      value: littleEndian(value),
-      mask: mask === undefined ? 0xffffffff : littleEndian(mask),
-    };
+    return { ...head, kind: "mark", ...markOf(value, mask) };
   }
   if (mask !== undefined) return undefined;
   if (key === META_KEYS.L4PROTO) return readProtocol(head, ranges);
@@ -231,6 +248,10 @@ function readMeta(
   return family === undefined || values.length > 1 ? undefined : { ...head, kind: "family", family };
 }
 
+export function markOf(value: Uint8Array, mask: Uint8Array | undefined): { value: number; mask: number } {
+  return { value: littleEndian(value), mask: mask === undefined ? 0xffffffff : littleEndian(mask) };
+}
+
 function readProtocol(head: Head, ranges: readonly Range[]): Condition | undefined {
   const protocols = singles(ranges)?.map((value) => {
     return protocolName(String(bigEndian(value)));
@@ -238,39 +259,8 @@ function readProtocol(head: Head, ranges: readonly Range[]): Condition | undefin
   return protocols === undefined ? undefined : { ...head, kind: "protocol", protocols };
 }
 
-/** A rule tests a bit by a mask and a comparison with 0, or compares all bits at once. */
-function readCt(
-  { text, negated }: Head,
-  key: number,
-  { mask }: Loaded,
-  ranges: readonly Range[],
-): Condition | undefined {
-  const names = key === CT_KEYS.STATE ? STATES : key === CT_KEYS.STATUS ? STATUSES : undefined;
-  const values = singles(ranges)?.map(littleEndian);
-  if (names === undefined || values === undefined) return undefined;
-  if (mask === undefined)
-    return key === CT_KEYS.STATE ? stateCondition({ text, negated }, values, names) : undefined;
-  const bits = littleEndian(mask);
-  const [value, ...more] = values;
-  if (more.length > 0 || (value !== 0 && value !== bits)) return undefined;
-  // Several bits compared with themselves test all of them at once.
-  if (value === bits && (bits & (bits - 1)) !== 0) return undefined;
-  return stateCondition({ text, negated: value === 0 ? !negated : negated }, [bits], names);
-}
-
-function stateCondition(
-  head: Head,
-  values: readonly number[],
-  names: Readonly<Record<string, number>>,
-): Condition | undefined {
-  const bits = values.reduce((all, value) => all | value, 0);
-  const states = Object.entries(names).flatMap(([name, bit]) => ((bits & bit) === 0 ? [] : [name]));
-  const known = Object.values(names).reduce((all, bit) => all | bit, 0);
-  return (bits & ~known) !== 0 ? undefined : { ...head, kind: "state", states };
-}
-
 /** The values, if each range is one. */
-function singles(ranges: readonly Range[]): Uint8Array[] | undefined {
+export function singles(ranges: readonly Range[]): Uint8Array[] | undefined {
   const are = ranges.every(({ from, to }) => bigEndian(from) === bigEndian(to));
   return are ? ranges.map(({ from }) => from) : undefined;
 }

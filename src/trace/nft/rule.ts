@@ -7,11 +7,12 @@ import { type Attributes, readString } from "../../netlink/attributes.ts";
 import { EXPRESSION } from "../../netlink/constants.ts";
 import type { Expression } from "../../netlink/expression.ts";
 import type { Action } from "../model.ts";
-import { type Branch, readXtMatch, readXtTarget } from "./branch.ts";
+import { addBranches, type Branch } from "./branch.ts";
 import { cmp, immediate, lookup, range } from "./compare.ts";
 import { bitwise, byteorder, ct, fib, meta, payload } from "./load.ts";
 import { nat, redirect } from "./nat.ts";
 import { act, ask, type Members, need, numberIn, put, type Reader, type Step, slotOf } from "./reader.ts";
+import { type Module, readMatch, readTarget } from "./xt.ts";
 
 /** The ways through a rule, and the rule as text; `family` is the family of the table, if it is one. */
 export function readRaw(
@@ -63,6 +64,12 @@ const doAction =
     act(reader, action);
 const reject: Step = (reader) => act(reader, { kind: "drop" }, { text: "reject" });
 
+/** Without a socket it ends the rule. */
+function proxy(reader: Reader): void {
+  ask(reader, "(a socket listens there)");
+  act(reader, { kind: "mark", change: { and: -1, xor: 0, isProxy: true } }, { text: "tproxy" });
+}
+
 /** Objects that match: NFT_OBJECT_QUOTA, LIMIT and CONNLIMIT. */
 const ASKING_OBJECTS = [2, 4, 5];
 
@@ -72,12 +79,27 @@ function objref(reader: Reader, attributes: Attributes): void {
 }
 
 function match(reader: Reader, attributes: Attributes): void {
-  for (const one of readXtMatch(readString(attributes.get(EXPRESSION.match.NAME)))) need(reader, one);
+  for (const one of readMatch(moduleOf("match", attributes))) need(reader, one);
+}
+
+/** The module of xtables in an expression. */
+export function moduleOf(kind: "match" | "target", attributes: Attributes): Module {
+  const { NAME, REV, INFO } = EXPRESSION[kind];
+  return {
+    name: readString(attributes.get(NAME)) ?? "",
+    revision: numberIn(attributes, REV),
+    info: attributes.get(INFO) ?? new Uint8Array(),
+  };
 }
 
 function target(reader: Reader, attributes: Attributes): void {
-  const name = readString(attributes.get(EXPRESSION.target.NAME));
-  act(reader, readXtTarget(name), { text: `-j ${name}` });
+  const module = moduleOf("target", attributes);
+  reader.texts.push(`-j ${module.name}`);
+  const ways = readTarget(module, reader.family);
+  addBranches(
+    reader.branches,
+    ways.map((way) => ({ ...way, conditions: [...reader.conditions, ...way.conditions] })),
+  );
 }
 
 const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
@@ -97,7 +119,7 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["target", target],
   ["masq", doAction({ kind: "masquerade" })],
   ["redir", redirect],
-  ["tproxy", doAction({ kind: "redirect" })],
+  ["tproxy", proxy],
   ["notrack", doAction({ kind: "untrack" })],
   ["reject", reject],
   ["fwd", doAction({ kind: "rewrite" })],

@@ -1,15 +1,15 @@
 /** Translates a table read over netlink, whichever program made it, into the tracer's model. */
 
-import { readString } from "../../netlink/attributes.ts";
-import { EXPRESSION, SET_FLAGS } from "../../netlink/constants.ts";
+import type { Family } from "../../core/cidr.ts";
+import { SET_FLAGS } from "../../netlink/constants.ts";
 import type { Expression } from "../../netlink/expression.ts";
 import type { ObservedChain } from "../../netlink/operations.ts";
 import type { RawElement, RawRule, RawSet } from "../../netlink/raw.ts";
 import { type Hook, hookNamed, TABLE_FAMILIES, type TraceRule } from "../model.ts";
-import { isHiddenXt } from "./branch.ts";
 import { readMembers } from "./members.ts";
 import type { Members } from "./reader.ts";
-import { readRaw } from "./rule.ts";
+import { moduleOf, readRaw } from "./rule.ts";
+import { isKnownMatch, isKnownTarget } from "./xt.ts";
 
 /** The whole content of a table. */
 export interface RawTable {
@@ -35,7 +35,7 @@ export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook
     const text = rule.comment === undefined ? asked : `${asked} comment "${rule.comment}"`;
     byChain.get(rule.chain)?.push(...branches.map((branch) => ({ number, text, ...branch })));
   }
-  const hidden = rules.some(({ expressions }) => expressions.some(isHidden));
+  const hidden = rules.some(({ expressions }) => expressions.some((one) => isHidden(one, only)));
   return chains.flatMap(({ chain, base }) => {
     const hook = hookNamed(base?.hook);
     if (base === undefined || hook === undefined) return [];
@@ -69,7 +69,8 @@ function membersOf(sets: RawTable["sets"]): Members {
   };
 }
 
-function isHidden({ name, attributes }: Expression): boolean {
+function isHidden({ name, attributes }: Expression, family: Family | undefined): boolean {
   if (name !== "match" && name !== "target") return false;
-  return isHiddenXt(name, readString(attributes.get(EXPRESSION[name].NAME)));
+  const module = moduleOf(name, attributes);
+  return name === "match" ? !isKnownMatch(module) : !isKnownTarget(module, family);
 }

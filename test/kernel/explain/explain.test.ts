@@ -111,9 +111,11 @@ function whoIs(probe: string, arrived: Arrived | undefined): string {
 /** Whom the receivers may see, by what is said; each with the endpoint's port. */
 function saidOf({ possible, ...otherwise }: TraceView, at = ""): string[] {
   return [...possible, otherwise].flatMap((one) =>
-    one.endpoints === undefined
-      ? [`${SEEN[one.verdict as keyof typeof SEEN] ?? one.verdict}${one.verdict === "drop" ? "" : at}`]
-      : one.endpoints.flatMap(({ port, live }) => saidOf(live, ` at ${port}`)),
+    one.isForNode === true
+      ? ["nothing"]
+      : one.endpoints === undefined
+        ? [`${SEEN[one.verdict as keyof typeof SEEN] ?? one.verdict}${one.verdict === "drop" ? "" : at}`]
+        : one.endpoints.flatMap(({ port, live }) => saidOf(live, ` at ${port}`)),
   );
 }
 

@@ -53,7 +53,12 @@ const NAT_CHAINS = [
   ...chainsOf("KUBE-SVC", SERVICES),
   ...chainsOf("KUBE-SEP", SERVICES * MOST),
 ];
-const FOREIGN = { raw: "FOREIGN-RAW", mangle: "FOREIGN-MARK", filter: "FOREIGN-FORWARD" } as const;
+const FOREIGN = {
+  raw: "FOREIGN-RAW",
+  mangle: "FOREIGN-MARK",
+  nat: "FOREIGN-NAT",
+  filter: "FOREIGN-FORWARD",
+} as const;
 
 /** What leads to the chains, for `iptables-restore --noflush`, once for each node. */
 export const BEFORE_ENTRANCES = table({
@@ -65,7 +70,13 @@ export const BEFORE_ENTRANCES = table({
     "-A FORWARD -j KUBE-FORWARD",
     `-A FORWARD -j ${FOREIGN.filter}`,
   ],
-  nat: [...NAT_CHAINS.map(declared), "-A PREROUTING -j KUBE-SERVICES", "-I POSTROUTING -j KUBE-POSTROUTING"],
+  nat: [
+    ...NAT_CHAINS.map(declared),
+    declared(FOREIGN.nat),
+    `-A PREROUTING -j ${FOREIGN.nat}`,
+    "-A PREROUTING -j KUBE-SERVICES",
+    "-I POSTROUTING -j KUBE-POSTROUTING",
+  ],
 });
 
 function table(tables: Readonly<Record<string, readonly string[]>>): string {
@@ -88,7 +99,7 @@ export function beforeChains(
   const own = services.filter((one) => one.family === family);
   const some = (most: number, make: () => string) =>
     Array.from({ length: Math.floor(random() * (most + 1)) }, make);
-  const match = (where: "before" | "forward") => matches(family, probes, where, random);
+  const match = (where: "before" | "nat" | "forward") => matches(family, probes, where, random);
   return table({
     raw: [
       declared(FOREIGN.raw),
@@ -113,6 +124,8 @@ export function beforeChains(
     ],
     nat: [
       ...NAT_CHAINS.map(declared),
+      declared(FOREIGN.nat),
+      ...some(2, () => `-A ${FOREIGN.nat} ${match("nat")} -j ${pick(NAT, random)}`),
       ...(own.length === 0 ? [] : POSTROUTING),
       ...own.flatMap(serviceRules),
     ],
@@ -123,8 +136,19 @@ const MARKS = [
   "MARK --or-mark 0x4000",
   "MARK --and-mark 0xffffbfff",
   "MARK --set-xmark 0x1/0xffffffff",
+  "CONNMARK --set-xmark 0x80/0x80",
+  "CONNMARK --save-mark --nfmask 0x4001 --ctmask 0x4080",
+  "CONNMARK --restore-mark --nfmask 0x80 --ctmask 0x4080",
+  "CONNMARK --restore-mark",
   "RETURN",
   "ACCEPT",
+];
+/** As AWS' CNI plugin marks connections in the table nat, and a redirection to a socket of the node. */
+const NAT = [
+  "CONNMARK --set-xmark 0x4000/0x4000",
+  "CONNMARK --restore-mark --nfmask 0x4000 --ctmask 0x4000",
+  "REDIRECT",
+  "RETURN",
 ];
 const POSTROUTING = [
   "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
@@ -174,7 +198,7 @@ const ALL: Readonly<Record<Family, string>> = {
 function matches(
   family: Family,
   probes: readonly string[],
-  where: "before" | "forward",
+  where: "before" | "nat" | "forward",
   random: Random,
 ): string {
   const not = random() < 0.2 ? "! " : "";
@@ -187,6 +211,11 @@ function matches(
     `-d ${prefix()} ${not}-i ${pick(["pod0", "po+", "eth0"], random)}`,
     `-d ${prefix()} -p ${pick(["udp", "tcp"], random)}`,
     `-d ${prefix()} -m mark ${not}--mark ${pick(["0x4000/0x4000", "0x1", "0x0"], random)}`,
+    `-d ${prefix()} -m connmark ${not}--mark ${pick(["0x80/0x80", "0x4000/0x4000", "0x0"], random)}`,
+    `-d ${prefix()} -m conntrack --ctdir ${pick(["ORIGINAL", "REPLY"], random)}`,
+    `-d ${prefix()} -m conntrack ${not}--ctstatus ${pick(["NONE", "ASSURED", "CONFIRMED"], random)}`,
+    `-m conntrack ${not}--ctorigdst ${prefix()} --ctorigsrc ${POD[family]}`,
+    `-m conntrack --ctproto 17 ${not}--ctorigdst ${prefix()}`,
     ...(where === "forward"
       ? [
           `${not}-o ${pick(["eth1", "pod0"], random)} -d ${prefix()}`,
@@ -208,12 +237,16 @@ export function beforeTables(
   const priority = pick(variant === "legacy" ? [90, 110] : [90, 100, 110], random);
   const kube = (["IPv4", "IPv6"] as const).map((family) => {
     const own = services.filter((one) => one.family === family);
-    return kubeTable(family, own, priority);
+    return kubeTable(family, own, { priority, before: variant === "legacy" ? -110 : -100 });
   });
   return [...kube, foreignBefore(probes, random)].join("");
 }
 
-function kubeTable(family: Family, services: readonly Service[], priority: number): string {
+function kubeTable(
+  family: Family,
+  services: readonly Service[],
+  { priority, before }: { readonly priority: number; readonly before: number },
+): string {
   const ip = family === "IPv4" ? "ip" : "ip6";
   const name = `${ip} kube-like`;
   const head = `table ${name}\ndelete table ${name}\n`;
@@ -246,7 +279,7 @@ function kubeTable(family: Family, services: readonly Service[], priority: numbe
     chain("services", [`${ip} daddr . meta l4proto . th dport vmap @service-ips`]),
     chain("check", [`${ip} daddr . meta l4proto . th dport vmap @no-endpoints`]),
     chain("forward", ["type filter hook forward priority -1; policy accept;", "ct state new jump check"]),
-    chain("prerouting", ["type nat hook prerouting priority dstnat; policy accept;", "jump services"]),
+    chain("prerouting", [`type nat hook prerouting priority ${before}; policy accept;`, "jump services"]),
     chain("postrouting", [
       `type nat hook postrouting priority ${priority}; policy accept;`,
       "meta mark & 0x4000 != 0 meta mark set meta mark xor 0x4000 masquerade",
@@ -302,7 +335,16 @@ function foreignBefore(probes: readonly string[], random: Random): string {
     `  chain before-raw {\n    type filter hook prerouting priority -299; policy accept;\n${some(1, ["notrack", "return"], "before")}  }\n`,
     `  chain before-mark {\n    type filter hook prerouting priority -149; policy accept;\n${some(
       2,
-      ["meta mark set meta mark or 0x4000", "meta mark set 0x1", "accept"],
+      [
+        "meta mark set meta mark or 0x4000",
+        "meta mark set 0x1",
+        "ct mark set 0x80",
+        "ct mark set meta mark or 0x4000",
+        "ct mark set ct mark xor 0x4000",
+        "meta mark set ct mark",
+        "meta mark set ct mark and 0x4000 accept",
+        "accept",
+      ],
       "before",
     )}  }\n`,
     `  chain before-forward {\n    type filter hook forward priority 10; policy ${policy};\n    ct state invalid drop\n${some(
@@ -328,6 +370,11 @@ function nftMatches(
     `${to} ${ip} saddr ${not}${POD[family]}`,
     `${to} iifname ${not}"pod0"`,
     `${to} meta l4proto ${not}udp`,
+    `${to} ct mark & 0x4080 ${not === "" ? "==" : "!="} 0x0`,
+    `${to} ct mark ${not}0x80`,
+    `${to} ct direction ${not}original`,
+    `ct original ${ip} daddr ${not}${prefixAround(family, probes, 8, random)}`,
+    `${to} ct original ${ip} saddr ${POD[family]}`,
     `${to} meta mark & 0x4000 ${not === "" ? "==" : "!="} 0x0`,
     ...(where === "forward"
       ? [`${to} oifname ${not}"eth0"`, `${to} ct status dnat`, `${to} ct state { established, related }`]
