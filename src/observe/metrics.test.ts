@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createMetrics, type Readings, SERIES } from "./metrics.ts";
+import { createMetrics, type Readings } from "./metrics.ts";
+import { SERIES } from "./series.ts";
 import type { PassReport } from "./status.ts";
 
 const PASS: PassReport = {

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { SERIES } from "../../src/observe/metrics.ts";
+import { SERIES } from "../../src/observe/series.ts";
 import { attempt } from "../lab/command.ts";
 import { at, parseManifest, readManifest } from "../lab/manifest.ts";
 import { panelQueries, readDashboard } from "./dashboard.ts";
