@@ -24,8 +24,8 @@ import { run as runScript } from "../system/exec.ts";
 import { createHeapRelief } from "../system/heap.ts";
 import type { MemoryLimit } from "../system/memory-limit.ts";
 import type { Script } from "../system/script.ts";
+import { createForget, createSourceWarning, type Forget } from "./beside.ts";
 import { createEngines } from "./engines.ts";
-import { createForget, type Forget } from "./forget.ts";
 import type { AgentOptions } from "./options.ts";
 
 interface PassesWorld {
@@ -98,6 +98,7 @@ export async function createPasses(
   const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog, ...open };
   const relieve = createHeapRelief(trimMemory);
   const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
+  const warnOfSources = createSourceWarning(log.named("cli/beside.ts"));
   const forget = createForget(options.forget === "unanswered", addresses, log, signal);
   return {
     ok: true,
@@ -105,6 +106,7 @@ export async function createPasses(
     async reconcile() {
       const outcome = await reconcile();
       forget.after(outcome);
+      void warnOfSources(outcome);
       return outcome;
     },
     forgotten: forget.totals,

@@ -1,12 +1,14 @@
-/** What `run` forgets after a pass; loaded only with the flag or the key that asks for it. */
+/** What `run` does beside its passes; each part is loaded only with the flag or the keys that ask for it. */
 
 import type { Forgetting, ForgottenCount } from "../agent/forgetting.ts";
 import type { OutputAddresses } from "../agent/output-addresses.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import { createAside } from "../agent/turns.ts";
+import type { PodNetwork } from "../doctor/pod-networks.ts";
 import type { Logger } from "../log/log.ts";
 import { systemClock } from "../system/clock.ts";
 
+/** Forgets flows (forgetting.ts). */
 export interface Forget {
   /** Call it after each pass. */
   readonly after: (outcome: PassOutcome) => void;
@@ -55,4 +57,39 @@ export function createForget(
     totals: () => loaded?.totals() ?? [],
     over: aside.over,
   };
+}
+
+/**
+ * Returns what to call after each pass. Once for each configuration it asks the node's links and routes, and warns: pods of a network that
+ * is left out have no way to the internet.
+ */
+export function createSourceWarning(
+  log: Logger,
+  read: () => Promise<readonly PodNetwork[]> = readNetworks,
+): (outcome: PassOutcome) => Promise<void> {
+  let last: PassOutcome["current"];
+  return async ({ current, groups }) => {
+    const rulesets = groups
+      .flatMap((group) => (group.inForce ? group.rulesets : []))
+      .filter(({ scope }) => scope !== undefined && scope.sources.length > 0);
+    if (rulesets.length === 0 || current === last) return;
+    last = current;
+    const { describeSources } = await import("../doctor/checks/node/sources.ts");
+    const { widestNetworks } = await import("../doctor/pod-networks.ts");
+    const networks = (await read()).filter(({ isLocal }) => isLocal);
+    for (const ruleset of rulesets) {
+      const { family } = ruleset;
+      const own = widestNetworks(networks.filter(({ cidr }) => cidr.family === family));
+      for (const { severity, message, remedy } of own.flatMap((one) => describeSources(one, ruleset)))
+        if (severity === "error") log.with({ family }).warning(`${family}: ${message}: ${remedy}`);
+    }
+  };
+}
+
+/** None where they cannot be read: the warning is an extra. */
+async function readNetworks(): Promise<readonly PodNetwork[]> {
+  const { readLinks } = await import("../doctor/read-pods.ts");
+  const { isKnown } = await import("../system/fact.ts");
+  const facts = await readLinks();
+  return isKnown(facts) ? facts.value.networks : [];
 }
