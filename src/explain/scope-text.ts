@@ -8,7 +8,7 @@ const SHOWN = 8;
 /** The addresses that masqueraded packets leave with, after the word "masqueraded". */
 export function addressesText({ as = [], asBy, outputAddresses }: ScopeView): string {
   if (outputAddresses !== undefined)
-    return ` as those of ${listed(outputAddresses, "and")} that the node has`;
+    return ` as one of the node's addresses in ${listed(outputAddresses, "or")}`;
   if (as.length === 0) return "";
   if (as.length === 1) return ` as ${as[0]}`;
   return asBy === "flow"

@@ -153,7 +153,7 @@ describe("addresses", () => {
     [
       POOL,
       [],
-      " as those of 192.0.2.0/24 and 198.51.100.7 that the node has, if it comes from 10.244.0.0/16; else keeps the pod's address",
+      " as one of the node's addresses in 192.0.2.0/24 or 198.51.100.7, if it comes from 10.244.0.0/16; else keeps the pod's address",
     ],
     [POOL, ["--node-address=192.0.2.10", "--source=10.244.0.1"], " as 192.0.2.10"],
     [POOL, ["--node-address=192.0.2.10,192.0.2.1", "--source=10.244.0.1"], " as 192.0.2.10"],
