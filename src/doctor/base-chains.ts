@@ -11,6 +11,11 @@ import type { Facts } from "./facts.ts";
 import { ownTables } from "./nat-tables.ts";
 import { packetSpace } from "./packets.ts";
 
+/** Whether a base chain is on the way of packets that leave, and not only about where Services' packets go. */
+export function decidesSource({ hook, isNat }: Hook): boolean {
+  return hook !== "input" && !(isNat && hook === "prerouting");
+}
+
 /** Whether a rule is our chain's or table's, also one that the agent does not use; `leftovers` looks at these. */
 export function isOurs({ settings }: Facts, { place, chain }: RuleReference): boolean {
   return chain === settings.chain || place === OWN_PLACE;

@@ -1,7 +1,7 @@
 /** Third-party rules that give pods' packets a source differently from our configuration: whose they are, and how bad they are. */
 
 import type { Family } from "../core/cidr.ts";
-import { type Interval, subtractIntervals } from "../core/intervals.ts";
+import type { Interval } from "../core/intervals.ts";
 import { known } from "../system/fact.ts";
 import type { Condition, TraceRule } from "../trace/model.ts";
 import { ownJump, takerOf } from "./base-chains.ts";
@@ -14,6 +14,7 @@ import { type Deviation, deviationsOf, isNodes } from "./sweep.ts";
 
 /** Chains that masquerade only what is marked, or a pod's traffic to itself: what they only may do is no reason to worry. */
 const HARMLESS = new Set(["KUBE-POSTROUTING", "CNI-HOSTPORT-MASQ"]);
+const KUBE_PROXY = /^table ip6? kube-proxy$/;
 
 export const OPENSHIFT = /^OPENSHIFT-MASQUERADE/;
 
@@ -36,7 +37,7 @@ export function foreignRules(facts: Facts, side: "iptables" | "nftables"): reado
       !agents.has(by.chain) &&
       !OPENSHIFT.test(by.chain) &&
       !isKubelets(rule) &&
-      (isCertain || !(HARMLESS.has(by.chain) || [rule, from].some(isForMarked))),
+      (isCertain || !(HARMLESS.has(by.chain) || KUBE_PROXY.test(by.place) || [rule, from].some(isForMarked))),
   );
 }
 
@@ -79,7 +80,8 @@ export function weigh(
   const taker = isForAll ? takerOf(facts, family, hook) : undefined;
   if (taker !== undefined && taker.chain === by.chain && taker.number === by.number)
     return { say: isFront ? error : warning, effect: "masquerades all traffic" };
-  const isLinkLocal = subtractIntervals(destinations, [LINK_LOCAL[family]]).length === 0;
+  const { first, last } = LINK_LOCAL[family];
+  const isLinkLocal = destinations.every((one) => first <= one.first && one.last <= last);
   if (isLinkLocal && (verdict === "masquerade" || isNodes(facts, family, rule.action)))
     return { say: info, effect: "masquerades traffic to link-local addresses" };
   const isBySender = [rule, from].some(({ conditions }) => conditions.some(asksSender));

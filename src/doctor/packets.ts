@@ -26,9 +26,16 @@ type Choice = readonly Asked[];
 /** What a packet is, besides its destination. A source is one of an interval, so that it can be another one than the destination. */
 type Asked = Partial<Omit<Packet, "family" | "destination">> & { readonly from?: Interval };
 
+/** Addresses that are in the same lists of all rules, and in the same of the configuration. */
+export interface Destinations {
+  /** One of them. */
+  readonly first: bigint;
+  readonly intervals: readonly Interval[];
+}
+
 export interface PacketSpace {
   readonly family: Family;
-  readonly destinations: readonly Interval[];
+  readonly destinations: readonly Destinations[];
   /** All that is the same of all packets. */
   readonly common: Asked;
   readonly choices: readonly Choice[];
@@ -94,11 +101,10 @@ export function packetSpace(
   const local = known(facts.trace)?.local[family] ?? [];
   const all = everything(family);
   const without = [MULTICAST[family]];
-  const starts = cutPoints([kept, local, without, ...namedIntervals(rules, family, "destination")], all);
-  const ends = [...starts.slice(1), all.last + 1n];
-  const destinations = starts
-    .map((first, i) => ({ first, last: (ends[i] ?? 0n) - 1n }))
-    .filter(({ first }) => !includes(local, first) && !includes(without, first));
+  const lists = [kept, local, without, ...namedIntervals(rules, family, "destination")];
+  const destinations = partition(lists, all).filter(
+    ({ first }) => !includes(local, first) && !includes(without, first),
+  );
   const scope = scopeOf(facts, family);
   const senders = sourcesOf(facts, family);
   // The packets of others are none of the configuration's.
@@ -120,6 +126,33 @@ export function packetSpace(
     common: Object.assign({ sources, mark: 0 }, ...single) as Asked,
     choices: choices.filter(({ length }) => length > 1),
   };
+}
+
+/**
+ * Addresses by the lists that they are in. While all bounds are passed in order, a number says which lists are open: that of each
+ * list is drawn from so many that no two sums are the same by chance.
+ */
+function partition(lists: readonly (readonly Interval[])[], all: Interval): readonly Destinations[] {
+  const changes = new Map<bigint, bigint>([[all.first, 0n]]);
+  const change = (at: bigint, key: bigint) => changes.set(at, (changes.get(at) ?? 0n) ^ key);
+  for (const [i, list] of lists.entries()) {
+    const key = BigInt.asUintN(64, BigInt(i + 1) * 0x9e37_79b9_7f4a_7c15n) ** 2n;
+    for (const { first, last } of list) {
+      change(first, key);
+      if (last < all.last) change(last + 1n, key);
+    }
+  }
+  const bounds = [...changes].sort(([a], [b]) => (a < b ? -1 : 1));
+  const parts = new Map<bigint, { first: bigint; intervals: Interval[] }>();
+  let open = 0n;
+  for (const [i, [first, key]] of bounds.entries()) {
+    open ^= key;
+    const interval = { first, last: (bounds[i + 1]?.[0] ?? all.last + 1n) - 1n };
+    const part = parts.get(open);
+    if (part === undefined) parts.set(open, { first, intervals: [interval] });
+    else part.intervals.push(interval);
+  }
+  return [...parts.values()];
 }
 
 /** One of each kind, or one for all if rules do not tell them apart. */

@@ -10,9 +10,11 @@ import { connected, type Nftables } from "../netlink/socket/transport.ts";
 import { ownAddresses } from "../system/addresses.ts";
 import { type Fact, isKnown } from "../system/fact.ts";
 import { readLegacyTables } from "../system/legacy-tables.ts";
+import { reachableRules } from "../trace/chain-index.ts";
 import { IPTABLES_TABLES } from "../trace/iptables-save.ts";
 import { measureTables, readNftTable } from "../trace/live-netlink.ts";
 import type { Hook } from "../trace/model.ts";
+import { decidesSource } from "./base-chains.ts";
 import type { Facts, NatTable } from "./facts.ts";
 import {
   describePlace,
@@ -84,11 +86,24 @@ async function readNftables(nftables: Nftables, reading: Reading, world: RulesWo
       continue;
     }
     const isSeen = place !== undefined && (await readPlace(place, reading, world, true));
-    const hooks = await readNftTable(nftables, name, world.signal, isSeen ? BUILT_IN : []);
+    const { hooks, leftOut } = await readNftTable(nftables, name, world.signal, isSeen ? BUILT_IN : []);
     reading.hooks.push(...hooks);
+    const asked = hooks.filter(decidesSource).flatMap(reachableRules);
+    const needed = leftOut.filter(
+      (set) => isUnnamed(set) || asked.some(({ text }) => text.includes(`@${set}`)),
+    );
+    for (const set of needed)
+      reading.notRead.push({ unknown: `set ${set} of table ${name}`, why: TOO_LARGE });
   }
   for (const family of FAMILIES)
     if (!sizes.has(`${NFT_FAMILIES[family]} nat`)) addNat({ family, variant: "nft" }, [], reading, world);
+}
+
+const TOO_LARGE = "it has too many elements: ip-masq-agent explain --live follows single packets";
+
+/** nft names sets in braces like this. */
+function isUnnamed(set: string): boolean {
+  return /^__(set|map)\d+$/.test(set);
 }
 
 /** The base chains that iptables shows of its own tables. */

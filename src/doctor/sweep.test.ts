@@ -14,6 +14,7 @@ import {
   JUMP,
   natTable,
   OWN_TABLE,
+  said,
 } from "../../test/lab/doctor.ts";
 import { times } from "../../test/lab/length.ts";
 import { parseAddress } from "../core/cidr.ts";
@@ -21,6 +22,7 @@ import { answerParts } from "../explain/answer.ts";
 import { known } from "../system/fact.ts";
 import type { Hook, Packet } from "../trace/model.ts";
 import { diagnose } from "./checks.ts";
+import { packetSpace } from "./packets.ts";
 
 const CHECKS = ["blocked-jump", "foreign-nat", "foreign-chain", "kubelet-rule", "untracked"];
 
@@ -202,3 +204,45 @@ test("silent where explain agrees about every packet, and only there", () => {
   );
   expect(Math.min(seen.silent, seen.loud)).toBeGreaterThan(10);
 }, 600_000);
+
+test("beside a rule of which nothing is known, kube-proxy's is no reason to worry", () => {
+  const match = { match: { op: "==", left: { "&": [{ meta: { key: "mark" } }, 0x4000] }, right: 0 } };
+  const others = hook("ip t c", { c: [[{ queue: null }]] }, { type: "filter", at: "forward", priority: 0 });
+  const kubeProxy = hook("ip kube-proxy nat-postrouting", {
+    "nat-postrouting": [[match, { return: null }], [{ masquerade: null }]],
+  });
+  const found = (hooks: readonly Hook[]) => said({ hooks }).map((line) => line.slice(0, line.indexOf(":")));
+  expect(found([kubeProxy])).toEqual([]);
+  expect(found([others, kubeProxy])).toEqual(["info foreign-chain"]);
+});
+
+const AHEAD = (lines: readonly string[]) => said({ nat: [natTable([...CHAIN_RULES, ...lines, JUMP])] });
+
+test("where rules cut the address space into too many parts, the rest is not taken for fine", () => {
+  const lines = Array.from({ length: 2_000 }, (_, i) => {
+    const net = `52.${i >> 8}.${i & 255}`;
+    return `-A POSTROUTING -m iprange --dst-range ${net}.1-${net}.130 -p tcp -j MASQUERADE`;
+  });
+  expect(AHEAD(lines)).toEqual([
+    expect.stringMatching(
+      /^warning could-not-check: could not check everything that rules of others decide: IPv4: only \d+ of 2\d{3} parts/,
+    ),
+  ]);
+});
+
+test("of many rules of a kind the first are shown, and how many more there are", () => {
+  const lines = Array.from({ length: 25 }, (_, i) => `-A POSTROUTING -d 52.0.0.${i}/32 -j ACCEPT`);
+  const found = AHEAD(lines);
+  expect(found).toHaveLength(21);
+  expect(found.at(-1)).toBe("warning blocked-jump: and 5 more rules of the kind");
+});
+
+test("addresses that all rules treat alike are one part", () => {
+  const lines = Array.from({ length: 3 }, (_, i) => `-A POSTROUTING -d 52.0.${i}.0/24 -j RETURN`);
+  const [hook] = iptablesHooks("nat", [...lines, "-A POSTROUTING -d 52.0.0.0/16 -j RETURN"]);
+  if (hook === undefined) throw new Error("no hook");
+  const { destinations } = packetSpace(facts(), "IPv4", [hook], []);
+  const around = destinations.find(({ intervals }) => intervals.some(({ first }) => first === 0n));
+  expect(destinations).toHaveLength(5);
+  expect(around?.intervals.length).toBeGreaterThan(2);
+});

@@ -19,9 +19,17 @@ import type { Action, Hook, Packet, TraceRule } from "../trace/model.ts";
 import { ruleKey, type Trace, type TraceOutcome } from "../trace/outcome.ts";
 import type { RuleReference } from "../trace/state.ts";
 import { tracePacket } from "../trace/trace.ts";
-import { entranceOf, isOurs, pastOurs, ruleOf } from "./base-chains.ts";
+import { decidesSource, entranceOf, isOurs, pastOurs, ruleOf } from "./base-chains.ts";
 import type { Facts } from "./facts.ts";
-import { countPackets, openPacket, type PacketSpace, packetSpace, packetsTo, scopeOf } from "./packets.ts";
+import {
+  countPackets,
+  type Destinations,
+  openPacket,
+  type PacketSpace,
+  packetSpace,
+  packetsTo,
+  scopeOf,
+} from "./packets.ts";
 
 /** A rule that decides differently from the configuration for packets of pods, or may. */
 export interface Deviation {
@@ -82,6 +90,8 @@ interface Work {
   readonly kept: readonly Interval[];
   /** Whose packets are ours; undefined: all. */
   readonly scope: Scope | undefined;
+  /** As so many comparisons of rules. */
+  readonly workOfPacket: number;
   readonly asksTranslated: boolean;
   readonly effort: { rules: number };
   readonly found: Map<string, Found>;
@@ -91,7 +101,7 @@ interface Work {
 interface Found {
   readonly by: RuleReference;
   readonly verdict: Deviation["verdict"];
-  readonly destinations: Interval[];
+  readonly parts: Destinations[];
   isCertain: boolean;
   isForAll: boolean;
 }
@@ -105,9 +115,23 @@ function sweepFamily(facts: Facts, family: Family): Sweep {
   const conditions = [...allConditions(hooks.flatMap(reachableRules))];
   const asksTranslated = conditions.some((one) => one.kind === "state" && one.states.includes("dnat"));
   const scope = scopeOf(facts, family);
-  const work = { facts, space, hooks, kept, scope, asksTranslated, effort: { rules: 0 }, found: new Map() };
-  for (const [i, interval] of space.destinations.entries()) {
-    compareInterval(work, interval);
+  // Conditions within conditions, such as 100,000 elements of a set with two places, are compared one by one.
+  const nested =
+    conditions.length - hooks.flatMap(reachableRules).reduce((sum, rule) => sum + rule.conditions.length, 0);
+  const workOfPacket = WORK_OF_PACKET + nested;
+  const work = {
+    facts,
+    space,
+    hooks,
+    kept,
+    scope,
+    workOfPacket,
+    asksTranslated,
+    effort: { rules: 0 },
+    found: new Map(),
+  };
+  for (const [i, part] of space.destinations.entries()) {
+    compare(work, part);
     if (work.effort.rules > WORK_LIMIT)
       return {
         deviations: describe(work),
@@ -119,7 +143,7 @@ function sweepFamily(facts: Facts, family: Family): Sweep {
 
 /** Whether a base chain can decide which source address a packet shows. */
 function isAsked(hook: Hook): boolean {
-  if (hook.hook === "input" || (hook.isNat && hook.hook === "prerouting")) return false;
+  if (!decidesSource(hook)) return false;
   const rules = reachableRules(hook);
   return rules.length <= LONG || rules.some((rule) => !isOnlyDrop(rule));
 }
@@ -131,9 +155,9 @@ function isOnlyDrop({ action, marks = [] }: TraceRule): boolean {
 }
 
 /** Notes what rules do differently with packets to these destinations, which all rules treat alike. */
-function compareInterval(work: Work, interval: Interval): void {
+function compare(work: Work, part: Destinations): void {
   const { space, scope } = work;
-  const destination = interval.first;
+  const destination = part.first;
   for (const isTranslated of work.asksTranslated ? [false, true] : [false]) {
     const look = (packet: Packet) => follow(work, { ...packet, ...(isTranslated ? { isTranslated } : {}) });
     const open = look(openPacket(space, destination));
@@ -141,7 +165,7 @@ function compareInterval(work: Work, interval: Interval): void {
     const count = countPackets(space);
     const isClose = isOpen && count > 1 && count <= MANY_PACKETS && work.effort.rules < CLOSE_LIMIT;
     const all = isClose ? [...packetsTo(space, destination)].map(look) : [open];
-    note(work, interval, all);
+    note(work, part, all);
   }
 }
 
@@ -149,23 +173,23 @@ function compareInterval(work: Work, interval: Interval): void {
 type Differences = readonly (Pick<Found, "by" | "verdict"> | undefined)[];
 
 function follow(work: Work, packet: Packet): Differences {
-  const { hooks, facts, effort } = work;
+  const { hooks, facts, effort, workOfPacket } = work;
   const local = known(facts.trace)?.local ?? { IPv4: [], IPv6: [] };
   const trace = tracePacket(hooks, packet, local, { effort });
-  effort.rules += WORK_OF_PACKET;
+  effort.rules += workOfPacket;
   const outcomes = [...trace.possible, trace.otherwise].filter(({ verdict }) => verdict !== "drop");
   return outcomes.map((outcome) => difference(work, packet, outcome, trace));
 }
 
-function note({ found }: Work, interval: Interval, all: readonly Differences[]): void {
+function note({ found }: Work, part: Destinations, all: readonly Differences[]): void {
   const certain = new Map<string, number>();
   for (const differences of all)
     for (const one of differences) {
       if (one === undefined) continue;
       const key = `${one.verdict}\n${ruleKey(one.by)}`;
-      const known = found.get(key) ?? { ...one, destinations: [], isCertain: false, isForAll: false };
+      const known = found.get(key) ?? { ...one, parts: [], isCertain: false, isForAll: false };
       found.set(key, known);
-      if (known.destinations.at(-1) !== interval) known.destinations.push(interval);
+      if (known.parts.at(-1) !== part) known.parts.push(part);
       if (differences.length > 1) continue;
       known.isCertain = true;
       certain.set(key, (certain.get(key) ?? 0) + 1);
@@ -229,13 +253,14 @@ function describe({ hooks, space, found }: Work): Deviation[] {
     const here = [...found.values()].filter(
       ({ by, verdict }) => by.place === hook.place && chains.has(by.chain) && canDecide(hook, verdict),
     );
-    return here.flatMap(({ by, ...rest }) => {
+    return here.flatMap(({ by, parts, ...rest }) => {
       const rule = ruleOf(hook, by);
       const from = entranceOf(hook, by);
       if (rule === undefined || from === undefined) return [];
       // Chains in a circle, of which the tracer does not see the end: the kernel refuses them.
       if (rest.verdict === "unknown" && "chain" in rule.action) return [];
-      return [{ ...rest, by, rule, from, hook, family: space.family }];
+      const destinations = parts.flatMap(({ intervals }) => intervals);
+      return [{ ...rest, by, rule, from, hook, destinations, family: space.family }];
     });
   });
 }

@@ -80,9 +80,25 @@ export function rawSets({ family, table }: RawTableName): Query<RawSet[]> {
 }
 
 export function rawElements({ family, table }: RawTableName, set: string): Query<RawElement[]> {
-  const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
   const read = readTogether((messages) => messages.flatMap(readElements));
-  return list(`elements of ${family} ${table} ${set}`, NFT_MSG.GETSETELEM, family, names, read);
+  return elementQuery({ family, table }, set, read);
+}
+
+/** The elements of a set, or undefined if there are more than `most`. */
+export function fewElements(name: RawTableName, set: string, most: number): Query<RawElement[] | undefined> {
+  return elementQuery(name, set, () => {
+    let elements: RawElement[] | undefined = [];
+    const add = (message: Message) => {
+      elements?.push(...readElements(message));
+      if ((elements?.length ?? 0) > most) elements = undefined;
+    };
+    return { add, value: () => elements };
+  });
+}
+
+function elementQuery<T>({ family, table }: RawTableName, set: string, reader: Query<T>["reader"]): Query<T> {
+  const names = { [NFTA.SET_ELEM_LIST.TABLE]: table, [NFTA.SET_ELEM_LIST.SET]: set };
+  return list(`elements of ${family} ${table} ${set}`, NFT_MSG.GETSETELEM, family, names, reader);
 }
 
 function countAnswers(): Reader<number> {

@@ -1,10 +1,18 @@
 /** Reads tables of nf_tables over netlink, whichever program made them. */
 
 import { readSteadily } from "../backend/read-steadily.ts";
-import { FAMILIES } from "../netlink/constants.ts";
+import { FAMILIES, SET_FLAGS } from "../netlink/constants.ts";
 import { isNotFound, isUnsupported, NftablesError } from "../netlink/errors.ts";
 import { tables } from "../netlink/query.ts";
-import { type RawTableName, rawChains, rawElements, rawRules, rawSets, ruleCount } from "../netlink/raw.ts";
+import {
+  fewElements,
+  type RawTableName,
+  rawChains,
+  rawElements,
+  rawRules,
+  rawSets,
+  ruleCount,
+} from "../netlink/raw.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { type Hook, TABLE_FAMILIES } from "./model.ts";
 import { type RawTable, rawHooks } from "./nft/table.ts";
@@ -57,23 +65,40 @@ function unreadable(code: string, why: string): NftablesError {
   return new NftablesError({ code, what: "nf_tables", why });
 }
 
+/** A table, and the names of its sets that have too many elements to read: what looks them up is undecided. */
+export interface NftTable {
+  readonly hooks: readonly Hook[];
+  readonly leftOut: readonly string[];
+}
+
+/** An element of a map is a way through a rule of its own, and one of several places a list of conditions. */
+const MANY_ELEMENTS = { plain: 200_000, map: 20_000 } as const;
+
 /** The base chains of one table, `inet filter`, with all that they lead to, but for those of these names. Throws a failure. */
 export async function readNftTable(
   nftables: Nftables,
   name: string,
   signal: AbortSignal,
   without: readonly string[],
-): Promise<readonly Hook[]> {
+): Promise<NftTable> {
   const at = name.indexOf(" ");
   const [family, table] = [name.slice(0, at), name.slice(at + 1)];
-  if (!isFamily(family)) return [];
+  if (!isFamily(family)) return { hooks: [], leftOut: [] };
   const found = { family, table };
   const chains = await nftables.read(rawChains(found), signal);
   const isWanted = chains.some(({ chain, base }) => base !== undefined && !without.includes(chain));
-  if (!isWanted) return [];
-  return rawHooks(await readRawTable(nftables, found, signal)).filter(
-    ({ chain }) => !without.includes(chain),
-  );
+  if (!isWanted) return { hooks: [], leftOut: [] };
+  const sets = [];
+  const leftOut: string[] = [];
+  for (const set of await nftables.read(rawSets(found), signal)) {
+    const isPlain = (set.flags & (SET_FLAGS.map | SET_FLAGS.concat)) === 0;
+    const most = isPlain ? MANY_ELEMENTS.plain : MANY_ELEMENTS.map;
+    const elements = await nftables.read(fewElements(found, set.name, most), signal);
+    if (elements === undefined) leftOut.push(set.name);
+    else sets.push({ set, elements });
+  }
+  const read = { ...found, sets, chains, rules: await nftables.read(rawRules(found), signal) };
+  return { hooks: rawHooks(read).filter(({ chain }) => !without.includes(chain)), leftOut };
 }
 
 /** The tables that exist, with their numbers of rules. */

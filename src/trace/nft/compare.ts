@@ -188,6 +188,7 @@ function lookupVerdict(
 ): void {
   const found = members === undefined ? undefined : parts(reader, slot, keyLength(members));
   if (members === undefined || found === undefined) {
+    reader.texts.push(name.startsWith("__") ? "vmap { … }" : `vmap @${name}`);
     act(reader, { kind: "unknown" });
     return;
   }
