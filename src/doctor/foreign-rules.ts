@@ -41,16 +41,9 @@ export function foreignRules(facts: Facts, side: "iptables" | "nftables"): reado
   );
 }
 
-/** Questions for a connection's mark that only a marked one answers with yes. */
-const ASKS_MARK = /^(--mark (?!0(x0)?(\/|$))|ct mark (& \S+ )?((?!0$|!=)\S+|!= 0)$)/;
-
-/** Whether a rule is only for what has a mark, which a pod's own packet has not. */
+/** Whether a rule is only for what has a mark, which a pod's own packet has not: where a mark is not known, it may match. */
 function isForMarked({ conditions }: TraceRule): boolean {
-  return conditions.some(
-    (one) =>
-      (one.kind === "mark" && (one.value === 0) === one.negated) ||
-      (one.kind === "unknown" && ASKS_MARK.test(one.text)),
-  );
+  return conditions.some((one) => one.kind === "mark" && (one.value === 0) === one.negated);
 }
 
 /** Where a rule of iptables is. For an agent with nftables all of them are ahead: its rules come after these. */
