@@ -2,7 +2,9 @@
 
 import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseConntrackCounters } from "../system/conntrack-stats.ts";
+import { attempt } from "../backend/attempt.ts";
+import { openConntrack } from "../conntrack/conntrack.ts";
+import { type ConntrackCounters, parseConntrackCounters } from "../system/conntrack-stats.ts";
 import { derive, type Fact, isKnown, known, readText, tryRead } from "../system/fact.ts";
 import { type ConntrackGrowth, type Facts, type LinkSettings, type LockFacts, SYSCTLS } from "./facts.ts";
 import type { PodFacts } from "./pod-networks.ts";
@@ -56,23 +58,36 @@ export function readConntrack(proc: string): Facts["conntrack"] {
   );
 }
 
-/** Two readings of the counters, `intervalMs` apart. */
+/** Two readings of the counters, `intervalMs` apart; a kernel that has no file of them is asked over netlink. */
 export async function readGrowth(
   proc: string,
   intervalMs: number,
   signal: AbortSignal,
+  ask: () => Promise<Fact<ConntrackCounters>> = askCounters,
 ): Promise<Fact<ConntrackGrowth | undefined>> {
-  const what = "conntrack's counters";
-  const read = () => readText(`${proc}/net/stat/nf_conntrack`, what);
-  const before = read();
+  const read = async (): Promise<Fact<ConntrackCounters | undefined>> => {
+    const text = readText(`${proc}/net/stat/nf_conntrack`, COUNTERS);
+    if (!isKnown(text)) return text;
+    if (text.value !== undefined) return { value: parseConntrackCounters(text.value) };
+    // Asking would load the kernel's module where no connections are tracked.
+    return existsSync(`${proc}/sys/net/netfilter/nf_conntrack_count`) ? ask() : { value: undefined };
+  };
+  const before = await read();
   if (!isKnown(before)) return before;
-  if (before.value === undefined) {
-    if (!existsSync(`${proc}/sys/net/netfilter/nf_conntrack_count`)) return { value: undefined };
-    return { unknown: what, why: "this kernel has no /proc/net/stat/nf_conntrack", minor: true };
-  }
-  const first = parseConntrackCounters(before.value);
+  const first = before.value;
+  if (first === undefined) return { value: undefined };
   await sleep(intervalMs, undefined, { signal });
-  return derive(read(), (text) => ({ before: first, after: parseConntrackCounters(text ?? ""), intervalMs }));
+  return derive(await read(), (after = {}) => ({ before: first, after, intervalMs }));
+}
+
+const COUNTERS = "conntrack's counters";
+
+/** The counters that checks use, by their names in the file. */
+async function askCounters(): Promise<Fact<ConntrackCounters>> {
+  const asked = await attempt(COUNTERS, () => openConntrack().counters());
+  if (!isKnown(asked)) return { ...asked, minor: true };
+  const { insertFailed, drop, earlyDrop, invalid } = asked.value;
+  return { value: { insert_failed: insertFailed, drop, early_drop: earlyDrop, invalid } };
 }
 
 /** The lock of iptables-legacy, and whether it can be the host's. */

@@ -67,13 +67,19 @@ describe("/proc", () => {
     };
     const uncounted = tree("uncounted", files);
     expect(readConntrack(uncounted)).toEqual({ value: { count: 7, max: 9 } });
-    expect(await readGrowth(uncounted, 0, signal)).toMatchObject({
-      unknown: "conntrack's counters",
-      minor: true,
+    // It is asked over netlink: twice, unless the first answer is none.
+    const answers = [{ insert_failed: 1 }, { insert_failed: 5 }];
+    const ask = async () => ({ value: answers.shift() ?? {} });
+    expect(await readGrowth(uncounted, 0, signal, ask)).toEqual({
+      value: { before: { insert_failed: 1 }, after: { insert_failed: 5 }, intervalMs: 0 },
     });
+    const unknown = { unknown: "conntrack's counters", why: "EPERM", minor: true } as const;
+    expect(await readGrowth(uncounted, 0, signal, async () => unknown)).toEqual(unknown);
+    const never = () => Promise.reject(new Error("asked"));
+    expect(await readGrowth(none, 0, signal, never)).toEqual({ value: undefined });
     const counted = tree("counted", { ...files, "net/stat/nf_conntrack": COUNTERS });
     const counters = parseConntrackCounters(COUNTERS);
-    expect(await readGrowth(counted, 0, signal)).toEqual({
+    expect(await readGrowth(counted, 0, signal, never)).toEqual({
       value: { before: counters, after: counters, intervalMs: 0 },
     });
   });
