@@ -75,12 +75,11 @@ export function createSourceWarning(
     if (rulesets.length === 0 || current === last) return;
     last = current;
     const { describeSources } = await import("../doctor/checks/node/sources.ts");
-    const { widestNetworks } = await import("../doctor/pod-networks.ts");
     const networks = (await read()).filter(({ isLocal }) => isLocal);
     for (const ruleset of rulesets) {
       const { family } = ruleset;
-      const own = widestNetworks(networks.filter(({ cidr }) => cidr.family === family));
-      for (const { severity, message, remedy } of own.flatMap((one) => describeSources(one, ruleset)))
+      const own = networks.filter(({ cidr }) => cidr.family === family);
+      for (const { severity, message, remedy } of describeSources(own, ruleset))
         if (severity === "error") log.with({ family }).warning(`${family}: ${message}: ${remedy}`);
     }
   };

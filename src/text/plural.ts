@@ -5,6 +5,12 @@ export function counted(count: number | string, noun: string): string {
   return `${count} ${String(count) === "1" ? noun : pluralOf(noun)}`;
 }
 
+/** `a, b, c and 4 more`: as many names as fit, and the number of the rest. */
+export function firstNames(names: readonly string[], shown: number): string {
+  const more = names.length - shown;
+  return `${names.slice(0, shown).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
 /** 1234567 as `1,234,567`. */
 export function groupedDigits(count: number | bigint | string): string {
   return String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");

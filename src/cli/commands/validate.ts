@@ -195,10 +195,8 @@ function podWarnings(
     );
     const scope = compileScope(family, config);
     const ruleset = { family, ...(scope === undefined ? {} : { scope }) };
-    const unmasqueraded = networks
-      .flatMap((network) => describeSources(network, ruleset))
-      // That a list takes them out is no slip.
-      .filter(({ severity }) => severity !== "info");
+    // That a list takes them out is no slip.
+    const unmasqueraded = describeSources(networks, ruleset).filter(({ severity }) => severity !== "info");
     return [...describeUncovered(networks, kept, isEmpty), ...unmasqueraded].map(
       ({ message, remedy }): Problem => ({
         code: "uncovered",

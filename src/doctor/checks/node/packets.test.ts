@@ -1,7 +1,7 @@
 /** The checks of keys that say whose packets are masqueraded, through which links, and with which addresses. */
 import { describe, expect, test } from "vitest";
 import { configOf, OPTIONS } from "../../../../test/lab/config.ts";
-import { facts, JUMP, natTable, said } from "../../../../test/lab/doctor.ts";
+import { cidr, facts, JUMP, natTable, said } from "../../../../test/lab/doctor.ts";
 import { parseAddress } from "../../../core/cidr.ts";
 import { compileRuleset, enabledFamilies } from "../../../core/ruleset.ts";
 import type { Facts } from "../../facts.ts";
@@ -92,6 +92,21 @@ describe("sources", () => {
   ])("%j", (config, expected) => {
     expect(ours(config)).toEqual(expected);
   });
+});
+
+test("pods that are known one by one are one finding", () => {
+  const config = "masqueradeSourceCIDRs: [10.245.0.0/16]";
+  const { links, ...rest } = node(config);
+  if (links === undefined || !("value" in links)) throw new Error("unknown");
+  const networks = ["10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4"].map((text) => ({
+    cidr: cidr(`${text}/32`),
+    from: "route to cali1",
+    isLocal: true,
+  }));
+  const found = said({ ...rest, links: { value: { ...links.value, networks } } });
+  expect(found.filter((line) => line.includes(" sources: "))).toEqual([
+    "error sources: pods with 10.9.0.1/32, 10.9.0.2/32, 10.9.0.3/32 and 1 more (route to cali1) are not masqueraded: masqueradeSourceCIDRs has 10.245.0.0/16, not 10.9.0.1/32, 10.9.0.2/32, 10.9.0.3/32 and 1 more",
+  ]);
 });
 
 describe("output-interfaces", () => {

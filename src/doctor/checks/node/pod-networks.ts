@@ -3,6 +3,7 @@
 import { ADDRESS_BITS, type Family, formatCidr } from "../../../core/cidr.ts";
 import { decompose, type Interval, subtractIntervals } from "../../../core/intervals.ts";
 import { known } from "../../../system/fact.ts";
+import { firstNames } from "../../../text/plural.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { type FindingText, info, warning } from "../../finding.ts";
 import { podsOf } from "../../packets.ts";
@@ -74,13 +75,16 @@ function describe({ network: { cidr, from }, missing }: Uncovered, isEmpty: bool
     ? "the list is empty, so that only link-local is kept"
     : isWhole
       ? "no entry contains it"
-      : `the list does not keep ${shorten(missing)}`;
-  return say(`pods of ${name} (${from})`, why, isWhole ? "it" : shorten(missing), isEmpty);
+      : `the list does not keep ${firstNames(missing, SHOWN)}`;
+  return say(`pods of ${name} (${from})`, why, isWhole ? "it" : firstNames(missing, SHOWN), isEmpty);
 }
 
 /** Pods that are known one by one. */
 function describeAll(pods: readonly Uncovered[], isEmpty: boolean): FindingText {
-  const names = shorten(pods.map(({ network }) => formatCidr(network.cidr)));
+  const names = firstNames(
+    pods.map(({ network }) => formatCidr(network.cidr)),
+    SHOWN,
+  );
   const why = isEmpty ? "the list is empty, so that only link-local is kept" : "no entry contains them";
   return say(`pods with ${names} (${pods[0]?.network.from})`, why, "their network", isEmpty);
 }
@@ -91,9 +95,4 @@ function say(pods: string, why: string, what: string, isEmpty: boolean): Finding
     `${pods} are masqueraded towards each other: ${why}`,
     `add ${what} to nonMasqueradeCIDRs${onPurpose}`,
   );
-}
-
-function shorten(names: readonly string[]): string {
-  const more = names.length - SHOWN;
-  return `${names.slice(0, SHOWN).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

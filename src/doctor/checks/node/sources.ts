@@ -1,9 +1,10 @@
 /** Whether packets of this node's pods are among those that the configuration has masqueraded. */
-import { formatAddress, formatCidr } from "../../../core/cidr.ts";
+import { ADDRESS_BITS, formatAddress, formatCidr } from "../../../core/cidr.ts";
 import { decompose, type Interval, includes, subtractIntervals } from "../../../core/intervals.ts";
 import type { Ruleset } from "../../../core/ruleset.ts";
 import { sourceBlocks, sourceIntervals } from "../../../core/sources.ts";
 import { known } from "../../../system/fact.ts";
+import { firstNames } from "../../../text/plural.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { error, type FindingText, info } from "../../finding.ts";
 import { intervalOf, type PodNetwork, widestNetworks } from "../../pod-networks.ts";
@@ -29,39 +30,66 @@ function lookAt(facts: Facts, ruleset: Ruleset): readonly FindingText[] {
     ...facts.podNetworks.flatMap((one) => known(one) ?? []),
   ];
   const networks = all.filter(({ cidr, isLocal }) => isLocal && cidr.family === family);
+  return [...describeSources(networks, ruleset), ...ownAmong(facts, ruleset, ours)];
+}
+
+/** A network of which some packets are not ours. */
+interface Cut {
+  readonly network: PodNetwork;
+  readonly isWhole: boolean;
+  /** What of it no list has; empty where `nonMasqueradeSourceCIDRs` has all that is not ours. */
+  readonly left: readonly Interval[];
+}
+
+/** What is to say about the pods of networks of one family: a finding for each network, one for all pods that are known one by one. */
+export function describeSources(
+  networks: readonly PodNetwork[],
+  ruleset: Pick<Ruleset, "family" | "scope">,
+): readonly FindingText[] {
+  const cuts = widestNetworks(networks).flatMap((network) => cutOf(network, ruleset) ?? []);
+  const isPod = ({ network: { cidr } }: Cut) => cidr.bits === ADDRESS_BITS[cidr.family];
+  const lost = cuts.filter(({ left }) => left.length > 0);
+  const meant = cuts.filter(({ left }) => left.length === 0);
   return [
-    ...widestNetworks(networks).flatMap((network) => describeSources(network, ruleset)),
-    ...ownAmong(facts, ruleset, ours),
+    ...lost.filter((one) => !isPod(one)).map((one) => notMasqueraded([one], ruleset)),
+    ...(lost.some(isPod) ? [notMasqueraded(lost.filter(isPod), ruleset)] : []),
+    ...meant.filter((one) => !isPod(one)).map((one) => onPurpose([one])),
+    ...(meant.some(isPod) ? [onPurpose(meant.filter(isPod))] : []),
   ];
 }
 
-/** What is to say about the pods of a network, of which some may not be ours. */
-export function describeSources(
-  { cidr, from }: PodNetwork,
-  { family, scope }: Pick<Ruleset, "family" | "scope">,
-): readonly FindingText[] {
-  const ours = sourceIntervals(family, scope);
-  if (ours === undefined) return [];
-  const missing = subtractIntervals([intervalOf(cidr)], ours);
-  const { ours: covered } = sourceBlocks(family, scope);
-  const excepted = (scope?.sources ?? [])
-    .filter((entry) => !entry.isOurs)
-    .map((entry) => intervalOf(entry.cidr));
+function cutOf(network: PodNetwork, { family, scope }: Pick<Ruleset, "family" | "scope">): Cut | undefined {
+  const whole = intervalOf(network.cidr);
+  const missing = subtractIntervals([whole], sourceIntervals(family, scope) ?? [whole]);
+  const [first] = missing;
+  if (first === undefined) return undefined;
+  const excepted = (scope?.sources ?? []).flatMap(({ isOurs, cidr }) => (isOurs ? [] : intervalOf(cidr)));
   const left = excepted.reduce((rest, one) => subtractIntervals(rest, [one]), missing);
-  const pods = `pods of ${formatCidr(cidr)} (${from})`;
-  if (left.length > 0) {
-    const blocks = shorten(left.flatMap((one) => decompose(family, one)).map(formatCidr));
-    return [
-      error(
-        `${pods} are not masqueraded: masqueradeSourceCIDRs has ${shorten(covered.map(formatCidr))}, not ${blocks}`,
-        `add ${blocks} to masqueradeSourceCIDRs, or to nonMasqueradeSourceCIDRs if that is meant`,
-      ),
-    ];
-  }
-  if (missing.length === 0) return [];
-  const isWhole =
-    missing.length === 1 && missing[0]?.first === cidr.base && missing[0].last === intervalOf(cidr).last;
-  return [info(`${isWhole ? "" : "some "}${pods} are not masqueraded, as nonMasqueradeSourceCIDRs says`)];
+  return { network, isWhole: first.first === whole.first && first.last === whole.last, left };
+}
+
+function notMasqueraded(
+  cuts: readonly Cut[],
+  { family, scope }: Pick<Ruleset, "family" | "scope">,
+): FindingText {
+  const listed = sourceBlocks(family, scope).ours.map(formatCidr);
+  const left = cuts.flatMap((cut) => cut.left.flatMap((one) => decompose(family, one))).map(formatCidr);
+  const blocks = firstNames(left, SHOWN);
+  return error(
+    `${namesOf(cuts)} are not masqueraded: masqueradeSourceCIDRs has ${firstNames(listed, SHOWN)}, not ${blocks}`,
+    `add ${blocks} to masqueradeSourceCIDRs, or to nonMasqueradeSourceCIDRs if that is meant`,
+  );
+}
+
+function onPurpose(cuts: readonly Cut[]): FindingText {
+  const some = cuts.every(({ isWhole }) => isWhole) ? "" : "some ";
+  return info(`${some}${namesOf(cuts)} are not masqueraded, as nonMasqueradeSourceCIDRs says`);
+}
+
+function namesOf(cuts: readonly Cut[]): string {
+  const names = cuts.map(({ network }) => formatCidr(network.cidr));
+  const [{ network } = { network: undefined }] = cuts;
+  return `pods ${cuts.length > 1 ? "with" : "of"} ${firstNames(names, SHOWN)} (${network?.from})`;
 }
 
 /** Sources keep the node's own connections out only where these have other addresses than pods. */
@@ -75,11 +103,9 @@ function ownAmong(
     (one) => one.family === family && includes(ours, one.address),
   );
   if (own.length === 0) return [];
-  const names = shorten(own.map(({ address }) => formatAddress(family, address)));
+  const names = firstNames(
+    own.map(({ address }) => formatAddress(family, address)),
+    SHOWN,
+  );
   return [info(`the node's own ${names} is among the sources: its own connections are masqueraded too`)];
-}
-
-function shorten(names: readonly string[]): string {
-  const shown = names.slice(0, SHOWN).join(", ");
-  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
 }
