@@ -12,6 +12,8 @@ import { listenUntil } from "./listening.ts";
 export interface AddressWatchWorld {
   readonly listen: (events: AddressEvents) => Promise<Listening>;
   readonly read: () => Promise<ListedAddresses>;
+  /** Whether the last pass had the same list: one that changed before it, and back after it, is another one. */
+  readonly knows: (listed: ListedAddresses) => boolean;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Takes lines for the operator. */
   readonly say: (line: string) => void;
@@ -56,20 +58,16 @@ async function watch(changed: () => void, world: AddressWatchWorld, signal: Abor
   }
 }
 
-/** Reads the list for `forMs`, and tells of each change. */
+/** Reads the list for `forMs`, and tells of each that the last pass did not have. */
 async function poll(
   forMs: number,
   changed: () => void,
-  { read, sleep }: Pick<AddressWatchWorld, "read" | "sleep">,
+  { read, knows, sleep }: Pick<AddressWatchWorld, "read" | "knows" | "sleep">,
   signal: AbortSignal,
 ): Promise<void> {
-  let seen: string | undefined;
   for (let left = forMs; left > 0 && !signal.aborted; left -= READ_MS) {
     try {
-      const { usable, all } = await read();
-      const now = [usable.IPv4, usable.IPv6, all.IPv4, all.IPv6].map((one) => [...one].join()).join(";");
-      if (seen !== now) changed();
-      seen = now;
+      if (!knows(await read())) changed();
     } catch (error) {
       // The next pass says so.
       if (!isFailure(error)) throw error;

@@ -23,6 +23,8 @@ export interface Leaving {
 export interface OutputAddresses {
   /** Reads the node's addresses, if the configuration names any. Returns the same value until they change. */
   readonly look: (config: MasqConfig) => Promise<NodeAddresses | undefined>;
+  /** Whether the last look had the same list. */
+  readonly knows: (listed: ListedAddresses) => boolean;
   /** Notes the addresses that rules in the kernel name: those of an earlier agent. */
   readonly found: (drift: readonly Drift[]) => void;
   /** What the last look came to, for each family that the configuration names addresses of. */
@@ -76,6 +78,7 @@ export function createOutputAddresses(world: OutputAddressesWorld): OutputAddres
         for (const address of last.own?.[family] ?? []) named[family].add(address);
       return last.own;
     },
+    knows: (now) => listed !== undefined && printList(now) === printList(listed),
     found(drift) {
       if (last.leaving.length === 0) return;
       for (const { family, value } of addressesIn(drift)) named[family].add(value);
@@ -157,6 +160,10 @@ function textOf(config: MasqConfig, listed: ListedAddresses): string {
   return [config.outputAddressBy, listed.isWhole, found, new Set(blocks).size, of("IPv4"), of("IPv6")].join(
     ";",
   );
+}
+
+function printList({ usable, all }: ListedAddresses): string {
+  return [usable.IPv4, usable.IPv6, all.IPv4, all.IPv6].map((one) => [...one].join()).join(";");
 }
 
 /** What there is to say of one family: warnings, and the addresses if there are any. */

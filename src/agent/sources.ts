@@ -34,8 +34,8 @@ interface SourcesWorld {
   readonly openApi?: (signal: AbortSignal) => void;
   /** How the ruleset's commits are detected; without it, over netlink. */
   readonly ruleset?: Omit<RulesetWorld, "say">;
-  /** How the node's addresses are watched; without it, over rtnetlink. */
-  readonly addresses?: Omit<AddressWatchWorld, "say">;
+  /** What passes know of the node's addresses. */
+  readonly knowsAddresses?: AddressWatchWorld["knows"];
 }
 
 const NETLINK: Omit<RulesetWorld, "say"> = {
@@ -48,7 +48,7 @@ const NETLINK: Omit<RulesetWorld, "say"> = {
 /** The interval of warnings about a fight. */
 const SAY_FIGHT_MS = 60_000;
 
-const RTNETLINK: Omit<AddressWatchWorld, "say"> = {
+const RTNETLINK: Omit<AddressWatchWorld, "say" | "knows"> = {
   listen: async (events) => (await import("../route/address-events.ts")).listenToAddresses(events),
   read: async () => (await import("../system/node-addresses.ts")).readNodeAddresses(),
   sleep: systemClock.sleep,
@@ -56,11 +56,15 @@ const RTNETLINK: Omit<AddressWatchWorld, "say"> = {
 
 /** Opens the sources once the first pass is over, until `signal` is aborted. */
 export function createSources(world: SourcesWorld, signal: AbortSignal): Sources {
-  const { driver, triggers, log, ruleset = NETLINK, addresses = RTNETLINK } = world;
+  const { driver, triggers, log, ruleset = NETLINK, knowsAddresses: knows = () => true } = world;
   let config: ReturnType<typeof watchConfig> | undefined;
   let saidAt = Number.NEGATIVE_INFINITY;
   const say = (line: string) => log.warning(line);
-  const addressWatch = createAddressWatch(() => triggers.request("address"), { ...addresses, say }, signal);
+  const addressWatch = createAddressWatch(
+    () => triggers.request("address"),
+    { ...RTNETLINK, knows, say },
+    signal,
+  );
   const begin = () => {
     config = (world.watchConfig ?? watchConfig)(world.configPath, {
       changed: () => triggers.request("config"),

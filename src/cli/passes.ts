@@ -95,7 +95,15 @@ export async function createPasses(
   const rivalsWorld = { ...engines, chain, open: openNftables, commitLog, now };
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
   const open = configSources && { openApi: configSources.open };
-  const sourcesWorld = { configPath, driver: both(followed, rivals), triggers, commitLog, ...open };
+  const knowsAddresses = addresses.knows;
+  const sourcesWorld = {
+    configPath,
+    knowsAddresses,
+    driver: both(followed, rivals),
+    triggers,
+    commitLog,
+    ...open,
+  };
   const relieve = createHeapRelief(trimMemory);
   const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
   const warnOfSources = createSourceWarning(log.named("cli/beside.ts"));
