@@ -31,9 +31,19 @@ export function sourceBlocks(family: Family, scope: Scope | undefined): SourceBl
   };
 }
 
-/** The sources whose packets are ours, sorted, disjoint and non-adjacent; undefined if these are all. */
+const known = new WeakMap<Scope, readonly Interval[] | undefined>();
+
+/**
+ * The sources whose packets are ours, sorted, disjoint and non-adjacent; undefined if these are all. Computed once for a scope,
+ * which is of one family: a long list takes tens of milliseconds.
+ */
 export function sourceIntervals(family: Family, scope: Scope | undefined): readonly Interval[] | undefined {
   if (scope === undefined || scope.sources.length === 0) return undefined;
+  if (!known.has(scope)) known.set(scope, computeIntervals(family, scope));
+  return known.get(scope);
+}
+
+function computeIntervals(family: Family, scope: Scope): readonly Interval[] | undefined {
   const ours = longestPrefixIntervals(prefixesOf(family, scope.sources));
   const [first] = ours;
   const all = everything(family);

@@ -14,7 +14,7 @@ import {
   meetIntervals,
   uniteIntervals,
 } from "../core/intervals.ts";
-import type { Ruleset, Scope } from "../core/ruleset.ts";
+import type { Ruleset } from "../core/ruleset.ts";
 import { sourceIntervals } from "../core/sources.ts";
 import { intervalsWithin } from "../netlink/elements.ts";
 import type {
@@ -73,7 +73,6 @@ function setName(role: Role, family: Family): string {
 const BATCH_RESERVE_BYTES = 33_024;
 
 const keptOf = new WeakMap<Ruleset, readonly Interval[]>();
-const oursOf = new WeakMap<Scope, readonly Interval[] | undefined>();
 
 /** The destinations that keep the pod's address, as elements of a set. Computed once for a ruleset: a long list takes a tenth of a second. */
 export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
@@ -85,16 +84,9 @@ export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
   return intervals;
 }
 
-/** The sources whose packets are ours, as elements of a set, computed once; undefined: all. */
-function ourIntervals({ family, scope }: Ruleset): readonly Interval[] | undefined {
-  if (scope === undefined) return undefined;
-  if (!oursOf.has(scope)) oursOf.set(scope, sourceIntervals(family, scope));
-  return oursOf.get(scope);
-}
-
 /** What a set should hold; undefined: there is no such set. */
 export function wantedIn(ruleset: Ruleset, role: Role): readonly Interval[] | undefined {
-  return role === "keep" ? keptIntervals(ruleset) : ourIntervals(ruleset);
+  return role === "keep" ? keptIntervals(ruleset) : sourceIntervals(ruleset.family, ruleset.scope);
 }
 
 /** The changes that give a set its elements. */
