@@ -33,7 +33,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
         "backend",
         "presence",
       ],
-      ...["system", "validate", "conntrack", "core", "log", "route", "netlink", "go", "text"],
+      ...["api", "system", "validate", "conntrack", "core", "log", "route", "netlink", "go", "text"],
     ],
   },
   report: {

@@ -46,7 +46,8 @@ export function createCache(directory: string, source: string, warn: (line: stri
     }
   };
   return {
-    read: () => tryTo("use", () => readCached(path, source)),
+    // One of another source is of an agent with a different --config-map.
+    read: () => tryTo("use", () => ofSource(source, readCached(path))),
     write(cached) {
       const isWritten = tryTo("write", () => {
         const bytes = render(cached, source);
@@ -76,22 +77,36 @@ function render({ text, older, versions }: Cached, source: string): Buffer {
   return Buffer.from(JSON.stringify({ digest: digestOf(stored), ...stored }));
 }
 
-function readCached(path: string, source: string): Cached | undefined {
-  const text = readBounded(path);
+/**
+ * The cache that an agent keeps in a directory, for a command beside it; undefined if there is none. Throws if it cannot be
+ * used. `open` opens a file of another process.
+ */
+export function readAgentsCache(directory: string, open: (path: string) => number): Cached | undefined {
+  return readCached(join(directory, NAME), open)?.cached;
+}
+
+function ofSource(source: string, read: ReturnType<typeof readCached>): Cached | undefined {
+  return read?.source === source ? read.cached : undefined;
+}
+
+function readCached(
+  path: string,
+  open = (file: string) => openSync(file, "r"),
+): { readonly source: string; readonly cached: Cached } | undefined {
+  const text = readBounded(path, open);
   if (text === undefined) return undefined;
   const { digest: expected, ...stored } = JSON.parse(text) as Stored & { readonly digest: string };
   if (expected !== digestOf(stored)) throw new Error("its digest is wrong");
-  // Of an agent with a different --config-map.
-  if (stored.source !== source) return undefined;
+  const { source } = stored;
   const files = stored.files.map(({ path, bytes }) => ({ path, bytes: Buffer.from(bytes, "latin1") }));
   const config: ConfigText = { kind: stored.kind, files, source: `${source}, as cached in ${path}` };
-  return { ...contentOf(config), older: stored.older, versions: stored.versions };
+  return { source, cached: { ...contentOf(config), older: stored.older, versions: stored.versions } };
 }
 
-function readBounded(path: string): string | undefined {
+function readBounded(path: string, open: (path: string) => number): string | undefined {
   let fd: number | undefined;
   try {
-    fd = openSync(path, "r");
+    fd = open(path);
     if (fstatSync(fd).size > BYTES_AT_MOST) throw new Error("it is larger than 1 MiB");
     return readFileSync(fd, "utf8");
   } catch (error) {

@@ -3,6 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { ON_LINUX } from "../../test/lab/linux.ts";
+import { createCache } from "../api/cache.ts";
+import type { ConfigText } from "../core/config.ts";
+import { contentOf } from "../core/configmap/newest.ts";
 import { parseFlags } from "../go/flags.ts";
 import { UsageError } from "./command.ts";
 import { desiredFlags, readDesired, sayProblems } from "./desired.ts";
@@ -219,6 +222,41 @@ test.runIf(ON_LINUX)(
     ).rejects.toThrow("EISDIR");
     const read = await readDesired({ values, given, agent: { ...agent, readsDirectory: true } }, io);
     expect(read.text.kind).toBe("directory");
+  },
+);
+
+test.runIf(ON_LINUX)(
+  "an agent that follows the API server has what its cache says, while the file is older",
+  async () => {
+    const state = join(directory, "state");
+    const file = join(directory, "file");
+    mkdirSync(state);
+    const textOf = (text: string): ConfigText => ({
+      kind: "file",
+      files: [{ path: file, bytes: Buffer.from(text) }],
+    });
+    const [old, edited] = ["nonMasqueradeCIDRs: [10.0.0.0/8]", "nonMasqueradeCIDRs: [10.0.0.0/9]"] as const;
+    writeFileSync(file, old);
+    const flags = { "config-map": "a", "state-dir": state } as never;
+    const agent = { pid: 7, isOurs: true, flags, readsDirectory: false };
+    const read = async (...given: readonly string[]) => {
+      const { text, source } = await readDesired(
+        { values: { ...parsed().values, config: file }, given: new Set(given), agent },
+        { stdin: async () => Buffer.from("") },
+      );
+      return [String(text.files[0]?.bytes), source];
+    };
+    expect(await read()).toEqual([old, file]);
+    const older = [contentOf(textOf(old)).hash];
+    createCache(state, "configmap n/a (key config)", () => expect.fail("warned")).write({
+      ...contentOf(textOf(edited)),
+      older,
+      versions: {},
+    });
+    expect(await read()).toEqual([edited, `configmap n/a (key config), as cached in ${state}/config.json`]);
+    expect(await read("config")).toEqual([old, file]);
+    writeFileSync(join(state, "config.json"), "x");
+    await expect(read()).rejects.toThrow(/Unexpected token/);
   },
 );
 

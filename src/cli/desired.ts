@@ -1,8 +1,10 @@
 /** The rules that the flags and the configuration call for, for the commands that answer questions about them. */
 
+import { openConfined } from "../agent/config/container-path.ts";
 import { readConfig, SourceError } from "../agent/config/file.ts";
 import type { Cidr } from "../core/cidr.ts";
 import { type ConfigText, inspectConfig } from "../core/config.ts";
+import { contentOf, initialNewest } from "../core/configmap/newest.ts";
 import type { Desired } from "../core/desired.ts";
 import type { Entries, Item } from "../core/key-lists.ts";
 import { locate } from "../core/place.ts";
@@ -13,6 +15,7 @@ import { oddPathHint } from "../text/odd-path.ts";
 import { renderAdvice } from "../validate/hints.ts";
 import { type CommandInput, type CommandIo, UsageError } from "./command.ts";
 import { agentFlags, pickFlags, type RuleFlags, ruleOptions } from "./options.ts";
+import type { RunningAgent } from "./running-agent.ts";
 
 /** The flags of `run` that have a part in the rules. */
 export const desiredFlags = pickFlags(
@@ -45,7 +48,8 @@ export async function readDesired(
   const options = optionsOf(values);
   const isNamed = given.has("config") || agent === undefined;
   const readsDirectory = isNamed ? values.config !== agentFlags.config.initial : agent.readsDirectory;
-  const text = await readText(values.config, readsDirectory, io);
+  const read = await readText(values.config, readsDirectory, io);
+  const text = isNamed ? read : await newestOf(read, agent);
   // Only the agent continues with the defaults: its file may come later. A user has mistyped the name.
   if (given.has("config") && text.kind === "file" && text.files.length === 0)
     throw new SourceError(values.config, new Error(missing(values.config)));
@@ -56,8 +60,8 @@ export async function readDesired(
     text,
     source:
       text.files.length === 0
-        ? `no configuration at ${values.config}, the defaults`
-        : text.files.map(({ path }) => path).join(", "),
+        ? `no configuration at ${text.source ?? values.config}, the defaults`
+        : (text.source ?? text.files.map(({ path }) => path).join(", ")),
     config,
     problems,
     warnings,
@@ -95,6 +99,18 @@ async function readText(
 ): Promise<ConfigText> {
   if (path === STDIN) return { kind: "file", files: [{ path: "standard input", bytes: await stdin() }] };
   return readConfig(path, readsDirectory);
+}
+
+/** The text that an agent has: the file may lag behind the API server that it follows. */
+async function newestOf(file: ConfigText, { flags }: RunningAgent): Promise<ConfigText> {
+  const { "config-map": configMap, "state-dir": directory } = flags;
+  if (!configMap || !directory) return file;
+  const { readAgentsCache } = await import("../api/cache.ts");
+  try {
+    return initialNewest(contentOf(file), readAgentsCache(directory, openConfined)).current.text;
+  } catch (error) {
+    throw new SourceError(directory, error);
+  }
 }
 
 /** Entries are compared by identity, since the same prefix may occur twice. */

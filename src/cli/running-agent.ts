@@ -16,7 +16,7 @@ type Name = keyof typeof agentFlags;
 
 /** The agent that a command answers about. */
 export interface RunningAgent extends Pick<SeenAgent, "pid" | "isOurs"> {
-  /** All its flags; the path of its configuration is as this process has to write it. */
+  /** All its flags; the paths of its configuration and of its state are as this process has to write them. */
   readonly flags: AgentValues;
   /** Whether it would read a directory there: not at the default path, where the Go program reads none. */
   readonly readsDirectory: boolean;
@@ -116,12 +116,14 @@ function readAgents(agents: readonly SeenAgent[], proc: string) {
     const parsed = parseFlags(agentFlags, args);
     if (parsed.kind === "flags") {
       const config = pathSeenBy(pid, parsed.values.config, proc);
+      const { "state-dir": directory } = parsed.values;
+      const state = directory === "" ? "" : pathSeenBy(pid, directory, proc);
       // The Go program serves no status.
       const address = isOurs ? parsed.values["http-address"] : "";
       running.push({
         pid,
         isOurs,
-        flags: { ...parsed.values, config, "http-address": address },
+        flags: { ...parsed.values, config, "state-dir": state, "http-address": address },
         readsDirectory: parsed.values.config !== agentFlags.config.initial,
       });
     } else {
