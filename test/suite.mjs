@@ -67,6 +67,7 @@ const stages = [
           LISTS: "1000",
           FORGET_FLOWS: "1000",
           EDITS: "100000",
+          CHURN: "300",
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),

@@ -74,8 +74,8 @@ interface Stored {
   readonly more: object;
 }
 
-/** Starts it on the loopback. */
-export async function startApiServer(port = 0): Promise<StandIn> {
+/** Starts it on the loopback, without a ConfigMap, at a version of its state. */
+export async function startApiServer(port = 0, begin = 1_000): Promise<StandIn> {
   const credentials = mkdtempSync(join(tmpdir(), "service-account-"));
   for (const [name, text] of [
     ["token", "secret"],
@@ -87,7 +87,7 @@ export async function startApiServer(port = 0): Promise<StandIn> {
   const watches = new Map<ServerResponse, string>();
   const sockets = new Set<Socket>();
   const seen: SeenRequest[] = [];
-  let version = 1_000;
+  let version = begin;
 
   const objectOf = (name: string, { data, version: own, more }: Stored) => ({
     kind: "ConfigMap",

@@ -1,85 +1,10 @@
 /** The agent with --config-map, beside a stand-in for the API server, with a resync interval of an hour: what happens within seconds was heard. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { command } from "../../lab/command.ts";
-import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, findTool, type Lab } from "../../lab/network/lab.ts";
+import { MAP, PORT, clusterTest as test } from "../../lab/network/api-cluster.ts";
+import { config, describeKernel, logged } from "../../lab/network/fixture.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 import { listing } from "../../lab/network/nftables-agent-table.ts";
-import type { Agent } from "../../lab/network/processes.ts";
-
-const PORT = 6443;
-/** Under the seccomp profile, in which a call that it does not name kills the agent. */
-const STRICT = [
-  findTool("python3"),
-  resolve("test/lab/network/seccomp.py"),
-  resolve("deploy/seccomp/ip-masq-agent.json"),
-  "--strict",
-];
-const MAP = "configmap kube-system/ip-masq-agent (key config)";
-
-interface StandIn {
-  /** Writes the ConfigMap, or deletes it. */
-  readonly edit: (text: string | null) => void;
-  readonly end: () => Promise<void>;
-}
-
-interface Cluster {
-  readonly startServer: () => Promise<StandIn>;
-  readonly startAgent: () => Agent;
-  readonly statePath: string;
-}
-
-const test = labTest.extend<{ cluster: Cluster }>({
-  cluster: async ({ lab }, use) => {
-    const script = join(lab.directory, "api-server.mjs");
-    const options = ["--bundle", "--platform=node", "--target=node20", "--format=esm", "--log-level=error"];
-    const source = "test/lab/network/api-server-process.ts";
-    await command("node_modules/.bin/esbuild", [source, ...options, `--outfile=${script}`]);
-    const credentials = join(lab.directory, "credentials");
-    const state = join(lab.directory, "state");
-    mkdirSync(state);
-    const directories: string[] = [];
-    const startServer = async (): Promise<StandIn> => {
-      const [file = "", ...args] = lab.inside("node", process.execPath, script, String(PORT));
-      const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
-      const ended = new Promise<void>((done) => child.on("exit", () => done()));
-      const { credentials: made } = JSON.parse(await firstLine(child)) as { credentials: string };
-      directories.push(made);
-      await command("cp", ["-rT", made, credentials]);
-      return {
-        edit: (text) => child.stdin?.write(`${JSON.stringify(text)}\n`),
-        async end() {
-          child.kill("SIGKILL");
-          await ended;
-        },
-      };
-    };
-    // `ip netns exec` gives each process mounts of its own, so that this reaches nothing else.
-    const mounts =
-      'mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && ln -s "$0" /run/secrets/kubernetes.io/serviceaccount && exec "$@"';
-    await use({
-      startServer,
-      startAgent: () =>
-        lab.startAgent({
-          wrapper: ["sh", "-c", mounts, credentials, ...STRICT],
-          flags: ["--backend=nftables", "--config-map=ip-masq-agent", `--state-dir=${state}`],
-          env: {
-            KUBERNETES_SERVICE_HOST: "127.0.0.1",
-            KUBERNETES_SERVICE_PORT: String(PORT),
-            HTTPS_PROXY: "http://127.0.0.1:1",
-          },
-        }),
-      statePath: join(state, "config.json"),
-    });
-    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
-  },
-});
-
-function firstLine(child: ChildProcess): Promise<string> {
-  return new Promise((done) => child.stdout?.once("data", (line: Buffer) => done(String(line))));
-}
 
 const hourly = (...nonMasqueradeCIDRs: string[]) => config({ nonMasqueradeCIDRs, resyncInterval: "1h" });
 const A = hourly("198.51.100.0/24");
@@ -110,6 +35,10 @@ describeKernel("--config-map", () => {
     server.edit(B);
     await inForce(lab, "203.0.113.0");
     expect(agent.log()).toContain(`using ${MAP}: 1 nonMasqueradeCIDR`);
+
+    // The mounted file is still the old one.
+    const diff = await lab.inNode(process.execPath, [agentBundle(), "diff"]);
+    expect(diff).toMatchObject({ code: 0 });
 
     const bad = `nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n`;
     server.edit(bad);
