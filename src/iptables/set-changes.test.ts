@@ -122,6 +122,28 @@ describe("sets that change", () => {
   });
 });
 
+test.each([1, 2, 3, 4, 5, 6, 7, 8, 9])(
+  "an agent that is killed after step %i leaves what the next one puts right, and masquerades nothing more",
+  (steps) => {
+    const before = { ...MANY, interfaces: ["eth0"] };
+    const meant = { ours: nine(1), kept: ["11.0.0.0/8", "13.0.0.0/8"], interfaces: ["eth1"] };
+    const node = createChainNode(iptablesPlanner("path", 1));
+    node.pass(scopedRuleset("IPv4", before));
+    let left = steps;
+    try {
+      node.pass(scopedRuleset("IPv4", meant), () => {
+        if (--left === 0) throw new Error("killed");
+      });
+    } catch {}
+    // By its source in one configuration and by its link in the other, neither masquerades this flow.
+    const kept = { source: 0x0a000001n, destination: 0x08080808n, link: "eth1" };
+    expect(node.verdict(kept)).not.toContain("MASQUERADE");
+    node.pass(scopedRuleset("IPv4", before));
+    expect(node.plan(scopedRuleset("IPv4", before))).toEqual({ drift: [], steps: [] });
+    expect([...node.ipset.sets.keys()].sort()).toEqual(["IP-MASQ-AGENT-4", "IP-MASQ-AGENT-S4"]);
+  },
+);
+
 /** A list's elements from its CIDRs; those with `!` are exceptions. */
 const listOf = (cidrs: readonly string[], exceptions: readonly string[]) =>
   setElements(

@@ -38,9 +38,19 @@ function pool(size: number, outputAddressBy: "pod" | "flow"): PacketSettings {
 const MANY_SOURCES: PacketSettings = {
   masqueradeSourceCIDRs: [
     ...["10.244.1.2/32", "10.244.1.4/30", "10.244.1.9/32", "10.244.1.11/32", "10.244.1.13/32"],
-    ...["10.244.1.64/28", "10.244.1.79/32", "10.244.2.0/24", "172.30.0.0/16"],
+    ...["10.244.1.64/28", "10.244.1.82/32", "10.244.2.0/24", "172.30.0.0/16"],
     ...["fd00:244::2/128", "fd00:244::4/126", "fd00:244::9/128", "fd00:244::b/128", "fd00:244::d/128"],
     ...["fd00:244::40/124", "fd00:244::7f/128", "fd00:244:2::/64", "fd99::/16"],
+  ],
+};
+
+const NUMBERS = Array.from({ length: 9 }, (_, i) => 2 * i);
+
+/** As many, of which only one is of the lab. */
+const OTHER_SOURCES: PacketSettings = {
+  masqueradeSourceCIDRs: [
+    ...["10.244.1.2/32", "fd00:244::2/128"],
+    ...NUMBERS.flatMap((i) => [`100.80.${i}.0/24`, `fd80:0:${i.toString(16)}::/48`]),
   ],
 };
 
@@ -110,6 +120,11 @@ export const CHANGES: Readonly<Record<string, readonly PacketSettings[]>> = {
   "links and destinations": [
     { nonMasqueradeCIDRs: [], ...LINK },
     { nonMasqueradeCIDRs: [...KEPT, ...FAR_KEPT] },
+  ],
+  // Where sources are a set as well as destinations, both change in place.
+  "many sources and destinations": [
+    { nonMasqueradeCIDRs: [...KEPT, "8.8.8.0/24", "2001:4860::/32"], ...MANY_SOURCES },
+    { nonMasqueradeCIDRs: [...KEPT, "8.9.0.0/16", "2001:4861::/32"], ...OTHER_SOURCES },
   ],
   "sources, links and destinations": [
     { nonMasqueradeCIDRs: [], ...SOURCES, ...LINK },

@@ -5,7 +5,7 @@
  * each kind of change (1000; at length 300000), and PACKETS_CHANGES, how many changes (6; at length 100).
  */
 import { expect } from "vitest";
-import { cells } from "../../lab/length.ts";
+import { cells, times } from "../../lab/length.ts";
 import { createRandom } from "../../lab/network/equivalence-configs.ts";
 import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
@@ -17,6 +17,7 @@ import { expectedOfRow, type PacketSettings, ROWS } from "../../lab/packets.ts";
 import {
   ADDRESS_CHANGES,
   CHANGES,
+  certainFlows,
   randomRows,
   randomSettings,
   SETTINGS,
@@ -98,7 +99,7 @@ const timeout = 120_000 + atLeast.changes * 3_000 + atLeast.flows;
 /** An agent takes the addresses from its node, where each is one. */
 describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
   for (const [name, form] of FORMS_SHOWN)
-    for (const [what, all] of cells(ALL_CHANGES, ([key]) => key.startsWith("sources,") && name === "ipset"))
+    for (const [what, all] of cells(ALL_CHANGES, ([key]) => key.startsWith("many") && name === "ipset"))
       labTest(`${name}, ${what} change: no flow wrong`, async ({ lab }) => {
         const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
         write(all[0] ?? {});
@@ -118,4 +119,42 @@ describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
         };
         expectNoneWrong(`${name}, ${what}`, await changeUnderTraffic(lab, all, put, atLeast));
       });
+});
+
+/** Configurations of which each changes sources and destinations of the one before, in place where they are sets, and some the rules. */
+const [ONE = {}, OTHER = {}] = CHANGES["many sources and destinations"] ?? [];
+const LINKS_TOO = { outputInterfaces: ["bond+", "eth0"] };
+const TOGETHER: readonly PacketSettings[] = [
+  ONE,
+  OTHER,
+  { ...ONE, ...LINKS_TOO },
+  { ...OTHER, ...LINKS_TOO },
+];
+
+describeKernel("iptables: an agent that is killed at random between its writes", { timeout: 120_000 }, () => {
+  for (const [name, form] of FORMS_SHOWN.filter(([, { ipsetThreshold }]) => ipsetThreshold > 0))
+    labTest(`${name}: no flow wrong, and the next agent puts it right`, async ({ lab }) => {
+      const packets = await openPackets(lab);
+      const chains = createOwnChains(lab, form);
+      const random = createRandom(seed);
+      await chains.put(TOGETHER[0] ?? {});
+      const stop = await packets.stream(certainFlows(TOGETHER, ROWS));
+      let killed = 0;
+      for (let i = 1; i <= times(12, 300); i++) {
+        const settings = TOGETHER[i % TOGETHER.length] ?? {};
+        if (await chains.cut(settings, Math.floor(random() * 16))) killed++;
+        // The next agent may find another configuration than the one that was killed.
+        if (random() < 0.5) await chains.put(settings);
+      }
+      const flows = await stop();
+      console.log(
+        `${name}: killed ${killed} times, ${flows.received} flows, ${flows.wrong} wrong (seed ${seed})`,
+      );
+      expect(flows.samples).toEqual([]);
+      expect(killed).toBeGreaterThan(1);
+      const [last = {}] = TOGETHER;
+      await chains.put(last);
+      await forget(lab);
+      expect(await packets.wrong(last, ROWS)).toEqual([]);
+    });
 });

@@ -33,34 +33,57 @@ export function formFlags({ variant, ipsetThreshold }: ChainForm): readonly stri
   return ["--backend=iptables", `--iptables-mode=${variant}`, `--ipset-threshold=${ipsetThreshold}`];
 }
 
+/** Only what reads; everything else changes something. */
+const READS = /^(?:-[SC]|--version|save|list)$/;
+
 export interface OwnChains {
   /**
    * Brings a configuration in force, from whatever is there, and checks that the tools then list what was written. Returns why it is
    * refused, if it is.
    */
   readonly put: (settings: PacketSettings) => Promise<string | undefined>;
+  /** The same, as by an agent that is killed before it writes for the time `writes + 1`; whether it was. */
+  readonly cut: (settings: PacketSettings, writes: number) => Promise<boolean>;
 }
 
 export function createOwnChains(lab: Lab, { variant, ipsetThreshold }: ChainForm): OwnChains {
+  let writesLeft = Number.POSITIVE_INFINITY;
   const run: Run = async (script) => {
     const { file, args, stdin, accept = [] } = script;
+    const isWrite = !READS.test(args.find((word) => !["-w", "5"].includes(word)) ?? "");
+    if (isWrite && writesLeft-- <= 0) throw new Killed();
     const { code, stdout, stderr } = await lab.inNode(file, args, stdin);
     const exitCode = Number(code);
     if (exitCode === 0 || accept.includes(exitCode)) return { exitCode, stdout, stderr };
     throw new CommandError(script, { why: `${code}: ${stderr}`, stderr, exitCode });
   };
-  const { log } = recordedLog();
-  const driver = iptablesDriver(iptablesPlanner(variant, ipsetThreshold), CHAIN, { run, probe, log });
+  const put = async (settings: PacketSettings) => {
+    const { log } = recordedLog();
+    const driver = iptablesDriver(iptablesPlanner(variant, ipsetThreshold), CHAIN, { run, probe, log });
+    for (const ruleset of rulesetsOf(settings)) {
+      const plan = await driver.inspect([ruleset], true);
+      if (plan.refusal !== undefined) return plan.refusal;
+      const left = await driver.apply(plan, [ruleset]);
+      if (!isInForce(left)) throw new Error(`${JSON.stringify(left.drift)} with ${JSON.stringify(settings)}`);
+    }
+    await driver.removeStaleSet();
+    return undefined;
+  };
   return {
-    async put(settings) {
-      for (const ruleset of rulesetsOf(settings)) {
-        const plan = await driver.inspect([ruleset], true);
-        if (plan.refusal !== undefined) return plan.refusal;
-        const left = await driver.apply(plan, [ruleset]);
-        if (!isInForce(left))
-          throw new Error(`${JSON.stringify(left.drift)} with ${JSON.stringify(settings)}`);
+    put,
+    async cut(settings, writes) {
+      writesLeft = writes;
+      try {
+        await put(settings);
+        return false;
+      } catch (error) {
+        if (error instanceof Killed) return true;
+        throw error;
+      } finally {
+        writesLeft = Number.POSITIVE_INFINITY;
       }
-      return undefined;
     },
   };
 }
+
+class Killed extends Error {}
