@@ -8,7 +8,7 @@ import { ruleKey, type Trace } from "../trace/outcome.ts";
 import type { RuleReference } from "../trace/state.ts";
 import { tracePacket } from "../trace/trace.ts";
 import type { Facts } from "./facts.ts";
-import { ownTables } from "./nat-tables.ts";
+import { ownTables, targetOf } from "./nat-tables.ts";
 import { packetSpace } from "./packets.ts";
 
 /** Whether a base chain is on the way of packets that leave, and not only about where Services' packets go. */
@@ -23,14 +23,24 @@ export function isOurs({ settings }: Facts, { place, chain }: RuleReference): bo
 
 const OWN_PLACE = `table ${TABLE.family} ${TABLE.table}`;
 
+interface OwnJump {
+  readonly hook: Hook;
+  readonly jump: TraceRule;
+}
+
+const jumps = new WeakMap<Facts, Map<Family, OwnJump | undefined>>();
+
 /** The base chain of a family that leads to our chain, and the rule that does. */
-export function ownJump(facts: Facts, family: Family): { hook: Hook; jump: TraceRule } | undefined {
-  const { chain } = facts.settings;
-  for (const table of ownTables(facts)) {
-    const { hook } = table;
-    const jump = hook?.chains
-      .get(hook.chain)
-      ?.find(({ action }) => "chain" in action && action.chain === chain);
+export function ownJump(facts: Facts, family: Family): OwnJump | undefined {
+  const known = jumps.get(facts) ?? new Map<Family, OwnJump | undefined>();
+  jumps.set(facts, known);
+  if (!known.has(family)) known.set(family, findJump(facts, family));
+  return known.get(family);
+}
+
+function findJump(facts: Facts, family: Family): OwnJump | undefined {
+  for (const { hook, ...table } of ownTables(facts)) {
+    const jump = hook?.chains.get(hook.chain)?.find((rule) => targetOf(rule) === facts.settings.chain);
     if (table.family === family && hook !== undefined && jump !== undefined) return { hook, jump };
   }
   return undefined;

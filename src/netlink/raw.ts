@@ -67,6 +67,18 @@ export function rawRules({ family, table }: RawTableName): Query<RawRule[]> {
   return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, read);
 }
 
+/** Gives all rules of a table to what takes them, one by one; it is made again where the list has to be read again. */
+export function rulesInto<T>(
+  { family, table }: RawTableName,
+  create: () => { readonly add: (rule: RawRule) => void; readonly value: () => T },
+): Query<T> {
+  const names = { [NFTA.RULE.TABLE]: table };
+  return list(`rules of ${family} ${table}`, NFT_MSG.GETRULE, family, names, () => {
+    const { add, value } = create();
+    return { add: (message: Message) => add(readRule(message)), value };
+  });
+}
+
 /** How many rules a table has. */
 export function ruleCount({ family, table }: RawTableName): Query<number> {
   const names = { [NFTA.RULE.TABLE]: table };

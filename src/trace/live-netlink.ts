@@ -12,10 +12,11 @@ import {
   rawRules,
   rawSets,
   ruleCount,
+  rulesInto,
 } from "../netlink/raw.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { type Hook, TABLE_FAMILIES } from "./model.ts";
-import { type RawTable, rawHooks } from "./nft/table.ts";
+import { collectHooks, type RawTable, rawHooks } from "./nft/table.ts";
 
 /** The tables of nf_tables, as `inet filter`, with how many rules they have; without dormant ones. */
 export type TableSizes = ReadonlyMap<string, number>;
@@ -88,7 +89,7 @@ export async function readNftTable(
   const chains = await nftables.read(rawChains(found), signal);
   const isWanted = chains.some(({ chain, base }) => base !== undefined && !without.includes(chain));
   if (!isWanted) return { hooks: [], leftOut: [] };
-  const sets = [];
+  const sets: RawTable["sets"][number][] = [];
   const leftOut: string[] = [];
   for (const set of await nftables.read(rawSets(found), signal)) {
     const isPlain = (set.flags & (SET_FLAGS.map | SET_FLAGS.concat)) === 0;
@@ -97,8 +98,11 @@ export async function readNftTable(
     if (elements === undefined) leftOut.push(set.name);
     else sets.push({ set, elements });
   }
-  const read = { ...found, sets, chains, rules: await nftables.read(rawRules(found), signal) };
-  return { hooks: rawHooks(read).filter(({ chain }) => !without.includes(chain)), leftOut };
+  const hooks = await nftables.read(
+    rulesInto(found, () => collectHooks({ ...found, sets, chains })),
+    signal,
+  );
+  return { hooks: hooks.filter(({ chain }) => !without.includes(chain)), leftOut };
 }
 
 /** The tables that exist, with their numbers of rules. */

@@ -21,22 +21,29 @@ export interface RawTable {
 }
 
 /** The base chains of a table that packets of pods pass. */
-export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook[] {
-  const families = TABLE_FAMILIES[family];
-  if (families === undefined) return [];
+export function rawHooks({ rules, ...table }: RawTable): Hook[] {
+  const { add, value } = collectHooks(table);
+  for (const rule of rules) add(rule);
+  return value();
+}
+
+/** Takes rules one after the other, so that none is kept as the kernel sends it, which takes several times the memory. */
+export function collectHooks({ family, table, chains, sets }: Omit<RawTable, "rules">) {
+  const families = TABLE_FAMILIES[family] ?? [];
   const members = membersOf(sets);
   const byChain = new Map<string, TraceRule[]>(chains.map(({ chain }) => [chain, []]));
   const counts = new Map<string, number>();
   const only = families.length === 1 ? families[0] : undefined;
-  for (const rule of rules) {
+  let hidden = false;
+  const add = (rule: RawRule): void => {
     const number = (counts.get(rule.chain) ?? 0) + 1;
     counts.set(rule.chain, number);
     const { branches, text: asked } = readRaw(rule.expressions, only, members);
     const text = rule.comment === undefined ? asked : `${asked} comment "${rule.comment}"`;
     byChain.get(rule.chain)?.push(...branches.map((branch) => ({ number, text, ...branch })));
-  }
-  const hidden = rules.some(({ expressions }) => expressions.some((one) => isHidden(one, only)));
-  return chains.flatMap(({ chain, base }) => {
+    hidden ||= rule.expressions.some((one) => isHidden(one, only));
+  };
+  const hooksOf = ({ chain, base }: ObservedChain): Hook[] => {
     const hook = hookNamed(base?.hook);
     if (base === undefined || hook === undefined) return [];
     return [
@@ -54,7 +61,8 @@ export function rawHooks({ family, table, chains, rules, sets }: RawTable): Hook
         ...(family === "bridge" || family === "netdev" ? { isElsewhere: true as const } : {}),
       },
     ];
-  });
+  };
+  return { add, value: () => (families.length === 0 ? [] : chains.flatMap(hooksOf)) };
 }
 
 function membersOf(sets: RawTable["sets"]): Members {
