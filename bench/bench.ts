@@ -3,7 +3,7 @@
  * (programming it, and each new flow); and each new flow with sources, links and addresses. With `--against`, a second bundle takes turns with this one,
  * so that both are measured under the same conditions.
  *
- * usage: bench.ts [--only start|react|rules|packets|ports] (a part of it) [--full] (longer, for figures to publish)
+ * usage: bench.ts [--only start|react|rules|packets|ports|ended] (a part of it) [--full] (longer, for figures to publish)
  *   [--against BUNDLE] (another agent beside this one) [--node PATH] (another Node for the agents)
  *   [--trials N] (of each reaction) [--sizes N,N] (lengths of the list)
  */
@@ -15,6 +15,7 @@ import { agentBundle } from "../test/lab/network/lab.ts";
 import { atTheEnd } from "./end.ts";
 import { measurePackets } from "./packets.ts";
 import { fillerChild, measurePorts } from "./ports.ts";
+import { clientChild, measureEnded, serverChild } from "./ports-ended.ts";
 import { probeChild } from "./probe.ts";
 import { measureReactions } from "./react.ts";
 import { extentOf, measureRules } from "./rules.ts";
@@ -29,6 +30,8 @@ const { argv } = process;
 if (argv.includes("--sender")) senderChild();
 else if (argv.includes("--probe")) void probeChild(argv.at(-2) as BackendName, argv.at(-1) ?? "");
 else if (argv.includes("--filler")) fillerChild();
+else if (argv.includes("--server")) serverChild();
+else if (argv.includes("--client")) void clientChild(Number(argv.at(-2)), Number(argv.at(-1)));
 else void main();
 
 async function main(): Promise<void> {
@@ -44,6 +47,7 @@ async function main(): Promise<void> {
   if (wanted("start")) await measureStart(all, directory);
   if (wanted("react")) await measureReactions(all, Number(argument("--trials") ?? (full ? 200 : 40)));
   if (wanted("ports")) await measurePorts(full ? 3 : 1);
+  if (wanted("ended")) await measureEnded(full);
   if (wanted("packets")) await measurePackets(all[0] as Side, full ? 120_000 : 30_000);
   if (wanted("rules")) await measureRules(all, extentOf(full, sizes()));
 }

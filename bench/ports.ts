@@ -34,8 +34,8 @@ const KINDS = [
 /** The kinds on which the thresholds of the alerts rest. */
 const LIMITED: readonly string[] = ["all ports", "two addresses"];
 
-const PODS = ["10.200.1.11", "10.200.1.12", "10.200.1.13", "10.200.1.14"];
-const REMOTE = { address: "198.51.100.7", port: 443 };
+export const PODS = ["10.200.1.11", "10.200.1.12", "10.200.1.13", "10.200.1.14"];
+export const REMOTE = { address: "198.51.100.7", port: 443 };
 const PLOT = "docs/source-ports.svg";
 
 /** Of all ports in each step; finer where it matters. */
@@ -116,7 +116,7 @@ async function fill({ toPorts, flags, addresses = [] }: Kind): Promise<readonly 
 }
 
 /** A node with the agent's rules, and a pod with the addresses of several. */
-async function prepare(
+export async function prepare(
   testbed: Testbed,
   flags: readonly string[],
   outputAddresses: readonly string[],
@@ -145,7 +145,8 @@ async function prepare(
   return node;
 }
 
-function inPod({ podPrefix }: Testbed, argv: readonly string[]): Promise<void> {
+/** Runs a tool in the pod, which must succeed. */
+export function inPod({ podPrefix }: Pick<Testbed, "podPrefix">, argv: readonly string[]): Promise<void> {
   const [file = "", ...args] = [...podPrefix, ...argv];
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ["ignore", "ignore", "inherit"] });
