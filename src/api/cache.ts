@@ -8,7 +8,7 @@ import type { ConfigText } from "../core/config.ts";
 import { contentOf, type Remembered } from "../core/configmap/newest.ts";
 import { digest } from "../core/digest.ts";
 
-/** What survives a restart. */
+/** The memory that survives a restart. */
 export interface Cached extends Remembered {
   /** The version of the cluster's state that each ConfigMap was heard at, by `NAMESPACE/NAME`. */
   readonly versions: Readonly<Record<string, string>>;

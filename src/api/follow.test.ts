@@ -55,7 +55,7 @@ async function followed(sessions: readonly Session[], known = "") {
         trace.push(`${version}: ${bytes === undefined ? "absent" : Buffer.from(bytes)}`);
         return true;
       },
-      stands: () => trace.push("stands"),
+      watching: () => trace.push("watching"),
       ended: (end: { readonly kind: string; readonly message?: string }) =>
         trace.push(end.message === undefined ? end.kind : `${end.kind}: ${end.message}`),
       now: () => now,
@@ -96,8 +96,8 @@ describe("sessions", () => {
       watch: [line("MODIFIED", "7", "B"), line("BOOKMARK", "9"), line("DELETED", "11")],
     };
     expect(await followed([first, { list: list("12") }])).toEqual([
-      ...["LIST newest", "5: A", "WATCH 5", "stands", "7: B", "11: absent", "ended", "pause 0.5"],
-      ...["LIST 11", "12: absent", "WATCH 12", "stands", "ended", "pause 0.5"],
+      ...["LIST newest", "5: A", "WATCH 5", "watching", "7: B", "11: absent", "ended", "pause 0.5"],
+      ...["LIST 11", "12: absent", "WATCH 12", "watching", "ended", "pause 0.5"],
     ]);
   });
 
@@ -120,7 +120,7 @@ describe("sessions", () => {
     ]);
     expect(trace.slice(2, 8)).toEqual([
       "WATCH 5",
-      "stands",
+      "watching",
       "refused: 410 too old",
       "pause 1.2",
       "LIST newest",
@@ -204,7 +204,7 @@ describe("a question beside the watch", () => {
     let questions = 0;
     const controller = new AbortController();
     let follower: Follower | undefined;
-    const standing = new Promise<void>((stands) => {
+    const begun = new Promise<void>((watching) => {
       const connect = (): Connection => {
         const isWatch = questions++ === 0;
         let end = () => {};
@@ -235,7 +235,7 @@ describe("a question beside the watch", () => {
           heard.push(version);
           return isChange;
         },
-        stands,
+        watching,
         ended: () => controller.abort(),
         now: () => 0,
         sleep: async () => {},
@@ -246,7 +246,7 @@ describe("a question beside the watch", () => {
       const server = { host: "h", port: "1", credentials: "/none" };
       follower = follow({ server, namespace: "n", name: "a", flag }, "", world, controller.signal);
     });
-    await standing;
+    await begun;
     const answered = await follower?.ask(5_000);
     const isWatching = closed === 0;
     controller.abort();

@@ -24,7 +24,7 @@ export interface FollowWorld {
   /** Takes the whole state each time; returns whether it is a change. */
   readonly heard: (heard: HeardConfigMap) => boolean;
   /** A watch has begun. */
-  readonly stands: () => void;
+  readonly watching: () => void;
   readonly ended: (end: SessionEnd, failures: Failures) => void;
   readonly now: () => number;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -98,7 +98,7 @@ export function follow(
   const run = async (): Promise<SessionEnd> => {
     const seconds = Math.round(WATCH_S * (1 + world.random()));
     let since: number | undefined;
-    const stoodMs = () => (since === undefined ? 0 : world.now() - since);
+    const watchedMs = () => (since === undefined ? 0 : world.now() - since);
     try {
       session = open(target.server);
       const from = await begin(session);
@@ -106,19 +106,19 @@ export function follow(
       const path = pathOf(target, { ...query, resourceVersion: from });
       const lines = await session.watch({ path, withinMs: ANSWER_MS }, seconds * 1_000 + OVERDUE_MS);
       since = world.now();
-      world.stands();
+      world.watching();
       for await (const line of lines) takeLine(line);
-      if (stoodMs() >= seconds * 1_000 - EARLY_MS) return { kind: "ended" };
-      return { kind: "dropped", stoodMs: stoodMs(), message: "the API server ended the watch early" };
+      if (watchedMs() >= seconds * 1_000 - EARLY_MS) return { kind: "ended" };
+      return { kind: "dropped", watchedMs: watchedMs(), message: "the API server ended the watch early" };
     } catch (error) {
       const { message } = asFailure(error);
       if (!(error instanceof Refused))
         return since === undefined
           ? { kind: "failed", message }
-          : { kind: "dropped", stoodMs: stoodMs(), message };
+          : { kind: "dropped", watchedMs: watchedMs(), message };
       const { status, afterMs } = error;
       if (status === 410 || status === 504) fromScratch = true;
-      return { kind: "refused", stoodMs: stoodMs(), status, afterMs, message };
+      return { kind: "refused", watchedMs: watchedMs(), status, afterMs, message };
     } finally {
       session?.close();
       session = undefined;
@@ -151,7 +151,7 @@ export function follow(
         connection = open(target.server);
         const heard = await list(connection, "", withinMs);
         const isOlder = isOlderVersion(heard.version, version);
-        // What the watch has not told of, or cannot: the next session finds out why.
+        // The watch has missed it, or cannot see it: the next session finds out why.
         if (take(heard) || (isOlder && version === before)) session?.close();
         return !isOlder || version !== before;
       } catch (error) {
@@ -174,7 +174,7 @@ function checked<T>(parsed: Parsed<T>): T {
   throw new Error(parsed.message);
 }
 
-/** Throws what is not a failure of the world, but a mistake of ours. */
+/** A failure of the world; throws an error of our own code again. */
 function asFailure(error: unknown): Error {
   const isOurs = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
   if (!(error instanceof Error) || (isOurs && !("code" in error))) throw error;

@@ -3,10 +3,10 @@ import { failuresAfter, NO_FAILURES, pauseAfter, type SessionEnd } from "./pause
 
 const ended: SessionEnd = { kind: "ended" };
 const failed: SessionEnd = { kind: "failed", message: "connect ECONNREFUSED" };
-const dropped = (stoodMs: number): SessionEnd => ({ kind: "dropped", stoodMs, message: "aborted" });
-const refused = (status: number, afterMs = 0, stoodMs = 0): SessionEnd => ({
+const dropped = (watchedMs: number): SessionEnd => ({ kind: "dropped", watchedMs, message: "aborted" });
+const refused = (status: number, afterMs = 0, watchedMs = 0): SessionEnd => ({
   kind: "refused",
-  ...{ status, afterMs, stoodMs },
+  ...{ status, afterMs, watchedMs },
   message: "no",
 });
 

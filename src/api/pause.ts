@@ -1,15 +1,15 @@
 /** How long to wait between sessions with the API server: so that an outage of it does not end in a storm of thousands of nodes. */
 
-/** How a session ended; `stoodMs` is the time that its watch lasted. */
+/** How a session ended; `watchedMs` is the time that its watch lasted. */
 export type SessionEnd =
   /** The watch ended by its time. */
   | { readonly kind: "ended" }
   /** The watch began, and ended otherwise. */
-  | { readonly kind: "dropped"; readonly stoodMs: number; readonly message: string }
+  | { readonly kind: "dropped"; readonly watchedMs: number; readonly message: string }
   /** The server refused something. */
   | {
       readonly kind: "refused";
-      readonly stoodMs: number;
+      readonly watchedMs: number;
       readonly status: number;
       readonly afterMs: number;
       readonly message: string;
@@ -44,7 +44,7 @@ const SUCCESS_MS = 60_000;
 /** The failures in a row after a session. */
 export function failuresAfter({ count, forbidden }: Failures, end: SessionEnd): Failures {
   if (end.kind === "ended") return NO_FAILURES;
-  const lasted = end.kind !== "failed" && end.stoodMs >= SUCCESS_MS;
+  const lasted = end.kind !== "failed" && end.watchedMs >= SUCCESS_MS;
   const isForbidden = end.kind === "refused" && end.status === 403;
   return { count: lasted ? 1 : count + 1, forbidden: isForbidden ? forbidden + 1 : 0 };
 }

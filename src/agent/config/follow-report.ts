@@ -1,4 +1,4 @@
-/** What an operator hears of the sessions with the API server: a line when the cause of a failure is new, and the series. */
+/** Reports the sessions with the API server to operators: a line when the cause of a failure is new, and the series. */
 
 import type { FollowWorld } from "../../api/follow.ts";
 import type { SessionEnd } from "../../api/pause.ts";
@@ -19,7 +19,7 @@ export interface FollowView {
 
 export interface FollowReport {
   /** The part of a follower's world that is about the ConfigMap of this index. */
-  readonly of: (index: number) => Pick<FollowWorld, "stands" | "ended">;
+  readonly of: (index: number) => Pick<FollowWorld, "watching" | "ended">;
   readonly begin: () => void;
   readonly view: () => FollowView;
 }
@@ -41,19 +41,19 @@ const ADVICE: Readonly<Record<number, string>> = {
 
 export function createFollowReport({ source, configPath, located, log }: FollowReportWorld): FollowReport {
   const maps = located.ok ? located.maps : [];
-  const standing = maps.map(() => false);
+  const isWatched = maps.map(() => false);
   const sessions = { ended: 0, dropped: 0, refused: 0, failed: 0 };
   const said = new Set<string>();
   let why = located.ok ? null : located.why;
   let isNews = true;
-  const isUp = () => maps.length > 0 && standing.every(Boolean);
+  const isUp = () => maps.length > 0 && isWatched.every(Boolean);
   return {
     begin() {
       if (!located.ok) log.warning(`cannot follow --config-map: ${located.why}; only ${configPath} counts`);
     },
     of: (index) => ({
-      stands() {
-        standing[index] = true;
+      watching() {
+        isWatched[index] = true;
         if (!isUp()) return;
         why = null;
         if (isNews && located.ok) log.info(`following ${source} through ${serverOf(located)}`);
@@ -65,7 +65,7 @@ export function createFollowReport({ source, configPath, located, log }: FollowR
           said.clear();
           return;
         }
-        standing[index] = false;
+        isWatched[index] = false;
         const advice = (end.kind === "refused" && ADVICE[end.status]) || "";
         const name = nameOfConfigMap(maps[index] as (typeof maps)[number]);
         why = printableLine(`${name}: ${end.message}${advice}`);

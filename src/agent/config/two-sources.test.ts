@@ -303,7 +303,7 @@ describe("what is said of the sessions", () => {
     kind: "refused",
     status: 403,
     afterMs: 0,
-    stoodMs: 0,
+    watchedMs: 0,
     message: "403 Forbidden: no",
   };
   const LAST = `; retrying, and until then the last text counts, or ${FILE} where that is newer`;
@@ -313,7 +313,7 @@ describe("what is said of the sessions", () => {
     await open();
     const [world] = worlds as [FollowWorld];
     const end = (one: SessionEnd, count: number) => world.ended(one, { count, forbidden: 0 });
-    world.stands();
+    world.watching();
     expect(taken()).toEqual([`I following ${MAP} through the API server at 10.0.0.1:443`]);
     expect(sources.view()).toMatchObject({ up: true, why: null });
     end({ kind: "ended" }, 0);
@@ -327,7 +327,7 @@ describe("what is said of the sessions", () => {
       `W cannot follow configmap kube-system/ip-masq-agent: connect ECONNREFUSED 10.0.0.1:443${LAST}`,
       `W cannot follow configmap kube-system/ip-masq-agent: 403 Forbidden: no; it needs a Role with list and watch on this name, as in deploy/kustomize/components/api-watch${LAST}`,
     ]);
-    world.stands();
+    world.watching();
     expect(taken()).toHaveLength(1);
     expect(sources.view()).toMatchObject({ sessions: { ended: 1, dropped: 0, refused: 1, failed: 5 } });
   });
@@ -337,10 +337,10 @@ describe("what is said of the sessions", () => {
     await open();
     const [world] = worlds as [FollowWorld];
     for (let i = 0; i < 3; i++) {
-      world.stands();
+      world.watching();
       world.ended({ kind: "ended" }, { count: 0, forbidden: 0 });
-      world.stands();
-      world.ended({ kind: "dropped", stoodMs: 200_000, message: "aborted" }, { count: 1, forbidden: 0 });
+      world.watching();
+      world.ended({ kind: "dropped", watchedMs: 200_000, message: "aborted" }, { count: 1, forbidden: 0 });
     }
     expect(taken()).toHaveLength(1);
   });

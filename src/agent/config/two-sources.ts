@@ -29,7 +29,7 @@ import { SourceError } from "./file.ts";
 import { createFollowReport, type FollowView } from "./follow-report.ts";
 import { sameText } from "./holder.ts";
 
-/** What is known of both sources, for people and series. */
+/** The state of both sources, for people and series. */
 export interface SourcesView extends FollowView {
   /** Null before the first reading. */
   readonly source: Origin | null;

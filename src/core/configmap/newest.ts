@@ -25,7 +25,7 @@ export interface Newest {
   readonly file: string | undefined;
 }
 
-/** What an earlier process knew. */
+/** The memory of an earlier process. */
 export interface Remembered extends Content {
   readonly older: readonly string[];
 }

@@ -61,6 +61,8 @@ describeKernel("--config-map", () => {
 
     server.edit(null);
     await inForce(lab, "172.16.0.0");
+    // Its connection keeps it from nothing.
+    expect(await agent.end()).toBe(143);
     await server.end();
   });
 
