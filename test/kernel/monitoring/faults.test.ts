@@ -63,9 +63,9 @@ describePrometheusInLab(
       await eventually(async () => expect(await nodes()).toBe(2));
       expect(await hashes()).toBe(1);
       await met(prometheus);
-      other.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));
+      other.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] }));
       await met(prometheus, "IpMasqAgentConfigDiffers");
-      lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));
+      lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"] }));
       await met(prometheus);
       expect(await hashes()).toBe(1);
     });
