@@ -19,6 +19,8 @@ export interface Guide {
   readonly follow: (page: string, heading?: string) => Promise<void>;
   /** Lines that no test has followed yet, with their page. */
   readonly remaining: () => readonly { readonly page: string; readonly line: string }[];
+  /** Counts a line as followed that this cluster cannot follow. */
+  readonly leaveOut: (line: string) => void;
   /** Follows one line. */
   readonly type: (line: string) => Promise<string>;
   readonly close: () => void;
@@ -32,6 +34,9 @@ const FILES = ["ip-masq-agent.yaml", "agent-config", "deploy"];
 export function openGuide(cluster: Cluster, image: string, fill: () => Promise<Blanks>): Guide {
   const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-guide-"));
   for (const name of FILES) cpSync(name, join(directory, name), { recursive: true });
+  writeFileSync(join(directory, "kubectl"), `#!/bin/sh\nexec ${cluster.prefix.join(" ")} "$@"\n`, {
+    mode: 0o755,
+  });
   const useImage = (name: string) => {
     for (const path of filesIn(directory).filter((path) => path.endsWith(".yaml")))
       writeFileSync(path, readFileSync(path, "utf8").replaceAll(IMAGE, name));
@@ -54,6 +59,7 @@ export function openGuide(cluster: Cluster, image: string, fill: () => Promise<B
     directory,
     useImage,
     type,
+    leaveOut: (line) => followed.add(line),
     follow: async (page, heading) => {
       for (const line of kubectlLines(page, heading)) await type(line);
     },
@@ -77,7 +83,9 @@ function shellFunction({ prefix }: Cluster): string {
     .join(" ")
     .replace(/^kubectl/, "command kubectl");
   const apply = `if [ "$1 $2" = "apply -k" ]; then ${kustomize} "$3" | kubectl apply --filename=-; return; fi`;
-  return `set -o pipefail\nkubectl() { ${apply}; command ${kubectl} "$@"; }`;
+  // A plugin finds the cluster by kubectl's own means, which this kubectl may not have.
+  const plugin = `if [ "$1" = ip-masq ]; then KUBECTL=./kubectl ./deploy/kubectl/kubectl-ip_masq "\${@:2}"; return; fi`;
+  return `set -o pipefail\nkubectl() { ${apply}; ${plugin}; command ${kubectl} "$@"; }`;
 }
 
 /** The lines that begin with kubectl in the blocks of a page, or of the part under one of its headings. */

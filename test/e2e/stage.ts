@@ -9,7 +9,7 @@ import { createProcesses } from "../lab/network/processes.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** A namespace of the test's own. */
-const NAMESPACE = "ip-masq-agent-e2e";
+export const NAMESPACE = "ip-masq-agent-e2e";
 /** Destinations: outside of the default list, within it, and one that is outside until the list is edited. */
 export const INTERNET = "203.0.113.7";
 export const CORPORATE = "10.213.0.7";
