@@ -56,7 +56,7 @@ async function programOnce(lab: Lab, flags: readonly string[]): Promise<void> {
 }
 
 describeKernel("diff", { timeout: 120_000 }, () => {
-  for (const [backend, flags] of Object.entries(BACKENDS)) {
+  for (const [backend, flags] of cells(Object.entries(BACKENDS), ([name]) => name !== "iptables-legacy")) {
     labTest(`${backend}: empty after applying, and not before`, async ({ lab }) => {
       // Rules that ask for sources and links give no certain answer about packets of every source.
       let unclear: readonly string[] = [];

@@ -140,7 +140,7 @@ describeKernel("iptables: an agent that is killed at random between its writes",
       await chains.put(TOGETHER[0] ?? {});
       const stop = await packets.stream(certainFlows(TOGETHER, ROWS));
       let killed = 0;
-      for (let i = 1; i <= times(12, 300); i++) {
+      for (let i = 1; i <= times(5, 300); i++) {
         const settings = TOGETHER[i % TOGETHER.length] ?? {};
         if (await chains.cut(settings, Math.floor(random() * 16))) killed++;
         // The next agent may find another configuration than the one that was killed.
@@ -151,7 +151,7 @@ describeKernel("iptables: an agent that is killed at random between its writes",
         `${name}: killed ${killed} times, ${flows.received} flows, ${flows.wrong} wrong (seed ${seed})`,
       );
       expect(flows.samples).toEqual([]);
-      expect(killed).toBeGreaterThan(1);
+      expect(killed).toBeGreaterThan(0);
       const [last = {}] = TOGETHER;
       await chains.put(last);
       await forget(lab);
