@@ -11,7 +11,8 @@ import { SETTINGS } from "../../lab/packets-settings.ts";
 const LINK = { outputInterfaces: ["eth0", "bond+"] };
 /** The lab's node has these two of its own. */
 const POOL = { outputAddresses: [LINKS.eth0.IPv4, LINKS.pod0.IPv4] };
-const CHAIN_SETTINGS: PacketSettings = { ...SETTINGS["sources"], ...LINK, ...POOL };
+const { sources } = SETTINGS;
+const CHAIN_SETTINGS: PacketSettings = { ...sources, ...LINK, ...POOL };
 const SET_SETTINGS: PacketSettings = { ...SETTINGS["nine sources"], ...LINK };
 const SET = `${CHAIN}-S4`;
 
