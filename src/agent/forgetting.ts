@@ -203,7 +203,7 @@ function createGone({ addresses, readAddresses, sleep, forget, begin }: Work, si
   };
 }
 
-/** What to forget of some families, and in which words. */
+/** The flows to forget of some families, and the words for it. */
 interface Forgettable {
   readonly why: Why;
   readonly families: readonly Family[];
@@ -225,7 +225,7 @@ function createBeside({ goesOn, log }: Pick<ForgettingWorld, "goesOn" | "log">, 
   };
 }
 
-/** What a ruleset says of flows. Of the link through which a flow leaves the table knows nothing: any of them counts as ours. */
+/** Whether a ruleset decides about flows. Of the link through which a flow leaves the table knows nothing: any of them counts as ours. */
 function verdictsOf(ruleset: Ruleset, local: ReadonlySet<bigint>): Verdicts {
   const { family, scope } = ruleset;
   const sources = sourceIntervals(family, scope);

@@ -27,7 +27,7 @@ export interface OutputAddresses {
   readonly knows: (listed: ListedAddresses) => boolean;
   /** Notes the addresses that rules in the kernel name: those of an earlier agent. */
   readonly found: (drift: readonly Drift[]) => void;
-  /** What the last look came to, for each family that the configuration names addresses of. */
+  /** The result of the last look, for each family that the configuration names addresses of. */
   readonly leaving: () => readonly Leaving[];
   /** The addresses that our rules have named and the node had not at the last look. */
   readonly gone: (family: Family) => readonly bigint[];
@@ -43,7 +43,7 @@ interface OutputAddressesWorld {
   readonly log: Logger;
 }
 
-/** What the last look came to. `text` changes with what is said, and with what rules depend on. */
+/** The result of the last look. `text` changes with what is said, and with what rules depend on. */
 interface Look {
   readonly text: string;
   readonly own: NodeAddresses | undefined;
@@ -166,7 +166,7 @@ function printList({ usable, all }: ListedAddresses): string {
   return [usable.IPv4, usable.IPv6, all.IPv4, all.IPv6].map((one) => [...one].join()).join(";");
 }
 
-/** What there is to say of one family: warnings, and the addresses if there are any. */
+/** The log lines of one family: warnings, and the addresses if there are any. */
 interface Lines {
   readonly warnings: readonly string[];
   readonly info?: string;

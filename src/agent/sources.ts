@@ -34,7 +34,7 @@ interface SourcesWorld {
   readonly openApi?: (signal: AbortSignal) => void;
   /** How the ruleset's commits are detected; without it, over netlink. */
   readonly ruleset?: Omit<RulesetWorld, "say">;
-  /** What passes know of the node's addresses. */
+  /** The node's addresses as passes know them. */
   readonly knowsAddresses?: AddressWatchWorld["knows"];
 }
 

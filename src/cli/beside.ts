@@ -1,4 +1,4 @@
-/** What `run` does beside its passes; each part is loaded only with the flag or the keys that ask for it. */
+/** The tasks of `run` beside its passes; each part is loaded only with the flag or the keys that ask for it. */
 
 import type { Forgetting, ForgottenCount } from "../agent/forgetting.ts";
 import type { OutputAddresses } from "../agent/output-addresses.ts";

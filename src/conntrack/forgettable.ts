@@ -10,7 +10,7 @@ import type { Condition } from "./condition.ts";
 import { ICMP, STATUS } from "./constants.ts";
 import type { Flow } from "./flow.ts";
 
-/** What the rules in force and the node's addresses say of packets. */
+/** The rules in force and the node's addresses, as questions about packets. */
 export interface Verdicts {
   /** Whether it is one of the node's own addresses. */
   readonly isLocal: (address: PackedAddress) => boolean;
@@ -26,7 +26,7 @@ function isForgetful(family: Family, protocol: number): boolean {
 }
 
 /**
- * What to ask the kernel for: a superset of the flows without an answer, of both families and all protocols. Each list walks all
+ * The question for the kernel: a superset of the flows without an answer, of both families and all protocols. Each list walks all
  * buckets of the table, which takes 10 ms even when it is empty: one list of somewhat more is cheaper than four.
  */
 export const UNANSWERED: Condition = { status: { value: 0, mask: UNTOUCHED } };
@@ -39,7 +39,7 @@ export function isUnanswered({ original, status }: Flow, { isLocal, masquerades 
   return !isLocal(source) && !isLocal(destination) && masquerades(source, destination);
 }
 
-/** What to ask the kernel for: a superset of the flows that leave as an address. Its filter of IPv6 addresses is inverted (condition.ts). */
+/** The question for the kernel: a superset of the flows that leave as an address. Its filter of IPv6 addresses is inverted (condition.ts). */
 export function leavingConditions(family: Family, addresses: readonly PackedAddress[]): readonly Condition[] {
   const status = { value: STATUS.SRC_NAT, mask: STATUS.SRC_NAT };
   if (family === "IPv6") return [{ family, status }];

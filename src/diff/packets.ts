@@ -38,7 +38,7 @@ interface Side {
   readonly rulesets: readonly Ruleset[];
 }
 
-/** What changes besides destinations. */
+/** The changes besides destinations. */
 export function changePackets(before: Side, after: Side): PacketChanges {
   const sources = before.rulesets
     .map((old, i) => changeSources(old, after.rulesets[i] ?? old))

@@ -1,10 +1,10 @@
-/** What to do about our rules, by which agent runs. */
+/** The advice about our rules, by which agent runs. */
 
 import { holdToken } from "../presence/names.ts";
 import { known } from "../system/fact.ts";
 import type { Facts } from "./facts.ts";
 
-/** What to do about rules that are not as an agent would have them. */
+/** The advice about rules that are not as an agent would have them. */
 export function askAgent(facts: Facts): string {
   const { processes, settings } = facts;
   const found = known(processes);
@@ -38,7 +38,7 @@ export function isAgentSeen(facts: Facts): boolean {
   );
 }
 
-/** What removes rules that the agent's other backend has left: only our program does so at its start, and the Go program never. */
+/** The advice about rules that the agent's other backend has left: only our program removes them at its start, the Go program never. */
 export function clearAway({ processes }: Facts): string {
   const agents = known(processes)?.agents ?? [];
   if (agents.some(({ isOurs }) => !isOurs))

@@ -84,7 +84,7 @@ export const CHECKS: readonly Check[] = [
   notSeen,
 ];
 
-/** What to say of a node, the gravest first. Checks of a backend that the node does not use have nothing to look at. */
+/** The findings about a node, the gravest first. Checks of a backend that the node does not use have nothing to look at. */
 export function diagnose(facts: Facts, ignored: readonly string[] = []): readonly Finding[] {
   const ofOthers = facts.others.flatMap(({ checks }) => checks);
   const all = CHECKS.filter((check) => !ofOthers.includes(check) && !ignored.includes(check.name)).flatMap(

@@ -1,5 +1,5 @@
 /**
- * What `doctor` knows of a node. Whatever could not be learnt is part of it, with the reason, so that a check that
+ * The facts that `doctor` knows of a node. Whatever could not be learnt is part of it, with the reason, so that a check that
  * could not be made is never taken for one that found nothing.
  */
 
@@ -22,7 +22,7 @@ import type { PodFacts, PodNetwork } from "./pod-networks.ts";
 
 export type Variant = NamedVariant;
 
-/** What the agent of this node is meant to do. */
+/** The settings of the agent of this node. */
 export interface Settings {
   readonly chain: string;
   readonly families: readonly Family[];
@@ -67,7 +67,7 @@ export interface ConfigFacts {
   readonly entries: number;
   /** The destinations that keep the pod's address, of each enabled family; undefined if the configuration is bad. */
   readonly kept: ReadonlyMap<Family, readonly Interval[]> | undefined;
-  /** What the configuration calls for on this node; absent if it is bad. */
+  /** The rulesets that the configuration calls for on this node; absent if it is bad. */
   readonly rulesets?: readonly Ruleset[];
   /** The list of addresses that packets leave with, of which the rulesets have the node's. */
   readonly outputAddresses?: readonly Cidr[];
@@ -131,7 +131,7 @@ export interface Check {
   readonly severity: Severity;
   /** For people; with what makes a finding less grave. */
   readonly looksFor: string;
-  /** What mends it, in general: a finding says it exactly. */
+  /** The remedy in general: a finding says it exactly. */
   readonly remedy: string;
   readonly run: (facts: Facts) => readonly FindingText[];
 }
@@ -150,7 +150,7 @@ export interface SeenFacts {
   readonly intervalMs: number;
 }
 
-/** What checks ask of the backend whose rules they look at. */
+/** The questions that checks have for the backend whose rules they look at. */
 export interface OwnSide {
   readonly name: BackendName;
   /** For people. */
@@ -165,7 +165,7 @@ export interface OwnSide {
   readonly checks: readonly Check[];
   /** Reads how many packets its rules have counted; undefined where they have no counters. Throws where there are no rules. */
   readonly count: (nftables: Nftables, rules: OwnRules) => Promise<number | undefined>;
-  /** What it has left, for an agent with another backend, besides chains. */
+  /** Its leftovers for an agent with another backend, besides chains. */
   readonly left: (facts: Facts) => readonly FindingText[];
 }
 
@@ -213,7 +213,7 @@ export interface Facts {
   readonly seen: SeenFacts | undefined;
   /** The lowest memory limit of this process, which in the agent's pod is the agent's. */
   readonly memoryLimit: MemoryLimit | undefined;
-  /** What else names networks of pods, source by source. */
+  /** Other sources that name networks of pods. */
   readonly podNetworks: readonly Fact<readonly PodNetwork[]>[];
   /** Names of ipsets. */
   readonly sets: Fact<readonly string[]>;
@@ -222,7 +222,7 @@ export interface Facts {
   readonly processes: Fact<ProcessFacts>;
   /** Who holds the sockets by which agents know of each other. */
   readonly holders: Fact<readonly HolderFacts[]>;
-  /** What `--backend=auto` comes to now, and why; undefined where the backend is not left to it. */
+  /** The choice of `--backend=auto` now, and why; undefined where the backend is not left to it. */
   readonly auto: Fact<AutoFacts | undefined>;
   /** Undefined if there is no such directory. */
   readonly cni: Fact<readonly CniFile[] | undefined>;

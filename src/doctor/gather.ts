@@ -27,7 +27,7 @@ import { readConntrack, readGrowth, readLinkSettings, readLock, readSysctls } fr
 import { readRules } from "./read-rules.ts";
 import { countsBetween, readCounts } from "./read-seen.ts";
 
-/** What is to be looked at. */
+/** The inputs of a look at a node. */
 export interface Subject {
   readonly chain: string;
   readonly families: readonly Family[];

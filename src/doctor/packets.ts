@@ -23,7 +23,7 @@ import { isOthersLink, type PodFacts } from "./pod-networks.ts";
 /** A part of the question that rules ask of a packet: one value of each kind. */
 type Choice = readonly Asked[];
 
-/** What a packet is, besides its destination. A source is one of an interval, so that it can be another one than the destination. */
+/** A packet, besides its destination. A source is one of an interval, so that it can differ from the destination. */
 type Asked = Partial<Omit<Packet, "family" | "destination">> & { readonly from?: Interval };
 
 /** Addresses that are in the same lists of all rules, and in the same of the configuration. */

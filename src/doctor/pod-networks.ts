@@ -93,7 +93,7 @@ export function isOthersLink(name: string): boolean {
   return NOT_PODS.test(name);
 }
 
-/** What links, addresses and routes tell. */
+/** The networks that links, addresses and routes name. */
 export function learnPods({ links, addresses, routes }: Network): PodFacts {
   const uplinks = new Set(
     routes
@@ -231,7 +231,7 @@ export function widestNetworks(networks: readonly PodNetwork[]): readonly PodNet
   return widest.sort((a, b) => (a.cidr.base < b.cidr.base ? -1 : 1));
 }
 
-/** What a network has, as an interval. */
+/** The addresses of a network, as an interval. */
 export function intervalOf(cidr: Cidr): Interval {
   return { first: cidr.base, last: lastAddress(cidr) };
 }

@@ -23,7 +23,7 @@ export interface Tool {
   readonly variant: Variant;
 }
 
-/** What the iptables is that the agent would run. `--version` does not ask the kernel. */
+/** The iptables that the agent would run. `--version` does not ask the kernel. */
 export function readTool(mode: IptablesVariant, run: Run): Promise<Fact<Tool>> {
   const tools = toolsOf(mode, "IPv4");
   return attempt(`which iptables ${tools.command} is`, async () => {

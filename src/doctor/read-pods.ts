@@ -12,7 +12,7 @@ const FLANNEL = "/run/flannel/subnet.env";
 /** The variables of that file with the whole cluster's networks. */
 const FLANNEL_NAMES = ["FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK"];
 
-/** What links, addresses and routes tell. */
+/** The networks that links, addresses and routes name. */
 export function readLinks(): Promise<Fact<PodFacts>> {
   return attempt("links and routes, by which pods' networks are known", async () =>
     learnPods(named(await rtnetlink.readNetwork())),
@@ -40,7 +40,7 @@ export interface ClusterCidr {
   readonly text: string;
 }
 
-/** What files and command lines tell, source by source. */
+/** The networks that files and command lines name, source by source. */
 export function readPodNetworks(
   cni: Fact<readonly CniFile[] | undefined>,
   clusterCidrs: readonly ClusterCidr[],
@@ -63,7 +63,7 @@ function cniNetworks(files: readonly CniFile[]): readonly PodNetwork[] {
     );
 }
 
-/** What flannel's file has, if there is one. */
+/** The networks of flannel's file, if there is one. */
 export function readFlannel(path: string): Fact<readonly PodNetwork[]> {
   return derive(readText(path, path), (text = "") =>
     FLANNEL_NAMES.flatMap((name) => {

@@ -1,4 +1,4 @@
-/** What /proc tells `doctor` of the kernel and of this process. */
+/** Reads from /proc what `doctor` asks of the kernel and of this process. */
 
 import { existsSync, realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

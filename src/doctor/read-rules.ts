@@ -31,7 +31,7 @@ export interface RulesWorld extends IptablesWorld {
   readonly proc: string;
 }
 
-/** What `doctor` learns of the rules. */
+/** The rules as `doctor` reads them. */
 export type RulesFacts = Pick<Facts, "nat" | "incompatible" | "trace" | "notTraced">;
 
 /** To read a table with more would take memory that an agent's container may not have. */

@@ -1,4 +1,4 @@
-/** What our rules and pods' links count within an interval. */
+/** The counts of our rules and of pods' links within an interval. */
 
 import { isFailure } from "../backend/driver.ts";
 import { connected, type Nftables } from "../netlink/socket/transport.ts";
@@ -46,7 +46,7 @@ export function receivedPackets(text: string): ReadonlyMap<string, number> {
   return new Map([...rows].map(([, name = "", packets]) => [name, Number(packets)]));
 }
 
-/** What happened between two readings; undefined where the backend's rules were not counted in both, or were written meanwhile. */
+/** The difference of two readings; undefined where the backend's rules were not counted in both, or were written meanwhile. */
 export function countsBetween(
   [before, after]: readonly [Counts, Counts],
   { own, links, intervalMs }: Pick<Facts, "own" | "links"> & { readonly intervalMs: number },

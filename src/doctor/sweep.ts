@@ -67,7 +67,7 @@ const LONG = 1_000;
 
 const sweeps = new WeakMap<Facts, ReadonlyMap<Family, Sweep>>();
 
-/** What rules do differently, of the families that are enabled. It is computed once for all checks. */
+/** The outcomes that differ from the configuration, in the families that are enabled. Computed once for all checks. */
 export function sweep(facts: Facts): ReadonlyMap<Family, Sweep> {
   const found =
     sweeps.get(facts) ??
@@ -200,7 +200,7 @@ function note({ found }: Work, part: Destinations, all: readonly Differences[]):
   }
 }
 
-/** What of an outcome is not as the configuration says. */
+/** The part of an outcome that is not as the configuration says. */
 function difference(
   { facts, kept, scope }: Work,
   { family, destination, out }: Packet,
@@ -208,7 +208,7 @@ function difference(
   trace: Trace,
 ): Pick<Found, "by" | "verdict"> | undefined {
   const { verdict, by } = outcome;
-  // What leaves through another link goes on to the rules of others.
+  // A packet through another link goes on to the rules of others.
   if (scope !== undefined && out !== undefined && !leavesThroughOurs(scope, out)) return undefined;
   const isKept = includes(kept, destination);
   switch (verdict) {

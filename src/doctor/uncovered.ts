@@ -53,7 +53,7 @@ function countUncovered(networks: readonly PodNetwork[], kept: readonly Interval
   return wide.length + (uncovered.length > wide.length ? 1 : 0);
 }
 
-/** What is known without looking at other processes and files of the host; undefined if links cannot be read. */
+/** The networks that are known without other processes and files of the host; undefined if links cannot be read. */
 async function readNetworks(): Promise<readonly PodNetwork[] | undefined> {
   const links = await readLinks();
   if (!isKnown(links)) return undefined;

@@ -7,7 +7,7 @@ import type { TraceOutcome } from "../trace/outcome.ts";
  */
 export type Agreement = "yes" | "no" | "depends" | "unknown";
 
-/** What the configuration wants for a packet. */
+/** The verdict that the configuration wants for a packet. */
 export interface Wanted {
   readonly verdict: "keep" | "masquerade";
   /** Whether a packet that leaves through a link is ours; undefined: its source decides. Absent: every packet is. */

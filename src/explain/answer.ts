@@ -162,7 +162,7 @@ function answerPart(
   return { ...found, config, agrees, configAt };
 }
 
-/** What the configuration wants of the rules. */
+/** The verdict that the configuration wants of the rules. */
 function wantedOf({ verdict, scope, as }: ConfigAnswer, { ruleset, packet }: Question): Wanted {
   if (scope === undefined || ruleset === undefined) return { verdict, as };
   return {

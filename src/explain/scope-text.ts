@@ -16,7 +16,7 @@ export function addressesText({ as = [], asBy, outputAddresses }: ScopeView): st
     : ` as ${listed(as, "or")}, by the pod's address`;
 }
 
-/** What a verdict depends on, after it. */
+/** The conditions of a verdict, after it. */
 export function conditionText({ sources = [], interfaces }: ScopeView): string {
   const [ours, others] = [true, false].map((isOurs) =>
     listed(

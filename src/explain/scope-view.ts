@@ -41,7 +41,7 @@ export function whyNotOurs({ sources, links }: ScopeAnswer): string {
     : "packets from its source are not masqueraded";
 }
 
-/** What the answer depends on, and the entries that decided. */
+/** The conditions of the answer, and the entries that decided. */
 export function viewScope({ sources, links }: ScopeAnswer, desired: Desired): ScopeView {
   const view = (entry: SourceEntry) => viewSource(entry, desired);
   const interfaces = links.isListed === undefined ? { interfaces: links.names } : {};

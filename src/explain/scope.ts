@@ -16,12 +16,12 @@ export interface PacketDetails {
 export interface ScopeAnswer {
   /** Undefined: it depends on its source or its link, which are not known. */
   readonly isOurs: boolean | undefined;
-  /** What the answer depends on, or what decides where the packet is not ours. */
+  /** The conditions of the answer, or the entry that decides where the packet is not ours. */
   readonly sources: SourcesAnswer;
   readonly links: { readonly isListed: boolean | undefined; readonly names: readonly string[] };
 }
 
-/** What the lists of sources say. */
+/** The answer of the lists of sources. */
 export type SourcesAnswer =
   /** The packet's source is not known, or there are no lists. */
   | { readonly isOurs: boolean | undefined; readonly entries: readonly SourceEntry[] }

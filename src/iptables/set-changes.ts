@@ -17,7 +17,7 @@ import type { Layout } from "./layout.ts";
 import type { Observed, Target } from "./planner.ts";
 import { looksUp } from "./rule.ts";
 
-/** What happens to sets before the rules change, and after. */
+/** The changes of sets before the rules change, and after. */
 export interface SetChanges {
   readonly before: readonly Script[];
   readonly after: readonly Script[];
@@ -75,7 +75,7 @@ function driftOf({ set, found, wanted }: Change): Drift {
   return { kind: "changed", where, expected: counted(wanted.length, "element"), actual: `${found.length}` };
 }
 
-/** What a set with both lists' elements masquerades less than either: destinations of any of the two, sources of both. */
+/** A set that masquerades no more than either list: destinations of any of the two, sources of both. */
 const MEETS: Readonly<Record<SetRole, (before: boolean, after: boolean) => boolean>> = {
   destinations: (before, after) => before || after,
   sources: (before, after) => before && after,

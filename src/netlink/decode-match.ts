@@ -1,4 +1,4 @@
-/** What a rule asks of a packet: the kernel's expressions as statements again (see decode-rule.ts). */
+/** The matches of a rule: the kernel's expressions as statements again (see decode-rule.ts). */
 import { readString, readU32 } from "./attributes.ts";
 import {
   ADDRESSES,

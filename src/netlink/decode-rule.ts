@@ -67,7 +67,7 @@ function portIn(expression: Expression | undefined, register: number): number | 
   return value?.length === 2 ? ((value[0] ?? 0) << 8) | (value[1] ?? 0) : undefined;
 }
 
-/** What is put into registers from `register` on: a first port, and a last one. */
+/** The values in registers from `register` on: a first port, and a last one. */
 interface LoadedPorts {
   readonly ports?: Ports;
   /** How many expressions that takes. */

@@ -48,7 +48,7 @@ export interface RawElement {
   readonly keyEnd?: Uint8Array | undefined;
   readonly flags: number;
   readonly verdict?: RawVerdict | undefined;
-  /** What a map has for the key, if that is no verdict. */
+  /** A map's value for the key, if it is not a verdict. */
   readonly data?: Uint8Array | undefined;
 }
 

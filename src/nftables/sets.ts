@@ -84,7 +84,7 @@ export function keptIntervals(ruleset: Ruleset): readonly Interval[] {
   return intervals;
 }
 
-/** What a set should hold; undefined: there is no such set. */
+/** The wanted elements of a set; undefined: there is no such set. */
 export function wantedIn(ruleset: Ruleset, role: Role): readonly Interval[] | undefined {
   return role === "keep" ? keptIntervals(ruleset) : sourceIntervals(ruleset.family, ruleset.scope);
 }

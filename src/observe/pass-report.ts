@@ -1,4 +1,4 @@
-/** What a pass comes to, as the status and the series take it. */
+/** The result of a pass, as the status and the series take it. */
 import type { Healing } from "../agent/group.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import type { Reason } from "../agent/triggers.ts";

@@ -23,7 +23,7 @@ export function passedOnWarnings({ lists, problems }: InspectedConfig): Problem[
   return warnings;
 }
 
-/** What iptables makes of it; undefined if the same as Go. */
+/** iptables' reading of it; undefined if it is Go's. */
 function readingOf(cidr: Cidr): string | undefined {
   const { text } = cidr;
   if (text.includes(":") && cidr.family === "IPv4")

@@ -128,7 +128,7 @@ function open(addon: Addon, { protocol, bufferBytes, messageBytes }: Kind, event
   return socket;
 }
 
-/** What a protocol's sockets are about, in errors. */
+/** The subject of a protocol's sockets, in errors. */
 function subject(protocol: number): string {
   return protocol === NETLINK_ROUTE ? "rtnetlink" : "nf_tables";
 }

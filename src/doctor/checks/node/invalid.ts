@@ -68,7 +68,7 @@ function dropFor(facts: Facts, family: Family): string | undefined {
 
 const LATE_RST = { tracking: "invalid", protocol: "tcp", port: 443 } as const;
 
-/** What asks for this state; what else such a rule asks may leave it open (kube-proxy's counter). */
+/** The part of a rule that asks for this state; its other conditions may leave it open (kube-proxy's counter). */
 const ABOUT_INVALID = /invalid/i;
 
 /** Only some pods' links have rules of their own, as Calico's: one that drops them is enough to say so. */

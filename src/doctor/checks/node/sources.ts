@@ -37,11 +37,11 @@ function lookAt(facts: Facts, ruleset: Ruleset): readonly FindingText[] {
 interface Cut {
   readonly network: PodNetwork;
   readonly isWhole: boolean;
-  /** What of it no list has; empty where `nonMasqueradeSourceCIDRs` has all that is not ours. */
+  /** The part that no list has; empty where `nonMasqueradeSourceCIDRs` has all that is not ours. */
   readonly left: readonly Interval[];
 }
 
-/** What is to say about the pods of networks of one family: a finding for each network, one for all pods that are known one by one. */
+/** The findings about the pods of networks of one family: one for each network, one for all pods that are known one by one. */
 export function describeSources(
   networks: readonly PodNetwork[],
   ruleset: Pick<Ruleset, "family" | "scope">,

@@ -22,7 +22,7 @@ export const foreignChain: Check = {
   },
 };
 
-/** What decides for all packets says more than what does for some, or may. */
+/** A rule that decides for all packets says more than one that does for some, or may. */
 function weight({ isForAll, isCertain }: Deviation): number {
   return Number(isForAll) + Number(isCertain);
 }
