@@ -114,10 +114,13 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
       expect(count).toBeGreaterThan(0);
     });
     await expectVerdicts(lab, { "10.10.0.1": "pod", "8.8.8.8": "node" });
-    const last = await samples(lab);
-    expect(verdict(last, "keep")).toBeGreaterThanOrEqual(verdict(after, "keep") + 2);
-    expect(verdict(last, "masquerade")).toBeGreaterThanOrEqual(verdict(after, "masquerade") + 2);
-    expect(last.get("sync_rules_duration_seconds_count")).toBeGreaterThanOrEqual(4);
+    // A rush of requests shares a reply, which may be from before these packets.
+    await eventually(async () => {
+      const last = await samples(lab);
+      expect(verdict(last, "keep")).toBeGreaterThanOrEqual(verdict(after, "keep") + 2);
+      expect(verdict(last, "masquerade")).toBeGreaterThanOrEqual(verdict(after, "masquerade") + 2);
+      expect(last.get("sync_rules_duration_seconds_count")).toBeGreaterThanOrEqual(4);
+    });
   });
 
   labTest("SNAT pressure: ports towards one destination, and the table", async ({ lab }) => {
