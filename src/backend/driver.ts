@@ -7,6 +7,7 @@ import type { Ruleset } from "../core/ruleset.ts";
 import { NetlinkUnavailable, NftablesError } from "../netlink/errors.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
 import { CommandError } from "../system/command-error.ts";
+import type { FamilyReading } from "./asked-entries.ts";
 import type { Span } from "./commit-log.ts";
 import type { Plan } from "./step.ts";
 import type { VerdictCount } from "./verdict-counters.ts";
@@ -44,6 +45,13 @@ export interface Traces {
   readonly mayBeHidden: () => boolean;
 }
 
+/** One reading of the counters of our rules. */
+export interface Counters {
+  readonly verdicts: readonly VerdictCount[];
+  /** By families that were read; absent if the backend counts no entries. */
+  readonly entries?: readonly FamilyReading[];
+}
+
 export interface Driver {
   readonly name: BackendName;
   /** The rulesets that are inspected and changed together; if one group fails, the others continue. */
@@ -65,7 +73,7 @@ export interface Driver {
    */
   readonly apply: (plan: Plan, group: readonly Ruleset[]) => Promise<Inspection>;
   /** The counters of our rules, where they can be read without a child process. */
-  readonly counters?: () => Promise<readonly VerdictCount[]>;
+  readonly counters?: () => Promise<Counters>;
   /** Removes all our objects, in every family; returns their places. */
   readonly remove: () => Promise<readonly string[]>;
   /** Removes a set that an earlier agent on the same backend has left and no rule uses any more. */

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from "../system/clock.ts";
 import { whyNotBelieved } from "../system/listener.ts";
 import { agentFlags } from "./options.ts";
 
-/** The time that the agent has to answer; it does so from memory. */
+/** The time that the agent has to answer; it only reads counters for it. */
 const PATIENCE_MS = 5_000;
 const BODY_BYTES = 1024 * 1024;
 
@@ -16,14 +16,15 @@ export type StatusAnswer =
   | { readonly ok: true; readonly status: Status }
   | { readonly ok: false; readonly why: string };
 
-/** Requests the status of the agent at an address; `clock` bounds the wait. Rejects only when `signal` is aborted. */
+/** Requests the status of the agent at an address; `patienceMs` bounds the wait. Rejects only when `signal` is aborted. */
 export async function askStatus(
   address: HttpAddress,
   signal: AbortSignal,
   clock: Clock = systemClock,
+  patienceMs = PATIENCE_MS,
 ): Promise<StatusAnswer> {
   const url = `http://${hostPort(reachable(address))}/status`;
-  const answer = await ask(url, signal, clock);
+  const answer = await ask(url, signal, clock, patienceMs);
   const status = answer.ok ? parseStatus(answer.body) : undefined;
   if (status !== undefined) return { ok: true, status };
   const why = answer.ok ? "the answer is not from an ip-masq-agent: is --http-address right?" : answer.why;
@@ -45,25 +46,32 @@ export function askable(text: string): HttpAddress | string {
 type HttpAnswer = { readonly ok: true; readonly body: string } | { readonly ok: false; readonly why: string };
 
 /** One GET, bounded in time and size. */
-async function ask(url: string, signal: AbortSignal, clock: Clock): Promise<HttpAnswer> {
+async function ask(url: string, signal: AbortSignal, clock: Clock, patienceMs: number): Promise<HttpAnswer> {
   const answered = new AbortController();
   const deadline = new AbortController();
-  void clock.sleep(PATIENCE_MS, answered.signal).then(() => deadline.abort());
+  void clock.sleep(patienceMs, answered.signal).then(() => deadline.abort());
   try {
-    return await fetchBody(url, signal, deadline.signal);
+    return await fetchBody(url, { signal, deadline: deadline.signal, patienceMs });
   } finally {
     answered.abort();
   }
 }
 
-function fetchBody(url: string, signal: AbortSignal, deadline: AbortSignal): Promise<HttpAnswer> {
+interface Bounds {
+  readonly signal: AbortSignal;
+  readonly deadline: AbortSignal;
+  /** For people. */
+  readonly patienceMs: number;
+}
+
+function fetchBody(url: string, { signal, deadline, patienceMs }: Bounds): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
       if (signal.aborted) reject(error);
       else
         resolve({
           ok: false,
-          why: deadline.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : describe(error),
+          why: deadline.aborted ? `no answer within ${patienceMs / 1000} s` : describe(error),
         });
     };
     const request = get(url, { signal: AbortSignal.any([signal, deadline]), agent: false }, (response) => {

@@ -7,7 +7,7 @@ import { FAMILIES, type Family } from "../core/cidr.ts";
 import { decodeConfig } from "../core/config.ts";
 import { compileRuleset } from "../core/ruleset.ts";
 import { createMetrics } from "../observe/metrics.ts";
-import { createMonitor } from "../observe/monitor.ts";
+import { createMonitor, type MonitorWorld } from "../observe/monitor.ts";
 import type { Status } from "../observe/status.ts";
 import { parseStatus } from "../observe/status-shape.ts";
 import { createColours } from "../text/colours.ts";
@@ -94,7 +94,7 @@ function truthOf({ config, current, groups }: PassOutcome, read: Step["read"]): 
   return { families, digest, readLast: `${config.hash ?? ""} ${read}` };
 }
 
-function createSubject(families: readonly Family[]) {
+function createSubject(families: readonly Family[], more: Partial<MonitorWorld> = {}) {
   const backend = () => ({ name: "nftables", why: "" });
   const build = { version: "v1", node: "v24" };
   const monitor = createMonitor({
@@ -110,6 +110,7 @@ function createSubject(families: readonly Family[]) {
     startedAt: 0,
     epoch: () => 0,
     now: () => 0,
+    ...more,
   });
   const get = async (path: string) => (await monitor.routes[path]?.())?.body ?? "";
   return { monitor, get };
@@ -211,4 +212,28 @@ test("whatever passes come to, all answers say of what is in force what the last
     }),
     { numRuns: 60 },
   );
+});
+
+test("an entry that nothing asks for is in the status after a week, whatever the wall clock says", async () => {
+  const DAY_MS = 24 * 3_600_000;
+  const start = Date.parse("2026-11-19T07:59:30Z");
+  let days = 0;
+  let asked = ["10.0.0.0/8"];
+  const entries = () =>
+    ["10.0.0.0/8", "10.20.0.0/16"].map((cidr) => ({ cidr, handle: 1, isAsked: asked.includes(cidr) }));
+  const counters = async () => ({ verdicts: [], entries: [{ family: "IPv4" as const, entries: entries() }] });
+  const { get } = createSubject(["IPv4"], {
+    driver: { counters },
+    // At the boot, the wall clock is a year behind.
+    epoch: () => start + (days === 0 ? -365 : days) * DAY_MS,
+    now: () => days * DAY_MS,
+  });
+  const said = async () => parseStatus(await get("/status"))?.neverAsked;
+  expect(await said()).toBeUndefined();
+  days = 6;
+  expect(await said()).toBeUndefined();
+  days = 7;
+  expect(await said()).toEqual([{ cidr: "10.20.0.0/16", since: "2026-11-19T08:00:00.000Z" }]);
+  asked = ["10.20.0.0/16"];
+  expect(await said()).toBeUndefined();
 });

@@ -69,7 +69,7 @@ async function start(
     {
       address: options.httpAddress,
       backend: () => backendOf(engine?.().choice),
-      driver: { counters: async () => (await engine?.().driver.counters?.()) ?? [] },
+      driver: { counters: async () => (await engine?.().driver.counters?.()) ?? { verdicts: [] } },
       toPorts,
       forgotten: () => forgotten?.() ?? [],
       families: enabledFamilies(options),

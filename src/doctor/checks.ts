@@ -7,6 +7,7 @@ import { config } from "./checks/agent/config.ts";
 import { couldNotCheck } from "./checks/agent/could-not-check.ts";
 import { inotify } from "./checks/agent/inotify.ts";
 import { memoryLimit } from "./checks/agent/memory-limit.ts";
+import { neverAsked } from "./checks/agent/never-asked.ts";
 import { notSeen } from "./checks/agent/not-seen.ts";
 import { versions } from "./checks/agent/versions.ts";
 import { conntrackCounters } from "./checks/node/conntrack-counters.ts";
@@ -71,6 +72,7 @@ export const CHECKS: readonly Check[] = [
   forwarding,
   forward,
   unseen,
+  neverAsked,
   invalid,
   ports,
   portShare,

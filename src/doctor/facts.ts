@@ -211,6 +211,8 @@ export interface Facts {
   readonly linkSettings: readonly LinkSettings[];
   /** Undefined where our rules have no counters, or were not read twice. */
   readonly seen: SeenFacts | undefined;
+  /** What the running agent says of entries that nothing has asked for, with times in RFC 3339; empty where none answers. */
+  readonly neverAsked: readonly { readonly cidr: string; readonly since: string }[];
   /** The lowest memory limit of this process, which in the agent's pod is the agent's. */
   readonly memoryLimit: MemoryLimit | undefined;
   /** Other sources that name networks of pods. */

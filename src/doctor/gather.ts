@@ -37,6 +37,7 @@ export interface Subject {
   readonly toPorts: readonly PortRange[];
   readonly config: Facts["config"];
   readonly processes: Facts["processes"];
+  readonly neverAsked: Facts["neverAsked"];
   /** Where the node's /proc and CNI configuration are. */
   readonly proc: string;
   readonly cniDirectory: string;
@@ -96,6 +97,7 @@ export async function gatherFacts(subject: Subject, world: DoctorWorld): Promise
     // Where the counters of conntrack were not read twice, the interval has not passed.
     seen:
       known(counters) === undefined ? undefined : countsBetween([before, later], { own, links, intervalMs }),
+    neverAsked: subject.neverAsked,
     linkSettings: readLinkSettings(proc, known(links)),
     memoryLimit: readMemoryLimit(),
     podNetworks: readPodNetworks(cni, subject.clusterCidrs),

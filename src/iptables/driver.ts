@@ -1,10 +1,13 @@
 /** The iptables backend at work: it runs tools, except where netlink shows that nothing has changed. */
 
+import type { FamilyReading } from "../backend/asked-entries.ts";
 import { type Driver, IN_SYNC, type Inspection, Refusal } from "../backend/driver.ts";
 import type { Plan } from "../backend/step.ts";
+import type { VerdictCount } from "../backend/verdict-counters.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import { CommandError } from "../system/command-error.ts";
 import type { Script } from "../system/script.ts";
+import { entriesAsked } from "./counters.ts";
 import {
   type Context,
   capabilitiesOf,
@@ -43,10 +46,15 @@ export function iptablesDriver(planner: IptablesPlanner, chain: string, world: T
       return ruleset === undefined || steps.length === 0 ? IN_SYNC : apply(context, steps, ruleset);
     },
     async counters() {
-      const counts = [];
-      for (const family of memory.inForce.keys())
-        counts.push(...((await viewOf(context, family)?.count(family)) ?? []));
-      return counts;
+      const verdicts: VerdictCount[] = [];
+      const entries: FamilyReading[] = [];
+      for (const [family, { ruleset, rules }] of memory.inForce) {
+        const counts = await viewOf(context, family)?.count(family);
+        if (counts === undefined) continue;
+        verdicts.push(...counts.verdicts);
+        entries.push({ family, entries: entriesAsked(ruleset, rules, counts.rules) });
+      }
+      return { verdicts, entries };
     },
     remove: () => removeAll(planner, chain, world),
     async removeStaleSet() {

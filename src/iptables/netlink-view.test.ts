@@ -48,7 +48,7 @@ function setUp(version?: string) {
               : ("none" as const),
           };
     },
-    count: async () => [],
+    count: async () => undefined,
     close: () => {},
   };
   const { log } = recordedLog();

@@ -5,13 +5,12 @@
  */
 
 import { isFailure } from "../backend/driver.ts";
-import type { VerdictCount } from "../backend/verdict-counters.ts";
 import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { digest } from "../core/digest.ts";
 import { ruleImages } from "../netlink/query.ts";
 import { imageParts, imageText, type RuleImage } from "../netlink/rule-image.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
-import { countChain } from "./counters.ts";
+import { type ChainCounts, countChain } from "./counters.ts";
 import { jumpComment } from "./plan.ts";
 
 /**
@@ -36,7 +35,7 @@ export interface NetlinkView {
   /** One reading is enough if it has the expected image; a different image needs two readings. */
   readonly see: (family: Family, expected?: string) => Promise<Snapshot | undefined>;
   /** The counters of the chain's rules. */
-  readonly count: (family: Family) => Promise<readonly VerdictCount[] | undefined>;
+  readonly count: (family: Family) => Promise<ChainCounts | undefined>;
   readonly close: () => void;
 }
 

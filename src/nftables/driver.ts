@@ -85,7 +85,7 @@ export function nftablesDriver(chain: string, signal: AbortSignal, world: Nftabl
       const commits = await commit(context, nftables, steps, planned?.generation);
       return check(context, nftables, planned, commits, group);
     },
-    counters: async () => countTable(await connect(), signal),
+    counters: async () => ({ verdicts: await countTable(await connect(), signal) }),
     async remove() {
       const nftables = await connect();
       const found = await readOwnTable(nftables, signal);

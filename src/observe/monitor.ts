@@ -11,6 +11,7 @@ import type { ForgottenCount } from "../agent/forgetting.ts";
 import type { Healing } from "../agent/group.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
 import type { Reason } from "../agent/triggers.ts";
+import { createAskedEntries } from "../backend/asked-entries.ts";
 import { type Driver, isFailure } from "../backend/driver.ts";
 import { createVerdictCounters, type VerdictCount } from "../backend/verdict-counters.ts";
 import type { Family } from "../core/cidr.ts";
@@ -24,6 +25,7 @@ import { jsonReply, plainReply, type Reply, type Routes } from "./reply.ts";
 import {
   type Healed,
   initialStatus,
+  type NeverAsked,
   type PassReport,
   type PassStatus,
   type Status,
@@ -67,6 +69,12 @@ const SILENCE_MS = 120_000;
 /** The number of passes and differences that are remembered. */
 const REMEMBERED = 20;
 
+/** The answers that read the counters of our rules. */
+interface Counting {
+  readonly totals: () => Promise<readonly VerdictCount[]>;
+  readonly neverAsked: () => Promise<readonly NeverAsked[]>;
+}
+
 /** The results of the passes so far. */
 interface Seen {
   status: Status;
@@ -82,6 +90,7 @@ interface Seen {
 export function createMonitor(world: MonitorWorld): Monitor {
   const { build, driver, metrics, startedAt, epoch, now } = world;
   const verdicts = createVerdictCounters();
+  const asked = createAskedEntries();
   const seen: Seen = {
     status: initialStatus(build.version, world.backend(), startedAt),
     last: undefined,
@@ -90,17 +99,23 @@ export function createMonitor(world: MonitorWorld): Monitor {
     beat: now(),
     isReady: false,
   };
-  const sample = async () => {
+  const read = async (isLast: boolean) => {
     try {
-      verdicts.read((await driver.counters?.()) ?? []);
+      const counters = await driver.counters?.();
+      verdicts.read(counters?.verdicts ?? []);
+      asked.read(counters?.entries, now(), isLast);
     } catch (error) {
       // The next pass reports the error.
       if (!isFailure(error)) throw error;
     }
   };
   const totals = async () => {
-    await sample();
+    await read(false);
     return verdicts.totals();
+  };
+  const neverAsked = async () => {
+    await read(false);
+    return asked.unasked(now()).map(({ cidr, forMs }) => ({ cidr, since: minuteText(epoch() - forMs) }));
   };
   return {
     report(outcome, reason) {
@@ -109,8 +124,8 @@ export function createMonitor(world: MonitorWorld): Monitor {
       metrics.observe(pass);
     },
     queued: () => metrics.queued(epoch() / 1000),
-    sample,
-    routes: { ...probes(seen, now), ...createPages(world, seen, totals) },
+    sample: () => read(true),
+    routes: { ...probes(seen, now), ...createPages(world, seen, { totals, neverAsked }) },
   };
 }
 
@@ -138,12 +153,8 @@ function probes(seen: Seen, now: () => number): Routes {
   };
 }
 
-/** The pages for people and Prometheus; `totals` reads the counters. */
-function createPages(
-  world: MonitorWorld,
-  seen: Seen,
-  totals: () => Promise<readonly VerdictCount[]>,
-): Routes {
+/** The pages for people and Prometheus; `totals` and `neverAsked` read the counters. */
+function createPages(world: MonitorWorld, seen: Seen, { totals, neverAsked }: Counting): Routes {
   const { build, metrics, startedAt, epoch } = world;
   const pressure = createPressureReader(world.toPorts, world.now);
   const configz = createConfigz(world.flags);
@@ -173,9 +184,14 @@ function createPages(
       };
       return { code: 200, type: "text/html; charset=utf-8", body: renderPage(view) };
     },
-    "/status": () => {
+    "/status": async () => {
+      const unasked = await neverAsked();
       const { status, passes, healed } = seen;
-      const more = { ...(world.sources && { api: world.sources() }), recent: { passes, healed } };
+      const more = {
+        ...(world.sources && { api: world.sources() }),
+        ...(unasked.length > 0 && { neverAsked: unasked }),
+        recent: { passes, healed },
+      };
       return jsonReply({ ...status, ...more } satisfies Status);
     },
     "/configz": () => configz(seen.last?.current, seen.status.config.inForce?.families ?? []),
@@ -227,6 +243,11 @@ function describeHealed({ drift, attribution }: Healing, at: string): Healed[] {
   const commit = attribution?.commits.at(-1);
   const culprit = commit === undefined ? null : { process: commit.process, pid: commit.pid };
   return drift.map(({ where, kind }) => ({ at, where, kind, culprit }));
+}
+
+/** The next whole minute: two clocks make it, and nothing must be said of a time before it. */
+function minuteText(ms: number): string {
+  return new Date(Math.ceil(ms / 60_000) * 60_000).toISOString();
 }
 
 function ofProcess(startedAt: number): Readings["process"] {

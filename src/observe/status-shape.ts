@@ -13,7 +13,7 @@ export function parseStatus(text: string): Status | undefined {
 }
 
 /**
- * A type as `typeof` names it, the content of an object (`*`: each value; `?`: may be absent), a list of texts, or one
+ * A type as `typeof` names it, the content of an object (`*`: each value, also of a list; `?`: may be absent), a list of texts, or one
  * of these or null.
  */
 type Shape = string | { readonly [key: string]: Shape } | readonly [orNull: Shape];
@@ -51,6 +51,7 @@ const SHAPE: Shape = {
   },
   lastPass: [PASS],
   "leaving?": { "*": { addresses: { "*": "string" }, by: "string" } },
+  "neverAsked?": { "*": { cidr: "string", since: "string" } },
   healed: { total: "number", byProcess: { "*": "number" } },
 };
 

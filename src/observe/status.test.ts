@@ -157,6 +157,8 @@ describe("reading what an agent said", () => {
     [{ ...status, rules: { IPv4: { inForce: true, cidrs: 1, lastChangeAt: null, lookedAt: 7 } } }],
     [{ ...status, rules: { IPv4: null } }],
     [{ ...status, lastPass: {} }],
+    [{ ...status, neverAsked: [{ cidr: 1, since: "" }] }],
+    [{ ...status, neverAsked: ["10.0.0.0/8"] }],
     [{ ...status, healed: { total: 1, byProcess: { a: "b" } } }],
   ])("refuses %j", (...texts) => {
     for (const text of texts)

@@ -16,10 +16,17 @@ export interface Status {
   readonly lastPass: PassStatus | null;
   /** The addresses that masqueraded packets leave with, by family; absent where the configuration names none of a family. */
   readonly leaving?: Readonly<Record<string, LeavingStatus>>;
+  /** Entries that no new connection has asked for, for a week or longer, 100 at most; absent where there are none, or nothing counts them. */
+  readonly neverAsked?: readonly NeverAsked[];
   /** The number of differences that the agent repaired, and the processes that made them, as far as they are known. */
   readonly healed: { readonly total: number; readonly byProcess: Readonly<Record<string, number>> };
   /** The last events, newest first; absent in the status of an older agent. */
   readonly recent?: { readonly passes: readonly PassStatus[]; readonly healed: readonly Healed[] };
+}
+
+export interface NeverAsked {
+  readonly cidr: string;
+  readonly since: string;
 }
 
 export interface LeavingStatus {

@@ -152,6 +152,7 @@ export function facts({ hooks = [], ...changes }: Changes = {}): Facts {
     notTraced: [],
     linkSettings: [],
     seen: undefined,
+    neverAsked: [],
     memoryLimit: undefined,
     links: {
       value: {

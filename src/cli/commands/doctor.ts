@@ -20,6 +20,8 @@ import { boolType, stringType, wordType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { openNftables } from "../../netlink/socket/transport.ts";
 import { keptIntervals } from "../../nftables/sets.ts";
+import type { Status } from "../../observe/status.ts";
+import { systemClock } from "../../system/clock.ts";
 import { run as runScript } from "../../system/exec.ts";
 import { derive, known, tryRead } from "../../system/fact.ts";
 import { growSlowly } from "../../system/heap.ts";
@@ -59,6 +61,9 @@ export const doctorFlags = {
 
 /** At a screen no one waits longer for an answer. */
 const MAX_INTERVAL_MS = 60_000;
+
+/** The time that an agent has to answer whose process is seen: a note is not worth more. */
+const SHORT_MS = 1_000;
 
 type Flags = typeof doctorFlags;
 
@@ -137,7 +142,7 @@ async function subjectOf(
   const processes = io.processes(proc);
   const options = optionsOf(values);
   const isSeen = (known(processes)?.agents.length ?? 0) > 0;
-  const answers = !isSeen && (await answersAt(values["http-address"], io.signal));
+  const status = await statusAt(values["http-address"], io.signal, isSeen ? SHORT_MS : undefined);
   return {
     chain: options.masqChain,
     families: enabledFamilies(options),
@@ -152,8 +157,9 @@ async function subjectOf(
         isOurs,
         chain: flagsOf(args)?.["masq-chain"] ?? "",
       })),
-      answers,
+      answers: !isSeen && status !== undefined,
     })),
+    neverAsked: status?.neverAsked ?? [],
     clusterCidrs: [
       ...(clusterCidr === "" ? [] : [{ from: "--cluster-cidr", text: clusterCidr }]),
       ...(known(processes)?.clusterCidrs ?? []),
@@ -183,10 +189,16 @@ function readIgnored(text: string): readonly string[] {
   throw new UsageError(`invalid --ignore: there is no check ${JSON.stringify(unknown)}: ${hint}`);
 }
 
-/** Whether an agent answers there. */
-async function answersAt(text: string, signal: AbortSignal): Promise<boolean> {
+/** The status of the agent that answers there, if one does. */
+async function statusAt(
+  text: string,
+  signal: AbortSignal,
+  patienceMs: number | undefined,
+): Promise<Status | undefined> {
   const address = askable(text);
-  return typeof address !== "string" && (await askStatus(address, signal)).ok;
+  const answer =
+    typeof address === "string" ? undefined : await askStatus(address, signal, systemClock, patienceMs);
+  return answer?.ok === true ? answer.status : undefined;
 }
 
 function requireDirectory(flag: string, path: string): void {

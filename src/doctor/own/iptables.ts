@@ -20,7 +20,7 @@ export const iptablesSide: OwnSide = {
   checks: [ownChain, blockedJump, lock],
   async count(nftables, { chain, families, signal }) {
     const counts = await Promise.all(families.map((family) => countChain(nftables, family, chain, signal)));
-    return sumPackets(counts.flat());
+    return sumPackets(counts.flatMap(({ verdicts }) => verdicts));
   },
   // Doctor looks at chains of all tables in any case.
   left: () => [],

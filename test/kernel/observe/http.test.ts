@@ -1,4 +1,6 @@
 /** What a running agent says over HTTP, about real packets, real drift and real shortage. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
 import { cells } from "../../lab/length.ts";
 import {
@@ -196,4 +198,39 @@ describeKernel.each(Object.entries(BACKENDS))("HTTP, %s", { timeout: 60_000 }, (
       expect((await get(lab, "/livez")).body).toBe("ECONNREFUSED");
     },
   );
+});
+
+/** A monotonic clock that jumps eight days ahead once a file exists. */
+const jumpingClock = (file: string) => `"use strict";
+const { existsSync } = require("node:fs");
+const { bigint } = process.hrtime;
+process.hrtime.bigint = () => bigint() + (existsSync(${JSON.stringify(file)}) ? 691_200_000_000_000n : 0n);
+`;
+
+describeKernel("HTTP, entries of iptables-nft", { timeout: 60_000 }, () => {
+  labTest("what nothing has asked for in a week, across rules that are written again", async ({ lab }) => {
+    const [preload, week] = [join(lab.directory, "clock.cjs"), join(lab.directory, "a-week-is-over")];
+    writeFileSync(preload, jumpingClock(week));
+    const cidrs = ["10.0.0.0/8", "198.51.100.0/24", "203.0.113.0/24"];
+    lab.volume.write(hourly({ nonMasqueradeCIDRs: cidrs }));
+    const flags = iptablesFlags("nft");
+    const agent = lab.startAgent({ flags, env: { NODE_OPTIONS: `--require=${preload}` } });
+    await chainsProgrammed(lab, "nft");
+    await eventually(() => expect(agent.log()).toContain("programmed"));
+    const unasked = async () => JSON.parse((await get(lab, "/status")).body).neverAsked;
+    await eventually(async () => expect(await unasked()).toBeUndefined());
+    await expectVerdicts(lab, { "10.10.0.1": "pod" });
+    lab.volume.write(hourly({ nonMasqueradeCIDRs: cidrs.slice(0, 2) }));
+    await eventually(async () => expect((await samples(lab)).get('exempt_cidrs{ip_family="IPv4"}')).toBe(3));
+    writeFileSync(week, "");
+    const since = expect.stringMatching(/^20.*Z$/);
+    await eventually(async () => expect(await unasked()).toEqual([{ cidr: "198.51.100.0/24", since }]));
+    const { findings } = await ask(lab, "doctor", "--interval=0s");
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        check: "never-asked",
+        message: expect.stringMatching(/^198\.51\.100\.0\/24 was never asked for since 20.*Z$/),
+      }),
+    );
+  });
 });
