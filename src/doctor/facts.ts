@@ -232,7 +232,6 @@ export interface Facts {
   /** Settings of the kernel below /proc/sys by their dotted names. */
   readonly sysctls: Readonly<Record<Sysctl, Fact<string>>>;
   /** Undefined if the kernel tracks no connections. */
-  /** Undefined where no connections are tracked. */
   readonly portShare: Fact<(PortShares & { readonly ports: number }) | undefined>;
   readonly conntrack: Fact<{ readonly count: number; readonly max: number } | undefined>;
   readonly counters: Fact<ConntrackGrowth | undefined>;
