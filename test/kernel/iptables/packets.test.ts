@@ -10,7 +10,7 @@ import { createRandom } from "../../lab/network/equivalence-configs.ts";
 import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { createOwnChains, FORMS_SHOWN, formFlags } from "../../lab/network/packets-chains.ts";
-import { type AtLeast, changeUnderTraffic, expectNoneWrong } from "../../lab/network/packets-changes.ts";
+import { changeUnderTraffic, expectNoneWrong, PACKETS } from "../../lab/network/packets-changes.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
 import { fieldsOf } from "../../lab/network/packets-table.ts";
 import { expectedOfRow, type PacketSettings, ROWS } from "../../lab/packets.ts";
@@ -23,15 +23,8 @@ import {
   SETTINGS,
 } from "../../lab/packets-settings.ts";
 
-const {
-  PACKETS_CONFIGS = "8",
-  PACKETS_SEED = String(Date.now() % 2 ** 31),
-  PACKETS_FLOWS = "1000",
-  PACKETS_CHANGES = "6",
-} = process.env;
-const configs = Math.ceil(Number(PACKETS_CONFIGS) / FORMS_SHOWN.length);
-const seed = Number(PACKETS_SEED);
-const atLeast: AtLeast = { flows: Number(PACKETS_FLOWS), changes: Number(PACKETS_CHANGES) };
+const { atLeast, seed } = PACKETS;
+const configs = Math.ceil(PACKETS.configs / FORMS_SHOWN.length);
 
 const EVERYTHING = ["-m", "addrtype", "!", "--dst-type", "LOCAL", "-j", "MASQUERADE", "--random-fully"];
 

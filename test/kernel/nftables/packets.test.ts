@@ -10,7 +10,7 @@ import { createRandom } from "../../lab/network/equivalence-configs.ts";
 import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { buildRunner, type Runner } from "../../lab/network/nftables-namespace.ts";
-import { type AtLeast, changeUnderTraffic, expectNoneWrong } from "../../lab/network/packets-changes.ts";
+import { changeUnderTraffic, expectNoneWrong, PACKETS } from "../../lab/network/packets-changes.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
 import { createOwnTable, fieldsOf } from "../../lab/network/packets-table.ts";
 import { type PacketSettings, ROWS } from "../../lab/packets.ts";
@@ -22,15 +22,7 @@ import {
   SETTINGS,
 } from "../../lab/packets-settings.ts";
 
-const {
-  PACKETS_CONFIGS = "8",
-  PACKETS_SEED = String(Date.now() % 2 ** 31),
-  PACKETS_FLOWS = "1000",
-  PACKETS_CHANGES = "6",
-} = process.env;
-const configs = Number(PACKETS_CONFIGS);
-const seed = Number(PACKETS_SEED);
-const atLeast: AtLeast = { flows: Number(PACKETS_FLOWS), changes: Number(PACKETS_CHANGES) };
+const { atLeast, configs, seed } = PACKETS;
 
 /** Destinations change with something else. */
 const TOGETHER = Object.entries(CHANGES).filter(([name]) => name.includes(" and "));

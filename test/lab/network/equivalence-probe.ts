@@ -7,7 +7,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { createInterface } from "node:readline";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { REUSE_MS, SAMPLES, type Sent, sendPaced } from "./pace.ts";
 import { NODE, POD } from "./topology.ts";
 
 /** Whose address a receiver is to see. */
@@ -22,12 +22,6 @@ export type SenderCommand =
       readonly perSecond: number;
     }
   | { readonly command: "stop" };
-
-/** What a stream came to, as its sender knows it. */
-export interface Sent {
-  readonly sent: number;
-  readonly failed: readonly string[];
-}
 
 /** One flow of a probe arrived. */
 export interface Arrival {
@@ -53,14 +47,6 @@ const PORTS = 64;
 const SOCKETS = 64;
 const FIRST_SOURCE_PORT = 10_000;
 
-/** Twice what the node's conntrack remembers of a UDP flow. */
-const REUSE_MS = 2_000;
-
-/** Sent between two looks at the clock and at stdin. */
-const BURST = 32;
-const TICK_MS = 1;
-
-const SAMPLES = 20;
 const FAMILIES = ["udp4", "udp6"] as const;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
@@ -142,38 +128,21 @@ async function send(): Promise<void> {
     const payloads = expected.map(
       ([destination, who]) => [destination, `stream ${who} ${destination}`] as const,
     );
-    const failed: string[] = [];
-    let sent = 0;
-    let pending = 0;
-    const done = (error: Error | null) => {
-      pending--;
-      if (error === null) sent++;
-      else if (failed.length < SAMPLES) failed.push(error.message);
-    };
     const rate = Math.min(perSecond, (SOCKETS * PORTS * payloads.length * 1_000) / REUSE_MS);
     stopped = false;
-    let due = 0;
-    let last = performance.now();
-    for (let next = 0; !stopped; ) {
-      const now = performance.now();
-      // What could not be sent in time is not made up for: a burst would only overflow the receiver.
-      due = Math.min(BURST, due + ((now - last) * rate) / 1_000);
-      last = now;
-      for (; due >= 1; due--) {
+    let next = 0;
+    const sent = await sendPaced(
+      rate,
+      () => stopped,
+      (done) => {
         const [destination = "", payload = ""] = payloads[next] ?? [];
-        pending++;
         flow(payload, destination, done);
-        next++;
-        if (next < payloads.length) continue;
+        next = (next + 1) % payloads.length;
         // All destinations have had this pair of ports.
-        next = 0;
-        flows++;
-      }
-      // Not at once: the agent and its tools need the processor as well.
-      await setTimeout(TICK_MS);
-    }
-    while (pending > 0) await setImmediate();
-    print({ sent, failed } satisfies Sent);
+        if (next === 0) flows++;
+      },
+    );
+    print(sent satisfies Sent);
   };
 
   onCommand<SenderCommand>((command) => {

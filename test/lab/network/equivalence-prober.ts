@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { command } from "../command.ts";
 import { times } from "../length.ts";
-import type { Arrival, Sender, SenderCommand, Sent, Tally } from "./equivalence-probe.ts";
+import type { Arrival, Sender, SenderCommand, Tally } from "./equivalence-probe.ts";
 import { helperScript } from "./helper.ts";
 import { eventually, type Lab } from "./lab.ts";
+import type { Sent } from "./pace.ts";
 import type { Seen } from "./processes.ts";
 
 /** What a stream of new flows came to. */

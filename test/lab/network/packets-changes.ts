@@ -6,10 +6,24 @@ import type { Lab } from "./lab.ts";
 import { openPackets, type StreamResult } from "./packets-lab.ts";
 
 /** How many changes and flows there are at least. */
-export interface AtLeast {
+interface AtLeast {
   readonly changes: number;
   readonly flows: number;
 }
+
+const {
+  PACKETS_CONFIGS = "8",
+  PACKETS_SEED = String(Date.now() % 2 ** 31),
+  PACKETS_FLOWS = "1000",
+  PACKETS_CHANGES = "6",
+} = process.env;
+
+/** How long the tests of each backend are, and the seed of what is random. */
+export const PACKETS: { readonly configs: number; readonly seed: number; readonly atLeast: AtLeast } = {
+  configs: Number(PACKETS_CONFIGS),
+  seed: Number(PACKETS_SEED),
+  atLeast: { flows: Number(PACKETS_FLOWS), changes: Number(PACKETS_CHANGES) },
+};
 
 /** Changes between configurations under a stream of the flows that all of them treat alike. */
 export async function changeUnderTraffic(

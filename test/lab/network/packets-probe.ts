@@ -5,7 +5,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { createInterface } from "node:readline";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { REUSE_MS, SAMPLES, type Sent, sendPaced } from "./pace.ts";
 
 /** A flow to make. */
 export interface FlowToMake {
@@ -47,10 +47,8 @@ export interface ProbeArrival {
 }
 
 /** What a stream came to, as its sender and as its receivers know it. */
-export interface StreamEnd {
+export interface StreamEnd extends Sent {
   readonly kind: "sent";
-  readonly sent: number;
-  readonly failed: readonly string[];
 }
 export interface StreamTally {
   readonly kind: "tally";
@@ -67,11 +65,6 @@ const TUNNEL_PORT = 4_789;
 /** UDP's and VXLAN's header, and Ethernet's. */
 const INNER_AT = 8 + 14;
 const SOCKETS = 32;
-/** Twice what the node's conntrack remembers of a UDP flow. */
-const REUSE_MS = 2_000;
-const BURST = 32;
-const TICK_MS = 1;
-const SAMPLES = 20;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 let ports = 0;
@@ -166,37 +159,23 @@ async function stream({ flows, perSecond }: Extract<ProbeCommand, { command: "st
       sockets.push(await bind(typeOf(flow.destination), { address: flow.source }));
     streams.push({ sockets, flow });
   }
-  const failed: string[] = [];
-  let sent = 0;
-  let pending = 0;
-  const done = (error: Error | null) => {
-    pending--;
-    if (error === null) sent++;
-    else if (failed.length < SAMPLES) failed.push(error.message);
-  };
   const rate = Math.min(perSecond, (SOCKETS * PORTS * streams.length * 1_000) / REUSE_MS);
   isStopped = false;
-  let due = 0;
-  let last = performance.now();
-  for (let next = 0, round = 0; !isStopped; ) {
-    const now = performance.now();
-    // A delay is not made up for: a burst would only overflow the receiver.
-    due = Math.min(BURST, due + ((now - last) * rate) / 1_000);
-    last = now;
-    for (; due >= 1; due--) {
+  let next = 0;
+  let round = 0;
+  const sent = await sendPaced(
+    rate,
+    () => isStopped,
+    (done) => {
       const { sockets, flow } = streams[next] as Streaming;
       const port = flow.port ?? FIRST_PORT + (Math.floor(round / SOCKETS) % PORTS);
-      pending++;
       sockets[round % SOCKETS]?.send(`stream ${flow.index}`, port, flow.destination, done);
       next = (next + 1) % streams.length;
       if (next === 0) round++;
-    }
-    // Not at once: the agent and its tools need the processor as well.
-    await setTimeout(TICK_MS);
-  }
-  while (pending > 0) await setImmediate();
+    },
+  );
   for (const { sockets } of streams) for (const socket of sockets) socket.close();
-  print({ kind: "sent", sent, failed } satisfies StreamEnd);
+  print({ kind: "sent", ...sent } satisfies StreamEnd);
 }
 
 function obey(command: ProbeCommand): void {
