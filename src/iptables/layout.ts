@@ -73,7 +73,7 @@ function hasManySources(ruleset: Ruleset): boolean {
 }
 
 /**
- * An exception masquerades at once, whoever sent the packet, while the rules at the end ask for ports, sources, links and
+ * An exception masquerades at once, from any source, while the rules at the end ask for ports, sources, links and
  * addresses. So where they do, an exception is only left out of the destinations that return, and the rules at the end masquerade it
  * like everything else. The chain then has the rest after subtraction, in address order.
  */

@@ -1,4 +1,4 @@
-/** Which of the node's addresses its packets may leave with, where the kernel does as it is told (SNAT). */
+/** Which of the node's addresses its packets may leave with, where the rules name the address (SNAT). */
 import { IFA_F, SCOPE_UNIVERSE } from "../netlink/constants.ts";
 import type { ObservedAddress } from "./rtnetlink.ts";
 
