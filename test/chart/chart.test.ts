@@ -197,6 +197,50 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     expect(volume).toMatchObject({ name: "mine", items: [{ key: "masq", path: "ip-masq-agent" }] });
   });
 
+  test("stages a text by the name of its ConfigMap, which stays for the way back", async () => {
+    const of = async (nonMasqueradeCIDRs: string[], more: object = {}) => {
+      const config = { name: "mine", rollout: "staged", inline: { nonMasqueradeCIDRs }, ...more };
+      const { documents, notes } = await render({ config });
+      for (const document of Object.values(documents)) validateObject(document);
+      const { name } = at(documents["configmap.yaml"] ?? null, "metadata") as { name: string };
+      expect(notes).toContain(`in ConfigMap "${name}"`);
+      return { name, documents };
+    };
+    const first = await of(["10.0.0.0/8"]);
+    expect(first.name).toMatch(/^mine-[0-9a-f]{10}$/);
+    expect(first.documents).toMatchObject({
+      "configmap.yaml": {
+        metadata: {
+          annotations: {
+            "helm.sh/hook": "pre-install,pre-upgrade,pre-rollback",
+            "helm.sh/hook-delete-policy": "before-hook-creation",
+          },
+        },
+        immutable: true,
+      },
+    });
+    const volume = at(first.documents["daemonset.yaml"] ?? null, "spec.template.spec.volumes.0.configMap");
+    expect(volume).toMatchObject({ name: first.name, optional: false });
+    expect((await of(["10.0.0.0/8"])).name).toBe(first.name);
+
+    const bad = await of(["10.1.0.0/8"], { admission: true });
+    expect(bad.name).not.toBe(first.name);
+    expect(await typeErrors(Object.values(bad.documents))).toBe("");
+    const policy = bad.documents["admission-policy.yaml"] ?? null;
+    expect(at(policy, "spec.matchConstraints.resourceRules.0")).not.toHaveProperty("resourceNames");
+    const object = { metadata: { name: bad.name }, data: { config: "nonMasqueradeCIDRs: [10.1.0.0/8]" } };
+    const judged = at(policy, "spec") as unknown as Policy;
+    expect(refusals(judged, object)).toEqual(["10.1.0.0/8 has host bits: did you mean 10.0.0.0/8?"]);
+    expect(refusals(judged, { ...object, metadata: { name: "others-1" } })).toEqual([]);
+  });
+
+  test.each([
+    [{}, "config.rollout: staged needs config.inline"],
+    [{ inline: {}, watch: true }, "config.watch follows edits in place"],
+  ])("refuses to stage with %j", async (config, why) => {
+    await expect(render({ config: { rollout: "staged", ...config } })).rejects.toThrow(why);
+  });
+
   test("makes the monitoring objects that deploy/monitoring has", async () => {
     const { documents } = await render(MONITORED);
     for (const document of Object.values(documents)) validateObject(document);

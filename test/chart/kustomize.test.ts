@@ -19,7 +19,7 @@ if (KUSTOMIZE === undefined)
 async function build(directory: string): Promise<readonly Plain[]> {
   const [tool = "", ...args] = KUSTOMIZE ?? [];
   const { code, stdout, stderr } = await attempt(tool, [...args, directory]);
-  expect({ code, stderr }).toMatchObject({ code: 0 });
+  if (code !== 0) throw new Error(stderr);
   const documents = stdout.split(/^---$/m).map((text) => parseManifest(Buffer.from(text), directory));
   for (const document of documents) validateObject(document);
   return documents;
@@ -76,6 +76,11 @@ test("the base's DaemonSet is a copy of the one in the root", async () => {
   await expect(text).toMatchFileSnapshot(`../../${DIRECTORY}/base/ip-masq-agent.yaml`);
 });
 
+test("the text that overlay staged begins with is the example's", async () => {
+  const text = readFileSync("agent-config/config", "utf8");
+  await expect(text).toMatchFileSnapshot(`../../${DIRECTORY}/overlays/staged/config`);
+});
+
 test.each(["nftables", "ipv6", "monitoring"])("everything that overlay %s names is there", (name) => {
   const overlay = join(DIRECTORY, "overlays", name);
   const { resources, components = [] } = readManifest(join(overlay, "kustomization.yaml")) as {
@@ -113,6 +118,36 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
     ["overlays/ipv6", ["--enable-ipv6"]],
   ])("builds %s with flags %j, and changes nothing else", async (path, args, change) => {
     expect(await build(join(DIRECTORY, path))).toEqual([withArgs(args, change)]);
+  });
+
+  test("builds staged: the text's hash in the name, which the DaemonSet shows, and nothing else", async () => {
+    const built = await build(join(DIRECTORY, "overlays/staged"));
+    const map = built.find((document) => at(document, "kind") === "ConfigMap") ?? null;
+    const name = String(at(map, "metadata.name"));
+    expect(name).toMatch(/^ip-masq-agent-[a-z0-9]{10}$/);
+    expect(map).toMatchObject({ immutable: true, metadata: { namespace: "kube-system" } });
+    expect(at(map, "data.config")).toBe(readFileSync("agent-config/config", "utf8"));
+    const whole = withArgs([], (spec) => {
+      Object.assign(at(spec, "volumes.0.configMap") as object, { name, optional: false });
+    });
+    expect(built.filter((document) => document !== map)).toEqual([whole]);
+    expect(await typeErrors(built)).toBe("");
+  });
+
+  const OVERLAY = `../ip-masq-agent/${DIRECTORY}/overlays/staged`;
+  const asked = { components: [`../ip-masq-agent/${DIRECTORY}/${API_WATCH}`] };
+  test.each<[string, object]>([
+    ["on top of", { ...asked, resources: [OVERLAY] }],
+    [
+      "in",
+      {
+        ...asked,
+        resources: [`../ip-masq-agent/${DIRECTORY}/base`],
+        patches: at(readManifest(join(DIRECTORY, "overlays/staged/kustomization.yaml")), "patches"),
+      },
+    ],
+  ])("builds no api-watch %s staged, where nothing can be followed", async (_where, overlay) => {
+    await expect(buildText(JSON.stringify(overlay))).rejects.toThrow(/testing value .* failed/);
   });
 
   test("builds monitoring as deploy/monitoring does", async () => {

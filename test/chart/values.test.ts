@@ -30,6 +30,7 @@ test.each([
   [{ config: { name: "Not_A_Name" } }, "config.name"],
   [{ config: { admission: "yes" } }, "config.admission"],
   [{ config: { watch: "yes" } }, "config.watch"],
+  [{ config: { rollout: "canary" } }, "config.rollout"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
   [{ flags: { logtostderr: false } }, "flags.logtostderr"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],

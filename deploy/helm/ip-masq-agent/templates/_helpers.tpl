@@ -19,6 +19,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end }}
 
+{{- define "ip-masq-agent.configText" -}}
+{{- toYaml .Values.config.inline -}}
+{{- end }}
+
+{{/* Staged, each text has a ConfigMap of its own. */}}
+{{- define "ip-masq-agent.configName" -}}
+{{- with .Values.config -}}
+{{- if ne .rollout "staged" -}}
+{{- .name -}}
+{{- else if kindIs "invalid" .inline -}}
+{{- fail "config.rollout: staged needs config.inline. A ConfigMap that you make yourself is staged by a new config.name for each text" -}}
+{{- else if .watch -}}
+{{- fail "config.watch follows edits in place, and with config.rollout: staged there are none: set only one of them" -}}
+{{- else -}}
+{{- printf "%s-%s" (trunc 242 .name) (include "ip-masq-agent.configText" $ | sha256sum | trunc 10) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The host of httpAddress, without brackets. */}}
 {{- define "ip-masq-agent.httpHost" -}}
 {{- regexReplaceAll ":[0-9]+$" .Values.httpAddress "" | trimPrefix "[" | trimSuffix "]" -}}
