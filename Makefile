@@ -11,7 +11,7 @@ BASE_DIGEST ?=
 # More for the tool, as in BUILD_FLAGS=--no-cache PUSH_FLAGS=--tls-verify=false
 BUILD_FLAGS ?=
 PUSH_FLAGS ?=
-# How layers are compressed, as in COMPRESS_FLAGS="--compression-format=zstd --compression-level=11" (README, Image)
+# How layers are compressed, as in COMPRESS_FLAGS="--compression-format=zstd --compression-level=11" (docs/install.md, The image)
 COMPRESS_FLAGS ?=
 IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
@@ -26,7 +26,7 @@ setup: ## install what build and tests need (Debian packages if root, npm packag
 build: setup ## write dist/ip-masq-agent.cjs
 	@node build.mjs
 
-all-build: setup ## the same with the addon for both platforms, linux-x64 and linux-arm64 (needs gcc for both; why no others: README, Image)
+all-build: setup ## the same with the addon for both platforms, linux-x64 and linux-arm64 (needs gcc for both; why no others: docs/install.md)
 	@PLATFORMS="linux-x64 linux-arm64" node build.mjs
 
 check: setup ## types, format, lint, dead exports
@@ -46,7 +46,7 @@ prove: build ## the same at length: a million fuzz inputs, 200 kills, a soak of 
 	@./scripts/setup-go.sh
 	@IMAGE_TEST=1 node test/suite.mjs --prove
 
-bench: build ## measure start, memory, reactions, the cost of lists of CIDRs, and how full source ports may be; docs/performance.md: side by side with another version
+bench: build ## measure start, memory, reactions, the cost of lists of CIDRs, and how full source ports may be; docs/internals/performance.md: side by side with another version
 	@$(RUN_TS) bench/bench.ts
 
 e2e: build ## install, change, upgrade and remove the agent on a real cluster, which LOAD_IMAGE, ON_NODE (and KUBECTL) name

@@ -36,7 +36,7 @@ const LIMITED: readonly string[] = ["all ports", "two addresses"];
 
 export const PODS = ["10.200.1.11", "10.200.1.12", "10.200.1.13", "10.200.1.14"];
 export const REMOTE = { address: "198.51.100.7", port: 443 };
-const PLOT = "docs/source-ports.svg";
+const PLOT = "docs/internals/source-ports.svg";
 
 /** Of all ports in each step; finer where it matters. */
 const STEP = 0.01;

@@ -28,7 +28,7 @@ export interface Extent {
 const DEFAULT: Extent = { sizes: [0, 64, 1_000, 10_000, 100_000], budgetMs: 2_000, repeats: 3 };
 const FULL: Extent = { ...DEFAULT, budgetMs: 10_000, repeats: 9 };
 
-const PLOT = "docs/new-flow-cost.svg";
+const PLOT = "docs/internals/new-flow-cost.svg";
 
 /** The extent, by the command line. */
 export function extentOf(full: boolean, sizes: readonly number[]): Extent {

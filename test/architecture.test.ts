@@ -1,6 +1,6 @@
 /**
  * The floor plan of the sources: which room may import which, which files touch the world, and how large a room and a file
- * may be. The table in docs/architecture.md is made from this one (`npm run golden`).
+ * may be. The table in docs/internals/architecture.md is made from this one (`npm run golden`).
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -119,12 +119,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
   route: { holds: "links, addresses and routes over rtnetlink", imports: ["netlink"] },
   netlink: {
     holds:
-      "a library of our own: nf_tables as values, their messages, their text, one socket ([README](../src/netlink/README.md))",
+      "a library of our own: nf_tables as values, their messages, their text, one socket ([README](../../src/netlink/README.md))",
     imports: [],
   },
   yaml: {
     holds:
-      "a library of our own: YAML 1.1 and JSON as the Go program reads them, with places ([README](../src/yaml/README.md))",
+      "a library of our own: YAML 1.1 and JSON as the Go program reads them, with places ([README](../../src/yaml/README.md))",
     imports: [],
   },
   go: { holds: "Go's durations, integers, quoting and flags", imports: ["text"] },
@@ -263,16 +263,16 @@ describe("the table", () => {
     expect(allowed.filter((arrow) => !used.has(arrow))).toEqual([]);
   });
 
-  test("is the one in docs/architecture.md", async () => {
+  test("is the one in docs/internals/architecture.md", async () => {
     const rows = Object.entries(ROOMS).map(([room, { holds, imports }]) => [
       `\`${room}${room === "main" ? ".ts" : "/"}\``,
       holds,
       imports.map((one) => `\`${one}\``).join(" ") || "nothing of ours",
     ]);
     const table = markdownTable(["room", "what it holds", "may import, besides itself"], rows);
-    const made = withMade(readFileSync("docs/architecture.md", "utf8"), "rooms", table);
+    const made = withMade(readFileSync("docs/internals/architecture.md", "utf8"), "rooms", table);
     expect(made).toContain(table);
-    await expect(made).toMatchFileSnapshot("../docs/architecture.md");
+    await expect(made).toMatchFileSnapshot("../docs/internals/architecture.md");
   });
 });
 

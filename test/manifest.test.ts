@@ -1,4 +1,4 @@
-/** What an operator is given besides the program, compared with the program: manifest, example, README. */
+/** What an operator is given besides the program, compared with the program: manifest, example, documents. */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../src/cli/options.ts";
@@ -7,7 +7,6 @@ import { renderProblem } from "../src/core/problem.ts";
 import { validateObject } from "./chart/kubernetes.ts";
 import { at, type Plain, readManifest } from "./lab/manifest.ts";
 
-const README = readFileSync("README.md", "utf8");
 const CONFIG_OPTIONS = { noMasqAllReservedRanges: false, enableIPv6: false };
 
 const manifest = readManifest("ip-masq-agent.yaml");
@@ -151,15 +150,16 @@ test("the example configuration has no problem and no warning", () => {
   expect(decode(readFileSync("agent-config/config"))).toMatchObject({ problems: [], warnings: [] });
 });
 
-test("the README's commands name what the manifest names", () => {
-  expect(README).toContain("kubectl create -f ip-masq-agent.yaml\n");
-  expect(README).toContain(
+test("the commands of docs/install.md name what the manifest names", () => {
+  const page = readFileSync("docs/install.md", "utf8");
+  expect(page).toContain("kubectl create -f ip-masq-agent.yaml\n");
+  expect(page).toContain(
     "kubectl create configmap ip-masq-agent --from-file=agent-config --namespace=kube-system\n",
   );
 });
 
 test("the tables of packages have every package with its version", () => {
-  const text = readFileSync("docs/dependencies.md", "utf8");
+  const text = readFileSync("docs/internals/dependencies.md", "utf8");
   const documented = [...text.matchAll(/^\| `([^`]+)` \| (\d[\w.-]*) \|/gm)].map(([, name, version]) => [
     name,
     version,

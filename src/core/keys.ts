@@ -1,6 +1,6 @@
 /**
  * The keys of the configuration: one row each. The rows make the decoder, the union of several files, hints, the JSON
- * Schema and the README's table (`make golden` writes the latter two).
+ * Schema and the table in docs/reference.md (`make golden` writes the latter two).
  */
 import type { ConfigOptions } from "./config-options.ts";
 

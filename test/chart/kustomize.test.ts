@@ -202,9 +202,9 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
     expect(await typeErrors(built)).toBe("");
   });
 
-  test("builds the README's overlay: components combined with each other, with monitoring, and an image", async () => {
+  test("builds the first overlay of docs/install.md: components combined with each other, with monitoring, and an image", async () => {
     const snippet =
-      /```yaml\n(apiVersion: kustomize[^`]*)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
+      /```yaml\n(apiVersion: kustomize[^`]*)```/.exec(readFileSync("docs/install.md", "utf8"))?.[1] ?? "";
     const [built = null] = await buildText(snippet);
     const args = ["--http-address=$(HOST_IP):10279", "--backend=nftables", "--enable-ipv6"];
     const image = "registry.example.com/network/ip-masq-agent:v0.1.0";

@@ -119,7 +119,6 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   });
 
   test("it says what it does, as the documents tell how to ask", async () => {
-    await guide.follow("docs/verify.md");
     await guide.follow("docs/README.md");
     await guide.follow("docs/configure.md", "The pods' own networks");
     await guide.follow("docs/doctor.md");
@@ -243,7 +242,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   });
 
   test("the next version, and another backend, take over without a packet treated wrongly; and back", async () => {
-    await undisturbed("next version", () => guide.follow("docs/upgrade.md", "Another version"));
+    await undisturbed("next version", () => guide.follow("docs/install.md", "Another version"));
     expect(await see.inAgent(cluster, "ip-masq-agent", "version")).toContain(images.next.split(":").at(-1));
     expect(await see.agentLog(cluster)).toContain("is in force already");
 
@@ -268,7 +267,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     expect(await see.inAgent(cluster, "ip-masq-agent", "status")).toContain("nftables");
 
     await undisturbed("backend iptables again, by rollout undo", async () => {
-      await guide.follow("docs/upgrade.md", "Back");
+      await guide.follow("docs/install.md", "Back");
       await see.rolledOut(cluster);
     });
     await eventually(async () => expect(await see.leftOnNode(cluster)).not.toContain("table inet"), 30_000);
@@ -282,10 +281,14 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     guide.useImage(images.next);
     await undisturbed("overlay nftables instead", async () => {
       await removeAgents();
-      await guide.follow("README.md", "With kustomize");
+      await guide.follow("docs/install.md", "With kustomize");
       await see.rolledOut(cluster);
     });
     expect(await see.leftOnNode(cluster)).toBe("table inet ip-masq-agent");
+    await undisturbed("the README's ways instead", async () => {
+      await guide.follow("README.md", "Install");
+      await see.rolledOut(cluster);
+    });
     await undisturbed("overlay monitoring instead, its DaemonSet alone", async () => {
       await cluster.send("apply", await daemonSetOf("deploy/kustomize/overlays/monitoring"));
       await see.rolledOut(cluster);
@@ -312,14 +315,14 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
 
   test("kubectl delete leaves the rules; the documented clean-up removes them", async () => {
     await undisturbed("agent deleted", async () => {
-      await guide.follow("docs/remove.md", "The agents");
+      await guide.follow("docs/install.md", "The agents");
       await see.agentGone(cluster);
     });
     expect(await see.leftOnNode(cluster)).toContain("IP-MASQ-AGENT");
-    await guide.follow("docs/remove.md", "The rules");
+    await guide.follow("docs/install.md", "The rules");
     expect(await see.leftOnNode(cluster)).toBe("");
     await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
-    await guide.follow("docs/remove.md", "The rest");
+    await guide.follow("docs/install.md", "The rest");
   });
 
   test("no line of kubectl in the documents was left out", () => {
@@ -353,7 +356,7 @@ async function tidy(): Promise<void> {
   const ours = "daemonset/ip-masq-agent daemonset/ip-masq-agent-cleanup configmap/ip-masq-agent".split(" ");
   await cluster.kubectl("delete", SYSTEM, "--ignore-not-found", ...ours);
   if ((await see.leftOnNode(cluster)) !== "")
-    await guide.follow("docs/remove.md", "The rules").catch(console.error);
+    await guide.follow("docs/install.md", "The rules").catch(console.error);
 }
 
 /** An overlay's DaemonSet: what else there is may be of kinds that the cluster does not have. */

@@ -19,8 +19,10 @@ test("the parts of pages that it names have such lines", () => {
 });
 
 test("a part ends where the next of its level begins, and an unknown one is an error", () => {
-  expect(kubectlLines("docs/remove.md", "The agents")).toEqual([
+  expect(kubectlLines("docs/install.md", "The agents")).toEqual([
     "kubectl --namespace=kube-system delete daemonset ip-masq-agent",
   ]);
-  expect(() => kubectlLines("docs/remove.md", "Nothing")).toThrow("docs/remove.md: no kubectl under Nothing");
+  expect(() => kubectlLines("docs/install.md", "Nothing")).toThrow(
+    "docs/install.md: no kubectl under Nothing",
+  );
 });

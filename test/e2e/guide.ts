@@ -34,10 +34,13 @@ const FILES = ["ip-masq-agent.yaml", "agent-config", "deploy"];
 export function openGuide(cluster: Cluster, image: string, fill: () => Promise<Blanks>): Guide {
   const directory = mkdtempSync(join(tmpdir(), "ip-masq-agent-guide-"));
   for (const name of FILES) cpSync(name, join(directory, name), { recursive: true });
+  cpSync("ip-masq-agent.yaml", join(directory, "install.yaml"));
   writeFileSync(join(directory, "kubectl"), `#!/bin/sh\nexec ${cluster.prefix.join(" ")} "$@"\n`, {
     mode: 0o755,
   });
+  let current = image;
   const useImage = (name: string) => {
+    current = name;
     for (const path of filesIn(directory).filter((path) => path.endsWith(".yaml")))
       writeFileSync(path, readFileSync(path, "utf8").replaceAll(IMAGE, name));
   };
@@ -50,7 +53,7 @@ export function openGuide(cluster: Cluster, image: string, fill: () => Promise<B
       (text, [blank, value]) => text.replaceAll(new RegExp(`\\b${blank}\\b`, "g"), value),
       line,
     );
-    const script = `${shellFunction(cluster)}\ncd '${directory}' && ${filled}`;
+    const script = `${shellFunction(cluster)}\n${namesOf(current)}\ncd '${directory}' && ${filled}`;
     const { code, stdout, stderr } = await attempt("bash", ["-c", script]);
     if (code !== 0) throw new Error(`${filled}: ${code}: ${stderr}${stdout}`);
     return stdout;
@@ -83,9 +86,16 @@ function shellFunction({ prefix }: Cluster): string {
     .join(" ")
     .replace(/^kubectl/, "command kubectl");
   const apply = `if [ "$1 $2" = "apply -k" ]; then ${kustomize} "$3" | kubectl apply --filename=-; return; fi`;
+  const build = `if [ "$1" = kustomize ]; then ${kustomize} "$2"; return; fi`;
   // A plugin finds the cluster by kubectl's own means, which this kubectl may not have.
   const plugin = `if [ "$1" = ip-masq ]; then KUBECTL=./kubectl ./deploy/kubectl/kubectl-ip_masq "\${@:2}"; return; fi`;
-  return `set -o pipefail\nkubectl() { ${apply}; ${plugin}; command ${kubectl} "$@"; }`;
+  return `set -o pipefail\nkubectl() { ${apply}; ${build}; ${plugin}; command ${kubectl} "$@"; }`;
+}
+
+/** The names that the README lets a reader set once, and the version that `make` says: those of the image that is loaded. */
+function namesOf(image: string): string {
+  const [, registry = "", tag = ""] = /^(.*)\/ip-masq-agent:(.*)$/.exec(image) ?? [];
+  return `URL=.\nREGISTRY='${registry}'\nmake() { echo '${tag}'; }`;
 }
 
 /** The lines that begin with kubectl in the blocks of a page, or of the part under one of its headings. */

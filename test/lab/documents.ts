@@ -41,6 +41,29 @@ export function textBlocks(text: string): readonly string[] {
     .map(([, indent = "", , body = ""]) => body.replaceAll(new RegExp(`^${indent}`, "gm"), ""));
 }
 
+/** A call that a page shows with its answer. */
+export interface ShownAnswer {
+  /** The words after the program's name. */
+  readonly args: string;
+  /** The answer's lines, in pieces: a line of three dots stands for some that are left out. */
+  readonly parts: readonly string[];
+}
+
+/** The calls in `console` blocks, with what is shown below each. */
+export function shownAnswers(text: string): readonly ShownAnswer[] {
+  const blocks = [...text.matchAll(BLOCK)].filter(([, , language]) => language === "console");
+  return blocks.flatMap(([, , , body = ""]) =>
+    body
+      .split(/^\$ ip-masq-agent /m)
+      .slice(1)
+      .map((call) => {
+        const [args = "", ...lines] = call.split("\n");
+        const parts = lines.join("\n").split(/^\.\.\.\n/m);
+        return { args, parts: parts.filter((part) => part !== "") };
+      }),
+  );
+}
+
 /** Text outside of blocks. */
 export function prose(text: string): string {
   return text.replaceAll(BLOCK, "");

@@ -1,4 +1,4 @@
-/** The alerts in deploy/monitoring and the series in docs/monitoring.md, for tests. */
+/** The alerts in deploy/monitoring and the series in docs/reference.md, for tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { at, readManifest } from "../lab/manifest.ts";
@@ -27,7 +27,7 @@ export function readAlerts(): readonly Alert[] {
   return at(readManifest(deployed("alerts.yaml")), "groups.0.rules") as unknown as readonly Alert[];
 }
 
-/** A row of the table of series in docs/monitoring.md. */
+/** A row of the table of series in docs/reference.md. */
 export interface SeriesRow {
   readonly name: string;
   readonly type: string;
@@ -36,7 +36,7 @@ export interface SeriesRow {
 
 /** The table of series. */
 export function documentedSeries(): readonly SeriesRow[] {
-  const text = readFileSync("docs/monitoring.md", "utf8");
+  const text = readFileSync("docs/reference.md", "utf8");
   const rows = [...text.matchAll(/^\| `(ip_masq_agent_\w+)` \| (\w+) \| (.*?)\| .+ \|$/gm)];
   return rows.map(([, name = "", type = "", labels = ""]) => ({
     name,

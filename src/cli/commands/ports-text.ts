@@ -17,7 +17,7 @@ export function choiceOf(toPorts: readonly PortRange[], randomFully: boolean): P
 /** From this share on a key has its warning, as the alert. */
 const WARNED_ABOVE = 0.8;
 
-/** Measured by filling all ports of an address towards one remote (docs/performance.md, "Source ports"). */
+/** Measured by filling all ports of an address towards one remote (docs/internals/performance.md, "Source ports"). */
 const CURVES: Readonly<Record<PortChoice, string>> = {
   random: "from 84 % of the ports on new connections fail now and then, from 93 % on one in 20",
   "one range":

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { textBlocks } from "../../lab/documents.ts";
+import { shownAnswers, textBlocks } from "../../lab/documents.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { agentBundle, type Lab } from "../../lab/network/lab.ts";
 
@@ -42,6 +42,16 @@ async function expectShown(lab: Lab, page: string, part: string, ...args: readon
   expect(normal(stdout + stderr, lab)).toContain(shown[0]);
 }
 
+/** Expects what the README shows of a command's answer. */
+async function expectReadme(lab: Lab, command: string) {
+  const shown = shownAnswers(readFileSync("README.md", "utf8")).filter(({ args }) => args === command);
+  const line = [agentBundle(), command, ...(flagsOf(lab)[command] ?? [])];
+  const { stdout } = await lab.inNode(process.execPath, line);
+  const parts = shown.flatMap(({ parts }) => parts);
+  expect(parts.length).toBeGreaterThan(0);
+  for (const part of parts) expect(normal(stdout, lab)).toContain(part);
+}
+
 describeKernel("answers on the pages", { timeout: 60_000 }, () => {
   labTest("are those of a node that is well, and of one that is not", async ({ lab }) => {
     lab.volume.write(CONFIG);
@@ -51,10 +61,10 @@ describeKernel("answers on the pages", { timeout: 60_000 }, () => {
     await expect.poll(() => iptables("-S", "IP-MASQ-AGENT"), { timeout: 15_000 }).toMatchObject({ code: 0 });
     await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("serving at");
 
-    await expectShown(lab, "docs/verify.md", "last pass", "status");
-    await expectShown(lab, "docs/verify.md", "No problems", "doctor");
-    await expectShown(lab, "docs/verify.md", "no difference", "diff");
-    await expectShown(lab, "docs/verify.md", "rule 4", "explain", "--live", "10.1.2.3", "8.8.8.8");
+    await expectShown(lab, "docs/troubleshoot.md", "(accepted)", "status");
+    await expectShown(lab, "docs/troubleshoot.md", "No problems", "doctor");
+    await expectShown(lab, "docs/troubleshoot.md", "no difference", "diff");
+    await expectShown(lab, "docs/troubleshoot.md", "rule 4", "explain", "--live", "10.1.2.3", "8.8.8.8");
 
     await iptables("-I", "POSTROUTING", "1", "-j", "ACCEPT");
     await expectShown(
@@ -66,6 +76,7 @@ describeKernel("answers on the pages", { timeout: 60_000 }, () => {
       "8.8.8.8",
     );
     await expectShown(lab, "docs/troubleshoot.md", "is never reached", "doctor");
+    await expectReadme(lab, "doctor");
     await iptables("-D", "POSTROUTING", "1");
 
     await iptables("-I", "POSTROUTING", "1", ...KUBELET);

@@ -1,4 +1,4 @@
-/** The README's tables of keys, flags and exit codes are made from the program's (`make golden`). */
+/** The tables of keys, flags and exit codes in docs/reference.md are made from the program's (`make golden`). */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../src/cli/commands.ts";
@@ -10,6 +10,8 @@ import { type Key, ROWS } from "../src/core/keys.ts";
 import { describeFlag, type FlagTable } from "../src/go/flags.ts";
 import { klogFlags } from "../src/log/flags.ts";
 import { markdownTable, withMade } from "./lab/made.ts";
+
+const PAGE = "docs/reference.md";
 
 function code(text: unknown): string {
   return `\`${text}\``;
@@ -44,10 +46,10 @@ test("the tables have every key and every flag, with its default", async () => {
   const tables = { keys, ...flags, "exit codes": await exitCodes() };
   const made = Object.entries(tables).reduce(
     (page, [name, table]) => withMade(page, name, table),
-    readFileSync("README.md", "utf8"),
+    readFileSync(PAGE, "utf8"),
   );
   expect(made).toContain("| `cidrLimit` | whole number | `64` |");
   expect(made).toContain('| `--to-ports` | `""` |');
   expect(made).toContain("| `--v` | `0` |");
-  await expect(made).toMatchFileSnapshot("../README.md");
+  await expect(made).toMatchFileSnapshot(`../${PAGE}`);
 });
