@@ -85,6 +85,13 @@ test("the configurations that docs/configure.md shows are accepted without a war
   }
 });
 
+test("the README is short enough to be read, and begins with the words that people search for", () => {
+  const lines = readFileSync("README.md", "utf8").split("\n");
+  expect(lines.length - 1).toBeLessThanOrEqual(180);
+  const head = lines.slice(0, 6).join("\n");
+  for (const word of ["masquerade", "SNAT", "egress", "pod IP", "sync"]) expect(head).toContain(word);
+});
+
 test("what would be found is found", () => {
   const page = [
     "# One `two`\n## A [b](README.md) C?\n[x](#gone) [y](https://example.com) `[z](w)`",

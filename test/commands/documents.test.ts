@@ -44,14 +44,12 @@ test("docs/commands.md has every command, its first example and its help", async
   );
 });
 
-test("docs/doctor.md has the table of checks", async () => {
-  const rows = CHECKS.map(({ name, looksFor, severity, remedy }) => [
-    `\`${name}\``,
-    looksFor,
-    severity,
-    remedy,
-  ]);
-  const table = markdownTable(["check", "looks for", "severity, at most", "remedy"], rows);
-  const page = withMade(readFileSync("docs/doctor.md", "utf8"), "checks", table);
+test("docs/doctor.md has every check, under a heading that can be linked to", async () => {
+  const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+  const checks = CHECKS.map(
+    ({ name, looksFor, severity, remedy }) =>
+      `### ${name}\n\n${capital(severity)} at most. Looks for: ${looksFor}.\nRemedy: ${remedy}.`,
+  );
+  const page = withMade(readFileSync("docs/doctor.md", "utf8"), "checks", `\n${checks.join("\n\n")}\n`);
   await expect(page).toMatchFileSnapshot("../../docs/doctor.md");
 });

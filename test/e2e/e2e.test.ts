@@ -2,7 +2,7 @@
  * The agent on a real cluster, from its installation to its removal, as the documents tell it: `make e2e`. The parts go on
  * from where the one before has ended; the first that fails ends the whole.
  *
- * CONTRIBUTING.md says how to name a cluster. It must not be one in use: the tests flush rules of its node.
+ * test/README.md says how to name a cluster. It must not be one in use: the tests flush rules of its node.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -73,7 +73,7 @@ async function undisturbed(what: string, act: () => Promise<unknown>): Promise<v
 describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   beforeAll(async () => {
     const missing = missingVariables();
-    if (missing.length > 0) throw new Error(`set ${missing.join(" and ")}: see CONTRIBUTING.md`);
+    if (missing.length > 0) throw new Error(`set ${missing.join(" and ")}: see test/README.md`);
     cluster = await openCluster();
     // Foreign objects stay at the end, too.
     expect(await cluster.kubectl("get", "daemonsets", "-A", "--output=name")).not.toContain("ip-masq-agent");
