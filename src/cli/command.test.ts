@@ -135,6 +135,7 @@ describe("flags of the agent beside", () => {
     ...echo,
     flags: shared,
     adopts: () => "/proc",
+    readsNode: () => false,
     async run({ values, given, agent }, { out }) {
       out(JSON.stringify({ ...values, given: [...given], pid: agent?.pid }));
       return 0;
@@ -177,6 +178,53 @@ test("standard input is read once: a second reader would take the rest for an em
     },
   };
   expect(await say(greedy, [], { stdin: "x" })).toMatchObject({ code: 2, out: "x" });
+});
+
+describe("on another system than Linux", async () => {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+
+  test("a command that looks at a node says so in one line, and does nothing", async () => {
+    const looking: readonly (readonly [string, ...string[]])[] = [
+      ["explain", "--live", "8.8.8.8"],
+      ["diff"],
+      ["doctor"],
+      ["ports"],
+      ["who", "192.0.2.1:1"],
+      ["report"],
+      ["cleanup"],
+    ];
+    for (const [name, ...args] of looking) {
+      const command = commands.find((one) => one.name === name);
+      if (command === undefined) throw new Error(`no command ${name}`);
+      const { code, out, err } = await say(command, args, { platform: "darwin" });
+      expect({ code, out }, name).toEqual({ code: command.exitCodes?.failure ?? 1, out: "" });
+      expect(err).toBe(
+        `ip-masq-agent ${name}: it looks at a Linux node, and this system is darwin: run it on the node, or in the agent's pod with kubectl exec\n`,
+      );
+    }
+    const others = commands.filter(({ readsNode }) => readsNode === undefined).map(({ name }) => name);
+    expect(others).toEqual([
+      "validate",
+      "render",
+      // Of any address that it is given, such as a forwarded port's.
+      "status",
+      "version",
+      "completion",
+      "man",
+      "help",
+    ]);
+  });
+
+  test("explain and diff of files work", async () => {
+    for (const [name, ...args] of [
+      ["explain", "8.8.8.8"],
+      ["diff", "--config=agent-config/config", "agent-config/config"],
+    ]) {
+      const command = commands.find((one) => one.name === name);
+      if (command === undefined) throw new Error(`no command ${name}`);
+      expect(await say(command, args, { platform: "darwin" }), name).toMatchObject({ code: 0 });
+    }
+  });
 });
 
 describe("every command that answers for an agent", async () => {

@@ -43,6 +43,7 @@ export interface CommandIo {
   readonly err: (text: string) => void;
   readonly colours: Colours;
   readonly signal: AbortSignal;
+  readonly platform: NodeJS.Platform;
   /** For waits that have an end. */
   readonly clock: Clock;
   /** All of standard input, once. Throws a `SourceError`. */
@@ -91,6 +92,10 @@ export async function runCommand(command: Command, args: readonly string[], io: 
       );
     const { values, given, words } = parsed;
     if (command.operands === "" && words.length > 0) throw new UsageError(`unexpected argument: ${words[0]}`);
+    if (io.platform !== "linux" && command.readsNode?.(values, words)) {
+      io.err(`ip-masq-agent ${command.name}: ${elsewhere(io.platform)}\n`);
+      return command.exitCodes?.failure ?? 1;
+    }
     const proc = "no-adopt" in values && values["no-adopt"] === true ? undefined : command.adopts?.(values);
     const adopted =
       proc === undefined
@@ -102,6 +107,11 @@ export async function runCommand(command: Command, args: readonly string[], io: 
   } catch (error) {
     return exitCodeFor(error, command, io);
   }
+}
+
+/** Why a command that looks at a node does nothing on another system than Linux. */
+function elsewhere(platform: NodeJS.Platform): string {
+  return `it looks at a Linux node, and this system is ${platform}: run it on the node, or in the agent's pod with kubectl exec`;
 }
 
 /** `--config` of other commands, given to one that takes files as words. */

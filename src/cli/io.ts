@@ -29,6 +29,7 @@ export function processIo(
     err: (text) => void process.stderr.write(printable(text)),
     colours: createColours(wantsColours(process.stdout.isTTY === true, process.env)),
     signal,
+    platform: process.platform,
     clock: systemClock,
     stdin: () => readAll(process.stdin, signal),
     processes: (proc) => {

@@ -22,4 +22,6 @@ export interface Manual<Table extends FlagTable = FlagTable> {
    * proc is mounted, or undefined if these flags are about another node.
    */
   adopts?(values: FlagValues<Table>): string | undefined;
+  /** Present if the command looks at this node, or changes it, with such a command line; elsewhere than on Linux there is none. */
+  readsNode?(values: FlagValues<Table>, words: readonly string[]): boolean;
 }

@@ -28,6 +28,13 @@ type Asked = Extract<CommandLine, { kind: "agent" }>;
 
 /** Runs until `signal` is aborted. Returns an exit code if it could not start, undefined after the abort. */
 export async function runAgent(asked: Asked, signal: AbortSignal): Promise<number | undefined> {
+  if (process.platform !== "linux") {
+    const others = "the commands validate, explain, diff and render work here: ip-masq-agent help";
+    process.stderr.write(
+      `ip-masq-agent: the agent runs on Linux only, not on ${process.platform}; ${others}\n`,
+    );
+    return 1;
+  }
   try {
     return await start(asked, signal);
   } catch (error) {

@@ -21,12 +21,14 @@ export async function say(
     signal = new AbortController().signal,
     agents = [],
     clock = systemClock,
+    platform = "linux",
   }: {
     readonly stdin?: string;
     readonly colours?: boolean;
     readonly signal?: AbortSignal;
     readonly agents?: readonly SeenAgent[];
     readonly clock?: Clock;
+    readonly platform?: NodeJS.Platform;
   } = {},
 ): Promise<FindingText> {
   let out = "";
@@ -40,6 +42,7 @@ export async function say(
     },
     colours: createColours(colours),
     signal,
+    platform,
     clock,
     stdin: async () => Buffer.from(stdin),
     // Never those that happen to run on this machine.

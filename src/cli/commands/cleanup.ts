@@ -67,6 +67,7 @@ NET_ADMIN and NET_RAW in the node's network namespace.`,
     { args: "cleanup", what: "after uninstalling the agent" },
     { args: "cleanup --all-chains", what: "also remove leftovers of agents with a different --masq-chain" },
   ],
+  readsNode: () => true,
   async run({ values, output }, io) {
     const options = { masqChain: values["masq-chain"], allChains: values["all-chains"], force: values.force };
     const world: CleanupWorld = {

@@ -99,6 +99,7 @@ with the old one.`,
     { args: "diff --backend=nftables", what: "show drift of this node's rules" },
   ],
   adopts: () => "/proc",
+  readsNode: (_values, words) => words.length === 0,
   async run(input, io) {
     const { values, words } = input;
     const [path, ...more] = words;

@@ -93,6 +93,7 @@ export const doctorCommand: Command<Flags> = {
     { args: "doctor --list", what: "show what doctor looks for" },
   ],
   adopts: ({ proc }) => proc,
+  readsNode: () => true,
   async run(input, io) {
     const { values, output } = input;
     const ignored = readIgnored(values.ignore);

@@ -76,6 +76,7 @@ not known where a rule sends the packet, or because not all rules could be read.
     { args: "explain 10.0.0.0/7 -o json", what: "each part of a CIDR, for a program" },
   ],
   adopts: ({ rules }) => (rules === "" ? "/proc" : undefined),
+  readsNode: ({ live }) => live,
   async run(input, io) {
     const { words, given, values } = input;
     if (words.length === 0) throw new UsageError("no destination: give addresses, CIDRs, host names or URLs");

@@ -60,6 +60,7 @@ The exit code is 1 if connections that go on hold more than 80 % of the ports to
       { args: "ports --to=8.8.8.8:443 --protocol=tcp -o json", what: "one remote, with all its sources" },
     ],
     adopts: () => "/proc",
+    readsNode: () => true,
     run: (input, io) => run(world, input, io),
   };
 }

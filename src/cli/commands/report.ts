@@ -59,6 +59,7 @@ addresses stay private. The mapping is forgotten afterwards. Read the report bef
     { args: "report", what: "with all names, for those who run the node" },
   ],
   adopts: ({ proc }) => proc,
+  readsNode: () => true,
   async run(input, io) {
     const report = await collect(input, io);
     const { proc, redact: isPublic } = input.values;

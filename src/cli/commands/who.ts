@@ -63,6 +63,7 @@ The exit code is 1 if there is none.`,
       { args: "who 192.0.2.1:49956", what: "all that have this source" },
       { args: "who 192.0.2.1:49956 --to=8.8.8.8:443 --protocol=tcp -o json", what: "one connection" },
     ],
+    readsNode: () => true,
     run: (input, io) => run(world, input, io),
   };
 }
