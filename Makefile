@@ -15,7 +15,8 @@ PUSH_FLAGS ?=
 COMPRESS_FLAGS ?=
 IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
-.PHONY: help setup build all-build check test golden prove bench e2e run container all-container push all-push image-test sbom version clean
+.PHONY: help setup unit build all-build check test golden prove bench e2e run container all-container push all-push image-test sbom npm-package release-check release-build release-push release-npm \
+	release-page release-dry version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -72,7 +73,29 @@ image-test: build ## build the image from this tree and try it in containers (ne
 
 sbom: setup ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of the npm packages in the bundle
 	@mkdir -p dist
-	@npm sbom --sbom-format cyclonedx --sbom-type application --omit dev >dist/ip-masq-agent.cdx.json
+	@npm sbom --package-lock-only --sbom-format cyclonedx --sbom-type application --omit dev >dist/ip-masq-agent.cdx.json
+
+npm-package: build ## pack the npm package as it is published, into build/
+	@$(RUN_TS) scripts/release/release.ts pack
+
+# A release, which a tag starts (.github/workflows/release.yaml, docs/internals/release.md): each target is a step of it.
+release-check: setup ## say what keeps this commit from being released
+	@$(RUN_TS) scripts/release/release.ts check
+
+release-build: setup ## make all that is published, in dist/release, and push nothing
+	@$(RUN_TS) scripts/release/release.ts build
+
+release-push: setup ## sign images and chart and push them; the names last
+	@$(RUN_TS) scripts/release/release.ts push
+
+release-npm: setup ## publish the npm package
+	@$(RUN_TS) scripts/release/release.ts npm
+
+release-page: setup ## make the page of the release on GitHub
+	@$(RUN_TS) scripts/release/release.ts page
+
+release-dry: setup ## rehearse a release: a registry on the loopback, and a key that is thrown away
+	@$(RUN_TS) scripts/release/release.ts dry
 
 version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty
 	@node scripts/version.mjs

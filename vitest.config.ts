@@ -5,7 +5,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 delete process.env.NODE_EXTRA_CA_CERTS;
 
 /** Folders with tests that need Linux' tools, a built bundle or minutes; `test/kernel` needs root, too. */
-const LONGER = ["kernel", "soak", "fuzz", "http", "image", "kubectl", "e2e"].map(
+const LONGER = ["kernel", "soak", "fuzz", "http", "image", "kubectl", "package", "e2e"].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 

@@ -2,6 +2,7 @@
 # Builds and pushes images with whichever of buildah, podman and docker is here.
 # usage: image.sh build|push [ARCH...]; without ARCH, the image for this machine
 #        image.sh save FILE; writes the image for this machine as a docker archive
+#        image.sh layout DIR ARCH...; writes these images and a list of them as an OCI layout, with the digests they will have
 #   REGISTRY BUILD_FLAGS PUSH_FLAGS COMPRESS_FLAGS CONTAINER_TOOL BASE_DIGEST: see the Makefile
 set -eu
 cd "$(dirname "$0")/.."
@@ -78,7 +79,21 @@ save() {
   esac
 }
 
+# layout DIR ARCH...
+layout() {
+  directory=$1 list=$name-list:$version
+  shift
+  [ "$tool" != docker ] || { echo "docker writes no OCI layout: install buildah or podman" >&2; exit 1; }
+  rm -rf "$directory"
+  "$tool" manifest rm "$list" >/dev/null 2>&1 || true
+  "$tool" manifest create "$list" >/dev/null
+  for arch in "$@"; do "$tool" manifest add "$list" "containers-storage:$name-$arch:$version" >/dev/null; done
+  "$tool" manifest push --quiet --all "$list" "oci:$directory:$version"
+  "$tool" manifest rm "$list" >/dev/null
+}
+
 case "$action" in
+  layout) layout "$@" ;;
   save) save "$name:$version" "$1" ;;
   build)
     [ $# -gt 0 ] || build "$name:$version"
@@ -92,5 +107,5 @@ case "$action" in
     done
     # shellcheck disable=SC2086 # a list of images
     [ -z "$images" ] || push_list "$name:$version" $images ;;
-  *) echo "usage: image.sh build|push [ARCH...], or image.sh save FILE" >&2; exit 2 ;;
+  *) echo "usage: image.sh build|push [ARCH...], or image.sh save FILE, or image.sh layout DIR ARCH..." >&2; exit 2 ;;
 esac

@@ -9,7 +9,9 @@ name=docker.io/library/node:24-bookworm-slim
 mkdir -p build
 exec 9>build/base.lock
 flock 9
-! buildah inspect --type image "$name" >/dev/null 2>&1 && ! buildah manifest inspect "$name" >/dev/null 2>&1 || exit 0
+# An image of that name may be for this platform alone.
+! buildah manifest inspect "$name" >/dev/null 2>&1 || exit 0
+! timeout 20 skopeo inspect --raw "docker://$name" >/dev/null 2>&1 || exit 0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 here=$(dpkg --print-architecture)
@@ -54,6 +56,8 @@ mmdebstrap --quiet --format=tar --variant=minbase --include=ca-certificates \
   bookworm "$work/root.tar" \
   "deb $mirror bookworm main" "deb $mirror bookworm-updates main" "deb $mirror-security bookworm-security main"
 
+# An image that has the name keeps another.
+if buildah tag "$name" localhost/node-base:given 2>/dev/null; then buildah rmi "$name" >/dev/null; fi
 buildah manifest create "$name" >/dev/null
 for arch in amd64 arm64; do
   if [ "$arch" = "$here" ]; then image "$arch" "$work/root.tar"; else image "$arch"; fi
