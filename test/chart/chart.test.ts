@@ -1,4 +1,4 @@
-/** What the chart makes of values: rendered by Go's own templates, read as Kubernetes reads YAML, held against its schemas. */
+/** What the chart makes of values: rendered by Helm, read as Kubernetes reads YAML, held against its schemas. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { allFlags } from "../../src/cli/command.ts";
@@ -8,12 +8,12 @@ import { parseFlags } from "../../src/go/flags.ts";
 import { type Policy, refusals } from "../admission/cel.ts";
 import { calls } from "../lab/documents.ts";
 import { at, type Plain, readManifest } from "../lab/manifest.ts";
-import { buildRenderer, inChart, render } from "./chart.ts";
+import { inChart, useChart } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
 import { rightsOf, withoutLegacyRights } from "./rights.ts";
 import { typeErrors } from "./strict.ts";
 
-const MISSING = buildRenderer();
+const { missing: MISSING, render } = useChart();
 if (MISSING !== undefined) console.warn(`NOT TESTED: what the chart renders: ${MISSING}`);
 
 const CONTAINER = "spec.template.spec.containers.0";
@@ -44,19 +44,26 @@ function plainLabels(value: Plain): Plain {
 
 describe.skipIf(MISSING !== undefined)("the chart", () => {
   test("with its defaults is ip-masq-agent.yaml, but for the recommended labels", async () => {
-    const { documents, notes } = await render({});
-    expect(Object.keys(documents)).toEqual(["daemonset.yaml"]);
-    expect(await render({ config: { inline: null } })).toEqual({ documents, notes });
+    const rendered = await render({});
+    const { documents, hooks, notes } = rendered;
+    expect([Object.keys(documents), Object.keys(hooks)]).toEqual([["daemonset.yaml"], ["tests/rules.yaml"]]);
+    expect(await render({ config: { inline: null } })).toEqual(rendered);
     const built = documents["daemonset.yaml"] ?? null;
     expect(plainLabels(built)).toEqual(readManifest("ip-masq-agent.yaml"));
     validateObject(built);
-    for (const path of ["metadata.labels", "spec.template.metadata.labels"])
-      expect(at(built, path)).toMatchObject({
-        "k8s-app": "ip-masq-agent",
-        "app.kubernetes.io/name": "ip-masq-agent",
-        "app.kubernetes.io/instance": "release",
-        "app.kubernetes.io/managed-by": "Helm",
-      });
+    const selector = {
+      "k8s-app": "ip-masq-agent",
+      "app.kubernetes.io/name": "ip-masq-agent",
+      "app.kubernetes.io/instance": "ip-masq-agent",
+    };
+    expect(at(built, "spec.selector.matchLabels")).toEqual(selector);
+    // None with a version, which would restart all agents when the chart alone changes.
+    expect(at(built, "spec.template.metadata.labels")).toEqual(selector);
+    expect(at(built, "metadata.labels")).toMatchObject({
+      ...selector,
+      "app.kubernetes.io/version": expect.any(String),
+      "app.kubernetes.io/managed-by": "Helm",
+    });
     expect(notes).toContain("kubectl -n kube-system rollout status daemonset/ip-masq-agent\n");
   });
 
@@ -139,7 +146,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
 
   test("asks the API server to refuse bad edits of its own ConfigMap", async () => {
     const config = { admission: true, name: "masq.conf", key: "masq" };
-    const { documents } = await render({ config }, "network");
+    const { documents } = await render({ config }, { namespace: "network" });
     const { "admission-policy.yaml": policy = null, "admission-binding.yaml": binding = null } = documents;
     for (const document of [policy, binding]) {
       validateObject(document);
@@ -156,7 +163,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
 
   test("with config.watch is what the component makes, for its own ConfigMap and namespace", async () => {
     const config = { watch: true, name: "masq.conf", key: "masq" };
-    const { documents } = await render({ config, backend: "nftables" }, "network");
+    const { documents } = await render({ config, backend: "nftables" }, { namespace: "network" });
     for (const document of Object.values(documents)) validateObject(document);
     expect(await typeErrors(Object.values(documents))).toBe("");
     const built = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
@@ -172,9 +179,9 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       { name: "state", mountPath: "/run/ip-masq-agent" },
     ]);
     const usual = await render({ config: { watch: true } });
-    for (const name of ["service-account", "role", "role-binding"])
-      expect(plainLabels(usual.documents[`watch-${name}.yaml`] ?? null), name).toEqual(
-        readManifest(`deploy/kustomize/components/api-watch/${name}.yaml`),
+    for (const name of ["service-account.yaml", "watch-role.yaml", "watch-role-binding.yaml"])
+      expect(plainLabels(usual.documents[name] ?? null), name).toEqual(
+        readManifest(`deploy/kustomize/components/api-watch/${name.replace("watch-", "")}`),
       );
     expect(at(documents["watch-role.yaml"] ?? null, "rules.0.resourceNames")).toEqual(["masq.conf"]);
     expect(at(documents["watch-role-binding.yaml"] ?? null, "subjects.0.namespace")).toBe("network");
@@ -200,7 +207,11 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
   test("stages a text by the name of its ConfigMap, which stays for the way back", async () => {
     const of = async (nonMasqueradeCIDRs: string[], more: object = {}) => {
       const config = { name: "mine", rollout: "staged", inline: { nonMasqueradeCIDRs }, ...more };
-      const { documents, notes } = await render({ config });
+      const { hooks, notes, ...rendered } = await render({ config });
+      const documents: Readonly<Record<string, Plain>> = {
+        ...rendered.documents,
+        "configmap.yaml": hooks["configmap.yaml"] ?? null,
+      };
       for (const document of Object.values(documents)) validateObject(document);
       const { name } = at(documents["configmap.yaml"] ?? null, "metadata") as { name: string };
       expect(notes).toContain(`in ConfigMap "${name}"`);
@@ -245,7 +256,8 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     const { documents } = await render(MONITORED);
     for (const document of Object.values(documents)) validateObject(document);
     const [monitor, rule] = [documents["podmonitor.yaml"] ?? null, documents["prometheusrule.yaml"] ?? null];
-    expect(at(monitor, "spec")).toEqual(at(readManifest("deploy/monitoring/pod-monitor.yaml"), "spec"));
+    const plain = at(readManifest("deploy/monitoring/pod-monitor.yaml"), "spec");
+    expect(plainLabels(at(monitor, "spec"))).toEqual(plain);
     expect(at(monitor, "metadata.labels")).toMatchObject({
       release: "prometheus",
       "k8s-app": "ip-masq-agent",
@@ -294,7 +306,7 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       podAnnotations: { note: evil },
       nodeSelector: { node: evil },
     };
-    const { documents } = await render(values, evil);
+    const { documents } = await render(values, { namespace: evil });
     const pod = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
     const usual = at(readManifest("ip-masq-agent.yaml"), "spec.template.spec");
     expect(Object.keys(pod as object).toSorted()).toEqual(Object.keys(usual as object).toSorted());

@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agentFlags } from "../../src/cli/options.ts";
 import { CONFIG_KEYS } from "../../src/core/keys.ts";
+import { markdownTable, withMade } from "../lab/made.ts";
 import { at, type Plain, readManifest } from "../lab/manifest.ts";
 import { defaultValues, inChart, refusedValues } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
+import { valueCells, valueRows, withoutRow } from "./rows.ts";
 import { typeErrors } from "./strict.ts";
 
 test("the defaults are allowed", () => {
@@ -16,12 +18,12 @@ test.each([
   [{ backend: "ipfw" }, "backend"],
   [{ enableIPv6: "yes" }, "enableIPv6"],
   [{ httpAdress: "127.0.0.1:1" }, "httpAdress"],
-  [{ httpAddress: "localhost" }, "httpAddress"],
-  [{ httpAddress: "127.0.0.1:65536" }, "httpAddress"],
+  [{ httpAddress: 10279 }, "httpAddress"],
   [{ image: { tag: "v1\n  privileged: true" } }, "image.tag"],
   [{ image: { digest: "sha256:123" } }, "image.digest"],
   [{ config: { inline: { nonMasqueradeCIDR: [] } } }, "config.inline.nonMasqueradeCIDR"],
-  [{ config: { inline: { nonMasqueradeCIDRs: ["10.0.0.0"] } } }, "config.inline.nonMasqueradeCIDRs.0"],
+  [{ config: { inline: { nonMasqueradeCIDRs: [10] } } }, "config.inline.nonMasqueradeCIDRs.0"],
+  [{ config: { validate: true } }, "config.validate"],
   [{ config: { inline: { resyncInterval: 60 } } }, "config.inline.resyncInterval"],
   [{ config: { inline: { masqueradeSourceCIDRs: "10.0.0.0/8" } } }, "config.inline.masqueradeSourceCIDRs"],
   [{ config: { inline: { outputInterfaces: ["!eth0"] } } }, "config.inline.outputInterfaces.0"],
@@ -32,13 +34,30 @@ test.each([
   [{ config: { watch: "yes" } }, "config.watch"],
   [{ config: { rollout: "canary" } }, "config.rollout"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
-  [{ flags: { logtostderr: false } }, "flags.logtostderr"],
+  [{ flags: { log_file_max_size: "0" } }, "flags.log_file_max_size"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],
   [{ removeLegacyRules: "once" }, "removeLegacyRules"],
   [{ seccompProfile: "/var/lib/kubelet/seccomp/x.json" }, "seccompProfile"],
   [{ seccompProfile: "../x.json" }, "seccompProfile"],
   [{ seccompProfile: { type: "Unconfined" } }, "seccompProfile"],
-  [{ maxUnavailable: "101%" }, "maxUnavailable"],
+  [
+    { updateStrategy: { rollingUpdate: { maxUnavailable: "101%" } } },
+    "updateStrategy.rollingUpdate.maxUnavailable",
+  ],
+  [{ updateStrategy: { rollingUpdate: { maxSurge: 1 } } }, "updateStrategy.rollingUpdate.maxSurge"],
+  [{ extraArgs: { v: 2 } }, "extraArgs"],
+  [{ env: [] }, "env"],
+  [{ extraEnv: { NAME: "value" } }, "extraEnv"],
+  [{ podLabels: { pool: true } }, "podLabels.pool"],
+  [{ serviceAccount: { create: "no" } }, "serviceAccount.create"],
+  [{ securityContext: { priviledged: true } }, "securityContext.priviledged"],
+  [{ livenessProbe: { period: 1 } }, "livenessProbe.period"],
+  [{ nameOverride: "Masq" }, "nameOverride"],
+  [{ global: { imageRegistry: 1 } }, "global.imageRegistry"],
+  [
+    { monitoring: { prometheusRule: { thresholds: { snatPorts: 80 } } } },
+    "monitoring.prometheusRule.thresholds.snatPorts",
+  ],
   [{ resources: { limit: {} } }, "resources.limit"],
   [{ monitoring: { podMonitor: { enabled: 1 } } }, "monitoring.podMonitor.enabled"],
 ])("%j is refused by the key's name", (values, key) => {
@@ -64,7 +83,9 @@ test("what operators write is allowed", () => {
     flags: { "to-ports": "1024-29999,32768-65535", v: 2, vmodule: "loop=4" },
     seccompProfile: "profiles/ip-masq-agent.json",
     tolerations: [],
-    maxUnavailable: 1,
+    updateStrategy: { rollingUpdate: { maxUnavailable: 1 } },
+    startupProbe: null,
+    global: { imagePullSecrets: ["pull", { name: "other" }], of: "another chart" },
   };
   expect(refusedValues(values)).toEqual([]);
 });
@@ -79,14 +100,12 @@ function schemaOf(name: keyof typeof agentFlags): object | undefined {
   return type.name === "int" ? { type: "integer", minimum: 0 } : undefined;
 }
 
-test("flags has every flag of the agent but those with a value of their own, and those that write files", () => {
+test("flags has every flag of the agent but those with a value of their own", () => {
   const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
   const known = at(schema, "properties.flags.properties") as Record<string, object>;
   const own = ["backend", "enable-ipv6", "http-address", "config", "config-map", "state-dir"];
-  const filesOnly =
-    /^(log_dir|log_file|log_file_max_size|logtostderr|also|one_output|skip_log|stderr|legacy_stderr)/;
   const names = (Object.keys(agentFlags) as (keyof typeof agentFlags)[]).filter(
-    (name) => !own.includes(name) && !filesOnly.test(name) && name !== "log_backtrace_at",
+    (name) => !own.includes(name),
   );
   expect(known).toEqual(Object.fromEntries(names.map((name) => [name, schemaOf(name) ?? known[name]])));
 });
@@ -112,11 +131,23 @@ test.each([
   await expect(text).toMatchFileSnapshot(`../../${inChart(`files/${name}`)}`);
 });
 
-test("the README's table has every value with its default", () => {
-  const text = readFileSync(inChart("README.md"), "utf8");
-  const rows = [...text.matchAll(/^\| `([\w.]+)` \| `([^`]*)` \|/gm)];
-  const documented = rows.map(([, path, initial]) => [path, JSON.parse(initial ?? "")]);
-  expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(leaves(defaultValues())));
+test("the README's table has every value with its default", async () => {
+  const text = readFileSync(inChart("values.yaml"), "utf8");
+  expect(withoutRow(text, defaultValues())).toEqual([]);
+  const table = markdownTable(["value", "default", "meaning"], valueCells(text, defaultValues()));
+  const made = withMade(readFileSync(inChart("README.md"), "utf8"), "values", table);
+  expect(made).toContain("| `enableIPv6` | `false` |");
+  expect(made).toContain('| `nodeSelector` | `{"kubernetes.io/os":"linux"}` |');
+  await expect(made).toMatchFileSnapshot(`../../${inChart("README.md")}`);
+});
+
+test("a value without a row is found", () => {
+  const text = "# -- One.\na:\n  b: 1\nc:\n  # -- Two\n  # lines.\n  d: 2\n  # Not a row.\n  e: 3\n";
+  expect(valueRows(text)).toEqual([
+    { path: "a", meaning: "One" },
+    { path: "c.d", meaning: "Two lines" },
+  ]);
+  expect(withoutRow(text, { a: { b: 1 }, c: { d: 2, e: 3 } })).toEqual(["c.e"]);
 });
 
 test("the schemas of Kubernetes find what is wrong, and its types what it does not know", async () => {
@@ -132,17 +163,3 @@ test("the schemas of Kubernetes find what is wrong, and its types what it does n
     "'\"hostNetwrok\"' does not exist",
   );
 });
-
-/** Values and their places: a list, an empty object and one with dots in its keys count as a value. */
-function leaves(value: Plain, path = ""): [string, Plain][] {
-  const whole = ["resources", "nodeSelector", "monitoring.dashboard.labels"].includes(path);
-  if (
-    value === null ||
-    typeof value !== "object" ||
-    Array.isArray(value) ||
-    whole ||
-    Object.keys(value).length === 0
-  )
-    return [[path, value]];
-  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === "" ? key : `${path}.${key}`));
-}

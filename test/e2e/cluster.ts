@@ -2,12 +2,15 @@
  * The cluster that the test is given. What made it is none of its business: it needs kubectl, a way to load an image, and a
  * way to run a command on the node, each a command line in the environment.
  */
+import { findHelm } from "../chart/chart.ts";
 import { command } from "../lab/command.ts";
 
 /** What the environment says of the cluster; words are separated by spaces. */
 interface Access {
   /** `KUBECTL`, by default `kubectl`, which reads `KUBECONFIG`. */
   readonly kubectl: readonly string[];
+  /** `HELM`; by default npm's, which reads `KUBECONFIG` as kubectl does. Empty: there is none that reaches the cluster. */
+  readonly helm: readonly string[];
   /** `LOAD_IMAGE`: behind it comes the path of a docker archive. */
   readonly loadImage: readonly string[];
   /** `ON_NODE`: behind it comes a command, which is run as root in the node's namespaces. */
@@ -21,6 +24,8 @@ export interface Cluster {
   readonly prefix: readonly string[];
   /** Runs kubectl, which must succeed; returns what it printed. */
   readonly kubectl: (...args: readonly string[]) => Promise<string>;
+  /** Runs Helm, which must succeed; undefined if there is none. */
+  readonly helm: ((...args: readonly string[]) => Promise<string>) | undefined;
   /** `kubectl apply` (or another verb) of objects. */
   readonly send: (verb: "apply" | "create" | "replace", ...objects: readonly object[]) => Promise<string>;
   readonly loadImage: (archive: string) => Promise<string>;
@@ -37,10 +42,13 @@ function words(text: string | undefined): readonly string[] {
   return (text ?? "").split(/\s+/).filter((word) => word !== "");
 }
 
-function accessOf({ KUBECTL, LOAD_IMAGE, ON_NODE }: NodeJS.ProcessEnv): Access {
+function accessOf({ KUBECTL, HELM, LOAD_IMAGE, ON_NODE }: NodeJS.ProcessEnv): Access {
   const kubectl = words(KUBECTL);
+  const npms = () => words(findHelm().path);
   return {
     kubectl: kubectl.length === 0 ? ["kubectl"] : kubectl,
+    // Another kubectl than the usual one finds the cluster by means that Helm does not know.
+    helm: HELM === undefined && kubectl.length === 0 ? npms() : words(HELM),
     loadImage: words(LOAD_IMAGE),
     onNode: words(ON_NODE),
   };
@@ -64,6 +72,7 @@ export async function openCluster(env: NodeJS.ProcessEnv = process.env): Promise
     node,
     prefix: access.kubectl,
     kubectl,
+    helm: access.helm.length === 0 ? undefined : (...args) => run(access.helm, args),
     send: (verb, ...objects) => {
       const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
       return run(access.kubectl, [verb, "--filename=-"], list);

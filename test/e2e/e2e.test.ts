@@ -7,11 +7,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { buildRenderer, render } from "../chart/chart.ts";
 import { command } from "../lab/command.ts";
 import { at, parseManifest } from "../lab/manifest.ts";
 import { eventually } from "../lab/network/lab.ts";
 import { kustomizeTool } from "../lab/tool.ts";
+import { installChart } from "./chart.ts";
 import { type Cluster, missingVariables, openCluster } from "./cluster.ts";
 import { type Guide, kubectlLines, openGuide } from "./guide.ts";
 import { type Images, provideImages } from "./images.ts";
@@ -294,20 +294,23 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       await see.rolledOut(cluster);
     });
     await guide.follow("docs/monitoring.md");
-    const unable = buildRenderer();
-    if (unable !== undefined) journal.note(`the chart is not tried: ${unable}`);
-    else
+    const { helm } = cluster;
+    if (helm === undefined) journal.note("the chart is not tried: HELM names no command line");
+    else {
       await undisturbed("chart instead", async () => {
         await removeAgents();
-        const [repository = "", tag = ""] = images.next.split(/:(?=[^:/]*$)/);
-        const { documents, notes } = await render({ image: { repository, tag } });
-        await cluster.send("create", ...Object.values(documents).map((document) => document as object));
-        const lines = notes.split("\n").map((line) => line.trim());
+        const said = await installChart(helm, images.next);
+        const lines = said.split("\n").map((line) => line.trim());
         for (const line of lines.filter((line) => line.startsWith("kubectl "))) await guide.type(line);
       });
+    }
     // The last one: its rules for IPv6 stay whatever comes after it, until the clean-up.
     await undisturbed("overlay ipv6 instead", async () => {
-      await removeAgents();
+      if (helm === undefined) await removeAgents();
+      else {
+        await helm("uninstall", "ip-masq-agent", SYSTEM);
+        await see.agentGone(cluster);
+      }
       await guide.type("kubectl apply -k deploy/kustomize/overlays/ipv6");
       await see.rolledOut(cluster);
     });

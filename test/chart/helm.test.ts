@@ -1,0 +1,70 @@
+/** Helm's own words: what it says of values that are wrong, and that it takes the chart for each version of Kubernetes. */
+import { describe, expect, test } from "vitest";
+import { command } from "../lab/command.ts";
+import { cells } from "../lab/length.ts";
+import { CHART, findHelm, template, useChart } from "./chart.ts";
+
+const IMAGE = { image: { repository: "r.example/x" } };
+
+describe.each(cells([3, 4] as const, (version) => version === 3))("Helm %i", (version) => {
+  const { path: helm = "", missing } = findHelm(version);
+  const { refusal } = useChart(version);
+
+  test.skipIf(missing !== undefined)("finds nothing in the chart that it would not do", async () => {
+    await command(helm, ["lint", "--strict", CHART]);
+  });
+
+  test.skipIf(missing !== undefined)(
+    "takes it from Kubernetes 1.25 on, as it is written by vendors, too",
+    async () => {
+      const versions = ["1.25.0", "1.31.9-gke.1127000", "1.33.4-eks-3cfe0ce", "1.36.2", "1.37.0-rc.1"];
+      for (const kube of versions) {
+        const { code, stderr } = await template(helm, CHART, IMAGE, { args: ["--kube-version", kube] });
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      }
+      const old = await template(helm, CHART, IMAGE, { args: ["--kube-version", "1.24.9"] });
+      expect(old.stderr).toContain(
+        "chart requires kubeVersion: >=1.25.0-0 which is incompatible with Kubernetes v1.24.9",
+      );
+    },
+  );
+
+  // Each of them is one sentence, and names the value.
+  test.skipIf(missing !== undefined).each<[object, RegExp]>([
+    [{}, /image\.repository is empty, and no image is published: set image\.repository to yours/],
+    [{ env: [] }, /[Aa]dditional propert.*env.* not allowed/],
+    [{ flags: { "enable-ipv6": true } }, /flags.*enable-ipv6.* not allowed/],
+    [
+      { ...IMAGE, httpAddress: "localhost:9000" },
+      /httpAddress: "localhost:9000" is not an IP address with a port/,
+    ],
+    [{ ...IMAGE, httpAddress: "127.0.0.1:65536" }, /httpAddress: "127\.0\.0\.1:65536" is not an IP address/],
+    [
+      { ...IMAGE, config: { inline: { nonMasqueradeCIDRs: ["10.0.0.0"] } } },
+      /config\.inline\.nonMasqueradeCIDRs: "10\.0\.0\.0" is not a CIDR such as 10\.0\.0\.0\/8/,
+    ],
+    [
+      { ...IMAGE, extraArgs: ["-http-address=:1"] },
+      /extraArgs: what this flag sets is the value httpAddress/,
+    ],
+    [{ ...IMAGE, extraArgs: ["--enable-ipv6"] }, /extraArgs: what this flag sets is the value enableIPv6/],
+    [
+      { ...IMAGE, config: { watch: true }, serviceAccount: { create: false } },
+      /serviceAccount\.create is false and serviceAccount\.name is empty: config\.watch needs a ServiceAccount/,
+    ],
+    [
+      { ...IMAGE, monitoring: { podMonitor: { enabled: true } } },
+      /monitoring\.podMonitor\.enabled: Prometheus cannot reach httpAddress\. Set httpAddress to \$\(HOST_IP\):10279/,
+    ],
+    [
+      { ...IMAGE, monitoring: { prometheusRule: { enabled: true, disabled: { IpMasqAgentDwn: true } } } },
+      /prometheusRule\.disabled: there is no alert IpMasqAgentDwn, but IpMasqAgentDown, /,
+    ],
+    [
+      { ...IMAGE, updateStrategy: { rollingUpdate: { maxSurge: 1 } } },
+      /updateStrategy.*rollingUpdate.*maxSurge.* not allowed/,
+    ],
+  ])("refuses %j", async (values, why) => {
+    expect(await refusal(values)).toMatch(why);
+  });
+});
