@@ -245,12 +245,15 @@ describe("apply", () => {
 
   test("a node that is down, and one that refuses, do not hold it up", async () => {
     const pods = [
+      // The first one that is asked.
+      pod("gone", { exec: "refused" }),
       pod("a"),
       pod("down", { exec: "hangs" }),
       pod("no", { follows: true, state: "refused", problems: ["f: no"] }),
     ];
     const { code, stdout } = await plugin(cluster({ pods }), ["apply", "--yes", write(NEW)]);
-    expect(stdout).toContain("1 of 3 nodes follow it");
+    expect(stdout).toContain("accepted: 2 CIDRs");
+    expect(stdout).toContain("1 of 4 nodes follow it");
     expect(stdout).toMatch(/no answer +1 {2}down/);
     expect(stdout).toMatch(/refused +1 {2}no: f: no/);
     expect(code).toBe(1);
@@ -335,7 +338,9 @@ describe("apply", () => {
 
   test("without rights for exec or for annotations it says which", async () => {
     const noExec = await plugin(cluster({ denied: ["exec"] }), ["apply", "--yes", write(NEW)]);
-    expect(noExec.stderr).toContain("the agent refuses it");
+    expect(noExec.stderr).toContain(
+      'none of 2 ready agents can check it (agent-b is forbidden: User "me" cannot exec): nothing was written',
+    );
     const noHurry = await plugin(cluster({ denied: ["annotate"] }), ["apply", "--yes", write(NEW)]);
     expect(noHurry.stdout).toContain("cannot annotate their pods (pods is forbidden");
     expect(noHurry.code).toBe(0);
