@@ -1,6 +1,7 @@
 /** Makes everything that is published, in dist/release; pushes nothing. */
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { publishedMetadata, publishedReadme } from "./chart.ts";
 import { withArchive, withDefaultImage, withImage } from "./manifests.ts";
 import { assetUrl, type Names } from "./names.ts";
 import { changesOf, renderNotes } from "./notes.ts";
@@ -53,7 +54,7 @@ export function buildRelease(tag: string, names: Names, base: string): Release {
   run("scripts/image.sh", ["layout", LAYOUT, ...ARCHITECTURES], { env });
   const release = { tag, ...readLayout() };
   renameSync(packNpm(ASSETS, version), npmFile(version));
-  packChart(version, names, release.digest);
+  packChart(tag, names, release.digest);
   writeManifests(tag, names, release.digest);
   writePlugin(tag, names);
   writeBills(release, names);
@@ -88,12 +89,18 @@ function blobFile(digest: string): string {
 }
 
 /** The chart with the image as its default, so that it installs as it is. */
-function packChart(version: string, { image }: Names, digest: string): void {
+function packChart(tag: string, names: Names, digest: string): void {
+  const version = tag.slice(1);
   const copy = "build/chart/ip-masq-agent";
   rmSync(copy, { recursive: true, force: true });
   cpSync(CHART, copy, { recursive: true });
-  const values = join(copy, "values.yaml");
-  writeFileSync(values, withDefaultImage(readFileSync(values, "utf8"), image, digest));
+  const change = (name: string, made: (text: string) => string) =>
+    writeFileSync(join(copy, name), made(readFileSync(join(copy, name), "utf8")));
+  const changes = changesOf(readFileSync("CHANGELOG.md", "utf8"), version)?.text ?? "";
+  const image = `${names.image}@${digest}`;
+  change("values.yaml", (text) => withDefaultImage(text, names.image, digest));
+  change("README.md", (text) => publishedReadme(text, names.home, tag));
+  change("Chart.yaml", (text) => publishedMetadata(text, { names, tag, image, changes }));
   run("helm", ["package", copy, "--destination", ASSETS, "--version", version, "--app-version", version]);
   renameSync(join(ASSETS, `ip-masq-agent-${version}.tgz`), chartFile(version));
 }

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "vitest";
 import { at, type Plain } from "../lab/manifest.ts";
 import { defaultValues, useChart } from "./chart.ts";
-import { typeErrors } from "./strict.ts";
 
 const { missing, render } = useChart();
 
@@ -89,6 +88,5 @@ describe.skipIf(missing !== undefined)("the chart's monitoring", () => {
     expect(board).toMatchObject({
       metadata: { namespace: "grafana", annotations: { grafana_folder: "Network" } },
     });
-    expect(await typeErrors([monitor, board])).toBe("");
   });
 });

@@ -1,7 +1,7 @@
 /** The values that users of other charts expect. */
-import { describe, expect, test } from "vitest";
-import { at, type Plain } from "../lab/manifest.ts";
-import { useChart } from "./chart.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { at, type Plain, readManifest } from "../lab/manifest.ts";
+import { type Rendered, useChart } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
 import { typeErrors } from "./strict.ts";
 
@@ -125,19 +125,67 @@ const TABLE: readonly (readonly [object, string, unknown])[] = [
   ],
 ];
 
+/** Values with which the chart makes all kinds of objects that it knows, with all their fields. */
+const MONITORED = {
+  httpAddress: "$(HOST_IP):10279",
+  monitoring: {
+    podMonitor: {
+      enabled: true,
+      namespace: "monitoring",
+      scrapeTimeout: "5s",
+      metricRelabelings: [{ action: "drop", regex: "go_.*", sourceLabels: ["__name__"] }],
+      endpoint: { scheme: "https", tlsConfig: { insecureSkipVerify: true } },
+    },
+    prometheusRule: { enabled: true, additionalRules: [{ alert: "Sad", expr: "vector(1)" }] },
+    dashboard: { enabled: true, annotations: { grafana_folder: "Network" } },
+  },
+};
+const WHOLE: readonly object[] = [
+  { ...MONITORED, config: { inline: { masqLinkLocal: true }, watch: true, admission: true } },
+  {
+    config: { inline: {}, rollout: "staged", admission: true, clusterCIDRs: ["10.244.0.0/16"] },
+    image: { pullPolicy: "Always" },
+    affinity: { nodeAffinity: {} },
+    seccompProfile: "x.json",
+    serviceAccount: { create: true, annotations: { note: "x" } },
+  },
+];
+
 describe.skipIf(missing !== undefined)("a value that other charts have", () => {
-  test("is where it is expected", async () => {
-    const made = await Promise.all(TABLE.map(([values]) => render(values)));
+  let made: readonly Rendered[] = [];
+  beforeAll(async () => {
+    made = await Promise.all([...TABLE.map(([values]) => values), ...WHOLE].map((values) => render(values)));
+  });
+
+  test("is where it is expected", () => {
     for (const [index, [values, path, expected]] of TABLE.entries()) {
       const built = made[index]?.documents["daemonset.yaml"] ?? null;
       expect(at(built, path), JSON.stringify(values)).toEqual(expected);
-      validateObject(built);
     }
+  });
+
+  test("makes no object that Kubernetes 1.25 to the newest would not take as it is", async () => {
     const all = made.flatMap(({ documents, hooks }) => [
       ...Object.values(documents),
       ...Object.values(hooks),
     ]);
-    expect(await typeErrors(all)).toBe("");
+    const kinds = new Set(all.map((document) => String(at(document, "kind"))));
+    expect([...kinds].toSorted()).toEqual([
+      "ConfigMap",
+      "DaemonSet",
+      "Job",
+      "Pod",
+      "PodMonitor",
+      "PrometheusRule",
+      "Role",
+      "RoleBinding",
+      "ServiceAccount",
+      "ValidatingAdmissionPolicy",
+      "ValidatingAdmissionPolicyBinding",
+    ]);
+    for (const document of all) validateObject(document);
+    const others = ["deploy/cleanup.yaml", "ip-masq-agent.yaml"].map(readManifest);
+    expect(await typeErrors([...all, ...others])).toBe("");
   });
 
   test("labels everything, but by no such label a pod is found", async () => {

@@ -38,6 +38,11 @@ export function missingVariables(env: NodeJS.ProcessEnv = process.env): readonly
   return ["LOAD_IMAGE", "ON_NODE"].filter((name) => words(env[name]).length === 0);
 }
 
+/** Whether there is a Helm that reaches the cluster. */
+export function hasHelm(env: NodeJS.ProcessEnv = process.env): boolean {
+  return accessOf(env).helm.length > 0;
+}
+
 function words(text: string | undefined): readonly string[] {
   return (text ?? "").split(/\s+/).filter((word) => word !== "");
 }
