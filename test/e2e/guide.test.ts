@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { documents } from "../lab/documents.ts";
-import { kubectlLines } from "./guide.ts";
+import { installWays, kubectlLines } from "./guide.ts";
 
 const story = readFileSync("test/e2e/e2e.test.ts", "utf8");
 
@@ -16,6 +16,12 @@ test("the parts of pages that it names have such lines", () => {
   const parts = [...story.matchAll(/(?:follow|kubectlLines)\("([^"]+)", "([^"]+)"\)/g)];
   expect(parts.length).toBeGreaterThan(5);
   for (const [, page = "", heading = ""] of parts) expect(kubectlLines(page, heading)).not.toEqual([]);
+});
+
+test("the README has three ways to install, and says how to check them", () => {
+  const { ways, check } = installWays("README.md");
+  expect(ways.map(([line = ""]) => line.split(" ")[0])).toEqual(["kubectl", "helm", "make"]);
+  expect(check.join("\n")).toContain("rollout status");
 });
 
 test("a part ends where the next of its level begins, and an unknown one is an error", () => {

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attempt } from "../lab/command.ts";
-import { blockLines, documents } from "../lab/documents.ts";
+import { blockLines, documents, wholeBlocks } from "../lab/documents.ts";
 import { kustomizeTool } from "../lab/tool.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -105,6 +105,17 @@ export function kubectlLines(page: string, heading?: string): readonly string[] 
   const kubectl = lines.filter((line) => line.startsWith("kubectl "));
   if (heading !== undefined && kubectl.length === 0) throw new Error(`${page}: no kubectl under ${heading}`);
   return kubectl;
+}
+
+/** The ways to install that a page has under "Install", each as its lines, and the lines that check whether one has worked. */
+export function installWays(page: string): {
+  readonly ways: readonly (readonly string[])[];
+  readonly check: readonly string[];
+} {
+  const part = partUnder(readFileSync(page, "utf8"), "Install");
+  // The first block sets the names, in place of which `namesOf` has its own.
+  const [, ...blocks] = wholeBlocks(part, "sh").map((block) => block.trimEnd().split("\n"));
+  return { ways: blocks.slice(0, -1), check: blocks.at(-1) ?? [] };
 }
 
 /** From a heading to the next of its level or above. */

@@ -34,10 +34,10 @@ export function blockLines(text: string, ...languages: readonly string[]): reado
     .filter((line) => line !== "");
 }
 
-/** Whole `text` blocks, without the indentation of their list. */
-export function textBlocks(text: string): readonly string[] {
+/** Whole blocks in this language, without the indentation of their list. */
+export function wholeBlocks(text: string, wanted: string): readonly string[] {
   return [...text.matchAll(BLOCK)]
-    .filter(([, , language]) => language === "text")
+    .filter(([, , language]) => language === wanted)
     .map(([, indent = "", , body = ""]) => body.replaceAll(new RegExp(`^${indent}`, "gm"), ""));
 }
 

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { shownAnswers, textBlocks } from "../../lab/documents.ts";
+import { shownAnswers, wholeBlocks } from "../../lab/documents.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { agentBundle, type Lab } from "../../lab/network/lab.ts";
 
@@ -33,7 +33,7 @@ function flagsOf({ volume, directory }: Lab): Readonly<Record<string, readonly s
 
 /** Expects the only block of the page that contains `part` to be in the answer of a command. */
 async function expectShown(lab: Lab, page: string, part: string, ...args: readonly string[]) {
-  const blocks = textBlocks(readFileSync(page, "utf8")).map((block) => normal(block));
+  const blocks = wholeBlocks(readFileSync(page, "utf8"), "text").map((block) => normal(block));
   const shown = blocks.filter((block) => block.includes(part));
   expect(shown, `${page}: ${part}`).toHaveLength(1);
   const [command = "", ...rest] = args;
