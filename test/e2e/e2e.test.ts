@@ -106,6 +106,21 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
   });
 
+  test("kubectl debug says on a node what an agent would meet there", async () => {
+    const lines = kubectlLines("docs/platforms.md", "Trial on one node");
+    if (!(await cluster.kubectl("debug", "--help")).includes("sysadmin")) {
+      journal.note(
+        "docs/platforms.md, Trial on one node, is not followed: this kubectl has no profile sysadmin",
+      );
+      for (const line of lines) guide.leaveOut(line);
+      return;
+    }
+    const answers: string[] = [];
+    for (const line of lines) answers.push(await guide.type(line));
+    expect(answers[0]).toContain("no agent runs here");
+    expect(answers[1]).toContain("8.8.8.8: keeps the pod's address");
+  });
+
   test("it is installed as docs/install.md says, and makes the rules", async () => {
     const created = await see.nodeTime(cluster);
     const rules = see.whenOnNode(cluster, CHAIN_STANDS);
