@@ -53,3 +53,23 @@ test("the tables have every key and every flag, with its default", async () => {
   expect(made).toContain("| `--v` | `0` |");
   await expect(made).toMatchFileSnapshot(`../${PAGE}`);
 });
+
+/** The table's first cells under a heading, as far as they are code. */
+function named(heading: string): readonly string[] {
+  const part = readFileSync(PAGE, "utf8").split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+  const cells = part.split("\n").flatMap((line) => /^\| ([^|]*) \|/.exec(line)?.[1] ?? []);
+  return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
+}
+
+test("every path that is served is in the table, and no other", () => {
+  const served = readFileSync("src/observe/monitor.ts", "utf8").matchAll(/^ {4}"(\/\w*)":/gm);
+  expect(named("Endpoints").toSorted()).toEqual([...served].map(([, path]) => path).toSorted());
+});
+
+test("every signal that the program treats is named", () => {
+  const treated = readFileSync("src/main.ts", "utf8").matchAll(/"SIG(\w+)"/g);
+  const names = [...new Set([...treated].map(([, name = ""]) => name))];
+  expect(names.length).toBeGreaterThan(15);
+  const page = readFileSync(PAGE, "utf8");
+  expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([]);
+});

@@ -60,10 +60,14 @@ const follows: Change = (spec) => {
 };
 
 /** The objects that kustomize builds from an overlay with this text. It is next to a clone, as in the README. */
-async function buildText(text: string): Promise<readonly Plain[]> {
+async function buildText(
+  text: string,
+  files: Readonly<Record<string, string>> = {},
+): Promise<readonly Plain[]> {
   mkdirSync("build", { recursive: true });
   const directory = mkdtempSync("build/overlay-");
   try {
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
     writeFileSync(join(directory, "kustomization.yaml"), text.replaceAll("../ip-masq-agent/", "../../"));
     return await build(directory);
   } finally {
@@ -200,6 +204,26 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
       objects.toSorted((a, b) => String(at(a, "kind")).localeCompare(String(at(b, "kind"))));
     expect(byKind(built)).toEqual(byKind([whole, ...made]));
     expect(await typeErrors(built)).toBe("");
+  });
+
+  test("builds the second overlay of docs/install.md: the DaemonSet finds the ConfigMap that is generated", async () => {
+    const [, snippet = ""] = [
+      ...readFileSync("docs/install.md", "utf8").matchAll(/```yaml\n(apiVersion: kustomize[^`]*)```/g),
+    ].map(([, text = ""]) => text);
+    // The remote base is this tree.
+    const local = snippet.replace(/https:\S+?\/\/(\S+)\?ref=\S+/, "../ip-masq-agent/$1");
+    expect(local).not.toBe(snippet);
+    const built = await buildText(local, { config: readFileSync("agent-config/config", "utf8") });
+    const byKind = (kind: string) => built.find((one) => at(one, "kind") === kind) ?? null;
+    const { name, items } = at(byKind("DaemonSet"), "spec.template.spec.volumes.0.configMap") as Record<
+      string,
+      Plain
+    >;
+    expect(at(byKind("ConfigMap"), "metadata")).toMatchObject({ name, namespace: "kube-system" });
+    expect(at(byKind("ConfigMap"), "data")).toHaveProperty(String(at(items ?? null, "0.key")));
+    expect(at(byKind("DaemonSet"), CONTAINER)).toMatchObject({
+      image: "registry.example.com/network/ip-masq-agent:v0.1.0",
+    });
   });
 
   test("builds the first overlay of docs/install.md: components combined with each other, with monitoring, and an image", async () => {
