@@ -15,7 +15,7 @@ PUSH_FLAGS ?=
 COMPRESS_FLAGS ?=
 IMAGE = REGISTRY="$(REGISTRY)" CONTAINER_TOOL="$(CONTAINER_TOOL)" BASE_DIGEST="$(BASE_DIGEST)" BUILD_FLAGS="$(BUILD_FLAGS)" PUSH_FLAGS="$(PUSH_FLAGS)" COMPRESS_FLAGS="$(COMPRESS_FLAGS)" ./scripts/image.sh
 
-.PHONY: help setup unit build all-build check test golden prove bench e2e run container all-container push all-push image-test sbom npm-package release-check release-build release-push release-npm \
+.PHONY: help setup npm-setup unit build all-build check test golden prove bench e2e run container all-container push all-push image-test sbom npm-package release-check release-build release-push release-npm \
 	release-page release-dry version clean
 
 help: ## list the targets
@@ -23,6 +23,9 @@ help: ## list the targets
 
 setup: ## install what build and tests need (Debian packages if root, npm packages)
 	@./scripts/setup.sh
+
+npm-setup:
+	@./scripts/setup.sh --npm
 
 build: setup ## write dist/ip-masq-agent.cjs
 	@node build.mjs
@@ -33,8 +36,7 @@ all-build: setup ## the same with the addon for both platforms, linux-x64 and li
 check: setup ## types, format, lint, dead exports
 	@npm run --silent check
 
-unit: ## the tests of what decides, in half a minute: without root, Debian packages or a build
-	@./scripts/setup.sh --npm
+unit: npm-setup ## the tests of what decides, in half a minute: without root, Debian packages or a build
 	@npx vitest run --project unit
 
 test: build ## everything that proves a change, in a few minutes
@@ -68,10 +70,10 @@ push: container ## push the image for this machine
 all-push: all-container ## push both images, and a list of them as $(REGISTRY)/ip-masq-agent:VERSION
 	@$(IMAGE) push amd64 arm64
 
-image-test: build ## build the image from this tree and try it in containers (needs root, buildah, podman, runc)
-	@IMAGE_TEST=1 npx vitest run test/image
+image-test: build ## build the image from this tree and try it in containers; rehearse a release (needs root, buildah, podman, runc)
+	@IMAGE_TEST=1 npx vitest run test/image test/package/rehearsal
 
-sbom: setup ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of the npm packages in the bundle
+sbom: npm-setup ## write dist/ip-masq-agent.cdx.json, a CycloneDX list of the npm packages in the bundle
 	@mkdir -p dist
 	@npm sbom --package-lock-only --sbom-format cyclonedx --sbom-type application --omit dev >dist/ip-masq-agent.cdx.json
 
@@ -79,22 +81,22 @@ npm-package: build ## pack the npm package as it is published, into build/
 	@$(RUN_TS) scripts/release/release.ts pack
 
 # A release, which a tag starts (.github/workflows/release.yaml, docs/internals/release.md): each target is a step of it.
-release-check: setup ## say what keeps this commit from being released
+release-check: npm-setup ## say what keeps this commit from being released
 	@$(RUN_TS) scripts/release/release.ts check
 
-release-build: setup ## make all that is published, in dist/release, and push nothing
+release-build: npm-setup ## make all that is published, in dist/release, and push nothing
 	@$(RUN_TS) scripts/release/release.ts build
 
-release-push: setup ## sign images and chart and push them; the names last
+release-push: npm-setup ## sign images and chart and push them; the names last
 	@$(RUN_TS) scripts/release/release.ts push
 
-release-npm: setup ## publish the npm package
+release-npm: npm-setup ## publish the npm package
 	@$(RUN_TS) scripts/release/release.ts npm
 
-release-page: setup ## make the page of the release on GitHub
+release-page: npm-setup ## make the page of the release on GitHub
 	@$(RUN_TS) scripts/release/release.ts page
 
-release-dry: setup ## rehearse a release: a registry on the loopback, and a key that is thrown away
+release-dry: npm-setup ## rehearse a release: a registry on the loopback, and a key that is thrown away
 	@$(RUN_TS) scripts/release/release.ts dry
 
 version: ## print the version: the newest tag, the distance from it, and whether the tree is dirty

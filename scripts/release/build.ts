@@ -49,7 +49,7 @@ export function buildRelease(tag: string, names: Names, base: string): Release {
   mkdirSync(ASSETS, { recursive: true });
   const version = tag.slice(1);
   const env = { VERSION: tag, BASE_DIGEST: base };
-  run("make", ["--no-print-directory", "all-build"], { env });
+  run(process.execPath, ["build.mjs"], { env: { ...env, PLATFORMS: "linux-x64 linux-arm64" } });
   run("scripts/image.sh", ["build", ...ARCHITECTURES], { env });
   run("scripts/image.sh", ["layout", LAYOUT, ...ARCHITECTURES], { env });
   const release = { tag, ...readLayout() };

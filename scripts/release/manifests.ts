@@ -16,12 +16,15 @@ export function withImage(manifest: string, image: string, head: string): string
 export function withDefaultImage(values: string, repository: string, digest: string): string {
   const block = /^image:\n(?:[ #][^\n]*\n)+/m.exec(values)?.[0];
   if (block === undefined) throw new ReleaseError("values.yaml has no block image:");
-  const filled = [
-    [/(?:^ *#[^\n]*\n)*^ {2}repository: .*$/m, `  repository: ${repository}`],
+  const head =
+    "  # -- This release's. To pull from another registry, copy the image there, and name it here.";
+  const lines: readonly (readonly [RegExp, string])[] = [
+    [/(?:^ *#[^\n]*\n)*^ {2}repository: .*$/m, `${head}\n  repository: ${repository}`],
     [/^ {2}digest: .*$/m, `  digest: ${digest}`],
-  ].reduce((text, [pattern, line]) => {
-    if (!(pattern as RegExp).test(text)) throw new ReleaseError(`values.yaml has no ${line}`);
-    return text.replace(pattern as RegExp, line as string);
+  ];
+  const filled = lines.reduce((text, [pattern, line]) => {
+    if (!pattern.test(text)) throw new ReleaseError(`values.yaml has no ${line.trim()}`);
+    return text.replace(pattern, line);
   }, block);
   return values.replace(block, filled);
 }

@@ -19,7 +19,9 @@ export function run(file: string, args: readonly string[], { env, cwd }: RunOpti
   });
   if (error !== undefined) throw new ReleaseError(`${file} cannot be run: ${error.message}`);
   if (status === 0) return stdout;
-  const said = (stderr.trim() || stdout).split("\n").filter((line) => line.trim() !== "");
+  const said = (stderr.trim() || stdout)
+    .split("\n")
+    .filter((line) => line.trim() !== "" && !/^make(?:\[\d+\])?: /.test(line));
   // The last line says what failed; npm says it first.
   const why = said.find((line) => line.startsWith("npm error code")) ?? said.at(-1) ?? `exit code ${status}`;
   throw new ReleaseError(`${[file, ...args.slice(0, 2)].join(" ")} failed: ${why.trim()}`);

@@ -1,0 +1,43 @@
+/** A copy of this tree as a commit of its own, with what is not committed yet, for a release to be made from. */
+import { spawnSync } from "node:child_process";
+import { appendFileSync, cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export interface Copy {
+  readonly directory: string;
+  /** Runs a command in it; `env` goes over this process' own. */
+  readonly run: (
+    argv: readonly string[],
+    env?: NodeJS.ProcessEnv,
+  ) => { readonly code: number | null; readonly out: string; readonly err: string };
+  readonly close: () => void;
+}
+
+export function copyTree(): Copy {
+  const directory = mkdtempSync(join(tmpdir(), "release-"));
+  const run: Copy["run"] = ([file = "", ...args], env = {}) => {
+    const { status, stdout, stderr } = spawnSync(file, args, {
+      ...{ cwd: directory, encoding: "utf8", maxBuffer: 1 << 26 },
+      // A workflow's own repository is no part of a test.
+      env: { ...process.env, GITHUB_REPOSITORY: "", ...env },
+    });
+    return { code: status, out: stdout, err: stderr };
+  };
+  const must = (...argv: readonly string[]) => {
+    const { code, err } = run(argv);
+    if (code !== 0) throw new Error(`${argv.join(" ")}: ${err}`);
+  };
+  must("git", "clone", "--quiet", "--shared", "--no-tags", resolve("."), directory);
+  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    encoding: "utf8",
+  });
+  must("git", "rm", "-rq", "--cached", ".");
+  for (const path of listed.stdout.split("\0").filter((path) => path !== ""))
+    cpSync(path, join(directory, path), { recursive: true, force: true });
+  symlinkSync(resolve("node_modules"), join(directory, "node_modules"));
+  appendFileSync(join(directory, ".git/info/exclude"), "node_modules\n");
+  must("git", "add", "--all");
+  must("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "copy", "--allow-empty");
+  return { directory, run, close: () => rmSync(directory, { recursive: true, force: true }) };
+}
