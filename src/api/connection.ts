@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { Agent, request as createRequest } from "node:https";
 import { messageOfStatus } from "../core/configmap/object.ts";
+import { Refused } from "./refused.ts";
 
 /** An API server, and the directory with the service account's `token` and `ca.crt`. */
 export interface ApiServer {
@@ -22,8 +23,15 @@ export interface ApiRequest {
   readonly withinMs: number;
 }
 
-/** A connection; its requests come one after the other. */
-export interface Connection {
+/** An object to write; `type` is the body's. */
+export interface ApiWrite extends ApiRequest {
+  readonly method: "PATCH" | "POST";
+  readonly type: string;
+  readonly body: string;
+}
+
+/** A connection for reading; its requests come one after the other. */
+export interface ReadConnection {
   /** The body of the answer. Throws `Refused`, or the error of the connection. */
   readonly get: (request: ApiRequest) => Promise<string>;
   /** The lines of a watch, once it has begun; throws as `get` does, also later. It takes `forMs` at most. */
@@ -32,18 +40,10 @@ export interface Connection {
   readonly close: () => void;
 }
 
-/** The server has answered, but not with what was asked for. */
-export class Refused extends Error {
-  readonly status: number;
-  /** The pause that the server asks for; 0: none. */
-  readonly afterMs: number;
-
-  constructor(status: number, message: string, afterMs = 0) {
-    super(message);
-    this.name = "Refused";
-    this.status = status;
-    this.afterMs = afterMs;
-  }
+/** A connection that can write, too. */
+export interface Connection extends ReadConnection {
+  /** Writes an object; as `get`. */
+  readonly send: (request: ApiWrite) => Promise<string>;
 }
 
 /** After so long a silence the kernel asks whether the other side is still there; after ten questions, one a second, it gives up. */
@@ -58,6 +58,7 @@ export function connect(server: ApiServer): Connection {
   const agent = new Agent({ keepAlive: true, keepAliveMsecs: KEEPALIVE_MS, maxSockets: 1, ca });
   return {
     get: (request) => ask(server, agent, request, readBody),
+    send: (request) => ask(server, agent, request, readBody),
     watch: (request, forMs) =>
       ask(server, agent, request, async (response) => {
         const guard = setTimeout(
@@ -73,17 +74,20 @@ export function connect(server: ApiServer): Connection {
 async function ask<T>(
   server: ApiServer,
   agent: Agent,
-  { path, withinMs }: ApiRequest,
+  asked: ApiRequest | ApiWrite,
   use: (response: IncomingMessage) => Promise<T>,
 ): Promise<T> {
   const { host, port, credentials } = server;
+  const { path, withinMs } = asked;
+  const { method, type, body } = { method: "GET", type: undefined, body: undefined, ...asked };
   const token = readFileSync(`${credentials}/token`, "utf8").trim();
   const headers = {
     accept: "application/json",
     authorization: `Bearer ${token}`,
     "user-agent": "ip-masq-agent",
+    ...(type && { "content-type": type }),
   };
-  const request = createRequest({ host, port, path, agent, headers });
+  const request = createRequest({ host, port, method, path, agent, headers });
   let isLate = false;
   const deadline = setTimeout(() => {
     isLate = true;
@@ -94,9 +98,10 @@ async function ask<T>(
       request.on("socket", (socket) => socket.setKeepAlive(true, KEEPALIVE_MS));
       request.on("response", resolve);
       request.on("error", reject);
-      request.end();
+      request.end(body);
     });
-    if (response.statusCode !== 200) throw refusal(response, await readBody(response));
+    if (response.statusCode !== 200 && response.statusCode !== 201)
+      throw refusal(response, await readBody(response));
     return await use(response);
   } catch (error) {
     throw isLate ? new Error(`no answer within ${withinMs / 1000} s`, { cause: error }) : error;
@@ -156,5 +161,7 @@ function textOf(response: IncomingMessage): AsyncIterable<string> {
 
 function checkLength(length: number, what: string): void {
   if (length > ANSWER_CHARACTERS)
-    throw new Error(`an ${what} of more than ${ANSWER_CHARACTERS / 1024 / 1024} MiB: not a ConfigMap`);
+    throw new Error(
+      `an ${what} of more than ${ANSWER_CHARACTERS / 1024 / 1024} MiB: not an object of the API server`,
+    );
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { HeardConfigMap } from "../core/configmap/object.ts";
-import { type Connection, Refused } from "./connection.ts";
+import type { ReadConnection } from "./connection.ts";
 import { type Follower, follow } from "./follow.ts";
+import { Refused } from "./refused.ts";
 
 /** One session as the server plays it: the answer to the list, then the lines of the watch; an Error is thrown. */
 interface Session {
@@ -28,7 +29,7 @@ async function followed(sessions: readonly Session[], known = "") {
   const left = [...sessions];
   const controller = new AbortController();
   let now = 0;
-  const connect = (): Connection => {
+  const connect = (): ReadConnection => {
     const session = left.shift();
     if (session === undefined) controller.abort();
     const { list: answer, watch = [], lastsMs } = session ?? { list: new Error("over") };
@@ -205,7 +206,7 @@ describe("a question beside the watch", () => {
     const controller = new AbortController();
     let follower: Follower | undefined;
     const begun = new Promise<void>((watching) => {
-      const connect = (): Connection => {
+      const connect = (): ReadConnection => {
         const isWatch = questions++ === 0;
         let end = () => {};
         return {

@@ -20,7 +20,7 @@ export type SessionEnd =
 /** The failures in a row before this moment. */
 export interface Failures {
   readonly count: number;
-  /** Of these, the last ones that were 403. */
+  /** Of these, the last ones that were 403 (no Role), or 422 (a policy). */
   readonly forbidden: number;
 }
 
@@ -35,6 +35,7 @@ const SPREAD_MS = 30_000;
 const NEXT_MS = 1_000;
 /** A server that has just started says 403 until it knows its roles; one that continues means it. */
 const PATIENCE = 6;
+const FORBIDDEN: ReadonlySet<number> = new Set([403, 422]);
 const FORBIDDEN_MS = 300_000;
 /** The longest pause, whatever a Retry-After says. */
 const LONGEST_MS = 600_000;
@@ -45,7 +46,7 @@ const SUCCESS_MS = 60_000;
 export function failuresAfter({ count, forbidden }: Failures, end: SessionEnd): Failures {
   if (end.kind === "ended") return NO_FAILURES;
   const lasted = end.kind !== "failed" && end.watchedMs >= SUCCESS_MS;
-  const isForbidden = end.kind === "refused" && end.status === 403;
+  const isForbidden = end.kind === "refused" && FORBIDDEN.has(end.status);
   return { count: lasted ? 1 : count + 1, forbidden: isForbidden ? forbidden + 1 : 0 };
 }
 

@@ -42,7 +42,12 @@ function sourcesOf(
     source,
     located: isLost
       ? { ok: false, why: "KUBERNETES_SERVICE_HOST is not set, so this is not a pod" }
-      : { ok: true, server: { host: "10.0.0.1", port: "443", credentials: "/none" }, maps },
+      : {
+          ok: true,
+          server: { host: "10.0.0.1", port: "443", credentials: "/none" },
+          namespace: "kube-system",
+          maps,
+        },
     configPath: FILE,
     readFile: () => {
       if (played.file instanceof Error) throw new SourceError(FILE, played.file);
@@ -75,7 +80,7 @@ function sourcesOf(
     const keys = new Map(text === undefined ? [] : [[key, bytesOf(text)]]);
     return worlds[index]?.heard({
       version: "78",
-      found: text === undefined ? undefined : { keys, others: [] },
+      found: text === undefined ? undefined : { uid: "u", version: "70", keys, others: [] },
     });
   };
   return { sources, played, written, worlds, known, open, tell, taken };
@@ -200,7 +205,7 @@ describe("edits", () => {
     expect(sources.readConfig().source).toBe(MAP);
     expect(taken()).toEqual([]);
     for (const version of ["80", "81"])
-      worlds[0]?.heard({ version, found: { keys: new Map(), others: ["confg"] } });
+      worlds[0]?.heard({ version, found: { uid: "u", version: "70", keys: new Map(), others: ["confg"] } });
     expect(taken()).toEqual([
       'W configmap kube-system/ip-masq-agent has no key "config" (it has "confg"): it counts as missing',
     ]);

@@ -54,6 +54,8 @@ test.each([
 
 describe("texts", () => {
   const found = (keys: Readonly<Record<string, string>>, ...others: readonly string[]) => ({
+    uid: "u",
+    version: "7",
     keys: new Map(Object.entries(keys).map(([key, text]) => [key, new TextEncoder().encode(text)])),
     others,
   });

@@ -19,8 +19,10 @@ export interface ConfigMapName {
   readonly name: string;
 }
 
-/** The keys of a ConfigMap that matter, and the names of some others, for people. */
+/** The keys of a ConfigMap that matter, and the names of some others, for people; `uid` and `version` are the object's own. */
 export interface FoundConfigMap {
+  readonly uid: string;
+  readonly version: string;
   readonly keys: ReadonlyMap<string, Uint8Array>;
   readonly others: readonly string[];
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { isOlderVersion, messageOfStatus, parseConfigMapList, parseWatchEvent } from "./object.ts";
 
 const FLAG = { kind: "file", key: "config" } as const;
-const metadata = { name: "a", resourceVersion: "7" };
+const metadata = { name: "a", uid: "u", resourceVersion: "7" };
 
 /** A ConfigMap's version and keys, or what is wrong. */
 function listed(answer: unknown, flag: Parameters<typeof parseConfigMapList>[2] = FLAG): string {
@@ -78,7 +78,12 @@ describe("a line of a watch", () => {
   const object = { metadata, data: { config: "x" } };
 
   test("added, modified, deleted", () => {
-    const found = { keys: new Map([["config", new TextEncoder().encode("x")]]), others: [] };
+    const found = {
+      uid: "u",
+      version: "7",
+      keys: new Map([["config", new TextEncoder().encode("x")]]),
+      others: [],
+    };
     for (const type of ["ADDED", "MODIFIED"])
       expect(read({ type, object })).toEqual({
         ok: true,

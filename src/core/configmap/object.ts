@@ -74,9 +74,9 @@ export function messageOfStatus(text: string): string {
 }
 
 /** An object of the API server: any of these members may be missing, or of any kind. */
-type Wire = {
+export type Wire = {
   readonly [Name in
-    | ("kind" | "metadata" | "items" | "data" | "binaryData" | "name" | "resourceVersion")
+    | ("kind" | "metadata" | "items" | "data" | "binaryData" | "name" | "uid" | "resourceVersion")
     | ("type" | "object" | "code" | "message")]?: unknown;
 };
 
@@ -90,7 +90,8 @@ function pick(
   flag: Pick<ConfigMapFlag, "kind" | "key">,
 ): FoundConfigMap | undefined {
   const object = asObject(value);
-  if (asObject(object?.metadata)?.name !== name) return undefined;
+  const metadata = asObject(object?.metadata);
+  if (metadata?.name !== name) return undefined;
   const keys = new Map<string, Uint8Array>();
   const others: string[] = [];
   const take = (part: unknown, bytesOf: (text: string) => Uint8Array | undefined) => {
@@ -102,7 +103,7 @@ function pick(
   };
   take(object?.data, (text) => new TextEncoder().encode(text));
   take(object?.binaryData, decodeBase64);
-  return { keys, others };
+  return { uid: textOf(metadata.uid), version: textOf(metadata.resourceVersion), keys, others };
 }
 
 function decodeBase64(text: string): Uint8Array | undefined {
@@ -118,7 +119,12 @@ function versionOf(object: Wire | undefined): string | undefined {
   return typeof version === "string" && version !== "" ? version : undefined;
 }
 
-function parseObject(text: string): Wire | undefined {
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** An object of an API server, or undefined. */
+export function parseObject(text: string): Wire | undefined {
   try {
     return asObject(JSON.parse(text));
   } catch {
@@ -130,6 +136,7 @@ function asObject(value: unknown): Wire | undefined {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
 }
 
-function begin(text: string): string {
+/** The beginning of a text that is not what it should be. */
+export function begin(text: string): string {
   return text.trim() === "" ? "it is empty" : cut(text.trim().replaceAll(/\s+/g, " "), 80);
 }

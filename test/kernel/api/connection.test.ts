@@ -127,7 +127,9 @@ describe("requests", () => {
 
   test("more than 16 MiB", async ({ place: { standIn, connection } }) => {
     answering(standIn, (response) => response.end("x".repeat(17 * 1024 * 1024)));
-    await expect(get(connection)).rejects.toThrow("an answer of more than 16 MiB: not a ConfigMap");
+    await expect(get(connection)).rejects.toThrow(
+      "an answer of more than 16 MiB: not an object of the API server",
+    );
   });
 });
 
@@ -208,7 +210,10 @@ describe("watches", () => {
 
   test("an event of more than 16 MiB", async ({ place: { standIn, connection } }) => {
     answering(standIn, (response) => response.write(`{}\n${"x".repeat(17 * 1024 * 1024)}`));
-    expect(await watched(connection)).toEqual(["{}", "an event of more than 16 MiB: not a ConfigMap"]);
+    expect(await watched(connection)).toEqual([
+      "{}",
+      "an event of more than 16 MiB: not an object of the API server",
+    ]);
   });
 
   test("one that is dropped", async ({ place: { standIn, connection } }) => {
