@@ -138,6 +138,7 @@ const EFFECTS: readonly string[] = [
   "agent/config/file.ts",
   "agent/config/holder.ts",
   "agent/config/watch.ts",
+  "agent/fleet/open.ts",
   "agent/sources.ts",
   "api/cache.ts",
   "api/connection.ts",

@@ -3,9 +3,14 @@ import { readFileSync } from "node:fs";
 import type { ConfigMapFlag, ConfigMapName } from "../core/configmap/flag.ts";
 import type { ApiServer } from "./connection.ts";
 
-/** The API server and the ConfigMaps with their namespaces; or why that is not known. */
+/** The API server, the service account's namespace, and the ConfigMaps with theirs; or why that is not known. */
 export type Located =
-  | { readonly ok: true; readonly server: ApiServer; readonly maps: readonly ConfigMapName[] }
+  | {
+      readonly ok: true;
+      readonly server: ApiServer;
+      readonly namespace: string;
+      readonly maps: readonly ConfigMapName[];
+    }
   | { readonly ok: false; readonly why: string };
 
 /** Where the kubelet mounts the token, the CA and the namespace. */
@@ -23,7 +28,8 @@ export function locate(
   try {
     // Also where each ConfigMap has a namespace: without a service account there is no token.
     const own = readFileSync(`${credentials}/namespace`, "utf8").trim();
-    return { ok: true, server, maps: maps.map(({ namespace = own, name }) => ({ namespace, name })) };
+    const named = maps.map(({ namespace = own, name }) => ({ namespace, name }));
+    return { ok: true, server, namespace: own, maps: named };
   } catch (error) {
     const { message } = error as Error;
     return {

@@ -1,5 +1,7 @@
 /** The tasks of `run` beside its passes; each part is loaded only with the flag or the keys that ask for it. */
 
+import type { LeaseReport, LeaseReportWorld } from "../agent/fleet/lease-report.ts";
+import type { ReportCounts } from "../agent/fleet/report-log.ts";
 import type { Forgetting, ForgottenCount } from "../agent/forgetting.ts";
 import type { OutputAddresses } from "../agent/output-addresses.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
@@ -56,6 +58,37 @@ export function createForget(
     },
     totals: () => loaded?.totals() ?? [],
     over: aside.over,
+  };
+}
+
+/** The report of --report=lease. */
+export interface Reporting {
+  /** Call it after each pass. */
+  readonly after: LeaseReport["after"];
+  /** The writes since the start. */
+  readonly counts: () => ReportCounts;
+}
+
+/** A report that is loaded after the first pass; undefined if it is switched off. */
+export function createReporting(
+  kind: "none" | "lease",
+  world: Pick<LeaseReportWorld, "version" | "backend" | "configMaps" | "log">,
+  signal: AbortSignal,
+): Reporting | undefined {
+  if (kind === "none") return undefined;
+  let loading: Promise<LeaseReport> | undefined;
+  let loaded: LeaseReport | undefined;
+  const load = async () => {
+    const { openLeaseReport } = await import("../agent/fleet/open.ts");
+    loaded = openLeaseReport(world, signal);
+    return loaded;
+  };
+  return {
+    after(outcome, fightMs) {
+      loading ??= load();
+      void loading.then(({ after }) => after(outcome, fightMs));
+    },
+    counts: () => loaded?.counts() ?? { written: 0, refused: 0, failed: 0 },
   };
 }
 

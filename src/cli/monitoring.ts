@@ -12,7 +12,7 @@ import { VERSION } from "./version.ts";
 interface Monitored
   extends Pick<
     MonitorWorld,
-    "backend" | "driver" | "families" | "toPorts" | "forgotten" | "flags" | "sources"
+    "backend" | "driver" | "families" | "toPorts" | "forgotten" | "flags" | "sources" | "reports"
   > {
   /** The address to serve at; empty: none. */
   readonly address: string;
@@ -59,7 +59,7 @@ async function load({ address, log, ...world }: Monitored, signal: AbortSignal):
     metrics: createMetrics(
       { version: VERSION, node_version: process.version, backend: world.backend().name },
       world.families,
-      world.sources !== undefined,
+      { follows: world.sources !== undefined, reports: world.reports !== undefined },
     ),
     startedAt: performance.timeOrigin,
     // The wall clock: it may be set after a start at boot, and times compared with it must follow.

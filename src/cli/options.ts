@@ -43,6 +43,11 @@ export const agentFlags = {
     "",
     "With --config-map: a `directory` that outlives the container, as an emptyDir does, for the text that was heard last. Empty: a restart may go back to an older file for a minute.",
   ),
+  report: flag(
+    wordType("none", "lease"),
+    "none",
+    "Where the agent says whether its node follows the configuration: `none|lease`. lease: in the Lease ip-masq-agent-NODE of the pod's namespace, and with --config-map in an Event on a ConfigMap that is refused. Needs a token, with create and patch on leases and create on events.",
+  ),
   backend: flag(
     wordType("iptables", "nftables", "auto"),
     "iptables",

@@ -16,6 +16,7 @@ import { systemClock } from "../system/clock.ts";
 import { keepHeapSmall } from "../system/heap.ts";
 import { describeLowLimit, readMemoryLimit } from "../system/memory-limit.ts";
 import { counted } from "../text/plural.ts";
+import { createReporting } from "./beside.ts";
 import type { CommandLine } from "./command-line.ts";
 import { followPorts } from "./follow-ports.ts";
 import { createMonitoring } from "./monitoring.ts";
@@ -69,8 +70,18 @@ async function start(
     return 1;
   }
   const configSources = sources?.value;
-  const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let engine: Passes["engine"] | undefined;
+  const reporting = createReporting(
+    values.report,
+    {
+      version: VERSION,
+      backend: () => backendOf(engine?.().choice).name,
+      configMaps: () => configSources?.configMaps() ?? [],
+      log: log.named("agent/fleet/lease-report.ts"),
+    },
+    signal,
+  );
+  const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let forgotten: Passes["forgotten"] | undefined;
   const monitoring = createMonitoring(
     {
@@ -83,6 +94,7 @@ async function start(
       flags,
       log,
       ...(configSources && { sources: configSources.view }),
+      ...(reporting && { reports: reporting.counts }),
     },
     signal,
   );
@@ -98,6 +110,7 @@ async function start(
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
     passes.sources?.report(outcome, reason, fightMs);
     monitoring?.report(outcome, reason);
+    reporting?.after(outcome, fightMs);
   };
   const loop = { watch: options.watch, triggers, begin: () => monitoring?.queued(), report };
   // Not sooner: with different flags V8 compiles Node's own modules again, which by now have compiled what the program

@@ -34,8 +34,8 @@ const READINGS: Readings = {
   process: PROCESS,
 };
 
-const metrics = (follows = false) =>
-  createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, ["IPv4"], follows);
+const metrics = (follows = false, reports = false) =>
+  createMetrics({ version: "v1", node_version: "v24", backend: "nftables" }, ["IPv4"], { follows, reports });
 const SOURCES = {
   source: "cache",
   up: true,
@@ -95,7 +95,7 @@ test("a pass and what is read, but for the histogram", async () => {
 });
 
 test("every series of the table is exposed, in the text format", async () => {
-  const of = metrics(true);
+  const of = metrics(true, true);
   of.observe({ ...PASS, failures: ["tool"], healed: [{ kind: "missing", process: "nft", count: 1 }] });
   const labels = { pod_ip: "", remote: "8.8.8.8", port: "443", protocol: "tcp", node_address: "192.0.2.1" };
   const { type, body } = await of.render({
@@ -107,6 +107,15 @@ test("every series of the table is exposed, in the text format", async () => {
   const exposed = [...body.matchAll(/^# TYPE ip_masq_agent_(\S+)/gm)].map(([, name]) => name);
   expect(exposed.sort()).toEqual(Object.keys(SERIES).sort());
   for (const name of exposed) expect(body).toMatch(new RegExp(`^ip_masq_agent_${name}(_bucket)?[{ ]`, "m"));
+});
+
+test("only an agent that reports has series about that", async () => {
+  const ofReports = async (reports: boolean) =>
+    (
+      await samples(metrics(false, reports), { ...READINGS, reports: { written: 3, refused: 2, failed: 1 } })
+    ).filter((line) => line.includes("_reports_"));
+  expect(await ofReports(false)).toEqual([]);
+  expect(await ofReports(true)).toMatchInlineSnapshot();
 });
 
 test("only an agent that follows the API server has series about it", async () => {

@@ -8,6 +8,7 @@ import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
 import type { SourcesView } from "../agent/config/two-sources.ts";
+import type { ReportCounts } from "../agent/fleet/report-log.ts";
 import type { VerdictCount } from "../backend/verdict-counters.ts";
 import { SERIES } from "./series.ts";
 import type { PassReport } from "./status.ts";
@@ -40,6 +41,8 @@ export interface Readings {
   }[];
   /** With --config-map. */
   readonly sources?: Pick<SourcesView, "source" | "up" | "sessions">;
+  /** With --report. */
+  readonly reports?: ReportCounts;
   /** Of each family of which networks of pods are known. */
   readonly podNetworksUncovered?: readonly { readonly family: string; readonly networks: number }[];
   readonly process: {
@@ -71,8 +74,14 @@ const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
 type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
 
-/** The series of an agent with this build, for these families, and whether it follows the API server. */
-export function createMetrics(build: Build, families: readonly string[], follows = false): Metrics {
+/** How an agent uses the API server. */
+interface ApiUse {
+  readonly follows?: boolean;
+  readonly reports?: boolean;
+}
+
+/** The series of an agent with this build, for these families. */
+export function createMetrics(build: Build, families: readonly string[], api: ApiUse = {}): Metrics {
   const registry = new Registry();
   const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
     name: PREFIX + name,
@@ -88,7 +97,8 @@ export function createMetrics(build: Build, families: readonly string[], follows
   const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
   const observe = createPassSeries(build, families, counter, gauge);
   const renderReadings = createReadings(registry, counter, gauge);
-  const renderSources = follows ? createSourceSeries(counter, gauge) : () => {};
+  const renderSources = api.follows ? createSourceSeries(counter, gauge) : () => {};
+  const renderReports = api.reports ? createReportSeries(counter) : () => {};
   return {
     observe(pass) {
       duration.observe(pass.durationMs / 1000);
@@ -99,6 +109,7 @@ export function createMetrics(build: Build, families: readonly string[], follows
     async render(readings) {
       renderReadings(readings);
       renderSources(readings.sources);
+      renderReports(readings.reports);
       return { type: registry.contentType, body: await registry.metrics() };
     },
   };
@@ -227,6 +238,13 @@ function createSourceSeries(
     for (const source of ["api", "file", "cache"]) from.set({ source }, source === sources.source ? 1 : 0);
     up.set(sources.up ? 1 : 0);
     for (const [result, count] of Object.entries(sources.sessions)) raise(sessions, count, { result });
+  };
+}
+
+function createReportSeries(counter: Maker<Counter<string>>): (counts: Readings["reports"]) => void {
+  const reports = counter("reports_total", "result");
+  return (counts = { written: 0, refused: 0, failed: 0 }) => {
+    for (const [result, count] of Object.entries(counts)) raise(reports, count, { result });
   };
 }
 

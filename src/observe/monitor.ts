@@ -7,6 +7,7 @@ import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { renderConfig } from "../agent/config/holder.ts";
 import type { SourcesView } from "../agent/config/two-sources.ts";
+import type { ReportCounts } from "../agent/fleet/report-log.ts";
 import type { ForgottenCount } from "../agent/forgetting.ts";
 import type { Healing } from "../agent/group.ts";
 import type { PassOutcome } from "../agent/reconcile.ts";
@@ -44,6 +45,8 @@ export interface MonitorWorld {
   /** The flows whose entries were deleted since the start. */
   readonly forgotten: () => readonly ForgottenCount[];
   readonly sources?: () => SourcesView;
+  /** With --report. */
+  readonly reports?: () => ReportCounts;
   /** Counts the networks of pods that are not among the destinations which rules in force keep. */
   readonly uncovered: (kept: PageView["kept"]) => Promise<NonNullable<Readings["podNetworksUncovered"]>>;
   /** Each flag's name and printed value. */
@@ -165,8 +168,11 @@ function createPages(world: MonitorWorld, seen: Seen, { totals, neverAsked }: Co
       const kept = keptByFamily(world.families, seen.last?.groups ?? []);
       const podNetworksUncovered = await world.uncovered(kept);
       const counted = { verdicts, forgotten: world.forgotten(), process: ofProcess(startedAt) };
-      const sources = world.sources && { sources: world.sources() };
-      const { type, body } = await metrics.render({ ...read, ...counted, podNetworksUncovered, ...sources });
+      const api = {
+        ...(world.sources && { sources: world.sources() }),
+        ...(world.reports && { reports: world.reports() }),
+      };
+      const { type, body } = await metrics.render({ ...read, ...counted, podNetworksUncovered, ...api });
       return { code: 200, type, body };
     },
     "/": async () => {

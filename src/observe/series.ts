@@ -14,6 +14,8 @@ export const SERIES = {
   api_up: "Whether the ConfigMaps of --config-map are watched through the API server now.",
   api_sessions_total:
     "Sessions with the API server that have ended, by result: ended (its time was over), dropped, refused, failed.",
+  reports_total:
+    "Reports to the API server, with --report, by result: written, refused (an answer such as 403), failed (no answer of it).",
   config_reloads_total: "New configurations that were read, by result: success or failure.",
   rules_in_force: "Whether the last pass saw the rules of a family in force.",
   drift_healed_total: "Drift detected and repaired, by kind and by the process that caused it.",

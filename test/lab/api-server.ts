@@ -1,5 +1,5 @@
 /**
- * A stand-in for the API server: lists and watches of ConfigMaps over TLS, with versions, tokens and 504 as the real one has them.
+ * A stand-in for the API server: lists and watches of ConfigMaps, Leases and Events that are written, over TLS, with versions, tokens and 504 as the real one has them.
  * Whatever else a server or a proxy may answer, a test says itself.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -8,6 +8,7 @@ import { createServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 
 /** For 127.0.0.1 and ::1, and its own CA; it protects nothing. */
 const CERTIFICATE = `-----BEGIN CERTIFICATE-----
@@ -42,11 +43,13 @@ iwIhAP9pDl+CB9quHYMigcLSoAHF+vazKdeAG3ga9Gm8BRK4
 /** A ConfigMap's data. */
 type Data = Readonly<Record<string, string>>;
 
-/** A request as the server sees it: `LIST` or `WATCH`, and its resourceVersion. */
+/** A request as the server sees it: `LIST` or `WATCH`, and its resourceVersion; or a write with its body. */
 export interface SeenRequest {
-  readonly kind: "LIST" | "WATCH";
+  readonly kind: "LIST" | "WATCH" | "PATCH" | "POST";
   readonly version: string;
+  readonly path: string;
   readonly query: URLSearchParams;
+  readonly body: string;
   readonly headers: IncomingMessage["headers"];
 }
 
@@ -59,6 +62,10 @@ export interface StandIn {
   readonly edit: (name: string, data: Data | undefined, more?: object) => void;
   /** Goes back to an older version of the whole state, as a restored backup does; no watch hears of it. */
   readonly restore: (version: number, name: string, data: Data) => void;
+  /** The Leases and Events of kube-system that were written, by name. */
+  readonly written: ReadonlyMap<string, Written>;
+  /** Called with each of them. */
+  wrote: (object: Written) => void;
   /** Answers by itself, if it returns true. */
   answer: (request: SeenRequest, response: ServerResponse) => boolean;
   /** Ends all watches as by their time; `drop` ends all connections. */
@@ -66,6 +73,17 @@ export interface StandIn {
   readonly drop: () => void;
   readonly watches: () => number;
   readonly close: () => Promise<void>;
+}
+
+/** An object as a client wrote it. */
+export interface Written {
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly [field: string]: unknown;
+  };
+  readonly [field: string]: unknown;
 }
 
 interface Stored {
@@ -87,6 +105,7 @@ export async function startApiServer(port = 0, begin = 1_000): Promise<StandIn> 
   const watches = new Map<ServerResponse, string>();
   const sockets = new Set<Socket>();
   const seen: SeenRequest[] = [];
+  const written = new Map<string, Written>();
   let version = begin;
 
   const objectOf = (name: string, { data, version: own, more }: Stored) => ({
@@ -117,9 +136,30 @@ export async function startApiServer(port = 0, begin = 1_000): Promise<StandIn> 
       response.write(event("MODIFIED", name, found));
   };
 
+  /** Server-side apply of a Lease, and an Event, which is made once. */
+  const write = ({ kind, path, query, body, headers }: SeenRequest, response: ServerResponse) => {
+    const object = JSON.parse(body) as Written;
+    const { name } = object.metadata;
+    const [, ofLease] =
+      /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/kube-system\/leases\/(.+)$/.exec(path) ?? [];
+    const isApply =
+      headers["content-type"] === "application/apply-patch+yaml" && query.get("fieldManager") !== null;
+    const isLease = kind === "PATCH" && ofLease === name && isApply && object.kind === "Lease";
+    const isEvent =
+      kind === "POST" && path === "/api/v1/namespaces/kube-system/events" && object.kind === "Event";
+    if (!isLease && !isEvent) return refuse(response, 403, "forbidden");
+    if (isEvent && written.has(name)) return refuse(response, 409, `events "${name}" already exists`);
+    response.writeHead(written.has(name) ? 200 : 201);
+    written.set(name, object);
+    standIn.wrote(object);
+    response.end(JSON.stringify(object));
+  };
+
   const standIn: Omit<StandIn, "port"> = {
     credentials,
     seen,
+    written,
+    wrote: () => {},
     edit(name, data, more = {}) {
       version++;
       const before = stored.get(name);
@@ -147,21 +187,27 @@ export async function startApiServer(port = 0, begin = 1_000): Promise<StandIn> 
       rmSync(credentials, { recursive: true, force: true });
     },
   };
-  const server = createServer({ key: KEY, cert: CERTIFICATE }, (incoming, response) => {
-    const { pathname, searchParams: query } = new URL(incoming.url ?? "", "https://stand-in");
+  const server = createServer({ key: KEY, cert: CERTIFICATE }, async (incoming, response) => {
+    const { pathname: path, searchParams: query } = new URL(incoming.url ?? "", "https://stand-in");
     const name = /^metadata\.name=(.+)$/.exec(query.get("fieldSelector") ?? "")?.[1] ?? "";
-    const kind = query.get("watch") === "1" ? "WATCH" : "LIST";
+    const { method, headers } = incoming;
+    const reads = query.get("watch") === "1" ? "WATCH" : "LIST";
+    const kind = method === "PATCH" || method === "POST" ? method : reads;
+    const body = kind === reads ? "" : await text(incoming);
     const request: SeenRequest = {
       kind,
       version: query.get("resourceVersion") ?? "",
+      path,
       query,
-      headers: incoming.headers,
+      body,
+      headers,
     };
     seen.push(request);
     if (standIn.answer(request, response)) return;
     response.setHeader("content-type", "application/json");
-    if (incoming.headers.authorization !== "Bearer secret") refuse(response, 401, "Unauthorized");
-    else if (pathname !== "/api/v1/namespaces/kube-system/configmaps" || name === "")
+    if (headers.authorization !== "Bearer secret") refuse(response, 401, "Unauthorized");
+    else if (kind !== reads) write(request, response);
+    else if (path !== "/api/v1/namespaces/kube-system/configmaps" || name === "")
       refuse(response, 403, "forbidden");
     else if (kind === "WATCH") watch(name, request, response);
     else list(name, request, response);

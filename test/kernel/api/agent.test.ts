@@ -96,6 +96,51 @@ describeKernel("--config-map", () => {
     await again.end();
   });
 
+  test("--report=lease: a text that is refused is in the node's Lease with line and key, and then it is good again", async ({
+    lab,
+    cluster,
+  }) => {
+    lab.volume.write(A);
+    const server = await cluster.startServer();
+    server.edit(A);
+    const agent = cluster.startAgent("--report=lease");
+    const lease = () => server.written.findLast(({ kind }) => kind === "Lease");
+    const reports = (state: string, more: object = {}) =>
+      eventually(() =>
+        expect(lease()?.metadata).toMatchObject({
+          name: "ip-masq-agent-node-17",
+          labels: { "ip-masq-agent/state": state },
+          ...more,
+        }),
+      );
+    await reports("ok");
+    const validate = [agentBundle(), "validate", "-o", "json", lab.volume.path];
+    const digest = lease()?.metadata.labels?.["ip-masq-agent/config"];
+    expect((await lab.inNode(process.execPath, validate)).stdout).toContain(`"hash":"${digest}"`);
+
+    server.edit(`nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n`);
+    const why = `${MAP}:2:5: nonMasqueradeCIDRs[0]`;
+    await reports("refused", {
+      labels: { "ip-masq-agent/state": "refused", "ip-masq-agent/config": digest },
+      annotations: { "ip-masq-agent/why": expect.stringContaining(why) },
+    });
+    await eventually(() =>
+      expect(server.written.find(({ kind }) => kind === "Event")).toMatchObject({
+        message: expect.stringContaining("refused by some nodes: (key config):2:5: nonMasqueradeCIDRs[0]"),
+      }),
+    );
+    server.edit(B);
+    await reports("ok");
+    await eventually(async () =>
+      expect(await ask(lab, "/metrics")).toContain('\nip_masq_agent_reports_total{result="written"} 4\n'),
+    );
+    // Without the API server all goes on.
+    await server.end();
+    await lab.inNode("nft", ["flush", "chain", "inet", "ip-masq-agent", "postrouting"]);
+    await eventually(() => expect(agent.log()).toContain("healed"));
+    expect(await agent.end()).toBe(143);
+  });
+
   test("a key that does not exist, and a flag that is wrong, are sentences", async ({ lab }) => {
     for (const [flags, line] of [
       [["--config-map=Kube/a"], 'Invalid --config-map flag "Kube/a": "Kube" is not a valid namespace'],

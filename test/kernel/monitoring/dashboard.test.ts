@@ -20,7 +20,7 @@ const DESTINATIONS = ["10.10.0.1", "8.8.8.8", "fd00:10::1", "2001:4860:4860::888
 const VARIABLES: Readonly<Record<string, string>> = { $__rate_interval: "15s", $cluster: ".*", $node: ".*" };
 
 /** Samples that need an API server, or a flow to forget. */
-const NOT_HERE = /^ip_masq_agent_(api_\w+|config_source|flows_forgotten_total)$/;
+const NOT_HERE = /^ip_masq_agent_(api_\w+|config_source|flows_forgotten_total|reports_total)$/;
 
 const dashboard = readDashboard();
 const queries = panelQueries(dashboard);

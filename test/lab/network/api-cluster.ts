@@ -1,7 +1,9 @@
 /** An agent with --config-map in a lab, beside a stand-in for the API server. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import type { Written } from "../api-server.ts";
 import { command } from "../command.ts";
 import { labTest } from "./fixture.ts";
 import { findTool } from "./lab.ts";
@@ -20,6 +22,8 @@ export const MAP = "configmap kube-system/ip-masq-agent (key config)";
 export interface StandIn {
   /** Writes the ConfigMap, or deletes it. */
   readonly edit: (text: string | null) => void;
+  /** The objects that the agent has written, the latest last. */
+  readonly written: readonly Written[];
   readonly end: () => Promise<void>;
 }
 
@@ -39,6 +43,9 @@ export const clusterTest = labTest.extend<{ cluster: Cluster }>({
     const credentials = join(lab.directory, "credentials");
     const state = join(lab.directory, "state");
     mkdirSync(state);
+    // Reports are spread over a minute at random.
+    const noChance = join(lab.directory, "no-chance.cjs");
+    writeFileSync(noChance, "Math.random = () => 0;\n");
     const directories: string[] = [];
     const startServer = async (version = 1_000): Promise<StandIn> => {
       const [file = "", ...args] = lab.inside(
@@ -50,10 +57,16 @@ export const clusterTest = labTest.extend<{ cluster: Cluster }>({
       );
       const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
       const ended = new Promise<void>((done) => child.on("exit", () => done()));
-      const { credentials: made } = JSON.parse(await firstLine(child)) as { credentials: string };
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      const { credentials: made } = JSON.parse((await lines.next()).value) as { credentials: string };
+      const written: Written[] = [];
+      void (async () => {
+        for await (const line of { [Symbol.asyncIterator]: () => lines }) written.push(JSON.parse(line));
+      })();
       directories.push(made);
       await command("cp", ["-rT", made, credentials]);
       return {
+        written,
         edit: (text) => child.stdin?.write(`${JSON.stringify(text)}\n`),
         async end() {
           child.kill("SIGKILL");
@@ -74,6 +87,8 @@ export const clusterTest = labTest.extend<{ cluster: Cluster }>({
             KUBERNETES_SERVICE_HOST: "127.0.0.1",
             KUBERNETES_SERVICE_PORT: String(PORT),
             HTTPS_PROXY: "http://127.0.0.1:1",
+            NODE_NAME: "node-17",
+            ...(flags.includes("--report=lease") && { NODE_OPTIONS: `--require=${noChance}` }),
           },
         }),
       statePath: join(state, "config.json"),
@@ -81,7 +96,3 @@ export const clusterTest = labTest.extend<{ cluster: Cluster }>({
     for (const directory of directories) rmSync(directory, { recursive: true, force: true });
   },
 });
-
-function firstLine(child: ChildProcess): Promise<string> {
-  return new Promise((done) => child.stdout?.once("data", (line: Buffer) => done(String(line))));
-}
