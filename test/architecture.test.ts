@@ -139,6 +139,7 @@ const EFFECTS: readonly string[] = [
   "agent/config/holder.ts",
   "agent/config/watch.ts",
   "agent/fleet/open.ts",
+  "agent/fleet/spread-writer.ts",
   "agent/sources.ts",
   "api/cache.ts",
   "api/connection.ts",

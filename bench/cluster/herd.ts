@@ -4,7 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { type FollowTarget, follow } from "../../src/api/follow.ts";
+import type { FollowTarget } from "../../src/api/config-map-requests.ts";
+import { follow } from "../../src/api/follow.ts";
 import type { SessionEnd } from "../../src/api/pause.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import type { ApiServer } from "./server.ts";

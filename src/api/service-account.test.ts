@@ -17,6 +17,7 @@ test("a pod knows its API server, and its namespace is the default", () => {
   expect(locate({ maps }, env, credentials)).toEqual({
     ok: true,
     server: { host: "fd00::1", port: "6443", credentials },
+    namespace: "kube-system",
     maps: [
       { namespace: "kube-system", name: "a" },
       { namespace: "other", name: "b" },

@@ -227,6 +227,7 @@ test("the effective flags as they are logged", () => {
     FLAG: --nomasq-all-reserved-ranges="false"
     FLAG: --one_output="false"
     FLAG: --random-fully="true"
+    FLAG: --report="none"
     FLAG: --skip_headers="false"
     FLAG: --skip_log_headers="false"
     FLAG: --state-dir=""
@@ -285,6 +286,8 @@ test("the usage text", () => {
         	If true, only write logs to their native severity level (vs also writing to each lower severity level; no effect when -logtostderr=true)
       -random-fully
         	Whether to add --random-fully to the masquerade rule. (default true)
+      -report none|lease
+        	Where the agent says whether its node follows the configuration: none|lease. lease: in the Lease ip-masq-agent-NODE of the pod's namespace, and with --config-map in an Event on a ConfigMap that is refused. Needs a token, with create and patch on leases and create on events. (default none)
       -skip_headers
         	If true, avoid header prefixes in the log messages
       -skip_log_headers

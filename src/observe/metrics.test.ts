@@ -115,7 +115,13 @@ test("only an agent that reports has series about that", async () => {
       await samples(metrics(false, reports), { ...READINGS, reports: { written: 3, refused: 2, failed: 1 } })
     ).filter((line) => line.includes("_reports_"));
   expect(await ofReports(false)).toEqual([]);
-  expect(await ofReports(true)).toMatchInlineSnapshot();
+  expect(await ofReports(true)).toMatchInlineSnapshot(`
+    [
+      "ip_masq_agent_reports_total{result="written"} 3",
+      "ip_masq_agent_reports_total{result="refused"} 2",
+      "ip_masq_agent_reports_total{result="failed"} 1",
+    ]
+  `);
 });
 
 test("only an agent that follows the API server has series about it", async () => {

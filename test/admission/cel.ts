@@ -68,7 +68,11 @@ function readCidr(text: string): CIDR | undefined {
 /** The reasons for which the policy refuses an edit; none where it does not apply. `before` is absent when the object is new. */
 export function refusals(policy: Policy, object: ConfigMap, before?: ConfigMap, cost: Cost = { units: 0 }) {
   const request = { operation: before === undefined ? "CREATE" : "UPDATE" };
-  const context = { object, oldObject: before ?? null, request };
+  return refusalsOf(policy, { object, oldObject: before ?? null, request }, cost);
+}
+
+/** The same for any request, with what the API server says of it. */
+export function refusalsOf(policy: Policy, context: object, cost: Cost = { units: 0 }): readonly string[] {
   const evaluate = evaluator(policy, cost);
   if (!policy.matchConditions.every(({ expression }) => evaluate(expression, context) === true)) return [];
   return policy.validations

@@ -5,9 +5,9 @@ import { allFlags } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { allManuals } from "../../src/cli/help.ts";
 import { parseFlags } from "../../src/go/flags.ts";
-import { type Policy, refusals } from "../admission/cel.ts";
+import { type Policy, refusals, refusalsOf } from "../admission/cel.ts";
 import { calls } from "../lab/documents.ts";
-import { at, type Plain, readManifest } from "../lab/manifest.ts";
+import { at, type Plain, parseManifest, readManifest } from "../lab/manifest.ts";
 import { inChart, useChart } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
 import { rightsOf, withoutLegacyRights } from "./rights.ts";
@@ -182,6 +182,62 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
       );
     expect(at(documents["watch-role.yaml"] ?? null, "rules.0.resourceNames")).toEqual(["masq.conf"]);
     expect(at(documents["watch-role-binding.yaml"] ?? null, "subjects.0.namespace")).toBe("network");
+  });
+
+  test("with report is what the component makes, for its own ConfigMap and namespace, and the policy", async () => {
+    const values = { report: "lease", config: { name: "masq.conf" }, httpAddress: "$(HOST_IP):10279" };
+    const { documents } = await render(values, { namespace: "network" });
+    for (const document of Object.values(documents)) validateObject(document);
+    const built = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
+    expect(built).toMatchObject({ serviceAccountName: "ip-masq-agent", automountServiceAccountToken: true });
+    expect(at(built, "containers.0.args")).toEqual(["--http-address=$(HOST_IP):10279", "--report=lease"]);
+    const env = at(built, "containers.0.env") as unknown as readonly { name: string }[];
+    expect(env.map(({ name }) => name)).toEqual(["HOST_IP", "NODE_NAME", "POD_NAME", "POD_UID"]);
+    const component = readManifest("deploy/kustomize/components/lease-report/kustomization.yaml");
+    const patch = parseManifest(Buffer.from(String(at(component, "patches.1.patch"))), "patch");
+    expect(env.slice(1)).toEqual(at(patch, "spec.template.spec.containers.0.env"));
+    const usual = await render({ report: "lease" });
+    for (const name of ["role", "role-binding"])
+      expect(plainLabels(usual.documents[`report-${name}.yaml`] ?? null), name).toEqual(
+        readManifest(`deploy/kustomize/components/lease-report/${name}.yaml`),
+      );
+    expect(plainLabels(usual.documents["service-account.yaml"] ?? null)).toEqual(
+      readManifest("deploy/kustomize/components/service-account/service-account.yaml"),
+    );
+    expect(at(documents["report-role-binding.yaml"] ?? null, "subjects.0.namespace")).toBe("network");
+    const [policy = null, binding = null] = ["policy", "binding"].map(
+      (name) => documents[`report-${name}.yaml`],
+    );
+    expect(at(policy, "metadata.name")).toBe("network.ip-masq-agent-report");
+    expect(at(binding, "spec.policyName")).toBe("network.ip-masq-agent-report");
+    expect(JSON.stringify(binding)).toContain('{"kubernetes.io/metadata.name":"network"}');
+    const reasons = (node: string, object: object, resource = "leases") =>
+      refusalsOf(at(policy, "spec") as unknown as Policy, {
+        ...{ object, oldObject: null },
+        request: {
+          operation: "CREATE",
+          resource: { resource },
+          userInfo: {
+            username: "system:serviceaccount:network:ip-masq-agent",
+            extra: { "authentication.kubernetes.io/node-name": [node] },
+          },
+        },
+      });
+    expect(reasons("a", { metadata: { name: "ip-masq-agent-a" } })).toEqual([]);
+    expect(reasons("a", { metadata: { name: "ip-masq-agent-b" } })).toEqual([
+      "an agent may write the Lease ip-masq-agent-a only",
+    ]);
+    const event = (name: string) => ({
+      involvedObject: { kind: "ConfigMap", name },
+      reason: "ConfigRefused",
+    });
+    expect(reasons("a", event("masq.conf"), "events")).toEqual([]);
+    expect(reasons("a", event("ip-masq-agent"), "events")).toEqual([
+      "an agent may write no Event but that the ConfigMap masq.conf is refused",
+    ]);
+    expect((await render({ report: "lease", reportAdmission: false })).documents).not.toHaveProperty([
+      "report-policy.yaml",
+    ]);
   });
 
   test("writes the configuration into the ConfigMap that the DaemonSet shows", async () => {

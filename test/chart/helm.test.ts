@@ -50,7 +50,7 @@ describe.each(cells([3, 4] as const, (version) => version === 3))("Helm %i", (ve
     [{ ...IMAGE, extraArgs: ["--enable-ipv6"] }, /extraArgs: what this flag sets is the value enableIPv6/],
     [
       { ...IMAGE, config: { watch: true }, serviceAccount: { create: false } },
-      /serviceAccount\.create is false and serviceAccount\.name is empty: config\.watch needs a ServiceAccount/,
+      /serviceAccount\.create is false and serviceAccount\.name is empty: config\.watch and report need a ServiceAccount/,
     ],
     [
       { ...IMAGE, monitoring: { podMonitor: { enabled: true } } },

@@ -226,6 +226,42 @@ describe.skipIf(KUSTOMIZE === undefined)("kustomize", () => {
     });
   });
 
+  test.each<[readonly string[], readonly string[], Change?]>([
+    [["service-account", "lease-report"], []],
+    [["api-watch", "lease-report"], followFlags, follows],
+    [["lease-report", "api-watch"], followFlags, follows],
+  ])("builds %j with a token that can write Leases, and nothing else", async (names, args, change) => {
+    const directory = `../ip-masq-agent/${DIRECTORY}`;
+    const components = names.map((name) => `${directory}/components/${name}`);
+    const built = await buildText(JSON.stringify({ resources: [`${directory}/base`], components }));
+    const flags = names[0] === "lease-report" ? ["--report=lease", ...args] : [...args, "--report=lease"];
+    const whole = withArgs(flags, (spec) => {
+      change?.(spec);
+      Object.assign(spec as object, {
+        serviceAccountName: "ip-masq-agent",
+        automountServiceAccountToken: true,
+      });
+      const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+      const env = [
+        field("NODE_NAME", "spec.nodeName"),
+        field("POD_NAME", "metadata.name"),
+        field("POD_UID", "metadata.uid"),
+      ];
+      Object.assign(at(spec, "containers.0") as object, { env });
+    });
+    const [daemonSet] = built.filter((one) => at(one, "kind") === "DaemonSet");
+    expect(daemonSet).toEqual(whole);
+    const files = [
+      ...["role", "role-binding"].map((name) => `components/lease-report/${name}.yaml`),
+      ...(change ? ["role", "role-binding"].map((name) => `${API_WATCH}/${name}.yaml`) : []),
+      "components/service-account/service-account.yaml",
+    ];
+    const others = built.filter((one) => one !== daemonSet);
+    expect(others).toHaveLength(files.length);
+    expect(others).toEqual(expect.arrayContaining(files.map((file) => readManifest(join(DIRECTORY, file)))));
+    expect(await typeErrors(built)).toBe("");
+  });
+
   test("builds the first overlay of docs/install.md: components combined with each other, with monitoring, and an image", async () => {
     const snippet =
       /```yaml\n(apiVersion: kustomize[^`]*)```/.exec(readFileSync("docs/install.md", "utf8"))?.[1] ?? "";

@@ -33,6 +33,7 @@ test.each([
   [{ config: { admission: "yes" } }, "config.admission"],
   [{ config: { watch: "yes" } }, "config.watch"],
   [{ config: { rollout: "canary" } }, "config.rollout"],
+  [{ report: "leases" }, "report"],
   [{ flags: { "enable-ipv6": true } }, "flags.enable-ipv6"],
   [{ flags: { log_file_max_size: "0" } }, "flags.log_file_max_size"],
   [{ flags: { "to-ports": "1024; reboot" } }, "flags.to-ports"],
@@ -103,7 +104,7 @@ function schemaOf(name: keyof typeof agentFlags): object | undefined {
 test("flags has every flag of the agent but those with a value of their own", () => {
   const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
   const known = at(schema, "properties.flags.properties") as Record<string, object>;
-  const own = ["backend", "enable-ipv6", "http-address", "config", "config-map", "state-dir"];
+  const own = ["backend", "enable-ipv6", "http-address", "config", "config-map", "state-dir", "report"];
   const names = (Object.keys(agentFlags) as (keyof typeof agentFlags)[]).filter(
     (name) => !own.includes(name),
   );
@@ -126,6 +127,8 @@ test.each([
   ["grafana-dashboard.json", "monitoring/grafana-dashboard.json"],
   ["admission-policy.yaml", "admission/policy.yaml"],
   ["admission-binding.yaml", "admission/binding.yaml"],
+  ["report-policy.yaml", "admission/report-policy.yaml"],
+  ["report-binding.yaml", "admission/report-binding.yaml"],
 ])("%s is a copy of deploy/%s", async (name, original) => {
   const text = readFileSync(`deploy/${original}`, "utf8");
   await expect(text).toMatchFileSnapshot(`../../${inChart(`files/${name}`)}`);

@@ -153,7 +153,7 @@ imagePullSecrets:
 
 {{/* "true" if the agent speaks to the API server. */}}
 {{- define "ip-masq-agent.usesApi" -}}
-{{- if .Values.config.watch -}}true{{- end -}}
+{{- if or .Values.config.watch (ne .Values.report "none") -}}true{{- end -}}
 {{- end }}
 
 {{/* "true" if the chart makes a ServiceAccount. */}}
@@ -169,7 +169,7 @@ imagePullSecrets:
 {{- if include "ip-masq-agent.makesServiceAccount" . -}}
 {{- $name | default (include "ip-masq-agent.fullname" .) -}}
 {{- else if and (not $name) (include "ip-masq-agent.usesApi" .) -}}
-{{- fail "serviceAccount.create is false and serviceAccount.name is empty: config.watch needs a ServiceAccount. Set one of the two" -}}
+{{- fail "serviceAccount.create is false and serviceAccount.name is empty: config.watch and report need a ServiceAccount. Set one of the two" -}}
 {{- else -}}
 {{- $name -}}
 {{- end -}}
@@ -259,6 +259,9 @@ the node's; with the loopback's the field cannot be left out.
 {{- if .Values.config.watch }}
 - {{ printf "--config-map=%s:%s" (include "ip-masq-agent.configName" .) .Values.config.key | toJson }}
 - --state-dir=/run/ip-masq-agent
+{{- end }}
+{{- if ne .Values.report "none" }}
+- {{ printf "--report=%s" .Values.report | toJson }}
 {{- end }}
 {{- range $name, $value := .Values.flags }}
 {{ include "ip-masq-agent.flag" (dict "name" $name "value" $value) }}
