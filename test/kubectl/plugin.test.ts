@@ -1,4 +1,5 @@
 /** `kubectl ip-masq` with a stand-in for kubectl; `make e2e` tries it on a cluster. */
+import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -49,6 +50,21 @@ function configMap(config: string, annotations: object = {}) {
   const managedFields = [{ manager: "kubectl-edit", time: "2026-01-02T03:04:05Z" }];
   return { metadata: { resourceVersion: "7", annotations, managedFields }, data: { config } };
 }
+
+/** The report of a node's agent; `owner` is the UID of its pod. */
+function lease(node: string, digest: string, state = "ok", why = "", owner?: string) {
+  return {
+    metadata: {
+      labels: { "ip-masq-agent/state": state, "ip-masq-agent/config": digest },
+      annotations: { "ip-masq-agent/why": why },
+      ...(owner && { ownerReferences: [{ uid: owner }] }),
+    },
+    spec: { holderIdentity: node },
+  };
+}
+
+/** The digest that the stand-in's agents have of a text. */
+const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 const read = () => JSON.parse(readFileSync(file, "utf8"));
 const calls = () => readFileSync(`${file}.calls`, "utf8");
@@ -106,21 +122,14 @@ describe("status", () => {
   });
 
   test("asks the Leases where there are some, and only the others", async () => {
-    const { stdout: digest } = await plugin({ configMap: configMap(OLD), pods: [pod("a")] }, ["status"]);
-    const [, hash = ""] = /digest (\w+)/.exec(digest) ?? [];
-    rmSync(`${file}.calls`);
+    const hash = hashOf(OLD);
     const nodes = Array.from({ length: 30 }, (_, i) => `node-${i}`);
-    const lease = (node: string, state: string, why = "") => ({
-      metadata: {
-        labels: { "ip-masq-agent/state": state, "ip-masq-agent/config": hash },
-        annotations: { "ip-masq-agent/why": why },
-      },
-      spec: { holderIdentity: node },
-    });
     const leases = [
-      ...nodes.map((node, i) => (i < 5 ? lease(node, "refused", "line 3: no CIDR") : lease(node, "ok"))),
+      ...nodes.map((node, i) =>
+        i < 5 ? lease(node, hash, "refused", "line 3: no CIDR") : lease(node, hash),
+      ),
       // Its agent is no longer there.
-      lease("removed", "failing"),
+      lease("removed", hash, "failing"),
     ];
     const pods = [...nodes.map((node) => pod(node, { exec: "hangs" })), pod("without")];
     pods.push(pod("any"));
@@ -133,6 +142,31 @@ describe("status", () => {
     expect(stdout).not.toContain("removed");
     expect(code).toBe(1);
     expect(calls().match(/ status /g)).toHaveLength(2);
+  });
+
+  test("a Lease of the pod before says nothing, and one that is behind may be a minute old", async () => {
+    const pods = ["a", "b", "c", "d"].map((node) => ({
+      ...pod(node),
+      metadata: { name: `agent-${node}`, uid: node },
+    }));
+    const leases = [
+      lease("a", hashOf(OLD), "ok", "", "a"),
+      lease("b", hashOf(OLD), "failing", "no", "before"),
+      lease("c", hashOf(NEW), "ok", "", "c"),
+    ];
+    const cluster = { configMap: configMap(OLD), pods, leases };
+    const { code, stdout } = await plugin(cluster, ["status"]);
+    expect(stdout).toMatch(/^4 of 4 nodes follow it/m);
+    expect(code).toBe(0);
+    expect(
+      calls()
+        .match(/agent-. -- ip-masq-agent status/g)
+        ?.toSorted(),
+    ).toEqual(["b", "c", "d"].map((node) => `agent-${node} -- ip-masq-agent status`));
+    const mute = pods.map((one) => ({ ...one, exec: one.metadata.uid === "a" ? undefined : "refused" }));
+    const behind = await plugin({ ...cluster, pods: mute }, ["status"]);
+    expect(behind.stdout).toMatch(/^behind {9}1 {2}c: has digest/m);
+    expect(behind.stdout).toMatch(/^no answer {6}2 {2}b, d: /m);
   });
 
   test("without a ConfigMap, without a ready agent, without any", async () => {

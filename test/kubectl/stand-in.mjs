@@ -80,10 +80,11 @@ function expand(text, value) {
 }
 
 function look(path, value) {
-  const steps = [...path.matchAll(/\[\*\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]|\.((?:[^.[\\]|\\.)+)/g)];
+  const steps = [...path.matchAll(/\[\*\]|\[0\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]|\.((?:[^.[\\]|\\.)+)/g)];
   let found = [value];
   for (const [whole, key, wanted, field] of steps) {
     if (whole === "[*]") found = found.flatMap((one) => one ?? []);
+    else if (whole === "[0]") found = found.flatMap((one) => one?.[0] ?? []);
     else if (key !== undefined)
       found = found.flatMap((one) => (one ?? []).filter((item) => item[key] === wanted));
     else found = found.map((one) => one?.[field.replaceAll("\\", "")]).filter((one) => one !== undefined);
