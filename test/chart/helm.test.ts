@@ -1,4 +1,6 @@
 /** Helm's own words: what it says of values that are wrong, and that it takes the chart for each version of Kubernetes. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { command } from "../lab/command.ts";
 import { cells } from "../lab/length.ts";
@@ -6,7 +8,7 @@ import { CHART, findHelm, template, useChart } from "./chart.ts";
 
 const IMAGE = { image: { repository: "r.example/x" } };
 
-describe.each(cells([3, 4] as const, (version) => version === 3))("Helm %i", (version) => {
+describe.each(cells([3, 3.8, 4] as const, (version) => version === 3))("Helm %s", (version) => {
   const { path: helm = "", missing } = findHelm(version);
   const { refusal } = useChart(version);
 
@@ -66,5 +68,24 @@ describe.each(cells([3, 4] as const, (version) => version === 3))("Helm %i", (ve
     ],
   ])("refuses %j", async (values, why) => {
     expect(await refusal(values)).toMatch(why);
+  });
+});
+
+describe("an older Helm", () => {
+  const { path: helm = "", missing } = findHelm();
+
+  test.skipIf(missing !== undefined)("is named, with the one that is needed", async () => {
+    const copy = mkdtempSync("build/chart-old-");
+    try {
+      cpSync(CHART, copy, { recursive: true });
+      const helpers = join(copy, "templates/_helpers.tpl");
+      const text = readFileSync(helpers, "utf8");
+      expect(text).toContain(">=3.8.0-0");
+      writeFileSync(helpers, text.replace(">=3.8.0-0", ">=9.0.0-0"));
+      const { stderr } = await template(helm, copy, IMAGE);
+      expect(stderr).toMatch(/this chart needs Helm 3\.8 or newer, and this is v\d/);
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
   });
 });

@@ -225,6 +225,14 @@ the node's; with the loopback's the field cannot be left out.
 - {{ printf "--%s=%v" .name $value | toJson }}
 {{- end }}
 
+{{/* The oldest that the chart is tested with, and the first that takes charts from registries. */}}
+{{- define "ip-masq-agent.checkHelm" -}}
+{{- $version := .Capabilities.HelmVersion.Version -}}
+{{- if not (semverCompare ">=3.8.0-0" $version) -}}
+{{- fail (printf "this chart needs Helm 3.8 or newer, and this is %s" $version) -}}
+{{- end -}}
+{{- end }}
+
 {{/* Flags whose value changes more than the argument. */}}
 {{- define "ip-masq-agent.checkExtraArgs" -}}
 {{- $values := dict "backend" "backend" "enable-ipv6" "enableIPv6" "http-address" "httpAddress" "config-map" "config.watch" -}}
