@@ -136,16 +136,29 @@ function documentsOf(stdout: string): Readonly<Record<string, Plain>> {
 const schema = JSON.parse(readFileSync(inChart("values.schema.json"), "utf8"));
 const validate = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true }).compile(schema);
 
-/** The places that the schema refuses, as `config.inline.cidrLimit`; an unknown key is named, too. */
+/** The places that the schema refuses, as `config.inline.cidrLimit`; a key that is unknown or missing is named, too. */
 export function refusedValues(values: object): readonly string[] {
-  validate(values);
+  validate(merged(defaultValues(), values as Plain));
   return [...new Set((validate.errors ?? []).map(placeOf))];
 }
 
 function placeOf({ instancePath, params }: ErrorObject): string {
-  const { additionalProperty = "" } = params as { additionalProperty?: string };
-  const parts = [...instancePath.split("/"), additionalProperty];
+  const { additionalProperty = "", missingProperty = "" } = params as Record<string, string>;
+  const parts = [...instancePath.split("/"), additionalProperty, missingProperty];
   return parts.filter((part) => part !== "").join(".");
+}
+
+/** Values over defaults, as Helm lays them: null takes a default away. */
+function merged(defaults: Plain | undefined, values: Plain): Plain {
+  const isMap = (value: Plain | undefined) =>
+    value !== null && typeof value === "object" && !Array.isArray(value);
+  if (!isMap(defaults) || !isMap(values)) return values;
+  const base = defaults as Record<string, Plain>;
+  const over = Object.entries(values as object) as [string, Plain][];
+  const all = { ...base, ...Object.fromEntries(over.map(([key, value]) => [key, merged(base[key], value)])) };
+  return Object.fromEntries(
+    Object.entries(all).filter(([key, value]) => value !== null || base[key] === null),
+  );
 }
 
 /** The chart's defaults. */

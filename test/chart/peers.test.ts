@@ -140,6 +140,12 @@ const MONITORED = {
     dashboard: { enabled: true, annotations: { grafana_folder: "Network" } },
   },
 };
+const REACHABLE = { httpAddress: "$(HOST_IP):10279" };
+const ALL = {
+  podMonitor: { enabled: true },
+  prometheusRule: { enabled: true },
+  dashboard: { enabled: true },
+};
 const WHOLE: readonly object[] = [
   { ...MONITORED, config: { inline: { masqLinkLocal: true }, watch: true, admission: true } },
   {
@@ -243,6 +249,58 @@ describe.skipIf(missing !== undefined)("a value that other charts have", () => {
       expect(own.length).toBeLessThanOrEqual(253);
       if (at(document, "kind") === "Job") expect(own.length).toBeLessThanOrEqual(63);
     }
+  });
+
+  // As `podLabels:` with nothing after it, which is null.
+  test("a value that is empty is none", async () => {
+    const empty = [
+      ...[
+        "imagePullSecrets",
+        "nameOverride",
+        "fullnameOverride",
+        "namespaceOverride",
+        "commonLabels",
+        "flags",
+      ],
+      ...[
+        "extraArgs",
+        "extraEnv",
+        "extraVolumes",
+        "extraVolumeMounts",
+        "extraContainers",
+        "extraInitContainers",
+      ],
+      ...["podSecurityContext", "securityContext", "seccompProfile", "affinity", "daemonSetAnnotations"],
+      ...["podAnnotations", "podLabels"],
+    ];
+    const none = Object.fromEntries(empty.map((key) => [key, null]));
+    const global = { imageRegistry: null, imagePullSecrets: null };
+    const serviceAccount = { create: null, name: null, annotations: null, automount: null };
+    const config = { inline: {}, name: null, clusterCIDRs: null };
+    const usual = await render({ ...REACHABLE, config: { inline: {} }, monitoring: ALL });
+    const monitoring = {
+      podMonitor: {
+        ...ALL.podMonitor,
+        labels: null,
+        relabelings: null,
+        metricRelabelings: null,
+        endpoint: null,
+      },
+      prometheusRule: {
+        ...ALL.prometheusRule,
+        ...{
+          labels: null,
+          additionalRuleLabels: null,
+          disabled: null,
+          customRules: null,
+          additionalRules: null,
+        },
+      },
+      dashboard: { ...ALL.dashboard, annotations: null },
+    };
+    expect(await render({ ...none, ...REACHABLE, global, serviceAccount, config, monitoring })).toEqual(
+      usual,
+    );
   });
 
   test("a ConfigMap that somebody else makes has its usual name in every release", async () => {

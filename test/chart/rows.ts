@@ -32,6 +32,11 @@ function meaningOf(comment: readonly string[]): string {
   return comment.join(" ").slice("-- ".length).replace(/\.$/, "");
 }
 
+/** Values in which one is null. */
+export function nullAt(path: string): object {
+  return path.split(".").reduceRight<unknown>((value, key) => ({ [key]: value }), null) as object;
+}
+
 /** Cells: value, default, meaning. */
 export function valueCells(text: string, defaults: Plain): readonly (readonly string[])[] {
   return valueRows(text).map(({ path, meaning }) => [

@@ -7,7 +7,7 @@ import { markdownTable, withMade } from "../lab/made.ts";
 import { at, type Plain, readManifest } from "../lab/manifest.ts";
 import { defaultValues, inChart, refusedValues } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
-import { valueCells, valueRows, withoutRow } from "./rows.ts";
+import { nullAt, valueCells, valueRows, withoutRow } from "./rows.ts";
 import { typeErrors } from "./strict.ts";
 
 test("the defaults are allowed", () => {
@@ -63,6 +63,23 @@ test.each([
   [{ monitoring: { podMonitor: { enabled: 1 } } }, "monitoring.podMonitor.enabled"],
 ])("%j is refused by the key's name", (values, key) => {
   expect(refusedValues(values)).toEqual([key]);
+});
+
+test("a value that is taken away with null is refused by name, if the chart cannot do without it", () => {
+  const paths = valueRows(readFileSync(inChart("values.yaml"), "utf8")).map(({ path }) => path);
+  const refused = paths.filter((path) => refusedValues(nullAt(path)).length > 0);
+  for (const path of refused) expect(refusedValues(nullAt(path))).toEqual([path]);
+  expect(refused.filter((path) => !path.includes("thresholds"))).toEqual([
+    "config.key",
+    "config.rollout",
+    "config.validate",
+    "backend",
+    "httpAddress",
+    "updateStrategy",
+    "terminationGracePeriodSeconds",
+    "monitoring.podMonitor.interval",
+  ]);
+  expect(refusedValues({ monitoring: null })).toEqual(["monitoring"]);
 });
 
 test("what operators write is allowed", () => {

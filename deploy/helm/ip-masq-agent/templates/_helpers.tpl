@@ -50,13 +50,13 @@ app.kubernetes.io/instance: {{ .Release.Name | toJson }}
 {{- $chart := printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" -}}
 {{- $about := dict "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/component" "node-agent" -}}
 {{- $helm := dict "app.kubernetes.io/managed-by" .Release.Service "helm.sh/chart" $chart -}}
-{{- mergeOverwrite $about $helm .Values.commonLabels (include "ip-masq-agent.selector" . | fromYaml) | toYaml -}}
+{{- mergeOverwrite $about $helm (.Values.commonLabels | default dict) (include "ip-masq-agent.selector" . | fromYaml) | toYaml -}}
 {{- end }}
 
 {{/* A label with a version would restart all agents whenever the chart alone changes. */}}
 {{- define "ip-masq-agent.podLabels" -}}
 {{- $selector := include "ip-masq-agent.selector" . | fromYaml -}}
-{{- mergeOverwrite (dict) .Values.commonLabels .Values.podLabels $selector | toYaml -}}
+{{- mergeOverwrite (dict) (.Values.commonLabels | default dict) (.Values.podLabels | default dict) $selector | toYaml -}}
 {{- end }}
 
 {{/* name, namespace and labels of an object for monitoring: of "root" and its values "of", with a suffix. */}}
@@ -64,7 +64,7 @@ app.kubernetes.io/instance: {{ .Release.Name | toJson }}
 name: {{ printf "%s%s" (include "ip-masq-agent.fullname" .root) (.suffix | default "") | toJson }}
 namespace: {{ .of.namespace | default (include "ip-masq-agent.namespace" .root) | toJson }}
 labels:
-  {{- mergeOverwrite (include "ip-masq-agent.labels" .root | fromYaml) .of.labels | toYaml | nindent 2 }}
+  {{- mergeOverwrite (include "ip-masq-agent.labels" .root | fromYaml) (.of.labels | default dict) | toYaml | nindent 2 }}
 {{- end }}
 
 {{- define "ip-masq-agent.image" -}}
@@ -87,7 +87,7 @@ labels:
 
 {{/* What the agent's pod, the Job and the test have in common. */}}
 {{- define "ip-masq-agent.placement" -}}
-{{- $secrets := .Values.imagePullSecrets -}}
+{{- $secrets := .Values.imagePullSecrets | default list -}}
 {{- range .Values.global.imagePullSecrets }}{{ $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}{{ end -}}
 {{- with .Values.tolerations }}
 tolerations:
@@ -110,7 +110,7 @@ imagePullSecrets:
 {{- define "ip-masq-agent.podSecurityContext" -}}
 {{- $profile := dict "type" "RuntimeDefault" -}}
 {{- with .Values.seccompProfile }}{{ $profile = dict "type" "Localhost" "localhostProfile" . }}{{ end -}}
-{{- mergeOverwrite (dict "seccompProfile" $profile) .Values.podSecurityContext | toJson -}}
+{{- mergeOverwrite (dict "seccompProfile" $profile) (.Values.podSecurityContext | default dict) | toJson -}}
 {{- end }}
 
 {{/* "true" if the agent may have to do with iptables-legacy, which needs a raw socket and a lock. */}}
@@ -119,10 +119,11 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "ip-masq-agent.securityContext" -}}
-{{- $privileged := .Values.securityContext.privileged | default false -}}
+{{- $values := .Values.securityContext | default dict -}}
+{{- $privileged := $values.privileged | default false -}}
 {{- $add := include "ip-masq-agent.legacy" . | empty | ternary (list "NET_ADMIN") (list "NET_ADMIN" "NET_RAW") -}}
 {{- $own := dict "privileged" false "allowPrivilegeEscalation" $privileged "readOnlyRootFilesystem" true -}}
-{{- mergeOverwrite $own (dict "capabilities" (dict "drop" (list "ALL") "add" $add)) .Values.securityContext | toYaml -}}
+{{- mergeOverwrite $own (dict "capabilities" (dict "drop" (list "ALL") "add" $add)) $values | toYaml -}}
 {{- end }}
 
 {{- define "ip-masq-agent.volumeMounts" -}}
@@ -165,7 +166,7 @@ imagePullSecrets:
 
 {{/* Empty: the namespace's default one. */}}
 {{- define "ip-masq-agent.serviceAccountName" -}}
-{{- $name := .Values.serviceAccount.name -}}
+{{- $name := .Values.serviceAccount.name | default "" -}}
 {{- if include "ip-masq-agent.makesServiceAccount" . -}}
 {{- $name | default (include "ip-masq-agent.fullname" .) -}}
 {{- else if and (not $name) (include "ip-masq-agent.usesApi" .) -}}
