@@ -2,6 +2,8 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { publishedMetadata } from "../../scripts/release/chart.ts";
+import { withDefaultImage } from "../../scripts/release/manifests.ts";
 import { command } from "../lab/command.ts";
 import { cells } from "../lab/length.ts";
 import { CHART, findHelm, template, useChart } from "./chart.ts";
@@ -71,21 +73,45 @@ describe.each(cells([3, 3.8, 4] as const, (version) => version === 3))("Helm %s"
   });
 });
 
-describe("an older Helm", () => {
+describe("of a changed copy", () => {
   const { path: helm = "", missing } = findHelm();
 
-  test.skipIf(missing !== undefined)("is named, with the one that is needed", async () => {
-    const copy = mkdtempSync("build/chart-old-");
+  /** Does something with a copy of the chart. */
+  async function withCopy(act: (copy: string) => Promise<void>): Promise<void> {
+    const copy = mkdtempSync("build/chart-copy-");
     try {
       cpSync(CHART, copy, { recursive: true });
-      const helpers = join(copy, "templates/_helpers.tpl");
-      const text = readFileSync(helpers, "utf8");
-      expect(text).toContain(">=3.8.0-0");
-      writeFileSync(helpers, text.replace(">=3.8.0-0", ">=9.0.0-0"));
-      const { stderr } = await template(helm, copy, IMAGE);
-      expect(stderr).toMatch(/this chart needs Helm 3\.8 or newer, and this is v\d/);
+      await act(copy);
     } finally {
       rmSync(copy, { recursive: true });
     }
+  }
+
+  function change(path: string, made: (text: string) => string): void {
+    const text = readFileSync(path, "utf8");
+    expect(made(text)).not.toBe(text);
+    writeFileSync(path, made(text));
+  }
+
+  test.skipIf(missing !== undefined)("an older Helm is named, with the one that is needed", async () => {
+    await withCopy(async (copy) => {
+      change(join(copy, "templates/_helpers.tpl"), (text) => text.replace(">=3.8.0-0", ">=9.0.0-0"));
+      const { stderr } = await template(helm, copy, IMAGE);
+      expect(stderr).toMatch(/this chart needs Helm 3\.8 or newer, and this is v\d/);
+    });
+  });
+
+  test.skipIf(missing !== undefined)("a released chart has its image, by digest", async () => {
+    await withCopy(async (copy) => {
+      const digest = `sha256:${"a".repeat(64)}`;
+      const names = { home: "https://git.example.com/network/masq" };
+      const published = { names, tag: "v1.2.3", image: `r.example/masq@${digest}`, changes: "- One.\n" };
+      change(join(copy, "values.yaml"), (text) => withDefaultImage(text, "r.example/masq", digest));
+      change(join(copy, "Chart.yaml"), (text) => publishedMetadata(text, published));
+      await command(helm, ["lint", "--strict", copy]);
+      const { code, stdout } = await template(helm, copy, {});
+      expect(code).toBe(0);
+      expect(stdout).toContain(`image: "r.example/masq@${digest}"\n`);
+    });
   });
 });
