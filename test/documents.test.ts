@@ -114,7 +114,7 @@ test("every page of docs is in its index", () => {
   const index = readFileSync("docs/README.md", "utf8");
   const missing = pages
     .map(({ path }) => path)
-    .filter((path) => /^docs\/(?!releases\/)/.test(path) && path !== "docs/README.md")
+    .filter((path) => /^docs\//.test(path) && path !== "docs/README.md")
     .filter((path) => !index.includes(`](${path.slice("docs/".length)})`));
   expect(missing).toEqual([]);
 });
@@ -148,10 +148,9 @@ test("each attack that the security model lists has a test that exists", () => {
   ]);
 });
 
-test("the changelog and the release notes are of this version", () => {
+test("the changelog has this version", () => {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   expect(readFileSync("CHANGELOG.md", "utf8")).toContain(`\n## ${version}\n`);
-  expect(readFileSync(`docs/releases/v${version}.md`, "utf8")).toContain(`# ip-masq-agent ${version}\n`);
 });
 
 test("the workflow calls make targets that exist", () => {
