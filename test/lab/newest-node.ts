@@ -10,6 +10,7 @@ import {
   type NewestEvent,
   stepNewest,
 } from "../../src/core/configmap/newest.ts";
+import { generator } from "./random.ts";
 
 /** What a node has seen. */
 export interface NodeHistory {
@@ -156,13 +157,4 @@ export function simulateNode({ edits, seed, cache: hasCache, kubelet }: NodeOpti
     happenings[kind as keyof typeof due]();
   }
   return { edits, restarts: counts.restarts, stepsBack: counts.stepsBack, behind: counts.behindS / now };
-}
-
-/** Numbers from [0, 1), the same for a seed (a linear congruential generator, as in C's rand). */
-function generator(seed: number): () => number {
-  let last = seed;
-  return () => {
-    last = (Math.imul(last, 1103515245) + 12345) & 0x7fffffff;
-    return last / 0x80000000;
-  };
 }

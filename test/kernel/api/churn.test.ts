@@ -8,6 +8,7 @@ import { config, describeKernel } from "../../lab/network/fixture.ts";
 import { eventually } from "../../lab/network/lab.ts";
 import { pause } from "../../lab/network/nftables-agent-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
+import { generator } from "../../lab/random.ts";
 
 const { CHURN = "16", SEED = "1" } = process.env;
 const EDITS = Number(CHURN);
@@ -20,15 +21,6 @@ const textOf = (edit: number) =>
 function takenBy(agent: Agent): number[] {
   const lines = agent.log().matchAll(/using config: .*?"10\.(\d+)\.(\d+)\.0\/24"/g);
   return [...lines].map(([, high, low]) => Number(high) * 256 + Number(low));
-}
-
-/** The same numbers from [0, 1) for a seed, as C's rand makes them. */
-function generator(seed: number): () => number {
-  let last = seed;
-  return () => {
-    last = (Math.imul(last, 1103515245) + 12345) & 0x7fffffff;
-    return last / 0x80000000;
-  };
 }
 
 describeKernel("--config-map in trouble", { timeout: 60_000 + EDITS * 5_000 }, () => {
