@@ -1,0 +1,115 @@
+/**
+ * What reports cost: so many nodes write their Leases by the agent's own code, each over a connection of its own, twice: when there is none
+ * yet, and after an edit. One of 100 refuses the text; how long `kubectl` takes to find those.
+ *
+ *   node scripts/run-ts.mjs bench/cluster/leases.ts [NODES] [A_SECOND]     (server.ts says with which programs)
+ */
+import { createLeaseWrite, createSend } from "../../src/agent/fleet/writes.ts";
+import { attempt } from "../../test/lab/command.ts";
+import { table } from "../report.ts";
+import { quantile } from "../statistics.ts";
+import { type ApiServer, withApiServer } from "./server.ts";
+
+const COMPONENT = "deploy/kustomize/components/lease-report";
+const REFUSE_EACH = 100;
+
+/** What the writes of one round took, in milliseconds, and how many failed. */
+interface Round {
+  readonly ms: readonly number[];
+  readonly failed: number;
+}
+
+/** The child: writes all Leases at this rate. */
+async function writeAll([
+  credentials = "",
+  nodes = "",
+  perSecond = "",
+  round = "",
+]: readonly string[]): Promise<void> {
+  const send = createSend({ host: "127.0.0.1", port: "6443", credentials }, new AbortController().signal);
+  const ms: number[] = [];
+  let failed = 0;
+  const write = async (i: number) => {
+    const isRefused = i % REFUSE_EACH === 0;
+    const reporter = { node: `node-${i}`, namespace: "kube-system", pod: undefined, version: "v0.0.0" };
+    const start = performance.now();
+    const report = {
+      state: isRefused ? ("refused" as const) : ("ok" as const),
+      config: `3f2a91c0d4e5b61${round}`,
+      why: isRefused ? 'nonMasqueradeCIDRs[3]: CIDR "10.1.0.0/8" is not aligned to a CIDR block' : "",
+      at: new Date().toISOString().replace("Z", "000Z"),
+      backend: "iptables",
+      resourceVersion: round,
+    };
+    await createLeaseWrite(
+      send,
+      reporter,
+    )(report).then(
+      () => ms.push(performance.now() - start),
+      () => failed++,
+    );
+  };
+  const begin = performance.now();
+  const writes: Promise<void>[] = [];
+  while (writes.length < Number(nodes)) {
+    const due = Math.min(Number(nodes), ((performance.now() - begin) / 1_000) * Number(perSecond));
+    while (writes.length < due) writes.push(write(writes.length));
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  await Promise.all(writes);
+  console.log(JSON.stringify({ ms, failed } satisfies Round));
+}
+
+async function oneRound(
+  { lab, account }: ApiServer,
+  nodes: number,
+  perSecond: number,
+  round: number,
+): Promise<Round> {
+  const words = ["--write", account, nodes, perSecond, round].map(String);
+  const [file = "", ...args] = lab.inside("node", process.execPath, process.argv[1] ?? "", ...words);
+  const { stdout, stderr } = await attempt(file, args, { env: process.env });
+  if (stderr !== "") throw new Error(stderr);
+  return JSON.parse(stdout) as Round;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<string> {
+  const start = performance.now();
+  await work();
+  return ((performance.now() - start) / 1_000).toFixed(2);
+}
+
+async function measure(api: ApiServer, nodes: number, perSecond: number): Promise<void> {
+  const { kubectl, server, etcd } = api;
+  for (const name of ["role", "role-binding"]) await kubectl("apply", "-f", `${COMPONENT}/${name}.yaml`);
+  const rows: string[][] = [];
+  for (const round of [1, 2]) {
+    const before = [server.cpuMs(), etcd.cpuMs()] as const;
+    const { ms, failed } = await oneRound(api, nodes, perSecond, round);
+    rows.push([
+      round === 1 ? "new" : "changed",
+      String(failed),
+      ...[0.5, 0.99].map((part) => quantile(ms, part).toFixed(0)),
+      ...[server.cpuMs() - before[0], etcd.cpuMs() - before[1]].map((cpu) => (cpu / nodes).toFixed(2)),
+    ]);
+  }
+  const head = [
+    `${nodes} Leases, ${perSecond} a second`,
+    "failed",
+    "p50 ms",
+    "p99",
+    "CPU ms: server",
+    "etcd",
+  ];
+  console.log(table(head, rows));
+  const leases = ["-n", "kube-system", "get", "leases", "-l"];
+  const bad = await timed(() => kubectl(...leases, "k8s-app=ip-masq-agent,ip-masq-agent/state!=ok"));
+  const all = await timed(() => kubectl(...leases, "k8s-app=ip-masq-agent"));
+  console.log(`\nkubectl get leases: those that are not ok ${bad} s, all ${all} s`);
+}
+
+if (process.argv[2] === "--write") void writeAll(process.argv.slice(3));
+else {
+  const [nodes = "1000", perSecond = "50"] = process.argv.slice(2);
+  void withApiServer((api) => measure(api, Number(nodes), Number(perSecond)));
+}
