@@ -58,7 +58,8 @@ export function template(
   const argv = ["template", name, chart, "--namespace", namespace, "--values", "-", ...args];
   // A line separator ends a line of YAML, but not of JSON.
   const stdin = JSON.stringify(values).replaceAll("\u2028", "\\u2028");
-  return attempt(helm, argv, { stdin, env: process.env });
+  // Too short a life to collect garbage in.
+  return attempt(helm, argv, { stdin, env: { ...process.env, GOGC: "off" } });
 }
 
 /** Helm for the tests of a file, and what it makes of values over the defaults and an image. */
