@@ -81,6 +81,8 @@ describe.skipIf(!tried)("the chart, by Helm", { timeout: 300_000 }, () => {
 
   test("installs, with the first rules in force, and leaves no hook behind", async () => {
     await helm("install", RELEASE, chart, ...WAIT, ...list("10.0.0.0/8"));
+    // Helm waits for all but maxUnavailable, which is one node in a cluster of one.
+    await see.rolledOut(cluster);
     expect(await rules()).toContain("-d 10.0.0.0/8");
     expect(await cluster.kubectl("get", "jobs", SYSTEM, "--output=name")).toBe("");
     await helm("test", RELEASE, SYSTEM, "--timeout=2m");
@@ -103,6 +105,7 @@ describe.skipIf(!tried)("the chart, by Helm", { timeout: 300_000 }, () => {
     const before = await agentPods();
     changeChart(chart, /^version: .*$/m, "version: 9.9.9");
     await helm("upgrade", RELEASE, chart, ...WAIT, ...list("10.0.0.0/8"));
+    await see.rolledOut(cluster);
     expect(await agentPods()).toBe(before);
   });
 
@@ -114,10 +117,13 @@ describe.skipIf(!tried)("the chart, by Helm", { timeout: 300_000 }, () => {
     ];
     const all = list("10.0.0.0/9", ...more, "--set=monitoring.dashboard.enabled=true");
     await helm("upgrade", RELEASE, chart, ...WAIT, ...all);
-    await eventually(async () => expect(await rules()).toContain("-d 10.0.0.0/9"), 120_000);
+    await see.rolledOut(cluster);
+    expect(await rules()).toContain("-d 10.0.0.0/9");
     expect(await differences(...all)).toBe("");
     await helm("test", RELEASE, SYSTEM, "--timeout=2m");
     await helm("rollback", RELEASE, ...WAIT);
+    await see.rolledOut(cluster);
+    // The kubelet may show a new pod the text that it still knows.
     await eventually(async () => expect(await rules()).toContain("-d 10.0.0.0/8"), 120_000);
     expect(await differences(...list("10.0.0.0/8"))).toBe("");
   });
