@@ -147,7 +147,11 @@ const ALL = {
   dashboard: { enabled: true },
 };
 const WHOLE: readonly object[] = [
-  { ...MONITORED, config: { inline: { masqLinkLocal: true }, watch: true, admission: true } },
+  {
+    ...MONITORED,
+    report: "lease",
+    config: { inline: { masqLinkLocal: true }, watch: true, admission: true },
+  },
   {
     config: { inline: {}, rollout: "staged", admission: true, clusterCIDRs: ["10.244.0.0/16"] },
     image: { pullPolicy: "Always" },

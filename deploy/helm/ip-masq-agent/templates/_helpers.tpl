@@ -236,7 +236,7 @@ the node's; with the loopback's the field cannot be left out.
 
 {{/* Flags whose value changes more than the argument. */}}
 {{- define "ip-masq-agent.checkExtraArgs" -}}
-{{- $values := dict "backend" "backend" "enable-ipv6" "enableIPv6" "http-address" "httpAddress" "config-map" "config.watch" -}}
+{{- $values := dict "backend" "backend" "enable-ipv6" "enableIPv6" "http-address" "httpAddress" "config-map" "config.watch" "report" "report" -}}
 {{- range .Values.extraArgs -}}
 {{- with get $values (regexReplaceAll "^--?([^=]*).*$" . "$1") -}}
 {{- fail (printf "extraArgs: what this flag sets is the value %s, since it changes more than an argument" .) -}}
