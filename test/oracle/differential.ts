@@ -6,7 +6,7 @@
  * Needs Go with yaml.v2 2.4.0 and sigs.k8s.io/yaml 1.3.0, which on Debian 12 are the packages golang-go,
  * golang-gopkg-yaml.v2-dev and golang-k8s-sigs-yaml-dev. Exits with 1 if there is a disagreement.
  */
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -28,6 +28,8 @@ import {
 } from "./values.ts";
 
 const BATCH = 2000;
+/** A batch takes about a second. */
+const ANSWER_MS = 60_000;
 const BINARY = "/tmp/ip-masq-agent-oracle";
 const GO_ENVIRONMENT = { GO111MODULE: "off", GOPATH: "/usr/share/gocode", GOCACHE: "/tmp/gocache" };
 
@@ -150,31 +152,39 @@ function shortError(text: string): string {
     .replace(/^.*exceeded max depth.*/, "exceeded max depth");
 }
 
-class Oracle {
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #lines: AsyncIterator<string>;
+/** main.go as a process: the answers to inputs, in their order. */
+interface Oracle {
+  readonly ask: (op: string, inputs: readonly Buffer[]) => Promise<Answer[]>;
+  readonly stop: () => void;
+}
 
-  constructor() {
-    this.#child = spawn(BINARY, { env: { GOGC: "400" } });
-    this.#child.stderr.pipe(process.stderr);
-    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
-  }
+function startOracle(): Oracle {
+  const child = spawn(BINARY, { env: { GOGC: "400" }, stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    ask: async (op, inputs) => {
+      const requests = inputs.map((data) => `${JSON.stringify({ op, data: data.toString("base64") })}\n`);
+      child.stdin.write(requests.join(""));
+      const hung = setTimeout(() => {
+        console.log(`${op.slice(0, 20)}: no answer to a batch of ${inputs.length} for ${ANSWER_MS / 1000} s`);
+        process.exit(1);
+      }, ANSWER_MS);
+      const answers: Answer[] = [];
+      for (const _ of inputs) {
+        const line = await lines.next();
+        if (line.done) throw new Error("the oracle has died");
+        answers.push(JSON.parse(line.value));
+      }
+      clearTimeout(hung);
+      return answers;
+    },
+    stop: () => child.stdin.end(),
+  };
+}
 
-  async ask(op: string, inputs: readonly Buffer[]): Promise<Answer[]> {
-    const requests = inputs.map((data) => JSON.stringify({ op, data: data.toString("base64") }));
-    this.#child.stdin.write(`${requests.join("\n")}\n`);
-    const answers: Answer[] = [];
-    for (const _ of inputs) {
-      const line = await this.#lines.next();
-      if (line.done) throw new Error("the oracle has died");
-      answers.push(JSON.parse(line.value));
-    }
-    return answers;
-  }
-
-  stop(): void {
-    this.#child.stdin.end();
-  }
+/** Sends requests of every length up to 4 KiB, so that the last byte of one falls on every place in the oracle's buffers. */
+async function checkProtocol(oracle: Oracle): Promise<void> {
+  for (let length = 0; length < 4096; length++) await oracle.ask("?".repeat(length), [Buffer.alloc(0)]);
 }
 
 function answer(operation: Operation, data: Buffer): Answer {
@@ -237,8 +247,13 @@ function generateInput({ generate, leavesOut }: Operation, random: Random): Buff
   }
 }
 
-async function compare(op: string, operation: Operation, count: number, seed: number): Promise<number> {
-  const oracle = new Oracle();
+async function compare(
+  oracle: Oracle,
+  op: string,
+  operation: Operation,
+  count: number,
+  seed: number,
+): Promise<number> {
   const random = randomFrom(seed);
   const counts = { compared: 0, accepted: 0, ambiguous: 0, disagreements: 0 };
   while (counts.compared < count) {
@@ -261,7 +276,6 @@ async function compare(op: string, operation: Operation, count: number, seed: nu
       console.log(`  Go:   ${JSON.stringify(again)}\n  ours: ${JSON.stringify(answer(operation, least))}`);
     }
   }
-  oracle.stop();
   console.log(`${op}: ${JSON.stringify(counts)} (seed ${seed})`);
   return counts.disagreements;
 }
@@ -288,11 +302,16 @@ async function main(): Promise<number> {
     console.log(`SKIPPED: ${problem}`);
     return 0;
   }
+  const oracle = startOracle();
+  await checkProtocol(oracle);
+  const count = Number(values.count ?? 20_000);
+  const seed = Number(values.seed ?? 1);
   let disagreements = 0;
   for (const [op, operation] of Object.entries(OPERATIONS)) {
     if (values.op !== undefined && values.op !== op) continue;
-    disagreements += await compare(op, operation, Number(values.count ?? 20_000), Number(values.seed ?? 1));
+    disagreements += await compare(oracle, op, operation, count, seed);
   }
+  oracle.stop();
   return disagreements === 0 ? 0 : 1;
 }
 

@@ -227,13 +227,14 @@ func reply(r request) (a answer) {
 func main() {
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
-	decoder := json.NewDecoder(in)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	for {
+	// Whole lines: a json.Decoder can leave the line feed of the last request in `in`, which then looks like one more request.
+	for line, err := in.ReadBytes('\n'); err == nil; line, err = in.ReadBytes('\n') {
 		var r request
-		if decoder.Decode(&r) != nil {
-			break
+		if err := json.Unmarshal(line, &r); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
 		if err := encoder.Encode(reply(r)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
