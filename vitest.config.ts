@@ -60,6 +60,7 @@ export default defineConfig({
         test: {
           name: "kernel",
           include: LONGER,
+          globalSetup: "test/lab/network/commands.ts",
           // A lab is closed with its test, so files share processes, too. They wait a lot: three alone leave half of two cores idle.
           isolate: false,
           maxWorkers: 5,

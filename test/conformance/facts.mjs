@@ -28,14 +28,12 @@ export function isInMemory(fact) {
 }
 
 /**
- * A pattern of the ids that `make test` replays with the watching agent, or with the other. With both: what happens in
- * steps. With one of them in turn: texts of the resync interval, and what is simple; each eighth of what memory shows.
+ * A pattern of the ids that `make test` replays with the watching agent, or with the other. In the areas in which the two may
+ * differ they take turns; of what memory shows, each eighth is replayed. `make prove` replays all with both.
  */
 export function replayed(watches) {
-  const isOnce = (fact) => isSimple(fact) || fact.area === "resync";
-  const once = FACTS.filter((fact) => isOnce(fact) && !isInMemory(fact));
   const shown = FACTS.filter(isInMemory).filter((_, i) => i % 8 === 0);
-  const inTurn = [...once, ...shown].filter((fact, i) => watches === (i % 2 === 0 && WATCHED.includes(fact.area)));
-  const always = FACTS.filter((fact) => !isOnce(fact) && (!watches || WATCHED.includes(fact.area)));
-  return `^(${[...always, ...inTurn].map(({ id }) => id).join("|")})$`;
+  const replayed = [...FACTS.filter((fact) => !isInMemory(fact)), ...shown];
+  const inTurn = replayed.filter((fact, i) => watches === (i % 2 === 0 && WATCHED.includes(fact.area)));
+  return `^(${inTurn.map(({ id }) => id).join("|")})$`;
 }

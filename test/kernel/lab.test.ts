@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { command } from "../lab/command.ts";
 import { describeKernel, labTest } from "../lab/network/fixture.ts";
-import { createLab, eventually, type Lab, leftovers } from "../lab/network/lab.ts";
+import { agentBundle, createLab, eventually, type Lab, leftovers } from "../lab/network/lab.ts";
 
 /** Processes whose command line names a lab of the process with this id. */
 function processesOf(pid: number): string[] {
@@ -46,6 +46,24 @@ async function startDemo({ directory }: Lab) {
   };
   return { pid: child.pid ?? -1, output: () => output, ended, end };
 }
+
+describeKernel("our command", () => {
+  labTest("answers as its own process does, in its node", async ({ lab }) => {
+    await lab.inNode("nft", [
+      "add table inet other { chain post { type nat hook postrouting priority 90; ip daddr 8.8.8.8 accept; }; }",
+    ]);
+    for (const args of [
+      ["explain", "--live", "--no-adopt", "--config=/dev/null", "8.8.8.8"],
+      ["diff", "--no-adopt", "--config=-", "--backend=nftables"],
+      ["status", "--no-adopt", "--nonsense"],
+    ]) {
+      const stdin = "nonMasqueradeCIDRs: [10.0.0.0/8]\n";
+      const own = await lab.inNode(process.execPath, [agentBundle(), ...args], stdin);
+      expect(own.stdout + own.stderr).not.toBe("");
+      expect(await lab.program(args, { stdin })).toEqual(own);
+    }
+  });
+});
 
 describeKernel("a lab leaves nothing behind", { timeout: 60_000 }, () => {
   test("when it is closed, with an agent at work", async () => {

@@ -423,13 +423,7 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
     const agent = lab.startAgent({ flags: AUTO });
     await restsIn(lab, inNft);
     const doctor = async () => {
-      const { stdout } = await lab.inNode(process.execPath, [
-        agentBundle(),
-        "doctor",
-        "--interval=0s",
-        "-o",
-        "json",
-      ]);
+      const { stdout } = await lab.program(["doctor", "--interval=0s", "-o", "json"]);
       const { findings } = JSON.parse(stdout) as { findings: readonly { check: string; message: string }[] };
       return findings.filter(({ check }) => check === "auto-backend").map(({ message }) => message);
     };
@@ -454,7 +448,7 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
       await act(lab, deed);
       await restsIn(lab, place);
       const status = await eventually(async () => {
-        const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "status", "-o", "json"]);
+        const { stdout } = await lab.program(["status", "-o", "json"]);
         return JSON.parse(stdout) as {
           backend: { name: string };
           rules: Record<string, { inForce: boolean }>;

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import { config, describeKernel, expectVerdicts, labTest, logged } from "../../lab/network/fixture.ts";
 import { CHAIN } from "../../lab/network/iptables.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { iptablesState, nftablesState } from "../../lab/network/move-state.ts";
 import { pause } from "../../lab/network/nftables-agent-table.ts";
 
@@ -64,8 +64,7 @@ async function comeBack(lab: Lab, { restore: [file, ...args] }: Side, rules: str
   if (code !== 0) throw new Error(stderr);
 }
 
-const status = (lab: Lab) =>
-  lab.inNode(process.execPath, [agentBundle(), "status", "--no-adopt", `--http-address=${ADDRESS}`]);
+const status = (lab: Lab) => lab.program(["status", "--no-adopt", `--http-address=${ADDRESS}`]);
 
 describeKernel("the other backend's rules", { timeout: 60_000 }, () => {
   labTest.for(Object.entries(CASES))("%s", async ([, [ours, theirs, resyncInterval]], { lab }) => {

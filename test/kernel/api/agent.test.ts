@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { MAP, PORT, clusterTest as test } from "../../lab/network/api-cluster.ts";
 import { config, describeKernel, logged } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { listing } from "../../lab/network/nftables-agent-table.ts";
 
 const hourly = (...nonMasqueradeCIDRs: string[]) => config({ nonMasqueradeCIDRs, resyncInterval: "1h" });
@@ -37,7 +37,7 @@ describeKernel("--config-map", () => {
     expect(agent.log()).toContain(`using ${MAP}: 1 nonMasqueradeCIDR`);
 
     // The mounted file is still the old one.
-    const diff = await lab.inNode(process.execPath, [agentBundle(), "diff"]);
+    const diff = await lab.program(["diff"]);
     expect(diff).toMatchObject({ code: 0 });
 
     const bad = `nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n`;
@@ -56,7 +56,7 @@ describeKernel("--config-map", () => {
     const metrics = await ask(lab, "/metrics");
     for (const sample of ['config_source{source="api"} 1', 'config_source{source="file"} 0', "api_up 1"])
       expect(metrics).toContain(`\nip_masq_agent_${sample}\n`);
-    const text = await lab.inNode(process.execPath, [agentBundle(), "status"]);
+    const text = await lab.program(["status"]);
     expect(text.stdout).toMatch(/^api +followed$/m);
 
     server.edit(null);
@@ -114,9 +114,9 @@ describeKernel("--config-map", () => {
         }),
       );
     await reports("ok");
-    const validate = [agentBundle(), "validate", "-o", "json", lab.volume.path];
+    const validate = ["validate", "-o", "json", lab.volume.path];
     const digest = lease()?.metadata.labels?.["ip-masq-agent/config"];
-    expect((await lab.inNode(process.execPath, validate)).stdout).toContain(`"hash":"${digest}"`);
+    expect((await lab.program(validate)).stdout).toContain(`"hash":"${digest}"`);
 
     server.edit(`nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n`);
     const why = `${MAP}:2:5: nonMasqueradeCIDRs[0]`;

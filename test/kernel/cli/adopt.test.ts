@@ -5,10 +5,10 @@ import { expect } from "vitest";
 import type { DiffView } from "../../../src/diff/view.ts";
 import { cells } from "../../lab/length.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 
 function run(lab: Lab, ...args: readonly string[]) {
-  return lab.inNode(process.execPath, [agentBundle(), ...args]);
+  return lab.program(args);
 }
 
 describeKernel("commands beside an agent", { timeout: 120_000 }, () => {
@@ -107,11 +107,7 @@ describeKernel("commands beside an agent", { timeout: 120_000 }, () => {
     labTest(`compare a new configuration with the rules in force (${backend})`, async ({ lab }) => {
       const next = async () => {
         const text = "nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n";
-        const { code, stdout } = await lab.inNode(
-          process.execPath,
-          [agentBundle(), "diff", "-o=json", "-"],
-          text,
-        );
+        const { code, stdout } = await lab.program(["diff", "-o=json", "-"], { stdin: text });
         const { from, verdicts } = JSON.parse(stdout) as DiffView;
         return { code, from, kept: verdicts.flatMap(({ newlyKept }) => newlyKept.cidrs) };
       };

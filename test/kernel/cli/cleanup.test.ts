@@ -52,7 +52,7 @@ async function everything(lab: Lab): Promise<string> {
 }
 
 function cleanup(lab: Lab, ...args: string[]) {
-  return lab.inNode(process.execPath, [agentBundle(), "cleanup", ...args]);
+  return lab.program(["cleanup", ...args]);
 }
 
 async function runAgent(lab: Lab, ...flags: string[]) {

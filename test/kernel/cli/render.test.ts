@@ -1,7 +1,7 @@
 /** What `render` prints, carried out with the real tools, is what `run` programs. */
 import { expect } from "vitest";
 import { describeKernel, labTest, VARIANTS } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { iptablesState, nftablesState } from "../../lab/network/move-state.ts";
 
 const CONFIG = JSON.stringify({
@@ -44,8 +44,8 @@ describeKernel("render", { timeout: 60_000 }, () => {
   labTest.for(Object.entries(CASES))("%s", async ([, options], { lab }) => {
     const flags = ["--enable-ipv6", ...options];
     lab.volume.write(CONFIG);
-    const render = [agentBundle(), "render", `--config=${lab.volume.path}`, ...flags];
-    const { stdout, stderr, code } = await lab.inNode(process.execPath, render);
+    const render = ["render", `--config=${lab.volume.path}`, ...flags];
+    const { stdout, stderr, code } = await lab.program(render);
     expect(code).toBe(0);
     expect(stderr).toContain("covers every IPv4 address");
 

@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync 
 import { join } from "node:path";
 import { expect } from "vitest";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 
 /** What only root may read. */
 const SECRET = "root:$6$secret:19000:0:99999:7:::";
@@ -26,7 +26,7 @@ const CONTAINED = [
   "import os, sys, time; os.chroot(sys.argv[1]); os.chdir('/app'); time.sleep(600)",
 ];
 
-const run = (lab: Lab, ...args: readonly string[]) => lab.inNode(process.execPath, [agentBundle(), ...args]);
+const run = (lab: Lab, ...args: readonly string[]) => lab.program(args);
 
 /** A file that only root may read. */
 function secretIn({ directory }: Lab): string {

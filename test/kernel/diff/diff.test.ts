@@ -41,8 +41,8 @@ const SCOPE = {
 };
 
 async function diff(lab: Lab, ...args: readonly string[]): Promise<DiffView & { code: number | string }> {
-  const all = [agentBundle(), "diff", `--config=${lab.volume.path}`, "--enable-ipv6", "-o=json", ...args];
-  const { code, stdout, stderr } = await lab.inNode(process.execPath, all);
+  const all = ["diff", `--config=${lab.volume.path}`, "--enable-ipv6", "-o=json", ...args];
+  const { code, stdout, stderr } = await lab.program(all);
   if (stdout === "") throw new Error(`diff: ${code}: ${stderr}`);
   return { ...(JSON.parse(stdout) as DiffView), code };
 }
@@ -106,8 +106,8 @@ describeKernel("diff", { timeout: 120_000 }, () => {
     await lab.ask("tcp", "8.8.8.8");
     await lab.ask("tcp", "10.10.0.1");
     const next = JSON.stringify({ nonMasqueradeCIDRs: ["8.0.0.0/8"] });
-    const args = [agentBundle(), "diff", `--config=${lab.volume.path}`, "-o=json", "-"];
-    const { stdout } = await lab.inNode(process.execPath, args, next);
+    const args = ["diff", `--config=${lab.volume.path}`, "-o=json", "-"];
+    const { stdout } = await lab.program(args, { stdin: next });
     const { connections } = JSON.parse(stdout) as DiffView;
     const stale = connections?.stale.map(({ source, destination, keeps }) => [source, destination, keeps]);
     expect(stale?.sort()).toEqual([

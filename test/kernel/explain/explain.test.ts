@@ -27,7 +27,7 @@ import {
 } from "../../lab/network/explain-services.ts";
 import { config, describeKernel, FAMILIES, labTest } from "../../lab/network/fixture.ts";
 import type { Variant } from "../../lab/network/iptables.ts";
-import { agentBundle, eventually, familyOf, type Lab } from "../../lab/network/lab.ts";
+import { eventually, familyOf, type Lab } from "../../lab/network/lab.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 
 const { PATH = "", EXPLAINED = "3", EXPLAINED_SEED = String(Date.now() % 2 ** 31) } = process.env;
@@ -63,7 +63,6 @@ async function explain(
   path = PATH,
 ): Promise<{ code: number | string; parts: PartView[]; notRead: readonly string[] }> {
   const args = [
-    agentBundle(),
     "explain",
     `--config=${lab.volume.path}`,
     "--enable-ipv6",
@@ -72,8 +71,7 @@ async function explain(
     ...flags,
     ...destinations,
   ];
-  const command = [`PATH=${path}`, process.execPath, ...args];
-  const { code, stdout, stderr } = await lab.inNode("env", command);
+  const { code, stdout, stderr } = await lab.program(args, { path });
   if (stdout === "") throw new Error(`explain: ${code}: ${stderr}`);
   const { destinations: views, notRead = [] } = JSON.parse(stdout) as ExplainView;
   expect(views.map(({ destination }) => destination)).toEqual(destinations);

@@ -64,11 +64,11 @@ async function explain(
   asked: readonly string[] = DESTINATIONS,
   path = "/nonexistent",
 ): Promise<Record<string, PartView>> {
-  const all = [agentBundle(), "explain", "-o=json", `--source=${POD.IPv4}`, ...args, ...asked];
+  const all = ["explain", "-o=json", `--source=${POD.IPv4}`, ...args, ...asked];
   const { PATH } = process.env;
   const { stdout, stderr, code } = inNode
-    ? await lab.inNode("env", [`PATH=${path}:${PATH}`, process.execPath, ...all])
-    : await attempt(process.execPath, all);
+    ? await lab.program(all, { path: `${path}:${PATH}` })
+    : await attempt(process.execPath, [agentBundle(), ...all]);
   if (stdout === "") throw new Error(`explain: ${code}: ${stderr}`);
   const { destinations } = JSON.parse(stdout) as { destinations: DestinationView[] };
   return Object.fromEntries(
@@ -169,13 +169,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
 
   labTest("an untouched node stays untouched: no table is made by looking", async ({ lab }) => {
     lab.volume.write("");
-    const { code, stdout } = await lab.inNode(process.execPath, [
-      agentBundle(),
-      "explain",
-      "--live",
-      `--config=${lab.volume.path}`,
-      OUTSIDE,
-    ]);
+    const { code, stdout } = await lab.program(["explain", "--live", `--config=${lab.volume.path}`, OUTSIDE]);
     expect(code).toBe(1);
     expect(stdout).toContain("the rules do NOT do what the configuration says");
     expect((await lab.inNode("nft", ["list", "ruleset"])).stdout).toBe("");
@@ -207,7 +201,6 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
       await eventually(() => expect(agent.log()).toContain(": programmed "));
       const ask = async () => {
         const args = [
-          agentBundle(),
           "explain",
           "-o=json",
           "--live",
@@ -215,7 +208,7 @@ describeKernel("explain --live beside other programs' rules", { timeout: 60_000 
           `--config=${lab.volume.path}`,
           ...DESTINATIONS,
         ];
-        const { stdout, stderr } = await lab.inNode("env", ["PATH=/nonexistent", process.execPath, ...args]);
+        const { stdout, stderr } = await lab.program(args, { path: "/nonexistent" });
         const { destinations } = JSON.parse(stdout) as { destinations: DestinationView[] };
         const parts = destinations.map(
           ({ destination, parts }) => [destination, parts[0] as PartView] as const,

@@ -9,7 +9,7 @@ import type { DestinationView, TraceView } from "../../../src/explain/view.ts";
 import { cells } from "../../lab/length.ts";
 import { toolThat } from "../../lab/network/broken-tools.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+import type { Lab } from "../../lab/network/lab.ts";
 
 const DIRECTORY = join(import.meta.dirname, "../../rulesets/kube-proxy-1.36");
 const STATES = { none: "", "masquerade-all": "-masquerade-all", agent: "-agent" } as const;
@@ -66,8 +66,8 @@ async function explain(lab: Lab, asked: readonly Probe[], path: string): Promise
     `--source=${from}`,
     `--protocol=${protocol}`,
   ];
-  const args = [agentBundle(), "explain", ...flags, ...asked.map(({ to }) => to)];
-  const { stdout, stderr } = await lab.inNode("env", [`PATH=${path}`, process.execPath, ...args]);
+  const args = ["explain", ...flags, ...asked.map(({ to }) => to)];
+  const { stdout, stderr } = await lab.program(args, { path });
   if (stdout === "") throw new Error(stderr);
   return (JSON.parse(stdout) as { destinations: DestinationView[] }).destinations;
 }

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { ExplainView, OutcomeView } from "../../../src/explain/view.ts";
 import { cells } from "../../lab/length.ts";
 import { config, describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+import type { Lab } from "../../lab/network/lab.ts";
 import { buildRunner, type Runner } from "../../lab/network/nftables-namespace.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
 import { createOwnTable, fieldsOf } from "../../lab/network/packets-table.ts";
@@ -29,12 +29,13 @@ async function explain(
 ): Promise<string[][]> {
   const { source, link } = rows[0]?.packet ?? {};
   const toPorts = (settings.toPorts ?? []).map((range) => range.join("-")).join();
-  const { stdout, stderr } = await lab.inNode("env", [
-    ...[`PATH=${path}`, process.execPath, agentBundle(), "explain", "--live", "-o", "json"],
+  const args = [
+    ...["explain", "--live", "-o", "json"],
     ...[`--config=${lab.volume.path}`, "--enable-ipv6", "--backend=nftables", `--to-ports=${toPorts}`],
     ...[`--source=${source}`, `--out-interface=${link}`, "--protocol=udp"],
     ...rows.map(({ destination }) => destination),
-  ]);
+  ];
+  const { stdout, stderr } = await lab.program(args, { path });
   if (stdout === "") throw new Error(`explain: ${stderr}`);
   const { destinations } = JSON.parse(stdout) as ExplainView;
   return destinations.map(({ parts: [part] }, i) => {

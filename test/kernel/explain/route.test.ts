@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import type { ExplainView } from "../../../src/explain/view.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+import type { Lab } from "../../lab/network/lab.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 
 /** A second way out, and routes of every kind. */
@@ -31,12 +31,7 @@ async function furnish({ inNode }: Lab, lines: readonly string[]): Promise<void>
 /** Verdict, source, interface and next hop, as they are said. */
 async function ask(lab: Lab, destinations: readonly string[], ...more: readonly string[]): Promise<string[]> {
   const flags = ["--live", "--no-adopt", "-o=json", "--config=/dev/null", ...more];
-  const { stdout, stderr } = await lab.inNode(process.execPath, [
-    agentBundle(),
-    "explain",
-    ...flags,
-    ...destinations,
-  ]);
+  const { stdout, stderr } = await lab.program(["explain", ...flags, ...destinations]);
   if (stdout === "") throw new Error(stderr);
   return (JSON.parse(stdout) as ExplainView).destinations.map(({ parts: [part] }) => {
     const { verdict, source, interface: out, nextHop, noRoute } = part?.live ?? {};
@@ -107,7 +102,7 @@ describeKernel("explain and routes", { timeout: 60_000 }, () => {
   labTest("an interface that the node does not have is a slip", async ({ lab }) => {
     for (const way of ["in", "out"]) {
       const args = ["explain", "--live", "--no-adopt", `--${way}-interface=eth9`, "8.8.8.8"];
-      const { code, stderr } = await lab.inNode(process.execPath, [agentBundle(), ...args]);
+      const { code, stderr } = await lab.program(args);
       expect(code).toBe(2);
       expect(stderr).toContain(
         `--${way}-interface="eth9" is not an interface of this node: it has lo, pod0, eth0`,

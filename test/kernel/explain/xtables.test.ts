@@ -4,7 +4,7 @@ import type { ExplainView, PartView } from "../../../src/explain/view.ts";
 import { essence } from "../../lab/network/explain-rules.ts";
 import { describeKernel, FAMILIES, labTest } from "../../lab/network/fixture.ts";
 import type { Family } from "../../lab/network/iptables.ts";
-import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+import type { Lab } from "../../lab/network/lab.ts";
 import { POD } from "../../lab/network/topology.ts";
 
 const { PATH = "" } = process.env;
@@ -78,17 +78,9 @@ async function explain(
   path: string,
 ): Promise<readonly [PartView[], readonly string[]]> {
   const words = RULES.map((_, i) => `${bracketed(address(family, i))}:80`);
-  const args = [
-    agentBundle(),
-    "explain",
-    "--config=-",
-    "--enable-ipv6",
-    "--live",
-    "-o=json",
-    `--source=${POD[family]}`,
-  ];
-  const env = [`PATH=${path}`, process.execPath, ...args, ...words];
-  const { stdout, stderr } = await lab.inNode("env", env, "nonMasqueradeCIDRs: []\n");
+  const args = ["explain", "--config=-", "--enable-ipv6", "--live", "-o=json", `--source=${POD[family]}`];
+  const stdin = "nonMasqueradeCIDRs: []\n";
+  const { stdout, stderr } = await lab.program([...args, ...words], { path, stdin });
   if (stdout === "") throw new Error(stderr);
   const { destinations, notRead = [] } = JSON.parse(stdout) as ExplainView;
   return [destinations.map(({ parts }) => parts[0] as PartView), notRead];

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import { config, describeKernel, FAMILIES, labTest, VARIANTS } from "../../lab/network/fixture.ts";
 import type { Variant } from "../../lab/network/iptables.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 
 const THEIRS = "KUBE-POSTROUTING";
 const COMMENT = (chain: string) =>
@@ -38,8 +38,7 @@ async function everything(lab: Lab, variant: Variant): Promise<readonly string[]
   return tables.flat().map((line) => line.replace(/\[\d+:\d+\]/, ""));
 }
 
-const cleanup = (lab: Lab, ...args: readonly string[]) =>
-  lab.inNode(process.execPath, [agentBundle(), "cleanup", ...args]);
+const cleanup = (lab: Lab, ...args: readonly string[]) => lab.program(["cleanup", ...args]);
 
 describeKernel("a chain of others", { timeout: 120_000 }, () => {
   labTest.for(VARIANTS)(

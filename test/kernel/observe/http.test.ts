@@ -13,7 +13,7 @@ import {
   logged,
 } from "../../lab/network/fixture.ts";
 import { type HttpAnswer, httpGet } from "../../lab/network/http.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { FLAGS, programmed as tableProgrammed } from "../../lab/network/nftables-agent-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
@@ -61,7 +61,7 @@ async function samples(lab: Lab): Promise<ReadonlyMap<string, number>> {
 
 /** What a command answers in the node, as JSON. */
 async function ask(lab: Lab, ...args: readonly string[]) {
-  const { stdout } = await lab.inNode(process.execPath, [agentBundle(), ...args, "-o", "json"]);
+  const { stdout } = await lab.program([...args, "-o", "json"]);
   return JSON.parse(stdout);
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { config, describeKernel, FAMILIES, flags, labTest } from "../../lab/network/fixture.ts";
 import { httpGet } from "../../lab/network/http.ts";
-import { agentBundle, eventually, findTool, type Lab } from "../../lab/network/lab.ts";
+import { eventually, findTool, type Lab } from "../../lab/network/lab.ts";
 
 const ADDRESS = "127.0.0.1:10279";
 const BAD = "nonMasqueradeCIDRs: [10.0.0.1/8]";
@@ -17,7 +17,7 @@ async function get(lab: Lab, path: string): Promise<string> {
 
 /** What the command, the page and the metrics say of rules in force, and of the two digests. */
 async function told(lab: Lab) {
-  const { code, stdout } = await lab.inNode(process.execPath, [agentBundle(), "status"]);
+  const { code, stdout } = await lab.program(["status"]);
   const { config } = JSON.parse(await get(lab, "/status"));
   const page = await get(lab, "/");
   const metrics = await get(lab, "/metrics");

@@ -272,7 +272,7 @@ describeKernel("others at the socket", { timeout: 60_000 }, () => {
     await eventually(() => expect(agent.log()).toContain("healed"));
     await present(lab, NFTABLES, IPTABLES);
     expect(logged(agent, "W", `pid ${other.pid} (`)).toHaveLength(1);
-    const { stdout } = await lab.inNode(process.execPath, [agentBundle(), "doctor", "--interval=0s"]);
+    const { stdout } = await lab.program(["doctor", "--interval=0s"]);
     expect(stdout).toMatch(
       new RegExp(
         `warning .*pid ${other.pid} \\(.*is not an agent: the agent removes nothing that another backend has left`,

@@ -145,8 +145,7 @@ describeKernel("report", { timeout: 90_000 }, () => {
     const path = join(lab.directory, "rules.json");
     writeFileSync(path, JSON.stringify({ nftables }));
     const explain = (destination: string) =>
-      lab.inNode(process.execPath, [
-        agentBundle(),
+      lab.program([
         "explain",
         "--enable-ipv6",
         `--config=${lab.volume.path}`,

@@ -49,9 +49,10 @@ export function runDoctor(lab: Lab, visiting: Visiting) {
   const directory = join(lab.directory, "no-cni");
   mkdirSync(directory, { recursive: true });
   const cni = `--cni-dir=${directory}`;
-  const own = [agentBundle(), "doctor", ...named, cni, "--interval=0s", ...flags];
-  const [file = "", ...args] = [...wrapper, process.execPath, ...own];
-  return lab.inNode(file, args);
+  const own = ["doctor", ...named, cni, "--interval=0s", ...flags];
+  const [file, ...args] = wrapper;
+  if (file === undefined) return lab.program(own);
+  return lab.inNode(file, [...args, process.execPath, agentBundle(), ...own]);
 }
 
 /** Problems by severity and check. */

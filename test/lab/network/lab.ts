@@ -10,6 +10,7 @@ import { chmod, writeFile } from "node:fs/promises";
 import { constants as osConstants, tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { attempt, type CommandResult, commandNow } from "../command.ts";
+import { runHere } from "./commands.ts";
 import { helperScript } from "./helper.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
 import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
@@ -25,6 +26,12 @@ export interface AgentOptions {
   readonly node?: string;
   /** Another bundle than the one under test, such as a copy without what lies beside it. */
   readonly bundle?: string;
+}
+
+export interface ProgramOptions {
+  readonly stdin?: string;
+  /** Where tools are looked for. */
+  readonly path?: string;
 }
 
 export interface Lab {
@@ -44,6 +51,8 @@ export interface Lab {
   readonly iptables: (variant?: Variant, family?: Family) => Iptables;
   /** Runs a command in the node. */
   readonly inNode: (file: string, args: readonly string[], stdin?: string) => Promise<CommandResult>;
+  /** Runs one of our commands in the node: its name and arguments. It shares a process with others. */
+  readonly program: (args: readonly string[], options?: ProgramOptions) => Promise<CommandResult>;
   /** A command line that runs `args` in one of the namespaces. Its processes end with the lab. */
   readonly inside: (namespace: keyof Namespaces, ...args: readonly string[]) => readonly string[];
   readonly close: () => Promise<void>;
@@ -115,7 +124,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     return processes.startClient(helper(namespaces.node));
   };
   // A lock of its own: what happens in the lab must not wait for the machine's own tools, nor they for it.
-  const env = { ...process.env, XTABLES_LOCKFILE: join(directory, "xtables.lock") };
+  const own = { XTABLES_LOCKFILE: join(directory, "xtables.lock") };
+  const env = { ...process.env, ...own };
   const inNode: Lab["inNode"] = (file, args, stdin = "") => {
     const [first = "", ...rest] = inside(namespaces.node, file, ...args);
     return attempt(first, rest, { stdin, env });
@@ -137,6 +147,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,
+    program: (args, { stdin = "", path = process.env["PATH"] ?? "" } = {}) =>
+      runHere({ args, namespace: namespaces.node, env: { ...own, PATH: path }, stdin }),
     inside: (namespace, ...args) => inside(namespaces[namespace], ...args),
     async close() {
       await processes.end();
@@ -161,7 +173,7 @@ export function familyOf(address: string): Family {
 /** Tries until `check` no longer throws; returns what it came to, or throws its last complaint after `deadlineMs`. */
 export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
   const deadline = performance.now() + deadlineMs;
-  // Looks cost processor time, which the process under test needs: they come less often with time, and take half of it at most.
+  // Looks cost processor time, which the process under test needs: they come less often with time, and take a quarter of it at most.
   for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.2, 100)) {
     const startedAt = performance.now();
     try {
@@ -170,7 +182,7 @@ export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15
       if (performance.now() > deadline) throw error;
     }
     const tookMs = performance.now() - startedAt;
-    await new Promise((done) => setTimeout(done, Math.max(pauseMs, tookMs)));
+    await new Promise((done) => setTimeout(done, Math.max(pauseMs, Math.min(3 * tookMs, 500))));
   }
 }
 
