@@ -5,8 +5,10 @@ import { describe, expect, test } from "vitest";
 import { publishedMetadata } from "../../scripts/release/chart.ts";
 import { withDefaultImage } from "../../scripts/release/manifests.ts";
 import { command } from "../lab/command.ts";
+import { wholeBlocks } from "../lab/documents.ts";
 import { cells } from "../lab/length.ts";
-import { CHART, findHelm, template, useChart } from "./chart.ts";
+import { parseManifest } from "../lab/manifest.ts";
+import { CHART, findHelm, inChart, template, useChart } from "./chart.ts";
 
 const IMAGE = { image: { repository: "r.example/x" } };
 
@@ -70,6 +72,20 @@ describe.each(cells([3, 3.8, 4] as const, (version) => version === 3))("Helm %s"
     ],
   ])("refuses %j", async (values, why) => {
     expect(await refusal(values)).toMatch(why);
+  });
+});
+
+describe("the README", () => {
+  const { path: helm = "", missing } = findHelm();
+
+  test.skipIf(missing !== undefined)("has examples that the chart takes", async () => {
+    const examples = wholeBlocks(readFileSync(inChart("README.md"), "utf8"), "yaml");
+    expect(examples.length).toBeGreaterThan(5);
+    for (const text of examples) {
+      const values = parseManifest(Buffer.from(text), "README.md") as object;
+      const { code, stderr } = await template(helm, CHART, { ...IMAGE, ...values });
+      expect({ code, stderr }, text).toEqual({ code: 0, stderr: "" });
+    }
   });
 });
 
