@@ -67,6 +67,7 @@ labels:
   {{- mergeOverwrite (include "ip-masq-agent.labels" .root | fromYaml) (.of.labels | default dict) | toYaml | nindent 2 }}
 {{- end }}
 
+{{/* image, imagePullPolicy and resources of a container. */}}
 {{- define "ip-masq-agent.image" -}}
 {{- $image := .Values.image -}}
 {{- $missing := "image.repository is empty, and no image is published: set image.repository to yours, as in registry.example.com/network/ip-masq-agent (README of the chart)" -}}
@@ -78,11 +79,16 @@ labels:
 {{- end -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
 {{- end -}}
-{{- if $image.digest -}}
-{{ printf "%s@%s" $repository $image.digest | toJson }}
-{{- else -}}
-{{ printf "%s:%s" $repository ($image.tag | default (printf "v%s" .Chart.AppVersion)) | toJson }}
-{{- end -}}
+{{- $version := printf ":%s" ($image.tag | default (printf "v%s" .Chart.AppVersion)) -}}
+{{- with $image.digest }}{{ $version = printf "@%s" . }}{{ end -}}
+image: {{ printf "%s%s" $repository $version | toJson }}
+{{- with $image.pullPolicy }}
+imagePullPolicy: {{ . | toJson }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* What the agent's pod, the Job and the test have in common. */}}
