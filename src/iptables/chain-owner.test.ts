@@ -5,6 +5,7 @@ test.each<[string, readonly (string | undefined)[], boolean]>([
   ["an empty chain may be ours", [], false],
   ["one with our rules", ["ip-masq-agent: local traffic is not subject to MASQUERADE"], false],
   ["one with our rule among others", [undefined, "x", "ip-masq-agent: outbound traffic"], false],
+  ["one of GKE's start script", ["ip-masq: local traffic is not subject to MASQUERADE"], false],
   ["one without comments", [undefined, undefined], true],
   ["one with comments of others", ["kubernetes service traffic requiring SNAT"], true],
   ["a comment that only mentions us", ["not by ip-masq-agent: ours"], true],

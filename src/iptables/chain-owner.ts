@@ -1,8 +1,11 @@
 /** Whether an iptables chain of the agent's name is the agent's: a wrong --masq-chain must not destroy foreign rules. */
 import { counted } from "../text/plural.ts";
 
-/** The start of every comment of an agent's rules, and of the Go program's. */
-const COMMENT = "ip-masq-agent: ";
+/**
+ * The starts of comments of an agent's rules, which are the Go program's as well; and of those in the chain `IP-MASQ`, which start scripts
+ * of GKE, kube-up and kops make for an agent to take over (kubernetes/kubernetes#77458, kops' nodeup).
+ */
+const COMMENTS: readonly string[] = ["ip-masq-agent: ", "ip-masq: "];
 
 /** The kernel's own chains of the nat table, which belong to no program. */
 const BUILT_IN: readonly string[] = ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"];
@@ -13,7 +16,8 @@ export function isBuiltIn(chain: string): boolean {
 
 /** Whether a chain has only foreign rules, by their comments; an empty chain may be ours. */
 export function isForeign(comments: readonly (string | undefined)[]): boolean {
-  return comments.length > 0 && comments.every((comment) => comment?.startsWith(COMMENT) !== true);
+  const isAgents = (comment?: string) => COMMENTS.some((start) => comment?.startsWith(start));
+  return comments.length > 0 && !comments.some(isAgents);
 }
 
 /** Why a chain is not the agent's, and what to do; `tool` is the command that shows it. */

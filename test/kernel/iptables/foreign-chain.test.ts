@@ -68,6 +68,28 @@ describeKernel("a chain of others", { timeout: 120_000 }, () => {
     },
   );
 
+  labTest.for(VARIANTS)(
+    "of GKE's start script is taken over, as its chain is meant to be (%s)",
+    async (variant, { lab }) => {
+      const { run, listing } = lab.iptables(variant);
+      const comment = (text: string) => ["-m", "comment", "--comment", `ip-masq: ${text}`];
+      await run("-N", "IP-MASQ");
+      const jump = comment(
+        "ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ chain",
+      );
+      await run("-A", "POSTROUTING", ...jump, ..."-m addrtype ! --dst-type LOCAL -j IP-MASQ".split(" "));
+      const kept = comment("RFC 1918 reserved range is not subject to MASQUERADE");
+      await run("-A", "IP-MASQ", "-d", "10.0.0.0/8", ...kept, "-j", "RETURN");
+      const last = comment("outbound traffic is subject to MASQUERADE (must be last in chain)");
+      await run("-A", "IP-MASQ", ...last, "-j", "MASQUERADE");
+
+      lab.volume.write(config({ nonMasqueradeCIDRs: ["192.168.0.0/16"] }));
+      const agent = lab.startAgent({ flags: ["--masq-chain=IP-MASQ", `--iptables-mode=${variant}`] });
+      await eventually(() => expect(agent.log()).toContain("programmed chain IP-MASQ"));
+      expect((await listing("IP-MASQ"))?.join("\n")).not.toContain("10.0.0.0/8");
+    },
+  );
+
   labTest("is healed at the start if a jump of an agent leads to it", async ({ lab }) => {
     await makeTheirs(lab, "nft");
     await forgeJump(lab, "nft");
