@@ -44,6 +44,6 @@ export async function command(
 }
 
 /** Runs a command while nothing else may happen, as when the process is about to end; its failure is of no interest. */
-export function commandNow(file: string, args: readonly string[]): string {
-  return spawnSync(file, args, { encoding: "utf8" }).stdout ?? "";
+export function commandNow(file: string, args: readonly string[], stdin = ""): string {
+  return spawnSync(file, args, { encoding: "utf8", input: stdin }).stdout ?? "";
 }

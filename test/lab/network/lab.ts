@@ -11,6 +11,7 @@ import { constants as osConstants, tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { attempt, type CommandResult, commandNow } from "../command.ts";
 import { runHere } from "./commands.ts";
+import { canEnter, inNamespace } from "./enter.ts";
 import { helperScript } from "./helper.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
 import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
@@ -59,6 +60,8 @@ export interface Lab {
 }
 
 const PREFIX = "ipmasq";
+/** Where `ip` keeps their names. */
+const NAMESPACES = "/run/netns";
 const open = new Set<() => void>();
 let labs = 0;
 
@@ -127,6 +130,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   const own = { XTABLES_LOCKFILE: join(directory, "xtables.lock") };
   const env = { ...process.env, ...own };
   const inNode: Lab["inNode"] = (file, args, stdin = "") => {
+    if (canEnter && NEEDS_NO_MOUNTS.test(file))
+      return inNamespace(namespaces.node, () => attempt(file, args, { stdin, env }));
     const [first = "", ...rest] = inside(namespaces.node, file, ...args);
     return attempt(first, rest, { stdin, env });
   };
@@ -156,6 +161,9 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     },
   };
 }
+
+/** Tools that look at nothing in the file system but their lock and /proc: mounts of their own change nothing for them. */
+const NEEDS_NO_MOUNTS = /^(?:ip6?tables.*|nft|ipset|conntrack|sysctl)$/;
 
 /** The agent under test: `AGENT` in the environment, or what the build makes. */
 export function agentBundle(): string {
@@ -190,7 +198,7 @@ export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15
 export function leftovers(pid = process.pid): { namespaces: string[]; files: string[] } {
   const mine = (name: string) => name.startsWith(`${PREFIX}-${pid}-`);
   return {
-    namespaces: namespaceNames(findTool("ip")).filter(mine),
+    namespaces: namespaceNames().filter(mine),
     files: readdirSync(tmpdir()).filter(mine),
   };
 }
@@ -227,22 +235,26 @@ function removeLeftovers(ip: string): void {
   const directories = readdirSync(tmpdir()).filter(isStale);
   removeNow(
     ip,
-    namespaceNames(ip).filter(isStale),
+    namespaceNames().filter(isStale),
     directories.map((name) => join(tmpdir(), name)),
   );
 }
 
-function namespaceNames(ip: string): string[] {
-  const lines = commandNow(ip, ["netns", "list"]).split("\n");
-  return lines.map((line) => line.split(" ")[0] ?? "");
+function namespaceNames(): string[] {
+  return existsSync(NAMESPACES) ? readdirSync(NAMESPACES) : [];
 }
 
 /** Ends every process in the namespaces, such as a tool of an agent that was killed, and removes them. */
 function removeNow(ip: string, namespaces: readonly string[], directories: readonly string[]): void {
-  for (const namespace of namespaces) {
-    const pids = commandNow(ip, ["netns", "pids", namespace]).split("\n").filter(Boolean).map(Number);
-    for (const pid of pids) killNow(pid);
-    commandNow(ip, ["netns", "delete", namespace]);
+  const forEach = (command: string) =>
+    commandNow(
+      ip,
+      ["-force", "-batch", "-"],
+      namespaces.map((name) => `netns ${command} ${name}\n`).join(""),
+    );
+  if (namespaces.length > 0) {
+    for (const pid of forEach("pids").split("\n").filter(Boolean)) killNow(Number(pid));
+    forEach("delete");
   }
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 }

@@ -5,7 +5,9 @@
  *
  * Nothing outside the namespaces is touched.
  */
+import { writeFileSync } from "node:fs";
 import { command } from "../command.ts";
+import { canEnter, inNamespace } from "./enter.ts";
 
 /** The names of one lab's namespaces. */
 export interface Namespaces {
@@ -65,8 +67,10 @@ export async function buildTopology(ip: string, { pod, node, world }: Namespaces
     [],
     [pod, node, world].map((name) => `netns add ${name}`),
   );
-  const sysctl = (name: string, settings: readonly string[]) =>
-    command(ip, ["netns", "exec", name, "sysctl", "-q", "-w", ...settings]);
+  const sysctl = async (name: string, settings: readonly string[]) =>
+    canEnter
+      ? inNamespace(name, () => settings.forEach(setNow))
+      : command(ip, ["netns", "exec", name, "sysctl", "-q", "-w", ...settings]);
   await Promise.all([
     sysctl(pod, SYSCTLS),
     sysctl(node, [...SYSCTLS, ...NODE_SYSCTLS]),
@@ -74,6 +78,11 @@ export async function buildTopology(ip: string, { pod, node, world }: Namespaces
   ]);
   await batch(ip, ["-n", node], nodeCommands(pod, world));
   await Promise.all([batch(ip, ["-n", pod], podCommands()), batch(ip, ["-n", world], worldCommands())]);
+}
+
+function setNow(setting: string): void {
+  const [name = "", value = ""] = setting.split("=");
+  writeFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, value);
 }
 
 function nodeCommands(pod: string, world: string): string[] {
