@@ -28,13 +28,15 @@ COPY src src
 ARG VERSION=
 ARG SOURCE_DATE_EPOCH=0
 COPY scripts/version.mjs scripts/image-agent.sh scripts/
-RUN scripts/image-agent.sh $TARGETARCH /image/agent
+COPY scripts/start scripts/start
+RUN scripts/image-agent.sh $TARGETARCH /image/agent /image/compiled
 
 FROM scratch
-# Layers from what seldom changes to what always does: a new version of the agent is a pull of the last one alone.
+# Layers from what seldom changes to what always does: a new version of the agent is a pull of the last two alone.
 COPY --from=builder /image/node /
 COPY --from=builder /image/tools /
 COPY --from=builder /image/agent /
+COPY --from=builder /image/compiled /
 ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin NODE_ENV=production
 # The capabilities NET_ADMIN and NET_RAW count for uid 0 alone; it needs no other, and writes nothing.
 USER 0:0

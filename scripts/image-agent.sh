@@ -1,7 +1,7 @@
 #!/bin/sh
 # In the Dockerfile's builder: builds the agent, puts it in its layer with the licences of the bundled packages, and gives
 # all files of the layers one time, so that equal files make equal layers.
-# usage: image-agent.sh amd64|arm64 LAYER
+# usage: image-agent.sh amd64|arm64 LAYER COMPILED_LAYER
 set -eu
 case "$1" in
   amd64) platform=linux-x64 ;;
@@ -10,7 +10,11 @@ case "$1" in
 esac
 PLATFORMS=$platform node build.mjs
 mkdir -p "$2/usr/local/lib/ip-masq-agent" "$2/usr/local/bin" "$2/usr/share/doc/ip-masq-agent"
-cp dist/* "$2/usr/local/lib/ip-masq-agent"
+cp dist/*.cjs dist/*.node "$2/usr/local/lib/ip-masq-agent"
+# What V8 compiles is not the same twice, so it has a layer of its own. It is for this machine's V8: an image for the other
+# platform starts without.
+mkdir -p "$3/usr/local/lib/ip-masq-agent"
+cp dist/*-"${platform#linux-}".cache "$3/usr/local/lib/ip-masq-agent" 2>/dev/null || true
 ln -s ../lib/ip-masq-agent/ip-masq-agent.cjs "$2/usr/local/bin/ip-masq-agent"
 cp LICENSE "$2/usr/share/doc/ip-masq-agent"
 npm ls --omit=dev --all --parseable | sed 1d | sort -u | while read -r package; do

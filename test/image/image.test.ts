@@ -119,8 +119,9 @@ able("the same commit makes the same layers, and they get through a registry", L
     make("container", "BUILD_FLAGS=--no-cache");
     return layersOf(image);
   });
-  expect(built[0]).toHaveLength(3);
-  expect(built[1]).toEqual(built[0]);
+  expect(built[0]).toHaveLength(4);
+  // All but the last, which V8 compiles.
+  expect(built[1]?.slice(0, 3)).toEqual(built[0]?.slice(0, 3));
   for (const [flags, layer] of [
     ["", "application/vnd.oci.image.layer.v1.tar+gzip"],
     ["--compression-format=zstd", "application/vnd.oci.image.layer.v1.tar+zstd"],
@@ -137,7 +138,7 @@ able("the same commit makes the same layers, and they get through a registry", L
         platforms.push(platform.architecture);
         // As everyone pulls it: by the list's name.
         const { layers } = manifest(`ip-masq-agent@${digest}`);
-        expect(layers.map(({ mediaType }: { mediaType: string }) => mediaType)).toEqual(Array(3).fill(layer));
+        expect(layers.map(({ mediaType }: { mediaType: string }) => mediaType)).toEqual(Array(4).fill(layer));
       }
       expect(platforms.sort()).toEqual(["amd64", "arm64"]);
     } finally {
