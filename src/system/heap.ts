@@ -57,6 +57,21 @@ export function createHeapRelief(trim: () => void): () => void {
   };
 }
 
+let isDue = false;
+
+/**
+ * Collects garbage once, some seconds from now, for a caller that has just loaded or ended something large: TLS and its first
+ * handshake leave 2 MB on Node 24, which an idle agent would keep for hours.
+ */
+export function collectSoon(): void {
+  if (isDue) return;
+  isDue = true;
+  setTimeout(() => {
+    isDue = false;
+    collectGarbage();
+  }, SETTLED_MS).unref();
+}
+
 let collect: (() => void) | undefined;
 
 /** Takes some tens of milliseconds. */

@@ -74,4 +74,20 @@ export function testHeap(node: string): void {
     expect(relievedOfFew).toBeGreaterThanOrEqual(few);
     expect(relievedOfMany).toBeLessThan(many - 16 * MIB);
   });
+
+  test("what has been loaded leaves no garbage, some seconds later, and once for several calls", () => {
+    const [before, after, timers] = inFreshProcess(`
+      // Time passes at once.
+      const { setTimeout: later } = globalThis;
+      let timers = 0;
+      globalThis.setTimeout = (work) => later(work, ++timers);
+      const used = () => require("node:v8").getHeapStatistics().used_heap_size;
+      (() => Array.from({ length: 100_000 }, (_, i) => ({ i })))();
+      const before = used();
+      for (let i = 0; i < 3; i++) collectSoon();
+      later(() => console.log(JSON.stringify([before, used(), timers])), 100);
+    `) as [number, number, number];
+    expect(after).toBeLessThan(before - 2 * MIB);
+    expect(timers).toBe(1);
+  });
 }

@@ -5,6 +5,7 @@ import { locate } from "../../api/service-account.ts";
 import { describeConfigMaps, parseConfigMapFlag } from "../../core/configmap/flag.ts";
 import type { Logger } from "../../log/log.ts";
 import { systemClock } from "../../system/clock.ts";
+import { collectSoon } from "../../system/heap.ts";
 import { readConfig } from "./file.ts";
 import { createTwoSources, type TwoSources } from "./two-sources.ts";
 
@@ -37,7 +38,11 @@ export function createConfigSources(world: ConfigSourcesWorld): ConfigSources {
     readFile: () => readConfig(configPath, directoryAllowed),
     cache: createCache(stateDir, source, (line) => log.warning(line)),
     // It loads TLS, which rules must not wait for.
-    loadFollow: async () => (await import("../../api/follow.ts")).follow,
+    async loadFollow() {
+      const { follow } = await import("../../api/follow.ts");
+      collectSoon();
+      return follow;
+    },
     random: Math.random,
   });
   return { ok: true, value: sources };

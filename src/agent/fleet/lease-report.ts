@@ -27,6 +27,8 @@ export interface LeaseReportWorld extends Pick<Clock, "sleep"> {
   /** From [0, 1). */
   readonly random: () => number;
   readonly log: Pick<Logger, "info" | "warning">;
+  /** Called when a connection has ended. */
+  readonly closed: () => void;
   /** The time for an answer. */
   readonly answerMs?: number;
 }
@@ -50,7 +52,7 @@ export function createLeaseReport(world: LeaseReportWorld, signal: AbortSignal):
     return { after: () => {}, counts: reportLog.counts };
   }
   const { namespace, server } = located;
-  const send = createSend(server, signal, world.answerMs);
+  const send = createSend(server, signal, world.closed, world.answerMs);
   const writerOf = <Value>(object: string, one: Pick<SpreadWriterWorld<Value>, "write" | "keyOf">) =>
     createSpreadWriter({ ...one, ...reportLog.of(object), sleep, random }, signal);
   const lease = writerOf<NodeReport>(`lease ${namespace}/${leaseName(node)}`, {

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { identityOf } from "../../api/identity.ts";
 import { locate } from "../../api/service-account.ts";
 import { systemClock } from "../../system/clock.ts";
+import { collectSoon } from "../../system/heap.ts";
 import { createLeaseReport, type LeaseReport, type LeaseReportWorld } from "./lease-report.ts";
 
 /** Reports until `signal` is aborted. */
@@ -16,7 +17,7 @@ export function openLeaseReport(
   const identity = identityOf(token, process.env);
   const { sleep } = systemClock;
   return createLeaseReport(
-    { ...world, located, identity, sleep, epoch: Date.now, random: Math.random },
+    { ...world, located, identity, sleep, epoch: Date.now, random: Math.random, closed: collectSoon },
     signal,
   );
 }

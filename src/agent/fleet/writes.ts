@@ -13,8 +13,13 @@ const ANSWER_MS = 30_000;
 /** The manager of the fields in a Lease. */
 const MANAGER = "fieldManager=ip-masq-agent&force=true";
 
-/** Loads TLS with the first write. */
-export function createSend(server: ApiServer, signal: AbortSignal, withinMs = ANSWER_MS): Send {
+/** Loads TLS with the first write; `closed` is called when a connection has ended. */
+export function createSend(
+  server: ApiServer,
+  signal: AbortSignal,
+  closed = () => {},
+  withinMs = ANSWER_MS,
+): Send {
   return async (request) => {
     const { connect } = await import("../../api/connection.ts");
     const connection: Connection = connect(server);
@@ -25,6 +30,7 @@ export function createSend(server: ApiServer, signal: AbortSignal, withinMs = AN
     } finally {
       signal.removeEventListener("abort", close);
       close();
+      closed();
     }
   };
 }

@@ -57,6 +57,7 @@ async function inPlace(standIn: StandIn, use: (report: Place["report"]) => Promi
       epoch: () => AT,
       random: () => 0.5,
       log,
+      closed: () => {},
       sleep(ms) {
         pauses.push(ms / 1_000);
         return new Promise((done) => setImmediate(done));
