@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { recordedLog } from "../../test/lab/log.ts";
 import type { Driver } from "../backend/driver.ts";
+import { SETTLE_MS } from "./changed-signs.ts";
 import type { Chosen, Decision } from "./choose.ts";
-import { type Engine, followChoice, SETTLE_MS } from "./follow.ts";
+import { type Engine, followChoice } from "./follow.ts";
 import type { PassOutcome } from "./reconcile.ts";
 
 const RESYNC_MS = 60_000;

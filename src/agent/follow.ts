@@ -6,6 +6,7 @@
 
 import type { Driver } from "../backend/driver.ts";
 import type { Logger } from "../log/log.ts";
+import { type ChangedSigns, type ChangedSignsWorld, createChangedSigns, SETTLE_MS } from "./changed-signs.ts";
 import type { Chosen, Decision } from "./choose.ts";
 import type { PassOutcome } from "./reconcile.ts";
 
@@ -19,9 +20,7 @@ export interface Engine {
 /** Work that can wait until the rules are in force. */
 export type Task = () => Promise<void>;
 
-interface FollowWorld {
-  /** A text that changes with the signs; undefined where it cannot read them. */
-  readonly readSigns: () => Promise<string | undefined>;
+interface FollowWorld extends ChangedSignsWorld {
   /** The decision for these signs; undefined while its tools still run: a pass follows when they have ended. */
   readonly choose: (seen: string | undefined) => Promise<Decision | undefined>;
   readonly build: (choice: Chosen) => Engine;
@@ -30,7 +29,6 @@ interface FollowWorld {
   readonly moved: () => void;
   /** Whether no work for the current engine is under way. */
   readonly isFree: () => boolean;
-  readonly now: () => number;
   readonly log: Logger;
   /** Whether there may be a pass sooner than at the next resync. */
   readonly watch: boolean;
@@ -49,112 +47,131 @@ export interface Followed {
   readonly heard: Driver["heard"];
 }
 
-/**
- * Changed signs must last this long before we act. A restart of kube-proxy takes a second or two, and a new mode removes the old
- * one's rules before it makes its own; waiting costs nothing, since both backends treat each packet alike.
- */
-export const SETTLE_MS = 3_000;
+/** Follows the choice that was made from `first`, the signs at that time. */
+export function followChoice(engine: Engine, first: string | undefined, world: FollowWorld): Followed {
+  const { log, watch } = world;
+  const signs = createChangedSigns(first, world);
+  const mover = createMover(engine, world, signs);
 
-/** Follows the choice that was made from `signs`. */
-export function followChoice(first: Engine, signs: string | undefined, world: FollowWorld): Followed {
-  const { log, now } = world;
+  const within = (outcome: PassOutcome, ms: number): PassOutcome =>
+    watch ? { ...outcome, dueInMs: Math.min(outcome.dueInMs, ms) } : outcome;
+
+  return {
+    engine: mover.engine,
+    tasks: mover.tasks,
+    isMoving: mover.isMoving,
+    knows: (generation) => signs.covers(generation) && mover.engine().driver.knows(generation),
+    heard(generation) {
+      signs.heard(generation);
+      mover.heard(generation);
+    },
+    async reconcile() {
+      const outcome = await mover.engine().reconcile();
+      const wait = await signs.look();
+      if (wait === "unchanged") mover.stay();
+      if (wait === "unchanged" || wait === undefined) return outcome;
+      if (wait > 0) return within(outcome, wait);
+      // The new engine's rules would not be those of the last good configuration.
+      if (outcome.config.problems.length > 0) return outcome;
+      // A write that is still under way must not come after the removal of its rules.
+      if (isUnderWay(outcome) || !world.isFree()) return within(outcome, SETTLE_MS);
+      const choice = await world.choose(signs.changed());
+      if (choice === undefined) return outcome;
+      if (choice.ok && !isSame(choice, mover.engine().choice)) {
+        const { outcome: after, againInMs } = await mover.move(choice, outcome);
+        return againInMs === undefined ? after : within(after, againInMs);
+      }
+      if (choice.ok) mover.rename(choice);
+      else log.warning(`the backend stays ${mover.engine().choice.name}: ${choice.lacks.join("; ")}`);
+      mover.stay();
+      return outcome;
+    },
+  };
+}
+
+interface Mover extends Pick<Followed, "engine" | "tasks" | "isMoving" | "heard"> {
+  /** Lets a new backend program its rules, which takes over when they are in force; otherwise it is to be tried again. */
+  readonly move: (
+    choice: Chosen,
+    outcome: PassOutcome,
+  ) => Promise<{ readonly outcome: PassOutcome; readonly againInMs?: number }>;
+  /** The engine stays, for the signs that there are. */
+  readonly stay: () => void;
+  /** The same backend was chosen for another reason. */
+  readonly rename: (choice: Chosen) => void;
+}
+
+/** Moves from one engine to another. */
+function createMover(first: Engine, world: FollowWorld, signs: ChangedSigns): Mover {
+  const { log } = world;
   let engine = first;
   let tasks = world.tasks(engine);
-  let decidedBy = signs;
-  /** All commits up to the first generation are over; a look has covered those up to the second. */
-  let over = -1;
-  let seenUpTo = signs === undefined ? Number.POSITIVE_INFINITY : -1;
-  let fresh: { readonly seen: string; dueAt: number } | undefined;
   /** The engine that takes over once its rules are in force, and the pause after a failure. */
   let candidate: Engine | undefined;
   let pauseMs = SETTLE_MS;
   let isMoving = false;
 
-  const within = (outcome: PassOutcome, ms: number): PassOutcome =>
-    world.watch ? { ...outcome, dueInMs: Math.min(outcome.dueInMs, ms) } : outcome;
-
-  const settle = (seen: string | undefined) => {
-    if (seen !== undefined) decidedBy = seen;
-    fresh = undefined;
+  const stay = () => {
+    signs.decided();
     pauseMs = SETTLE_MS;
     candidate?.driver.close();
     candidate = undefined;
   };
 
-  /** Milliseconds until it is time to choose again; undefined if the signs have not changed. */
-  const dueInMs = async (): Promise<number | undefined> => {
-    const newest = over;
-    const seen = await world.readSigns();
-    seenUpTo = Math.max(seenUpTo, newest);
-    if (seen === undefined) return undefined;
-    if (seen === decidedBy) settle(seen);
-    else if (seen !== fresh?.seen) fresh = { seen, dueAt: now() + SETTLE_MS };
-    return fresh && Math.max(0, fresh.dueAt - now());
-  };
-
-  const move = async (choice: Chosen, outcome: PassOutcome): Promise<PassOutcome> => {
+  const tryCandidate = (choice: Chosen) => {
     if (candidate === undefined || !isSame(candidate.choice, choice)) {
       candidate?.driver.close();
       candidate = world.build(choice);
-      candidate.driver.heard(over);
+      candidate.driver.heard(signs.over());
     }
-    const after = await candidate.reconcile();
-    isMoving = isUnderWay(after);
-    // A pass follows when its tools have ended.
-    if (isMoving) return outcome;
-    if (!isInForce(after)) {
-      // If the choice changes meanwhile, these tasks remove the rules that it has programmed.
-      tasks = world.tasks(engine);
-      if (fresh !== undefined) fresh.dueAt = now() + pauseMs;
-      const again = within(outcome, pauseMs);
-      pauseMs = Math.min(pauseMs * 2, outcome.resyncIntervalMs);
-      const why = after.errors.length === 0 ? ["other processes revert its changes"] : after.errors;
-      const errors = why.map((error) => `moving to ${describe(choice)}: ${error}`);
-      return {
-        ...again,
-        errors: [...outcome.errors, ...errors],
-        failures: [...outcome.failures, ...after.failures],
-      };
-    }
+    return candidate.reconcile();
+  };
+
+  const failed = (choice: Chosen, outcome: PassOutcome, after: PassOutcome) => {
+    // If the choice changes meanwhile, these tasks remove the rules that it has programmed.
+    tasks = world.tasks(engine);
+    signs.postpone(pauseMs);
+    const againInMs = pauseMs;
+    pauseMs = Math.min(pauseMs * 2, outcome.resyncIntervalMs);
+    const why = after.errors.length === 0 ? ["other processes revert its changes"] : after.errors;
+    const errors = [...outcome.errors, ...why.map((error) => `moving to ${describe(choice)}: ${error}`)];
+    const failures = [...outcome.failures, ...after.failures];
+    return { outcome: { ...outcome, errors, failures }, againInMs };
+  };
+
+  const takeOver = (next: Engine, outcome: PassOutcome, after: PassOutcome) => {
     const before = engine;
-    engine = candidate;
+    engine = next;
     candidate = undefined;
     tasks = world.tasks(engine);
-    settle(fresh?.seen);
+    stay();
     before.driver.close();
+    const { choice } = engine;
     log
       .with({ backend: choice.name })
       .info(`backend: ${describe(choice)} instead of ${describe(before.choice)}`);
     world.moved();
     const config = { ...after.config, isNew: outcome.config.isNew };
-    return { ...after, config, healed: [...outcome.healed, ...after.healed] };
+    return { outcome: { ...after, config, healed: [...outcome.healed, ...after.healed] } };
   };
 
   return {
     engine: () => engine,
     tasks: () => tasks,
     isMoving: () => isMoving,
-    knows: (generation) => seenUpTo >= generation && engine.driver.knows(generation),
+    stay,
+    rename(choice) {
+      engine = { ...engine, choice };
+    },
     heard(generation) {
-      over = Math.max(over, generation);
       for (const one of [engine, candidate]) one?.driver.heard(generation);
     },
-    async reconcile() {
-      const outcome = await engine.reconcile();
-      const wait = await dueInMs();
-      if (wait === undefined) return outcome;
-      if (wait > 0) return within(outcome, wait);
-      // The new engine's rules would not be those of the last good configuration.
-      if (outcome.config.problems.length > 0) return outcome;
-      // A write that is still under way must not come after the removal of its rules.
-      if (isUnderWay(outcome) || !world.isFree()) return within(outcome, SETTLE_MS);
-      const choice = await world.choose(fresh?.seen);
-      if (choice === undefined) return outcome;
-      if (choice.ok && !isSame(choice, engine.choice)) return move(choice, outcome);
-      if (choice.ok) engine = { ...engine, choice };
-      else log.warning(`the backend stays ${engine.choice.name}: ${choice.lacks.join("; ")}`);
-      settle(fresh?.seen);
-      return outcome;
+    async move(choice, outcome) {
+      const after = await tryCandidate(choice);
+      isMoving = isUnderWay(after);
+      // A pass follows when its tools have ended.
+      if (isMoving || candidate === undefined) return { outcome };
+      return isInForce(after) ? takeOver(candidate, outcome, after) : failed(choice, outcome, after);
     },
   };
 }

@@ -68,15 +68,11 @@ export function createNewestText({ cache, versions, ask, source, log }: NewestTe
 
   const begin = (file: ConfigText | SourceError): Newest => {
     const cached = cache.read();
-    if (file instanceof SourceError) {
-      if (cached === undefined) throw file;
-      known = cached.versions;
-      return initialNewest(undefined, cached);
-    }
+    const first = firstState(file, cached);
+    if (cached !== undefined && first.current.hash === cached.hash) known = cached.versions;
+    if (file instanceof SourceError) return first;
     shown = file;
-    const first = initialNewest(contentOf(file), cached);
     if (cached === undefined) return first;
-    if (first.current.hash === cached.hash) known = cached.versions;
     // An old cache must not count at the next start.
     if (first.current.from === "file") save(first);
     else log.info(`the mounted file is older than the cached ${source}, which counts`);
@@ -103,6 +99,12 @@ export function createNewestText({ cache, versions, ask, source, log }: NewestTe
     state: () => state,
     known: () => known,
   };
+}
+
+function firstState(file: ConfigText | SourceError, cached: Cached | undefined): Newest {
+  if (!(file instanceof SourceError)) return initialNewest(contentOf(file), cached);
+  if (cached === undefined) throw file;
+  return initialNewest(undefined, cached);
 }
 
 /** A text with the bytes of another one that has the same content. */

@@ -68,15 +68,6 @@ export function createTwoSources(world: TwoSourcesWorld): TwoSources {
   const warnOfDifference = createDifferenceWarning(world);
   const heard = createHeardMaps(flag, maps, log);
   let followers: readonly Follower[] = [];
-  let isAsking = false;
-
-  const askAll = async () => {
-    if (isAsking) return;
-    isAsking = true;
-    const answers = await Promise.all(followers.map((one) => one.ask(ASK_MS)));
-    isAsking = false;
-    if (!answers.every(Boolean) && newest.adopt()) changed();
-  };
 
   const newest = createNewestText({
     ...{ cache, source, log },
@@ -84,11 +75,10 @@ export function createTwoSources(world: TwoSourcesWorld): TwoSources {
       Object.fromEntries(
         maps.map((map, i) => [nameOf(map), followers[i]?.version() ?? known[nameOf(map)] ?? ""]),
       ),
-    ask() {
-      if (followers.length === 0) return false;
-      void askAll();
-      return true;
-    },
+    ask: createAsk(
+      () => followers,
+      () => newest.adopt() && changed(),
+    ),
   });
 
   const hear = (index: number, { found }: HeardConfigMap): boolean => {
@@ -125,6 +115,21 @@ export function createTwoSources(world: TwoSourcesWorld): TwoSources {
     open: (signal) => void open(signal),
     view: () => ({ source: newest.state()?.current.from ?? null, ...report.view() }),
     configMaps: () => (newest.state()?.current.from === "api" ? heard.known() : []),
+  };
+}
+
+/** Asks all followers, if there are any and it is not asking already, and says so where one does not answer. */
+function createAsk(followers: () => readonly Follower[], unanswered: () => void): () => boolean {
+  let isAsking = false;
+  const ask = async () => {
+    isAsking = true;
+    const answers = await Promise.all(followers().map((one) => one.ask(ASK_MS)));
+    isAsking = false;
+    if (!answers.every(Boolean)) unanswered();
+  };
+  return () => {
+    if (followers().length > 0 && !isAsking) void ask();
+    return followers().length > 0;
   };
 }
 

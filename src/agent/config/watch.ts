@@ -44,7 +44,6 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
   const path = resolve(given);
   const watched = new Map<string, Watched>();
   const quiet = createQuiet(world.changed);
-  let polling: NodeJS.Timeout | undefined;
   let closed = false;
 
   const forget = (directory: string) => {
@@ -84,50 +83,72 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
         attend(directory, identity);
       } catch (error) {
         if (isGone(error)) continue;
-        poll(error as Error);
+        for (const one of watched.keys()) forget(one);
+        polling.begin(error as Error);
         return;
       }
       // Changes before the watch began raised no event.
       quiet.touch();
     }
-    clearInterval(polling);
-    polling = undefined;
+    polling.end();
   };
 
-  /** Checks the file's state every second, and tries to watch again every minute. */
-  const poll = (error: Error) => {
-    for (const directory of watched.keys()) forget(directory);
-    if (polling !== undefined) return;
-    const remedy = /EMFILE|ENOSPC/.test(error.message)
-      ? " (raise fs.inotify.max_user_instances and max_user_watches on the node)"
-      : "";
-    world.say(
-      `cannot watch the directory of ${path}: ${error.message}${remedy}: polling it every ${POLL_MS / 1000} s instead`,
-    );
-    // Changes until now raised no event.
-    quiet.touch();
-    let polls = 0;
-    let state = stateOf(path);
-    polling = setInterval(() => {
-      const now = stateOf(path);
-      if (now !== state) world.changed();
-      state = now;
-      if (++polls % POLLS === 0) verify();
-    }, POLL_MS);
-    polling.unref();
-  };
-
+  const polling = createPolling(path, world, quiet.touch, verify);
   verify();
   return {
     verify: () => {
-      if (polling === undefined) verify();
+      if (!polling.isOn()) verify();
     },
     close: () => {
       closed = true;
-      clearInterval(polling);
+      polling.end();
       quiet.close();
       for (const directory of watched.keys()) forget(directory);
     },
+  };
+}
+
+interface Polling {
+  /** Because of this error; it says so, unless it polls already. */
+  readonly begin: (error: Error) => void;
+  readonly end: () => void;
+  readonly isOn: () => boolean;
+}
+
+/** Checks the file's state every second, and tries to watch again every minute. */
+function createPolling(
+  path: string,
+  { changed, say }: WatchWorld,
+  mayHaveChanged: () => void,
+  tryAgain: () => void,
+): Polling {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    begin(error) {
+      if (timer !== undefined) return;
+      const remedy = /EMFILE|ENOSPC/.test(error.message)
+        ? " (raise fs.inotify.max_user_instances and max_user_watches on the node)"
+        : "";
+      say(
+        `cannot watch the directory of ${path}: ${error.message}${remedy}: polling it every ${POLL_MS / 1000} s instead`,
+      );
+      // Changes until now raised no event.
+      mayHaveChanged();
+      let polls = 0;
+      let state = stateOf(path);
+      timer = setInterval(() => {
+        const now = stateOf(path);
+        if (now !== state) changed();
+        state = now;
+        if (++polls % POLLS === 0) tryAgain();
+      }, POLL_MS);
+      timer.unref();
+    },
+    end() {
+      clearInterval(timer);
+      timer = undefined;
+    },
+    isOn: () => timer !== undefined,
   };
 }
 
