@@ -85,16 +85,28 @@ describe.skipIf(missing !== undefined)("the chart's hooks", () => {
     expect(await accountOf({ create: false, name: "masq" })).toMatchObject({ serviceAccountName: "masq" });
   });
 
-  test("the test has the agent's rights and configuration, and asks it only where it answers", async () => {
-    const { documents, hooks } = await render({ backend: "nftables" });
+  test("the test has the agent's rights, configuration and flags, and asks it only where it answers", async () => {
+    const more = { httpAddress: "$(HOST_IP):10279", extraArgs: ["-masq-chain=IP-MASQ", "-v=2"] };
+    const { documents, hooks } = await render({ ...VALUES, ...more });
     const agent = at(documents["daemonset.yaml"] ?? null, "spec.template.spec");
     const spec = at(hooks["tests/rules.yaml"] ?? null, "spec");
-    const [container = null] = at(spec, "containers") as Plain[];
+    const [diff = null] = at(spec, "containers") as Plain[];
     expect(at(spec, "volumes")).toEqual(at(agent, "volumes"));
     for (const field of ["securityContext", "volumeMounts"])
-      expect(at(container, field)).toEqual(at(agent, `containers.0.${field}`));
-    for (const one of [container, at(spec, "initContainers.0")])
-      await expectAccepted(at(one, "args") as string[]);
+      expect(at(diff, field)).toEqual(at(agent, `containers.0.${field}`));
+    const status = at(spec, "initContainers.0");
+    expect(at(status, "args")).toEqual(["status", "--http-address=$(HOST_IP):10279", "-masq-chain=IP-MASQ"]);
+    expect(at(status, "env.0.name")).toBe("HOST_IP");
+    expect(at(diff, "args")).toEqual([
+      "diff",
+      "--backend=nftables",
+      "--enable-ipv6",
+      "--ipset-threshold=1000000",
+      "--nomasq-all-reserved-ranges=true",
+      "--random-fully=false",
+      "-masq-chain=IP-MASQ",
+    ]);
+    for (const one of [diff, status]) await expectAccepted(at(one, "args") as string[]);
     const silent = await render({ httpAddress: "" });
     expect(at(silent.hooks["tests/rules.yaml"] ?? null, "spec")).not.toHaveProperty("initContainers");
   });

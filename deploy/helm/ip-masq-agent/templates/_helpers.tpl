@@ -285,3 +285,31 @@ the node's; with the loopback's the field cannot be left out.
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* Those of these arguments that a command takes, too, which has the flags "names". */}}
+{{- define "ip-masq-agent.argsOf" -}}
+{{- range include "ip-masq-agent.args" .root | fromYamlArray }}
+{{- if has (regexReplaceAll "^--?([^=]*).*$" . "$1") $.names }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ip-masq-agent.env" -}}
+{{- $fields := dict }}
+{{- if contains "$(HOST_IP)" .Values.httpAddress }}
+{{- $fields = dict "HOST_IP" "status.hostIP" }}
+{{- end }}
+{{- if ne .Values.report "none" }}
+{{- $fields = merge $fields (dict "NODE_NAME" "spec.nodeName" "POD_NAME" "metadata.name" "POD_UID" "metadata.uid") }}
+{{- end }}
+{{- range $name, $path := $fields }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $path }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
