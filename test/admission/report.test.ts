@@ -36,19 +36,19 @@ const NO_EVENT = "an agent may write no Event but that the ConfigMap ip-masq-age
 const NO_NODE = "an agent may report for its own node only, and this token does not name one";
 
 test.each<[string, object, object, readonly string[]]>([
-  ["its own Lease", agentOn("node-17"), leaseFor("node-17"), []],
-  ["another node's", agentOn("node-17"), leaseFor("node-18"), [ONLY]],
-  ["one whose name begins like its own", agentOn("node-17"), named("ip-masq-agent-node-170"), [ONLY]],
-  ["the scheduler's", agentOn("node-17"), named("kube-scheduler"), [ONLY]],
-  ["a token that names no node", agentOn(), leaseFor("node-17"), [NO_NODE]],
+  ["its own node's Lease", agentOn("node-17"), leaseFor("node-17"), []],
+  ["another node's Lease", agentOn("node-17"), leaseFor("node-18"), [ONLY]],
+  ["a Lease whose name begins like its own", agentOn("node-17"), named("ip-masq-agent-node-170"), [ONLY]],
+  ["the scheduler's Lease", agentOn("node-17"), named("kube-scheduler"), [ONLY]],
+  ["its node's Lease, if it names no node", agentOn(), leaseFor("node-17"), [NO_NODE]],
   [
-    "a token that names other things",
+    "its node's Lease, if it names other things",
     { username: AGENT, extra: { "a/b": ["node-17"] } },
     leaseFor("node-17"),
     [NO_NODE],
   ],
   ["the Event about the ConfigMap", agentOn("node-17"), event, []],
-  ["without the node's name, too", agentOn(), event, []],
+  ["that Event, if it names no node", agentOn(), event, []],
   [
     "an Event about a Pod",
     agentOn("node-17"),
@@ -62,14 +62,14 @@ test.each<[string, object, object, readonly string[]]>([
     [NO_EVENT],
   ],
   ["an Event for another reason", agentOn("node-17"), { ...event, reason: "Killed" }, [NO_EVENT]],
-  ["the scheduler itself", { username: "system:kube-scheduler" }, named("kube-scheduler"), []],
+  ["the scheduler, whose it is", { username: "system:kube-scheduler" }, named("kube-scheduler"), []],
   [
-    "another account's Event",
+    "another account, whom it is not about",
     { username: "system:serviceaccount:kube-system:x" },
     { ...event, reason: "x" },
     [],
   ],
-])("%s", (_name, userInfo, object, reasons) => {
+])("a token, and %s", (_name, userInfo, object, reasons) => {
   expect(refused(userInfo, object)).toEqual(reasons);
   // An Event is made once.
   const changed = object === event ? [NO_EVENT] : reasons;
