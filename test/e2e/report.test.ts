@@ -135,8 +135,23 @@ describe.skipIf(E2E !== "1" || missingVariables().length > 0)("reports", { timeo
     for (const { metadata } of all) expect(uids).toContain(metadata.ownerReferences[0]?.uid);
     const digests = new Set(all.map(({ metadata }) => metadata.labels["ip-masq-agent/config"]));
     expect(digests.size).toBe(1);
-    expect(await status()).toContain(`${nodes.length} of `);
     expect(await status()).toContain(`(digest ${[...digests][0]})`);
+  });
+
+  test("status reads Leases, and asks nobody who has one", async () => {
+    const query = ["get", "nodes", "--selector=hollow=true", "--output=jsonpath={.items[*].metadata.name}"];
+    const hollow = (await cluster.kubectl(...query)).split(/\s+/).filter((name) => name !== "");
+    const [{ metadata } = expect.fail("no Lease")] = await leases();
+    const written = hollow.map((node) => ({
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: `ip-masq-agent-${node}`, namespace: "kube-system", labels: metadata.labels },
+      spec: { holderIdentity: node },
+    }));
+    if (written.length > 0) await cluster.send("apply", ...written);
+    const all = nodes.length + hollow.length;
+    expect(await status()).toContain(`${all} of ${all} nodes follow it`);
+    for (const one of written) await cluster.kubectl("delete", SYSTEM, "lease", one.metadata.name);
   });
 
   test("a text that is refused is in the Leases, in status, and in one Event on the ConfigMap", async () => {
