@@ -1,4 +1,4 @@
-/** The tables of keys, flags and exit codes in docs/reference.md are made from the program's (`make golden`). */
+/** The tables of keys, flags, exit codes and series in docs/reference.md are made from the program's (`make golden`). */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../src/cli/commands.ts";
@@ -9,6 +9,7 @@ import { isListKind } from "../src/core/key-lists.ts";
 import { type Key, ROWS } from "../src/core/keys.ts";
 import { describeFlag, type FlagTable } from "../src/go/flags.ts";
 import { klogFlags } from "../src/log/flags.ts";
+import { SERIES } from "../src/observe/series.ts";
 import { markdownTable, withMade } from "./lab/made.ts";
 
 const PAGE = "docs/reference.md";
@@ -39,11 +40,21 @@ async function exitCodes(): Promise<string> {
   return markdownTable(["command", "exit codes"], [...others, ["all others", EXIT_CODES]]);
 }
 
-test("the tables have every key and every flag, with its default", async () => {
+function seriesTable(): string {
+  const rows = Object.entries(SERIES).map(([name, { type, labels, help }]) => [
+    code(`ip_masq_agent_${name}`),
+    type,
+    labels.map(code).join(", "),
+    help,
+  ]);
+  return markdownTable(["series", "type", "labels", "meaning"], rows);
+}
+
+test("the tables have every key, flag and series", async () => {
   const own = Object.fromEntries(Object.entries(agentFlags).filter(([name]) => !(name in klogFlags)));
   const keys = markdownTable(["key", "type", "default", "meaning"], [...ROWS].map(keyRow));
   const flags = { flags: flagTable(own), "klog's flags": flagTable(klogFlags) };
-  const tables = { keys, ...flags, "exit codes": await exitCodes() };
+  const tables = { keys, ...flags, "exit codes": await exitCodes(), series: seriesTable() };
   const made = Object.entries(tables).reduce(
     (page, [name, table]) => withMade(page, name, table),
     readFileSync(PAGE, "utf8"),

@@ -18,7 +18,7 @@ const PREFIX = "ip_masq_agent_";
 /** kube-proxy's buckets: 1 ms, doubled 14 times. */
 const BUCKETS = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
 
-const HOLDER_LABELS = ["pod_ip", "remote", "port", "protocol", "node_address"] as const;
+type HolderLabel = (typeof SERIES)["snat_ports_used"]["labels"][number];
 
 /** Values read on demand. A value that the kernel does not give is absent. */
 export interface Readings {
@@ -36,7 +36,7 @@ export interface Readings {
   readonly snatPortShareOpen?: number;
   /** A few of the largest holders of ports. */
   readonly snatPortsUsed?: readonly {
-    readonly labels: Readonly<Record<(typeof HOLDER_LABELS)[number], string>>;
+    readonly labels: Readonly<Record<HolderLabel, string>>;
     readonly ports: number;
   }[];
   /** With --config-map. */
@@ -63,6 +63,7 @@ export interface Metrics {
 }
 
 type Name = keyof typeof SERIES;
+type NameOf<Type> = { [N in Name]: (typeof SERIES)[N]["type"] extends Type ? N : never }[Name];
 
 interface Build {
   readonly version: string;
@@ -72,7 +73,8 @@ interface Build {
 
 const REASONS = ["config", "source", "tool", "nftables", "netlink", "refused"];
 
-type Maker<Series> = <Label extends string>(name: Name, ...labels: Label[]) => Series;
+type CounterMaker = (name: NameOf<"counter">) => Counter<string>;
+type GaugeMaker = (name: NameOf<"gauge">) => Gauge<string>;
 
 /** How an agent uses the API server. */
 interface ApiUse {
@@ -83,15 +85,14 @@ interface ApiUse {
 /** The series of an agent with this build, for these families. */
 export function createMetrics(build: Build, families: readonly string[], api: ApiUse = {}): Metrics {
   const registry = new Registry();
-  const options = <Label extends string>(name: Name, ...labelNames: Label[]) => ({
+  const options = (name: Name) => ({
     name: PREFIX + name,
-    help: SERIES[name],
-    labelNames,
+    help: SERIES[name].help,
+    labelNames: [...SERIES[name].labels],
     registers: [registry],
   });
-  const counter = <Label extends string>(name: Name, ...labels: Label[]) =>
-    new Counter(options(name, ...labels));
-  const gauge = <Label extends string>(name: Name, ...labels: Label[]) => new Gauge(options(name, ...labels));
+  const counter: CounterMaker = (name) => new Counter(options(name));
+  const gauge: GaugeMaker = (name) => new Gauge(options(name));
   const duration = new Histogram({ ...options("sync_rules_duration_seconds"), buckets: BUCKETS });
   const last = gauge("sync_rules_last_timestamp_seconds");
   const lastQueued = gauge("sync_rules_last_queued_timestamp_seconds");
@@ -119,20 +120,20 @@ export function createMetrics(build: Build, families: readonly string[], api: Ap
 function createPassSeries(
   build: Build,
   families: readonly string[],
-  counter: Maker<Counter<string>>,
-  gauge: Maker<Gauge<string>>,
+  counter: CounterMaker,
+  gauge: GaugeMaker,
 ): (pass: PassReport) => void {
-  const failures = counter("sync_failures_total", "reason");
+  const failures = counter("sync_failures_total");
   const configValid = gauge("config_valid");
-  const configInfo = gauge("config_info", "ip_family", "hash", "source");
-  const readLastInfo = gauge("config_read_last_info", "hash", "source", "state");
-  const reloads = counter("config_reloads_total", "result");
-  const inForce = gauge("rules_in_force", "ip_family");
-  const healed = counter("drift_healed_total", "kind", "process");
-  const cidrs = gauge("exempt_cidrs", "ip_family");
-  const intervals = gauge("cidr_set_intervals", "ip_family");
-  const addresses = gauge("output_addresses", "ip_family");
-  const buildInfo = gauge("build_info", "version", "node_version", "backend");
+  const configInfo = gauge("config_info");
+  const readLastInfo = gauge("config_read_last_info");
+  const reloads = counter("config_reloads_total");
+  const inForce = gauge("rules_in_force");
+  const healed = counter("drift_healed_total");
+  const cidrs = gauge("exempt_cidrs");
+  const intervals = gauge("cidr_set_intervals");
+  const addresses = gauge("output_addresses");
+  const buildInfo = gauge("build_info");
   buildInfo.set({ ...build }, 1);
   // Every label value exists from the start: rate() does not see a series' first sample.
   for (const reason of REASONS) failures.inc({ reason }, 0);
@@ -177,18 +178,18 @@ function boundNames(): (name: string) => string {
 /** Series whose values are read on demand. */
 function createReadings(
   registry: Registry,
-  counter: Maker<Counter<string>>,
-  gauge: Maker<Gauge<string>>,
+  counter: CounterMaker,
+  gauge: GaugeMaker,
 ): (readings: Readings) => void {
-  const packets = counter("verdict_packets_total", "ip_family", "verdict");
-  const bytes = counter("verdict_bytes_total", "ip_family", "verdict");
-  const forgottenFlows = counter("flows_forgotten_total", "ip_family", "why");
+  const packets = counter("verdict_packets_total");
+  const bytes = counter("verdict_bytes_total");
+  const forgottenFlows = counter("flows_forgotten_total");
   const entries = gauge("conntrack_entries");
   const limit = gauge("conntrack_limit");
   const share = gauge("snat_port_share");
   const openShare = gauge("snat_port_share_open");
-  const used = gauge("snat_ports_used", ...HOLDER_LABELS);
-  const uncovered = gauge("pod_networks_uncovered", "ip_family");
+  const used = gauge("snat_ports_used");
+  const uncovered = gauge("pod_networks_uncovered");
   const insertFailed = counter("conntrack_insert_failed_total");
   const drop = counter("conntrack_drop_total");
   const earlyDrop = counter("conntrack_early_drop_total");
@@ -227,12 +228,12 @@ function createReadings(
 
 /** Series of the sources of a configuration. */
 function createSourceSeries(
-  counter: Maker<Counter<string>>,
-  gauge: Maker<Gauge<string>>,
+  counter: CounterMaker,
+  gauge: GaugeMaker,
 ): (sources: Readings["sources"]) => void {
-  const from = gauge("config_source", "source");
+  const from = gauge("config_source");
   const up = gauge("api_up");
-  const sessions = counter("api_sessions_total", "result");
+  const sessions = counter("api_sessions_total");
   return (sources) => {
     if (sources === undefined) return;
     for (const source of ["api", "file", "cache"]) from.set({ source }, source === sources.source ? 1 : 0);
@@ -241,8 +242,8 @@ function createSourceSeries(
   };
 }
 
-function createReportSeries(counter: Maker<Counter<string>>): (counts: Readings["reports"]) => void {
-  const reports = counter("reports_total", "result");
+function createReportSeries(counter: CounterMaker): (counts: Readings["reports"]) => void {
+  const reports = counter("reports_total");
   return (counts = { written: 0, refused: 0, failed: 0 }) => {
     for (const [result, count] of Object.entries(counts)) raise(reports, count, { result });
   };
