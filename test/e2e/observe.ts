@@ -74,9 +74,9 @@ export function rolledOut(cluster: Cluster): Promise<string> {
   return cluster.kubectl("rollout", "status", SYSTEM, "daemonset/ip-masq-agent", "--timeout=180s");
 }
 
-/** Waits until no pod of the agent is left. */
+/** Waits until no pod of the agent is left: a kubelet may take a minute longer than the container. */
 export async function agentGone(cluster: Cluster): Promise<void> {
-  await cluster.kubectl("wait", "--for=delete", "pod", SYSTEM, SELECTOR, "--timeout=60s");
+  await cluster.kubectl("wait", "--for=delete", "pod", SYSTEM, SELECTOR, "--timeout=180s");
 }
 
 export interface Watch {
