@@ -47,10 +47,24 @@ function versionProblems({ versions, changelog }: Tree, version: string, dry: bo
   const changes = changesOf(changelog, version);
   if (changes === undefined)
     return [...wrong, `CHANGELOG.md has no heading "## ${version} - DATE": write what has changed`];
-  const isDated = /^\d{4}-\d{2}-\d{2}$/.test(changes.date ?? "");
-  return isDated || dry
-    ? wrong
-    : [...wrong, `CHANGELOG.md has no date behind "## ${version}": add it, as in " - 2026-01-31"`];
+  return dry ? wrong : [...wrong, ...unfinished(changelog, changes, version)];
+}
+
+/** What the changelog says that a published version's does not. */
+function unfinished(
+  changelog: string,
+  { text, date = "" }: NonNullable<ReturnType<typeof changesOf>>,
+  version: string,
+): readonly string[] {
+  const isDated = /^\d{4}-\d{2}-\d{2}$/.test(date);
+  const later = changesOf(changelog, "Unreleased")?.text ?? "";
+  return [
+    ...(isDated ? [] : [`CHANGELOG.md has no date behind "## ${version}": add it, as in " - 2026-01-31"`]),
+    ...(later === "" ? [] : [`CHANGELOG.md has changes under "Unreleased": move them to "## ${version}"`]),
+    ...(/^Not (?:published|released) yet/.test(text)
+      ? [`CHANGELOG.md says that ${version} is not published yet`]
+      : []),
+  ];
 }
 
 function shorten(files: readonly string[]): string {

@@ -44,13 +44,16 @@ async function answering(address: string, child: ChildProcess, said: readonly st
     // One of another program may answer there.
     await sleep(50);
     if (child.pid === undefined || child.exitCode !== null)
-      throw new ReleaseError(
-        `docker-registry does not run at ${address}: ${said.join("").trim().split("\n").at(-1)}`,
-      );
+      throw new ReleaseError(`docker-registry does not run at ${address}: ${reasonIn(said.join(""))}`);
     const problem = await refuseNoRegistry(address).catch((error: unknown) => error);
     if (problem === undefined) return;
     if (Date.now() > deadline) throw problem;
   }
+}
+
+/** Of what the registry logs as `level=fatal msg="..."`. */
+function reasonIn(log: string): string {
+  return /msg="([^"]+)"/.exec(log)?.[1] ?? log.trim();
 }
 
 /** Signs with a new key; its public half stays. */

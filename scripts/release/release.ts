@@ -139,7 +139,7 @@ const STEPS: Readonly<Record<string, (names: Names) => unknown>> = {
     const tag = checked(BUILDS, names);
     buildRelease(tag, names, resolveBase());
   },
-  push: (names) => push(built(checked([...BUILDS, "cosign"], names)), names, cosignSigner()),
+  push: (names) => push(built(checked(["skopeo", "helm", "cosign"], names)), names, cosignSigner()),
   npm: (names) => publishNpm(built(checked([], names)).tag),
   page: (names) => publishPage(built(checked(["gh"], names)).tag),
   dry,

@@ -30,7 +30,8 @@ export async function startRegistry(): Promise<{ readonly address: string; reado
   return { address, close };
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback that nobody uses at the moment. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);

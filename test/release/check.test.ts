@@ -36,6 +36,14 @@ test.each<[string, Partial<Tree>, readonly string[]]>([
     ['CHANGELOG.md has no heading "## 1.2.3 - DATE": write what has changed'],
   ],
   [
+    "a changelog that nobody has finished",
+    { changelog: "## [Unreleased]\n\n- Later.\n\n## 1.2.3 - 2026-01-31\n\nNot published yet. The first.\n" },
+    [
+      'CHANGELOG.md has changes under "Unreleased": move them to "## 1.2.3"',
+      "CHANGELOG.md says that 1.2.3 is not published yet",
+    ],
+  ],
+  [
     "no date",
     { changelog: "## 1.2.3\n" },
     ['CHANGELOG.md has no date behind "## 1.2.3": add it, as in " - 2026-01-31"'],
