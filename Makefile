@@ -36,10 +36,10 @@ all-build: setup ## the same with the addon for both platforms, linux-x64 and li
 check: setup ## types, format, lint, dead exports
 	@npm run --silent check
 
-unit: npm-setup ## the tests of what decides, in half a minute: without root, Debian packages or a build
+unit: npm-setup ## run the unit tests (half a minute): without root, Debian packages or a build
 	@npx vitest run --project unit
 
-test: build ## everything that proves a change, in a few minutes
+test: build ## run all checks and tests (about five minutes)
 	@node test/suite.mjs
 
 golden: build ## write the files that are made from others: golden files, schema/, docs/, deploy/ (then look at `git diff`)
