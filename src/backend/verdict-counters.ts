@@ -54,26 +54,24 @@ export function sumPackets(counts: readonly VerdictCount[]): number | undefined 
   return counts.length === 0 ? undefined : counts.reduce((sum, { packets }) => sum + packets, 0);
 }
 
-/** A rule, and the verdict of the packets that it counts: by itself, whether it returns. */
-export interface CountingRule {
-  readonly rule: ObservedRule;
-  readonly family: Family;
-  readonly verdict?: VerdictName;
+/** What a rule has counted, by itself for the verdict that it gives; undefined without a counter. */
+export function countOf(
+  rule: ObservedRule,
+  family: Family,
+  verdict: VerdictName = verdictOf(rule),
+): VerdictCount | undefined {
+  const counter = rule.statements.find((one) => one.kind === "counter");
+  if (counter === undefined) return undefined;
+  return { family, verdict, packets: Number(counter.packets ?? 0), bytes: Number(counter.bytes ?? 0) };
 }
 
-/** The sums of the rules' counters by family and verdict; skips undefined ones. */
-export function sumVerdicts(counted: readonly (CountingRule | undefined)[]): VerdictCount[] {
+/** The sums by family and verdict; skips undefined ones. */
+export function sumVerdicts(counts: readonly (VerdictCount | undefined)[]): VerdictCount[] {
   const totals = new Map<string, VerdictCount>();
-  for (const { rule, family, verdict = verdictOf(rule) } of counted.filter((one) => one !== undefined)) {
-    const counter = rule.statements.find((one) => one.kind === "counter");
-    if (counter === undefined) continue;
-    const before = totals.get(`${family} ${verdict}`) ?? { family, verdict, packets: 0, bytes: 0 };
-    const packets = before.packets + Number(counter.packets ?? 0);
-    totals.set(`${family} ${verdict}`, {
-      ...before,
-      packets,
-      bytes: before.bytes + Number(counter.bytes ?? 0),
-    });
+  for (const one of counts.filter((count) => count !== undefined)) {
+    const key = `${one.family} ${one.verdict}`;
+    const { packets, bytes } = totals.get(key) ?? { packets: 0, bytes: 0 };
+    totals.set(key, { ...one, packets: packets + one.packets, bytes: bytes + one.bytes });
   }
   return [...totals.values()];
 }

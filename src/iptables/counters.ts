@@ -1,7 +1,7 @@
 /** The counters of our chain: reads them over netlink, and tells which entries of the list they are of. */
 
 import type { EntryReading } from "../backend/asked-entries.ts";
-import { sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
+import { countOf, sumVerdicts, type VerdictCount } from "../backend/verdict-counters.ts";
 import {
   ADDRESS_BITS,
   type Cidr,
@@ -37,11 +37,11 @@ export async function countChain(
 ): Promise<ChainCounts> {
   const nat = { family: NFT_FAMILIES[family], table: "nat" };
   const all = await nftables.read(rules({ ...nat, chain }), signal);
-  const counted = all.map((rule) => {
-    const counter = rule.statements.find((one) => one.kind === "counter");
-    return { handle: rule.handle, packets: Number(counter?.packets ?? 0) };
-  });
-  return { verdicts: sumVerdicts(all.map((rule) => ({ rule, family }))), rules: counted };
+  const counts = all.map((rule) => countOf(rule, family));
+  return {
+    verdicts: sumVerdicts(counts),
+    rules: all.map(({ handle }, i) => ({ handle, packets: counts[i]?.packets ?? 0 })),
+  };
 }
 
 /** A reading must not hold up the loop; lists that are longer than this are in a set, where there is ipset. */

@@ -3,7 +3,7 @@ import { rulesetOf } from "../../test/lab/config.ts";
 import { sumVerdicts } from "../backend/verdict-counters.ts";
 import type { Ruleset } from "../core/ruleset.ts";
 import type { Statement } from "../netlink/operations.ts";
-import { countingRule } from "./counters.ts";
+import { countOfRule } from "./counters.ts";
 import { tableRules } from "./rules.ts";
 import { CHAIN } from "./sets.ts";
 
@@ -13,7 +13,7 @@ function counts(rulesets: readonly Ruleset[]) {
   const rules = tableRules(rulesets, sets).map((statements, i) =>
     statements.map((one): Statement => (one.kind === "counter" ? { ...one, packets: 2n ** BigInt(i) } : one)),
   );
-  const counted = rules.map((statements) => countingRule({ ...CHAIN, handle: 1, statements }));
+  const counted = rules.map((statements) => countOfRule({ ...CHAIN, handle: 1, statements }));
   return sumVerdicts(counted).map(({ family, verdict, packets }) => `${family} ${verdict} ${packets}`);
 }
 
