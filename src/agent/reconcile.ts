@@ -25,7 +25,7 @@ import { type ConfigReading, type CurrentConfig, createConfigHolder } from "./co
 import { type Group, type GroupWorld, type Healing, NOTHING, type Result, reconcileGroup } from "./group.ts";
 import type { Leaving, OutputAddresses } from "./output-addresses.ts";
 import { createReporter, type Reporter } from "./report.ts";
-import { createTurns, type TurnsWorld } from "./turns.ts";
+import { createTurns, type Turns, type TurnsWorld } from "./turns.ts";
 
 /** The outcome of a pass for rulesets that are programmed together. */
 export interface GroupOutcome {
@@ -101,21 +101,6 @@ export function createReconciler(
   const turns = createTurns<Result>(options.watch ? world.turns : undefined);
   const tryGroup = createGroupPass(driver, options.watch, world, report);
 
-  /** Takes all groups' turns: their results, and the time of waiting for groups that did not end. */
-  const tryGroups = async (groups: readonly Group[], pass: Timing) => {
-    const results: Result[] = [];
-    let waitedMs = 0;
-    for (const group of groups) {
-      const begin = () => tryGroup(group, pass, config.current()?.hash);
-      const since = now();
-      // A single group keeps no other waiting, so we await its end.
-      const result = groups.length === 1 ? await begin() : await turns.take(group.label, begin);
-      if (result === undefined) waitedMs += now() - since;
-      results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
-    }
-    return { results, waitedMs };
-  };
-
   return async () => {
     const startedAt = now();
     const late = turns.collect();
@@ -129,7 +114,8 @@ export function createReconciler(
     const isLooking = current !== undefined && (problems.length === 0 || options.watch);
     const own = isLooking ? await world.addresses?.look(current.config) : undefined;
     const groups = isLooking ? [...groupsOf(current.config, own)] : [];
-    const { results, waitedMs } = await tryGroups(groups, pass);
+    const begin = (group: Group) => tryGroup(group, pass, current?.hash);
+    const { results, waitedMs } = await takeTurns(groups, turns, begin, now);
     const all = [...late, ...results];
     world.addresses?.found(all.flatMap(({ drift }) => drift));
     const errors = results.flatMap(({ error }) => error ?? []);
@@ -151,6 +137,26 @@ export function createReconciler(
       dueInMs: options.watch ? dueInMs(pass, source, results, now()) : resyncIntervalMs,
     };
   };
+}
+
+/** Takes all groups' turns: their results, and the time of waiting for groups that did not end. */
+async function takeTurns(
+  groups: readonly Group[],
+  turns: Pick<Turns<Result>, "take">,
+  begin: (group: Group) => Promise<Result>,
+  now: () => number,
+) {
+  const results: Result[] = [];
+  let waitedMs = 0;
+  for (const group of groups) {
+    const since = now();
+    // A single group keeps no other waiting, so we await its end.
+    const result =
+      groups.length === 1 ? await begin(group) : await turns.take(group.label, () => begin(group));
+    if (result === undefined) waitedMs += now() - since;
+    results.push(result ?? { ...NOTHING, group, isTried: false, isUnderWay: true });
+  }
+  return { results, waitedMs };
 }
 
 /** The kinds of failure in a pass: reading the configuration, and groups that were tried. */

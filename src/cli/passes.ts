@@ -71,12 +71,7 @@ export async function createPasses(
   const commitLog = createCommitLog(sleep);
   const aside = createAside(() => triggers.request("ruleset"));
   const turns = { sleep, goesOn: aside.goesOn };
-  const addresses = createOutputAddresses({
-    read: async () => (await import("../system/node-addresses.ts")).readNodeAddresses(),
-    names: async () => (await import("../system/node-addresses.ts")).readLinkNames(),
-    families: enabledFamilies(options),
-    log: log.named("agent/output-addresses.ts"),
-  });
+  const addresses = outputAddresses(options, log);
   const shared = { turns, commitLog, beforeChange: sample, memoryLimit, toPorts, addresses, log };
   const enginesWorld = { ...shared, ...(configSources && { readConfig: configSources.readConfig }) };
   const engines = createEngines(options, enginesWorld, signal);
@@ -94,15 +89,11 @@ export async function createPasses(
   });
   const rivalsWorld = { ...engines, chain, open: openNftables, commitLog, now };
   const rivals = createRivalWatch({ ...rivalsWorld, log: log.named("agent/rivals.ts") }, signal);
-  const open = configSources && { openApi: configSources.open };
-  const knowsAddresses = addresses.knows;
   const sourcesWorld = {
-    configPath,
-    knowsAddresses,
+    ...{ configPath, triggers, commitLog, knowsAddresses: addresses.knows },
     driver: both(followed, rivals),
-    triggers,
-    commitLog,
-    ...open,
+    ...(configSources && { openApi: configSources.open }),
+    log: log.named("agent/sources.ts"),
   };
   const relieve = createHeapRelief(trimMemory);
   const reconcile = afterwards(followed, { now, hold, rivals, clearing, relieve, log });
@@ -111,19 +102,34 @@ export async function createPasses(
   return {
     ok: true,
     engine: followed.engine,
-    async reconcile() {
-      const outcome = await reconcile();
-      forget.after(outcome);
-      void warnOfSources(outcome);
-      return outcome;
-    },
+    reconcile: andThen(reconcile, forget.after, warnOfSources),
     forgotten: forget.totals,
-    sources: watch
-      ? createSources({ ...sourcesWorld, log: log.named("agent/sources.ts") }, signal)
-      : undefined,
+    sources: watch ? createSources(sourcesWorld, signal) : undefined,
     async over() {
       await Promise.all([aside.over(), forget.over()]);
     },
+  };
+}
+
+/** The node's addresses, which are read only where a configuration names some. */
+function outputAddresses(options: AgentOptions, log: Logger) {
+  return createOutputAddresses({
+    read: async () => (await import("../system/node-addresses.ts")).readNodeAddresses(),
+    names: async () => (await import("../system/node-addresses.ts")).readLinkNames(),
+    families: enabledFamilies(options),
+    log: log.named("agent/output-addresses.ts"),
+  });
+}
+
+/** The pass, whose outcome these then get; it does not wait for them. */
+function andThen(
+  reconcile: () => Promise<PassOutcome>,
+  ...hooks: readonly ((outcome: PassOutcome) => unknown)[]
+): () => Promise<PassOutcome> {
+  return async () => {
+    const outcome = await reconcile();
+    for (const hook of hooks) void hook(outcome);
+    return outcome;
   };
 }
 

@@ -50,43 +50,30 @@ async function start(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const log = createLogger(logSettings(values, values["logging-format"]), "cli/run.ts");
-  log.info(`ip-masq-agent version: ${VERSION}`);
-  const flags = effectiveFlags(agentFlags, values);
-  for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
-  if (ignored !== undefined) log.warning(ignored);
-  const memoryLimit = readMemoryLimit();
-  const lowMemory = describeLowLimit(memoryLimit);
-  if (lowMemory !== undefined) log.warning(lowMemory);
-  const asked = agentOptions(values);
-  if (!asked.ok) {
-    log.fatal(`Invalid --to-ports flag ${goQuote(values["to-ports"])}: ${asked.message}`);
+  const refuse = (why: string) => {
+    log.fatal(why);
     return 1;
-  }
+  };
+  const flags = effectiveFlags(agentFlags, values);
+  const memoryLimit = readMemoryLimit();
+  logStart(log, flags, [ignored, describeLowLimit(memoryLimit)]);
+  const asked = agentOptions(values);
+  if (!asked.ok) return refuse(`Invalid --to-ports flag ${goQuote(values["to-ports"])}: ${asked.message}`);
   const options = asked.value;
   const triggers = createTriggers(systemClock);
   const sources = await openSources(values, () => triggers.request("config"), log);
-  if (sources?.ok === false) {
-    log.fatal(`Invalid --config-map flag ${goQuote(values["config-map"])}: ${sources.message}`);
-    return 1;
-  }
+  if (sources?.ok === false)
+    return refuse(`Invalid --config-map flag ${goQuote(values["config-map"])}: ${sources.message}`);
   const configSources = sources?.value;
   let engine: Passes["engine"] | undefined;
-  const reporting = createReporting(
-    values.report,
-    {
-      version: VERSION,
-      backend: () => backendOf(engine?.().choice).name,
-      configMaps: () => configSources?.configMaps() ?? [],
-      log: log.named("agent/fleet/lease-report.ts"),
-    },
-    signal,
-  );
+  const backend = () => backendOf(engine?.().choice);
+  const reporting = openReporting(values.report, backend, configSources, log, signal);
   const toPorts = followPorts(values["to-ports"], options.toPorts, log);
   let forgotten: Passes["forgotten"] | undefined;
   const monitoring = createMonitoring(
     {
       address: options.httpAddress,
-      backend: () => backendOf(engine?.().choice),
+      backend,
       driver: { counters: async () => (await engine?.().driver.counters?.()) ?? { verdicts: [] } },
       toPorts,
       forgotten: () => forgotten?.() ?? [],
@@ -101,10 +88,7 @@ async function start(
   const sample = async () => monitoring?.sample();
   const world = { triggers, memoryLimit, toPorts, sample, log, ...(configSources && { configSources }) };
   const passes = await createPasses(options, world, signal);
-  if (!passes.ok) {
-    log.fatal(`No backend works: ${passes.lacks.join("; ")}`);
-    return 1;
-  }
+  if (!passes.ok) return refuse(`No backend works: ${passes.lacks.join("; ")}`);
   ({ engine, forgotten } = passes);
   const report = (outcome: PassOutcome, reason: Reason, fightMs: number) => {
     if (log.v(PASSES)) log.info(describePass(outcome, reason), PASSES);
@@ -119,6 +103,33 @@ async function start(
   await runLoop(passes.reconcile, loop, systemClock, signal);
   await passes.over();
   return undefined;
+}
+
+function logStart(
+  log: Logger,
+  flags: readonly (readonly [name: string, value: string])[],
+  warnings: readonly (string | undefined)[],
+): void {
+  log.info(`ip-masq-agent version: ${VERSION}`);
+  for (const [name, value] of flags) log.info(`FLAG: --${name}=${goQuote(value)}`);
+  for (const warning of warnings) if (warning !== undefined) log.warning(warning);
+}
+
+/** Reports to the cluster, if --report asks for them. */
+function openReporting(
+  where: AgentFlags["values"]["report"],
+  backend: () => { readonly name: string },
+  sources: Extract<ConfigSources, { ok: true }>["value"] | undefined,
+  log: Logger,
+  signal: AbortSignal,
+) {
+  const world = {
+    version: VERSION,
+    backend: () => backend().name,
+    configMaps: () => sources?.configMaps() ?? [],
+    log: log.named("agent/fleet/lease-report.ts"),
+  };
+  return createReporting(where, world, signal);
 }
 
 /** The sources of --config-map; undefined without it, when nothing of them is loaded. */
