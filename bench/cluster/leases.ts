@@ -26,7 +26,7 @@ async function writeAll([
   perSecond = "",
   round = "",
 ]: readonly string[]): Promise<void> {
-  const send = createSend({ host: "127.0.0.1", port: "6443", credentials }, new AbortController().signal);
+  const server = { host: "127.0.0.1", port: "6443", credentials };
   const ms: number[] = [];
   let failed = 0;
   const write = async (i: number) => {
@@ -41,10 +41,8 @@ async function writeAll([
       backend: "iptables",
       resourceVersion: round,
     };
-    await createLeaseWrite(
-      send,
-      reporter,
-    )(report).then(
+    const writeOne = createLeaseWrite(createSend(server, new AbortController().signal), reporter);
+    await writeOne(report).then(
       () => ms.push(performance.now() - start),
       () => failed++,
     );
