@@ -1,5 +1,6 @@
 /** The tables of keys, flags, exit codes and series in docs/reference.md are made from the program's (`make golden`). */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../src/cli/commands.ts";
 import { allManuals } from "../src/cli/help.ts";
@@ -65,9 +66,13 @@ test("the tables have every key, flag and series", async () => {
   await expect(made).toMatchFileSnapshot(`../${PAGE}`);
 });
 
+function partUnder(heading: string): string {
+  return readFileSync(PAGE, "utf8").split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+}
+
 /** The table's first cells under a heading, as far as they are code. */
 function named(heading: string): readonly string[] {
-  const part = readFileSync(PAGE, "utf8").split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+  const part = partUnder(heading);
   const cells = part.split("\n").flatMap((line) => /^\| ([^|]*) \|/.exec(line)?.[1] ?? []);
   return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
 }
@@ -83,4 +88,29 @@ test("every signal that the program treats is named", () => {
   expect(names.length).toBeGreaterThan(15);
   const page = readFileSync(PAGE, "utf8");
   expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([]);
+});
+
+/** All sources without tests, as one text. */
+function sources(): string {
+  const paths = readdirSync("src", { recursive: true, encoding: "utf8" });
+  const code = paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"));
+  return code.map((path) => readFileSync(join("src", path), "utf8")).join("\n");
+}
+
+test("the log lines that are shown are those of the program", () => {
+  const rows = (partUnder("Log lines").split("\n### ")[0] ?? "")
+    .split("\n")
+    .filter((line) => line.startsWith("| "));
+  const lines = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, line = ""]) => line));
+  // Names, numbers and what is left out differ from line to line; the longest part between them does not.
+  const parts = lines.map((line) => {
+    const [longest = ""] = line
+      .split(/\.\.\.|[\d[\]:("]+|\b(?:[A-Z]\S*|iptables|chain)\b/)
+      .toSorted((a, b) => b.length - a.length);
+    return longest.trim();
+  });
+  const phrases = parts.filter((part) => part.length > 11);
+  expect(phrases.length).toBeGreaterThan(8);
+  const text = sources();
+  expect(phrases.filter((phrase) => !text.includes(phrase))).toEqual([]);
 });
