@@ -16,13 +16,13 @@ export const ARCHITECTURES = ["amd64", "arm64"] as const;
 export const DIRECTORY = "dist/release";
 /** The OCI layout with the images. */
 export const LAYOUT = join(DIRECTORY, "image");
-/** What is downloaded from the page of the release. */
+/** The files that people download from the page of the release. */
 export const ASSETS = join(DIRECTORY, "assets");
 export const PROVENANCE = join(DIRECTORY, "provenance.json");
 export const NOTES = join(DIRECTORY, "notes.md");
 export const SUMS = join(ASSETS, "SHA256SUMS");
 
-/** What a release consists of, for those who push it. */
+/** The parts of a release that are pushed. */
 export interface Release {
   readonly tag: string;
   /** Of the list of images. */

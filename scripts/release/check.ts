@@ -1,4 +1,4 @@
-/** What keeps a tree from being released, each in one sentence. */
+/** The reasons why a tree cannot be released, each in one sentence. */
 import { type Names, NOBODY } from "./names.ts";
 import { changesOf } from "./notes.ts";
 
@@ -50,7 +50,7 @@ function versionProblems({ versions, changelog }: Tree, version: string, dry: bo
   return dry ? wrong : [...wrong, ...unfinished(changelog, changes, version)];
 }
 
-/** What the changelog says that a published version's does not. */
+/** Sentences of a changelog that nobody has finished. */
 function unfinished(
   changelog: string,
   { text, date = "" }: NonNullable<ReturnType<typeof changesOf>>,

@@ -71,7 +71,7 @@ function simpleSigning(name: string, digest: string): object {
   return { critical, optional: null };
 }
 
-/** What DSSE signs of a payload. */
+/** The bytes that DSSE signs for a payload. */
 export function preAuthentication(type: string, payload: string): string {
   return `DSSEv1 ${Buffer.byteLength(type)} ${type} ${Buffer.byteLength(payload)} ${payload}`;
 }

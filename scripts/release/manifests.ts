@@ -38,7 +38,7 @@ export function withArchive(krew: string, version: string, uri: string, sha256: 
     .replace(/sha256: ""/, `sha256: ${sha256}`);
 }
 
-/** What of package.json belongs to people who install the package; the rest is for who changes the program. */
+/** Keys of package.json that matter to people who install the package; the others are for contributors. */
 const PUBLISHED = [
   "name",
   "version",

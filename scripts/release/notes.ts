@@ -1,6 +1,6 @@
 /** Release notes: the part of CHANGELOG.md about one version, and how to get and verify it. */
 
-/** The text under a version's heading; undefined if there is none. `date` is what stands behind the version. */
+/** The text under a version's heading; undefined if there is none. `date` is the word behind the version. */
 export function changesOf(
   changelog: string,
   version: string,

@@ -33,7 +33,7 @@ export async function pushRelease(release: Release, names: Names, signer: Signer
   copy(`docker://${names.image}@${digest}`, `${names.image}:${tag}`);
 }
 
-/** What skopeo says of a name in a registry; undefined if there is none. */
+/** skopeo's answer about a name in a registry; undefined if there is none. */
 function inspect(name: string, ...options: readonly string[]): string | undefined {
   try {
     return run("skopeo", [

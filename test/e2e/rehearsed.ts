@@ -10,7 +10,7 @@ import { type Copy, copyTree } from "../package/tree.ts";
 import { changeChart } from "./chart.ts";
 import type { Cluster } from "./cluster.ts";
 
-/** What stands in the documents, and what is run instead; every other word is run as it is. */
+/** Words of the documents, and the words that are run instead; every other word is run unchanged. */
 export type Table = readonly (readonly [from: string, to: string])[];
 
 export interface Published {

@@ -1,8 +1,9 @@
 /**
  * From nothing to verified rules by the README's words alone, in each of its three ways, as if a release had been published; the
- * same for an upgrade and for the removal. Names and addresses are replaced by one table (rehearsed.ts), every other word is run as it
- * stands. It takes two rehearsals of a release, so it waits to be asked: E2E_WAYS=1 make e2e. One node, which has to find this
- * machine's files and programs, as kubernetes-lab's do: registries are on its loopback, where containerd asks for no certificate.
+ * same for an upgrade and for the removal. Names and addresses are replaced by one table (rehearsed.ts), every other word is run
+ * unchanged. It takes two rehearsals of a release, so it waits to be asked: E2E_WAYS=1 make e2e. One node, which has to find this
+ * machine's files and programs, as one in namespaces of this machine does: registries are on its loopback, where containerd asks for
+ * no certificate.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

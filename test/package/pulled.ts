@@ -1,4 +1,4 @@
-/** What a registry on the loopback has, asked for by its API alone. */
+/** The content of a registry on the loopback, asked for by its API alone. */
 import { attached } from "../../scripts/release/key-signer.ts";
 import { at, type Plain } from "../lab/manifest.ts";
 

@@ -1,4 +1,4 @@
-/** What a release is refused for, by the command line: each reason is one sentence, and nothing is made. */
+/** Reasons why the command line refuses a release: each is one sentence, and nothing is made. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";

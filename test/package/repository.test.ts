@@ -1,4 +1,4 @@
-/** What checks configurations in somebody's repository: the action for GitHub and the hook for pre-commit. */
+/** The action for GitHub and the hook for pre-commit, which check configurations in somebody's repository. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ beforeAll(() => {
   mkdirSync(join(directory, "clusters/b"));
   writeFileSync(join(directory, "clusters/a/config"), "nonMasqueradeCIDRs: [10.0.0.0/8]\n");
   writeFileSync(join(directory, "clusters/b/config"), "cidrLimit: 9\nnonMasqueradeCIDRs: [10.1.0.0/8]\n");
-  // What a release has put on npm is the packed file here.
+  // The packed file takes the place of the package that a release puts on npm.
   const npx = `#!/bin/sh\nfor a; do shift; case "$a" in *ip-masq-agent@${version}) a="\${a%ip-masq-agent@*}${packed}" ;; esac; set -- "$@" "$a"; done\nexec "$REAL_NPX" --offline "$@"\n`;
   mkdirSync(join(directory, "bin"));
   writeFileSync(join(directory, "bin/npx"), npx, { mode: 0o755 });

@@ -1,4 +1,4 @@
-/** What keeps a tree from being released, in words. */
+/** The reasons why a tree cannot be released, in words. */
 import { expect, test } from "vitest";
 import { helmProblem, problemsOf, type Tree, tagOf } from "../../scripts/release/check.ts";
 import { isLoopback, namesOf } from "../../scripts/release/names.ts";

@@ -27,7 +27,7 @@ const jobs = files.flatMap((file) =>
   })),
 );
 
-/** What a job may do beside reading the repository. */
+/** Rights of jobs beside reading the repository. */
 const WRITES: Readonly<Record<string, readonly string[]>> = {
   "release.yaml push": ["id-token", "packages"],
   "release.yaml npm": ["id-token"],
