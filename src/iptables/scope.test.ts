@@ -197,7 +197,7 @@ test("a chain, with or without sets, decides about every flow as the lists say",
           }
         }
       }),
-      { numRuns: times(25, 600) },
+      { numRuns: times(15, 600) },
     );
 });
 
@@ -233,6 +233,6 @@ test("while all lists change, a flow that both configurations treat alike is alw
           }
         }
       }),
-      { numRuns: times(25, 600) },
+      { numRuns: times(15, 600) },
     );
 });

@@ -407,7 +407,7 @@ describe("whatever state the table is in,", () => {
         const fresh = programmed(wanted);
         for (const packet of SAMPLES) expect(verdictOf(models.at(-1), packet)).toBe(verdictOf(fresh, packet));
       }),
-      { numRuns: times(30, 150) },
+      { numRuns: times(15, 150) },
     );
   });
 
@@ -505,7 +505,7 @@ describe("while rules are in place,", () => {
           expect(changes.length).toBe(verdicts[0] === verdicts.at(-1) ? 0 : 1);
         }
       }),
-      { numRuns: times(48, 1_000) },
+      { numRuns: times(24, 1_000) },
     );
   });
 

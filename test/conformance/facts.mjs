@@ -29,10 +29,10 @@ export function isInMemory(fact) {
 
 /**
  * A pattern of the ids that `make test` replays with the watching agent, or with the other. In the areas in which the two may
- * differ they take turns; of what memory shows, each eighth is replayed. `make prove` replays all with both.
+ * differ they take turns; of what memory shows, each sixteenth is replayed. `make prove` replays all with both.
  */
 export function replayed(watches) {
-  const shown = FACTS.filter(isInMemory).filter((_, i) => i % 8 === 0);
+  const shown = FACTS.filter(isInMemory).filter((_, i) => i % 16 === 0);
   const replayed = [...FACTS.filter((fact) => !isInMemory(fact)), ...shown];
   const inTurn = replayed.filter((fact, i) => watches === (i % 2 === 0 && WATCHED.includes(fact.area)));
   return `^(${inTurn.map(({ id }) => id).join("|")})$`;
