@@ -53,7 +53,7 @@ bench: build ## measure start, memory, reactions, the cost of lists of CIDRs, an
 	@$(RUN_TS) bench/bench.ts
 
 e2e: build ## install, change, upgrade and remove the agent on a real cluster, which LOAD_IMAGE, ON_NODE (and KUBECTL) name
-	@E2E=1 npx vitest run --bail=1 --no-file-parallelism test/e2e --disable-console-intercept
+	@E2E=$(if $(E2E_CHURN),churn,1) npx vitest run --bail=1 --no-file-parallelism test/e2e --disable-console-intercept
 
 run: build ## the main job on real packets in throw-away network namespaces; HOST=1: the agent on this host, until interrupted
 	@HOST=$(HOST) $(RUN_TS) demo/run.ts

@@ -10,7 +10,7 @@ import { parseManifest } from "../lab/manifest.ts";
 import { eventually } from "../lab/network/lab.ts";
 import { changeChart, copyForAnyCluster, imageValues } from "./chart.ts";
 import { type Cluster, hasHelm, missingVariables, openCluster } from "./cluster.ts";
-import { provideImages } from "./images.ts";
+import { provideImage } from "./images.ts";
 import * as see from "./observe.ts";
 
 const { E2E } = process.env;
@@ -60,7 +60,7 @@ if (E2E === "1" && !tried) console.warn("NOT TESTED: the chart on a cluster: HEL
 describe.skipIf(!tried)("the chart, by Helm", { timeout: 300_000 }, () => {
   beforeAll(async () => {
     cluster = await openCluster();
-    ({ next: image } = await provideImages(cluster));
+    image = await provideImage(cluster);
     values = imageValues(image);
     chart = copyForAnyCluster();
   }, 900_000);

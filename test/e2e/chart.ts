@@ -2,8 +2,10 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { CHART } from "../chart/chart.ts";
 import type { Cluster } from "./cluster.ts";
+import { agentPods, mapOf } from "./observe.ts";
 
 type Helm = NonNullable<Cluster["helm"]>;
 
@@ -32,13 +34,42 @@ export function imageValues(image: string): readonly string[] {
   return [`--set=image.repository=${repository}`, `--set=image.tag=${tag}`];
 }
 
-/** `helm install` with an image, until the agents are ready; returns what it printed. */
-export async function installChart(helm: Helm, image: string): Promise<string> {
+const PLACE = "--namespace=kube-system";
+const WAIT = ["--wait", "--timeout=3m"];
+
+async function withCopy<T>(use: (copy: string) => Promise<T>): Promise<T> {
   const copy = copyForAnyCluster();
   try {
-    const place = ["--namespace=kube-system", "--wait", "--timeout=3m"];
-    return await helm("install", "ip-masq-agent", copy, ...place, ...imageValues(image));
+    return await use(copy);
   } finally {
     rmSync(join(copy, ".."), { recursive: true });
   }
+}
+
+/** `helm install` with an image, following the API server, until the agents are ready; returns what it printed. */
+export function installChart(helm: Helm, image: string): Promise<string> {
+  const values = [...imageValues(image), "--set=config.watch=true"];
+  return withCopy((copy) => helm("install", "ip-masq-agent", copy, PLACE, ...WAIT, ...values));
+}
+
+/** Stages a good text by upgrades of the chart's release, and one that agents refuse, and rolls that back. */
+export function stageByChart(helm: Helm, cluster: Cluster, good: readonly string[]): Promise<void> {
+  const mapsInUse = async () => (await agentPods(cluster)).map(mapOf);
+  return withCopy(async (copy) => {
+    const upgrade = (nonMasqueradeCIDRs: readonly string[], ...more: readonly string[]) => {
+      const values = ["--reuse-values", "--set=config.watch=false", "--set=config.rollout=staged"];
+      const text = `--set-json=config.inline=${JSON.stringify({ nonMasqueradeCIDRs })}`;
+      return helm("upgrade", "ip-masq-agent", copy, PLACE, ...values, text, ...more);
+    };
+    await upgrade(good, ...WAIT);
+    const before = await mapsInUse();
+    expect(new Set(before).size).toBe(1);
+    // With the chart's own validation it would not come so far.
+    const bad = upgrade(["10.1.0.0/8"], "--set=config.validate=none", "--wait", "--timeout=20s");
+    await expect(bad).rejects.toThrow();
+    const halted = await mapsInUse();
+    expect(halted.filter((name) => name !== before[0])).toHaveLength(Math.ceil(halted.length / 10));
+    await helm("rollback", "ip-masq-agent", PLACE, ...WAIT);
+    expect(await mapsInUse()).toEqual(before);
+  });
 }

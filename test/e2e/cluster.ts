@@ -15,11 +15,14 @@ interface Access {
   readonly loadImage: readonly string[];
   /** `ON_NODE`: behind it comes a command, which is run as root in the node's namespaces. */
   readonly onNode: readonly string[];
+  /** `HOLLOW_NODES`: behind it comes a number; makes so many nodes whose pods run nothing, with the label `hollow=true`. */
+  readonly hollowNodes: readonly string[];
 }
 
 export interface Cluster {
-  /** The node on which everything happens. */
+  /** The node on which everything happens, and the others that are not hollow. */
   readonly node: string;
+  readonly others: readonly string[];
   /** kubectl's command line, for processes that stay. */
   readonly prefix: readonly string[];
   /** Runs kubectl, which must succeed; returns what it printed. */
@@ -31,6 +34,8 @@ export interface Cluster {
   readonly loadImage: (archive: string) => Promise<string>;
   /** Runs a command on the node, which must succeed. */
   readonly onNode: (...argv: readonly string[]) => Promise<string>;
+  /** Has this many hollow nodes beside the others; undefined where there is no way to make them. */
+  readonly hollowNodes: ((count: number) => Promise<string>) | undefined;
 }
 
 /** The names of the variables that are missing. */
@@ -47,7 +52,7 @@ function words(text: string | undefined): readonly string[] {
   return (text ?? "").split(/\s+/).filter((word) => word !== "");
 }
 
-function accessOf({ KUBECTL, HELM, LOAD_IMAGE, ON_NODE }: NodeJS.ProcessEnv): Access {
+function accessOf({ KUBECTL, HELM, LOAD_IMAGE, ON_NODE, HOLLOW_NODES }: NodeJS.ProcessEnv): Access {
   const kubectl = words(KUBECTL);
   const npms = () => words(findHelm().path);
   return {
@@ -56,6 +61,7 @@ function accessOf({ KUBECTL, HELM, LOAD_IMAGE, ON_NODE }: NodeJS.ProcessEnv): Ac
     helm: HELM === undefined && kubectl.length === 0 ? npms() : words(HELM),
     loadImage: words(LOAD_IMAGE),
     onNode: words(ON_NODE),
+    hollowNodes: words(HOLLOW_NODES),
   };
 }
 
@@ -68,13 +74,15 @@ export async function openCluster(env: NodeJS.ProcessEnv = process.env): Promise
   };
   const kubectl: Cluster["kubectl"] = (...args) => run(access.kubectl, args);
   const onNode: Cluster["onNode"] = (...argv) => run(access.onNode, argv);
-  const names = await kubectl("get", "nodes", "--output=jsonpath={.items[*].metadata.name}");
+  const query = ["nodes", "--selector=hollow!=true", "--output=jsonpath={.items[*].metadata.name}"];
+  const names = words(await kubectl("get", ...query));
   const hostname = (await onNode("hostname")).trim();
-  const node = words(names).find((name) => name === hostname);
+  const node = names.find((name) => name === hostname);
   if (node === undefined)
-    throw new Error(`ON_NODE leads to ${hostname}, which is no node of the cluster: ${names}`);
+    throw new Error(`ON_NODE leads to ${hostname}, which is not a node of the cluster: ${names.join(" ")}`);
   return {
     node,
+    others: names.filter((name) => name !== node),
     prefix: access.kubectl,
     kubectl,
     helm: access.helm.length === 0 ? undefined : (...args) => run(access.helm, args),
@@ -84,5 +92,7 @@ export async function openCluster(env: NodeJS.ProcessEnv = process.env): Promise
     },
     loadImage: (archive) => run(access.loadImage, [archive]),
     onNode,
+    hollowNodes:
+      access.hollowNodes.length === 0 ? undefined : (count) => run(access.hollowNodes, [String(count)]),
   };
 }

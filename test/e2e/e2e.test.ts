@@ -8,18 +8,29 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { command } from "../lab/command.ts";
-import { at, parseManifest } from "../lab/manifest.ts";
-import { eventually } from "../lab/network/lab.ts";
+import { at, parseManifest, readManifest } from "../lab/manifest.ts";
+import { eventually, familyOf } from "../lab/network/lab.ts";
 import { kustomizeTool } from "../lab/tool.ts";
-import { installChart } from "./chart.ts";
+import { installChart, stageByChart } from "./chart.ts";
 import { type Cluster, missingVariables, openCluster } from "./cluster.ts";
+import { applyWithNodeDown, askHollowNodes, type FleetWorld } from "./fleet.ts";
 import { type Guide, installWays, kubectlLines, openGuide } from "./guide.ts";
 import { type Images, provideImages } from "./images.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import * as see from "./observe.ts";
-import { CORPORATE, INTERNET, NAMESPACE, openStage, PARTNER, type Stage } from "./stage.ts";
+import {
+  CORPORATE,
+  CORPORATE6,
+  INTERNET,
+  INTERNET6,
+  NAMESPACE,
+  openStage,
+  PARTNER,
+  type Stage,
+} from "./stage.ts";
+import { forgetTexts, stageTexts } from "./staged.ts";
 
-const { E2E, E2E_EDITS = "8", E2E_PLAIN_EDITS = "2" } = process.env;
+const { E2E, E2E_EDITS = "8", E2E_PLAIN_EDITS = "0" } = process.env;
 const SYSTEM = "--namespace=kube-system";
 const CHAIN_STANDS = "iptables -t nat -S IP-MASQ-AGENT >/dev/null 2>&1";
 const COUNT_RULES = 'iptables -t nat -S IP-MASQ-AGENT 2>/dev/null | grep -cF -- "$1"';
@@ -51,7 +62,7 @@ async function expectVerdicts(verdicts: Readonly<Record<string, "keeps" | "masqu
   for (const [destination, verdict] of Object.entries(verdicts))
     for (const protocol of ["tcp", "udp"] as const)
       expect(await stage.ask(protocol, destination), `${protocol} ${destination}`).toBe(
-        verdict === "keeps" ? stage.pod : stage.nodeAddress,
+        (verdict === "keeps" ? stage.pod : stage.nodeAddress)[familyOf(destination)],
       );
 }
 
@@ -83,9 +94,10 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     const { serverVersion } = JSON.parse(version) as { serverVersion: { gitVersion: string } };
     journal.note(`node ${cluster.node}, Kubernetes ${serverVersion.gitVersion}`);
     images = await provideImages(cluster);
-    journal.note(`loaded ${images.old} and ${images.next}`);
+    journal.note(`loaded ${images.old}`);
     stage = await openStage(cluster, images.old);
-    journal.note(`pod ${stage.pod} asks, the node is ${stage.nodeAddress}`);
+    const peers = stage.peers.map(({ node, pod }) => `${pod} on ${node}`).join(", ");
+    journal.note(`pods ${Object.values(stage.pod).join(" ")} ask, and ${peers || "no other node's"}`);
     guide = openGuide(cluster, images.old, async () => ({
       POD: await see.agentPod(cluster),
       NODE: cluster.node,
@@ -104,6 +116,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   // Otherwise something else masquerades here, and what follows would prove nothing.
   test("without an agent, pods are known by their own address", async () => {
     await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
+    if (stage.hasIpv6) await expectVerdicts({ [INTERNET6]: "keeps", [CORPORATE6]: "keeps" });
   });
 
   test("kubectl debug says on a node what an agent would meet there", async () => {
@@ -139,18 +152,32 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     await guide.follow("docs/doctor.md");
     await guide.follow("docs/troubleshoot.md");
     await guide.follow("docs/migrate.md");
-    expect(await see.inAgent(cluster, "ip-masq-agent", "diff")).toContain("no difference");
+    for (const answer of await see.inEveryAgent(cluster, "ip-masq-agent", "diff"))
+      expect(answer).toContain("no difference");
     const explained = await see.inAgent(
       cluster,
       "ip-masq-agent",
       "explain",
       "--live",
-      `--source=${stage.pod}`,
+      `--source=${stage.pod.IPv4}`,
       INTERNET,
       CORPORATE,
     );
     expect(explained).toContain(`${INTERNET}: masqueraded`);
     expect(explained).toContain(`${CORPORATE}: keeps the pod's address`);
+  });
+
+  test("every node decides about its own pods", async () => {
+    if (stage.peers.length === 0) return journal.note("there is one node only");
+    for (const { ask, pod } of stage.peers) expect(await ask("tcp")).toBe(pod);
+    await configure(`${listOf(USUAL)}masqueradeCIDRs:\n  - ${stage.host}/32\n`);
+    await eventually(async () => {
+      for (const rules of await see.inEveryAgent(cluster, "iptables", "-t", "nat", "-S", "IP-MASQ-AGENT"))
+        expect(rules).toContain(`${stage.host}/32`);
+    }, 180_000);
+    for (const { ask, nodeAddress } of stage.peers)
+      for (const protocol of ["tcp", "udp"] as const) expect(await ask(protocol)).toBe(nodeAddress);
+    await configure(listOf(USUAL));
   });
 
   test("kubectl ip-masq asks and configures all nodes", async () => {
@@ -160,7 +187,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     const explained = await guide.type(asked);
     expect(explained).toContain(`${INTERNET}:443: masqueraded`);
     expect(explained).toContain(`${CORPORATE}: keeps the pod's address`);
-    const write = (text: string) => writeFileSync(join(guide.directory, "edited"), text);
+    const { write } = fleet();
     write("nonMasqueradeCIDRs: [10.1.0.0/8]");
     await expect(guide.type("kubectl ip-masq apply --yes edited")).rejects.toThrow("nothing was written");
     write(listOf([...USUAL, ADDED]));
@@ -171,6 +198,13 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     for (const command of ["doctor", "ports", "report"])
       await guide.type(`kubectl ip-masq ${command} --node NODE >/dev/null || [ $? = 1 ]`);
     await refuseAtTheDoor();
+  });
+
+  test("kubectl ip-masq has an answer in time where nodes have none", async () => {
+    await askHollowNodes(fleet(), listOf(USUAL));
+    await expectVerdicts({ [INTERNET]: "masqueraded", [PARTNER]: "masqueraded" });
+    await applyWithNodeDown(fleet(), listOf([...USUAL, ADDED]));
+    await configure(listOf(USUAL));
   });
 
   test("an edited ConfigMap changes rules and the verdict of packets", async () => {
@@ -225,7 +259,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     const text = `cidrLimit: 100000\n${listOf([...USUAL, ADDED, ...entries])}`.slice(0, size);
     const before = await see.nodeTime(cluster);
     await configure(text.slice(0, text.lastIndexOf("\n") + 1));
-    await eventually(async () => expect(await stage.ask("tcp", PARTNER)).toBe(stage.pod), 240_000);
+    await eventually(async () => expect(await stage.ask("tcp", PARTNER)).toBe(stage.pod.IPv4), 240_000);
     const brought = await see.volumeTime(cluster);
     const now = await see.nodeTime(cluster);
     journal.figure("ConfigMap of 1 MiB: brought to verdict", now - brought);
@@ -257,6 +291,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
   });
 
   test("the next version, and another backend, take over without a packet treated wrongly; and back", async () => {
+    await images.nextIsThere;
     await undisturbed("next version", () => guide.follow("docs/install.md", "Another version"));
     expect(await see.inAgent(cluster, "ip-masq-agent", "version")).toContain(images.next.split(":").at(-1));
     expect(await see.agentLog(cluster)).toContain("is in force already");
@@ -293,6 +328,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       await cluster.kubectl("delete", SYSTEM, "daemonset", "ip-masq-agent");
       await see.agentGone(cluster);
     };
+    await images.nextIsThere;
     guide.useImage(images.next);
     await undisturbed("overlay nftables instead", async () => {
       await removeAgents();
@@ -300,10 +336,17 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       await see.rolledOut(cluster);
     });
     expect(await see.leftOnNode(cluster)).toBe("table inet ip-masq-agent");
+    await undisturbed("overlay staged instead", async () => {
+      await removeAgents();
+      await stageTexts(cluster, guide, listOf([...USUAL, ADDED]), "nonMasqueradeCIDRs: [10.1.0.0/8]");
+    });
+    await expectVerdicts({ [PARTNER]: "keeps" });
     await undisturbed("overlay monitoring instead, its DaemonSet alone", async () => {
+      await removeAgents();
       await cluster.send("apply", await daemonSetOf("deploy/kustomize/overlays/monitoring"));
       await see.rolledOut(cluster);
     });
+    await forgetTexts(cluster);
     await guide.follow("docs/monitoring.md");
     const { helm } = cluster;
     if (helm === undefined) journal.note("the chart is not tried: HELM names no command line");
@@ -313,7 +356,10 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
         const said = await installChart(helm, images.next);
         const lines = said.split("\n").map((line) => line.trim());
         for (const line of lines.filter((line) => line.startsWith("kubectl "))) await guide.type(line);
+        await followThroughApi();
       });
+      await undisturbed("chart's texts in stages", () => stageByChart(helm, cluster, [...USUAL, ADDED]));
+      await expectVerdicts({ [PARTNER]: "keeps" });
     }
     // The last one: its rules for IPv6 stay whatever comes after it, until the clean-up.
     await undisturbed("overlay ipv6 instead", async () => {
@@ -325,6 +371,11 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
       await guide.type("kubectl apply -k deploy/kustomize/overlays/ipv6");
       await see.rolledOut(cluster);
     });
+    if (stage.hasIpv6) {
+      await configure(listOf([...USUAL, "fd00::/8"]));
+      await eventually(() => expectVerdicts({ [CORPORATE6]: "keeps" }), 60_000);
+      await expectVerdicts({ [INTERNET6]: "masqueraded", [INTERNET]: "masqueraded" });
+    } else journal.note("IPv6 is not tried: the pods have no address of it");
   });
 
   test("by the README's words alone, from nothing to rules in under five minutes, each way", async () => {
@@ -353,6 +404,7 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     expect(await see.leftOnNode(cluster)).toContain("IP-MASQ-AGENT");
     await guide.follow("docs/install.md", "The rules");
     expect(await see.leftOnNode(cluster)).toBe("");
+    for (const { node, run } of stage.peers) expect(await see.leftOnNode(cluster, run), node).toBe("");
     await expectVerdicts({ [INTERNET]: "keeps", [CORPORATE]: "keeps" });
     await guide.follow("docs/install.md", "The rest");
   });
@@ -361,6 +413,54 @@ describe.skipIf(E2E !== "1")("on a cluster", { timeout: 900_000 }, () => {
     expect(guide.remaining()).toEqual([]);
   });
 });
+
+/** What `kubectl ip-masq` is tried with. */
+function fleet(): FleetWorld {
+  return { cluster, guide, journal, write: (text) => writeFileSync(join(guide.directory, "edited"), text) };
+}
+
+/** Edits that the API server tells the agents of, on all nodes; its FlowSchema, by the name of its version that the cluster has. */
+async function followThroughApi(): Promise<void> {
+  const flow = readManifest("deploy/kustomize/components/api-watch/flow-schema.yaml") as object;
+  const versions = await cluster.kubectl("api-versions");
+  const [apiVersion = ""] = ["v1", "v1beta1"]
+    .map((version) => `flowcontrol.apiserver.k8s.io/${version}`)
+    .filter((name) => versions.split("\n").includes(name));
+  await cluster.send("apply", { ...flow, apiVersion });
+  const uid = await cluster.kubectl(
+    "get",
+    "flowschema",
+    "ip-masq-agent",
+    "--output=jsonpath={.metadata.uid}",
+  );
+  await eventually(
+    async () => expect(await see.inAgent(cluster, "node", "--eval", ASK_API)).toContain(uid),
+    60_000,
+  );
+  await cluster.kubectl("delete", "flowschema", "ip-masq-agent");
+  for (const list of [[...USUAL, ADDED], USUAL]) {
+    const edited = await see.nodeTime(cluster);
+    await configure(listOf(list), { soon: false });
+    const condition = `[ "$(${COUNT_RULES})" = ${list.length - USUAL.length} ]`;
+    journal.figure(
+      "ConfigMap edited, followed through the API server, to rules",
+      (await see.whenOnNode(cluster, condition, ADDED)) - edited,
+    );
+  }
+  expect(await guide.type("kubectl ip-masq status")).toMatch(/^(\d+) of \1 nodes follow it/m);
+}
+
+/** In an agent's pod, with its token: which FlowSchema has taken the request. */
+const ASK_API = `
+  const account = "/var/run/secrets/kubernetes.io/serviceaccount/";
+  const read = (name) => fs.readFileSync(account + name, "utf8");
+  const path = "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dip-masq-agent";
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+  const headers = { authorization: "Bearer " + read("token") };
+  https.get({ host, port, path, headers, ca: read("ca.crt") }, (answer) => {
+    console.log(answer.statusCode, answer.headers["x-kubernetes-pf-flowschema-uid"]);
+    answer.resume();
+  });`;
 
 /** The policy needs Kubernetes 1.30. */
 async function refuseAtTheDoor(): Promise<void> {
@@ -385,8 +485,10 @@ async function refuseAtTheDoor(): Promise<void> {
 
 /** A test that has failed leaves what the removal would have removed. */
 async function tidy(): Promise<void> {
-  const ours = "daemonset/ip-masq-agent daemonset/ip-masq-agent-cleanup configmap/ip-masq-agent".split(" ");
-  await cluster.kubectl("delete", SYSTEM, "--ignore-not-found", ...ours);
+  const workloads = ["daemonset/ip-masq-agent", "daemonset/ip-masq-agent-cleanup", "configmap/ip-masq-agent"];
+  const rights = ["rolebinding/ip-masq-agent", "role/ip-masq-agent", "serviceaccount/ip-masq-agent"];
+  await cluster.kubectl("delete", SYSTEM, "--ignore-not-found", ...workloads, ...rights);
+  await forgetTexts(cluster);
   if ((await see.leftOnNode(cluster)) !== "")
     await guide.follow("docs/install.md", "The rules").catch(console.error);
 }

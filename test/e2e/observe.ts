@@ -7,25 +7,53 @@ const SELECTOR = "--selector=k8s-app=ip-masq-agent";
 /** In the shell of the node, for what takes long at worst: the kubelet's own rhythm is a minute or two. */
 const PATIENCE_S = "240";
 
-/** The agent's pod on the node, without one that is about to end. */
-export async function agentPod(cluster: Cluster): Promise<string> {
-  const list = await cluster.kubectl(
-    "get",
-    "pods",
-    SYSTEM,
-    SELECTOR,
-    `--field-selector=spec.nodeName=${cluster.node}`,
-    "--output=json",
-  );
-  type Pod = { metadata: { name: string; deletionTimestamp?: string } };
+/** A pod as the API server has it. */
+export interface Pod {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly spec: {
+    readonly nodeName: string;
+    readonly volumes: readonly { readonly configMap?: { readonly name: string } }[];
+  };
+  readonly status: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly { readonly restartCount: number }[];
+  };
+}
+
+/** The agents' pods, without those that are about to end, and without those of hollow nodes. */
+export async function agentPods(cluster: Cluster): Promise<readonly Pod[]> {
+  const list = await cluster.kubectl("get", "pods", SYSTEM, SELECTOR, "--output=json");
   const { items } = JSON.parse(list) as { items: Pod[] };
-  const staying = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  return staying[0]?.metadata.name ?? "";
+  const isReal = ({ spec }: Pod) => [cluster.node, ...cluster.others].includes(spec.nodeName);
+  return items.filter((pod) => pod.metadata.deletionTimestamp === undefined && isReal(pod));
+}
+
+/** The ConfigMap that a pod is shown. */
+export function mapOf({ spec }: Pod): string {
+  return spec.volumes.flatMap(({ configMap }) => configMap?.name ?? [])[0] ?? "";
+}
+
+/** The agent's pod on the node. */
+export async function agentPod(cluster: Cluster): Promise<string> {
+  const pods = await agentPods(cluster);
+  return pods.find(({ spec }) => spec.nodeName === cluster.node)?.metadata.name ?? "";
 }
 
 /** Runs a command in the agent's pod. */
 export async function inAgent(cluster: Cluster, ...argv: readonly string[]): Promise<string> {
   return cluster.kubectl("exec", SYSTEM, await agentPod(cluster), "--", ...argv);
+}
+
+/** Runs a command in the agents of all nodes; there has to be one on each. */
+export async function inEveryAgent(cluster: Cluster, ...argv: readonly string[]): Promise<readonly string[]> {
+  const pods = await agentPods(cluster);
+  const missing = [cluster.node, ...cluster.others].filter(
+    (node) => !pods.some(({ spec }) => spec.nodeName === node),
+  );
+  if (missing.length > 0) throw new Error(`no agent on ${missing.join(", ")}`);
+  return Promise.all(
+    pods.map(({ metadata }) => cluster.kubectl("exec", SYSTEM, metadata.name, "--", ...argv)),
+  );
 }
 
 export async function agentLog(cluster: Cluster): Promise<string> {
@@ -92,6 +120,7 @@ const LONG_FLOWS = { [INTERNET]: 60_001, [CORPORATE]: 60_002 };
  * each go on all the time, which must keep address and port.
  */
 export function watchVerdicts({ ask, goOn, pod, nodeAddress }: Stage): Watch {
+  const expectedAt = { [INTERNET]: nodeAddress.IPv4 ?? "", [CORPORATE]: pod.IPv4 ?? "" };
   let isOver = false;
   let flows = 0;
   const wrong: string[] = [];
@@ -103,8 +132,7 @@ export function watchVerdicts({ ask, goOn, pod, nodeAddress }: Stage): Watch {
         wrong.push(`${new Date().toISOString()} ${what}: ${seen} instead of ${expected}`);
     }
   };
-  const destinations = { [INTERNET]: nodeAddress, [CORPORATE]: pod };
-  const lanes = Object.entries(destinations).flatMap(([destination, expected]) => [
+  const lanes = Object.entries(expectedAt).flatMap(([destination, expected]) => [
     lane(`tcp ${destination}`, expected, () => ask("tcp", destination)),
     lane(`udp ${destination}`, expected, () => ask("udp", destination)),
   ]);
@@ -121,10 +149,10 @@ export function watchVerdicts({ ask, goOn, pod, nodeAddress }: Stage): Watch {
   };
 }
 
-/** What an agent, or several after one another, has left on the node, of whatever kind: lines of listings that name it. */
-export async function leftOnNode(cluster: Cluster): Promise<string> {
+/** What agents have left on a node, the first one or another, of whatever kind: lines of listings that name it. */
+export async function leftOnNode({ onNode }: Cluster, run = onNode): Promise<string> {
   const tools = "iptables-nft-save; iptables-legacy-save; ip6tables-nft-save; nft list tables; ipset list -n";
   // Not every node has all of them.
-  const lines = (await cluster.onNode("sh", "-c", `{ ${tools}; } 2>/dev/null; true`)).split("\n");
+  const lines = (await run("sh", "-c", `{ ${tools}; } 2>/dev/null; true`)).split("\n");
   return lines.filter((line) => /masq-agent/i.test(line)).join("\n");
 }

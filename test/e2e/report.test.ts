@@ -9,7 +9,7 @@ import { attempt, command } from "../lab/command.ts";
 import { eventually } from "../lab/network/lab.ts";
 import { kustomizeTool } from "../lab/tool.ts";
 import { type Cluster, missingVariables, openCluster } from "./cluster.ts";
-import { provideImages } from "./images.ts";
+import { provideImage } from "./images.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import * as see from "./observe.ts";
 
@@ -75,7 +75,7 @@ describe.skipIf(E2E !== "1" || missingVariables().length > 0)("reports", { timeo
   beforeAll(async () => {
     cluster = await openCluster();
     journal = openJournal("build/e2e-report.log");
-    const { next: image } = await provideImages(cluster);
+    const image = await provideImage(cluster);
     mkdirSync("build", { recursive: true });
     manifests = mkdtempSync(join(process.cwd(), "build/e2e-report-"));
     const components = ["nftables", "api-watch", "lease-report"].map(

@@ -1,10 +1,12 @@
 /**
  * Two pods on the node: one asks, and one plays the world. The world has a link to the node beside its pod's own, and the
  * node routes the world's addresses over it; so that what the asking pod sends leaves the node as it would towards other
- * hosts, and the receiver sees whose packet it is. All of it goes with the pods.
+ * hosts, and the receiver sees whose packet it is. On each node one pod has the node's network, and on each other node one asks the first.
+ * All of it goes with the pods.
  */
 import { helperScript } from "../lab/network/helper.ts";
-import { eventually } from "../lab/network/lab.ts";
+import type { Family } from "../lab/network/iptables.ts";
+import { eventually, familyOf } from "../lab/network/lab.ts";
 import { createProcesses } from "../lab/network/processes.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -14,11 +16,16 @@ export const NAMESPACE = "ip-masq-agent-e2e";
 export const INTERNET = "203.0.113.7";
 export const CORPORATE = "10.213.0.7";
 export const PARTNER = "198.51.100.77";
+/** The same for IPv6, where the cluster has it. */
+export const INTERNET6 = "2001:db8:203::7";
+export const CORPORATE6 = "fd00:213::7";
 
 /** The link between node and world, of the range for benchmarks. */
-const NODE_END = "198.18.255.1";
-const WORLD_END = "198.18.255.2";
 const LINK = "e2e-world";
+const NODE_END: Addresses = { IPv4: "198.18.255.1", IPv6: "fd00:198:18::1" };
+const WORLD_END: Addresses = { IPv4: "198.18.255.2", IPv6: "fd00:198:18::2" };
+const LINK_BITS = { IPv4: 30, IPv6: 64 };
+const HOST_BITS = { IPv4: 32, IPv6: 128 };
 
 /**
  * Source ports come round again after 50,000 flows, and a flow that connection tracking still knows would keep the verdict of
@@ -29,18 +36,38 @@ const FORGET = {
   "net.netfilter.nf_conntrack_udp_timeout_stream": 5,
 };
 
-export interface Stage {
-  /** The addresses by which the receiver may know the pod. */
+type Protocol = "tcp" | "udp";
+/** Of a family that the cluster does not have: none. */
+type Addresses = Readonly<Partial<Record<Family, string>>>;
+
+/** A node beside the first one. */
+export interface Peer {
+  readonly node: string;
+  /** The addresses by which the first node may know the node's pod. */
   readonly pod: string;
   readonly nodeAddress: string;
+  /** A new flow from the pod to the first node: the source address that it saw. */
+  readonly ask: (protocol: Protocol) => Promise<string>;
+  /** Runs a command on the node, in a pod that has its network. */
+  readonly run: (...argv: readonly string[]) => Promise<string>;
+}
+
+export interface Stage {
+  /** The addresses by which the receiver may know the pod. */
+  readonly pod: Addresses;
+  readonly nodeAddress: Addresses;
+  readonly hasIpv6: boolean;
   /** A new flow: the source address that the receiver saw. */
-  readonly ask: (protocol: "tcp" | "udp", destination: string) => Promise<string>;
+  readonly ask: (protocol: Protocol, destination: string) => Promise<string>;
   /** The next packet of the flow over UDP that has this source port: source address and port that the receiver saw. */
   readonly goOn: (destination: string, sourcePort: number) => Promise<string>;
+  /** The first node's own address, which peers ask. */
+  readonly host: string;
+  readonly peers: readonly Peer[];
   readonly close: () => Promise<void>;
 }
 
-/** Makes the pods of an image that has node. */
+/** Makes the pods of an image that has node and the tools of rules. */
 export async function openStage(cluster: Cluster, image: string): Promise<Stage> {
   const processes = createProcesses();
   const restore = await setSysctls(cluster, FORGET);
@@ -51,13 +78,25 @@ export async function openStage(cluster: Cluster, image: string): Promise<Stage>
   };
   try {
     await furnish(cluster, image);
-    const pod = await addressOf(cluster, "client");
+    const pod = await addressesOf(cluster, "client");
     await connect(cluster, await processOf(cluster, "world"), pod);
     const inPod = (name: string) => {
       const exec = ["exec", "--stdin", `--namespace=${NAMESPACE}`, name, "--"];
       return [...cluster.prefix, ...exec, "node", "/e2e/traffic.cjs"];
     };
+    const host = await hostAddress(cluster, cluster.node);
+    const openPeer = async (node: string): Promise<Peer> => {
+      const client = await processes.startClient(inPod(`client-${node}`));
+      return {
+        node,
+        pod: (await addressesOf(cluster, `client-${node}`)).IPv4 ?? "",
+        nodeAddress: await hostAddress(cluster, node),
+        ask: async (protocol) => (await client.flow({ protocol, destination: host })).address,
+        run: (...argv) => cluster.kubectl("exec", `--namespace=${NAMESPACE}`, `host-${node}`, "--", ...argv),
+      };
+    };
     await processes.startReceiver(inPod("world"));
+    await processes.startReceiver(inPod(`host-${cluster.node}`));
     const client = await processes.startClient(inPod("client"));
     const ask: Stage["ask"] = async (protocol, destination) =>
       (await client.flow({ protocol, destination })).address;
@@ -65,7 +104,9 @@ export async function openStage(cluster: Cluster, image: string): Promise<Stage>
       const { address, port } = await client.flow({ protocol: "udp", destination, sourcePort });
       return `${address} ${port}`;
     };
-    return { pod, nodeAddress: NODE_END, ask, goOn, close };
+    const peers = await Promise.all(cluster.others.map(openPeer));
+    const hasIpv6 = pod.IPv6 !== undefined;
+    return { pod, nodeAddress: NODE_END, hasIpv6, ask, goOn, host, peers, close };
   } catch (error) {
     await close();
     throw error;
@@ -85,14 +126,15 @@ async function setSysctls(
   return () => write(before);
 }
 
-async function furnish(cluster: Cluster, image: string): Promise<void> {
-  const metadata = (name: string) => ({ name, namespace: NAMESPACE });
-  const pod = (name: string) => ({
+const metadata = (name: string) => ({ name, namespace: NAMESPACE });
+
+function pod(image: string, name: string, node: string, more: object = {}) {
+  return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: metadata(name),
     spec: {
-      nodeName: cluster.node,
+      nodeName: node,
       terminationGracePeriodSeconds: 0,
       containers: [
         {
@@ -100,11 +142,24 @@ async function furnish(cluster: Cluster, image: string): Promise<void> {
           image,
           command: ["node", "-e", "setInterval(() => {}, 1e9)"],
           volumeMounts: [{ name: "e2e", mountPath: "/e2e" }],
+          securityContext: { capabilities: { add: ["NET_ADMIN", "NET_RAW"] } },
         },
       ],
       volumes: [{ name: "e2e", configMap: { name: "e2e" } }],
+      ...more,
     },
-  });
+  };
+}
+
+async function furnish(cluster: Cluster, image: string): Promise<void> {
+  const { node, others } = cluster;
+  const hosts = [node, ...others];
+  const pods = [
+    pod(image, "client", node),
+    pod(image, "world", node),
+    ...others.map((other) => pod(image, `client-${other}`, other)),
+    ...hosts.map((host) => pod(image, `host-${host}`, host, { hostNetwork: true })),
+  ];
   await cluster.send("apply", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
   const data = { "traffic.cjs": await helperScript("traffic") };
   await cluster.send("apply", { apiVersion: "v1", kind: "ConfigMap", metadata: metadata("e2e"), data });
@@ -113,13 +168,21 @@ async function furnish(cluster: Cluster, image: string): Promise<void> {
     () => cluster.kubectl("get", "serviceaccount", "default", `--namespace=${NAMESPACE}`),
     60_000,
   );
-  await cluster.send("apply", pod("client"), pod("world"));
+  await cluster.send("apply", ...pods);
   const wait = ["wait", "--for=condition=Ready", "--timeout=120s", `--namespace=${NAMESPACE}`];
-  await cluster.kubectl(...wait, "pod/client", "pod/world");
+  await cluster.kubectl(...wait, ...pods.map((one) => `pod/${one.metadata.name}`));
 }
 
-function addressOf(cluster: Cluster, pod: string): Promise<string> {
-  return cluster.kubectl("get", "pod", pod, `--namespace=${NAMESPACE}`, "--output=jsonpath={.status.podIP}");
+async function addressesOf(cluster: Cluster, pod: string): Promise<Addresses> {
+  const query = "--output=jsonpath={.status.podIPs[*].ip}";
+  const text = await cluster.kubectl("get", "pod", pod, `--namespace=${NAMESPACE}`, query);
+  return Object.fromEntries(text.split(" ").map((address) => [familyOf(address), address]));
+}
+
+/** The first address of a node, as Kubernetes knows it. */
+function hostAddress(cluster: Cluster, node: string): Promise<string> {
+  const query = '--output=jsonpath={.status.addresses[?(@.type=="InternalIP")].address}';
+  return cluster.kubectl("get", "node", node, query).then((text) => text.split(" ")[0] ?? "");
 }
 
 /** A process of the pod, as the node numbers it: one that has the pod's network namespace. */
@@ -135,19 +198,28 @@ async function processOf(cluster: Cluster, pod: string): Promise<string> {
 }
 
 /** Lays the link, with the world's addresses at its far end. */
-async function connect(cluster: Cluster, pid: string, pod: string): Promise<void> {
+async function connect(cluster: Cluster, pid: string, pod: Addresses): Promise<void> {
   const here = (...args: readonly string[]) => cluster.onNode("ip", ...args);
   const there = (...args: readonly string[]) =>
     cluster.onNode("nsenter", `--target=${pid}`, "--net", "ip", ...args);
   await here("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", pid);
-  await here("address", "add", `${NODE_END}/30`, "dev", LINK);
   await here("link", "set", LINK, "up");
-  await there("address", "add", `${WORLD_END}/30`, "dev", LINK);
   await there("link", "set", LINK, "up");
-  // The pods' own network would be the shorter way back, but a connection's packets have to pass the node both ways.
-  await there("route", "add", `${pod}/32`, "via", NODE_END);
-  for (const destination of [INTERNET, CORPORATE, PARTNER]) {
-    await there("address", "add", `${destination}/32`, "dev", "lo");
-    await here("route", "add", `${destination}/32`, "via", WORLD_END);
+  const destinations = [INTERNET, CORPORATE, PARTNER, INTERNET6, CORPORATE6];
+  for (const [family, address] of Object.entries(pod) as [Family, string][]) {
+    const add = (end: string | undefined) => {
+      // Otherwise an address of IPv6 is not to be used for a second.
+      const at = family === "IPv6" ? ["nodad"] : [];
+      return ["address", "add", `${end}/${LINK_BITS[family]}`, "dev", LINK, ...at];
+    };
+    await here(...add(NODE_END[family]));
+    await there(...add(WORLD_END[family]));
+    const hostRoute = (to: string, via = "") => ["route", "add", `${to}/${HOST_BITS[family]}`, "via", via];
+    // The pods' own network would be the shorter way back, but a connection's packets have to pass the node both ways.
+    await there(...hostRoute(address, NODE_END[family]));
+    for (const destination of destinations.filter((one) => familyOf(one) === family)) {
+      await there("address", "add", `${destination}/${HOST_BITS[family]}`, "dev", "lo");
+      await here(...hostRoute(destination, WORLD_END[family]));
+    }
   }
 }
