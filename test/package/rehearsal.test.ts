@@ -34,7 +34,7 @@ const able = test.skipIf(!asked || missing.length > 0);
 const LONG = { timeout: 300_000 };
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
-const work = mkdtempSync(join(tmpdir(), "rehearsal-"));
+let work = "";
 let copy: Copy;
 let host = "";
 let registry: ChildProcess | undefined;
@@ -44,6 +44,7 @@ let helm = "";
 
 beforeAll(async () => {
   if (!asked || missing.length > 0) return;
+  work = mkdtempSync(join(tmpdir(), "rehearsal-"));
   sh("test/image/base.sh");
   helm = isInstalled("helm") ? "helm" : resolve(sh("scripts/helm.sh").trim());
   copy = copyTree();
@@ -61,7 +62,7 @@ beforeAll(async () => {
 afterAll(() => {
   registry?.kill("SIGKILL");
   copy?.close();
-  rmSync(work, { recursive: true });
+  if (work !== "") rmSync(work, { recursive: true });
 });
 
 function inRelease(...path: readonly string[]): string {

@@ -1,6 +1,6 @@
 /** A copy of this tree as a commit of its own, with what is not committed yet, for a release to be made from. */
 import { spawnSync } from "node:child_process";
-import { appendFileSync, cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -28,13 +28,10 @@ export function copyTree(): Copy {
     const { code, err } = run(argv);
     if (code !== 0) throw new Error(`${argv.join(" ")}: ${err}`);
   };
-  must("git", "clone", "--quiet", "--shared", "--no-tags", resolve("."), directory);
-  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
-    encoding: "utf8",
-  });
-  must("git", "rm", "-rq", "--cached", ".");
-  for (const path of listed.stdout.split("\0").filter((path) => path !== ""))
-    cpSync(path, join(directory, path), { recursive: true, force: true });
+  must("git", "clone", "--quiet", "--shared", "--no-tags", "--no-checkout", resolve("."), directory);
+  const list = "git ls-files -z --cached --others --exclude-standard";
+  const pack = "tar --create --null --files-from=- --ignore-failed-read --file=-";
+  must("sh", "-c", `(cd "$0" && ${list} | ${pack}) | tar --extract --file=-`, resolve("."));
   symlinkSync(resolve("node_modules"), join(directory, "node_modules"));
   appendFileSync(join(directory, ".git/info/exclude"), "node_modules\n");
   must("git", "add", "--all");
