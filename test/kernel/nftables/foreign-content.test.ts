@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect } from "vitest";
+import { times } from "../../lab/length.ts";
 import { describeKernel, expectVerdicts, labTest, logged } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import {
@@ -19,6 +20,8 @@ import {
 
 const T = TABLE.join(" ");
 const WITHIN_MS = 15_000;
+
+const MANY = times(10_000, 50_000);
 
 /** Sends nf_tables messages in one transaction; each line of its input is a message's type, flags and attributes. */
 const SENDER = `
@@ -100,12 +103,12 @@ const ADDITIONS: Readonly<Record<string, readonly [(lab: Lab) => Promise<unknown
       ),
     /and 980 more/,
   ],
-  "50,000 rules in our chain, the first of which accepts": [
+  [`${MANY} rules in our chain, the first of which accepts`]: [
     (lab) =>
       nft(
         lab,
         `insert rule ${T} postrouting accept`,
-        ...lines(50_000, (i) => `add rule ${T} postrouting ip saddr 1.1.${i >> 8}.${i & 255} counter`),
+        ...lines(MANY, (i) => `add rule ${T} postrouting ip saddr 1.1.${i >> 8}.${i & 255} counter`),
       ),
     /healed: .*rule 1 of chain postrouting/,
   ],

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { command } from "../../lab/command.ts";
-import { cells } from "../../lab/length.ts";
+import { cells, times } from "../../lab/length.ts";
 import {
   bothFamilies,
   config,
@@ -122,7 +122,7 @@ describeKernel("under the seccomp profile", { timeout: 60_000 }, () => {
     });
 
   labTest("nor does it with a long list, or when a tool hangs at its end", async ({ lab }) => {
-    const cidrs = Array.from({ length: 20_000 }, (_, i) => `11.${i >> 8}.${i & 255}.0/25`);
+    const cidrs = Array.from({ length: times(5_000, 20_000) }, (_, i) => `11.${i >> 8}.${i & 255}.0/25`);
     lab.volume.write(config({ nonMasqueradeCIDRs: cidrs, cidrLimit: cidrs.length }));
     const agent = lab.startAgent({ flags: flags("legacy"), wrapper: confined([], "--strict") });
     await saysOf(agent, "serving at", ": programmed ");
