@@ -18,7 +18,8 @@ export function createKeyedBits(): KeyedBits {
 /** The words of this program. Without its file there are none, and all words are taken for names. */
 export function readVocabulary(file = process.argv[1]): ReadonlySet<string> {
   try {
-    return vocabularyOf(readFileSync(file ?? "", "utf8"));
+    // The bundle writes line ends as escapes.
+    return vocabularyOf(readFileSync(file ?? "", "utf8").replaceAll("\\n", "\n"));
   } catch {
     return new Set();
   }
