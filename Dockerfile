@@ -5,7 +5,7 @@
 #
 # Everything that is run while it is built runs on the builder's platform, so that --platform=linux/arm64 needs no
 # emulator: of the target's platform there are only files.
-ARG BASE=docker.io/library/node:24-bookworm-slim
+ARG BASE=docker.io/library/node:24-trixie-slim
 # As in @sha256:0123...; empty takes what the name means today.
 ARG BASE_DIGEST=
 

@@ -50,8 +50,12 @@ build() {
   esac
 }
 
+# Level 9 makes 46.4 MB of what are 48.1 by default; podman 4.3 and docker do not know it.
+compress=${COMPRESS_FLAGS:-}
+[ -n "$compress" ] || [ "$tool" != buildah ] || compress=--compression-level=9
+
 # shellcheck disable=SC2086 # lists of flags
-push() { "$tool" push ${PUSH_FLAGS:-} ${COMPRESS_FLAGS:-} "$1"; }
+push() { "$tool" push ${PUSH_FLAGS:-} $compress "$1"; }
 
 # A list of the images of several platforms, under one name that every node can pull.
 # shellcheck disable=SC2086

@@ -4,7 +4,7 @@
 # published image. Of the other platform it has only node, since nothing of that is run.
 # usage: base.sh
 set -eu
-name=docker.io/library/node:24-bookworm-slim
+name=docker.io/library/node:24-trixie-slim
 # Two files of tests ask for it at the same time.
 mkdir -p build
 exec 9>build/base.lock
@@ -53,8 +53,8 @@ mirror=http://deb.debian.org/debian
 mmdebstrap --quiet --format=tar --variant=minbase --include=ca-certificates \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-  bookworm "$work/root.tar" \
-  "deb $mirror bookworm main" "deb $mirror bookworm-updates main" "deb $mirror-security bookworm-security main"
+  trixie "$work/root.tar" \
+  "deb $mirror trixie main" "deb $mirror trixie-updates main" "deb $mirror-security trixie-security main"
 
 # An image that has the name keeps another.
 if buildah tag "$name" localhost/node-base:given 2>/dev/null; then buildah rmi "$name" >/dev/null; fi

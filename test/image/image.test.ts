@@ -101,7 +101,7 @@ able("without a capability the log names that one alone, and where to add it", L
 
 able("scanners find Debian's release, and each package with its version and licence", LONG, () => {
   lookInto(image, (root) => {
-    expect(readFileSync(join(root, "etc/os-release"), "utf8")).toMatch(/^VERSION_ID="12"$/m);
+    expect(readFileSync(join(root, "etc/os-release"), "utf8")).toMatch(/^VERSION_ID="13"$/m);
     const packages = readdirSync(join(root, "var/lib/dpkg/status.d"));
     expect(packages).toEqual(expect.arrayContaining(["base-files", "iptables", "libc6", "nftables"]));
     for (const name of packages) {

@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 const dockerfile = readFileSync("Dockerfile", "utf8");
 
 test("the base is an argument that a digest pins, and the image starts the agent without a shell", () => {
-  expect(dockerfile).toMatch(/^ARG BASE=docker\.io\/library\/node:24-bookworm-slim$/m);
+  expect(dockerfile).toMatch(/^ARG BASE=docker\.io\/library\/node:24-trixie-slim$/m);
   const bases = [...dockerfile.matchAll(/^FROM (?:--platform=\S+ )?(\S+)/gm)].map(([, base]) => base);
   const pinned = ["BASE", "BASE_DIGEST"].map((name) => `$\{${name}}`).join("");
   expect(bases).toEqual([pinned, pinned, "scratch"]);
