@@ -101,7 +101,7 @@ function runInMachine(root: string, script: string): string {
   const directory = mkdtempSync(join(tmpdir(), "image-arm64-"));
   try {
     writeFileSync(join(directory, "script"), script);
-    return sh("test/image/machine.sh", root, join(directory, "script"));
+    return sh("test/image/machine.sh", "arm64", "bookworm", root, join(directory, "script"));
   } finally {
     rmSync(directory, { recursive: true });
   }
