@@ -88,12 +88,18 @@ layout() {
   directory=$1 list=$name-list:$version
   shift
   [ "$tool" != docker ] || { echo "docker writes no OCI layout: install buildah or podman" >&2; exit 1; }
-  rm -rf "$directory"
+  rm -rf "$directory" "$directory.parts"
   "$tool" manifest rm "$list" >/dev/null 2>&1 || true
   "$tool" manifest create "$list" >/dev/null
-  for arch in "$@"; do "$tool" manifest add "$list" "containers-storage:$name-$arch:$version" >/dev/null; done
+  # Each by itself first: of a list buildah and podman know no level of compression.
+  for arch in "$@"; do
+    # shellcheck disable=SC2086 # a list of flags
+    "$tool" push --quiet ${compress:-${COMPRESS_FLAGS:-}} "$name-$arch:$version" "oci:$directory.parts:$arch"
+    "$tool" manifest add "$list" "oci:$directory.parts:$arch" >/dev/null
+  done
   "$tool" manifest push --quiet --all "$list" "oci:$directory:$version"
   "$tool" manifest rm "$list" >/dev/null
+  rm -r "$directory.parts"
 }
 
 case "$action" in

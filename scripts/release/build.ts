@@ -158,10 +158,10 @@ function packageRecords(digest: string): string {
   return layers
     .map(({ digest }) => {
       const blob = blobFile(digest);
-      const names = run("tar", ["-tzf", blob])
+      const names = run("tar", ["-tf", blob])
         .split("\n")
         .filter((name) => /var\/lib\/dpkg\/status\.d\/[^/]+$/.test(name));
-      return names.length === 0 ? "" : names.map((name) => run("tar", ["-xzOf", blob, name])).join("\n\n");
+      return names.length === 0 ? "" : names.map((name) => run("tar", ["-xOf", blob, name])).join("\n\n");
     })
     .join("\n\n");
 }
