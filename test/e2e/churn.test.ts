@@ -22,6 +22,8 @@ const SYSTEM = "--namespace=kube-system";
 const RESTARTS = 2;
 /** The longest that a way is cut. */
 const CUT_S = 40;
+/** In the pod of a node's network: what `nft monitor` has said. */
+const CHANGES = "/dev/shm/changes";
 /** With iptables: of changes within a set of nftables `nft monitor` does not say which. */
 const OVERLAY = { resources: ["../../base"], components: ["../../components/api-watch"] };
 
@@ -41,15 +43,21 @@ function configure(edit: number): Promise<string> {
   return eventually(() => cluster.kubectl(...patched), 120_000);
 }
 
-/** A command in the pod that has a node's network; the API server may be away. */
+/** JavaScript in the pod that has a node's network, whose image has no shell; the API server may be away. */
 function onHost(node: string, script: string): Promise<string> {
-  const exec = ["exec", `--namespace=${NAMESPACE}`, `host-${node}`, "--", "sh", "-c", script];
+  const exec = ["exec", `--namespace=${NAMESPACE}`, `host-${node}`, "--", "node", "--eval", script];
   return eventually(() => cluster.kubectl(...exec), 120_000);
+}
+
+/** JavaScript that starts a process which stays; `file` and `args` are expressions. */
+function inBackground(file: string, args: string, output = "/dev/null"): string {
+  const out = `fs.openSync("${output}", "a")`;
+  return `child_process.spawn(${file}, ${args}, { detached: true, stdio: ["ignore", ${out}, "ignore"] }).unref()`;
 }
 
 /** The edits that a node had in force, in order. */
 async function takenOn(node: string): Promise<readonly number[]> {
-  const text = await onHost(node, "cat /tmp/changes");
+  const text = await onHost(node, `process.stdout.write(fs.readFileSync("${CHANGES}"))`);
   const added = text.split("\n").filter((line) => line.startsWith("add rule ip nat IP-MASQ-AGENT "));
   return added
     .flatMap((line) => [...line.matchAll(/\b10\.(\d+)\.(\d+)\.0\/24\b/g)])
@@ -100,9 +108,11 @@ function happenings(random: () => number, service: string) {
           ["filter", `OUTPUT -d ${stage.host} -p tcp --dport 6443 -j REJECT`],
         ] as const);
         // Mended from within: a kubelet that is cut off may refuse to run anything.
-        const iptables = `iptables -w 9 -t ${table}`;
-        const lines = `${iptables} -I ${rule}; sleep ${Math.ceil(CUT_S * random())}; ${iptables} -D ${rule}`;
-        return onHost(oneOf(nodes), `nohup sh -c '${lines}' >/dev/null 2>&1 &`);
+        const change = (verb: string) =>
+          `child_process.execFileSync("iptables", ${JSON.stringify(["-w", "9", "-t", table, verb, ...rule.split(" ")])})`;
+        const ms = Math.ceil(CUT_S * 1_000 * random());
+        const cut = `${change("-I")}; setTimeout(() => ${change("-D")}, ${ms})`;
+        return onHost(oneOf(nodes), inBackground("process.execPath", JSON.stringify(["--eval", cut])));
       },
     ],
     [
@@ -166,7 +176,7 @@ describe.skipIf(EDITS === 0)("edits in trouble", { timeout: 120_000 + EDITS * 10
       "ip-masq-agent",
       "--from-literal=config=nonMasqueradeCIDRs: []",
     );
-    for (const node of nodes) await onHost(node, "nohup stdbuf -oL nft monitor >/tmp/changes 2>&1 &");
+    for (const node of nodes) await onHost(node, inBackground('"nft"', '["monitor"]', CHANGES));
     await guide.type("kubectl apply -k deploy/kustomize/overlays/churn");
     await see.rolledOut(cluster);
     const service = (

@@ -149,10 +149,18 @@ export function watchVerdicts({ ask, goOn, pod, nodeAddress }: Stage): Watch {
   };
 }
 
+const LISTINGS: readonly (readonly string[])[] = [
+  ["iptables-nft-save"],
+  ["iptables-legacy-save"],
+  ["ip6tables-nft-save"],
+  ["nft", "list", "tables"],
+  ["ipset", "list", "-n"],
+];
+
 /** What agents have left on a node, the first one or another, of whatever kind: lines of listings that name it. */
 export async function leftOnNode({ onNode }: Cluster, run = onNode): Promise<string> {
-  const tools = "iptables-nft-save; iptables-legacy-save; ip6tables-nft-save; nft list tables; ipset list -n";
   // Not every node has all of them.
-  const lines = (await run("sh", "-c", `{ ${tools}; } 2>/dev/null; true`)).split("\n");
+  const texts = await Promise.all(LISTINGS.map((argv) => run(...argv).catch(() => "")));
+  const lines = texts.join("\n").split("\n");
   return lines.filter((line) => /masq-agent/i.test(line)).join("\n");
 }
