@@ -62,7 +62,10 @@ test("every kind of bad request, and how long each keeps the loop", { timeout: 6
   );
   expect(p99).toBeLessThan(5 * COST_MS);
   expect(stretches.at(-1)).toBeLessThan(25 * COST_MS);
-  await vi.waitFor(async () => expect(await statusOf(served.port, "/healthz")).toBe(200));
+  // Once the others are gone, which takes a busy machine a while.
+  await vi.waitFor(async () => expect(await statusOf(served.port, "/healthz")).toBe(200), {
+    timeout: 10_000,
+  });
 });
 
 test("a probe gets through beside clients that would hold every connection", {
