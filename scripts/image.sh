@@ -94,7 +94,7 @@ layout() {
   # Each by itself first: of a list buildah and podman know no level of compression.
   for arch in "$@"; do
     # shellcheck disable=SC2086 # a list of flags
-    "$tool" push --quiet ${compress:-${COMPRESS_FLAGS:-}} "$name-$arch:$version" "oci:$directory.parts:$arch"
+    "$tool" push --quiet $compress "$name-$arch:$version" "oci:$directory.parts:$arch"
     "$tool" manifest add "$list" "oci:$directory.parts:$arch" >/dev/null
   done
   "$tool" manifest push --quiet --all "$list" "oci:$directory:$version"
