@@ -186,7 +186,7 @@ describe.skipIf(EDITS === 0)("edits in trouble", { timeout: 120_000 + EDITS * 10
     for (let edit = 1; edit <= EDITS; edit++) {
       await configure(edit);
       await next();
-      await new Promise((done) => setTimeout(done, 50 + 800 * random()));
+      await new Promise((done) => setTimeout(done, 50 + 1_500 * random()));
       if (edit % 50 === 0) journal.note(`${edit} edits, ${JSON.stringify(counts)}`);
     }
     for (const node of nodes) {
@@ -197,7 +197,8 @@ describe.skipIf(EDITS === 0)("edits in trouble", { timeout: 120_000 + EDITS * 10
         `${node}: ${new Set(taken).size} of ${EDITS} edits were in force, ${back.length} steps back`,
       );
       expect(back).toEqual([]);
-      expect(taken.length).toBeGreaterThan(EDITS / 4);
+      // A node whose way was cut misses most of those meanwhile.
+      expect(taken.length).toBeGreaterThan(EDITS / 10);
     }
   });
 });
