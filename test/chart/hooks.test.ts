@@ -72,7 +72,14 @@ describe.skipIf(missing !== undefined)("the chart's hooks", () => {
   });
 
   test("the Job is fit for a namespace with Pod Security restricted, and has an account that is there before", async () => {
-    const spec = at(await jobOf({ config: { inline: INLINE } }), "spec.template.spec");
+    const values = {
+      config: { inline: INLINE },
+      nodeSelector: { pool: "empty" },
+      affinity: { nodeAffinity: {} },
+    };
+    const spec = at(await jobOf(values), "spec.template.spec");
+    expect(spec).not.toHaveProperty("affinity");
+    expect(at(spec, "nodeSelector")).toEqual({ "kubernetes.io/os": "linux" });
     expect(spec).toMatchObject({
       automountServiceAccountToken: false,
       securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
