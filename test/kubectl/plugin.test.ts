@@ -55,6 +55,7 @@ function configMap(config: string, annotations: object = {}) {
 function lease(node: string, digest: string, state = "ok", why = "", owner?: string) {
   return {
     metadata: {
+      name: `ip-masq-agent-${node}`,
       labels: { "ip-masq-agent/state": state, "ip-masq-agent/config": digest },
       annotations: { "ip-masq-agent/why": why },
       ...(owner && { ownerReferences: [{ uid: owner }] }),
@@ -70,13 +71,13 @@ const read = () => JSON.parse(readFileSync(file, "utf8"));
 const calls = () => readFileSync(`${file}.calls`, "utf8");
 
 /** The plugin on this cluster; there is no terminal. */
-async function plugin(cluster: object | undefined, args: readonly string[], stdin = "") {
+async function plugin(cluster: object | undefined, args: readonly string[], stdin = "", seconds = "3") {
   if (cluster !== undefined) writeFileSync(file, JSON.stringify(cluster));
   const env = {
     ...process.env,
     KUBECTL: resolve("test/kubectl/stand-in.mjs"),
     CLUSTER: file,
-    IP_MASQ_ANSWER_SECONDS: "3",
+    IP_MASQ_ANSWER_SECONDS: seconds,
   };
   const { code, stdout, stderr } = await attempt("setsid", ["-w", "sh", PLUGIN, ...args], { env, stdin });
   return { code, stdout, stderr };
@@ -169,6 +170,46 @@ describe("status", () => {
     expect(behind.stdout).toMatch(/^no answer {6}2 {2}b, d: /m);
   });
 
+  test("a Lease speaks for its own node alone, and its text is only a text", async () => {
+    const hash = hashOf(OLD);
+    const ready = (node: string) => ({
+      ...pod(node, { exec: "refused" }),
+      metadata: { name: node, uid: node },
+    });
+    const forged = `no\tway\u001b[2J\u009b1m${"x".repeat(5_000)}\nok\t${hash}\tvictim\t\tlease\nip-masq-agent-victim\tok\t${hash}`;
+    const leases = [
+      lease("evil", hash, "refused", forged, "evil"),
+      { ...lease("evil", hash, "ok"), spec: { holderIdentity: "victim" } },
+      lease("victim", hash, "failing", "its own words", "victim"),
+    ];
+    const pods = [ready("evil"), ready("victim"), pod("good")];
+    const { stdout } = await plugin({ configMap: configMap(OLD), pods, leases: [leases[0], leases[2]] }, [
+      "status",
+    ]);
+    expect(stdout).toContain(`1 of 3 nodes follow it`);
+    expect(stdout).toContain("failing        1  victim: its own words\n");
+    expect(stdout).toContain("refused        1  evil: no\n");
+    const escapes = lease("evil", hash, "refused", forged.replace("\t", " "), "evil");
+    const taken = await plugin({ configMap: configMap(OLD), pods, leases: [escapes, leases[1]] }, ["status"]);
+    expect(taken.stdout).toContain("no answer      1  victim: ");
+    expect(taken.stdout).not.toMatch(/[^\n -~]|x{1000}/);
+  });
+
+  test("a Lease says nothing of a pod that is not ready: it is asked, if there are few", async () => {
+    const pods = [
+      pod("a"),
+      pod("starts", { ready: "False", follows: true }),
+      pod("down", { ready: "Unknown", exec: "refused" }),
+    ];
+    const leases = ["a", "starts", "down"].map((node) => lease(node, hashOf(OLD)));
+    const { code, stdout } = await plugin({ configMap: configMap(OLD), pods, leases }, ["status"]);
+    expect(stdout).toContain("2 of 3 nodes follow it");
+    expect(stdout).toContain("not ready      1  down: its pod is not ready\n");
+    expect(code).toBe(1);
+    const { stdout: after } = await plugin(undefined, ["apply", "--yes", "--timeout=60", write(NEW)]);
+    expect(after).toContain("not ready      1  down: its pod is not ready\n");
+  }, 30_000);
+
   test("without a ConfigMap, without a ready agent, without any", async () => {
     const none = await plugin({ pods: [pod("a", { ready: "False", text: "" })] }, ["status"]);
     expect(none.stdout).toContain(
@@ -232,6 +273,35 @@ test("doctor, ports and report run on one node or on all", async () => {
     code: 1,
     stderr: expect.stringContaining("no agent runs on node c"),
   });
+});
+
+test("flags of all commands come before or after its name, with blanks in them; after -- come the agent's", async () => {
+  const cluster = { pods: [pod("a", { echo: true })] };
+  const { stdout } = await plugin(cluster, [
+    "--context=my context",
+    "doctor",
+    "--kubeconfig",
+    "/home/me/my files/*",
+    "--",
+    "--key=k",
+    "help",
+  ]);
+  expect(stdout).toBe("== a\nip-masq-agent doctor --key=k help\n");
+  expect(read().connection).toEqual(["my context", "/home/me/my files/*"]);
+  for (const words of [["--help"], ["help"], ["explain", "--help"]])
+    expect(await plugin(cluster, words)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("Usage:"),
+    });
+  for (const words of [[], ["apply", "--key"], ["--context", "x"], ["--"], ["sta tus"]])
+    expect(await plugin(cluster, words)).toMatchObject({ code: 2, stdout: "" });
+});
+
+test("no helper outlives a call", async () => {
+  const seconds = `${600 + process.pid}.5`;
+  const helpers = async () => (await attempt("pgrep", ["-f", `^sleep ${seconds}`])).stdout;
+  await plugin({ configMap: configMap(OLD), pods: [pod("a")] }, ["status"], "", seconds);
+  await expect.poll(helpers).toBe("");
 });
 
 describe("apply", () => {

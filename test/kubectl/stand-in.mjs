@@ -29,6 +29,11 @@ function take(...names) {
 }
 
 const rest = argv.includes("--") ? argv.splice(argv.indexOf("--")).slice(1) : [];
+const connection = [take("--context"), take("--kubeconfig")].filter(Boolean);
+if (connection.length > 0) {
+  cluster.connection = connection;
+  save();
+}
 const namespace = take("-n") ?? "default";
 take("-l");
 const template = take("-o")?.replace(/^jsonpath=/, "");
