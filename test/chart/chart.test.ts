@@ -8,9 +8,10 @@ import { parseFlags } from "../../src/go/flags.ts";
 import { type Policy, refusals, refusalsOf } from "../admission/cel.ts";
 import { calls } from "../lab/documents.ts";
 import { at, type Plain, parseManifest, readManifest } from "../lab/manifest.ts";
-import { inChart, useChart } from "./chart.ts";
+import { inChart, refusedValues, useChart } from "./chart.ts";
 import { validateObject } from "./kubernetes.ts";
 import { rightsOf, withoutLegacyRights } from "./rights.ts";
+import { nullAt, valueRows } from "./rows.ts";
 
 const { missing: MISSING, render } = useChart();
 if (MISSING !== undefined) console.warn(`NOT TESTED: what the chart renders: ${MISSING}`);
@@ -238,6 +239,17 @@ describe.skipIf(MISSING !== undefined)("the chart", () => {
     expect((await render({ report: "lease", reportAdmission: false })).documents).not.toHaveProperty([
       "report-policy.yaml",
     ]);
+  });
+
+  test("without all values that it can do without, it makes objects and notes all the same", async () => {
+    const paths = valueRows(readFileSync(inChart("values.yaml"), "utf8")).map(({ path }) => path);
+    const free = paths.filter(
+      (path) => path !== "image.repository" && refusedValues(nullAt(path)).length === 0,
+    );
+    const flags = [...free, "updateStrategy.rollingUpdate"].flatMap((path) => ["--set", `${path}=null`]);
+    const { documents, hooks, notes } = await render({}, { args: flags });
+    for (const document of Object.values({ ...documents, ...hooks })) validateObject(document);
+    expect(JSON.stringify({ documents, hooks, notes })).not.toMatch(/%!|nil\b|<no value>/);
   });
 
   test("writes the configuration into the ConfigMap that the DaemonSet shows", async () => {

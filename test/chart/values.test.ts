@@ -73,6 +73,7 @@ test("a value that is taken away with null is refused by name, if the chart cann
     "config.key",
     "config.rollout",
     "config.validate",
+    "report",
     "backend",
     "httpAddress",
     "updateStrategy",
