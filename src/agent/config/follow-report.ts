@@ -2,6 +2,7 @@
 
 import type { FollowWorld } from "../../api/follow.ts";
 import type { SessionEnd } from "../../api/pause.ts";
+import { createReasons } from "../../api/reasons.ts";
 import type { Located } from "../../api/service-account.ts";
 import { nameOfConfigMap } from "../../core/configmap/flag.ts";
 import type { Logger } from "../../log/log.ts";
@@ -31,9 +32,6 @@ interface FollowReportWorld {
   readonly log: Pick<Logger, "info" | "warning">;
 }
 
-/** A single failure passes without a line. */
-const SAID_AFTER = 2;
-
 const ADVICE: Readonly<Record<number, string>> = {
   401: "; is the token of this cluster?",
   403: "; it needs a Role with list and watch on this name, as in deploy/kustomize/components/api-watch",
@@ -43,7 +41,7 @@ export function createFollowReport({ source, configPath, located, log }: FollowR
   const maps = located.ok ? located.maps : [];
   const isWatched = maps.map(() => false);
   const sessions = { ended: 0, dropped: 0, refused: 0, failed: 0 };
-  const said = new Set<string>();
+  const reasons = createReasons();
   let why = located.ok ? null : located.why;
   let isNews = true;
   const isUp = () => maps.length > 0 && isWatched.every(Boolean);
@@ -62,15 +60,14 @@ export function createFollowReport({ source, configPath, located, log }: FollowR
       ended(end, { count }) {
         sessions[end.kind]++;
         if (end.kind === "ended") {
-          said.clear();
+          reasons.clear();
           return;
         }
         isWatched[index] = false;
         const advice = (end.kind === "refused" && ADVICE[end.status]) || "";
         const name = nameOfConfigMap(maps[index] as (typeof maps)[number]);
         why = printableLine(`${name}: ${end.message}${advice}`);
-        if (count < SAID_AFTER || said.has(why)) return;
-        said.add(why);
+        if (!reasons.isNews(why, count)) return;
         isNews = true;
         log.warning(
           `cannot follow ${why}; retrying, and until then the last text counts, or ${configPath} where that is newer`,

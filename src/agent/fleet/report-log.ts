@@ -1,6 +1,7 @@
 /** Reports about reports, for operators: a line when the cause of a failure is new, one when it is over, and the series. */
 
 import type { Failures, SessionEnd } from "../../api/pause.ts";
+import { createReasons } from "../../api/reasons.ts";
 import type { Logger } from "../../log/log.ts";
 import { printableLine } from "../../text/printable.ts";
 
@@ -16,9 +17,6 @@ export interface ReportLog {
   readonly counts: () => ReportCounts;
 }
 
-/** A single failure passes without a line. */
-const SAID_AFTER = 2;
-
 const ADVICE: Readonly<Record<number, string>> = {
   401: "; is the token of this cluster?",
   403: "; it needs a Role with create and patch on leases, and create on events, as in deploy/kustomize/components/lease-report",
@@ -30,21 +28,20 @@ export function createReportLog(log: Pick<Logger, "info" | "warning">): ReportLo
   return {
     counts: () => counts,
     of(object) {
-      const said = new Set<string>();
+      const reasons = createReasons();
       let isNews = true;
       return {
         failed(end, { count }) {
           counts[end.kind === "refused" ? "refused" : "failed"]++;
           const advice = (end.kind === "refused" && ADVICE[end.status]) || "";
           const why = printableLine(`${end.message}${advice}`);
-          if (count < SAID_AFTER || said.has(why)) return;
-          said.add(why);
+          if (!reasons.isNews(why, count)) return;
           isNews = true;
           log.warning(`cannot report to ${object}: ${why}; retrying, rules do not wait for it`);
         },
         succeeded() {
           counts.written++;
-          said.clear();
+          reasons.clear();
           if (isNews) log.info(`reporting to ${object}`);
           isNews = false;
         },
