@@ -1,5 +1,6 @@
 /** Places in the files of a configuration, and the problems reported about them. */
 import { cut, VALUE_CHARACTERS } from "../text/cut.ts";
+import { printableLine } from "../text/printable.ts";
 import type { Position } from "../yaml/positions.ts";
 import type { Problem, ProblemCode, ProblemPlace } from "./problem.ts";
 
@@ -41,7 +42,8 @@ export function reportInto(problems: Problem[]): Report {
 /** A place as problems name it. This counts its line: for a long list, call it only for places that you show. */
 export function locate({ file, at, key, index }: Place): ProblemPlace {
   const position = at === undefined ? {} : file.locate?.(at);
-  const name = key && cut(key, VALUE_CHARACTERS);
+  // A problem is one line, and a quoted key may have line feeds.
+  const name = key && printableLine(cut(key, VALUE_CHARACTERS));
   const path = index === undefined ? name : `${name}[${index}]`;
   return { path: file.path, ...position, ...(path === undefined ? {} : { key: path }) };
 }

@@ -45,3 +45,10 @@ test.each([
     expect((problem.text ?? "").length).toBeLessThan(VALUE_CHARACTERS + 50);
   }
 });
+
+test("a key with line feeds makes one line", () => {
+  const options = { noMasqAllReservedRanges: false, enableIPv6: false, setsAbove: 0 };
+  const files = [{ path: "f", bytes: new TextEncoder().encode('"a\\n::error::b\\u001b[2J": 1\n') }];
+  const { warnings } = inspectConfig({ kind: "file", files }, options);
+  expect(warnings.map(renderProblem)).toEqual(["f:1:1: a\\n::error::b\\x1b[2J: unknown key, ignored"]);
+});

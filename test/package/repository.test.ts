@@ -68,6 +68,21 @@ test("the action accepts good files, and shows a bad one's problem beside its li
   );
 });
 
+test("a text of a stranger's file is no command for GitHub", () => {
+  const texts = ["::add-mask::x: 1", '"a\\n::stop-commands::y": 1', '"##[error]z": 1', "  ::error::w: 1"];
+  texts.forEach((text, i) => {
+    writeFileSync(join(directory, `--${i}.yaml`), `${text}\n`);
+  });
+  const { code, out } = act({ files: "*.yaml" });
+  expect(code).toBe(1);
+  const commands = out.split("\n").filter((line) => /^\s*::|##\[/.test(line));
+  expect(
+    commands.filter((line) => !/^::(?:error|warning) file=--\d\.yaml,line=1,col=\d+::/.test(line)),
+  ).toEqual([]);
+  expect(commands).toHaveLength(texts.length);
+  expect(out).not.toContain("##[");
+});
+
 test("action and hook run the version that they are released with", () => {
   const [hook] = readHooks();
   expect(at(hook ?? {}, "entry")).toBe(
