@@ -77,7 +77,8 @@ export function readLayout(): Pick<Release, "digest" | "images"> {
 }
 
 function manifestsIn(file: string): unknown {
-  return readJson(file)["manifests"];
+  const { manifests } = readJson(file);
+  return manifests;
 }
 
 function readJson(file: string): Record<string, unknown> {

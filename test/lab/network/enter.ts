@@ -5,8 +5,10 @@ import { resolve } from "node:path";
 /** Built before the tests (commands.ts); the demo and `make bench` do without. */
 const ADDON = resolve("build/commands/setns.node");
 
+const { VITEST } = process.env;
+
 /** Whether this process can. */
-export const canEnter = process.env["VITEST"] !== undefined && existsSync(ADDON);
+export const canEnter = VITEST !== undefined && existsSync(ADDON);
 
 interface Addon {
   readonly enter: (path: string) => void;

@@ -152,7 +152,7 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,
-    program: (args, { stdin = "", path = process.env["PATH"] ?? "" } = {}) =>
+    program: (args, { stdin = "", path = searchPath() } = {}) =>
       runHere({ args, namespace: namespaces.node, env: { ...own, PATH: path }, stdin }),
     inside: (namespace, ...args) => inside(namespaces[namespace], ...args),
     async close() {
@@ -208,10 +208,14 @@ function toolName(variant: Variant | undefined, family: Family): string {
   return variant === undefined ? base : `${base}-${variant}`;
 }
 
+function searchPath(): string {
+  const { PATH = "" } = process.env;
+  return PATH;
+}
+
 /** A tool's absolute path, for starting it with an environment whose PATH does not have it. */
 export function findTool(name: string): string {
-  const { PATH = "" } = process.env;
-  const directories = [...PATH.split(delimiter), "/usr/sbin", "/sbin"];
+  const directories = [...searchPath().split(delimiter), "/usr/sbin", "/sbin"];
   const found = directories.map((directory) => join(directory, name)).find(isExecutable);
   if (found === undefined) throw new Error(`${name} is not in PATH: install iproute2 and iptables`);
   return found;
