@@ -63,7 +63,7 @@ export default defineConfig({
           globalSetup: "test/lab/network/commands.ts",
           // A lab is closed with its test, so files share processes, too. They wait a lot: three alone leave half of two cores idle.
           isolate: false,
-          maxWorkers: 5,
+          maxWorkers: 7,
           sequence: { groupOrder: 1 },
         },
       },

@@ -339,7 +339,8 @@ describe("apply", () => {
   });
 
   test("without a terminal and --yes nothing is written, dangerous or not", async () => {
-    for (const text of [NEW, "nonMasqueradeCIDRs: [169.254.0.0/16]\nmasqLinkLocal: true\n"]) {
+    const dangerous = "nonMasqueradeCIDRs: [169.254.0.0/16]\nmasqLinkLocal: true\n";
+    for (const text of cells([NEW, dangerous], (one) => one === dangerous)) {
       const { code, stderr } = await plugin(cluster(), ["apply", write(text)]);
       expect(stderr).toContain("nobody to ask: no terminal; --yes answers");
       expect(code).toBe(1);

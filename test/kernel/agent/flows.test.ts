@@ -15,7 +15,7 @@ import { eventually, familyOf, type Lab } from "../../lab/network/lab.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 
-const { CHANGES = "12" } = process.env;
+const { CHANGES = "4" } = process.env;
 const changes = Number(CHANGES);
 
 /** Destinations, and who is seen there under both configurations. */

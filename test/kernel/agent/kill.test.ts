@@ -16,7 +16,7 @@ import { CHAIN, type Family, type Iptables, jumpNumber, type Variant } from "../
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { buildRunner, type Namespace, type Runner } from "../../lab/network/nftables-namespace.ts";
 
-const { KILLS = "8" } = process.env;
+const { KILLS = "5" } = process.env;
 const kills = Number(KILLS);
 
 /** Rules enough that programming them takes a while, and their text more than fits a pipe. */

@@ -11,7 +11,7 @@ import { describeKernel } from "../../lab/network/fixture.ts";
 import { buildNetlinkRunner } from "../../lab/network/netlink-runner.ts";
 
 /** More with `make prove`. */
-const { CONNECTIONS = "20000", WHO_FLOWS = "1000", WHO_WITHOUT_TO = "20", LISTS = "150" } = process.env;
+const { CONNECTIONS = "20000", WHO_FLOWS = "1000", WHO_WITHOUT_TO = "20", LISTS = "75" } = process.env;
 
 let directory = "";
 

@@ -41,7 +41,7 @@ const ARRIVAL_MS = 500;
 const ATTEMPTS = 5;
 
 /** At length as many as the sender makes on one core, with the other left to the agent and the receiver. */
-const PER_SECOND = times(2_000, 15_000);
+const PER_SECOND = times(1_000, 15_000);
 
 /** Everything that arrives in the world is for the world, whatever the address; what leaves it finds its way as before. */
 const WORLD_OWNS_ALL = ["-4", "-6"].flatMap((family) => [

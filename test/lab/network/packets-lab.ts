@@ -33,7 +33,7 @@ export interface StreamResult {
 
 const ARRIVAL_MS = 500;
 const ATTEMPTS = 5;
-const PER_SECOND = times(1_500, 10_000);
+const PER_SECOND = times(1_000, 10_000);
 
 /** Furnishes a lab for rows, and starts what makes flows. */
 export async function openPackets(lab: Lab): Promise<Packets> {
