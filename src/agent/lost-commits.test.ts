@@ -8,7 +8,7 @@ import { type Simulation, simulate } from "../../test/lab/memory/simulation.ts";
 
 /** How many disturbances are tried: at each step every so-manieth kind of all, and so many at random. `make prove` tries all. */
 const { DISTURBANCES: disturbances } = process.env;
-const [EACH, RUNS] = disturbances === "all" ? [1, 2_000] : [61, 30];
+const [EACH, RUNS] = disturbances === "all" ? [1, 2_000] : [101, 20];
 
 const SHORT = "nonMasqueradeCIDRs: [10.0.0.0/8, 'fd00::/8']\nresyncInterval: 60s";
 const LONG = `nonMasqueradeCIDRs: [${Array.from({ length: 20 }, (_, i) => `10.${i}.0.0/16`).join()}, 'fd00::/8', 'fd01::/16']\nresyncInterval: 60s`;

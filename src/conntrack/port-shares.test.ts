@@ -133,6 +133,6 @@ test("a share above one half is exact in any table", async () => {
       // An estimate lies within two standard errors in 95 of 100 cases: well above the half it must never be missed.
       if (most > 0.65 * ports) expect(share).toBe(Math.min(1, most / ports));
     }),
-    { numRuns: times(20, 60) },
+    { numRuns: times(12, 60) },
   );
 });

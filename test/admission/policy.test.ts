@@ -237,7 +237,7 @@ test("it refuses no arbitrary text that the agent accepts without a warning", ()
     fc.property(arbitraryText.text, (config) => {
       if (expectNoOtherRefusal({ config })) accepted++;
     }),
-    { numRuns: times(2_000, 20_000) },
+    { numRuns: times(1_000, 20_000) },
   );
   expect(accepted).toBeGreaterThan(100);
 });
