@@ -224,6 +224,10 @@ describe("status", () => {
     expect(forbidden.stderr).toContain(
       'cannot list the agents\' pods in kube-system: pods is forbidden: User "me" cannot get pods',
     );
+    const old = await plugin({ configMap: configMap(OLD), pods: [pod("a")], isOld: true }, ["status"]);
+    expect(old.stderr).toBe(
+      "kubectl ip-masq: cannot read the ConfigMap kube-system/ip-masq-agent: unknown flag: --show-managed-fields\n",
+    );
   });
 });
 

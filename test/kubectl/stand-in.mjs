@@ -43,7 +43,8 @@ const flag = (name) => {
   return at >= 0;
 };
 const withInput = flag("-i");
-flag("--show-managed-fields");
+if (flag("--show-managed-fields") && cluster.isOld)
+  refuse("Error: unknown flag: --show-managed-fields\nSee 'kubectl get --help' for usage.");
 const [verb, kind, name] = argv;
 const denied = (cluster.denied ?? []).find((one) => `${verb} ${kind}`.startsWith(one));
 if (denied) refuse(`Error from server (Forbidden): ${kind} is forbidden: User "me" cannot ${denied}`);
