@@ -3,11 +3,9 @@
  * image for amd64. What this does not say is how fast a real machine is, and how other kernels for arm64 are configured.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { make, missingTools, sh } from "./container.ts";
+import { addFiles, runInMachine, type Section } from "./machine.ts";
 import { lookInto } from "./registry.ts";
 
 const { IMAGE_TEST } = process.env;
@@ -67,10 +65,6 @@ ${ANSWERS.map((answer) => `section "${answer}" ip-masq-agent ${answer}`).join("\
 ${AGENTS.map(({ args, show, spoil = "" }) => `agent "${args}" "${show}" "${spoil}"`).join("\n")}
 `;
 
-interface Section {
-  readonly text: string;
-  readonly code: number;
-}
 let said: ReadonlyMap<string, Section> = new Map();
 
 function section(name: string): Section {
@@ -83,35 +77,13 @@ beforeAll(() => {
   if (!asked || missing.length > 0) return;
   sh("test/image/base.sh");
   sh("scripts/image.sh", "build", "arm64", "amd64");
-  said = lookInto(imageFor("arm64"), (root) => {
-    addFiles(root);
-    return sections(runInMachine(root, SCRIPT));
-  });
+  said = lookInto(imageFor("arm64"), (root) =>
+    runInMachine(root, { arch: "arm64", suite: "bookworm", files: FILES, script: SCRIPT }),
+  );
 }, 900_000);
 
 function imageFor(arch: string): string {
   return `localhost/ip-masq-agent-${arch}:${make("version").trim()}`;
-}
-
-function addFiles(root: string): void {
-  for (const [name, text] of Object.entries(FILES)) writeFileSync(join(root, name), text);
-}
-
-function runInMachine(root: string, script: string): string {
-  const directory = mkdtempSync(join(tmpdir(), "image-arm64-"));
-  try {
-    writeFileSync(join(directory, "script"), script);
-    return sh("test/image/machine.sh", "arm64", "bookworm", root, join(directory, "script"));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
-
-function sections(text: string): ReadonlyMap<string, Section> {
-  const found = text.matchAll(/^=== (.*)\n([\s\S]*?)^--- (\d+)$/gm);
-  return new Map(
-    [...found].map(([, name = "", said = "", code]) => [name, { text: said, code: Number(code) }]),
-  );
 }
 
 able("is for that machine, and all its tools run", () => {
@@ -124,7 +96,7 @@ able("is for that machine, and all its tools run", () => {
 
 able("answers as the image for amd64 does", () => {
   lookInto(imageFor("amd64"), (root) => {
-    addFiles(root);
+    addFiles(root, FILES);
     for (const answer of ANSWERS) {
       const command = ["-c", 'exec chroot "$0" /usr/local/bin/ip-masq-agent "$@" 2>&1', root];
       const { stdout, status } = spawnSync("sh", [...command, ...answer.split(" ")], { encoding: "utf8" });

@@ -2,11 +2,9 @@
  * The image on the oldest kernel that is supported and on newer ones: Debian's, each booted in a machine of its own, with real
  * packets through it. A pod asks two servers outside which address they see: one that is masqueraded, one that is not.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { make, missingTools, sh } from "./container.ts";
+import { runInMachine } from "./machine.ts";
 import { lookInto } from "./registry.ts";
 
 const { IMAGE_TEST } = process.env;
@@ -116,10 +114,7 @@ for flags in ${AGENTS.map((flags) => `"${flags}"`).join(" ")}; do
 done
 `;
 
-interface Section {
-  readonly text: string;
-  readonly code: number;
-}
+const FILES = { "config.yaml": CONFIG, "server.cjs": SERVER, "client.cjs": CLIENT };
 
 let image = "";
 
@@ -134,7 +129,9 @@ able.each(KERNELS)(
   "masquerades on the kernel of Debian $suite",
   { timeout: 600_000 },
   ({ suite, version }) => {
-    const said = lookInto(image, (root) => boot(suite, root));
+    const said = lookInto(image, (root) =>
+      runInMachine(root, { arch: "amd64", suite, files: FILES, script: SCRIPT }),
+    );
     const section = (name: string) => said.get(name) ?? { text: `nothing was said of ${name}`, code: -1 };
     expect(section("kernel").text).toMatch(version);
     expect(section("without an agent").text).toContain("203.0.113.2 10.64.0.2\n");
@@ -147,29 +144,6 @@ able.each(KERNELS)(
     console.log(`${suite}: Linux ${section("kernel").text.trim()}, ${AGENTS.length} agents, both families`);
   },
 );
-
-function boot(suite: string, root: string): ReadonlyMap<string, Section> {
-  const directory = mkdtempSync(join(tmpdir(), "image-kernel-"));
-  try {
-    for (const [name, text] of [
-      ["config.yaml", CONFIG],
-      ["server.cjs", SERVER],
-      ["client.cjs", CLIENT],
-    ] as const)
-      writeFileSync(join(root, name), text);
-    writeFileSync(join(directory, "script"), SCRIPT);
-    return sections(sh("test/image/machine.sh", "amd64", suite, root, join(directory, "script")));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
-
-function sections(text: string): ReadonlyMap<string, Section> {
-  const found = text.matchAll(/^=== (.*)\n([\s\S]*?)^--- (\d+)$/gm);
-  return new Map(
-    [...found].map(([, name = "", said = "", code]) => [name, { text: said, code: Number(code) }]),
-  );
-}
 
 function pairs(text: string): [string, string][] {
   return [...text.matchAll(/^(\S+) (\S+)$/gm)].map(([, destination = "", seen = ""]) => [destination, seen]);
