@@ -61,6 +61,8 @@ export interface Result {
   /** Whether the result is not known yet: its tools take longer than a pass waits. */
   readonly isUnderWay?: true;
   readonly error?: Error;
+  /** The hash of the configuration that a failed try was for. */
+  readonly config?: string | undefined;
 }
 
 /** The result of a group that was not programmed. */

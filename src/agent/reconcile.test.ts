@@ -464,6 +464,10 @@ describe("families", () => {
         ]
       `);
       expect([destinations("IPv4"), destinations("IPv6").length]).toEqual([[], 3]);
+      // A reader of the line finds the other family's rules in force.
+      expect(log.findIndex((line) => line.startsWith("E"))).toBeGreaterThan(
+        log.findIndex((line) => line.includes("IPv6")),
+      );
     },
   );
 

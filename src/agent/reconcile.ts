@@ -100,10 +100,12 @@ export function createReconciler(
   const source = createBackoff(world.random);
   const turns = createTurns<Result>(options.watch ? world.turns : undefined);
   const tryGroup = createGroupPass(driver, options.watch, world, report);
+  const reportFailure = (result: Result) => reportGroup(driver.name, result, report);
 
   return async () => {
     const startedAt = now();
     const late = turns.collect();
+    late.forEach(reportFailure);
     const reading = config.refresh();
     const { problems } = reading;
     const current = config.current();
@@ -116,6 +118,7 @@ export function createReconciler(
     const groups = isLooking ? [...groupsOf(current.config, own)] : [];
     const begin = (group: Group) => tryGroup(group, pass, current?.hash);
     const { results, waitedMs } = await takeTurns(groups, turns, begin, now);
+    results.forEach(reportFailure);
     const all = [...late, ...results];
     world.addresses?.found(all.flatMap(({ drift }) => drift));
     const errors = results.flatMap(({ error }) => error ?? []);
@@ -203,14 +206,21 @@ function createGroupPass(driver: Driver, watch: boolean, world: ReconcileWorld, 
       group.error = error;
       const tookMs = now() - beganAt;
       backoff.failed(now(), tookMs, Math.min(resyncIntervalMs, MAX_RETRY_MS));
-      const what = `Error syncing masquerade rules${label === "IPv6" ? " for IPv6" : ""}`;
-      report.error(label, what, [error.message], {
-        cause: error,
-        about: { ...fields, kind: reasonOf(error) },
-      });
-      return { ...NOTHING, group, error, tookMs };
+      return { ...NOTHING, group, error, tookMs, config: hash };
     }
   };
+}
+
+/** Logs a group's failure; after the other groups' turns, so that the line marks a state that lasts. */
+function reportGroup(
+  backend: Driver["name"],
+  { group: { label }, error, isTried, config }: Result,
+  report: Reporter,
+): void {
+  if (error === undefined || !isTried) return;
+  const what = `Error syncing masquerade rules${label === "IPv6" ? " for IPv6" : ""}`;
+  const about = { family: label, backend, config, kind: reasonOf(error) };
+  report.error(label, what, [error.message], { cause: error, about });
 }
 
 /** With `watch`. Without, the interval begins with the pass's end, as in the Go program. Work that is under way requests a pass at its end. */
