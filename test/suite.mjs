@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { replayed } from "./conformance/facts.mjs";
 
 const prove = process.argv.includes("--prove");
@@ -70,6 +71,7 @@ const stages = [
         }
       : {},
     counts: () => vitestCounts("build/vitest.json"),
+    failures: () => vitestFailures("build/vitest.json"),
   },
   {
     round: 3,
@@ -117,6 +119,7 @@ const stages = [
     argv: [...VITEST, "--outputFile.json=build/soak.json", "test/soak"],
     env: { SOAK_S: "1800" },
     counts: () => vitestCounts("build/soak.json"),
+    failures: () => vitestFailures("build/soak.json"),
     needsRoot: true,
     proveOnly: true,
   },
@@ -138,13 +141,16 @@ const stages = [
 ];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
+/** For each stage that failed, its name and what it says of its failures. */
 const broken = [];
 const wanted = stages.filter((stage) => prove || !stage.proveOnly);
 for (const round of new Set(wanted.map((stage) => stage.round))) {
   const together = wanted.filter((stage) => stage.round === round);
   await Promise.all(together.map((stage) => judge(stage, together.length === 1)));
 }
-if (broken.length > 0) console.log(`\nFAILED: ${broken.join(", ")}`);
+// Once more at the end: of a long output, often only the last lines are kept.
+for (const { name, lines } of broken)
+  console.log([`\nFAILED: ${name}`, ...lines.map((line) => `  ${line.slice(0, 240)}`)].join("\n"));
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(broken.length > 0 ? 1 : 0);
 
@@ -163,7 +169,8 @@ async function judge(stage, alone) {
   // A stage that fails without naming a failed test has failed all the same.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   for (const key of Object.keys(total)) total[key] += counts[key];
-  if (counts.failed > 0) broken.push(stage.name);
+  if (counts.failed > 0)
+    broken.push({ name: stage.name, lines: (stage.failures ?? lastFailures)(output).slice(0, 10) });
   if (!alone) process.stdout.write(head + output);
   console.log(`--- ${stage.name}: exit ${code}, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 }
@@ -203,6 +210,31 @@ function vitestCounts(file) {
     `slowest files: ${slowest.map(({ name, seconds }) => `${name} ${seconds.toFixed(0)} s`).join(", ")}`,
   );
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
+}
+
+/** A line for each test that failed, and for each file that could not be run. */
+function vitestFailures(file) {
+  const { testResults } = JSON.parse(readFileSync(file, "utf8"));
+  return testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const failed = assertionResults.filter((test) => test.status === "failed");
+    const lines = failed.map((test) => `${test.fullName}: ${firstLine(test.failureMessages.join("\n"))}`);
+    if (status === "failed" && failed.length === 0) lines.push(firstLine(message));
+    return lines.map((line) => `${relative(".", name)}: ${line}`);
+  });
+}
+
+function firstLine(text) {
+  return stripVTControlCharacters(text).trim().split("\n")[0];
+}
+
+/** What replay.py says of each fact that failed; of other commands, the last lines. */
+function lastFailures(output) {
+  const lines = stripVTControlCharacters(output).trimEnd().split("\n");
+  const facts = lines.flatMap((line, i) => {
+    if (line.startsWith("FAIL ")) return `${line} ${(lines[i + 1] ?? "").trim()}`;
+    return line.includes(": listed as an intended difference") ? line : [];
+  });
+  return facts.length > 0 ? facts : lines.slice(-10);
 }
 
 function lastLineCounts(_code, output) {

@@ -447,14 +447,16 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
     ] as const) {
       await act(lab, deed);
       await restsIn(lab, place);
+      // The agent's answers follow the rules, at the pass's end.
       const status = await eventually(async () => {
         const { stdout } = await lab.program(["status", "-o", "json"]);
-        return JSON.parse(stdout) as {
+        const answer = JSON.parse(stdout) as {
           backend: { name: string };
           rules: Record<string, { inForce: boolean }>;
         };
+        expect(answer.backend.name).toBe(name);
+        return answer;
       });
-      expect(status.backend.name).toBe(name);
       expect(Object.values(status.rules).every(({ inForce }) => inForce)).toBe(true);
       const { body } = await httpGet(lab, "http://127.0.0.1:10279/metrics");
       expect(body.match(/build_info\{.*/g)).toHaveLength(1);
