@@ -38,8 +38,10 @@ class LongFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     sequence: { sequencer: LongFirst },
-    // A loaded machine is no reason to fail; what must be fast is measured in bench/.
-    testTimeout: 30_000,
+    // Only for what hangs: a loaded machine is no reason to fail, and what must be fast is measured in bench/. Longer than the
+    // patience of the lab's `eventually`, which says what it has waited for.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     reporters: ["default"],
     projects: [
       {

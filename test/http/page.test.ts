@@ -62,7 +62,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   );
   const shown = ["phone dark", "desk light"];
   const cases = cells(all, ([, screen, theme]) => shown.includes(`${screen} ${theme}`));
-  test.each(cases)("%s, %s, %s", { timeout: 60_000 }, async (view, screen, theme) => {
+  test.each(cases)("%s, %s, %s", async (view, screen, theme) => {
     const context = await browser.newContext({ ...SCREENS[screen], colorScheme: theme });
     const page = await context.newPage();
     const trouble: string[] = [];

@@ -1,7 +1,6 @@
 /** The server on a port of the system's choice. */
 
 import { get } from "node:http";
-import { expect, vi } from "vitest";
 import type { Routes } from "../../src/observe/reply.ts";
 import { serve } from "../../src/observe/server.ts";
 
@@ -13,17 +12,15 @@ export interface Served {
 /** Serves the routes; a warning is an error here. */
 export async function startServer(routes: Routes): Promise<Served> {
   const controller = new AbortController();
-  let port = 0;
-  const log = {
-    info: (text: string) => {
-      port = Number(/:(\d+)$/.exec(text)?.[1]);
-    },
-    warning: (text: string) => {
-      throw new Error(text);
-    },
-  };
-  void serve("127.0.0.1:0", routes, { log, sleep: async () => {} }, controller.signal);
-  await vi.waitFor(() => expect(port).toBeGreaterThan(0));
+  const port = await new Promise<number>((resolve) => {
+    const log = {
+      info: (text: string) => resolve(Number(/:(\d+)$/.exec(text)?.[1])),
+      warning: (text: string) => {
+        throw new Error(text);
+      },
+    };
+    void serve("127.0.0.1:0", routes, { log, sleep: async () => {} }, controller.signal);
+  });
   return { port, stop: () => controller.abort() };
 }
 

@@ -65,7 +65,7 @@ describeKernel("our command", () => {
   });
 });
 
-describeKernel("a lab leaves nothing behind", { timeout: 60_000 }, () => {
+describeKernel("a lab leaves nothing behind", () => {
   test("when it is closed, with an agent at work", async () => {
     const lab = await createLab();
     lab.startAgent();
@@ -89,7 +89,7 @@ describeKernel("a lab leaves nothing behind", { timeout: 60_000 }, () => {
     "when the demo gets %s in its midst",
     async (signal, { lab }) => {
       const demo = await startDemo(lab);
-      await eventually(() => expect(demo.output()).toContain("Start:"), 30_000);
+      await eventually(() => expect(demo.output()).toContain("Start:"));
       expect(leftovers(demo.pid).namespaces).toHaveLength(3);
       expect(await demo.end(signal)).toBe(signal === "SIGINT" ? 130 : 143);
       await eventually(() => expectNothingLeft(demo.pid));
@@ -98,7 +98,7 @@ describeKernel("a lab leaves nothing behind", { timeout: 60_000 }, () => {
 
   labTest("when its process was killed: the next lab removes it", async ({ lab }) => {
     const demo = await startDemo(lab);
-    await eventually(() => expect(leftovers(demo.pid).namespaces).toHaveLength(3), 30_000);
+    await eventually(() => expect(leftovers(demo.pid).namespaces).toHaveLength(3));
     await demo.end("SIGKILL");
     const next = await createLab();
     await next.close();

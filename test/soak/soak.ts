@@ -116,7 +116,7 @@ async function trouble(world: World, agent: Agent): Promise<readonly number[]> {
 async function settle({ lab, backend, config, tools }: World, wanted: readonly string[]): Promise<void> {
   tools.mend();
   config.swap(LAST);
-  await eventually(async () => expect(await rulesOf(lab, backend)).toEqual(wanted), 20_000);
+  await eventually(async () => expect(await rulesOf(lab, backend)).toEqual(wanted));
 }
 
 /** Our rules as text that does not depend on how they came about. */

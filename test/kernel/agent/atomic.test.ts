@@ -63,10 +63,7 @@ process.dlopen = (module, ...rest) => {
 
 /** Waits until the agent has said so often that a list is in force. */
 async function inForce({ log }: Agent, times: number): Promise<void> {
-  await eventually(
-    () => expect(log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(times),
-    60_000,
-  );
+  await eventually(() => expect(log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(times));
 }
 
 /** Changes lists under a stream of new flows, until there were enough of both. */
@@ -124,7 +121,7 @@ function expectNoneWrong({ sent, received, samples }: Flows): void {
   expect(received).toBeGreaterThan(sent * 0.9);
 }
 
-const timeout = 120_000 + entries.length * (changes * 8_000 + flowsAtLeast);
+const timeout = 300_000 + entries.length * (changes * 8_000 + flowsAtLeast);
 
 describeKernel("lists change under traffic", { timeout }, () => {
   for (const size of entries) {

@@ -10,8 +10,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test as base, describe, expect, vi } from "vitest";
+import { test as base, describe, expect } from "vitest";
 import { type ConfigWatch, watchConfig } from "../../../src/agent/config/watch.ts";
+import { eventually } from "../../lab/network/lab.ts";
 import { createVolume } from "../../lab/network/volume.ts";
 
 interface Seen {
@@ -53,12 +54,12 @@ async function noticed(seen: Seen, act: () => void): Promise<void> {
   }
   const before = seen.changes;
   act();
-  await vi.waitFor(() => expect(seen.changes).toBeGreaterThan(before), { timeout: 10_000, interval: 5 });
+  await eventually(() => expect(seen.changes).toBeGreaterThan(before));
 }
 
 /** The beginning of a watch is a change, too. */
 async function settled(seen: Seen): Promise<void> {
-  await vi.waitFor(() => expect(seen.changes).toBeGreaterThan(0), { timeout: 10_000, interval: 5 });
+  await eventually(() => expect(seen.changes).toBeGreaterThan(0));
 }
 
 // They wait for the kernel, not for the processor.

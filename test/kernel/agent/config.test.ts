@@ -24,7 +24,7 @@ const BAD = {
   "too many entries": config({ nonMasqueradeCIDRs: ["10.0.0.0/8", "172.16.0.0/12"], cidrLimit: 1 }),
 };
 
-describeKernel.each(VARIANTS_SHOWN)("the configuration, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS_SHOWN)("the configuration, iptables-%s", (variant) => {
   labTest("edits flip the verdicts of new connections, both ways", async ({ lab }) => {
     lab.volume.write(GOOD);
     lab.startAgent({ flags: flags(variant) });

@@ -67,7 +67,7 @@ async function flushAll(lab: Lab, agentFlags: readonly string[], count: number):
 
 describeKernel.each(Object.entries(BACKENDS))(
   "two commits in a row, %s",
-  { timeout: 60_000 + (doubles / LABS) * (EVERY_MS + 2_000) },
+  { timeout: 300_000 + (doubles / LABS) * (EVERY_MS + 2_000) },
   (name, agentFlags) => {
     labTest(`${doubles} times: none is missed`, async ({ lab }) => {
       const others = await Promise.all(Array.from({ length: LABS - 1 }, createLab));

@@ -33,7 +33,7 @@ function interrupt(lab: Lab, shims: Shims, variant: Variant, which: string, acti
 
 describeKernel.each(VARIANTS_SHOWN)(
   "an end in the midst of a pass, iptables-%s",
-  { timeout: 60_000, concurrent: true },
+  { concurrent: true },
   (variant) => {
     // Told to end in each step of the first programming; whatever had begun is whole.
     for (const [step, which] of [

@@ -111,7 +111,7 @@ function createPhases(random: Random): { more: readonly string[]; cases: readonl
   }));
 }
 
-describeKernel("the same verdicts on every backend", { timeout: 60_000 + configs * 2_000 }, () => {
+describeKernel("the same verdicts on every backend", { timeout: 300_000 + configs * 2_000 }, () => {
   for (const [backend, { flags, lines }] of Object.entries(BACKENDS)) {
     labTest(`${backend}: ${configs} configurations, seed ${seed}`, { concurrent: true }, async ({ lab }) => {
       const prober = await openProber(lab);

@@ -109,7 +109,7 @@ async function listening(agent: Agent, lab: Lab): Promise<void> {
   await tool("nft", "delete", "table", "ip", "warm-up")(lab);
 }
 
-describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 }, (_name, backend) => {
+describeKernel.each(Object.entries(BACKENDS))("events, %s", (_name, backend) => {
   labTest("a swap of the ConfigMap, and a bad one before", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: backend.flags });
@@ -215,7 +215,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", { timeout: 60_000 },
     },
   );
 
-  labTest("drift during a storm is repaired within it", { timeout: 120_000 }, async ({ lab }) => {
+  labTest("drift during a storm is repaired within it", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: backend.flags });
     const good = await backend.state(lab, agent);

@@ -62,7 +62,7 @@ function programmings({ log }: Agent): number {
 describeKernel.each(VARIANTS_SHOWN)(
   "changes under traffic, iptables-%s",
   {
-    timeout: 60_000 + changes * 4_000,
+    timeout: 300_000 + changes * 4_000,
   },
   (variant) => {
     labTest(`no new flow sees the wrong address during ${changes} changes`, async ({ lab }) => {

@@ -68,101 +68,97 @@ async function programmed(agent: Agent): Promise<void> {
   await eventually(() => expect(agent.log()).toMatch(/IPv6: programmed|IPv4 and IPv6: programmed/));
 }
 
-describeKernel.each(BACKENDS)(
-  "flows that began before the rules, %s",
-  { timeout: 60_000 },
-  (_name, backend) => {
-    const flags = [...backend.flags, "--enable-ipv6", "--http-address="];
+describeKernel.each(BACKENDS)("flows that began before the rules, %s", (_name, backend) => {
+  const flags = [...backend.flags, "--enable-ipv6", "--http-address="];
 
-    labTest("take them where nobody has answered, and others go on", async ({ lab }) => {
-      await prepare(lab);
-      // Another program's Service, whose endpoint does not answer. It also makes the kernel track connections of both families.
-      const dnat = `ip daddr ${SERVICE} dnat ip to ${SILENT.IPv4}; ip6 daddr fd00:96::99 dnat ip6 to ${SILENT.IPv6};`;
-      const service = `table inet service { chain c { type nat hook prerouting priority -100; ${dnat} }; }`;
-      expect(await lab.inNode("nft", ["-f", "-"], service)).toMatchObject({ code: 0 });
-      const wire = await createWire(lab);
-      await wire.udp("pod", 5_060, 20, `${SILENT.IPv4}#9`, `${SILENT.IPv6}#9`, `${SERVICE}#10`);
-      // Echoed by the receiver of the lab's own flows.
-      await lab.ask("udp", "8.8.8.8");
-      await wire.udp("pod", 5_061, 20, "8.8.8.8#7000");
-      await wire.udp("node", 500, 20, `${SILENT.IPv4}#500`);
-      await wire.ping(PINGED);
-      const pods = await wire.udp("pod", 5_062, 20, "10.10.9.9#9");
-      await eventually(() => {
-        expect(wire.sourcesSince(0, 9)).toEqual([POD.IPv4, POD.IPv6]);
-        expect(wire.sourcesSince(0, 10)).toEqual([POD.IPv4]);
-        expect(wire.sourcesSince(0, 500)).toEqual([NODE.IPv4]);
-        expect(wire.sourcesSince(0, 0, PINGED)).toEqual([POD.IPv4]);
-      });
-      const answered = () => entries(lab, "sport=5061", "dport=7000");
-      const own = () => entries(lab, "sport=500 ");
-      await eventually(async () => expect(packets((await answered())[0])).toBeGreaterThan(5));
-      const before = { answered: packets((await answered())[0]), own: packets((await own())[0]) };
+  labTest("take them where nobody has answered, and others go on", async ({ lab }) => {
+    await prepare(lab);
+    // Another program's Service, whose endpoint does not answer. It also makes the kernel track connections of both families.
+    const dnat = `ip daddr ${SERVICE} dnat ip to ${SILENT.IPv4}; ip6 daddr fd00:96::99 dnat ip6 to ${SILENT.IPv6};`;
+    const service = `table inet service { chain c { type nat hook prerouting priority -100; ${dnat} }; }`;
+    expect(await lab.inNode("nft", ["-f", "-"], service)).toMatchObject({ code: 0 });
+    const wire = await createWire(lab);
+    await wire.udp("pod", 5_060, 20, `${SILENT.IPv4}#9`, `${SILENT.IPv6}#9`, `${SERVICE}#10`);
+    // Echoed by the receiver of the lab's own flows.
+    await lab.ask("udp", "8.8.8.8");
+    await wire.udp("pod", 5_061, 20, "8.8.8.8#7000");
+    await wire.udp("node", 500, 20, `${SILENT.IPv4}#500`);
+    await wire.ping(PINGED);
+    const pods = await wire.udp("pod", 5_062, 20, "10.10.9.9#9");
+    await eventually(() => {
+      expect(wire.sourcesSince(0, 9)).toEqual([POD.IPv4, POD.IPv6]);
+      expect(wire.sourcesSince(0, 10)).toEqual([POD.IPv4]);
+      expect(wire.sourcesSince(0, 500)).toEqual([NODE.IPv4]);
+      expect(wire.sourcesSince(0, 0, PINGED)).toEqual([POD.IPv4]);
+    });
+    const answered = () => entries(lab, "sport=5061", "dport=7000");
+    const own = () => entries(lab, "sport=500 ");
+    await eventually(async () => expect(packets((await answered())[0])).toBeGreaterThan(5));
+    const before = { answered: packets((await answered())[0]), own: packets((await own())[0]) };
 
-      lab.volume.write(CONFIG);
-      const none = lab.startAgent({ flags });
-      await programmed(none);
-      const since = Date.now() + 200;
-      await eventually(() => expect(wire.arrivals.at(-1)?.at ?? 0).toBeGreaterThan(since + 500));
-      // They keep the pod's address without the flag.
-      expect(wire.sourcesSince(since, 9, SILENT.IPv4)).toEqual([POD.IPv4]);
-      await none.end();
-      expect(await lab.inNode("sh", ["-c", backend.flush])).toMatchObject({ code: 0 });
+    lab.volume.write(CONFIG);
+    const none = lab.startAgent({ flags });
+    await programmed(none);
+    const since = Date.now() + 200;
+    await eventually(() => expect(wire.arrivals.at(-1)?.at ?? 0).toBeGreaterThan(since + 500));
+    // They keep the pod's address without the flag.
+    expect(wire.sourcesSince(since, 9, SILENT.IPv4)).toEqual([POD.IPv4]);
+    await none.end();
+    expect(await lab.inNode("sh", ["-c", backend.flush])).toMatchObject({ code: 0 });
 
-      const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
-      await eventually(() =>
-        expect(agent.log()).toContain("IPv6: forgot 1 flow without an answer, which had left as their pods"),
+    const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
+    await eventually(() =>
+      expect(agent.log()).toContain("IPv6: forgot 1 flow without an answer, which had left as their pods"),
+    );
+    await eventually(() => expect(agent.log()).toContain("IPv4: forgot 2 flows without an answer"));
+    const after = Date.now() + 100;
+    await eventually(() => expect(wire.arrivals.at(-1)?.at ?? 0).toBeGreaterThan(after + 1_500));
+    expect(wire.sourcesSince(after, 9, SILENT.IPv4)).toEqual([NODE.IPv4]);
+    expect(wire.sourcesSince(after, 9, SILENT.IPv6)).toEqual([NODE.IPv6]);
+    expect(wire.sourcesSince(after, 0, PINGED)).toEqual([NODE.IPv4]);
+    // Behind a Service, answered, the node's own, kept by the configuration: all as before.
+    expect(wire.sourcesSince(after, 10)).toEqual([POD.IPv4]);
+    expect(wire.sourcesSince(after, 7_000)).toEqual([POD.IPv4]);
+    expect(wire.sourcesSince(after, 500)).toEqual([NODE.IPv4]);
+    expect(wire.sourcesSince(after, 9, "10.10.9.9")).toEqual([POD.IPv4]);
+    expect(packets((await answered())[0])).toBeGreaterThan(before.answered);
+    expect(packets((await own())[0])).toBeGreaterThan(before.own);
+    expect(logged(agent, "W", "cannot forget")).toEqual([]);
+    pods.stop();
+
+    // A change: what kept the pod's address does so no more.
+    const kept = await wire.udp("pod", 5_063, 20, "10.10.9.9#11");
+    await eventually(() => expect(wire.sourcesSince(0, 11)).toEqual([POD.IPv4]));
+    lab.volume.write(CONFIG.replace('"10.0.0.0/8",', ""));
+    await eventually(() => expect(wire.sourcesSince(Date.now() - 200, 11)).toEqual([NODE.IPv4]));
+    kept.stop();
+    wire.stop();
+  });
+
+  labTest(`take them after a flush, under ${FORGET_FLOWS} flows`, async ({ lab }) => {
+    await prepare(lab);
+    const wire = await createWire(lab);
+    lab.volume.write(CONFIG);
+    const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
+    await programmed(agent);
+    const targets = (from: number) =>
+      Array.from(
+        { length: Number(FORGET_FLOWS) / 2 },
+        (_, i) => `203.0.113.${100 + (i % 100)}#${from + Math.floor(i / 100)}`,
       );
-      await eventually(() => expect(agent.log()).toContain("IPv4: forgot 2 flows without an answer"));
-      const after = Date.now() + 100;
-      await eventually(() => expect(wire.arrivals.at(-1)?.at ?? 0).toBeGreaterThan(after + 1_500));
-      expect(wire.sourcesSince(after, 9, SILENT.IPv4)).toEqual([NODE.IPv4]);
-      expect(wire.sourcesSince(after, 9, SILENT.IPv6)).toEqual([NODE.IPv6]);
-      expect(wire.sourcesSince(after, 0, PINGED)).toEqual([NODE.IPv4]);
-      // Behind a Service, answered, the node's own, kept by the configuration: all as before.
-      expect(wire.sourcesSince(after, 10)).toEqual([POD.IPv4]);
-      expect(wire.sourcesSince(after, 7_000)).toEqual([POD.IPv4]);
-      expect(wire.sourcesSince(after, 500)).toEqual([NODE.IPv4]);
-      expect(wire.sourcesSince(after, 9, "10.10.9.9")).toEqual([POD.IPv4]);
-      expect(packets((await answered())[0])).toBeGreaterThan(before.answered);
-      expect(packets((await own())[0])).toBeGreaterThan(before.own);
-      expect(logged(agent, "W", "cannot forget")).toEqual([]);
-      pods.stop();
-
-      // A change: what kept the pod's address does so no more.
-      const kept = await wire.udp("pod", 5_063, 20, "10.10.9.9#11");
-      await eventually(() => expect(wire.sourcesSince(0, 11)).toEqual([POD.IPv4]));
-      lab.volume.write(CONFIG.replace('"10.0.0.0/8",', ""));
-      await eventually(() => expect(wire.sourcesSince(Date.now() - 200, 11)).toEqual([NODE.IPv4]));
-      kept.stop();
-      wire.stop();
+    // The agent is stopped while flows begin, so that it certainly comes too late.
+    process.kill(agent.pid, "SIGSTOP");
+    expect(await lab.inNode("sh", ["-c", backend.flush])).toMatchObject({ code: 0 });
+    await wire.udp("pod", 6_000, 200, ...targets(20_000));
+    await eventually(() => expect(wire.sourcesSince(0, 20_000)).toEqual([POD.IPv4]));
+    process.kill(agent.pid, "SIGCONT");
+    // And while the agent is at work.
+    await wire.udp("pod", 6_001, 200, ...targets(30_000));
+    await eventually(() => {
+      expect(wire.sourcesSince(Date.now() - 700, 20_000)).toEqual([NODE.IPv4]);
+      expect(wire.sourcesSince(Date.now() - 700, 30_000)).toEqual([NODE.IPv4]);
     });
-
-    labTest(`take them after a flush, under ${FORGET_FLOWS} flows`, async ({ lab }) => {
-      await prepare(lab);
-      const wire = await createWire(lab);
-      lab.volume.write(CONFIG);
-      const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
-      await programmed(agent);
-      const targets = (from: number) =>
-        Array.from(
-          { length: Number(FORGET_FLOWS) / 2 },
-          (_, i) => `203.0.113.${100 + (i % 100)}#${from + Math.floor(i / 100)}`,
-        );
-      // The agent is stopped while flows begin, so that it certainly comes too late.
-      process.kill(agent.pid, "SIGSTOP");
-      expect(await lab.inNode("sh", ["-c", backend.flush])).toMatchObject({ code: 0 });
-      await wire.udp("pod", 6_000, 200, ...targets(20_000));
-      await eventually(() => expect(wire.sourcesSince(0, 20_000)).toEqual([POD.IPv4]));
-      process.kill(agent.pid, "SIGCONT");
-      // And while the agent is at work.
-      await wire.udp("pod", 6_001, 200, ...targets(30_000));
-      await eventually(() => {
-        expect(wire.sourcesSince(Date.now() - 700, 20_000)).toEqual([NODE.IPv4]);
-        expect(wire.sourcesSince(Date.now() - 700, 30_000)).toEqual([NODE.IPv4]);
-      });
-      expect(logged(agent, "W", "cannot forget")).toEqual([]);
-      wire.stop();
-    });
-  },
-);
+    expect(logged(agent, "W", "cannot forget")).toEqual([]);
+    wire.stop();
+  });
+});

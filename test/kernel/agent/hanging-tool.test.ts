@@ -35,7 +35,7 @@ async function healedFor(ms: number, iptables: Iptables, good: readonly string[]
   }
 }
 
-describeKernel("a tool that hangs", { timeout: 90_000 }, () => {
+describeKernel("a tool that hangs", () => {
   labTest("of one family, later on: the other is healed within a second all the time", async ({ lab }) => {
     lab.volume.write(config({ resyncInterval: "1h" }));
     const shims = createShims(lab);

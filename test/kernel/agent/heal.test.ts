@@ -85,53 +85,47 @@ async function ownRules(iptables: Iptables): Promise<readonly string[]> {
   return (await iptables.run("-S")).split("\n").filter((line) => line.includes(CHAIN));
 }
 
-describeKernel.each(VARIANTS_SHOWN)(
-  "a steady state without events, iptables-%s",
-  { timeout: 60_000 },
-  (variant) => {
-    labTest("further passes look, with two calls for each family, and touch nothing", async ({ lab }) => {
-      const shims = createShims(lab);
-      lab.volume.write(CONFIG);
-      lab.startAgent({ flags: flags(variant, "--watch=false"), env: shims.env });
-      await programmed(lab, variant);
-      await expectVerdicts(lab, VERDICTS);
-      await passes(shims, 1);
-      const before = await fingerprint(lab, variant);
-      const callsBefore = shims.calls().length;
-      const packets = await Promise.all(
-        bothFamilies(lab, variant).map((iptables) => iptables.packets(CHAIN)),
-      );
-      for (const counts of packets) expect(Math.max(...counts)).toBeGreaterThan(0);
+describeKernel.each(VARIANTS_SHOWN)("a steady state without events, iptables-%s", (variant) => {
+  labTest("further passes look, with two calls for each family, and touch nothing", async ({ lab }) => {
+    const shims = createShims(lab);
+    lab.volume.write(CONFIG);
+    lab.startAgent({ flags: flags(variant, "--watch=false"), env: shims.env });
+    await programmed(lab, variant);
+    await expectVerdicts(lab, VERDICTS);
+    await passes(shims, 1);
+    const before = await fingerprint(lab, variant);
+    const callsBefore = shims.calls().length;
+    const packets = await Promise.all(bothFamilies(lab, variant).map((iptables) => iptables.packets(CHAIN)));
+    for (const counts of packets) expect(Math.max(...counts)).toBeGreaterThan(0);
 
-      await passes(shims, 8);
-      expect(await fingerprint(lab, variant)).toBe(before);
-      const calls = shims.calls().slice(callsBefore);
-      expect(calls.filter((call) => !/ -[SC] /.test(call))).toEqual([]);
-      // Listing and checking alternate, once each for each family and pass.
-      const counted = [" -S ", " -C "].flatMap((look) =>
-        ["iptables-", "ip6tables-"].map(
-          (tool) => calls.filter((call) => call.startsWith(tool) && call.includes(look)).length,
-        ),
-      );
-      expect(Math.max(...counted) - Math.min(...counted)).toBeLessThanOrEqual(1);
-    });
+    await passes(shims, 8);
+    expect(await fingerprint(lab, variant)).toBe(before);
+    const calls = shims.calls().slice(callsBefore);
+    expect(calls.filter((call) => !/ -[SC] /.test(call))).toEqual([]);
+    // Listing and checking alternate, once each for each family and pass.
+    const counted = [" -S ", " -C "].flatMap((look) =>
+      ["iptables-", "ip6tables-"].map(
+        (tool) => calls.filter((call) => call.startsWith(tool) && call.includes(look)).length,
+      ),
+    );
+    expect(Math.max(...counted) - Math.min(...counted)).toBeLessThanOrEqual(1);
+  });
 
-    labTest("an agent that is started again finds its rules and leaves them as they are", async ({ lab }) => {
-      const shims = createShims(lab);
-      lab.volume.write(CONFIG);
-      const first = lab.startAgent({ flags: flags(variant, "--watch=false") });
-      await programmed(lab, variant);
-      expect(await first.end("SIGTERM")).toBe(143);
-      await expectVerdicts(lab, VERDICTS);
-      const before = await fingerprint(lab, variant);
-      lab.startAgent({ flags: flags(variant, "--watch=false"), env: shims.env });
-      await passes(shims, 3);
-      expect(await fingerprint(lab, variant)).toBe(before);
-    });
-  },
-);
+  labTest("an agent that is started again finds its rules and leaves them as they are", async ({ lab }) => {
+    const shims = createShims(lab);
+    lab.volume.write(CONFIG);
+    const first = lab.startAgent({ flags: flags(variant, "--watch=false") });
+    await programmed(lab, variant);
+    expect(await first.end("SIGTERM")).toBe(143);
+    await expectVerdicts(lab, VERDICTS);
+    const before = await fingerprint(lab, variant);
+    lab.startAgent({ flags: flags(variant, "--watch=false"), env: shims.env });
+    await passes(shims, 3);
+    expect(await fingerprint(lab, variant)).toBe(before);
+  });
+});
 
-describeKernel.each(VARIANTS)("healing, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS)("healing, iptables-%s", (variant) => {
   labTest("whatever others do to the rules is undone, and theirs are left alone", async ({ lab }) => {
     const families = bothFamilies(lab, variant);
     const all = <T>(look: (iptables: Iptables) => Promise<T>) => Promise.all(families.map(look));

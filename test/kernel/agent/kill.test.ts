@@ -147,7 +147,7 @@ async function removeAll(iptables: Iptables): Promise<void> {
 
 describeKernel.each(VARIANTS_SHOWN)(
   "SIGKILL, iptables-%s",
-  { timeout: 90_000 + kills * 4_000 },
+  { timeout: 300_000 + kills * 4_000 },
   (variant) => {
     labTest(
       `a chain that is whole stays whole over ${kills} kills, and a restart converges`,

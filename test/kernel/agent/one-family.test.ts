@@ -15,7 +15,7 @@ import { eventually, findTool } from "../../lab/network/lab.ts";
 import { pause } from "../../lab/network/nftables-agent-table.ts";
 import { createShims } from "../../lab/network/shims.ts";
 
-describeKernel("trouble of one family, iptables-nft", { timeout: 60_000 }, () => {
+describeKernel("trouble of one family, iptables-nft", () => {
   labTest("the other is mended at once, and what fails is not run at each commit", async ({ lab }) => {
     lab.volume.write(config({ resyncInterval: "1h" }));
     const shims = createShims(lab);

@@ -66,7 +66,7 @@ async function comeBack(lab: Lab, { restore: [file, ...args] }: Side, rules: str
 
 const status = (lab: Lab) => lab.program(["status", "--no-adopt", `--http-address=${ADDRESS}`]);
 
-describeKernel("the other backend's rules", { timeout: 60_000 }, () => {
+describeKernel("the other backend's rules", () => {
   labTest.for(Object.entries(CASES))("%s", async ([, [ours, theirs, resyncInterval]], { lab }) => {
     const rules = await savedRules(lab, theirs);
     lab.volume.write(config({ ...LIST, resyncInterval }));

@@ -5,7 +5,7 @@ import { eventually } from "../../lab/network/lab.ts";
 
 const ENDINGS = { SIGTERM: 143, SIGQUIT: 2, SIGABRT: 2, SIGTRAP: 2, SIGSYS: 2, SIGSTKFLT: 2 } as const;
 
-describeKernel("signals", { timeout: 60_000 }, () => {
+describeKernel("signals", () => {
   labTest("end the agent with the exit codes of the Go program", async ({ lab }) => {
     for (const [signal, code] of Object.entries(ENDINGS)) {
       const agent = lab.startAgent({ flags: ["--http-address="] });

@@ -24,7 +24,7 @@ const ONCE = FAMILIES.length;
 /** Retries come ever later, up to this. */
 const CONFIG = config({ resyncInterval: "200ms" });
 
-describeKernel.each(VARIANTS_SHOWN)("trouble, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS_SHOWN)("trouble, iptables-%s", (variant) => {
   labTest("not root: one line, which says what is needed", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const shims = createShims(lab);
@@ -97,7 +97,7 @@ describeKernel.each(VARIANTS_SHOWN)("trouble, iptables-%s", { timeout: 60_000 },
   });
 });
 
-describeKernel("a log without a reader", { timeout: 60_000 }, () => {
+describeKernel("a log without a reader", () => {
   labTest("costs lines, not rules", async ({ lab }) => {
     const fifo = join(lab.directory, "stderr");
     // A pipe that is full to the brim, and whose only reader is the agent itself.

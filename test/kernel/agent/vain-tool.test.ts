@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { describeKernel, labTest, logged, VARIANTS_SHOWN } from "../../lab/network/fixture.ts";
 import { eventually } from "../../lab/network/lab.ts";
 
-describeKernel("a restore that does nothing", { timeout: 60_000 }, () => {
+describeKernel("a restore that does nothing", () => {
   labTest.for(VARIANTS_SHOWN)("is an error while it lasts (%s)", async (variant, { lab }) => {
     const shims = join(lab.directory, "shims");
     const calls = join(lab.directory, "calls");

@@ -43,7 +43,7 @@ async function flows(lab: Lab, protocol: "tcp" | "udp", destination: string, cou
   return seen;
 }
 
-describeKernel.each(VARIANTS_SHOWN)("real flows, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS_SHOWN)("real flows, iptables-%s", (variant) => {
   labTest("without an agent every packet keeps the pod's address", async ({ lab }) => {
     await expectVerdicts(lab, { "8.8.8.8": "pod", "2001:4860:4860::8888": "pod" });
   });

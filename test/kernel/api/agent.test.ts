@@ -12,7 +12,7 @@ const B = hourly("203.0.113.0/24");
 
 /** Waits until the kernel has this block; how soon it does is measured in bench/cluster. */
 async function inForce(lab: Lab, block: string): Promise<void> {
-  await eventually(async () => expect((await listing(lab)).join("\n")).toContain(block), 15_000);
+  await eventually(async () => expect((await listing(lab)).join("\n")).toContain(block));
 }
 
 async function ask(lab: Lab, path: string): Promise<string> {

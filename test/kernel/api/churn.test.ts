@@ -23,7 +23,7 @@ function takenBy(agent: Agent): number[] {
   return [...lines].map(([, high, low]) => Number(high) * 256 + Number(low));
 }
 
-describeKernel("--config-map in trouble", { timeout: 60_000 + EDITS * 5_000 }, () => {
+describeKernel("--config-map in trouble", { timeout: 300_000 + EDITS * 5_000 }, () => {
   clusterTest(`never back to an older text in ${EDITS} edits (SEED=${SEED})`, async ({ lab, cluster }) => {
     const random = generator(Number(SEED));
     const agents: Agent[] = [];

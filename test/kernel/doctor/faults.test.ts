@@ -111,7 +111,7 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
     const flows: Promise<unknown>[] = [];
     // Of flows at the same time only one can have the port.
     while (!done) {
-      flows.push(lab.flow("udp", "8.8.8.8").catch(() => undefined));
+      flows.push(lab.flow("udp", "8.8.8.8", 4_000).catch(() => undefined));
       await pause(50);
     }
     const found = await looking;

@@ -63,7 +63,7 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
         const lab = node();
         expect(await lab.ask("udp", "8.8.8.8")).toBe(NODE.IPv4);
         await make(lab);
-        await expect(lab.ask("udp", "8.8.8.8")).rejects.toThrow();
+        await expect(lab.ask("udp", "8.8.8.8", 2_000)).rejects.toThrow();
         const visited = await visit(lab, { flags });
         expect(problems(visited)).toEqual(["warning forward"]);
         expect(visited.findings[0]?.message).toContain(words);
@@ -91,7 +91,7 @@ describeKernel("doctor on a node whose pods' packets are forwarded", { timeout: 
   test("finds a link that does not forward, and no default route", async () => {
     const lab = node();
     await run(lab, "sysctl -w net.ipv4.conf.cni0.forwarding=0");
-    await expect(lab.ask("udp", "8.8.8.8")).rejects.toThrow();
+    await expect(lab.ask("udp", "8.8.8.8", 2_000)).rejects.toThrow();
     const { findings } = await visit(lab, { flags });
     expect(findings[0]).toMatchObject({ check: "forward", severity: "warning" });
     expect(findings[0]?.message).toContain("net.ipv4.conf.cni0.forwarding is 0");

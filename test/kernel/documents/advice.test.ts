@@ -24,7 +24,7 @@ async function startAgent(lab: Lab, backend: string): Promise<void> {
   await lab.ask("udp", OUTSIDE);
   lab.volume.write(config({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }));
   const agent = lab.startAgent({ flags: [`--backend=${backend}`] });
-  await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("programmed");
+  await eventually(() => expect(agent.log()).toContain(": programmed "));
 }
 
 /** As what a UDP socket of the node, bound to this address and port, is seen outside. */
@@ -32,7 +32,7 @@ async function seen(lab: Lab, address: string, port: number): Promise<string> {
   const script = `const socket = require("dgram").createSocket("udp4");
     socket.on("message", (text) => { console.log(String(text)); socket.close(); });
     socket.bind(${port}, "${address}", () => socket.send("?", 7000, "${OUTSIDE}"));`;
-  const { stdout } = await lab.inNode("timeout", ["4", process.execPath, "-e", script]);
+  const { stdout } = await lab.inNode("timeout", ["30", process.execPath, "-e", script]);
   await lab.inNode("conntrack", ["-F"]);
   return stdout.trim();
 }
@@ -58,7 +58,7 @@ async function counted(lab: Lab, where: "node" | "world", ...args: readonly stri
 describeKernel.each([
   { backend: "iptables", keep: "--sports 500,4500", drop: "--ctstate INVALID", dropTable: "ip filter" },
   { backend: "nftables", keep: "keep-port", drop: "drop-invalid", dropTable: "inet drop-invalid" },
-])("what the pages recommend, $backend", { timeout: 60_000 }, ({ backend, keep, drop, dropTable }) => {
+])("what the pages recommend, $backend", ({ backend, keep, drop, dropTable }) => {
   labTest("keeps ports and addresses of the node's connections, and no pod's", async ({ lab }) => {
     await lab.inNode("ip", ["addr", "add", `${FLOATING}/24`, "dev", "eth0"]);
     await startAgent(lab, backend);
@@ -91,7 +91,7 @@ describeKernel.each([
   });
 });
 
-describeKernel("the rule that a kubelet has left", { timeout: 60_000 }, () => {
+describeKernel("the rule that a kubelet has left", () => {
   labTest("is deleted as the page says, and nothing else", async ({ lab }) => {
     await startAgent(lab, "iptables");
     const page = readFileSync("docs/install.md", "utf8");

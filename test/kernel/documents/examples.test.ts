@@ -38,7 +38,7 @@ function type(lab: Lab, directory: string, args: string) {
   return lab.inNode("bash", ["-c", `cd '${directory}'; ${program}; ip-masq-agent ${args}`]);
 }
 
-describeKernel("examples", { timeout: 120_000 }, () => {
+describeKernel("examples", () => {
   labTest("do what they say", async ({ lab }) => {
     lab.volume.write("nonMasqueradeCIDRs: [10.0.0.0/8]\n");
     lab.startAgent({ flags: ["--iptables-mode=nft", "--enable-ipv6"] });

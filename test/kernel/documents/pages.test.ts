@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { shownAnswers, wholeBlocks } from "../../lab/documents.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, type Lab } from "../../lab/network/lab.ts";
+import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
 
 const CONFIG = "nonMasqueradeCIDRs:\n  - 10.0.0.0/8\n  - 192.168.0.0/16\nresyncInterval: 30s\n";
 /** As the kubelet writes it. */
@@ -38,8 +38,11 @@ async function expectShown(lab: Lab, page: string, part: string, ...args: readon
   expect(shown, `${page}: ${part}`).toHaveLength(1);
   const [command = "", ...rest] = args;
   const line = [agentBundle(), command, ...(flagsOf(lab)[command] ?? [])];
-  const { stdout, stderr } = await lab.inNode(process.execPath, [...line, ...rest]);
-  expect(normal(stdout + stderr, lab)).toContain(shown[0]);
+  // What an agent has logged, it answers a little later.
+  await eventually(async () => {
+    const { stdout, stderr } = await lab.inNode(process.execPath, [...line, ...rest]);
+    expect(normal(stdout + stderr, lab)).toContain(shown[0]);
+  });
 }
 
 /** Expects what the README shows of a command's answer. */
@@ -52,14 +55,14 @@ async function expectReadme(lab: Lab, command: string) {
   for (const part of parts) expect(normal(stdout, lab)).toContain(part);
 }
 
-describeKernel("answers on the pages", { timeout: 60_000 }, () => {
+describeKernel("answers on the pages", () => {
   labTest("are those of a node that is well, and of one that is not", async ({ lab }) => {
     lab.volume.write(CONFIG);
     mkdirSync(join(lab.directory, "cni"));
     const agent = lab.startAgent({ flags: ["--iptables-mode=nft"] });
     const iptables = (...args: readonly string[]) => lab.inNode("iptables-nft", ["-t", "nat", ...args]);
-    await expect.poll(() => iptables("-S", "IP-MASQ-AGENT"), { timeout: 15_000 }).toMatchObject({ code: 0 });
-    await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("serving at");
+    await eventually(async () => expect(await iptables("-S", "IP-MASQ-AGENT")).toMatchObject({ code: 0 }));
+    await eventually(() => expect(agent.log()).toContain("serving at"));
 
     await expectShown(lab, "docs/troubleshoot.md", "(accepted)", "status");
     await expectShown(lab, "docs/troubleshoot.md", "No problems", "doctor");
@@ -88,7 +91,7 @@ describeKernel("answers on the pages", { timeout: 60_000 }, () => {
     await expectShown(lab, "docs/troubleshoot.md", "did you mean nonMasqueradeCIDRs", "validate", file);
 
     lab.volume.write("nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n");
-    await expect.poll(() => agent.log(), { timeout: 15_000 }).toContain("Error syncing configuration");
+    await eventually(() => expect(agent.log()).toContain("Error syncing configuration"));
     await expectShown(lab, "docs/troubleshoot.md", "(refused)", "status");
 
     await agent.end();

@@ -42,7 +42,7 @@ async function present(lab: Lab, ...sides: readonly Side[]): Promise<void> {
   for (const side of sides) expect((await side.rules(lab)).length).toBeGreaterThan(2);
 }
 
-describeKernel("two agents of one chain, one backend each", { timeout: 60_000 }, () => {
+describeKernel("two agents of one chain, one backend each", () => {
   const PAIRS: Readonly<Record<string, readonly [Side, Side]>> = {
     "iptables-nft, then nftables": [IPTABLES, NFTABLES],
     "nftables, then iptables-nft": [NFTABLES, IPTABLES],
@@ -83,7 +83,7 @@ describeKernel("two agents of one chain, one backend each", { timeout: 60_000 },
   );
 });
 
-describeKernel("agents of one chain", { timeout: 60_000 }, () => {
+describeKernel("agents of one chain", () => {
   labTest("a holder leaves alone what one that waits for it has", async ({ lab }) => {
     // A bad configuration puts off what waits until rules are in force.
     lab.volume.write("nonMasqueradeCIDRs: [bad]");
@@ -202,7 +202,7 @@ const NO_AGENTS: Readonly<Record<string, readonly string[]>> = {
 };
 const CAPABLE = [...USER, "--inh-caps=+net_admin", "--ambient-caps=+net_admin"];
 
-describeKernel("names that others hold", { timeout: 60_000 }, () => {
+describeKernel("names that others hold", () => {
   // Under the name of an agent, so that only its user tells it from one.
   const squatter = (lab: Lab, wrapper: readonly string[]) =>
     stranger(lab, SQUATTER, { name: "ip-masq-agent", wrapper });
@@ -263,7 +263,7 @@ describeKernel("names that others hold", { timeout: 60_000 }, () => {
   });
 });
 
-describeKernel("others at the socket", { timeout: 60_000 }, () => {
+describeKernel("others at the socket", () => {
   labTest("who holds it keeps no agent from its rules, and is named", async ({ lab }) => {
     lab.volume.write(CONFIG);
     await (await begin(lab, NFTABLES.flags)).end("SIGKILL");

@@ -17,7 +17,7 @@ async function scenario(...args: readonly string[]): Promise<Record<string, unkn
   );
 }
 
-describeKernel("the node's addresses over rtnetlink", { timeout: 60_000 }, () => {
+describeKernel("the node's addresses over rtnetlink", () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "addresses-"));
     await buildNetlinkRunner("addresses-runner.ts", join(directory, "runner.cjs"));

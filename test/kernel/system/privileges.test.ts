@@ -24,7 +24,7 @@ async function inForce(lab: Lab, agent: Agent): Promise<void> {
   await expectVerdicts(lab, VERDICTS);
 }
 
-describeKernel("with NET_ADMIN alone", { timeout: 60_000 }, () => {
+describeKernel("with NET_ADMIN alone", () => {
   const KINDS = { nftables: FLAGS, "iptables-nft": flags("nft"), ipset: flags("nft", "--ipset-threshold=1") };
   for (const [name, flags] of Object.entries(KINDS))
     labTest(`${name}: programs, heals and ends without NET_RAW and without a lock`, async ({ lab }) => {

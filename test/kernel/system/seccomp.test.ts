@@ -111,7 +111,7 @@ async function saysOf(agent: Agent, ...texts: readonly string[]): Promise<void> 
   expect(trouble()).toEqual([]);
 }
 
-describeKernel("under the seccomp profile", { timeout: 60_000 }, () => {
+describeKernel("under the seccomp profile", () => {
   // The one with sets uses all tools of iptables-nft, too; legacy ones have a long list below. Node 24 shows nftables.
   for (const [name, side] of cells(Object.entries(SIDES), ([side]) => side === "ipset"))
     labTest(`${name}: an agent makes no call that the profile does not name`, async ({ lab }) => {

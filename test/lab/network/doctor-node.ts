@@ -68,7 +68,7 @@ export async function programmed(lab: Lab, flags: readonly string[] = []) {
   lab.volume.write(flags.includes(IPV6) ? DUAL : CONFIG);
   const agent = lab.startAgent({ flags });
   const groups = flags.includes(IPV6) && !flags.includes("--backend=nftables") ? 2 : 1;
-  await eventually(() => expect(agent.log().split(": programmed ").length - 1).toBe(groups), 30_000);
+  await eventually(() => expect(agent.log().split(": programmed ").length - 1).toBe(groups));
   return agent;
 }
 

@@ -42,10 +42,10 @@ export interface Lab {
   readonly volume: Volume;
   /** Starts an agent in the node. */
   readonly startAgent: (options?: AgentOptions) => Agent;
-  /** A new flow from the pod: the source that the receiver saw. */
-  readonly flow: (protocol: "tcp" | "udp", destination: string) => Promise<Seen>;
+  /** A new flow from the pod: the source that the receiver saw. Where an answer may be lost, `patienceMs` says how long it may take. */
+  readonly flow: (protocol: "tcp" | "udp", destination: string, patienceMs?: number) => Promise<Seen>;
   /** Only the address of it. */
-  readonly ask: (protocol: "tcp" | "udp", destination: string) => Promise<string>;
+  readonly ask: (protocol: "tcp" | "udp", destination: string, patienceMs?: number) => Promise<string>;
   /** A new flow from the node's address towards the world to its own address towards the pod. */
   readonly askNodeItself: (protocol: "tcp" | "udp", family: Family) => Promise<string>;
   /** The node's packet filter; without a variant, `iptables` as found in PATH. */
@@ -117,9 +117,9 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     ]);
     return client;
   };
-  const flow: Lab["flow"] = async (protocol, destination) => {
+  const flow: Lab["flow"] = async (protocol, destination, patienceMs) => {
     pod ??= startPod();
-    return (await pod).flow({ protocol, destination });
+    return (await pod).flow({ protocol, destination, ...(patienceMs !== undefined && { patienceMs }) });
   };
   let node: Promise<Client> | undefined;
   const startNode = async () => {
@@ -144,7 +144,7 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
       return processes.startAgent(inside(namespaces.node, ...wrapper, ...agent), { ...env, ...more });
     },
     flow,
-    ask: async (protocol, destination) => (await flow(protocol, destination)).address,
+    ask: async (...request) => (await flow(...request)).address,
     askNodeItself: async (protocol, family) => {
       const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
       node ??= startNode();
@@ -178,8 +178,11 @@ export function familyOf(address: string): Family {
   return address.includes(":") ? "IPv6" : "IPv4";
 }
 
+/** Four times what the slowest state takes on a machine with a fifth of a core. It costs time only where a test fails. */
+const PATIENCE_MS = 60_000;
+
 /** Tries until `check` no longer throws; returns what it came to, or throws its last complaint after `deadlineMs`. */
-export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
+export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = PATIENCE_MS): Promise<T> {
   const deadline = performance.now() + deadlineMs;
   // Looks cost processor time, which the process under test needs: they come less often with time, and take a quarter of it at most.
   for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.2, 100)) {

@@ -21,10 +21,7 @@ export const VERDICTS = {
 
 /** Waits until the agent has put a list in force; returns its table. */
 export async function programmed(lab: Lab, agent: Agent, times = 1): Promise<readonly string[]> {
-  await eventually(
-    () => expect(agent.log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(times),
-    60_000,
-  );
+  await eventually(() => expect(agent.log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(times));
   return listing(lab);
 }
 

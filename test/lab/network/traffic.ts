@@ -18,6 +18,8 @@ export interface Request {
   readonly source?: string;
   /** For a flow that goes on from request to request; each has a port of its own otherwise. */
   readonly sourcePort?: number;
+  /** How long an answer may take. */
+  readonly patienceMs?: number;
 }
 
 /** The client's answer: what the receiver saw, as `address port`, or why there was no answer. */
@@ -28,7 +30,7 @@ export interface Reply {
 }
 
 /** A loaded machine may take long; a lost packet is reported in the end. */
-const TIMEOUT_MS = 4_000;
+const PATIENCE_MS = 15_000;
 
 /** Source ports are used one after another: a port used again soon would be part of a flow whose verdict is taken. */
 const FIRST_PORT = 10_000;
@@ -90,12 +92,15 @@ async function answerOf(request: Request): Promise<Reply> {
   }
 }
 
-function askTcp({ destination, port, source }: Request, localPort: number): Promise<string> {
+function askTcp(
+  { destination, port, source, patienceMs = PATIENCE_MS }: Request,
+  localPort: number,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const localAddress = source === undefined ? {} : { localAddress: source };
     const socket = createConnection({ host: destination, port, localPort, ...localAddress });
     let text = "";
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(noAnswer()));
+    socket.setTimeout(patienceMs, () => socket.destroy(noAnswer(patienceMs)));
     socket.setEncoding("utf8").on("data", (chunk) => {
       text += chunk;
     });
@@ -103,11 +108,14 @@ function askTcp({ destination, port, source }: Request, localPort: number): Prom
   });
 }
 
-function askUdp({ destination, port, source }: Request, localPort: number): Promise<string> {
+function askUdp(
+  { destination, port, source, patienceMs = PATIENCE_MS }: Request,
+  localPort: number,
+): Promise<string> {
   const socket = createSocket(udpType(destination));
   let timer: NodeJS.Timeout | undefined;
   const answer = new Promise<string>((resolve, reject) => {
-    timer = setTimeout(() => reject(noAnswer()), TIMEOUT_MS);
+    timer = setTimeout(() => reject(noAnswer(patienceMs)), patienceMs);
     socket.on("message", (message) => resolve(message.toString())).on("error", reject);
     const address = source === undefined ? {} : { address: source };
     socket.bind({ port: localPort, ...address }, () => socket.send("?", port, destination));
@@ -118,8 +126,8 @@ function askUdp({ destination, port, source }: Request, localPort: number): Prom
   });
 }
 
-function noAnswer(): Error {
-  return new Error(`no answer within ${TIMEOUT_MS} ms`);
+function noAnswer(patienceMs: number): Error {
+  return new Error(`no answer within ${patienceMs} ms`);
 }
 
 function udpType(address: string): "udp4" | "udp6" {
