@@ -14,7 +14,7 @@ import { NODE, POD } from "./topology.ts";
 export type Sender = "pod" | "node";
 
 export type SenderCommand =
-  /** Each an address, with a port behind a space if it matters. */
+  /** Each an address, with a port behind a space if it matters. Answered once all are sent. */
   | { readonly command: "probe"; readonly id: number; readonly destinations: readonly string[] }
   | {
       readonly command: "stream";
@@ -23,8 +23,14 @@ export type SenderCommand =
     }
   | { readonly command: "stop" };
 
+export type ReceiverCommand =
+  | { readonly command: "report" }
+  /** Answered with its number once what came before it is read. */
+  | { readonly command: "echo"; readonly id: number };
+
 /** One flow of a probe arrived. */
 export interface Arrival {
+  readonly kind: "arrival";
   readonly id: number;
   readonly index: number;
   readonly address: string;
@@ -33,13 +39,25 @@ export interface Arrival {
   readonly to: number;
 }
 
-/** What a stream came to, as its receiver knows it. */
+/** What a stream came to, as its sender and as its receiver know it. */
+export interface StreamEnd extends Sent {
+  readonly kind: "sent";
+}
 export interface Tally {
+  readonly kind: "tally";
   readonly received: number;
   readonly wrong: number;
   /** Some of what was wrong. */
   readonly samples: readonly string[];
 }
+
+/** All that the processes say: `ready` once, and `probed` when the flows of a probe are on their way. */
+export type Answer =
+  | Arrival
+  | StreamEnd
+  | Tally
+  | { readonly kind: "echo"; readonly id: number }
+  | { readonly kind: "ready" | "probed" };
 
 /** A flow is new if its ports and destination were not used together for as long as the node remembers a flow. */
 const FIRST_PORT = 7_100;
@@ -64,14 +82,14 @@ function bind(type: (typeof FAMILIES)[number], port: number, recvBufferSize: num
   });
 }
 
-function print(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+function print(answer: Answer): void {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
 
 function onCommand<T>(listener: (command: T) => void): void {
   process.stdin.on("close", () => process.exit(0));
   createInterface({ input: process.stdin }).on("line", (line) => listener(JSON.parse(line) as T));
-  print("ready");
+  print({ kind: "ready" });
 }
 
 async function receive(): Promise<void> {
@@ -81,7 +99,7 @@ async function receive(): Promise<void> {
   const hear = (text: string, to: number, { address, port }: { address: string; port: number }) => {
     const [kind, a = "", b = ""] = text.split(" ");
     if (kind === "probe")
-      return print({ id: Number(a), index: Number(b), address, port, to } satisfies Arrival);
+      return print({ kind: "arrival", id: Number(a), index: Number(b), address, port, to });
     received++;
     const addresses = a === "pod" ? POD : NODE;
     if (address === addresses[typeOf(b) === "udp4" ? "IPv4" : "IPv6"]) return;
@@ -94,8 +112,9 @@ async function receive(): Promise<void> {
       socket.on("message", (message, peer) => hear(message.toString("latin1"), FIRST_PORT + i, peer));
     }
   }
-  onCommand(() => {
-    print({ received, wrong, samples } satisfies Tally);
+  onCommand<ReceiverCommand>((command) => {
+    if (command.command === "echo") return print({ kind: "echo", id: command.id });
+    print({ kind: "tally", received, wrong, samples });
     received = 0;
     wrong = 0;
     samples.length = 0;
@@ -117,9 +136,12 @@ async function send(): Promise<void> {
   let stopped = true;
 
   const probe = ({ id, destinations }: Extract<SenderCommand, { command: "probe" }>) => {
+    let left = destinations.length;
     for (const [index, destination] of destinations.entries()) {
       // What cannot be sent does not arrive, which is all that the asker wants to know.
-      flow(`probe ${id} ${index}`, destination, () => {});
+      flow(`probe ${id} ${index}`, destination, () => {
+        if (--left === 0) print({ kind: "probed" });
+      });
       flows++;
     }
   };
@@ -142,7 +164,7 @@ async function send(): Promise<void> {
         if (next === 0) flows++;
       },
     );
-    print(sent satisfies Sent);
+    print({ kind: "sent", ...sent });
   };
 
   onCommand<SenderCommand>((command) => {

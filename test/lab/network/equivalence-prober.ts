@@ -3,16 +3,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { command } from "../command.ts";
 import { times } from "../length.ts";
-import type { Arrival, Sender, SenderCommand, Tally } from "./equivalence-probe.ts";
+import type { Answer, ReceiverCommand, Sender, SenderCommand, Tally } from "./equivalence-probe.ts";
 import { helperScript } from "./helper.ts";
 import { eventually, type Lab } from "./lab.ts";
-import type { Sent } from "./pace.ts";
 import type { Seen } from "./processes.ts";
 
 /** What a stream of new flows came to. */
-export interface Flows extends Tally {
+export interface Flows extends Omit<Tally, "kind"> {
   readonly sent: number;
 }
 
@@ -36,8 +36,8 @@ export interface Prober {
   ) => Promise<() => Promise<Flows>>;
 }
 
-/** How long a flow may take to arrive before it is made again, which is done a few times. */
-const ARRIVAL_MS = 500;
+/** Once all flows are on their way and none has arrived for so long, those that are missing are made again, a few times. */
+const QUIET_MS = 250;
 const ATTEMPTS = 5;
 
 /** At length as many as the sender makes on one core, with the other left to the agent and the receiver. */
@@ -67,29 +67,36 @@ export async function openProber(lab: Lab): Promise<Prober> {
 
 /** A helper: commands go in, and answers come out. */
 interface Helper {
-  readonly tell: (command: SenderCommand | "report") => void;
-  /** Receives the packets from now on, instead of the previous listener. */
-  readonly listen: (listener: (answer: unknown) => void) => void;
+  readonly tell: (command: SenderCommand | ReceiverCommand) => void;
+  /** Receives the answers of a kind from now on, instead of the previous listener. */
+  readonly listen: <K extends Answer["kind"]>(
+    kind: K,
+    listener: (answer: Extract<Answer, { kind: K }>) => void,
+  ) => void;
 }
 
 function start([file = "", ...args]: readonly string[]): Promise<Helper> {
   const child: ChildProcess = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
-  let listener: (answer: unknown) => void = () => {};
+  const listeners = new Map<Answer["kind"], (answer: never) => void>();
   // It ends with the lab; callers that wait for an answer have a deadline.
   child.stdin?.on("error", () => {});
   const helper: Helper = {
     tell: (value) => child.stdin?.write(`${JSON.stringify(value)}\n`),
-    listen: (next) => {
-      listener = next;
-    },
+    listen: (kind, listener) => listeners.set(kind, listener),
   };
   return new Promise((resolve, reject) => {
     child.once("error", reject).once("exit", () => reject(new Error("a helper ended before it was ready")));
-    listener = () => resolve(helper);
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) =>
-      listener(JSON.parse(line)),
-    );
+    helper.listen("ready", () => resolve(helper));
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      const answer = JSON.parse(line) as Answer;
+      listeners.get(answer.kind)?.(answer as never);
+    });
   });
+}
+
+/** The next answer of a kind; the first of those to a command if this is called before it. */
+function next<K extends Answer["kind"]>(helper: Helper, kind: K): Promise<Extract<Answer, { kind: K }>> {
+  return new Promise((resolve) => helper.listen(kind, resolve));
 }
 
 async function probe(look: Prober["look"], destinations: readonly string[]): Promise<readonly Seen[]> {
@@ -101,23 +108,23 @@ async function probe(look: Prober["look"], destinations: readonly string[]): Pro
 
 function createLook(sender: Helper, receiver: Helper): Prober["look"] {
   let id = 0;
-  const attempt = (destinations: readonly string[]): Promise<(Arrived | undefined)[]> => {
+  const attempt = async (destinations: readonly string[]): Promise<(Arrived | undefined)[]> => {
     const seen = new Array<Arrived | undefined>(destinations.length).fill(undefined);
-    let missing = destinations.length;
     const current = ++id;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(seen), ARRIVAL_MS);
-      receiver.listen((answer) => {
-        const { id: of, index, address, port, to } = answer as Arrival;
+    let arrived = 0;
+    const all = new Promise<void>((resolve) =>
+      receiver.listen("arrival", ({ id: of, index, address, port, to }) => {
         if (of !== current) return;
-        if (seen[index] === undefined) missing--;
+        if (seen[index] === undefined) arrived++;
         seen[index] = { address, port, to };
-        if (missing > 0) return;
-        clearTimeout(timer);
-        resolve(seen);
-      });
-      sender.tell({ command: "probe", id: current, destinations });
-    });
+        if (arrived === destinations.length) resolve();
+      }),
+    );
+    const sent = next(sender, "probed");
+    sender.tell({ command: "probe", id: current, destinations });
+    const isOver = () => current !== id || arrived === destinations.length;
+    await Promise.race([all, sent.then(() => silence(receiver, current, () => arrived, isOver))]);
+    return seen;
   };
   return async (destinations, attempts = ATTEMPTS) => {
     if (destinations.length === 0) return [];
@@ -132,16 +139,35 @@ function createLook(sender: Helper, receiver: Helper): Prober["look"] {
   };
 }
 
-function createStream(sender: Helper, receiver: Helper): Prober["stream"] {
-  const report = () =>
-    new Promise<Tally>((resolve) => {
-      receiver.listen((answer) => resolve(answer as Tally));
-      receiver.tell("report");
+/** Resolves when nothing arrives any more. However slow the machine is, the receiver says that it has read what there was. */
+async function silence(
+  receiver: Helper,
+  id: number,
+  arrived: () => number,
+  isOver: () => boolean,
+): Promise<void> {
+  for (let before = -1; before < arrived(); ) {
+    before = arrived();
+    await setTimeout(QUIET_MS);
+    if (isOver()) return;
+    await new Promise<void>((resolve) => {
+      receiver.listen("echo", (echo) => {
+        if (echo.id === id) resolve();
+      });
+      receiver.tell({ command: "echo", id });
     });
-  const answered = () => new Promise<Sent>((resolve) => sender.listen((answer) => resolve(answer as Sent)));
+  }
+}
+
+function createStream(sender: Helper, receiver: Helper): Prober["stream"] {
+  const report = () => {
+    const tally = next(receiver, "tally");
+    receiver.tell({ command: "report" });
+    return tally;
+  };
   return async (expected, perSecond = PER_SECOND) => {
     await report();
-    const ended = answered();
+    const ended = next(sender, "sent");
     sender.tell({ command: "stream", expected: Object.entries(expected), perSecond });
     return async () => {
       sender.tell({ command: "stop" });

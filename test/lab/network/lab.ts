@@ -59,6 +59,9 @@ export interface Lab {
   readonly close: () => Promise<void>;
 }
 
+/** A node of the lab forgets a UDP flow after a second, and with it where a late answer goes: it is asked again before. */
+const REPEAT_MS = 500;
+
 const PREFIX = "ipmasq";
 /** Where `ip` keeps their names. */
 const NAMESPACES = "/run/netns";
@@ -119,7 +122,8 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
   };
   const flow: Lab["flow"] = async (protocol, destination, patienceMs) => {
     pod ??= startPod();
-    return (await pod).flow({ protocol, destination, ...(patienceMs !== undefined && { patienceMs }) });
+    const patience = patienceMs === undefined ? {} : { patienceMs };
+    return (await pod).flow({ protocol, destination, repeatMs: REPEAT_MS, ...patience });
   };
   let node: Promise<Client> | undefined;
   const startNode = async () => {
@@ -148,7 +152,7 @@ async function furnish({ ip, namespaces, directory, processes, traffic, abandon 
     askNodeItself: async (protocol, family) => {
       const ends = { source: NODE[family], destination: NODE_TOWARDS_POD[family] };
       node ??= startNode();
-      return (await (await node).flow({ protocol, ...ends })).address;
+      return (await (await node).flow({ protocol, ...ends, repeatMs: REPEAT_MS })).address;
     },
     iptables: (variant, family = "IPv4") => createIptables(toolName(variant, family), inNode),
     inNode,

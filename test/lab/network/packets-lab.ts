@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { command } from "../command.ts";
 import { times } from "../length.ts";
 import { type Expected, expectedOfRow, type PacketSettings, type Row, TUNNEL_PORTS } from "../packets.ts";
@@ -13,7 +14,7 @@ type Place = Row["from"];
 const PLACES_OF_PROBES: readonly Place[] = ["pod", "node", "world"];
 
 export interface Packets {
-  /** Makes a flow of each row; what was seen of it, or undefined if it did not arrive in several attempts. */
+  /** Makes a flow of each row; what was seen of it, or undefined if it does not arrive however often it is made. */
   readonly look: (rows: readonly Row[]) => Promise<readonly (ProbeArrival | undefined)[]>;
   /** What is wrong with the rows under these settings, a line each; a row that did not arrive is wrong. */
   readonly wrong: (settings: PacketSettings, rows: readonly Row[]) => Promise<readonly string[]>;
@@ -31,8 +32,9 @@ export interface StreamResult {
   readonly samples: readonly string[];
 }
 
-const ARRIVAL_MS = 500;
-const ATTEMPTS = 5;
+/** What has not arrived by then is made again, until the last moment. */
+const AGAIN_MS = 500;
+const PATIENCE_MS = 30_000;
 const PER_SECOND = times(1_000, 10_000);
 
 /** Furnishes a lab for rows, and starts what makes flows. */
@@ -113,32 +115,29 @@ function flowOf({ source, sourcePort, destination, port }: Row): FlowToMake {
 
 function createLook(probeAt: (place: Place) => Probe): Packets["look"] {
   let id = 0;
-  const attempt = (rows: readonly Row[], which: readonly number[], seen: (ProbeArrival | undefined)[]) => {
-    const current = ++id;
-    let missing = which.length;
-    return new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ARRIVAL_MS);
-      const hear = (answer: unknown) => {
-        const arrival = answer as ProbeArrival;
-        if (arrival.id !== current || seen[arrival.index] !== undefined) return;
-        seen[arrival.index] = arrival;
-        if (--missing > 0) return;
-        clearTimeout(timer);
-        resolve();
-      };
-      for (const place of PLACES_OF_PROBES) probeAt(place).listen("arrival", hear);
-      for (const place of PLACES_OF_PROBES) {
-        const indices = which.filter((index) => rows[index]?.from === place);
-        const flows = indices.map((index) => ({ index, ...flowOf(rows[index] as Row) }));
-        if (flows.length > 0) probeAt(place).tell({ command: "probe", id: current, flows });
-      }
-    });
+  const probe = (rows: readonly Row[], which: readonly number[], current: number) => {
+    for (const place of PLACES_OF_PROBES) {
+      const indices = which.filter((index) => rows[index]?.from === place);
+      const flows = indices.map((index) => ({ index, ...flowOf(rows[index] as Row) }));
+      if (flows.length > 0) probeAt(place).tell({ command: "probe", id: current, flows });
+    }
   };
   return async (rows) => {
     const seen = new Array<ProbeArrival | undefined>(rows.length).fill(undefined);
-    for (let i = 0; i < ATTEMPTS; i++) {
-      const missing = [...seen.keys()].filter((index) => seen[index] === undefined);
-      if (missing.length > 0) await attempt(rows, missing, seen);
+    const current = ++id;
+    const missing = () => [...seen.keys()].filter((index) => seen[index] === undefined);
+    const all = new Promise<void>((resolve) => {
+      for (const place of PLACES_OF_PROBES)
+        probeAt(place).listen("arrival", (answer) => {
+          const arrival = answer as ProbeArrival;
+          if (arrival.id === current) seen[arrival.index] ??= arrival;
+          if (missing().length === 0) resolve();
+        });
+    });
+    const deadline = performance.now() + PATIENCE_MS;
+    while (missing().length > 0 && performance.now() < deadline) {
+      probe(rows, missing(), current);
+      await Promise.race([all, setTimeout(AGAIN_MS)]);
     }
     return seen;
   };

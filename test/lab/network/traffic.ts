@@ -20,6 +20,8 @@ export interface Request {
   readonly sourcePort?: number;
   /** How long an answer may take. */
   readonly patienceMs?: number;
+  /** How often a datagram without an answer is sent again; absent: never. */
+  readonly repeatMs?: number;
 }
 
 /** The client's answer: what the receiver saw, as `address port`, or why there was no answer. */
@@ -109,19 +111,23 @@ function askTcp(
 }
 
 function askUdp(
-  { destination, port, source, patienceMs = PATIENCE_MS }: Request,
+  { destination, port, source, patienceMs = PATIENCE_MS, repeatMs }: Request,
   localPort: number,
 ): Promise<string> {
   const socket = createSocket(udpType(destination));
-  let timer: NodeJS.Timeout | undefined;
+  const timers: NodeJS.Timeout[] = [];
   const answer = new Promise<string>((resolve, reject) => {
-    timer = setTimeout(() => reject(noAnswer(patienceMs)), patienceMs);
+    timers.push(setTimeout(() => reject(noAnswer(patienceMs)), patienceMs));
     socket.on("message", (message) => resolve(message.toString())).on("error", reject);
     const address = source === undefined ? {} : { address: source };
-    socket.bind({ port: localPort, ...address }, () => socket.send("?", port, destination));
+    const ask = () => socket.send("?", port, destination);
+    socket.bind({ port: localPort, ...address }, () => {
+      ask();
+      if (repeatMs !== undefined) timers.push(setInterval(ask, repeatMs));
+    });
   });
   return answer.finally(() => {
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
     socket.close();
   });
 }
