@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { billFile, chartFile, LAYOUT, PROVENANCE, type Release, SUMS } from "./build.ts";
 import { isLoopback, type Names } from "./names.ts";
-import { digestOf } from "./registry.ts";
+import { digestOf, isAbsent } from "./registry.ts";
 import { ReleaseError, run } from "./run.ts";
 import type { Signer } from "./signer.ts";
 
@@ -29,7 +29,7 @@ export async function pushRelease(release: Release, names: Names, signer: Signer
       `oci://${names.charts}`,
       ...insecure("--plain-http", names.charts),
     ]);
-  await signer.sign(names.chart, [digestAt(chartName) ?? ""]);
+  await signer.sign(names.chart, [present(chartName, digestAt(chartName))]);
   copy(`docker://${names.image}@${digest}`, `${names.image}:${tag}`);
 }
 
@@ -43,8 +43,9 @@ function inspect(name: string, ...options: readonly string[]): string | undefine
       `docker://${name}`,
     ]).trim();
   } catch (error) {
-    if (/manifest unknown|name unknown|not found/i.test(String(error))) return undefined;
-    throw error;
+    if (!(error instanceof ReleaseError)) throw error;
+    if (isAbsent(error.message)) return undefined;
+    throw new ReleaseError(`it is not known whether ${name} is published already: ${error.message}`);
   }
 }
 
@@ -56,7 +57,12 @@ function digestAt(name: string): string | undefined {
 /** The digest of the archive that a chart's name leads to: what lies around it has the time of the push. */
 function archiveAt(chart: string): string | undefined {
   const raw = inspect(chart, "--raw");
-  return raw === undefined ? undefined : JSON.parse(raw).layers[0].digest;
+  return raw === undefined ? undefined : (JSON.parse(raw).layers?.[0]?.digest ?? "not of a chart");
+}
+
+function present(name: string, digest: string | undefined): string {
+  if (digest === undefined) throw new ReleaseError(`${name} is not there after its push: push again`);
+  return digest;
 }
 
 /** A published version is never changed. `ours` may be there already, from a push that failed later. */

@@ -113,7 +113,7 @@ function isOnNpm(version: string): boolean {
   try {
     return run("npm", ["view", `ip-masq-agent@${version}`, "version"]).trim() === version;
   } catch (error) {
-    if (/E404/.test(String(error))) return false;
+    if (/npm (?:error|ERR!) code E404$/.test(String(error))) return false;
     throw error;
   }
 }

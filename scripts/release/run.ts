@@ -23,7 +23,8 @@ export function run(file: string, args: readonly string[], { env, cwd }: RunOpti
     .split("\n")
     .filter((line) => line.trim() !== "" && !/^make(?:\[\d+\])?: /.test(line));
   // The last line says what failed; npm says it first.
-  const why = said.find((line) => line.startsWith("npm error code")) ?? said.at(-1) ?? `exit code ${status}`;
+  const why =
+    said.find((line) => /^npm (?:error|ERR!) code/.test(line)) ?? said.at(-1) ?? `exit code ${status}`;
   throw new ReleaseError(`${[file, ...args.slice(0, 2)].join(" ")} failed: ${why.trim()}`);
 }
 
