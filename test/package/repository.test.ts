@@ -63,10 +63,38 @@ test("the action accepts good files, and shows a bad one's problem beside its li
   expect(act({ files: "clusters/a/config" })).toMatchObject({ code: 0 });
   const { code, out } = act({ files: "clusters/*/config\n", flags: "--strict --enable-ipv6" });
   expect(code).toBe(1);
-  expect(out).toContain("clusters/a/config: accepted: 1 CIDR");
+  expect(out).toContain("accepted: clusters/a/config (CIDRs: 1)\n");
   expect(out).toMatch(
-    /^::error file=clusters\/b\/config,line=2,col=\d+::nonMasqueradeCIDRs\[0\]: CIDR "10\.1\.0\.0\/8"/m,
+    /^::error file=clusters\/b\/config,line=2,col=\d+::nonMasqueradeCIDRs\[0\]: CIDR "10\.1\.0\.0\/8".*%0Ahint: /m,
   );
+});
+
+/** A line as GitHub's runner takes it apart (actions/runner, ActionCommand.cs). */
+function parseAnnotation(line: string) {
+  const [, severity, properties = "", message = ""] = /^::(\w+) (.*?)::(.*)$/.exec(line) ?? [];
+  const decode = (text: string) => text.replaceAll(/%(?:0D|0A|3A|2C|25)/g, decodeURIComponent);
+  const pairs = properties.split(",").map((pair) => /^(.*?)=(.*)$/.exec(pair)?.slice(1) ?? []);
+  const values = Object.fromEntries(pairs.map(([name = "", value = ""]) => [name, decode(value)]));
+  return { severity, ...values, message: decode(message) };
+}
+
+test("names and texts reach GitHub as they are, whatever is in them", () => {
+  const names = [
+    "a,line=9.yaml",
+    "a:1:2: error: b.yaml",
+    "100%.yaml",
+    "50%2C.yaml",
+    "l\nf.yaml",
+    "c\rr.yaml",
+  ];
+  mkdirSync(join(directory, "odd"));
+  for (const name of names) writeFileSync(join(directory, "odd", name), '"%0A,:::": 1\n');
+  const { code, out } = act({ files: "odd/*" });
+  expect(code).toBe(1);
+  const found = { severity: "warning", line: "1", col: "1", message: "%0A,:::: unknown key, ignored" };
+  const expected = names.toSorted().map((name) => ({ ...found, file: `odd/${name}` }));
+  expect(out.trimEnd().split("\n").map(parseAnnotation)).toEqual(expected);
+  rmSync(join(directory, "odd"), { recursive: true });
 });
 
 test("a text of a stranger's file is no command for GitHub", () => {
@@ -82,6 +110,22 @@ test("a text of a stranger's file is no command for GitHub", () => {
   ).toEqual([]);
   expect(commands).toHaveLength(texts.length);
   expect(out).not.toContain("##[");
+});
+
+test("the hook takes a file for a file, however it is named", () => {
+  const [hook] = readHooks();
+  const [file = "", ...words] = [
+    ...String(at(hook ?? {}, "entry")).split(" "),
+    ...(at(hook ?? {}, "args") as readonly string[]),
+  ];
+  const names = ["-x.yaml", "--help", "--strict=false"];
+  for (const name of names) writeFileSync(join(directory, name), "cidrLimits: 9\n");
+  const { code, out } = sh(file, [...words, ...names]);
+  expect(code).toBe(1);
+  for (const name of names) {
+    expect(out).toContain(`${name}:1:1: warning: cidrLimits: unknown key`);
+    rmSync(join(directory, name));
+  }
 });
 
 test("action and hook run the version that they are released with", () => {
