@@ -36,6 +36,13 @@ export function make(...args: readonly string[]): string {
   return sh("make", "--silent", "--no-print-directory", ...args);
 }
 
+/** Builds the image of this tree, on a base that needs no registry; returns its name. */
+export function buildImage(): string {
+  sh("test/image/base.sh");
+  make("container");
+  return `localhost/ip-masq-agent:${make("version").trim()}`;
+}
+
 export interface NodeNamespace {
   readonly in: (file: string, ...args: readonly string[]) => string;
   /** Starts the agent in a container with the manifest's security context, less the capabilities in `without`. */

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../lab/network/lab.ts";
-import { createNamespace, make, missingTools, type NodeNamespace, sh } from "./container.ts";
+import { buildImage, createNamespace, make, missingTools, type NodeNamespace, sh } from "./container.ts";
 import { layersOf, lookInto, startRegistry } from "./registry.ts";
 
 const { IMAGE_TEST } = process.env;
@@ -21,10 +21,7 @@ let image = "";
 let node: NodeNamespace | undefined;
 
 beforeAll(() => {
-  if (!asked || missing.length > 0) return;
-  sh("test/image/base.sh");
-  make("container");
-  image = `localhost/ip-masq-agent:${make("version").trim()}`;
+  if (asked && missing.length === 0) image = buildImage();
 }, 600_000);
 
 afterAll(() => node?.close());

@@ -3,7 +3,7 @@
  * packets through it. A pod asks two servers outside which address they see: one that is masqueraded, one that is not.
  */
 import { beforeAll, expect, test } from "vitest";
-import { make, missingTools, sh } from "./container.ts";
+import { buildImage, missingTools } from "./container.ts";
 import { runInMachine } from "./machine.ts";
 import { lookInto } from "./registry.ts";
 
@@ -119,10 +119,7 @@ const FILES = { "config.yaml": CONFIG, "server.cjs": SERVER, "client.cjs": CLIEN
 let image = "";
 
 beforeAll(() => {
-  if (!asked || missing.length > 0) return;
-  sh("test/image/base.sh");
-  make("container");
-  image = `localhost/ip-masq-agent:${make("version").trim()}`;
+  if (asked && missing.length === 0) image = buildImage();
 }, 600_000);
 
 able.each(KERNELS)(
