@@ -12,7 +12,7 @@ import { LIST_SETS, parseSetNames } from "./ipset-scripts.ts";
 import { iptablesPlanner } from "./plan.ts";
 import type { Target } from "./planner.ts";
 import { probe } from "./probe.ts";
-import { type FoundChain, findChain, type ProbedTool, removalOf } from "./remove.ts";
+import { blockers, type FoundChain, findChain, type ProbedTool, removalOf } from "./remove.ts";
 import { findTools, isNotInstalled, type NamedVariant, toolsOf } from "./tools.ts";
 
 interface Looking {
@@ -103,6 +103,7 @@ function note(looking: Looking, found: FoundChain): void {
   if (stays) warnings.push(`${family}: ${renderStay(chain, foreignRules)} (${command})`);
   if (observed.rules === undefined && jumps === 0) return;
   noteSets(looking, target);
+  warnings.push(...blockers(found).map((why) => `${family}: ${why}`));
   const toIt = jumps === 1 ? "the jump" : `${jumps} jumps`;
   const what = stays
     ? `${toIt} to chain ${chain}`

@@ -55,6 +55,11 @@ export function iptablesPlanner(variant: IptablesVariant, ipsetThreshold = 0): I
       removeScripts(tools(target.family), target, capabilities, observed, jumps),
     countJumps: (chain, { stdout }) =>
       stdout.split("\n").filter((line) => isJump(tokenize(line), chain)).length,
+    foreignJumps: (chain, { stdout }) =>
+      stdout
+        .split("\n")
+        .map(tokenize)
+        .filter((words) => isTarget(words, chain) && !isJump(words, chain)),
     inspectLeftovers: (family, capabilities) => listPostrouting(tools(family), capabilities),
     parseLeftovers,
   };
@@ -244,6 +249,11 @@ function parseLeftovers(chain: string | undefined, { stdout }: Answer): readonly
   const jumps = stdout.split("\n").map(tokenize);
   const targets = jumps.flatMap((words) => (isJump(words, words.at(-1) ?? "") ? words.slice(-1) : []));
   return [...new Set(targets)].filter((target) => target !== chain);
+}
+
+/** Whether a rule jumps or goes to a chain: such a target has no options, so it comes last. */
+function isTarget(words: readonly string[], chain: string): boolean {
+  return ["-j", "-g"].includes(words.at(-2) ?? "") && words.at(-1) === chain;
 }
 
 function hasJump(chain: string, listing: string): boolean {

@@ -68,4 +68,6 @@ export interface IptablesPlanner {
   readonly parseLeftovers: (chain: string | undefined, answer: Answer) => readonly string[];
   /** The number of our jumps to `chain` in the same answer. */
   readonly countJumps: (chain: string, answer: Answer) => number;
+  /** The foreign rules that lead to `chain` in the same answer, in words. */
+  readonly foreignJumps: (chain: string, answer: Answer) => readonly (readonly string[])[];
 }

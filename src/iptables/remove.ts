@@ -5,6 +5,7 @@
  * Ours are the chain of the configured name, the jumps with our comment that lead to it, and its sets. The search changes nothing.
  */
 
+import { quote } from "../backend/shell.ts";
 import { FAMILIES, type Family } from "../core/cidr.ts";
 import type { Logger } from "../log/log.ts";
 import { CommandError } from "../system/command-error.ts";
@@ -32,6 +33,8 @@ export interface FoundChain {
   readonly observed: Observed;
   /** The number of our jumps to it. */
   readonly jumps: number;
+  /** The foreign rules of POSTROUTING that lead to it, in words. */
+  readonly foreignJumps: readonly (readonly string[])[];
   /** The number of rules of a foreign chain of that name, which stays. */
   readonly foreignRules: number | undefined;
 }
@@ -54,6 +57,7 @@ export async function findChain(
     target,
     observed: stays ? { ...found, rules: undefined } : found,
     jumps: planner.countJumps(chain, postrouting),
+    foreignJumps: planner.foreignJumps(chain, postrouting),
     foreignRules: stays ? (found.rules?.length ?? 0) : undefined,
   };
 }
@@ -64,6 +68,16 @@ export function removalOf(
   sets: NonNullable<Observed["sets"]> = {},
 ): readonly Script[] {
   return tool.planner.removal(target, tool.capabilities, { ...observed, sets }, jumps);
+}
+
+/** Why the chain cannot go yet, each with the command that helps: a start script's jump, as GKE's, is not the agent's to remove. */
+export function blockers({ tool, target, observed, foreignJumps }: FoundChain): readonly string[] {
+  if (observed.rules === undefined) return [];
+  const { command } = tool.planner.tools(target.family);
+  return foreignJumps.map(([, ...rule]) => {
+    const remedy = [command, "-t", "nat", "-D", ...rule].map(quote).join(" ");
+    return `a foreign rule leads to chain ${target.chain}, so the kernel keeps the chain: remove that rule first: ${remedy}`;
+  });
 }
 
 /** The tool of a family with its listing of POSTROUTING; undefined where there is no table to list. Throws a `CommandError`. */
@@ -108,6 +122,7 @@ async function removalIn(
     if (found.foreignRules !== undefined && found.jumps === 0) return [];
     if (found.foreignRules !== undefined)
       warnOnce(world, family, `chain ${chain} stays: it has ${rulesOfOthers(found.foreignRules)}`);
+    for (const why of blockers(found)) warnOnce(world, family, why);
     return removalOf(found, await leftSets(planner, target, world.run));
   } catch (error) {
     if (!isNotInstalled(error)) throw error;

@@ -148,6 +148,7 @@ describeKernel("cleanup", { timeout: 90_000 }, () => {
     expect(code).toBe(1);
     expect(stdout).toContain("removed IPv6: chain");
     expect(stderr).toMatch(/cannot remove IPv4: chain .*A foreign rule may lead to it/);
+    expect(stderr).toContain(`iptables-nft -t nat -D POSTROUTING -d 192.0.2.9/32 -j ${CHAIN}`);
     // Empty and no longer led to by us, it lets everything return.
     expect(await lab.iptables("nft").listing(CHAIN)).toEqual([`-N ${CHAIN}`]);
   });

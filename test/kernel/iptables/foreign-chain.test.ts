@@ -87,6 +87,24 @@ describeKernel("a chain of others", { timeout: 120_000 }, () => {
       const agent = lab.startAgent({ flags: ["--masq-chain=IP-MASQ", `--iptables-mode=${variant}`] });
       await eventually(() => expect(agent.log()).toContain("programmed chain IP-MASQ"));
       expect((await listing("IP-MASQ"))?.join("\n")).not.toContain("10.0.0.0/8");
+
+      // The script's own jump keeps the chain: cleanup and an agent that moves say with which command it goes.
+      await agent.end();
+      const before = await listing("POSTROUTING");
+      const first = await cleanup(lab, "--masq-chain=IP-MASQ");
+      expect(first.code).toBe(1);
+      expect(await listing("IP-MASQ")).toEqual(["-N IP-MASQ"]);
+      expect(await listing("POSTROUTING")).toEqual(
+        before?.filter((line) => !line.includes(`"ip-masq-agent: `)),
+      );
+      const [, line = ""] = /remove that rule first: (.*)$/m.exec(first.stderr) ?? [];
+      expect(line).toMatch(new RegExp(`^iptables-${variant} -t nat -D POSTROUTING .*'ip-masq: ensure nat`));
+      const other = lab.startAgent({ flags: ["--masq-chain=IP-MASQ", "--backend=nftables"] });
+      await eventually(() => expect(other.log()).toContain(`remove that rule first: ${line}\n`));
+      await other.end();
+      expect(await lab.inNode("sh", ["-c", line])).toMatchObject({ code: 0 });
+      expect(await cleanup(lab, "--masq-chain=IP-MASQ")).toMatchObject({ code: 0, stderr: "" });
+      expect(await listing("IP-MASQ")).toBeUndefined();
     },
   );
 
