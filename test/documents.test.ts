@@ -119,35 +119,6 @@ test("every page of docs is in its index", () => {
   expect(missing).toEqual([]);
 });
 
-/** Rows of the table of attackers, of which the last cell is a test's file and a part of its title. */
-function attacks(text: string): readonly (readonly string[])[] {
-  const section = /^## Attackers$(.*?)^## /ms.exec(text)?.[1] ?? "";
-  const rows = section.split("\n").filter((line) => /^\| [UPNOTK] \|/.test(line));
-  return rows.map((row) => row.split("|").map((cell) => cell.trim()));
-}
-
-/** The fault of the test that a row names, if any. */
-function untested(row: readonly string[]): string | undefined {
-  const [, path = "", title = ""] = /^`([^`]+)`: (.+)$/.exec(row.at(-2) ?? "") ?? [];
-  if (!/^(src|test)\/.*\.test\.ts$/.test(path) || title === "") return `names no test: ${row[2]}`;
-  if (!existsSync(path)) return `${path} does not exist`;
-  const titles = readFileSync(path, "utf8").match(/(["`])(?:(?!\1|\n).)*\1/g) ?? [];
-  return titles.some((one) => one.includes(title)) ? undefined : `${path} has no test "${title}"`;
-}
-
-test("each attack that the security model lists has a test that exists", () => {
-  const rows = attacks(readFileSync("docs/security.md", "utf8"));
-  expect([...new Set(rows.map(([, who]) => who))]).toEqual(["U", "P", "N", "T", "K", "O"]);
-  expect(rows.flatMap((row) => untested(row) ?? [])).toEqual([]);
-  expect(rows.length).toBeGreaterThan(20);
-  const wrong = ["`test/gone.test.ts`: x", `\`test/documents.test.ts\`: ${"x".repeat(99)}`, "a test"];
-  expect(wrong.map((cell) => untested(["", "U", "does", "nothing", cell, ""]))).toEqual([
-    "test/gone.test.ts does not exist",
-    `test/documents.test.ts has no test "${"x".repeat(99)}"`,
-    "names no test: does",
-  ]);
-});
-
 test("the changelog has this version", () => {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   expect(readFileSync("CHANGELOG.md", "utf8")).toContain(`\n## ${version}\n`);
