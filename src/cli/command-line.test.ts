@@ -81,7 +81,7 @@ describe("the first argument", () => {
 });
 
 describe("a command's name behind something else", () => {
-  test("never starts an agent, whatever stands around it", () => {
+  test("never starts an agent, whatever is around it", () => {
     const flag = fc.constantFrom("--enable-ipv6", "--backend=nftables", "-v=2", "--live", "-o");
     const around = fc.array(fc.oneof(flag, fc.constantFrom("true", "10.1.2.3", "--", "-", "")), {
       maxLength: 4,

@@ -10,7 +10,7 @@ const OWN = [NODE, "192.0.2.2", "2001:db8::2"];
 const OWNER = portOwner(OWN, []);
 const POD = "10.1.0.2";
 
-/** An entry: who asks whom, what stands behind it, and where the answer goes. */
+/** An entry: who asks whom, what is behind it, and where the answer goes. */
 interface Entry {
   readonly protocol?: string;
   readonly state?: string;

@@ -221,10 +221,10 @@ describe("warnings", () => {
     [
       "outputInterfaces: ['eth[01]', 'eth0,eth1', 'a+b', 'veth1@if5', bond0.100, 'eth+']",
       [
-        "f:1:20: outputInterfaces[0]: eth[01] is compared letter by letter: only + at its end stands for any rest",
-        "f:1:31: outputInterfaces[1]: eth0,eth1 is compared letter by letter: only + at its end stands for any rest",
-        "f:1:44: outputInterfaces[2]: a+b is compared letter by letter: only + at its end stands for any rest",
-        "f:1:51: outputInterfaces[3]: veth1@if5 is compared letter by letter: only + at its end stands for any rest",
+        "f:1:20: outputInterfaces[0]: eth[01] is compared letter by letter: only + at its end matches any rest",
+        "f:1:31: outputInterfaces[1]: eth0,eth1 is compared letter by letter: only + at its end matches any rest",
+        "f:1:44: outputInterfaces[2]: a+b is compared letter by letter: only + at its end matches any rest",
+        "f:1:51: outputInterfaces[3]: veth1@if5 is compared letter by letter: only + at its end matches any rest",
       ],
     ],
   ])("%j", (text, lines) => {

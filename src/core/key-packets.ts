@@ -47,7 +47,7 @@ function parseName(item: Item, { report, warn }: Reporting): string | undefined 
     return undefined;
   }
   if (!USUAL.test(text))
-    warn("suspicious", item, `${text} is compared letter by letter: only + at its end stands for any rest`);
+    warn("suspicious", item, `${text} is compared letter by letter: only + at its end matches any rest`);
   return text;
 }
 

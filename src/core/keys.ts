@@ -72,7 +72,7 @@ export const KEYS = {
   outputInterfaces: list(LINK_LIST, {
     initial: () => [],
     unite: joined,
-    meaning: `if set, only packets that leave through these interfaces are masqueraded; at most ${MAX_LINKS} names, in which \`+\` at the end stands for any rest`,
+    meaning: `if set, only packets that leave through these interfaces are masqueraded; at most ${MAX_LINKS} names, in which \`+\` at the end matches any rest`,
     hint: 'write a list: "- eth0" on a line of its own for each name',
   }),
   outputAddresses: list(ADDRESS_LIST, {

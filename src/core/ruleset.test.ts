@@ -66,7 +66,7 @@ describe("without exceptions: link-local, then the file's order", () => {
     expect(show(rulesetOf("IPv6", other, V6))).toEqual([]);
   });
 
-  test("an explicit link-local entry stands besides the implicit one", () => {
+  test("an explicit link-local entry exists beside the implicit one", () => {
     expect(show(rulesetOf("IPv4", "nonMasqueradeCIDRs: [169.254.0.0/16]"))).toEqual([
       "return 169.254.0.0/16 (link-local)",
       "return 169.254.0.0/16 (configured)",

@@ -236,7 +236,7 @@ describe("what links, addresses and routes tell of pods", () => {
   });
 });
 
-test("the widest network stands for those in it", () => {
+test("the widest network replaces those in it", () => {
   const of = (text: string) => ({ cidr: cidr(text), from: text, isLocal: true });
   const all = ["10.244.1.0/24", "10.9.0.0/16", "10.244.0.0/16", "10.244.0.0/16", "fd00::/64"].map(of);
   expect(widestNetworks(all).map(({ from }) => from)).toEqual(["10.9.0.0/16", "10.244.0.0/16", "fd00::/64"]);

@@ -90,7 +90,7 @@ const nat = rules(
   ["A", "B", "C"],
   ["MASQUERADE", `MASQUERADE ${KUBENET}`, "ACCEPT", "RETURN", "C", "MARK --set-xmark 0x4000/0x4000"],
 ).map((all) => {
-  // A comment stands before its target, and a chain leads only to later ones.
+  // A comment comes before its target, and a chain leads only to later ones.
   const lines = all
     .map((line) => line.replace(/(-j MASQUERADE) (-m comment .*)$/, "$2 $1"))
     .filter((line) => !line.startsWith("-A C ") || !line.endsWith("-j C"));

@@ -30,7 +30,7 @@ test.each<[string, readonly string[] | undefined, Kept, readonly string[]]>([
   expect((await read(list)).map((one) => `${one.family} ${one.networks}`)).toEqual(expected);
 });
 
-test("reads when it is asked, at most every 5 minutes, and counts anew for another list", async () => {
+test("reads when it is asked, at most every 5 minutes, and counts again for another list", async () => {
   let [at, reads] = [0, 0];
   const reader = createUncoveredReader(
     () => at,

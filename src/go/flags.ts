@@ -194,7 +194,7 @@ function renderInitial(type: FlagType<unknown>, initial: unknown): string {
   return type.name === "string" ? goQuote(printed) : printed;
 }
 
-/** Go's `UnquoteUsage`: the first backquoted name stands for the argument. */
+/** Go's `UnquoteUsage`: the first backquoted name is the argument's. */
 function unquoteUsage(typeName: string, usage: string): { argument: string; help: string } {
   const quoted = /`([^`]*)`/.exec(usage);
   const argument = quoted?.[1] ?? typeName;

@@ -24,7 +24,7 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const AF_UNIX = 1;
 const UDIAG_SHOW_UID = 0x40;
 const UNIX_DIAG_UID = 7;
-/** Of `struct unix_diag_req` behind its first four bytes, and of `struct unix_diag_msg`. */
+/** Of `struct unix_diag_req` after its first four bytes, and of `struct unix_diag_msg`. */
 const REQUEST_BYTES = 20;
 const ANSWER_BYTES = 16;
 const ANY = 0xffff_ffff;

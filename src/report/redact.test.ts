@@ -113,7 +113,7 @@ test("the same name and the same address have the same pseudonym wherever they a
   ]);
 });
 
-test("no secret word and no address survives, wherever it stands", () => {
+test("no secret word and no address survives, wherever it is", () => {
   const word = fc.stringMatching(/^[b-z]{2,5}qq[b-z]{2,5}$/);
   const octet = fc.integer({ min: 1, max: 254 });
   const address = fc.tuple(octet, octet, octet).map((rest) => `10.${rest.join(".")}`);

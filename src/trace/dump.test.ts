@@ -125,7 +125,7 @@ const PIECES = [
   ],
 ];
 
-test("whatever stands in a dump, it is read or refused with a line, and what was read can be traced", () => {
+test("whatever a dump contains, it is read or refused with a line, and what was read can be traced", () => {
   const texts = fc.array(fc.constantFrom(...PIECES), { maxLength: 30 }).map((pieces) => pieces.join(""));
   fc.assert(
     fc.property(fc.oneof(texts, fc.string()), (text) => {

@@ -333,7 +333,7 @@ describe("a dump of nft", () => {
     };
     expect(outcomes(both(50), "8.8.8.8")).toEqual(["translate by p 1"]);
     expect(outcomes(both(101), "8.8.8.8")).toEqual(["masquerade by IP-MASQ-AGENT 2"]);
-    // What is registered later stands in front.
+    // Later registered, earlier called.
     expect(outcomes(both(100), "8.8.8.8")).toEqual(["translate by p 1"]);
   });
 });

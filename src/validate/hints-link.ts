@@ -6,7 +6,7 @@ const LONGEST = 200;
 
 /** Usual ways to write one name that is not read so, and the corrected text. */
 const REPAIRS: readonly (readonly [pattern: RegExp, replacement: string, what: string])[] = [
-  [/\.?\*$/, "+", "+ at the end stands for any rest"],
+  [/\.?\*$/, "+", "+ at the end matches any rest"],
   [/^["'`]|["'`]$/g, "", "it contains quotes"],
   [/^\/sys\/class\/net\/|^dev\/|^\/dev\//, "", "it is a path"],
   [/:\d*$/, "", "a label is part of an address, not of an interface"],

@@ -294,8 +294,8 @@ test.each([
 });
 
 test.each([
-  ["eth*", "+ at the end stands for any rest: write eth+"],
-  ["cali.*", "+ at the end stands for any rest: write cali+"],
+  ["eth*", "+ at the end matches any rest: write eth+"],
+  ["cali.*", "+ at the end matches any rest: write cali+"],
   ["*", "leave the key out for every interface"],
   ["+", "leave the key out for every interface"],
   ["!eth0", "list the interfaces whose packets are masqueraded"],

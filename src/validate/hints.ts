@@ -27,7 +27,7 @@ export function hintFor({ code, key = "", text, hint }: Problem): string | undef
     case "interface":
       return text === undefined ? undefined : linkHint(text);
     case "limit":
-      return key === "cidrLimit" ? "raise cidrLimit, or merge entries" : "a + at the end stands for several";
+      return key === "cidrLimit" ? "raise cidrLimit, or merge entries" : "a + at the end matches several";
     case "conflict":
       return key === "outputAddressBy" ? "say it in one file" : "remove it from one of the two lists";
     case "empty":

@@ -29,8 +29,8 @@ describe("positions", () => {
     expect(locator(text)(at)).toEqual({ line, column });
   });
 
-  test("every node and member stands at its first character", () => {
-    const stands = (text: string) => {
+  test("every node and member is at its first character", () => {
+    const placed = (text: string) => {
       const { root, text: decoded } = read(text);
       const list: string[] = [];
       const visit = (node: Node) => {
@@ -45,12 +45,12 @@ describe("positions", () => {
       visit(root);
       return list.join(" ");
     };
-    expect(stands('{"aa": [11, "bb"], "cc": null}')).toBe('{" "a: [1 11 "b "c: nu');
-    expect(stands("\uFEFFaa:\n- 11\n- 'bb'\n- !!str cc\ndd: {ee: ff}\n")).toBe(
+    expect(placed('{"aa": [11, "bb"], "cc": null}')).toBe('{" "a: [1 11 "b "c: nu');
+    expect(placed("\uFEFFaa:\n- 11\n- 'bb'\n- !!str cc\ndd: {ee: ff}\n")).toBe(
       "aa aa: -  11 'b !! dd: {e ee: ff",
     );
     // An alias and a merge show where their text is.
-    expect(stands("aa: &x {bb: cc}\ndd: *x\nee: {<<: *x}\n")).toBe(
+    expect(placed("aa: &x {bb: cc}\ndd: *x\nee: {<<: *x}\n")).toBe(
       "aa aa: &x bb: cc dd: &x bb: cc ee: {< bb: cc",
     );
   });

@@ -45,7 +45,7 @@ export function wholeBlocks(text: string, wanted: string): readonly string[] {
 export interface ShownAnswer {
   /** The words after the program's name. */
   readonly args: string;
-  /** The answer's lines, in pieces: a line of three dots stands for some that are left out. */
+  /** The answer's lines, in pieces: a line of three dots replaces some. */
   readonly parts: readonly string[];
 }
 

@@ -37,7 +37,7 @@ COMMIT
 `;
 
 describe("by the configuration", () => {
-  test("the entry that decides, where it stands, and those that lost", async () => {
+  test("the entry that decides, where it is, and those that lost", async () => {
     const config = file("config", CONFIG);
     expect(
       await explain(["--config", config, "10.1.2.3", "8.8.8.8", "169.254.169.254", "fd00::1", "127.0.0.1"]),

@@ -41,7 +41,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** `@` stands for the directory with the files. */
+/** `@` is the directory with the files. */
 async function validate(line: string, stdin = "") {
   const said = await say(validateCommand, line.replaceAll("@", directory).split(" "), { stdin });
   return { ...said, out: said.out.replaceAll(directory, "@") };

@@ -162,7 +162,7 @@ test("numbers", () => {
   ]);
 });
 
-test("a time that is none stands as it came", () => {
+test("a time that is none is shown as it came", () => {
   expect(renderTime("2026-11-25T01:02:03.004Z").markup).toBe(
     '<time datetime="2026-11-25T01:02:03.004Z"><span class="nowrap">2026-11-25</span> <b>01:02:03</b></time>',
   );
