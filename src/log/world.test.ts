@@ -75,8 +75,9 @@ test("a process whose stderr has no reader lives on", () => {
     write: false,
     platform: "node",
   }).outputFiles[0]?.text;
-  // The reader of the pipe ends at once; the writer waits until it has.
-  const script = 'exec 3>&1; { sleep 0.1; node -e "$1" 1>&3; } 2>&1 >/dev/null | true';
+  // The reader of the pipe ends at once; the writer waits until a write fails since it has.
+  const gone = "trap '' PIPE; while echo x >&2; do :; done";
+  const script = `exec 3>&1; { ${gone}; node -e "$1" 1>&3; } 2>&1 >/dev/null | true`;
   const shell = spawnSync("sh", ["-c", script, "sh", bundled ?? ""], {
     cwd: join(import.meta.dirname, "../.."),
   });

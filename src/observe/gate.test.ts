@@ -8,6 +8,9 @@ import { type Gate, type GateLimits, gate } from "./gate.ts";
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LIMITS: GateLimits = { connections: 2, graceMs: 60_000, lifetimeMs: 60_000, headBytes: 20_000 };
 
+/** Only for what hangs. */
+const PATIENCE = { timeout: 60_000 };
+
 let open: Gate | undefined;
 afterEach(() => open?.close());
 
@@ -81,7 +84,7 @@ describe("connections that are being answered", () => {
   async function startBusy(graceMs: number) {
     const { port, asked } = await start({ graceMs }, () => {});
     const clients = [client(port, GET), client(port, GET)];
-    await vi.waitFor(() => expect(asked).toHaveLength(2));
+    await vi.waitFor(() => expect(asked).toHaveLength(2), PATIENCE);
     return { port, clients };
   }
 
@@ -124,7 +127,7 @@ test("closing ends what is open", async () => {
   await vi.waitFor(async () => {
     const count = await new Promise((resolve) => open?.server.getConnections((_error, n) => resolve(n)));
     expect(count).toBe(1);
-  });
+  }, PATIENCE);
   open?.close();
   await closed;
 });

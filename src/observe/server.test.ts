@@ -27,6 +27,9 @@ describe("answers, without a socket", () => {
   });
 });
 
+/** Only for what hangs. */
+const PATIENCE = { timeout: 60_000 };
+
 let controller: AbortController;
 let lines: string[];
 beforeEach(() => {
@@ -46,7 +49,7 @@ async function start(address = "127.0.0.1:0", routes = ROUTES) {
   };
   const before = lines.length;
   const ended = serve(address, routes, world, controller.signal);
-  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(before));
+  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(before), PATIENCE);
   return { ended, port: Number(/:(\d+)$/.exec(lines.at(-1) ?? "")?.[1]) };
 }
 
@@ -112,7 +115,7 @@ test("more connections than a few are closed", async () => {
   const sockets = Array.from({ length: 136 }, () => open(port));
   let closed = 0;
   for (const one of sockets) void one.closed.then(() => closed++);
-  await vi.waitFor(() => expect(closed).toBeGreaterThanOrEqual(8));
+  await vi.waitFor(() => expect(closed).toBeGreaterThanOrEqual(8), PATIENCE);
   expect(closed).toBe(8);
   for (const { socket } of sockets) socket.destroy();
 });
@@ -125,7 +128,7 @@ test("a port that is taken is a warning, once, and tried again until it is free"
   const closed = once(other, "close");
   other.close();
   await closed;
-  await vi.waitFor(() => expect(lines).toHaveLength(2));
+  await vi.waitFor(() => expect(lines).toHaveLength(2), PATIENCE);
   expect(lines).toEqual([
     `W cannot serve at http://127.0.0.1:${port}, trying again: another process listens there (choose another --http-address)`,
     `I serving at http://127.0.0.1:${port}`,

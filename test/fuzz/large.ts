@@ -9,7 +9,7 @@ import { hintFor } from "../../src/validate/hints.ts";
 import { rulesetOf } from "../lab/config.ts";
 import { say } from "../lab/io.ts";
 
-/** Work, and how long it may take on a busy machine. */
+/** Work, and how much processor time it may take. */
 export interface Large {
   readonly name: string;
   readonly limitMs: number;

@@ -44,7 +44,7 @@ const AGENTS: readonly { readonly args: string; readonly show: string; readonly 
 const SCRIPT = `
 export NO_COLOR=1
 section() { echo "=== $1"; shift; "$@" 2>&1; echo "--- $?"; }
-logged() { n=0; until grep -q "$1" /tmp/log; do n=$((n + 1)); [ $n -lt 200 ] || return 1; sleep 0.3; done; }
+logged() { n=0; until grep -q "$1" /tmp/log; do n=$((n + 1)); [ $n -lt 1000 ] || return 1; sleep 0.3; done; }
 agent() {
   : >/tmp/log
   ip-masq-agent $1 --config=/config.yaml --enable-ipv6 >/tmp/log 2>&1 &

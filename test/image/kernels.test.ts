@@ -62,7 +62,7 @@ for (const destination of waiting) {
   setInterval(ask, 200);
   ask();
 }
-setTimeout(() => process.exit(1), 10_000);
+setTimeout(() => process.exit(1), 60_000);
 `;
 
 /** The machine is the node, with a pod and an outside in namespaces. */
@@ -86,11 +86,13 @@ end() { # NAME PROCESS NODE4 HERE4 NODE6 HERE6
 }
 modprobe veth
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+apart() { until [ "$(readlink /proc/$1/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done; }
 unshare -n sleep 1000000 &
 pod=$!
 unshare -n sleep 1000000 &
 outside=$!
-sleep 1
+apart $pod
+apart $outside
 end pod0 $pod 10.64.0.1 10.64.0.2 fd64::1 fd64::2
 end out0 $outside 203.0.113.1 203.0.113.2 2001:db8::1 2001:db8::2
 nsenter -t $outside -n ip addr add 10.99.0.2/32 dev lo
@@ -105,7 +107,7 @@ for flags in ${AGENTS.map((flags) => `"${flags}"`).join(" ")}; do
   ip-masq-agent $flags --config=/config.yaml --enable-ipv6 >/tmp/log 2>&1 &
   pid=$!
   n=0
-  until grep -q "IPv6: programmed" /tmp/log || [ $n = 200 ]; do n=$((n + 1)); sleep 0.1; done
+  until grep -q "IPv6: programmed" /tmp/log || [ $n = 1200 ]; do n=$((n + 1)); sleep 0.1; done
   section "$flags: seen" nsenter -t $pod -n node /client.cjs ${Object.keys(SEEN).join(" ")}
   kill $pid
   wait $pid

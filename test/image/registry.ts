@@ -26,7 +26,7 @@ export async function startRegistry(): Promise<{ readonly address: string; reado
   await eventually(async () => {
     const answer = await fetch(`http://${address}/v2/`);
     if (!answer.ok) throw new Error(`the registry answers ${answer.status}`);
-  }, 20_000);
+  });
   return { address, close };
 }
 

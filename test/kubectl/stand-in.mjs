@@ -4,11 +4,15 @@
 // configuration, or nothing at all.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const file = process.env.CLUSTER;
 const cluster = JSON.parse(readFileSync(file, "utf8"));
-const save = () => writeFileSync(file, JSON.stringify(cluster));
+// Other calls read it at any moment.
+const save = () => {
+  writeFileSync(`${file}.${process.pid}`, JSON.stringify(cluster));
+  renameSync(`${file}.${process.pid}`, file);
+};
 const argv = process.argv.slice(2);
 appendFileSync(`${file}.calls`, `${argv.join(" ")}\n`);
 
@@ -167,7 +171,7 @@ switch (`${verb} ${kind}`) {
 
 function exec(pod) {
   const [, command] = rest;
-  if (pod.exec === "hangs") return setTimeout(() => {}, 60_000);
+  if (pod.exec === "hangs") return setTimeout(() => {}, 600_000);
   if (pod.exec === "refused") refuse("error: unable to upgrade connection: pod does not exist");
   if (command === "status") {
     const now = pod.follows ? (map?.data.config ?? "") : pod.text;

@@ -9,7 +9,7 @@ let copy: Copy;
 
 beforeAll(() => {
   copy = copyTree();
-}, 60_000);
+});
 afterAll(() => copy.close());
 
 function step(name: string, env: NodeJS.ProcessEnv = {}) {

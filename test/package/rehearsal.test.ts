@@ -56,7 +56,7 @@ beforeAll(async () => {
     stdio: "ignore",
   });
   published = pulledFrom(`${host}/network`);
-  digest = await eventually(() => published.digest("ip-masq-agent", `v${version}`), 20_000);
+  digest = await eventually(() => published.digest("ip-masq-agent", `v${version}`));
 }, 900_000);
 
 afterAll(() => {

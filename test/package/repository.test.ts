@@ -22,7 +22,7 @@ beforeAll(() => {
   const npx = `#!/bin/sh\nfor a; do shift; case "$a" in *ip-masq-agent@${version}) a="\${a%ip-masq-agent@*}${packed}" ;; esac; set -- "$@" "$a"; done\nexec "$REAL_NPX" --offline "$@"\n`;
   mkdirSync(join(directory, "bin"));
   writeFileSync(join(directory, "bin/npx"), npx, { mode: 0o755 });
-}, 60_000);
+});
 
 afterAll(() => rmSync(directory, { recursive: true }));
 

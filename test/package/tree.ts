@@ -14,13 +14,24 @@ export interface Copy {
   readonly close: () => void;
 }
 
+const SETTINGS = { "commit.gpgSign": "false", "tag.gpgSign": "false", "core.hooksPath": "/dev/null" };
+
+/** Settings as git takes them from the environment, before those of any file. */
+function gitSettings(settings: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const entries = Object.entries(settings).flatMap(([key, value], i) => [
+    [`GIT_CONFIG_KEY_${i}`, key],
+    [`GIT_CONFIG_VALUE_${i}`, value],
+  ]);
+  return { ...Object.fromEntries(entries), GIT_CONFIG_COUNT: String(Object.keys(settings).length) };
+}
+
 export function copyTree(): Copy {
   const directory = mkdtempSync(join(tmpdir(), "release-"));
   const run: Copy["run"] = ([file = "", ...args], env = {}) => {
     const { status, stdout, stderr } = spawnSync(file, args, {
       ...{ cwd: directory, encoding: "utf8", maxBuffer: 1 << 26 },
-      // A workflow's own repository is no part of a test.
-      env: { ...process.env, GITHUB_REPOSITORY: "", ...env },
+      // A workflow's own repository is no part of a test, nor are signatures and hooks that somebody's git asks for.
+      env: { ...process.env, GITHUB_REPOSITORY: "", ...gitSettings(SETTINGS), ...env },
     });
     return { code: status, out: stdout, err: stderr };
   };

@@ -34,13 +34,14 @@ async function wipe(lab: Lab): Promise<void> {
       case $tool in *legacy) grep -qx nat /proc/net/\${tool%%tables*}_tables_names || continue;; esac
       $tool -w 10 -t nat -F; $tool -w 10 -t nat -X
     done
-    ipset destroy
+    # The kernel takes rules away a little later than it says, and a set is in use for so long.
+    n=0; until ipset destroy || [ $n = 600 ]; do n=$((n + 1)); sleep 0.1; done
     nft delete table inet ip-masq-agent 2>/dev/null
     true`;
   expect(await lab.inNode("sh", ["-c", script])).toMatchObject({ code: 0 });
 }
 
-describeKernel("render", { timeout: 60_000 }, () => {
+describeKernel("render", () => {
   labTest.for(Object.entries(CASES))("%s", async ([, options], { lab }) => {
     const flags = ["--enable-ipv6", ...options];
     lab.volume.write(CONFIG);
@@ -51,7 +52,7 @@ describeKernel("render", { timeout: 60_000 }, () => {
 
     const agent = lab.startAgent({ flags });
     const groups = options.includes("--backend=nftables") ? 1 : 2;
-    await eventually(() => expect(agent.log().split(": programmed ")).toHaveLength(groups + 1), 60_000);
+    await eventually(() => expect(agent.log().split(": programmed ")).toHaveLength(groups + 1));
     await agent.end("SIGKILL");
     const programmed = await state(lab);
     expect(programmed.length).toBeGreaterThan(10);

@@ -57,7 +57,7 @@ async function programOnce(lab: Lab, flags: readonly string[]): Promise<void> {
   await agent.end();
 }
 
-describeKernel("diff", { timeout: 120_000 }, () => {
+describeKernel("diff", () => {
   for (const [at, [backend, flags]] of BACKENDS_SHOWN.entries()) {
     labTest(`${backend}: empty after applying, and not before`, async ({ lab }) => {
       // Rules that ask for sources and links give no certain answer about packets of every source.

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { cells } from "../../lab/length.ts";
 import { toolThat } from "../../lab/network/broken-tools.ts";
-import { describeKernel, labTest } from "../../lab/network/fixture.ts";
-import { agentBundle, eventually, type Lab } from "../../lab/network/lab.ts";
+import { describeKernel, labTest, saysInForce } from "../../lab/network/fixture.ts";
+import { agentBundle, type Lab } from "../../lab/network/lab.ts";
 
 const PARTS =
   "at redacted version flags configuration status events doctor diff rules sysctls conntrack".split(" ");
@@ -44,10 +44,11 @@ const SECRETS = [
   "zugspitze",
   "acme",
 ];
+/** None of them is a part of a time, such as 10.244 of 02:35:10.244Z. */
 const ADDRESSES = [
   "10.20.0.0",
   "fd12:3456",
-  "10.244",
+  "10.244.",
   "10.77.1",
   "198.51.100.10",
   "fd99:abcd",
@@ -66,17 +67,16 @@ async function report(lab: Lab, flags: readonly string[] = [], wrapper: readonly
     agentBundle(),
     "report",
   ];
-  const started = Date.now();
   const answer = await lab.inNode("unshare", ["-u", "bash", ...words, ...flags]);
   expect(answer).toMatchObject({ code: 0 });
-  return { text: answer.stdout, report: JSON.parse(answer.stdout) as Report, ms: Date.now() - started };
+  return { text: answer.stdout, report: JSON.parse(answer.stdout) as Report };
 }
 
 /** A node where others have been, with names and addresses that are nobody's business. */
 async function furnish(lab: Lab, backend: readonly string[]): Promise<void> {
   lab.volume.write(CONFIG);
-  const agent = lab.startAgent({ flags: ["--enable-ipv6", ...backend] });
-  await eventually(() => expect(agent.log()).toContain(": programmed "), 30_000);
+  lab.startAgent({ flags: ["--enable-ipv6", ...backend] });
+  await saysInForce(lab);
   expect(await lab.inNode("nft", ["-f", "-"], FOREIGN)).toMatchObject({ code: 0, stderr: "" });
   await lab
     .iptables("nft")
@@ -106,7 +106,7 @@ const BACKENDS: readonly [string, readonly string[]][] = [
   ["nftables", ["--backend=nftables"]],
 ];
 
-describeKernel("report", { timeout: 90_000 }, () => {
+describeKernel("report", () => {
   describe.each(BACKENDS)("beside an agent with %s", (backend, flags) => {
     labTest("has everything, with and without names", async ({ lab }) => {
       await furnish(lab, flags);
@@ -170,14 +170,13 @@ describeKernel("report", { timeout: 90_000 }, () => {
   describe.each(shown)("%s", (_what, wrapper, parts) => {
     labTest("says why, and answers the rest", async ({ lab }) => {
       expect(await lab.inNode("nft", ["-f", "-"], FOREIGN)).toMatchObject({ code: 0, stderr: "" });
-      const { report: found, ms } = await report(lab, [], wrapper(lab));
+      const { report: found } = await report(lab, [], wrapper(lab));
       for (const part of parts) {
         expect(JSON.stringify(found[part])).toMatch(/"unknown":"[^"]+","why":"[^"]{5,}"/);
       }
       expect(found.sysctls).toMatchObject({ "net.ipv4.ip_forward": "1" });
       expect(found.configuration).toMatchObject({ problems: [] });
       expect(found.version).toMatchObject({ node: process.version });
-      expect(ms).toBeLessThan(60_000);
     });
   });
 

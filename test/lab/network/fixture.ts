@@ -64,6 +64,11 @@ export function programmed(lab: Lab, variant: Variant): Promise<readonly (readon
   return eventually(() => Promise.all(bothFamilies(lab, variant).map(wholeChain)));
 }
 
+/** Waits until the agent itself says that its rules are in force, for all families, and that its last pass had no error. */
+export async function saysInForce(lab: Lab): Promise<void> {
+  await eventually(async () => expect(await lab.program(["status"])).toMatchObject({ code: 0 }));
+}
+
 /** The chain of one family, which must be complete and in use. */
 async function wholeChain(iptables: Iptables): Promise<readonly string[]> {
   const rules = (await iptables.listing(CHAIN)) ?? [];
