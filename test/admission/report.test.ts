@@ -18,7 +18,7 @@ const REPORT = {
 const leaseFor = (node: string) =>
   leaseOf({ node, pod: { name: "a", uid: "b" }, namespace: "kube-system", version: "v" }, REPORT);
 const named = (name: string) => ({ kind: "Lease", metadata: { name } });
-const event = eventOf(MAP, "f:2:5: no", REPORT.at);
+const event = eventOf(MAP, "f:2:5: no", { since: 0, now: 0, count: 1 });
 /** With this node in the token; undefined: tokens do not name it. */
 const agentOn = (node?: string) => ({ username: AGENT, ...(node && { extra: { [NODE]: [node] } }) });
 

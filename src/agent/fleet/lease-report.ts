@@ -10,7 +10,7 @@ import type { Clock } from "../../system/clock.ts";
 import type { KnownConfigMap } from "../config/heard-maps.ts";
 import type { PassOutcome } from "../reconcile.ts";
 import { type SeenState, stateAfter } from "./node-state.ts";
-import { eventOf, type FleetEvent, leaseName, type NodeReport } from "./objects.ts";
+import { eventOf, type FleetEvent, leaseName, type NodeReport, type Refusal } from "./objects.ts";
 import { createReportLog, type ReportCounts } from "./report-log.ts";
 import { createSpreadWriter, type SpreadWriterWorld } from "./spread-writer.ts";
 import { createLeaseWrite, createSend, writeEvent } from "./writes.ts";
@@ -61,29 +61,51 @@ export function createLeaseReport(world: LeaseReportWorld, signal: AbortSignal):
   });
   const event = writerOf<FleetEvent>("an event of the ConfigMap", {
     write: (one) => writeEvent(send, one),
-    keyOf: ({ metadata }) => metadata.name,
+    keyOf: ({ metadata, count }) => `${metadata.name} ${count}`,
   });
   return { after: createAfter(world, lease.want, event.want), counts: reportLog.counts };
 }
 
 /** Returns what to call after each pass. */
 function createAfter(
-  { backend, configMaps, epoch }: LeaseReportWorld,
+  { backend, configMaps, epoch, random }: LeaseReportWorld,
   wantLease: (report: NodeReport) => void,
   wantEvent: (event: FleetEvent | undefined) => void,
 ): LeaseReport["after"] {
   let seen: SeenState | undefined;
+  const refusalOf = createRefusals(random);
   return (outcome, fightMs) => {
     const before = seen?.said;
     seen = stateAfter(seen, outcome, fightMs);
     const { said } = seen;
-    const at = new Date(epoch()).toISOString().replace("Z", "000Z");
+    const now = epoch();
     const maps = configMaps();
     // The time in it is that of the change.
-    if (before?.state !== said.state || before.config !== said.config || before.why !== said.why)
+    if (before?.state !== said.state || before.config !== said.config || before.why !== said.why) {
+      const at = new Date(now).toISOString().replace("Z", "000Z");
       wantLease({ ...said, at, backend: backend(), resourceVersion: maps[0]?.version });
+    }
     const refused = said.state === "refused" ? (maps.find(isAbout(said.why)) ?? maps[0]) : undefined;
-    wantEvent(refused && eventOf(refused, said.why.replace(`${nameOfConfigMap(refused)} `, ""), at));
+    const why = said.why.replace(`${refused && nameOfConfigMap(refused)} `, "");
+    wantEvent(refused && eventOf(refused, why, refusalOf(refused, now)));
+  };
+}
+
+/**
+ * An API server forgets an Event after an hour (--event-ttl). So nodes that still refuse the version write it again then: the first one
+ * succeeds, the others find it there. They do not all try at once, nor before that, which would change nothing.
+ */
+const FORGOTTEN_MS = 61 * 60_000;
+const SPREAD_MS = 9 * 60_000;
+
+function createRefusals(random: () => number): (map: KnownConfigMap, now: number) => Refusal {
+  let last = { version: "", since: 0, againMs: 0 };
+  return ({ uid, version: own }, now) => {
+    const version = `${uid} ${own}`;
+    if (version !== last.version)
+      last = { version, since: now, againMs: FORGOTTEN_MS + SPREAD_MS * random() };
+    const { since, againMs } = last;
+    return { since, now, count: 1 + Math.max(0, Math.floor((now - since) / againMs)) };
   };
 }
 

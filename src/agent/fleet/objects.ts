@@ -51,11 +51,18 @@ export function leaseOf({ node, namespace, pod, version }: Reporter, report: Nod
 
 export type FleetEvent = ReturnType<typeof eventOf>;
 
+/** Since when a version is refused, until when, in milliseconds since 1970; and how often its Event is written by then. */
+export interface Refusal {
+  readonly since: number;
+  readonly now: number;
+  readonly count: number;
+}
+
 /** An Event, which all nodes that refuse the same version of the same object give the same name. */
-export function eventOf(map: KnownConfigMap, why: string, at: string) {
+export function eventOf(map: KnownConfigMap, why: string, { since, now, count }: Refusal) {
   const { namespace, name, uid, version } = map;
   const parts = [uid, version, REASON].map((part) => new TextEncoder().encode(part));
-  const seconds = at.replace(/\.\d+Z$/, "Z");
+  const seconds = (time: number) => new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
   return {
     apiVersion: "v1",
     kind: "Event",
@@ -67,8 +74,8 @@ export function eventOf(map: KnownConfigMap, why: string, at: string) {
     source: { component: COMPONENT },
     reportingComponent: COMPONENT,
     reportingInstance: COMPONENT,
-    firstTimestamp: seconds,
-    lastTimestamp: seconds,
-    count: 1,
+    firstTimestamp: seconds(since),
+    lastTimestamp: seconds(now),
+    count,
   };
 }

@@ -198,6 +198,41 @@ describe("objects", () => {
     expect(JSON.stringify(standIn.written.get(LEASE))).not.toContain("why");
   });
 
+  test("the Event of a version that is still refused is there again after the API server has forgotten it", async ({
+    place: { standIn, report },
+  }) => {
+    let minutes = 0;
+    const nodes = ["node-17", "node-18", "node-19"].map((node) =>
+      report({ identity: { node, pod: undefined }, epoch: () => AT + minutes * 60_000 }),
+    );
+    const refuseAt = (minute: number) => {
+      minutes = minute;
+      for (const { tell } of nodes) tell(pass("3f2a91c0d4e5b617", PROBLEM));
+    };
+    const posts = () => standIn.seen.filter(({ kind }) => kind === "POST").length;
+    const written = async (each: number) => {
+      for (const { counts } of nodes)
+        await eventually(() => expect(counts()).toEqual({ written: each, refused: 0, failed: 0 }));
+    };
+    // The Lease, and the Event, which one node writes and the others find there.
+    refuseAt(0);
+    await written(2);
+    const [[name = "", first] = []] = [...standIn.written].filter(([, { kind }]) => kind === "Event");
+    standIn.written.delete(name);
+    for (const minute of [1, 59, 65]) refuseAt(minute);
+    refuseAt(66);
+    await written(3);
+    expect(posts()).toBe(6);
+    const again = { firstTimestamp: "2026-11-26T22:18:21Z", lastTimestamp: "2026-11-26T23:24:21Z", count: 2 };
+    expect(standIn.written.get(name)).toEqual({ ...first, ...again });
+    // Another version has a name and a time of its own; none is refused any more.
+    nodes[0]?.tell(pass("5024382fb417fe1f"));
+    minutes = 300;
+    nodes[0]?.tell(pass("5024382fb417fe1f"));
+    await eventually(() => expect(nodes[0]?.counts()).toMatchObject({ written: 4 }));
+    expect(posts()).toBe(6);
+  });
+
   test("without --config-map there is no object for an Event to be about", async ({ place }) => {
     const { standIn, report } = place;
     const { tell } = report({ configMaps: () => [] });
