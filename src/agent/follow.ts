@@ -103,28 +103,17 @@ interface Mover extends Pick<Followed, "engine" | "tasks" | "isMoving" | "heard"
 
 /** Moves from one engine to another. */
 function createMover(first: Engine, world: FollowWorld, signs: ChangedSigns): Mover {
-  const { log } = world;
+  const trial = createTrial(world, signs);
   let engine = first;
   let tasks = world.tasks(engine);
-  /** The engine that takes over once its rules are in force, and the pause after a failure. */
-  let candidate: Engine | undefined;
+  /** The pause after a failure. */
   let pauseMs = SETTLE_MS;
   let isMoving = false;
 
   const stay = () => {
     signs.decided();
     pauseMs = SETTLE_MS;
-    candidate?.driver.close();
-    candidate = undefined;
-  };
-
-  const tryCandidate = (choice: Chosen) => {
-    if (candidate === undefined || !isSame(candidate.choice, choice)) {
-      candidate?.driver.close();
-      candidate = world.build(choice);
-      candidate.driver.heard(signs.over());
-    }
-    return candidate.reconcile();
+    trial.end();
   };
 
   const failed = (choice: Chosen, outcome: PassOutcome, after: PassOutcome) => {
@@ -133,26 +122,19 @@ function createMover(first: Engine, world: FollowWorld, signs: ChangedSigns): Mo
     signs.postpone(pauseMs);
     const againInMs = pauseMs;
     pauseMs = Math.min(pauseMs * 2, outcome.resyncIntervalMs);
-    const why = after.errors.length === 0 ? ["other processes revert its changes"] : after.errors;
-    const errors = [...outcome.errors, ...why.map((error) => `moving to ${describe(choice)}: ${error}`)];
-    const failures = [...outcome.failures, ...after.failures];
-    return { outcome: { ...outcome, errors, failures }, againInMs };
+    return { outcome: withFailure(outcome, choice, after), againInMs };
   };
 
-  const takeOver = (next: Engine, outcome: PassOutcome, after: PassOutcome) => {
+  const takeOver = (outcome: PassOutcome, after: PassOutcome) => {
     const before = engine;
-    engine = next;
-    candidate = undefined;
+    engine = trial.take();
     tasks = world.tasks(engine);
     stay();
     before.driver.close();
-    const { choice } = engine;
-    log
-      .with({ backend: choice.name })
-      .info(`backend: ${describe(choice)} instead of ${describe(before.choice)}`);
+    const line = `backend: ${describe(engine.choice)} instead of ${describe(before.choice)}`;
+    world.log.with({ backend: engine.choice.name }).info(line);
     world.moved();
-    const config = { ...after.config, isNew: outcome.config.isNew };
-    return { outcome: { ...after, config, healed: [...outcome.healed, ...after.healed] } };
+    return { outcome: afterMove(outcome, after) };
   };
 
   return {
@@ -164,16 +146,64 @@ function createMover(first: Engine, world: FollowWorld, signs: ChangedSigns): Mo
       engine = { ...engine, choice };
     },
     heard(generation) {
-      for (const one of [engine, candidate]) one?.driver.heard(generation);
+      engine.driver.heard(generation);
+      trial.heard(generation);
     },
     async move(choice, outcome) {
-      const after = await tryCandidate(choice);
+      const after = await trial.reconcile(choice);
       isMoving = isUnderWay(after);
       // A pass follows when its tools have ended.
-      if (isMoving || candidate === undefined) return { outcome };
-      return isInForce(after) ? takeOver(candidate, outcome, after) : failed(choice, outcome, after);
+      if (isMoving || !trial.isOn()) return { outcome };
+      return isInForce(after) ? takeOver(outcome, after) : failed(choice, outcome, after);
     },
   };
+}
+
+/** An engine that programs its rules beside those of the current one, and takes over once they are in force. */
+interface Trial extends Pick<Followed, "heard"> {
+  readonly isOn: () => boolean;
+  /** A pass of the engine for this choice. */
+  readonly reconcile: (choice: Chosen) => Promise<PassOutcome>;
+  /** Ends the trial: the engine is the caller's. */
+  readonly take: () => Engine;
+  readonly end: () => void;
+}
+
+function createTrial({ build }: Pick<FollowWorld, "build">, signs: Pick<ChangedSigns, "over">): Trial {
+  let engine: Engine | undefined;
+  const end = () => {
+    engine?.driver.close();
+    engine = undefined;
+  };
+  return {
+    isOn: () => engine !== undefined,
+    reconcile(choice) {
+      if (engine !== undefined && isSame(engine.choice, choice)) return engine.reconcile();
+      end();
+      engine = build(choice);
+      engine.driver.heard(signs.over());
+      return engine.reconcile();
+    },
+    take() {
+      const taken = engine as Engine;
+      engine = undefined;
+      return taken;
+    },
+    end,
+    heard: (generation) => engine?.driver.heard(generation),
+  };
+}
+
+/** The outcome of the current engine, whose rules stay in force, with the reasons why `choice` does not take over. */
+function withFailure(outcome: PassOutcome, choice: Chosen, after: PassOutcome): PassOutcome {
+  const why = after.errors.length === 0 ? ["other processes revert its changes"] : after.errors;
+  const errors = [...outcome.errors, ...why.map((error) => `moving to ${describe(choice)}: ${error}`)];
+  return { ...outcome, errors, failures: [...outcome.failures, ...after.failures] };
+}
+
+/** The outcome of the engine that has taken over, as that of one pass with the one before. */
+function afterMove({ config: { isNew }, healed }: PassOutcome, after: PassOutcome): PassOutcome {
+  return { ...after, config: { ...after.config, isNew }, healed: [...healed, ...after.healed] };
 }
 
 function isInForce({ errors, groups }: PassOutcome): boolean {

@@ -33,57 +33,38 @@ const POLL_MS = 1_000;
 /** The number of polls after which we try to watch again. */
 const POLLS = 60;
 
-interface Watched {
-  readonly watcher: FSWatcher;
-  /** Identifies the directory that was at the path. */
-  readonly identity: string;
-}
-
 /** Watches the configuration at a path, a file or a directory, until `close`. */
 export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
   const path = resolve(given);
-  const watched = new Map<string, Watched>();
   const quiet = createQuiet(world.changed);
   let closed = false;
 
-  const forget = (directory: string) => {
-    watched.get(directory)?.watcher.close();
-    watched.delete(directory);
-  };
-
-  const onEvent = (directory: string, name: string | null) => {
-    if (name !== null && !isRelevant(path, directory, name)) return;
-    // Its own name: it was moved or removed, so the watch may be on a directory without a path.
-    if (name === basename(directory)) forget(directory);
-    if (name === SWAPPED) world.changed();
-    else quiet.touch();
-    verify();
-  };
-
-  const attend = (directory: string, identity: string) => {
-    const watcher = (world.watch ?? watch)(directory, (_event, name) => onEvent(directory, name));
-    watched.set(directory, { watcher, identity });
-    // Such as the directory's end; `verify` finds its successor.
-    watcher.on("error", () => {
-      forget(directory);
+  const watches = createWatches(world.watch ?? watch, {
+    event(directory, name) {
+      if (name !== null && !isRelevant(path, directory, name)) return;
+      // Its own name: it was moved or removed, so the watch may be on a directory without a path.
+      if (name === basename(directory)) watches.forget(directory);
+      if (name === SWAPPED) world.changed();
+      else quiet.touch();
+      verify();
+    },
+    lost() {
       quiet.touch();
       setImmediate(verify);
-    });
-    watcher.unref();
-  };
+    },
+  });
 
   const verify = () => {
     if (closed) return;
     const wanted = directoriesOf(path);
-    for (const directory of watched.keys()) if (!wanted.has(directory)) forget(directory);
+    watches.keep(wanted);
     for (const [directory, identity] of wanted) {
-      if (watched.get(directory)?.identity === identity) continue;
-      forget(directory);
+      if (watches.has(directory, identity)) continue;
       try {
-        attend(directory, identity);
+        watches.attend(directory, identity);
       } catch (error) {
         if (isGone(error)) continue;
-        for (const one of watched.keys()) forget(one);
+        watches.keep(NONE);
         polling.begin(error as Error);
         return;
       }
@@ -103,7 +84,49 @@ export function watchConfig(given: string, world: WatchWorld): ConfigWatch {
       closed = true;
       polling.end();
       quiet.close();
-      for (const directory of watched.keys()) forget(directory);
+      watches.keep(NONE);
+    },
+  };
+}
+
+/** Directories, by the identity of what is at their path. */
+type Directories = ReadonlyMap<string, string>;
+const NONE: Directories = new Map();
+
+interface Watches {
+  readonly has: (directory: string, identity: string) => boolean;
+  /** Watches a directory, instead of what was at its path before. Throws if it cannot be watched. */
+  readonly attend: (directory: string, identity: string) => void;
+  readonly forget: (directory: string) => void;
+  /** Forgets all others. */
+  readonly keep: (wanted: Directories) => void;
+}
+
+/** `lost`: a watch has failed, such as by the end of its directory. */
+function createWatches(
+  open: NonNullable<WatchWorld["watch"]>,
+  { event, lost }: { event: (directory: string, name: string | null) => void; lost: () => void },
+): Watches {
+  const watched = new Map<string, { readonly watcher: FSWatcher; readonly identity: string }>();
+  const forget = (directory: string) => {
+    watched.get(directory)?.watcher.close();
+    watched.delete(directory);
+  };
+  return {
+    has: (directory, identity) => watched.get(directory)?.identity === identity,
+    attend(directory, identity) {
+      forget(directory);
+      const watcher = open(directory, (_event, name) => event(directory, name));
+      watched.set(directory, { watcher, identity });
+      watcher.on("error", () => {
+        forget(directory);
+        lost();
+      });
+      watcher.unref();
+    },
+    forget,
+    keep(wanted) {
+      for (const directory of watched.keys()) if (!wanted.has(directory)) forget(directory);
     },
   };
 }
@@ -172,7 +195,7 @@ function createQuiet(fire: () => void): { readonly touch: () => void; readonly c
 }
 
 /** The directories to watch, with their identities. */
-function directoriesOf(path: string): Map<string, string> {
+function directoriesOf(path: string): Directories {
   const directory = nearest(isDirectory(path) ? path : dirname(path));
   const found = new Map<string, string>();
   for (const one of [directory, dirname(directory), ...directoriesOfLinks(path)]) {
