@@ -92,7 +92,7 @@ export const COUNT: Kind<Setting<number>, number> = {
   skipsNull: true,
   decode(key, { value: node }, _, { file, report, warn }) {
     if (node.kind === "null") return undefined;
-    const place = { file, at: node.at, key };
+    const place = placeOf(key, node, file);
     const literal = node.kind === "number" ? node.literal : "";
     if (/^-?\d{1,19}$/.test(literal) && BigInt.asIntN(64, BigInt(literal)) === BigInt(literal)) {
       const [octal] = /^[-+]?0[0-7_]+/.exec(file.text?.slice(node.at, node.at + 32) ?? "") ?? [];

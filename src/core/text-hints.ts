@@ -36,6 +36,8 @@ const LOOKALIKES: readonly { readonly found: RegExp; readonly name: string; read
   { found: /[\uff01-\uff5e]/gu, name: "a full-width character", write: "" },
 ];
 
+/** Longer than the words and marks that hints know. */
+const WORD = 8;
 /** The number of characters that hints look at. */
 const LOOKED_AT = 1_000;
 
@@ -55,6 +57,21 @@ export function templateHint(text: string): string | undefined {
   const start = text.slice(0, LOOKED_AT);
   const found = TEMPLATES.map((template) => template.exec(start)?.[0]).find((one) => one !== undefined);
   return found === undefined ? undefined : `a template was not rendered: ${found.trim()}`;
+}
+
+const LINE_ESCAPE = "\\n does not begin a line here: begin a real one for each";
+const QUOTE_ESCAPE = "remove the backslashes before the quotes";
+
+/** Escapes of a text in quotes, which lost its quotes on the way (Helm, shells, `kubectl -o jsonpath`). */
+export function escapeHint(text: string): string | undefined {
+  const start = text.slice(0, LOOKED_AT);
+  if (/\\n/.test(start)) return LINE_ESCAPE;
+  return /\\"/.test(start) ? QUOTE_ESCAPE : undefined;
+}
+
+/** A line or a text that begins with a comment of other languages. */
+export function commentHint(text: string): string | undefined {
+  return /^\s*(?:\/\/|\/\*)/.test(text) ? "a comment in YAML begins with #" : undefined;
 }
 
 /** Names the first character that looks like another. */
@@ -106,19 +123,26 @@ const SYNTAX: readonly (readonly [RegExp, string])[] = [
   [/invalid map key/, "braces make a map: put quotes around text with braces"],
   [/unknown anchor|alphabetic or numeric/, "a value that begins with * or & needs quotes"],
   [
-    /cannot start any token.*[|>]/,
+    /cannot start any token [|>]/,
     'text after | or > cannot be inside braces or brackets: write "key: |" on a line of its own, without them',
   ],
   [
     /did not find expected comment or line break/,
     "the text after | or > begins on the next line, indented deeper than its key",
   ],
-  [/cannot start any token.*`/, "a value cannot begin with a backtick: write quotes, or nothing"],
+  [/cannot start any token ```/, "this is Markdown's mark around code: remove the lines with ```"],
+  [/cannot start any token `/, "a value cannot begin with a backtick: write quotes, or nothing"],
   [/cannot start any token/, "a value that begins with this character needs quotes"],
   [/character '[/#]' looking/, "JSON has no comments: remove them"],
   [/character '\\'' looking/, "JSON needs double quotes"],
+  [/object key string \\n/, LINE_ESCAPE],
+  [/object key string \\"/, QUOTE_ESCAPE],
   [/object key string/, "text that begins with { is read as JSON, whose keys need double quotes"],
-  [/beginning of value/, "text needs double quotes in JSON"],
+  [
+    /beginning of value(?: true| false| null| none)(?![a-z])/i,
+    "JSON has true, false and null in small letters",
+  ],
+  [/beginning of value|character '[A-Za-z]' after (?:array|object)/, "text needs double quotes in JSON"],
   [/after (?:array element|object key)/, "a comma, colon, bracket or brace is missing before this place"],
   [/after top-level value/, "this is after the end of the JSON text: remove it"],
   [/unexpected end of JSON/, "the text ends before every quote, bracket and brace is closed"],
@@ -147,6 +171,11 @@ function bareKeyHint(text: string, from: number): string | undefined {
   return knownKey(word) === undefined ? undefined : `put ": ", a colon with a space, after ${word} above`;
 }
 
+function lastLine(text: string): string {
+  const lines = text.trimEnd();
+  return lines.slice(lines.lastIndexOf("\n") + 1);
+}
+
 /** The likely fault at `at`, where a parser rejected the text with `message`. */
 export function syntaxHint(message: string, text: string, at: number): string | undefined {
   const page = pageHint(text);
@@ -157,6 +186,10 @@ export function syntaxHint(message: string, text: string, at: number): string | 
   const before = text.slice(Math.max(0, at - LOOKED_AT), at).trimEnd();
   if (/^invalid character '[\]}]'/.test(message) && before.endsWith(","))
     return "there is a comma after the last entry: remove it";
+  const comment = message.startsWith("yaml: ")
+    ? (commentHint(line) ?? commentHint(lastLine(text.slice(0, from).slice(-LOOKED_AT))))
+    : undefined;
+  if (comment !== undefined) return comment;
   if (CONFLICT.test(text.slice(Math.max(0, at - LOOKED_AT), at + LOOKED_AT)))
     return "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
   if (HEREDOC.test(line) && /':'/.test(message))
@@ -172,6 +205,7 @@ export function syntaxHint(message: string, text: string, at: number): string | 
   return (
     templateHint(code) ??
     lookalikeHint(code) ??
-    SYNTAX.find(([pattern]) => pattern.test(`${message} ${text[at] ?? ""}`))?.[1]
+    (code.includes('"') ? undefined : escapeHint(code)) ??
+    SYNTAX.find(([pattern]) => pattern.test(`${message} ${text.slice(at, at + WORD)}`))?.[1]
   );
 }

@@ -9,7 +9,7 @@ import {
   parseCidr,
 } from "../core/cidr.ts";
 import { decompose } from "../core/intervals.ts";
-import { lookalikeHint, templateHint, withoutLookalikes } from "../core/text-hints.ts";
+import { escapeHint, lookalikeHint, templateHint, withoutLookalikes } from "../core/text-hints.ts";
 
 /** Longer than any address and any usual way to write several. */
 const LONGEST = 1_000;
@@ -22,7 +22,9 @@ export function cidrHint(text: string, key: string): string | undefined {
   if (parsed.reason === "unaligned") return `${text} has host bits: did you mean ${parsed.network}?`;
   if (text.trim() === "")
     return "an entry without a value: was a variable not set? Remove it, or write a CIDR";
-  return templateHint(text) ?? lookalikeIn(text) ?? repairHint(text) ?? kindHint(text, key);
+  return (
+    templateHint(text) ?? lookalikeIn(text) ?? escapeHint(text) ?? repairHint(text) ?? kindHint(text, key)
+  );
 }
 
 /** Names a character that looks like another, and shows the text without it. */
@@ -49,8 +51,10 @@ function networkOf(text: string | undefined): string | undefined {
 const REPAIRS: readonly (readonly [string, (text: string) => string | undefined])[] = [
   ["it contains spaces", (text) => without(text, /\s+/g)],
   ["it contains quotes", (text) => without(text, /["'`]/g)],
-  ["a comma follows it", (text) => without(text.trim(), /[,;]$/)],
-  ["a comment needs a space before #", (text) => without(text, /(?:#|\/\/).*$/s)],
+  ["a comma follows it", (text) => without(text.trim(), /,$/)],
+  ["a semicolon follows it", (text) => without(text.trim(), /;$/)],
+  ["a comment needs a space before #", (text) => without(text, /#.*$/s)],
+  ["a comment in YAML begins with #", (text) => without(text, /\/\/.*$/s)],
   ["it is in brackets", (text) => without(text, /[[\](){}]/g)],
   ["it contains a backslash", (text) => (text.includes("\\") ? text.replaceAll("\\", "/") : undefined)],
   ["it contains a zone", (text) => without(text, /%[^/]*/)],

@@ -3,7 +3,7 @@
  * to the opposite: first it tells apart keys that keep the pods' address from keys that masquerade.
  */
 import { CONFIG_KEYS, knownKey, ROWS } from "../core/keys.ts";
-import { lookalikeHint, pageHint, withoutLookalikes } from "../core/text-hints.ts";
+import { commentHint, escapeHint, lookalikeHint, pageHint, withoutLookalikes } from "../core/text-hints.ts";
 import { editDistance, nearest } from "../text/near.ts";
 
 /** The agent's flags that people look for in the file. */
@@ -62,8 +62,8 @@ const MEANINGS: readonly (readonly [RegExp, string | ((stem: string) => string)]
 
 /** The replacement for an unknown key; undefined if there is none. */
 export function keyHint(key: string): string | undefined {
-  const page = pageHint(key);
-  if (page !== undefined) return page;
+  const other = pageHint(key) ?? escapeHint(key) ?? commentHint(key);
+  if (other !== undefined) return other;
   if (key.length > LONGEST) return undefined;
   if (/^[45]\d\d$/.test(key)) return "this looks like a server's error message, not like the file";
   const plain = withoutLookalikes(key).trim();

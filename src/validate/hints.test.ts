@@ -30,7 +30,7 @@ test.each([
   ["10.0.0.0/255.0.255.0", '"255.0.255.0" is not a valid prefix length: write /0 to /32'],
   ["010.00.0.0/8", "an octet begins with 0: did you mean 10.0.0.0/8?"],
   ["10.0.0.0/8,", "a comma follows it: did you mean 10.0.0.0/8?"],
-  ["10.0.0.0/8;", "a comma follows it: did you mean 10.0.0.0/8?"],
+  ["10.0.0.0/8;", "a semicolon follows it: did you mean 10.0.0.0/8?"],
   ['"10.0.0.0/8"', "it contains quotes: did you mean 10.0.0.0/8?"],
   ["'10.0.0.0/8'", "it contains quotes: did you mean 10.0.0.0/8?"],
   ["[10.0.0.0/8]", "it is in brackets: did you mean 10.0.0.0/8?"],
@@ -324,6 +324,14 @@ test.each([
   ["90 seconds", 'did you mean "90s"?'],
   ["1d", 'did you mean "24h"?'],
   ["1h, 30 min", 'did you mean "1h30m"?'],
+  ["1h30", 'did you mean "1h30m"?'],
+  ["1m30", 'did you mean "1m30s"?'],
+  ["2d12", 'did you mean "48h12h"?'],
+  ["60s0", 'write a number with a unit, such as "60s" or "1m30s"'],
+  ["1w", 'did you mean "168h"?'],
+  ["10000000h", "the longest duration is 2562047h"],
+  ["$RESYNC", "a template was not rendered: $RESYNC"],
+  ["\u0024{RESYNC:-60s}", "a template was not rendered: \u0024{RESYNC:-60s}"],
   ["soon", 'write a number with a unit, such as "60s" or "1m30s"'],
   ["1 fortnight", 'write a number with a unit, such as "60s" or "1m30s"'],
   ["", "remove the key for the default of 60s, or write a duration"],
@@ -358,6 +366,9 @@ const LIST = "nonMasqueradeCIDRs:\n";
 const CONFLICT =
   "a merge left conflict marks in the file: choose one side, and remove <<<<<<<, ======= and >>>>>>>";
 const HEREDOC = "the end marker of a here-document is in the file: remove this line";
+const FENCE = "this is Markdown's mark around code: remove the lines with ```";
+const ESCAPES = "\\n does not begin a line here: begin a real one for each";
+const COMMENT = "a comment in YAML begins with #";
 const bare = (key: string) => `put ": ", a colon with a space, after ${key} above`;
 
 test.each([
@@ -390,11 +401,27 @@ test.each([
   ],
   [`%YAML 1.2\n---\n${LIST}  - 10.0.0.0/8\n`, "only YAML 1.1 is supported: remove this line"],
   [JSON.stringify(`${LIST}  - 10.0.0.0/8\n`), "quotes or | make one text of the whole file: remove them"],
+  [JSON.stringify('{"cidrLimit": 3}'), "quotes or | make one text of the whole file: remove them"],
+  [`|\n  {"cidrLimit": 3}\n`, "quotes or | make one text of the whole file: remove them"],
   [`|\n  ${LIST}    - 10.0.0.0/8\n`, "quotes or | make one text of the whole file: remove them"],
   [`${LIST}  - @@VAR@@\n`, "a template was not rendered: @@VAR@@"],
   [`${LIST}  - %VAR%\n`, "a template was not rendered: %VAR%"],
   [`${LIST}{% for x in y %}\n`, "a template was not rendered: {% for x in y %}"],
   [`${LIST}  - \`10.0.0.0/8\`\n`, "a value cannot begin with a backtick: write quotes, or nothing"],
+  [`\`\`\`yaml\n${LIST}  - 10.0.0.0/8\n\`\`\`\n`, FENCE],
+  [`${LIST}  - 10.0.0.0/8\n\`\`\`\n`, FENCE],
+  [`nonMasqueradeCIDRs:\\n- 10.0.0.0/8\\n`, ESCAPES],
+  [`cidrLimit: 3\\nnonMasqueradeCIDRs:\\n- 10.0.0.0/8\\n`, ESCAPES],
+  ['{\\n  "cidrLimit": 3\\n}', ESCAPES],
+  ['{\\"cidrLimit\\": 3}', "remove the backslashes before the quotes"],
+  [`// ours\n${LIST}  - 10.0.0.0/8\n`, COMMENT],
+  [`/* ours */\n${LIST}  - 10.0.0.0/8\n`, COMMENT],
+  [`${LIST}  // ours\n  - 10.0.0.0/8\n`, COMMENT],
+  [`${LIST}  - 10.0.0.0/8\n  // ours\n  - 11.0.0.0/8\n`, COMMENT],
+  [`${LIST}  - 10.0.0.0/8 // ours\n`, `${COMMENT}: did you mean 10.0.0.0/8?`],
+  [`${LIST}  - 10.0.0.0/8\\n\n`, ESCAPES],
+  ["resyncInterval: 60s\\n\n", ESCAPES],
+  [`${LIST}  - 10.0.0.0/8\n// ours\ncidrLimit: 3\n`, COMMENT],
   [`${LIST}-10.0.0.0/8\n`, 'put a space after the dash, as in "- 10.0.0.0/8"'],
   [`${LIST}  - 10.0.0.0/8\n - 11.0.0.0/8\n`, "this line's indentation differs from the lines above it"],
   [
@@ -407,6 +434,11 @@ test.each([
   ],
   ['{"nonMasqueradeCIDRs": ["10.0.0.0/8",]}', "there is a comma after the last entry: remove it"],
   ['{"cidrLimit": 3,}', "there is a comma after the last entry: remove it"],
+  ['{"masqLinkLocal": True}', "JSON has true, false and null in small letters"],
+  ['{"masqLinkLocal": FALSE}', "JSON has true, false and null in small letters"],
+  ['{"cidrLimit": None}', "JSON has true, false and null in small letters"],
+  ['{"resyncInterval": 60s}', "text needs double quotes in JSON"],
+  ['{"resyncInterval": Nine}', "text needs double quotes in JSON"],
   ['{"cidrLimit": 3} // ours', "this is after the end of the JSON text: remove it"],
   ['{ // ours\n"cidrLimit": 3}', "JSON has no comments: remove them"],
   ['{\n# ours\n"cidrLimit": 3}', "JSON has no comments: remove them"],

@@ -3,7 +3,7 @@ import { DURATION } from "../core/key-kinds.ts";
 import { CIDR_LIST, isListKind, type ListKind } from "../core/key-lists.ts";
 import { DEFAULT_RESYNC_MS, KEYS, type Key, knownKey, ROWS } from "../core/keys.ts";
 import { type Problem, renderProblem } from "../core/problem.ts";
-import { lookalikeHint, pageHint, templateHint } from "../core/text-hints.ts";
+import { commentHint, escapeHint, lookalikeHint, pageHint, templateHint } from "../core/text-hints.ts";
 import { parseDuration } from "../go/duration.ts";
 import { addressHint } from "./hints-address.ts";
 import { cidrHint, counterpart } from "./hints-cidr.ts";
@@ -81,7 +81,12 @@ function typeHint(key: string): string | undefined {
 function textHint(text: string, key: string): string | undefined {
   const { kind } = rowOf(key) ?? {};
   if (kind === DURATION) return durationHint(text);
-  const seen = (key === "" ? pageHint(text) : undefined) ?? templateHint(text) ?? lookalikeHint(text);
+  const seen =
+    (key === "" ? pageHint(text) : undefined) ??
+    templateHint(text) ??
+    lookalikeHint(text) ??
+    commentHint(text) ??
+    (JSON_TEXT.test(text) ? undefined : escapeHint(text));
   if (seen !== undefined) return seen;
   if (key === "") return documentHint(text);
   const list = listAt(key);
@@ -93,10 +98,14 @@ function textHint(text: string, key: string): string | undefined {
   return undefined;
 }
 
+/** The beginning of a JSON object, which is only text where quotes or | are around it. */
+const JSON_TEXT = /^\s*\{\s*"/;
+
 function documentHint(text: string): string | undefined {
   if (text.startsWith("map[")) return "this is how Go prints a map: write YAML or JSON";
   // Only quotes or | make a text with these.
-  if (/^["'\s]*\w{1,64}:\s/.test(text)) return "quotes or | make one text of the whole file: remove them";
+  if (/^["'\s]*\w{1,64}:\s/.test(text) || JSON_TEXT.test(text))
+    return "quotes or | make one text of the whole file: remove them";
   if (/^\w{1,64}:\S/.test(text)) return 'a key needs a space after its colon, as in "cidrLimit: 64"';
   const [word = ""] = /^\w{1,64}/.exec(text) ?? [];
   return knownKey(word) === undefined ? undefined : `put a colon after the key: "${word}:"`;
@@ -107,18 +116,32 @@ const UNITS: readonly (readonly [RegExp, string, number])[] = [
   [/^(?:m|mins?|minutes?)$/i, "m", 1],
   [/^(?:h|hrs?|hours?)$/i, "h", 1],
   [/^(?:d|days?)$/i, "h", 24],
+  [/^(?:w|weeks?)$/i, "h", 168],
 ];
 
+/** The unit that the last number of a duration lacks, by the unit before it. */
+const NEXT_UNIT: Readonly<Record<string, string>> = { "": "s", w: "d", d: "h", h: "m", m: "s" };
+
 /** A number, and a word or a unit after it. */
-const AMOUNT = /(\d{1,9}(?:\.\d{1,9})?)\s{0,2}([a-z]{0,8})/gi;
+const AMOUNT = /(\d{1,9}(?:\.\d{1,9})?)\s{0,2}([a-z]{1,8})?/gi;
+
+/** Go's durations are 64-bit numbers of nanoseconds. */
+const LONGEST_HOURS = 2_562_047;
 
 function durationHint(text: string): string {
   if (text === "")
     return `remove the key for the default of ${DURATION.written(DEFAULT_RESYNC_MS)}, or write a duration`;
-  const parts = [...text.slice(0, 64).matchAll(AMOUNT)].map(([, digits = "", name = ""]) => {
-    const [, unit = "?", factor = 1] = UNITS.find(([names]) => names.test(name || "s")) ?? [];
-    return `${Number(digits) * factor}${unit}`;
-  });
+  const other = templateHint(text) ?? escapeHint(text);
+  if (other !== undefined) return other;
+  if (/^\d{1,64}h$/.test(text)) return `the longest duration is ${LONGEST_HOURS}h`;
+  let last = "";
+  const parts = [...text.slice(0, 64).matchAll(AMOUNT)].map(
+    ([, digits = "", name = NEXT_UNIT[last] ?? "?"]) => {
+      const [, unit = "?", factor = 1] = UNITS.find(([names]) => names.test(name)) ?? [];
+      last = name.slice(0, 1).toLowerCase();
+      return `${Number(digits) * factor}${unit}`;
+    },
+  );
   const meant = parts.join("");
   const isAll = text.length <= 64 && /^[\s,]*$/.test(text.replace(AMOUNT, ""));
   return isAll && parseDuration(meant).ok ? `did you mean "${meant}"?` : KEYS.resyncInterval.hint;

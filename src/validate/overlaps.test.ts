@@ -27,6 +27,7 @@ describe("warnings", () => {
     ["inside link-local", "nonMasqueradeCIDRs: [169.254.169.0/24, 'fe80::/64']"],
     ["link-local itself", "nonMasqueradeCIDRs: [169.254.0.0/16]"],
     ["not inside link-local", "masqLinkLocal: true\nnonMasqueradeCIDRs: [169.254.169.0/24]"],
+    ["the same entry in both lists", "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.0.0.0/8]"],
     ["an exception from a default", "masqueradeCIDRs: [10.2.0.0/16, 8.8.8.0/24]"],
     ["an exception from link-local", "masqueradeCIDRs: [169.254.169.0/24]"],
     [

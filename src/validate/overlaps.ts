@@ -58,7 +58,8 @@ export function overlapWarnings(
     for (const [i, cidr] of values.entries()) {
       const overlap = overlaps.get(cidr);
       // The defaults are not the operator's mistake, and an explicit link-local entry documents the default.
-      if (overlap !== undefined && items[i]?.at !== undefined && !isLinkLocal(overlap))
+      if (overlap === undefined || isLinkLocal(overlap) || isConflict(overlap)) continue;
+      if (items[i]?.at !== undefined)
         warn("redundant", items[i], explain(overlap, names(items[i]?.file.path)));
     }
   }
@@ -79,6 +80,11 @@ function addressOverlaps(blocks: readonly Cidr[]): Overlap[] {
 
 function isLinkLocal({ entry, by }: Overlap): boolean {
   return by?.reason === "link-local" && by.cidr.bits === entry.cidr.bits;
+}
+
+/** An entry that is in both lists is an error, and is reported as one. */
+function isConflict({ entry, by }: Overlap): boolean {
+  return by !== undefined && by.verdict !== entry.verdict;
 }
 
 function explain({ entry, by }: Overlap, nameOf: (entry: Entry) => string): string {
