@@ -1,14 +1,14 @@
 /** Translates a rule of iptables from its words in a listing into the model of model.ts. */
 import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
-import type { SetContent } from "./ipset.ts";
+import type { SetContent, SetList } from "./ipset.ts";
 import { readMasked, readPortRange, readProxy, readRange, readTarget } from "./iptables-target.ts";
 import { type Action, type Condition, constant, type PortRange, type Side, type TraceRule } from "./model.ts";
 import { protocolName } from "./protocols.ts";
 import { matchSet } from "./set-condition.ts";
 
 /** The elements of ipsets by name; a set that is not there is not known. */
-export type Sets = ReadonlyMap<string, SetContent>;
+export type Sets = ReadonlyMap<string, SetContent | SetList>;
 
 interface Context {
   readonly family: Family;

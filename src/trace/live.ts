@@ -20,7 +20,7 @@ import { isUnsupported, NetlinkUnavailable } from "../netlink/errors.ts";
 import { CommandError } from "../system/command-error.ts";
 import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
-import { readSet, splitSets } from "./ipset.ts";
+import { membersOf, readSets as parseSets } from "./ipset.ts";
 import type { Sets } from "./iptables-rule.ts";
 import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "./iptables-save.ts";
 import { ipvsHooks } from "./ipvs.ts";
@@ -243,21 +243,22 @@ async function saveScript(run: Run, family: Family, variant: NamedVariant, table
   return script(toolsOf(mode, family), ["-t", table]);
 }
 
-/** The ipsets that a dump looks up. */
+/** The ipsets that a dump looks up. A rule that looks up a set of a type that is not known depends on it, and says so. */
 export async function readSets(reader: Reader, dump: string): Promise<Sets> {
   const names = new Set([...dump.matchAll(/--match-set (\S+)/g)].map(([, name]) => name ?? ""));
-  const sets = new Map();
-  for (const script of saveSets([...names])) {
+  const saved = await saveAll(reader, [...names]);
+  const members = membersOf(saved).filter((name) => !names.has(name));
+  return parseSets(saved + (await saveAll(reader, members)));
+}
+
+async function saveAll(reader: Reader, names: readonly string[]): Promise<string> {
+  let text = "";
+  for (const script of saveSets(names)) {
     const [, name] = script.args;
     const what = name === undefined ? "ipsets" : `ipset ${name}`;
-    const saved = await attempt(reader, what, () => reader.run(script));
-    // A rule that looks up a set of a different type depends on it, and says so.
-    for (const [name, text] of splitSets(saved?.stdout ?? "")) {
-      const set = readSet(text);
-      if (set !== undefined) sets.set(name, set);
-    }
+    text += (await attempt(reader, what, () => reader.run(script)))?.stdout ?? "";
   }
-  return sets;
+  return text;
 }
 
 /** A listing that cannot be read is a failure of the tool. */

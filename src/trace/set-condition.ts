@@ -1,6 +1,6 @@
 /** Translates the lookups of an iptables rule in ipsets into conditions. */
 import type { Family } from "../core/cidr.ts";
-import type { SetContent } from "./ipset.ts";
+import type { SetContent, SetList } from "./ipset.ts";
 import type { Condition, Side } from "./model.ts";
 
 /** `--match-set NAME src,dst`; undefined if the set is not known. */
@@ -8,12 +8,26 @@ export function matchSet(
   head: Pick<Condition, "text" | "negated">,
   [name = "", directions = ""]: readonly string[],
   family: Family,
-  sets: ReadonlyMap<string, SetContent>,
+  sets: ReadonlyMap<string, SetContent | SetList>,
 ): Condition[] | undefined {
   const set = sets.get(name);
   const sides = directions.split(",").map((one): Side => (one === "src" ? "source" : "destination"));
-  if (set === undefined || sides.length !== set.places.length) return undefined;
-  const own = set.family === family;
+  if (set === undefined) return undefined;
+  if (!("members" in set)) return matchContent(head, set, sides, family);
+  // The kernel passes over members that have more places than the rule asks for.
+  const asked = set.members.filter(({ places }) => places.length <= sides.length);
+  const lists = asked.map((one) => matchContent({ ...head, negated: false }, one, sides, family));
+  return lists.every((one) => one !== undefined) ? [{ ...head, kind: "either", lists }] : undefined;
+}
+
+function matchContent(
+  head: Pick<Condition, "text" | "negated">,
+  set: SetContent,
+  sides: readonly Side[],
+  family: Family,
+): Condition[] | undefined {
+  if (sides.length !== set.places.length) return undefined;
+  const own = set.family === undefined || set.family === family;
   const [intervals] = set.places;
   const [side] = sides;
   if (sides.length === 1 && intervals !== undefined && side !== undefined && set.isExpiring !== true)
