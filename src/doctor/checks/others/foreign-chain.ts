@@ -1,6 +1,7 @@
 import type { Check, Facts } from "../../facts.ts";
 import type { FindingText } from "../../finding.ts";
 import { foreignRules, weigh } from "../../foreign-rules.ts";
+import { makersRemedy } from "../../makers.ts";
 import type { Deviation } from "../../sweep.ts";
 
 /** The first chain that sets the source wins, and after our return the next one decides. */
@@ -36,6 +37,6 @@ function describe(facts: Facts, worst: Deviation): FindingText {
   const table = hook.place.replace(/^table /, "");
   return say(
     `nftables: chain ${table} ${hook.chain} (priority ${hook.priority}) is evaluated ${where} and ${effect} (${family}): ${rule.text}`,
-    `see: nft list table ${table}; switch it off where it is made, or narrow it`,
+    makersRemedy(worst) ?? `see: nft list table ${table}; switch it off where it is made, or narrow it`,
   );
 }

@@ -1,6 +1,7 @@
 import type { Check, Facts } from "../../facts.ts";
 import { atMost, type FindingText } from "../../finding.ts";
 import { foreignRules, GKE_CHAIN, placeOf, weigh } from "../../foreign-rules.ts";
+import { makersRemedy } from "../../makers.ts";
 import { lineOf } from "../../nat-tables.ts";
 import type { Deviation } from "../../sweep.ts";
 
@@ -25,6 +26,7 @@ function describe(facts: Facts, one: Deviation): FindingText {
   const { say, effect } = weigh(facts, one, place === "ahead of ours");
   return say(
     `${hook.place}: a third-party rule ${place} ${effect} regardless of the configuration: ${lineOf(by.chain, rule)}${via}`,
-    "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it",
+    makersRemedy(one) ??
+      "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it",
   );
 }

@@ -272,6 +272,70 @@ describe("rules of iptables", () => {
     });
   });
 
+  test.each<[string, readonly string[], string]>([
+    [
+      "the Amazon VPC CNI plugin",
+      [
+        "-N AWS-SNAT-CHAIN-0",
+        '-A POSTROUTING -m comment --comment "AWS SNAT CHAIN" -j AWS-SNAT-CHAIN-0',
+        "-A AWS-SNAT-CHAIN-0 -d 10.244.0.0/16 -j RETURN",
+        '-A AWS-SNAT-CHAIN-0 ! -o vlan+ -m comment --comment "AWS, SNAT" -m addrtype ! --dst-type LOCAL -j SNAT --to-source 192.0.2.1 --random-fully',
+      ],
+      "AWS_VPC_K8S_CNI_EXTERNALSNAT=true",
+    ],
+    [
+      "Calico",
+      [
+        "-N cali-nat-outgoing",
+        "-A POSTROUTING -j cali-nat-outgoing",
+        "-A cali-nat-outgoing -s 10.244.0.0/16 -j MASQUERADE",
+      ],
+      "natOutgoing: false",
+    ],
+    [
+      "flannel",
+      ['-A POSTROUTING -s 10.244.0.0/16 ! -d 224.0.0.0/4 -m comment --comment "flanneld masq" -j MASQUERADE'],
+      "--ip-masq",
+    ],
+    [
+      "Cilium, also where it only leads packets past ours",
+      [
+        "-N CILIUM_POST_nat",
+        "-A POSTROUTING -j CILIUM_POST_nat",
+        "-A CILIUM_POST_nat -s 10.244.1.0/24 -d 192.0.2.7/32 -j ACCEPT",
+      ],
+      "enable-ipv4-masquerade",
+    ],
+    [
+      "kube-router",
+      ["-A POSTROUTING -m set --match-set kube-router-pod-subnets src -j MASQUERADE"],
+      "--enable-pod-egress=false",
+    ],
+    [
+      "Antrea",
+      [
+        "-N ANTREA-POSTROUTING",
+        "-A POSTROUTING -j ANTREA-POSTROUTING",
+        "-A ANTREA-POSTROUTING -s 10.244.1.0/24 -j MASQUERADE",
+      ],
+      "noSNAT: true",
+    ],
+    [
+      "a plugin of CNI",
+      [
+        "-N CNI-0123456789abcdef01234567",
+        "-A POSTROUTING -s 10.244.1.2/32 -j CNI-0123456789abcdef01234567",
+        "-A CNI-0123456789abcdef01234567 ! -d 224.0.0.0/4 -j MASQUERADE",
+      ],
+      '"ipMasq"',
+    ],
+    ["nobody known", ["-A POSTROUTING -o eth0 -j MASQUERADE"], "find who made it"],
+  ])("%s is told how to stop", (_name, lines, expected) => {
+    const nat = [natTable([...CHAIN_RULES, ...lines, JUMP])];
+    const found = diagnose(facts({ nat })).filter(({ severity }) => severity !== "info");
+    expect(found.map(({ remedy }) => remedy)).toEqual([expect.stringContaining(expected)]);
+  });
+
   test("for an agent with nftables all rules of iptables are in front", () => {
     const nat = [natTable(["-A POSTROUTING -j MASQUERADE"])];
     expect(said({ settings: NFTABLES, nat, nftables: { value: OWN_TABLE } })).toEqual([
@@ -381,6 +445,18 @@ describe("chains of nftables", () => {
     ],
   ])("%s", (_name, hooks, expected) => {
     expect(said({ hooks })).toEqual(expected);
+  });
+
+  test.each([
+    ["inet firewalld nat_POSTROUTING", "--remove-masquerade"],
+    ["ip io.systemd.nat postrouting", "IPMasquerade="],
+    ["ip flannel-ipv4 postrtg", "--ip-masq"],
+    ["inet cni_plugins_masquerade postrouting", '"ipMasq"'],
+    ["ip t c", "nft list table ip t"],
+  ])("the maker of %s is told how to stop", (name, expected) => {
+    const hooks = [hook(name, { [name.split(" ")[2] ?? ""]: [[MASQUERADE]] })];
+    const found = diagnose(facts({ hooks })).filter(({ severity }) => severity !== "info");
+    expect(found.map(({ remedy }) => remedy)).toEqual([expect.stringContaining(expected)]);
   });
 
   test.each([cameBy("docker0", "!="), cameBy("cni0"), source("172.17.0.0", 16, "!=")])(

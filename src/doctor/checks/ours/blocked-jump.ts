@@ -4,6 +4,7 @@ import { ownJump, takerOf } from "../../base-chains.ts";
 import type { Check, Facts } from "../../facts.ts";
 import { atMost, error, type FindingText, info, warning } from "../../finding.ts";
 import { placeOf } from "../../foreign-rules.ts";
+import { makersRemedy } from "../../makers.ts";
 import { lineOf } from "../../nat-tables.ts";
 import { type Deviation, deviationsOf } from "../../sweep.ts";
 
@@ -27,7 +28,7 @@ export const blockedJump: Check = {
       const { hook, by, rule } = taker;
       return error(
         `${hook.place}: the jump to ${facts.settings.chain} is never reached: an earlier rule takes every packet (${rule.action.kind.toUpperCase()}): ${lineOf(by.chain, rule)}`,
-        REMEDY,
+        makersRemedy(taker) ?? REMEDY,
       );
     }),
 };
@@ -37,7 +38,7 @@ function describe(facts: Facts, one: Deviation): FindingText {
   const [say, leads] = isCertain ? [warning, "leads"] : [info, "may lead"];
   return say(
     `${hook.place}: a rule ${placeOf(facts, one)} ${leads} packets past our chain that the configuration masquerades: ${lineOf(by.chain, by)}`,
-    REMEDY,
+    makersRemedy(one) ?? REMEDY,
   );
 }
 
