@@ -1,7 +1,7 @@
 // All tests, with one closing line that adds up their counts.
 // usage: node test/suite.mjs [--prove]
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { replayed } from "./conformance/facts.mjs";
@@ -12,6 +12,7 @@ const VITEST = ["npx", "vitest", "run", "--reporter=default", "--reporter=json"]
 const REPLAY = ["python3", "test/conformance/replay.py"];
 const root = process.getuid?.() === 0;
 mkdirSync("build", { recursive: true });
+for (const name of ["vitest", "soak"]) rmSync(`build/${name}.json`, { force: true });
 // As in vitest.config.ts, for the agents of replay.py.
 delete process.env.NODE_EXTRA_CA_CERTS;
 
@@ -199,7 +200,8 @@ function oneTest(code) {
 
 /** The counts of a report; the files that took longest are shown. */
 function vitestCounts(file) {
-  const report = JSON.parse(readFileSync(file, "utf8"));
+  const report = vitestReport(file);
+  if (report === undefined) return { passed: 0, failed: 1, skipped: 0 };
   const { numPassedTests, numFailedTests, numPendingTests } = report;
   const files = report.testResults.map(({ name, startTime, endTime }) => ({
     name: relative(".", name),
@@ -212,10 +214,16 @@ function vitestCounts(file) {
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
 }
 
+/** The report that this run has written; undefined if Vitest ended before that. */
+function vitestReport(file) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
+}
+
 /** A line for each test that failed, and for each file that could not be run. */
 function vitestFailures(file) {
-  const { testResults } = JSON.parse(readFileSync(file, "utf8"));
-  return testResults.flatMap(({ name, status, message, assertionResults }) => {
+  const report = vitestReport(file);
+  if (report === undefined) return [`${file} was not written: Vitest did not end by itself`];
+  return report.testResults.flatMap(({ name, status, message, assertionResults }) => {
     const failed = assertionResults.filter((test) => test.status === "failed");
     const lines = failed.map((test) => `${test.fullName}: ${firstLine(test.failureMessages.join("\n"))}`);
     if (status === "failed" && failed.length === 0) lines.push(firstLine(message));
