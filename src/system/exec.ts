@@ -68,9 +68,10 @@ function execute(script: Script, signal: AbortSignal): Promise<Answer> {
       if (isAnswer) return resolve({ exitCode, stdout: stdout(), stderr: stderr() });
       // An agent that is shutting down has no failure to report.
       if (signal.aborted) return reject(signal.reason);
-      const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(stderr())}`;
+      const complaint = stderr();
+      const why = `${ours ?? `signal: ${killedBy}`}: ${oneLine(complaint)}`;
       const byOther = ours === undefined ? String(killedBy) : undefined;
-      reject(new CommandError(script, { why, killedBy: byOther, stderr: stderr() }));
+      reject(new CommandError(script, { why, killedBy: byOther, stderr: complaint }));
     });
     // A tool that exits without reading its input breaks the pipe; its exit code says the rest.
     child.stdin?.on("error", () => {});
@@ -93,7 +94,7 @@ function start(script: Script, stdin: "ignore" | "pipe"): ChildProcess {
   }
 }
 
-/** Collects a stream's text; beyond `limit` bytes it reads and drops, and calls back. */
+/** Collects a stream's text, to be taken once; beyond `limit` bytes it reads and drops, and calls back. */
 function collect(stream: NodeJS.ReadableStream | null, limit: number, exceeded = () => {}): () => string {
   const chunks: Buffer[] = [];
   let size = 0;
