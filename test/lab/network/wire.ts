@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { Lab } from "./lab.ts";
+import { eventually, type Lab } from "./lab.ts";
 
 /** A packet that has arrived, in milliseconds since 1970. */
 export interface Arrival {
@@ -15,22 +15,24 @@ export interface Arrival {
   readonly destinationPort: number;
 }
 
-/** Writes a line for each IP packet that comes in by eth0. */
+/** Writes a line for each IP packet that comes in by eth0, with the kernel's time (SO_TIMESTAMPNS): a busy machine reads it late. */
 const SNIFFER = `
-import socket, struct, time
+import socket, struct
 s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+s.setsockopt(socket.SOL_SOCKET, 35, 1)
 s.bind(("eth0", 3))
 print("ready", flush=True)
 while True:
-    data, (_, kind, way, *_) = s.recvfrom(256)
+    data, [(_, _, stamp)], _, (_, kind, way, *_) = s.recvmsg(256, 64)
+    seconds, nanoseconds = struct.unpack("qq", stamp)
     if way == 4 or kind not in (0x0800, 0x86DD):
         continue
     v4 = kind == 0x0800
     family, at, size, l4 = (socket.AF_INET, 12, 4, 20) if v4 else (socket.AF_INET6, 8, 16, 40)
     src, dst = (socket.inet_ntop(family, data[i:i + size]) for i in (at, at + size))
     port = struct.unpack("!H", data[l4 + 2:l4 + 4])[0] if data[9 if v4 else 6] in (6, 17) else 0
-    print(int(time.time() * 1000), src, dst, port, flush=True)
+    print(seconds * 1000 + nanoseconds // 1000000, src, dst, port, flush=True)
 `;
 
 /** Sends a datagram from a port every few milliseconds, to each destination, from an address if one is given; answers are dropped. */
@@ -87,8 +89,8 @@ while True:
 /** Has a byte echoed every five milliseconds, until that fails; tells why and when. */
 const TALK = `
 import socket, sys, time
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
-s.settimeout(5)
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 60)
+s.settimeout(60)
 print("ready", flush=True)
 try:
     while True:
@@ -111,6 +113,14 @@ export interface Wire {
   readonly arrivals: readonly Arrival[];
   /** The sources seen at a destination's port since a moment. */
   readonly sourcesSince: (at: number, destinationPort: number, destination?: string) => readonly string[];
+  /** The sources of so many packets that arrive there from now on. One that was on its way does not count. */
+  readonly next: (
+    destinationPort: number,
+    destination?: string,
+    count?: number,
+  ) => Promise<readonly string[]>;
+  /** The source of the newest packet to each destination at a port, of those that have arrived since a moment. */
+  readonly newest: (destinationPort: number, since?: number, destination?: string) => readonly string[];
   /** Datagrams from one port, every `everyMs`, to addresses with ports (`8.8.8.8#9`, `8.8.8.8#9@10.1.1.2` with its source). */
   readonly udp: (from: Place, port: number, everyMs: number, ...to: readonly string[]) => Promise<Stream>;
   /** Echo requests of the pod, all of one flow. */
@@ -144,17 +154,30 @@ export async function createWire(lab: Lab): Promise<Wire> {
     const [at = "", source = "", destination = "", port] = line.split(" ");
     arrivals.push({ at: Number(at), source, destination, destinationPort: Number(port) });
   });
+  const since = (at: number, destinationPort: number, destination?: string) =>
+    arrivals.filter(
+      (one) =>
+        one.at >= at &&
+        one.destinationPort === destinationPort &&
+        (destination === undefined || one.destination === destination),
+    );
+  const sources = (some: readonly Arrival[]) => [...new Set(some.map(({ source }) => source))].sort();
   return {
     arrivals,
-    sourcesSince(since, destinationPort, destination) {
-      const those = arrivals.filter(
-        (one) =>
-          one.at >= since &&
-          one.destinationPort === destinationPort &&
-          (destination === undefined || one.destination === destination),
-      );
-      return [...new Set(those.map(({ source }) => source))].sort();
+    sourcesSince: (...where) => sources(since(...where)),
+    next(destinationPort, destination, count = 10) {
+      const now = Date.now();
+      return eventually(() => {
+        const [, ...some] = since(now, destinationPort, destination);
+        if (some.length < count) throw new Error(`${some.length} packets at port ${destinationPort}`);
+        return sources(some);
+      });
     },
+    newest: (destinationPort, at = 0, destination) => [
+      ...new Map(
+        since(at, destinationPort, destination).map((one) => [one.destination, one.source]),
+      ).values(),
+    ],
     udp: (from, port, everyMs, ...to) => start(from, UDP, String(everyMs), String(port), ...to),
     ping: (destination) => start("pod", PING, destination),
     echo: (port) => start("world", ECHO, String(port)),
