@@ -74,7 +74,7 @@ describeKernel("a lab leaves nothing behind", () => {
     // The receiver, the client and the agent; a tool that the agent starts has the agent's command line for a moment.
     await eventually(() => expect(processesOf(process.pid)).toHaveLength(3));
     await lab.close();
-    expectNothingLeft(process.pid);
+    await eventually(() => expectNothingLeft(process.pid));
   });
 
   labTest("when the demo has run to its end, which it does without a wrong verdict", async ({ lab }) => {
@@ -82,7 +82,7 @@ describeKernel("a lab leaves nothing behind", () => {
     expect(await demo.ended).toBe(0);
     expect(demo.output()).toContain("Everything is correct.");
     expect(demo.output()).not.toContain("WRONG");
-    expectNothingLeft(demo.pid);
+    await eventually(() => expectNothingLeft(demo.pid));
   });
 
   labTest.for(["SIGINT", "SIGTERM"] as const)(

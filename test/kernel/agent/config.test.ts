@@ -64,8 +64,9 @@ describeKernel.each(VARIANTS_SHOWN)("the configuration, iptables-%s", (variant) 
   labTest("a bad one at the start: no rules until it is good", async ({ lab }) => {
     const shims = createShims(lab);
     lab.volume.write(BAD["host bits set"]);
-    const agent = lab.startAgent({ flags: flags(variant), env: shims.env });
+    const agent = lab.startAgent({ flags: flags(variant, "--v=4"), env: shims.env });
     await eventually(() => expect(logged(agent, "E", "did you mean 198.51.100.0/24?")).toHaveLength(1));
+    await eventually(() => expect(agent.log().split("pass (").length).toBeGreaterThan(3));
     expect(await lab.iptables(variant).listing(CHAIN)).toBeUndefined();
     expect(shims.calls().filter((call) => !/ -[SC] |--version/.test(call))).toEqual([]);
     lab.volume.write(GOOD);

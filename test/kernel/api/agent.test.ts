@@ -34,7 +34,7 @@ describeKernel("--config-map", () => {
     );
     server.edit(B);
     await inForce(lab, "203.0.113.0");
-    expect(agent.log()).toContain(`using ${MAP}: 1 nonMasqueradeCIDR`);
+    await eventually(() => expect(agent.log()).toContain(`using ${MAP}: 1 nonMasqueradeCIDR`));
 
     // The mounted file is still the old one.
     const diff = await lab.program(["diff"]);
@@ -75,7 +75,7 @@ describeKernel("--config-map", () => {
     first.edit(B);
     const agent = cluster.startAgent();
     await inForce(lab, "203.0.113.0");
-    expect(readFileSync(cluster.statePath, "utf8")).toContain("203.0.113.0");
+    await eventually(() => expect(readFileSync(cluster.statePath, "utf8")).toContain("203.0.113.0"));
     await first.end();
     await agent.end("SIGKILL");
 
@@ -83,6 +83,7 @@ describeKernel("--config-map", () => {
     const second = cluster.startAgent();
     await eventually(() => expect(second.log()).toContain(`using ${MAP}, as cached in ${cluster.statePath}`));
     await eventually(() => expect(logged(second, "W", "ECONNREFUSED")).toHaveLength(1));
+    await eventually(() => expect(second.log()).toContain("is in force already"));
     expect((await listing(lab)).join("\n")).toContain("203.0.113.0");
     expect(second.log()).not.toContain("programmed");
 

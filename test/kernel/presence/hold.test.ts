@@ -38,6 +38,14 @@ async function passes(agent: Agent, more: number): Promise<void> {
   await eventually(() => expect(count()).toBeGreaterThanOrEqual(until));
 }
 
+/** Waits until an agent has warned of something; it does so once, and after the pass in which it has found it. */
+async function warned(agent: Agent, text: string): Promise<string> {
+  await eventually(() => expect(logged(agent, "W", text)).not.toEqual([]));
+  const [line = "", ...more] = logged(agent, "W", text);
+  expect(more).toEqual([]);
+  return line;
+}
+
 async function present(lab: Lab, ...sides: readonly Side[]): Promise<void> {
   for (const side of sides) expect((await side.rules(lab)).length).toBeGreaterThan(2);
 }
@@ -67,9 +75,8 @@ describeKernel("two agents of one chain, one backend each", () => {
       await passes(two, 5);
       await present(lab, first, second);
       await expectVerdicts(lab, VERDICTS);
-      expect(logged(two, "W", OTHER)).toHaveLength(1);
-      expect(logged(two, "W", OTHER)[0]).toContain(`pid ${one.pid} (`);
-      expect(logged(two, "W", OTHER)[0]).toContain(first.flags[0]);
+      expect(await warned(two, OTHER)).toContain(`pid ${one.pid} (`);
+      expect(await warned(two, OTHER)).toContain(first.flags[0]);
       expect(two.log()).not.toContain("removed rules of");
 
       await one.end(signal === 0 ? "SIGTERM" : "SIGKILL");
@@ -94,8 +101,8 @@ describeKernel("agents of one chain", () => {
     await eventually(() => expect(one.log()).toContain(": programmed "));
     await passes(one, 5);
     await present(lab, NFTABLES, IPTABLES);
-    expect(logged(one, "W", `pid ${other.pid} (`)).toHaveLength(1);
-    expect(logged(other, "W", `pid ${one.pid} (`)).toHaveLength(1);
+    await warned(one, `pid ${other.pid} (`);
+    await warned(other, `pid ${one.pid} (`);
     await other.end("SIGKILL");
     await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
     await present(lab, IPTABLES);
@@ -108,7 +115,7 @@ describeKernel("agents of one chain", () => {
       const one = await begin(lab, NFTABLES.flags);
       const two = await begin(lab, [...IPTABLES.flags, "--watch=false"]);
       const three = await begin(lab, LEGACY.flags);
-      for (const agent of [two, three]) expect(logged(agent, "W", OTHER)).toHaveLength(1);
+      for (const agent of [two, three]) await warned(agent, OTHER);
       await one.end("SIGKILL");
       const ended = [two, three].map((agent) => () => agent.log().includes("has ended"));
       await eventually(() => expect(ended.filter((has) => has())).toHaveLength(1));
@@ -117,9 +124,8 @@ describeKernel("agents of one chain", () => {
       const [taker, last] = ended[0]?.() === true ? [two, three] : [three, two];
       await taker?.end("SIGTERM");
       await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
-      expect(last?.log()).toContain(
-        "removed rules of an agent with another backend: table inet ip-masq-agent",
-      );
+      const removed = "removed rules of an agent with another backend: table inet ip-masq-agent";
+      await eventually(() => expect(last?.log()).toContain(removed));
     },
   );
 
@@ -139,7 +145,7 @@ describeKernel("agents of one chain", () => {
     await begin(lab, NFTABLES.flags);
     const wrapper = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
     const two = await begin(lab, IPTABLES.flags, { wrapper });
-    expect(logged(two, "W", `${OTHER}: a process that is not visible from here holds`)).toHaveLength(1);
+    await warned(two, `${OTHER}: a process that is not visible from here holds`);
     await present(lab, NFTABLES, IPTABLES);
   });
 
@@ -160,7 +166,7 @@ describeKernel("agents of one chain", () => {
       const flags = ["--backend=nftables", `--masq-chain=${chain}`];
       const one = await begin(lab, flags);
       const two = await begin(lab, flags, { node: NODE24 });
-      expect(logged(two, "W", `pid ${one.pid} (`)).toHaveLength(1);
+      await warned(two, `pid ${one.pid} (`);
     },
   );
 });
@@ -180,9 +186,13 @@ async function stranger(
 
 const ADDRESS = JSON.stringify(holdAddress("IP-MASQ-AGENT"));
 const HOSTILE = `require("node:net").createServer(() => {}).listen(${ADDRESS}, () => console.log("ready"));`;
-const FLOOD = `const open = () => require("node:net").connect(${ADDRESS}).on("close", open).on("error", () => {});
-  for (let i = 0; i < 50; i++) open();
-  setTimeout(() => console.log("ready"), 500);`;
+const FLOOD = `
+  let closed = 0;
+  const open = () => require("node:net").connect(${ADDRESS}).on("error", () => {}).on("close", () => {
+    if (++closed === 500) console.log("ready");
+    open();
+  });
+  for (let i = 0; i < 50; i++) open();`;
 
 /** Holds the names of an agent, of one that waits, and of one that adds a jump; all that a user without rights can do. */
 const SQUATTER = `const { createServer } = require("node:net");
@@ -215,19 +225,14 @@ describeKernel("names that others hold", () => {
     lab.volume.write(CONFIG);
     await (await begin(lab, NFTABLES.flags)).end("SIGKILL");
     await squatter(lab, wrapper);
-    const before = performance.now();
     const agent = await begin(lab, IPTABLES.flags);
     await eventually(async () => expect(await nftablesState(lab)).toEqual([]));
     await present(lab, IPTABLES);
-    // A turn that another user has taken is not waited for, which would take two seconds.
-    expect(performance.now() - before).toBeLessThan(10_000);
-    expect(logged(agent, "W", "of user 12345, holds")).toHaveLength(1);
+    await warned(agent, "of user 12345, holds");
     expect(logged(agent, "W", OTHER)).toEqual([]);
     await agent.end("SIGTERM");
-    // Hidden agents are waited for ten seconds.
-    const asked = performance.now();
+    // Hidden agents are waited for, and then nothing is removed.
     const { code, stdout, stderr } = await lab.inNode("unshare", [...POD, ...CLEANUP]);
-    expect(performance.now() - asked).toBeLessThan(9_000);
     expect([code, stdout]).toEqual([0, expect.stringContaining("removed")]);
     expect(stderr).toContain(
       "of user 12345, holds the socket of chain IP-MASQ-AGENT, and cannot be an agent: ignored",
@@ -245,7 +250,7 @@ describeKernel("names that others hold", () => {
     const other = await squatter(lab, CAPABLE);
     const agent = await begin(lab, IPTABLES.flags);
     await passes(agent, 3);
-    expect(logged(agent, "W", `${OTHER}: pid ${other.pid} (`)).toHaveLength(1);
+    await warned(agent, `${OTHER}: pid ${other.pid} (`);
     await present(lab, NFTABLES, IPTABLES);
   });
 
@@ -272,7 +277,7 @@ describeKernel("others at the socket", () => {
     await lab.inNode("iptables-nft", ["-t", "nat", "-F", "IP-MASQ-AGENT"]);
     await eventually(() => expect(agent.log()).toContain("healed"));
     await present(lab, NFTABLES, IPTABLES);
-    expect(logged(agent, "W", `pid ${other.pid} (`)).toHaveLength(1);
+    await warned(agent, `pid ${other.pid} (`);
     const { stdout } = await lab.program(["doctor", "--interval=0s"]);
     expect(stdout).toMatch(
       new RegExp(

@@ -21,7 +21,7 @@ const NO_LOCK = { XTABLES_LOCKFILE: "/nowhere/xtables.lock" };
 
 async function inForce(lab: Lab, agent: Agent): Promise<void> {
   await eventually(() => expect(agent.log()).toContain("serving at"));
-  await expectVerdicts(lab, VERDICTS);
+  await eventually(() => expectVerdicts(lab, VERDICTS));
 }
 
 describeKernel("with NET_ADMIN alone", () => {

@@ -77,8 +77,9 @@ export function createProcesses(): Processes {
 
 function endingOf(child: ChildProcess): Promise<Ending> {
   return new Promise((resolve) => {
-    // Not "close": a tool that the agent has left behind may hold the pipes a little longer.
-    child.on("exit", (code, signal) => resolve(code ?? signal ?? -1));
+    // Not "close": a tool that the agent has left behind may hold the pipes a little longer. But a round of the event loop later, in
+    // which its last words are read.
+    child.on("exit", (code, signal) => setImmediate(() => setImmediate(resolve, code ?? signal ?? -1)));
     child.on("error", () => resolve(-1));
   });
 }
