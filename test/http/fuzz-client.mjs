@@ -1,5 +1,6 @@
 // Everything that a client can do wrong, for a while; in a process of its own, so that only the server's work is measured.
-// usage: node fuzz-client.mjs PORT MS [ATTACK...]; prints {attacks: {name: {connections, codes}}, leaks: [...]} as JSON
+// usage: node fuzz-client.mjs PORT MS [ATTACK...]; an empty line when the first connection of each is open, and at the end, or at
+// SIGTERM, {attacks: {name: {connections, codes}}, leaks: [...]} as JSON
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 
@@ -85,17 +86,23 @@ const attacks = {
 await attack(Number(target), Number(ms), chosen.length > 0 ? chosen : Object.keys(attacks));
 
 async function attack(port, ms, names) {
-  const until = Date.now() + ms;
+  let until = Date.now() + ms;
   const sockets = new Set();
   const leaks = new Set();
   const results = {};
+  process.on("SIGTERM", () => {
+    until = 0;
+    for (const socket of sockets) socket.destroy();
+  });
+  let open = 0;
+  const opened = () => ++open === work.length && console.log();
   const work = names.flatMap((name) => {
     const result = { connections: 0, codes: {} };
     results[name] = result;
     return Array.from({ length: attacks[name].at }, async () => {
       while (Date.now() < until) {
         result.connections++;
-        const said = await talk(port, attacks[name], sockets, until);
+        const said = await talk(port, attacks[name], sockets, until, opened);
         if (/root:.*:0:0:/.test(said)) leaks.add(name);
         for (const [, code] of said.matchAll(/^HTTP\/1\.1 (\d+)/gm))
           result.codes[code] = (result.codes[code] ?? 0) + 1;
@@ -107,7 +114,7 @@ async function attack(port, ms, names) {
 }
 
 /** One connection; resolves to what came back, when it is over or the time is up. */
-function talk(port, { pieces, pauseMs = 0, end = false, deaf = false }, sockets, until) {
+function talk(port, { pieces, pauseMs = 0, end = false, deaf = false }, sockets, until, opened) {
   return new Promise((resolve) => {
     let said = "";
     const socket = connect(port, "127.0.0.1");
@@ -128,6 +135,6 @@ function talk(port, { pieces, pauseMs = 0, end = false, deaf = false }, sockets,
       if (!socket.writable) return;
       socket.write(piece, () => (timers[1] = setTimeout(next, pauseMs)));
     };
-    socket.once("connect", next);
+    socket.once("connect", opened).once("connect", next);
   });
 }

@@ -59,20 +59,23 @@ describeKernel("--config-map in trouble", { timeout: 300_000 + EDITS * 5_000 }, 
     ];
     lab.volume.write(textOf(0));
     await startServer();
+    const since = performance.now();
     startAgent();
-    for (; edit < EDITS; ) {
+    await eventually(() => expect(agents.flatMap(takenBy)).toEqual([0]));
+    // Agents live about as long as they take to begin, however busy the machine is.
+    const beginMs = performance.now() - since;
+    for (; edit < EDITS || agents.flatMap(takenBy).length <= EDITS / 8; ) {
       edit++;
       server?.edit(textOf(edit));
       for (const happen of happenings) if (random() < 0.3) await happen();
-      await pause(50 + 300 * random());
+      await pause(beginMs * random());
     }
     if (isCut) await cut(false);
     if (server === undefined) await startServer();
     lab.volume.write(textOf(edit));
-    await eventually(() => expect(takenBy(agents.at(-1) as Agent).at(-1)).toBe(edit), 45_000);
+    await eventually(() => expect(takenBy(agents.at(-1) as Agent).at(-1)).toBe(edit));
     const taken = agents.flatMap(takenBy);
     expect(shown).toBeLessThanOrEqual(edit);
-    expect(taken.length).toBeGreaterThan(EDITS / 8);
     expect(taken).toEqual(taken.toSorted((a, b) => a - b));
   });
 });

@@ -251,8 +251,7 @@ describeKernel("nf_tables over netlink", () => {
       `${MANY} intervals:`,
       JSON.stringify(figures, (_, value) => (value > 1 ? Math.round(value) : value)),
     );
-    expect(fillMs).toBeLessThan(10_000);
-    expect(oneMs).toBeLessThan(1_000);
+    expect(oneMs).toBeLessThan(fillMs / 5);
     expect((await ours.call("list", TABLE)).sets[0]?.elements).toEqual(elements);
   });
 });

@@ -186,7 +186,6 @@ async function ipv6Filter() {
     });
     socket.hold(true);
     socket.send(written(writer));
-    setTimeout(() => socket.close(), 2_000).unref();
   });
   const own: number[] = [];
   const reply = { source: packAddress("2600::2") ?? "", protocol: PROTOCOLS.udp };

@@ -44,7 +44,7 @@ export interface Calls {
   nft: [argument: { readonly args: readonly string[]; readonly stdin: string }, answer: string];
   /**
    * Listens to commits and keeps nothing but the events, collects garbage, runs `nft` with this input, and answers
-   * with the name of the process of the first commit that is heard, or undefined after five seconds.
+   * with the name of the process of the first commit that is heard, or undefined after a minute.
    */
   heard: [argument: string, answer: string | undefined];
   /** The most memory that the process has had, in megabytes. */
@@ -149,7 +149,7 @@ const CALLS: { [K in keyof Calls]: (argument: Calls[K][0]) => Promise<Calls[K][1
       await setTimeout(10);
     }
     await CALLS.nft({ args: ["-f", "-"], stdin });
-    for (let left = 500; left > 0 && commits.length === 0; left--) await setTimeout(10);
+    for (let left = 6_000; left > 0 && commits.length === 0; left--) await setTimeout(10);
     return commits[0];
   },
   async peakMb() {
