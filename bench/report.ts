@@ -1,4 +1,4 @@
-/** Tables of the figures, as they are printed and as docs/internals/performance.md has them. */
+/** Tables of the figures, as they are printed; docs/internals/performance.md has a part of them. */
 import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
 import type { FlowCost } from "./flows.ts";
