@@ -130,6 +130,18 @@ export function parseAddress(text: string): Address | undefined {
   return value === undefined ? undefined : { family: "IPv4", value: BigInt(value), width: 32 };
 }
 
+/** The addresses of an address or a prefix as tools of the kernel print them; those of IPv6 may be IPv4-mapped. */
+export function parseBlock(text: string, family: Family): { first: bigint; last: bigint } | undefined {
+  const width = ADDRESS_BITS[family];
+  const [address = "", length = String(width), ...more] = text.split("/");
+  const parsed = parseAddress(address);
+  const bits = parsePrefixLength(length, 0);
+  if (parsed?.width !== width || bits === undefined || bits > width || more.length > 0) return undefined;
+  const value = parsed.family === family ? parsed.value : (MAPPED_PREFIX << 32n) | parsed.value;
+  const rest = (1n << BigInt(width - bits)) - 1n;
+  return { first: value & ~rest, last: value | rest };
+}
+
 function describeUnaligned(address: Address, length: number): { address: string; network: string } {
   const mapped = address.width > ADDRESS_BITS[address.family];
   const whole = mapped ? (MAPPED_PREFIX << 32n) | address.value : address.value;

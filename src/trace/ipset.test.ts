@@ -20,6 +20,8 @@ create NETS hash:net family inet hashsize 1024 maxelem 65536
 add NETS 10.9.0.0/16
 create SIX hash:ip,port family inet6 hashsize 1024 maxelem 65536
 add SIX fd00::1,tcp:80
+create MAPPED hash:net family inet6 hashsize 1024 maxelem 65536
+add MAPPED ::ffff:0.0.0.0/96
 create PORTS bitmap:port range 0-65535
 add PORTS 80
 add PORTS 30080
@@ -92,6 +94,7 @@ describe("a set of several places matches only what has an address in each", () 
     ["--match-set PORTS dst", undefined, "10.8.8.7", "maybe"],
     ["--match-set MASKED dst", undefined, "10.9.8.7", "yes"],
     ["--match-set MASKED dst", undefined, "10.8.8.7", "no"],
+    ["--match-set MAPPED dst", undefined, "10.9.8.7", "no"],
     ["--match-set RANGE dst", undefined, "10.9.8.7", "yes"],
     ["--match-set RANGE dst", undefined, "10.9.8.8", "no"],
     ["--match-set BLOCKS dst", undefined, "10.9.8.7", "yes"],

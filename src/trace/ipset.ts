@@ -1,5 +1,5 @@
 /** Reads the elements of an ipset from its listing. */
-import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseCidr } from "../core/cidr.ts";
+import { ADDRESS_BITS, type Family, parseBlock } from "../core/cidr.ts";
 import { type Interval, longestPrefixIntervals, type WeighedPrefix } from "../core/intervals.ts";
 import type { PortRange } from "./model.ts";
 import { protocolName } from "./protocols.ts";
@@ -138,10 +138,11 @@ function readElement(
       choices.push(undefined);
       continue;
     }
-    const cidr = parseCidr(part.includes("/") ? part : `${part}/${netmask ?? ADDRESS_BITS[family]}`);
-    if (!isCidr(cidr) || cidr.family !== family) return undefined;
-    parts.push({ first: cidr.base, last: lastAddress(cidr) });
-    choices.push({ cidr, included });
+    const [address = "", length = String(netmask ?? ADDRESS_BITS[family])] = part.split("/");
+    const block = parseBlock(`${address}/${length}`, family);
+    if (block === undefined) return undefined;
+    parts.push(block);
+    choices.push({ cidr: { family, base: block.first, bits: Number(length), text: part }, included });
   }
   return { parts, choices, included, isExpiring: /(?:^| )timeout [1-9]/.test(options.join(" ")) };
 }

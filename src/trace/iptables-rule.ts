@@ -1,5 +1,5 @@
 /** Translates a rule of iptables from its words in a listing into the model of model.ts. */
-import { ADDRESS_BITS, type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
+import { type Family, parseBlock } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import type { SetContent, SetList } from "./ipset.ts";
 import { readMasked, readPortRange, readProxy, readRange, readTarget } from "./iptables-target.ts";
@@ -147,16 +147,16 @@ function originals(): Readonly<Record<string, Reader>> {
     (head, values, context) =>
       read(head, values, context)?.map((one) => ({ ...one, isOriginal: true }) as Condition);
   return {
-    "--ctorigsrc": mark(addresses("source", cidrInterval)),
-    "--ctorigdst": mark(addresses("destination", cidrInterval)),
+    "--ctorigsrc": mark(addresses("source", parseBlock)),
+    "--ctorigdst": mark(addresses("destination", parseBlock)),
     "--ctorigsrcport": mark(ports("source")),
     "--ctorigdstport": mark(ports("destination")),
   };
 }
 
 const OPTIONS: Readonly<Record<string, Reader>> = {
-  "-s": addresses("source", cidrInterval),
-  "-d": addresses("destination", cidrInterval),
+  "-s": addresses("source", parseBlock),
+  "-d": addresses("destination", parseBlock),
   "--src-range": addresses("source", readRange),
   "--dst-range": addresses("destination", readRange),
   "-i": interfaces("in"),
@@ -210,13 +210,7 @@ function firstPacket({ text, negated }: Head, holds: boolean): Condition {
 
 /** An address and a mask that is no prefix, as the tools print it. */
 function readBits(text: string, family: Family): { mask: bigint; value: bigint } | undefined {
-  const [address, mask, ...more] = text.split("/").map(parseAddress);
-  if (address?.family !== family || mask?.family !== family || more.length > 0) return undefined;
-  return { mask: mask.value, value: address.value & mask.value };
-}
-
-function cidrInterval(text: string, family: Family): Interval | undefined {
-  const cidr = parseCidr(text.includes("/") ? text : `${text}/${ADDRESS_BITS[family]}`);
-  if (!isCidr(cidr) || cidr.family !== family) return undefined;
-  return { first: cidr.base, last: lastAddress(cidr) };
+  const [address, mask, ...more] = text.split("/").map((part) => parseBlock(part, family)?.first);
+  if (address === undefined || mask === undefined || more.length > 0) return undefined;
+  return { mask, value: address & mask };
 }

@@ -1,5 +1,5 @@
 /** Reads the action of a rule of iptables, from the words from `-j` or `-g` on. */
-import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../core/cidr.ts";
+import { type Family, parseBlock } from "../core/cidr.ts";
 import type { Interval } from "../core/intervals.ts";
 import {
   type Action,
@@ -91,10 +91,8 @@ function readNatTarget(text: string, family: Family): Target | undefined {
 /** Addresses as `FIRST-LAST`, or one. */
 export function readRange(text: string, family: Family): Interval | undefined {
   const [from = "", to = from] = text.replaceAll(/[[\]]/g, "").split("-");
-  const first = parseAddress(from);
-  const last = parseAddress(to);
-  if (first?.family !== family || last?.family !== family) return undefined;
-  return { first: first.value, last: last.value };
+  const [first, last] = [from, to].map((one) => parseBlock(one, family)?.first);
+  return first === undefined || last === undefined ? undefined : { first, last };
 }
 
 /** Ports as `FIRST` and `LAST` with a separator, or one port. */
@@ -107,9 +105,8 @@ export function readPortRange(text: string, separator: "-" | ":"): PortRange | u
 
 function readNetmap(options: readonly string[], family: Family): Target[] | undefined {
   const text = options[options.indexOf("--to") + 1] ?? "";
-  const cidr = parseCidr(text.includes("/") ? text : `${text}/${family === "IPv4" ? 32 : 128}`);
-  if (!isCidr(cidr)) return undefined;
-  return [{ addresses: { first: cidr.base, last: lastAddress(cidr) }, isPrefix: true }];
+  const addresses = parseBlock(text, family);
+  return addresses && [{ addresses, isPrefix: true }];
 }
 
 function readRedirect(options: readonly string[]): Target[] {

@@ -1,5 +1,5 @@
 /** Translates the matches of an expression of `nft -j` into conditions. */
-import { familyNamed, parseAddress } from "../../core/cidr.ts";
+import { familyNamed, parseBlock } from "../../core/cidr.ts";
 import { asksSocket, type Condition, constant, type PortRange, type Side } from "../model.ts";
 import { hasPorts, protocolName } from "../protocols.ts";
 import { readPorts } from "./json-target.ts";
@@ -147,12 +147,14 @@ function readPayload(
 /** Some bits of an address. */
 function readBits(head: Head, { protocol, field }: Fields, mask: Json, right: Json): Condition[] | undefined {
   const family = familyNamed(String(protocol));
-  const [bits, value] = [mask, right].map((one) => (typeof one === "string" ? parseAddress(one) : undefined));
-  const isKnown = bits?.family === family && value?.family === family;
-  if (family === undefined || bits === undefined || value === undefined || !isKnown) return undefined;
+  if (family === undefined) return undefined;
+  const [bits, value] = [mask, right].map((one) =>
+    typeof one === "string" ? parseBlock(one, family)?.first : undefined,
+  );
+  if (bits === undefined || value === undefined) return undefined;
   if (field !== "saddr" && field !== "daddr") return undefined;
   const side: Side = field === "daddr" ? "destination" : "source";
-  return [{ ...head, kind: "bits", side, family, mask: bits.value, value: value.value }];
+  return [{ ...head, kind: "bits", side, family, mask: bits, value }];
 }
 
 function readMeta(head: Head, key: Json, right: Json, elements: Elements): Condition[] | undefined {

@@ -1,5 +1,5 @@
 /** Values in `nft -j`: addresses, words, and the members of sets. */
-import { type Family, isCidr, lastAddress, parseAddress, parseCidr } from "../../core/cidr.ts";
+import { type Family, parseBlock } from "../../core/cidr.ts";
 import type { Interval } from "../../core/intervals.ts";
 
 /** JSON that has not been checked. */
@@ -94,19 +94,14 @@ export function addressIntervals(right: Json, family: Family, elements: Elements
 }
 
 function addressInterval(json: Json, family: Family): Interval | undefined {
-  if (typeof json === "string") {
-    const address = parseAddress(json);
-    // nft writes IPv4-mapped addresses as IPv6's.
-    return address?.family === family ? { first: address.value, last: address.value } : undefined;
-  }
+  if (typeof json === "string") return parseBlock(json, family);
   const [kind, value] = onlyMember(json);
   if (kind === "range" && Array.isArray(value)) {
     const [first, last] = value.map((one) => addressInterval(one, family));
     return first === undefined || last === undefined ? undefined : { first: first.first, last: last.last };
   }
   if (kind !== "prefix" || !isObject(value)) return undefined;
-  const cidr = parseCidr(`${String(value.addr)}/${String(value.len)}`);
-  return isCidr(cidr) && cidr.family === family ? { first: cidr.base, last: lastAddress(cidr) } : undefined;
+  return parseBlock(`${String(value.addr)}/${String(value.len)}`, family);
 }
 
 /** A rule's text, similar to `nft list ruleset`, so that operators find it. */
