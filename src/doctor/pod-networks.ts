@@ -15,6 +15,8 @@ export interface PodNetwork {
   readonly isLocal: boolean;
   /** The link that all its pods' packets come in by, if there is one. */
   readonly link?: string;
+  /** The link of one of its pods, where each pod has its own. */
+  readonly podLink?: string;
 }
 
 export interface PodFacts {
@@ -163,7 +165,7 @@ function networksOf({ index, name, kind }: ObservedLink, addresses: readonly Lin
       cidr: network,
       from: `${kind} ${name}`,
       isLocal: true,
-      ...(TO_PODS.includes(kind ?? "") ? {} : { link: name }),
+      ...(TO_PODS.includes(kind ?? "") ? { podLink: name } : { link: name }),
     }));
 }
 
@@ -180,9 +182,9 @@ function hostRoutes(veths: readonly ObservedLink[], routes: readonly Route[]): P
     if (veth === undefined || type !== "unicast" || cidr.bits < ADDRESS_BITS[cidr.family]) return [];
     const block = blocks.find((one) => contains(one.cidr, cidr));
     const route = `route to ${veth.name}`;
-    return block === undefined
-      ? { cidr, from: route, isLocal: true }
-      : { cidr: block.cidr, from: `blackhole route around the ${route}`, isLocal: true };
+    const [pods, from] =
+      block === undefined ? [cidr, route] : [block.cidr, `blackhole route around the ${route}`];
+    return { cidr: pods, from, isLocal: true, podLink: veth.name };
   });
 }
 

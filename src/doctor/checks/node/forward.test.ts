@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Changes, cidr, dumpHooks, facts, said } from "../../../../test/lab/doctor.ts";
 import { known } from "../../../system/fact.ts";
 
@@ -10,9 +10,9 @@ function forwardOf(changes: Changes): readonly string[] {
 }
 
 /** The findings of `forward` beside the rules of a table filter; pods of 10.244.1.0/24 come in by cni0. */
-function beside(policy: string, ...rules: readonly string[]): readonly string[] {
+function beside(policy: string, rules: readonly string[], links?: Changes["links"]): readonly string[] {
   const lines = ["*filter", `:FORWARD ${policy} [0:0]`, ":X - [0:0]", ...rules, "COMMIT", NO_NAT];
-  return forwardOf({ hooks: dumpHooks(lines.join("\n")) });
+  return forwardOf({ hooks: dumpHooks(lines.join("\n")), ...(links === undefined ? {} : { links }) });
 }
 
 const WHAT =
@@ -52,15 +52,58 @@ test.each<[string, readonly string[], readonly string[]]>([
   ["a DROP of Docker's isolation", ["ACCEPT", "-A FORWARD -i docker0 ! -o docker0 -j DROP"], []],
   ["a DROP that depends on a set", ["ACCEPT", "-A FORWARD -m set --match-set x src -j DROP"], []],
 ])("%s", (_name, [policy = "", ...rules], expected) => {
-  expect(beside(policy, ...rules)).toEqual(expected);
+  expect(beside(policy, rules)).toEqual(expected);
 });
 
-test("where each pod has a link of its own, its policy decides", () => {
+describe("where each pod has a link of its own", () => {
   const links = known(facts().links);
-  const networks = [{ cidr: cidr("10.244.1.5/32"), from: "route to cali1", isLocal: true }];
   if (links === undefined) throw new Error("no links");
-  const hooks = dumpHooks(`*filter\n:FORWARD DROP [0:0]\nCOMMIT\n${NO_NAT}`);
-  expect(forwardOf({ hooks, links: { value: { ...links, networks } } })).toEqual([]);
+  const pods = (...names: readonly string[]) => ({
+    value: {
+      ...links,
+      networks: names.map((name, i) => ({
+        cidr: cidr(`10.244.1.${i + 5}/32`),
+        from: `route to ${name}`,
+        isLocal: true,
+        podLink: name,
+      })),
+    },
+  });
+  const OWN =
+    "warning new connections of pods (10.244.1.5/32, route to cali1) to other networks are dropped (IPv4): ";
+  const DISPATCH = [":W - [0:0]", "-A FORWARD -i cali+ -j W", "-A W -i cali1 -g X", "-A W -j DROP"];
+  test.each<[string, readonly string[], readonly string[]]>([
+    ["a policy is for all", ["DROP"], [`${OWN}iptables -t filter: the policy of chain FORWARD`]],
+    [
+      "a policy, with others let through",
+      [
+        "DROP",
+        "-A FORWARD -i docker0 -j ACCEPT",
+        "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+      ],
+      [`${OWN}iptables -t filter: the policy of chain FORWARD`],
+    ],
+    [
+      "a base chain's last rule (iptables-services)",
+      ["ACCEPT", "-A FORWARD -j REJECT --reject-with icmp-host-prohibited"],
+      [`${OWN}iptables -t filter, chain FORWARD: -j REJECT --reject-with icmp-host-prohibited`],
+    ],
+    ["a policy, with pods let through", ["DROP", "-A FORWARD -i cali+ -j ACCEPT"], []],
+    [
+      "a policy, with pods let through by their addresses",
+      ["DROP", "-A FORWARD -s 10.244.0.0/16 -j ACCEPT"],
+      [],
+    ],
+    ["a network policy in a chain", ["DROP", ...DISPATCH, "-A X -j DROP"], []],
+    ["one pod's drop", ["ACCEPT", "-A FORWARD -i cali1 -j DROP"], []],
+    ["one pod's drop, by its address", ["ACCEPT", "-A FORWARD -s 10.244.1.5/32 -j DROP"], []],
+  ])("%s", (_name, [policy = "", ...rules], expected) => {
+    expect(beside(policy, rules, pods("cali1", "cali2"))).toEqual(expected);
+  });
+
+  test("no pod, no finding", () => {
+    expect(beside("DROP", [], pods())).toEqual([]);
+  });
 });
 
 test("no default route, of the families that are enabled", () => {

@@ -26,22 +26,44 @@ export const forward: Check = {
 /** More networks of one node are not followed. */
 const MANY = 16;
 
-/**
- * Only where all pods of a network come in by one link, and for an address that hardly any pod has: where each pod has a link
- * and rules of its own (Calico), its network policy decides, and a drop is not a fault.
- */
+/** The networks whose packets come in by one link, and those of pods with a link each. */
 function drops(facts: Facts, family: Family): readonly FindingText[] {
-  const networks = (podsOf(facts)?.networks ?? [])
-    .filter(({ cidr, link }) => cidr.family === family && link !== undefined)
-    .slice(0, MANY);
-  return networks.flatMap((network) => {
-    const outcome = follow(facts, network);
-    if (outcome?.verdict !== "drop") return [];
-    return warning(
-      `new connections of pods (${formatCidr(network.cidr)}, ${network.from}) to other networks are dropped (${family}): ${describeDrop(outcome)}`,
-      `accept there what comes in by ${network.link}, and the replies to it`,
-    );
-  });
+  const networks = (podsOf(facts)?.networks ?? []).filter(({ cidr }) => cidr.family === family);
+  const shared = networks.filter(({ link }) => link !== undefined).slice(0, MANY);
+  const own = networks.filter(({ podLink }) => podLink !== undefined).slice(0, MANY);
+  return [...shared.flatMap((network) => dropsShared(facts, network)), ...dropsOwn(facts, own)];
+}
+
+/** For an address that hardly any pod has: what is dropped of single pods is their network policy's affair. */
+function dropsShared(facts: Facts, network: PodNetwork): readonly FindingText[] {
+  const { link, cidr } = network;
+  const outcome = follow(facts, { family: cidr.family, in: link, source: lastAddress(cidr) - 1n });
+  return outcome?.verdict === "drop" ? [dropped(network, outcome, `${link}`)] : [];
+}
+
+/**
+ * Where each pod has a link and chains of its own (Calico), these have its network policy, and a drop there is not a fault. A base
+ * chain's policy and its own rules are for all.
+ */
+function dropsOwn(facts: Facts, networks: readonly PodNetwork[]): readonly FindingText[] {
+  const outcomes = networks.map(({ cidr, podLink }) => follow(facts, { family: cidr.family, in: podLink }));
+  const isForAll = (one: TraceOutcome | undefined) =>
+    one?.verdict === "drop" && (one.policy !== undefined || isInBaseChain(facts, one));
+  const [network] = networks;
+  const [outcome] = outcomes;
+  if (network === undefined || outcome === undefined || !outcomes.every(isForAll)) return [];
+  return [dropped(network, outcome, "the pods' links")];
+}
+
+function isInBaseChain({ trace }: Facts, { by }: TraceOutcome): boolean {
+  return (known(trace)?.hooks ?? []).some(({ place, chain }) => place === by?.place && chain === by.chain);
+}
+
+function dropped({ cidr, from }: PodNetwork, outcome: TraceOutcome, links: string): FindingText {
+  return warning(
+    `new connections of pods (${formatCidr(cidr)}, ${from}) to other networks are dropped (${cidr.family}): ${describeDrop(outcome)}`,
+    `accept there what comes in by ${links}, and the replies to it`,
+  );
 }
 
 /** The rule or policy that drops a packet. */
@@ -52,8 +74,11 @@ export function describeDrop({ policy, by }: TraceOutcome): string {
 }
 
 /** The certain fate of a new connection to another network; undefined if it depends on more. */
-function follow(facts: Facts, { cidr, link }: PodNetwork): TraceOutcome | undefined {
-  const { family } = cidr;
+function follow(
+  facts: Facts,
+  sender: { family: Family; in: string | undefined; source?: bigint },
+): TraceOutcome | undefined {
+  const { family, in: link, ...source } = sender;
   const rules = known(facts.trace);
   const destination = OUTSIDE[family];
   if (rules === undefined || link === undefined || includes(rules.local[family], destination))
@@ -62,7 +87,7 @@ function follow(facts: Facts, { cidr, link }: PodNetwork): TraceOutcome | undefi
   const out = ways.length === 1 ? ways[0]?.name : undefined;
   const packet = {
     family,
-    source: lastAddress(cidr) - 1n,
+    ...source,
     destination,
     protocol: "tcp",
     port: 443,
