@@ -11,6 +11,7 @@ import { at, readManifest } from "../lab/manifest.ts";
 export interface ConfigMap {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly data?: Readonly<Record<string, string>>;
+  readonly binaryData?: Readonly<Record<string, string>>;
 }
 
 interface Named {

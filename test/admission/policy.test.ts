@@ -33,11 +33,18 @@ const MISTAKES: readonly (readonly [entries: readonly string[], reason: string])
   [["10.0.0.0/8", "fd00::1"], "without a prefix length: fd00::1 (did you mean fd00::1/128?)"],
   [
     ["8.0.0.0/7"],
-    `8.0.0.0/7: wider than /8 (IPv6: /7), which is rarely meant; if it is, set the annotation ${WIDE}: "true"`,
+    `wider than /8 (IPv6: /7), which is rarely meant; if it is, set the annotation ${WIDE}: "true": 8.0.0.0/7`,
   ],
   [
     ["0.0.0.0/0", "::/0"],
-    `0.0.0.0/0, ::/0: wider than /8 (IPv6: /7), which is rarely meant; if it is, set the annotation ${WIDE}: "true"`,
+    `wider than /8 (IPv6: /7), which is rarely meant; if it is, set the annotation ${WIDE}: "true": 0.0.0.0/0, ::/0`,
+  ],
+  [["example.com", "10.0.0.0/8"], "not a CIDR: example.com"],
+  [["10.0.0.0-10.0.0.9", "$PODS"], "not a CIDR: 10.0.0.0-10.0.0.9, $PODS"],
+  [["10.0.0.0 /8", "\u201c10.0.0.0/8\u201d"], "not a CIDR: 10.0.0.0 /8, \u201c10.0.0.0/8\u201d"],
+  [
+    ["10.0.0.0/33", "192.0.2.1", "10.1.0.0/16", "10.1.2.0/16"],
+    "not a CIDR: 10.0.0.0/33; without a prefix length: 192.0.2.1 (did you mean 192.0.2.1/32?); 10.1.2.0/16 has host bits: did you mean 10.1.0.0/16?",
   ],
 ];
 
@@ -85,6 +92,56 @@ describe.each(styles)("a mistake in %s style is refused", (_, write) => {
       refusals(policy, configMap(write("nonMasqueradeCIDRs", ["0.0.0.0/0"]), { [WIDE]: "true" })),
     ).toEqual([]);
   });
+});
+
+test.each([
+  ["nonMasqueradeCIDRs: 10.0.0.0/8", "nonMasqueradeCIDRs (did you mean [10.0.0.0/8]?)"],
+  ["masqueradeCIDRs:\n  10.0.0.0/8\n  192.0.2.0/24\n", "masqueradeCIDRs (did you mean [10.0.0.0/8]?)"],
+  ['{"masqueradeSourceCIDRs":"fd00::/8"}', "masqueradeSourceCIDRs (did you mean [fd00::/8]?)"],
+])("a text instead of a list is refused: %j", (text, reason) => {
+  expect(refusals(policy, configMap(text))).toEqual([`not a list: ${reason}`]);
+});
+
+test("several CIDRs in one entry are refused", () => {
+  const text = "nonMasqueradeCIDRs:\n- 10.0.0.0/8,172.16.0.0/12\n- cidr: 192.0.2.0/24\n";
+  expect(refusals(policy, configMap(text))).toEqual([
+    "not a CIDR: 10.0.0.0/8,172.16.0.0/12, cidr: 192.0.2.0/24",
+  ]);
+});
+
+test.each([
+  ["host bits", "10.1.0.0/8"],
+  ["no CIDR", "10.0.0.0/77"],
+  ["no CIDR, and not ASCII", "\u5b50\u7f51".repeat(4)],
+  ["one of the length of all", "g".repeat(5_000)],
+  ["no length", "10.0.0.1"],
+  ["wide", "0.0.0.0/0"],
+])("the API server shows no message of more than 5 KiB: %s", (_, entry) => {
+  const entries = Array.from({ length: Math.floor(24_000 / (entry.length + 4)) }, () => `- ${entry}\n`);
+  const text = `nonMasqueradeCIDRs:\n${entries.join("")}x: 1\n`;
+  const [reason = "", ...more] = refusals(
+    policy,
+    configMap(text),
+    configMap("masqueradeCIDRs: [192.0.2.0/24]"),
+  );
+  expect(more).toEqual([]);
+  expect(reason).toMatch(/ \.\.\.; /);
+  for (const part of ["unknown key: x", REMOVAL, entry.slice(0, 400)]) expect(reason).toContain(part);
+  expect(Buffer.byteLength(reason)).toBeLessThan(5_120);
+});
+
+test("a list that is replaced by others as long is many gone", () => {
+  const list = (first: number) =>
+    Array.from({ length: 700 }, (_, i) => `- ${first}.0.${i >> 8}.${i & 255}/32\n`);
+  const [before, after] = [10, 11].map((first) => configMap(`nonMasqueradeCIDRs:\n${list(first).join("")}`));
+  expect(refusals(policy, after as ConfigMap, before)).toMatchObject([/^700 of 700 CIDRs would be gone/]);
+});
+
+test("a key that moves to binaryData is not gone", () => {
+  const before = configMap("nonMasqueradeCIDRs: [10.0.0.0/8]");
+  const { metadata } = before;
+  expect(refusals(policy, { metadata, binaryData: { config: "AA==" } }, before)).toEqual([]);
+  expect(refusals(policy, { metadata, binaryData: { notes: "AA==" } }, before)).toMatchObject([/^1 of 1 /]);
 });
 
 test("an empty list, no list and no data are many gone", () => {
@@ -226,6 +283,8 @@ const arbitraryText = fc.letrec<{ entry: string; list: string; text: string }>((
       fc.constantFrom(
         parts.join(""),
         parts.join("").replaceAll("\n", "\r\n"),
+        parts.join("").replaceAll("\n", "\u2028"),
+        `\ufeff${parts.join("")}`,
         parts.join("").replaceAll(/^(?=.)/gm, "  "),
       ),
     ),

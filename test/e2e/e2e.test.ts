@@ -464,7 +464,7 @@ const ASK_API = `
     answer.resume();
   });`;
 
-/** The policy needs Kubernetes 1.30. */
+/** The policy needs Kubernetes 1.31. */
 async function refuseAtTheDoor(): Promise<void> {
   const [apply = ""] = kubectlLines("docs/configure.md", "Refuse bad edits");
   const kinds = await cluster.kubectl(

@@ -407,17 +407,16 @@ describe("apply", { concurrent: true }, () => {
   });
 
   atLength(
-    "the annotation that the policy asks for is set after a question",
+    "the annotations that the policy asks for are set after a question",
     async ({ stand: { plugin, read, write } }) => {
-      const key = "ip-masq-agent/allow-removal";
-      const policy = {
-        key,
-        value: "3",
-        why: `3 of 4 CIDRs would be gone: more than half; if that is meant, set the annotation ${key}: "3"`,
-      };
+      const annotations = { "ip-masq-agent/allow-wide": "true", "ip-masq-agent/allow-removal": "3" };
+      const asked = Object.entries(annotations).map(
+        ([key, value]) => `if so, set the annotation ${key}: "${value}"`,
+      );
+      const policy = { annotations, why: `${asked[0]}: 0.0.0.0/0; 3 of 4 CIDRs would be gone; ${asked[1]}` };
       const { code } = await plugin(cluster({ policy }), ["apply", "--yes", write(NEW)]);
       expect(code).toBe(0);
-      expect(read().configMap.metadata.annotations[key]).toBe("3");
+      expect(read().configMap.metadata.annotations).toMatchObject(annotations);
     },
   );
 

@@ -149,7 +149,8 @@ switch (`${verb} ${kind}`) {
       );
     const annotations = { ...map.metadata.annotations, ...patch.metadata.annotations };
     for (const [key, value] of Object.entries(annotations)) if (value === null) delete annotations[key];
-    if (cluster.policy && annotations[cluster.policy.key] !== cluster.policy.value)
+    const asked = Object.entries(cluster.policy?.annotations ?? {});
+    if (asked.some(([key, value]) => annotations[key] !== value))
       refuse(
         `The configmaps "ip-masq-agent" is invalid: : ValidatingAdmissionPolicy denied request: ${cluster.policy.why}`,
       );
