@@ -1,6 +1,16 @@
 /** `kubectl ip-masq` with a stand-in for kubectl; `make e2e` tries it on a cluster. */
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, test as plain } from "vitest";
@@ -15,12 +25,15 @@ const PREVIOUS = "ip-masq-agent/previous";
 
 interface Pod {
   readonly metadata: { readonly name: string };
-  readonly spec: { readonly nodeName: string };
+  readonly spec: { readonly nodeName: string; readonly volumes?: readonly object[] };
   readonly status: object;
   readonly [more: string]: unknown;
 }
 
 interface Stand {
+  /** The environment of such a call. Temporary files go to `temporary`. */
+  readonly environment: (cluster: object | undefined, seconds?: string) => NodeJS.ProcessEnv;
+  readonly temporary: string;
   /** The plugin on this cluster, or on the one as the last call has left it; there is no terminal. */
   readonly plugin: (
     cluster: object | undefined,
@@ -44,15 +57,18 @@ const test = plain.extend<{ stand: Stand }>({
   stand: async ({}, use) => {
     const directory = mkdtempSync(join(tmpdir(), "kubectl-"));
     const file = join(directory, "cluster");
+    const temporary = join(directory, "temporary");
+    mkdirSync(temporary);
+    function environment(cluster: object | undefined, seconds = ANSWER_SECONDS) {
+      if (cluster !== undefined) writeFileSync(file, JSON.stringify(cluster));
+      const stand = { KUBECTL: resolve("test/kubectl/stand-in.mjs"), CLUSTER: file };
+      return { ...process.env, ...stand, IP_MASQ_ANSWER_SECONDS: seconds, TMPDIR: temporary };
+    }
     await use({
-      async plugin(cluster, args, { stdin = "", seconds = ANSWER_SECONDS } = {}) {
-        if (cluster !== undefined) writeFileSync(file, JSON.stringify(cluster));
-        const env = {
-          ...process.env,
-          KUBECTL: resolve("test/kubectl/stand-in.mjs"),
-          CLUSTER: file,
-          IP_MASQ_ANSWER_SECONDS: seconds,
-        };
+      environment,
+      temporary,
+      async plugin(cluster, args, { stdin = "", seconds } = {}) {
+        const env = environment(cluster, seconds);
         return attempt("setsid", ["-w", "sh", PLUGIN, ...args], { env, stdin });
       },
       read: () => JSON.parse(readFileSync(file, "utf8")),
@@ -129,8 +145,8 @@ describe("status", { concurrent: true }, () => {
     ];
     const { code, stdout } = await plugin({ configMap: configMap(OLD), pods, wanted: 8 }, ["status"], HANGS);
     const lines = stdout.split("\n");
-    expect(lines[1]).toBe("1 of 8 nodes have no agent yet");
-    expect(lines[2]).toMatch(/^1 of 7 nodes follow it/);
+    expect(lines[1]).toMatch(/^1 of 7 nodes follow it/);
+    expect(lines.at(-2)).toBe("1 of 8 nodes have no agent yet");
     expect(stdout).toMatch(/^behind {9}2 {2}old-1, old-2: has digest [0-9a-f]{16}$/m);
     expect(stdout).toContain(`refused        1  refuses: ${problems[0]}\n`);
     expect(stdout).toContain('failing        1  fails: iptables: "no" such file\n');
@@ -254,6 +270,79 @@ describe("status", { concurrent: true }, () => {
   });
 });
 
+/** An agent's pod that mounts this ConfigMap. */
+function mounting(name: string, one: Pod, key = "config"): Pod {
+  const config = { name: "config", configMap: { name, items: [{ key, path: "ip-masq-agent" }] } };
+  return { ...one, spec: { ...one.spec, volumes: [{ name: "xtables-lock" }, config] } };
+}
+
+describe("the agents' own ConfigMap", { concurrent: true }, () => {
+  test("is the one that their pods mount, and its key, too", async ({ stand: { plugin } }) => {
+    const pods = ["a", "b"].map((node) =>
+      mounting("pool-ip-masq-agent", pod(node, { text: OLD }), "list.yaml"),
+    );
+    const map = { ...configMap(OLD), data: { "list.yaml": OLD } };
+    const { stdout } = await plugin({ configMap: map, pods, name: "pool-ip-masq-agent" }, ["status"]);
+    expect(stdout).toMatch(/^kube-system\/pool-ip-masq-agent {2}version 7 .*\n2 of 2 nodes follow it/);
+    const other = await plugin(undefined, ["status", "--config-map=x", "-n", "egress"]);
+    expect(other.stdout).toMatch(/^egress\/x does not exist/);
+  });
+
+  test("is one for each pool of nodes: each has its table, and apply wants to know which", async ({
+    stand: { plugin, write },
+  }) => {
+    const pods = [mounting("x", pod("a")), mounting("y", pod("b")), mounting("y", pod("c", { text: NEW }))];
+    const leases = [lease("b", hashOf(OLD))];
+    const { code, stdout } = await plugin({ configMap: configMap(OLD), pods, leases }, ["status"]);
+    expect(stdout.replaceAll(hashOf(OLD), "OLD").replaceAll(hashOf(NEW), "NEW")).toBe(
+      [
+        "kube-system/x  version 7  changed 2026-01-02T03:04:05Z by kubectl-edit",
+        "1 of 1 nodes follow it (digest OLD)",
+        "kube-system/y  version 7  changed 2026-01-02T03:04:05Z by kubectl-edit",
+        "1 of 2 nodes follow it (digest OLD)",
+        "STATE      NODES  WHY",
+        "behind         1  c: has digest NEW",
+        "",
+      ].join("\n"),
+    );
+    expect(code).toBe(1);
+    const { stderr } = await plugin(undefined, ["apply", "--yes", write(NEW)]);
+    expect(stderr).toContain(
+      "agents have several ConfigMaps (x: 1 pods, y: 2 pods): choose agents by --selector",
+    );
+  });
+
+  atLength(
+    "without the key agents use their defaults, and one in binaryData is not read",
+    async ({ stand: { plugin } }) => {
+      const { metadata } = configMap("");
+      const other = { metadata, data: { notes: '"config":' } };
+      const none = await plugin({ configMap: other, pods: [pod("a", { text: "" })] }, ["status"]);
+      expect(none.stdout).toMatch(
+        /^kube-system\/ip-masq-agent has no key config: agents use their defaults\n1 of 1/,
+      );
+      const binary = { configMap: { ...other, binaryData: { config: "AA==" } }, pods: [pod("a")] };
+      const { stderr } = await plugin(binary, ["status"]);
+      expect(stderr).toContain("the key config of kube-system/ip-masq-agent is in binaryData");
+    },
+  );
+});
+
+test.concurrent("pods that have ended are no agents, and of two on a node the ready one is asked", async ({
+  stand: { plugin },
+}) => {
+  const named = (name: string, one: Pod) => ({ ...one, metadata: { name } });
+  const pods = [
+    named("evicted", { ...pod("a"), status: { phase: "Failed" } }),
+    named("starts", pod("a", { ready: "False", exec: "refused" })),
+    named("ready", pod("a", { echo: true })),
+  ];
+  const { stdout } = await plugin({ pods }, ["doctor", "--node=a"]);
+  expect(stdout).toContain("ip-masq-agent doctor");
+  const ended = { configMap: configMap(OLD), pods: [...pods.slice(0, 1), pod("b")] };
+  expect((await plugin(ended, ["status"])).stdout).toMatch(/^1 of 1 nodes follow it/m);
+});
+
 describe("explain asks the agent on the pod's node", { concurrent: true }, () => {
   const workload = (host?: boolean) => ({
     spec: { nodeName: "b", ...(host === undefined ? {} : { hostNetwork: host }) },
@@ -261,7 +350,11 @@ describe("explain asks the agent on the pod's node", { concurrent: true }, () =>
   });
   const cluster = (more: object) => ({
     pods: [pod("a"), pod("b", { echo: true })],
-    workloads: { "shop/web": workload(), "shop/host": workload(true), ...more },
+    workloads: {
+      ...{ "shop/web": workload(), "shop/host": workload(true) },
+      "shop/six": { spec: { nodeName: "b" }, status: { podIPs: [{ ip: "fd00::2" }] } },
+      ...more,
+    },
   });
 
   const asked = [
@@ -269,6 +362,10 @@ describe("explain asks the agent on the pod's node", { concurrent: true }, () =>
     ["[2001:db8::1]:443", "fd00::2"],
     ["2001:db8::1", "fd00::2"],
     ["example.com", "10.244.1.2"],
+    ["https://example.com:8443/a:b", "10.244.1.2"],
+    ["https://[2001:db8::1]:443/", "fd00::2"],
+    ["2001:db8::/32", "fd00::2"],
+    ["198.51.100.0/24", "10.244.1.2"],
   ] as const;
   test.for(cells(asked, (_, i) => i < 2))("%s", async ([destination, source], { stand: { plugin } }) => {
     const { code, stdout } = await plugin(cluster({}), ["explain", "-n", "shop", "web", destination]);
@@ -276,6 +373,11 @@ describe("explain asks the agent on the pod's node", { concurrent: true }, () =>
       `pod web on node b (10.244.1.2 fd00::2)\nip-masq-agent explain --live --source=${source} ${destination}\n`,
     );
     expect(code).toBe(0);
+  });
+
+  atLength("a name, of a pod with IPv6 only", async ({ stand: { plugin } }) => {
+    const { stdout } = await plugin(cluster({}), ["explain", "-n", "shop", "six", "example.com"]);
+    expect(stdout).toContain("--source=fd00::2 example.com");
   });
 
   test("a pod in the node's network, and one that is not there", async ({ stand: { plugin } }) => {
@@ -326,11 +428,37 @@ test.concurrent("flags of all commands come before or after its name, with blank
     expect(await plugin(cluster, words)).toMatchObject({ code: 2, stdout: "" });
 });
 
-test.concurrent("no helper outlives a call", async ({ stand: { plugin } }) => {
-  const seconds = `${600 + process.pid}.5`;
-  const helpers = async () => (await attempt("pgrep", ["-f", `^sleep ${seconds}`])).stdout;
-  await plugin({ configMap: configMap(OLD), pods: [pod("a")] }, ["status"], { seconds });
-  await eventually(async () => expect(await helpers()).toBe(""));
+describe("nothing outlives a call", { concurrent: true }, () => {
+  const alone = { configMap: configMap(OLD), pods: [pod("a")] };
+
+  test("that ends", async ({ stand: { plugin } }) => {
+    const seconds = `${600 + process.pid}.5`;
+    await plugin(alone, ["status"], { seconds });
+    const helpers = async () => (await attempt("pgrep", ["-f", `^sleep ${seconds}`])).stdout;
+    await eventually(async () => expect(await helpers()).toBe(""));
+  });
+
+  test.for(cells([["doctor", "--all"], ["status"]], ([name]) => name === "status"))(
+    "that a terminal interrupts: %s",
+    async (words, { stand: { environment, calls, temporary } }) => {
+      const seconds = `${700 + process.pid}.${words.length}`;
+      const env = environment({ ...alone, pods: [pod("a", { exec: "hangs" })] }, seconds);
+      const child = spawn("sh", [PLUGIN, ...words], { env, detached: true, stdio: "ignore" });
+      const ended = once(child, "exit");
+      await eventually(() => expect(calls()).toMatch(/ exec /));
+      // All that runs gets it, but what a shell has put into the background ignores it.
+      process.kill(-(child.pid ?? 0), "SIGINT");
+      expect(await ended).toEqual([130, null]);
+      const left = async () => (await attempt("pgrep", ["-g", `${child.pid}`])).stdout;
+      await eventually(async () => expect(await left()).toBe(""));
+      expect(readdirSync(temporary)).toEqual([]);
+    },
+  );
+
+  test("whose reader has gone", async ({ stand: { environment, temporary } }) => {
+    await attempt("sh", ["-c", 'sh "$@" | true', "sh", PLUGIN, "status"], { env: environment(alone) });
+    await eventually(() => expect(readdirSync(temporary)).toEqual([]));
+  });
 });
 
 describe("apply", { concurrent: true }, () => {

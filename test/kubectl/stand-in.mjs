@@ -69,7 +69,7 @@ function expand(text, value) {
       else if (path !== undefined)
         out.push(
           look(path, current)
-            .map((one) => String(one))
+            .map((one) => (typeof one === "object" ? JSON.stringify(one) : String(one)))
             .join(" "),
         );
       else out.push(plain);
@@ -122,7 +122,9 @@ switch (`${verb} ${kind}`) {
     );
     break;
   case "get configmap":
-    show(map ?? refuse(`Error from server (NotFound): configmaps "${name}" not found`));
+    if (map === undefined || (cluster.name ?? name) !== name)
+      refuse(`Error from server (NotFound): configmaps "${name}" not found`);
+    show(map);
     break;
   case "create configmap": {
     const [key, path] = take("--from-file").split("=");
