@@ -32,6 +32,8 @@ const SCREENS: Readonly<Record<string, BrowserContextOptions>> = {
 };
 const THEMES = ["light", "dark"] as const;
 const SCREENSHOTS = "build/screenshots";
+/** Of a busy machine, on which half a minute, as the library has it, may be too short. */
+const PATIENCE_MS = 240_000;
 
 const hasChromium = existsSync(CHROMIUM);
 if (!hasChromium)
@@ -50,8 +52,13 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       ]),
     );
     served = await startServer(routes);
-    browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
-  }, 60_000);
+    browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      headless: true,
+      args: FLAGS,
+      timeout: PATIENCE_MS,
+    });
+  });
   afterAll(async () => {
     served?.stop();
     await browser?.close();
@@ -64,6 +71,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   const cases = cells(all, ([, screen, theme]) => shown.includes(`${screen} ${theme}`));
   test.each(cases)("%s, %s, %s", async (view, screen, theme) => {
     const context = await browser.newContext({ ...SCREENS[screen], colorScheme: theme });
+    context.setDefaultTimeout(PATIENCE_MS);
     const page = await context.newPage();
     const trouble: string[] = [];
     const requests: string[] = [];

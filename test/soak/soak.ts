@@ -80,8 +80,14 @@ async function descriptorsAtRest(
 ): Promise<readonly string[]> {
   await world.lab.inNode("nft", ["flush", "ruleset"]);
   await settle(world, wanted);
-  await eventually(() => expect(childrenOf(agent.pid)).toEqual([]));
-  return descriptorsOf(agent.pid).toSorted();
+  // A tool that has ended leaves its pipes for a moment.
+  const look = () => [childrenOf(agent.pid), descriptorsOf(agent.pid).toSorted()] as const;
+  return eventually(async () => {
+    const [, before] = look();
+    await pause(100);
+    expect(look()).toEqual([[], before]);
+    return before;
+  });
 }
 
 /** Lets things happen until the time is over; returns samples of the resident memory. */

@@ -51,7 +51,7 @@ async function healedBeside(tools: number, { pids }: Hanging, iptables: Iptables
   }
 }
 
-describeKernel("a tool that hangs", () => {
+describeKernel("a tool that hangs", { concurrent: true }, () => {
   labTest("of one family, later on: the other is healed meanwhile", async ({ lab }) => {
     lab.volume.write(config({ resyncInterval: "1h" }));
     const shims = createShims(lab);

@@ -141,7 +141,7 @@ describeKernel("moves between backends under traffic", { timeout }, () => {
         let aim = await begin(lab, other, NFTABLES, load.fields);
         const stop = await load.stream(lab);
         let unfinished = 0;
-        for (let i = 0; i < kills; i++) {
+        for (let i = 0; i < kills || unfinished === 0; i++) {
           const [to, from] = sideOf(i, other);
           const agent = start(lab, to);
           await pause(aim * (0.5 + Math.random()));
@@ -159,7 +159,6 @@ describeKernel("moves between backends under traffic", { timeout }, () => {
           `${name} and nftables, ${what}, ${kills} moves killed, ${unfinished} of them unfinished: ${received} new flows, ${wrong} treated wrongly`,
         );
         expect(samples).toEqual([]);
-        expect(unfinished).toBeGreaterThan(0);
       },
     );
   }
@@ -373,7 +372,8 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
       console.log(`${received} new flows, ${wrong} treated wrongly`);
       expect(samples).toEqual([]);
       expect(received).toBeGreaterThan(scene.changes.length * 100);
-      expect(movesOf(agent)).toEqual(scene.changes.flatMap(([, , said]) => said ?? []));
+      const moves = scene.changes.flatMap(([, , said]) => said ?? []);
+      await eventually(() => expect(movesOf(agent)).toEqual(moves));
       expect([...logged(agent, "E"), ...logged(agent, "W")]).toEqual([]);
     },
   );
@@ -391,7 +391,7 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
     // A true change is the first that it acts on.
     await act(lab, TABLE_GOES);
     await restsIn(lab, inNft);
-    expect(movesOf(agent)).toEqual([TO_IPTABLES]);
+    await eventually(() => expect(movesOf(agent)).toEqual([TO_IPTABLES]));
   });
 
   labTest(
@@ -434,7 +434,7 @@ describeKernel("--backend=auto while the agent runs", { timeout: 120_000 }, () =
     expect(await doctor()).toEqual([expect.stringContaining("--backend=auto chooses nftables now")]);
     process.kill(agent.pid, "SIGCONT");
     await restsIn(lab, nftablesState);
-    expect(await doctor()).toEqual([]);
+    await eventually(async () => expect(await doctor()).toEqual([]));
   });
 
   labTest("status and metrics follow", async ({ lab }) => {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { MAP, PORT, clusterTest as test } from "../../lab/network/api-cluster.ts";
 import { config, describeKernel, logged } from "../../lab/network/fixture.ts";
+import { httpGet } from "../../lab/network/http.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { listing } from "../../lab/network/nftables-agent-table.ts";
 
@@ -16,8 +17,7 @@ async function inForce(lab: Lab, block: string): Promise<void> {
 }
 
 async function ask(lab: Lab, path: string): Promise<string> {
-  const script = `fetch("http://127.0.0.1:10279${path}").then((answer) => answer.text()).then(console.log)`;
-  return (await lab.inNode(process.execPath, ["-e", script])).stdout;
+  return (await httpGet(lab, `http://127.0.0.1:10279${path}`)).body;
 }
 
 describeKernel("--config-map", () => {

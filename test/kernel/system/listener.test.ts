@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
 import { expect, test } from "vitest";
 import { listenerUids, parseListeners } from "../../../src/system/listener.ts";
 
@@ -25,11 +26,21 @@ test("sockets that listen, with their users; connections are none", () => {
   expect(parseListeners("")).toEqual([]);
 });
 
+/** A server at a port that no other process has at another address. */
+async function listenAlone(host: string): Promise<{ readonly server: Server; readonly port: number }> {
+  for (;;) {
+    const server = createServer().listen(0, host);
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const all = ["tcp", "tcp6"].flatMap((file) => parseListeners(readFileSync(`/proc/net/${file}`, "utf8")));
+    if (all.filter((one) => one.port === port).length === 1) return { server, port };
+    server.close();
+  }
+}
+
 /** Whether a connection to each address reaches a process that listens at `host`. */
 async function reach(host: string): Promise<readonly boolean[]> {
-  const server = createServer().listen(0, host);
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const { server, port } = await listenAlone(host);
   const found = ["127.0.0.1", "::1", "::ffff:127.0.0.1"].map((address) =>
     listenerUids("/proc", address, port),
   );
