@@ -166,8 +166,15 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", (_name, backend) => 
         });
         if (what === "") continue;
         const lines = agent.log().slice(before).split("\n");
-        const names = lines.flatMap((line) => /.* (\S+) \(host pid/.exec(line)?.[1] ?? []);
-        for (const name of names) expect(name, what).toMatch(who);
+        for (const line of lines) {
+          const names = [...line.matchAll(/(\S+) \(host pid/g)].map(([, name = ""]) => name);
+          // A slow tool of ours for one family may be under suspicion of the other's change, too.
+          if (names.length > 0)
+            expect(
+              names.some((name) => who.test(name)),
+              `${what}: ${line}`,
+            ).toBe(true);
+        }
       }
       await expectVerdicts(lab, VERDICTS);
       expect(logged(agent, "E")).toEqual([]);

@@ -4,9 +4,8 @@
  */
 import { expect } from "vitest";
 import { cells } from "../../lab/length.ts";
-import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
+import { config, describeKernel, labTest, logged, saysProgrammed } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
-import type { Agent } from "../../lab/network/processes.ts";
 import { NODE, POD } from "../../lab/network/topology.ts";
 import { createWire } from "../../lab/network/wire.ts";
 
@@ -64,12 +63,6 @@ async function prepare(lab: Lab): Promise<void> {
   await lab.inNode("sysctl", ["-q", "-w", ...settings.map((one) => `net.netfilter.${one}`)]);
 }
 
-async function programmed({ log }: Agent): Promise<void> {
-  await eventually(() => {
-    for (const family of ["IPv4", "IPv6"]) expect(log()).toMatch(new RegExp(`${family}\\b.*: programmed`));
-  });
-}
-
 describeKernel.each(BACKENDS)("flows that began before the rules, %s", (_name, backend) => {
   const flags = [...backend.flags, "--enable-ipv6", "--http-address="];
 
@@ -100,7 +93,7 @@ describeKernel.each(BACKENDS)("flows that began before the rules, %s", (_name, b
 
     lab.volume.write(CONFIG);
     const none = lab.startAgent({ flags });
-    await programmed(none);
+    await saysProgrammed(none);
     // They keep the pod's address without the flag.
     expect(await wire.next(9, SILENT.IPv4, 30)).toEqual([POD.IPv4]);
 
@@ -139,7 +132,7 @@ describeKernel.each(BACKENDS)("flows that began before the rules, %s", (_name, b
     const wire = await createWire(lab);
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
-    await programmed(agent);
+    await saysProgrammed(agent);
     const all = (source: string) => Array(Math.min(100, Number(FORGET_FLOWS) / 2)).fill(source);
     const targets = (from: number) =>
       Array.from(

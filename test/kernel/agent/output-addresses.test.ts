@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { NETLINK_ROUTE, RTNLGRP } from "../../../src/netlink/constants.ts";
 import { command } from "../../lab/command.ts";
 import { cells, times } from "../../lab/length.ts";
-import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
+import { config, describeKernel, labTest, logged, saysProgrammed } from "../../lab/network/fixture.ts";
 import { eventually, type Lab } from "../../lab/network/lab.ts";
 import { withoutEvents } from "../../lab/network/no-events.ts";
 import type { Agent } from "../../lab/network/processes.ts";
@@ -81,13 +81,6 @@ async function quiet(agent: Agent): Promise<void> {
   });
 }
 
-/** Waits until both families' rules are there. */
-async function inForce({ log }: Agent): Promise<void> {
-  await eventually(() => {
-    for (const family of ["IPv4", "IPv6"]) expect(log()).toMatch(new RegExp(`${family}\\b.*: programmed`));
-  });
-}
-
 describeKernel.each(backends("iptables-nft"))("output addresses, %s", (_name, more) => {
   const flags = [...more, ...FLAGS];
 
@@ -156,7 +149,7 @@ describeKernel.each(backends("nftables"))("output addresses, %s", (name, more) =
     await address(lab, "add", A.IPv4, B.IPv4, A.IPv6, B.IPv6);
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags });
-    await inForce(agent);
+    await saysProgrammed(agent);
     const wire = await createWire(lab);
     await wire.echo(7_007);
     const delays: number[] = [];
@@ -199,7 +192,7 @@ describeKernel.each(backends("nftables"))("output addresses, %s", (name, more) =
     await address(lab, "add", A.IPv4);
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags });
-    await inForce(agent);
+    await saysProgrammed(agent);
     const passes = () => agent.log().split("pass (address)").length - 1;
     const programmed = () => agent.log().split(": programmed ").length - 1;
     await eventually(async () => {
@@ -265,7 +258,7 @@ describeKernel("output addresses of pods", () => {
     for (const [name, flags] of backends("iptables-nft", "nftables")) {
       lab.volume.write(CONFIG);
       const agent = lab.startAgent({ flags: [...flags, ...FLAGS] });
-      await inForce(agent);
+      await saysProgrammed(agent);
       const programmed = () => agent.log().split(": programmed ").length;
       const before = programmed();
       expect([name, await sources()]).toEqual([name, expected]);

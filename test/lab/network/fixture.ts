@@ -64,6 +64,13 @@ export function programmed(lab: Lab, variant: Variant): Promise<readonly (readon
   return eventually(() => Promise.all(bothFamilies(lab, variant).map(wholeChain)));
 }
 
+/** Waits until an agent has said of both families that it has put their rules in force. */
+export async function saysProgrammed({ log }: Agent): Promise<void> {
+  await eventually(() => {
+    for (const family of FAMILIES) expect(log()).toMatch(new RegExp(`${family}\\b.*: programmed`));
+  });
+}
+
 /** Waits until the agent itself says that its rules are in force, for all families, and that its last pass had no error. */
 export async function saysInForce(lab: Lab): Promise<void> {
   await eventually(async () => expect(await lab.program(["status"])).toMatchObject({ code: 0 }));
