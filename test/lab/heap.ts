@@ -29,7 +29,7 @@ export function testHeap(node: string): void {
       const kept = [];
       for (let i = 0; i < 600_000; i++) kept.push({ i, text: "x" + i });
       const young = require("node:v8").getHeapSpaceStatistics().find((one) => one.space_name === "new_space");
-      console.log(young.space_size);
+      console.log(JSON.stringify(young.space_size));
     `;
     return Number(inFreshProcess(work, ["--single-threaded-gc"]));
   }

@@ -20,7 +20,7 @@ async function largeMap(lab: Lab, table: string, hook: string): Promise<void> {
   expect(await lab.inNode("nft", ["-f", "-"], script)).toMatchObject({ code: 0, stderr: "" });
 }
 
-describeKernel("doctor beside a map with more elements than it reads", { timeout: 60_000 }, () => {
+describeKernel("doctor beside a map with more elements than it reads", () => {
   labTest(
     "says so where a rule on pods' way asks for it, and not where it is about Services",
     async ({ lab }) => {

@@ -16,7 +16,7 @@ import {
 } from "../../lab/network/doctor-node.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
 import { CHAIN, type Iptables } from "../../lab/network/iptables.ts";
-import type { Lab } from "../../lab/network/lab.ts";
+import { eventually, type Lab } from "../../lab/network/lab.ts";
 
 const JUMP_COMMENT = (chain: string) =>
   `ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom ${chain} chain`;
@@ -25,7 +25,7 @@ async function nft(lab: Lab, script: string): Promise<void> {
   expect(await lab.inNode("nft", ["-f", "-"], script)).toMatchObject({ code: 0, stderr: "" });
 }
 
-describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 }, () => {
+describeKernel("doctor on a clean node with a running agent", () => {
   const agents: readonly (readonly [string, readonly string[]])[] = [
     ["iptables-nft", ["--iptables-mode=nft"]],
     ["iptables-nft, both families", ["--iptables-mode=nft", IPV6]],
@@ -76,10 +76,10 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
 
   labTest("two agents", async ({ lab }) => {
     await programmed(lab, [IPV6]);
-    const second = lab.startAgent({ flags: [IPV6] });
-    const ready = () => second.log().includes("] using ");
-    await expect.poll(ready, { timeout: 15_000 }).toBe(true);
-    expect(problems(await visit(lab))).toEqual(["warning agents", "warning agent-socket"]);
+    lab.startAgent({ flags: [IPV6] });
+    await eventually(async () =>
+      expect(problems(await visit(lab))).toEqual(["warning agents", "warning agent-socket"]),
+    );
   });
 
   labTest("looking changes nothing", async ({ lab }) => {
@@ -90,7 +90,7 @@ describeKernel("doctor on a clean node with a running agent", { timeout: 60_000 
   });
 });
 
-describeKernel("doctor finds a fault in the rules of iptables", { timeout: 60_000 }, () => {
+describeKernel("doctor finds a fault in the rules of iptables", () => {
   const KUBENET = ["-m", "comment", "--comment", "kubenet: SNAT for outbound traffic from cluster"];
   const flags = [IPV6, "--iptables-mode=nft"];
   const node = sharedNode(flags);
@@ -191,7 +191,7 @@ describeKernel("doctor finds a fault in the rules of iptables", { timeout: 60_00
   });
 });
 
-describeKernel("doctor finds a fault in the rules of nftables", { timeout: 60_000 }, () => {
+describeKernel("doctor finds a fault in the rules of nftables", () => {
   const OWN = "inet ip-masq-agent";
   const flags = [...NFTABLES, IPV6];
   const node = sharedNode(flags);

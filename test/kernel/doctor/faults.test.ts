@@ -16,9 +16,10 @@ import {
   withLock,
 } from "../../lab/network/doctor-node.ts";
 import { describeKernel, labTest } from "../../lab/network/fixture.ts";
+import { eventually } from "../../lab/network/lab.ts";
 import { pause } from "../../lab/network/nftables-agent-table.ts";
 
-describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
+describeKernel("doctor finds a fault of the node", () => {
   labTest("forwarding that is off", async ({ lab }) => {
     await left(lab, [IPV6]);
     await succeed(lab, "sysctl", "-w", "net.ipv6.conf.all.forwarding=0");
@@ -48,16 +49,14 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
 
   labTest("a kubelet that masquerades", async ({ lab }) => {
     await left(lab, [IPV6]);
-    const run = (cidr: string) => {
-      const script = `exec -a kubelet bash -c 'read -r' kubelet --non-masquerade-cidr=${cidr}`;
-      return background(lab, "bash", "-c", script);
+    const run = async (cidr: string) => {
+      const script = `exec -a kubelet bash -c 'echo ready; read -r' kubelet --non-masquerade-cidr=${cidr}`;
+      await ready(await background(lab, "bash", "-c", script));
     };
     await run("0.0.0.0/0");
     expect(problems(await visit(lab, { flags: [IPV6] }))).toEqual([]);
     await run("10.0.0.0/8");
-    await expect
-      .poll(async () => problems(await visit(lab, { flags: [IPV6] })), { timeout: 15_000 })
-      .toEqual(["error kubelet-flag"]);
+    expect(problems(await visit(lab, { flags: [IPV6] }))).toEqual(["error kubelet-flag"]);
   });
 
   labTest("a CNI that masquerades, and a file that is broken", async ({ lab }) => {
@@ -84,7 +83,7 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
     expect(problems(await visit(lab, { flags, wrapper: [...withLock(lab), ...inPod] }))).toEqual([]);
   });
 
-  labTest("a conntrack table that is nearly full", { timeout: 120_000 }, async ({ lab }) => {
+  labTest("a conntrack table that is nearly full", async ({ lab }) => {
     await left(lab, [IPV6]);
     const max = Number(readFileSync("/proc/sys/net/netfilter/nf_conntrack_max", "utf8"));
     const fill = async (from: number, to: number) => {
@@ -104,6 +103,8 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
     await left(lab, [IPV6]);
     const rule = ["-p", "udp", "-d", "8.8.8.8", "-j", "MASQUERADE", "--to-ports", "5000-5000"];
     await lab.iptables("nft").run("-I", "POSTROUTING", ...rule);
+    // Before the counters are read, what makes the flows is at work.
+    await lab.flow("udp", "8.8.8.8");
     let done = false;
     const looking = visit(lab, { flags: [IPV6, "--interval=2s"] }).finally(() => {
       done = true;
@@ -125,14 +126,15 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
 
   labTest("inotify instances that are nearly used up", async ({ lab }) => {
     await left(lab, [IPV6]);
-    // The limit is per user: take one without other processes.
-    const user = 61_234;
+    // The limit is per user: take one without other processes, and none of another run of the tests.
+    const user = 61_000 + (process.pid % 4_000);
     const wrapper = ["setpriv", `--reuid=${user}`, "--clear-groups"];
     const max = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "utf8"));
     // PR_SET_DUMPABLE: otherwise a process that has changed its user is hidden from that user.
     const open = [
-      "import ctypes, os, sys",
+      "import ctypes, os, resource, sys",
       "libc = ctypes.CDLL(None)",
+      `resource.setrlimit(resource.RLIMIT_NOFILE, (${max + 64}, ${max + 64}))`,
       `os.setuid(${user})`,
       "libc.prctl(4, 1)",
       `opened = [libc.inotify_init() for _ in range(${max - 2})]`,
@@ -144,8 +146,7 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
         .filter(({ check }) => check === "inotify")
         .map(({ message }) => message);
     expect(await about()).toEqual([]);
-    const output = await background(lab, "python3", "-c", open);
-    await expect.poll(() => readFileSync(output, "utf8"), { timeout: 15_000 }).toBe("ready\n");
+    await ready(await background(lab, "python3", "-c", open));
     expect(await about()).toEqual([
       expect.stringContaining(`of ${max} of fs.inotify.max_user_instances are used`),
     ]);
@@ -155,7 +156,7 @@ describeKernel("doctor finds a fault of the node", { timeout: 60_000 }, () => {
 /** A list that has the pods' networks of both families. */
 const COVERED = '"nonMasqueradeCIDRs": ["10.0.0.0/8", "fd00::/8"]';
 
-describeKernel("doctor finds a fault of the configuration", { timeout: 60_000 }, () => {
+describeKernel("doctor finds a fault of the configuration", () => {
   const node = sharedNode([IPV6]);
   test.each<[string, string, readonly string[]]>([
     ["no CIDR", '{"nonMasqueradeCIDRs": ["10.0.0.0/33"]}', ["error config"]],
@@ -186,7 +187,7 @@ describeKernel("doctor finds a fault of the configuration", { timeout: 60_000 },
   });
 });
 
-describeKernel("doctor without privileges", { timeout: 60_000 }, () => {
+describeKernel("doctor without privileges", () => {
   labTest("says which checks could not be made, and is no false comfort", async ({ lab }) => {
     await left(lab, [IPV6]);
     const wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -205,6 +206,11 @@ describeKernel("doctor without privileges", { timeout: 60_000 }, () => {
     expect(stdout).not.toMatch(/^\s+at /m);
   });
 });
+
+/** Waits until a process in the background says so. */
+async function ready(output: string): Promise<void> {
+  await eventually(() => expect(readFileSync(output, "utf8")).toBe("ready\n"));
+}
 
 /** A line of conntrack's own language for one connection of many. */
 function flow(i: number): string {

@@ -52,7 +52,7 @@ const DROPS: readonly (readonly [string, (lab: Lab) => Promise<void>, string])[]
   ],
 ];
 
-describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () => {
+describeKernel("doctor finds what drops pods' packets", () => {
   describe.each<[string, readonly string[]]>([
     ["iptables", ["--iptables-mode=nft"]],
     ["nftables", NFTABLES],
@@ -71,7 +71,7 @@ describeKernel("doctor finds what drops pods' packets", { timeout: 60_000 }, () 
   });
 });
 
-describeKernel("doctor on a node whose pods' packets are forwarded", { timeout: 60_000 }, () => {
+describeKernel("doctor on a node whose pods' packets are forwarded", () => {
   const flags = ["--iptables-mode=nft"];
   const node = sharedNode(flags, bridge);
 
@@ -102,7 +102,7 @@ describeKernel("doctor on a node whose pods' packets are forwarded", { timeout: 
   });
 });
 
-describeKernel("doctor finds what keeps conntrack from pods' packets", { timeout: 60_000 }, () => {
+describeKernel("doctor finds what keeps conntrack from pods' packets", () => {
   const node = sharedNode(NFTABLES, bridge);
   for (const [name, make] of [
     ["CT --notrack", (lab) => run(lab, "iptables-nft -t raw -A PREROUTING -s 10.244.0.0/16 -j CT --notrack")],

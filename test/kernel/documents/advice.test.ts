@@ -30,8 +30,9 @@ async function startAgent(lab: Lab, backend: string): Promise<void> {
 /** As what a UDP socket of the node, bound to this address and port, is seen outside. */
 async function seen(lab: Lab, address: string, port: number): Promise<string> {
   const script = `const socket = require("dgram").createSocket("udp4");
-    socket.on("message", (text) => { console.log(String(text)); socket.close(); });
-    socket.bind(${port}, "${address}", () => socket.send("?", 7000, "${OUTSIDE}"));`;
+    const ask = () => socket.send("?", 7000, "${OUTSIDE}");
+    socket.on("message", (text) => { console.log(String(text)); process.exit(); });
+    socket.bind(${port}, "${address}", () => { ask(); setInterval(ask, 500); });`;
   const { stdout } = await lab.inNode("timeout", ["30", process.execPath, "-e", script]);
   await lab.inNode("conntrack", ["-F"]);
   return stdout.trim();

@@ -158,7 +158,7 @@ async function furnish(
 /** One that nft shows, and one that it does not. */
 const SHOWN = cells(Object.entries(BACKENDS), ([name]) => ["nftables", "iptables-legacy"].includes(name));
 
-describeKernel("explain and real packets", { timeout: 60_000 + nodes * 16_000 }, () => {
+describeKernel("explain and real packets", { timeout: 300_000 + nodes * 16_000 }, () => {
   for (const [backend, { flags, lines }] of SHOWN) {
     labTest(`${backend}: ${nodes} random nodes, seed ${seed}`, { concurrent: true }, async ({ lab }) => {
       const prober = await openProber(lab);
@@ -166,12 +166,16 @@ describeKernel("explain and real packets", { timeout: 60_000 + nodes * 16_000 },
       const random = createRandom(seed);
       const counts = { probes: 0, vague: [] as string[], differing: 0, seen: {} as Record<string, number> };
       const variant = backend === "iptables-legacy" ? "legacy" : "nft";
+      /** A few nodes may all have rules of one kind. */
+      const isTelling = () => Object.keys(counts.seen).length >= 4 && counts.differing > 0;
       let agent: ReturnType<Lab["startAgent"]> | undefined;
-      for (let i = 0; i < nodes; i++) {
+      for (let i = 0; i < nodes || !isTelling(); i++) {
         const one = createCase(i, random, false);
+        const before = agent?.log().length ?? 0;
         lab.volume.write(config(one.fields));
         agent ??= lab.startAgent({ flags: [...flags, "--enable-ipv6"] });
-        await inForce(agent.log, (i + 1) * lines);
+        const { log } = agent;
+        await inForce(() => log().slice(before), lines);
         const services = await furnish(lab, variant, one, i === 0, random);
         const all = [...one.probes, ...services.map(({ address, port }) => `${address} ${port}`)];
         const seen = await prober.look(all, 2);
@@ -214,8 +218,6 @@ describeKernel("explain and real packets", { timeout: 60_000 + nodes * 16_000 },
       console.log(
         `explain, ${backend}, ${nodes} nodes (seed ${seed}): ${counts.probes} probes, ${JSON.stringify(counts.seen)}, ${counts.differing} decided by others, ${counts.vague.length} left open, 0 wrong`,
       );
-      expect(Object.keys(counts.seen).length).toBeGreaterThanOrEqual(4);
-      expect(counts.differing).toBeGreaterThan(0);
       // All is known of the packets, so nothing has to be left open.
       expect(counts.vague).toEqual([]);
     });

@@ -87,7 +87,7 @@ function senders(parts: Record<string, PartView>): Record<string, string> {
   );
 }
 
-describeKernel("explain --live beside other programs' rules", { timeout: 60_000 }, () => {
+describeKernel("explain --live beside other programs' rules", () => {
   for (const variant of ["nft", "legacy"] as const) {
     const parity = variant === "nft" ? 0 : 1;
     for (const [name, lines] of cells(Object.entries(FOREIGN), (_, i) => i % 2 === parity)) {

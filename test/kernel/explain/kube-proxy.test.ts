@@ -123,7 +123,7 @@ function groupProbes(): Map<string, Probe[]> {
   return groups;
 }
 
-describeKernel("kube-proxy 1.36", { timeout: 60_000 }, () => {
+describeKernel("kube-proxy 1.36", () => {
   const { PATH = "" } = process.env;
   const states = Object.entries(STATES) as [State, string][];
   for (const [state, suffix] of cells(states, ([name]) => name === "agent")) {

@@ -60,7 +60,7 @@ function groups(rows: readonly Row[]): Row[][] {
   return [...all.values()];
 }
 
-describeKernel("explain, of sources, links and addresses", { timeout: 120_000 }, () => {
+describeKernel("explain, of sources, links and addresses", () => {
   beforeAll(async () => {
     runner = await buildRunner();
   });

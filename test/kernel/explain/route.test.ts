@@ -41,7 +41,7 @@ async function ask(lab: Lab, destinations: readonly string[], ...more: readonly 
 
 const SOURCE = `--source=${POD.IPv4}`;
 
-describeKernel("explain and routes", { timeout: 60_000 }, () => {
+describeKernel("explain and routes", () => {
   labTest("of every kind", async ({ lab }) => {
     await furnish(lab, ROUTES);
     await lab.iptables("nft").transact("-A POSTROUTING -j MASQUERADE");

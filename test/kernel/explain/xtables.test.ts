@@ -86,7 +86,7 @@ async function explain(
   return [destinations.map(({ parts }) => parts[0] as PartView), notRead];
 }
 
-describeKernel("modules of iptables", { timeout: 60_000 }, () => {
+describeKernel("modules of iptables", () => {
   for (const family of FAMILIES)
     labTest(`${family}: without any tool the answers are those with iptables`, async ({ lab }) => {
       const other = family === "IPv4" ? "203.0.113.9" : "2001:db8:113::9";

@@ -70,7 +70,7 @@ async function sizeOf(lab: Lab, name: string): Promise<number> {
   return Number(/Number of entries: (\d+)/.exec(stdout)?.[1]);
 }
 
-describeKernel.each(VARIANTS_SHOWN)("lists as sets, iptables-%s", { timeout: 60_000 }, (variant) => {
+describeKernel.each(VARIANTS_SHOWN)("lists as sets, iptables-%s", (variant) => {
   labTest(
     "beyond the threshold one set and one rule, below it the chain; back and forth under traffic",
     async ({ lab }) => {

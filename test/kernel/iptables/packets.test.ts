@@ -33,7 +33,7 @@ async function forget(lab: Lab): Promise<void> {
   expect(await lab.inNode("conntrack", ["-F"])).toMatchObject({ code: 0 });
 }
 
-describeKernel("iptables: whose packets, and as whom", { timeout: 120_000 + configs * 3_000 }, () => {
+describeKernel("iptables: whose packets, and as whom", { timeout: 300_000 + configs * 3_000 }, () => {
   labTest("the lab sees what rules by hand do", async ({ lab }) => {
     const packets = await openPackets(lab);
     expect(await packets.wrong({ nonMasqueradeCIDRs: ["0.0.0.0/0", "::/0"] }, ROWS)).toEqual([]);
@@ -63,7 +63,8 @@ describeKernel("iptables: whose packets, and as whom", { timeout: 120_000 + conf
       const { put } = createOwnChains(lab, form);
       const random = createRandom(seed);
       const seen = { kept: 0, masqueraded: 0, refused: 0 };
-      for (let i = 0; i < configs; i++) {
+      // Rows that all went one way would prove little.
+      for (let i = 0; i < configs || Math.min(seen.kept, seen.masqueraded) === 0; i++) {
         const settings = randomSettings(random);
         const rows = [...ROWS, ...randomRows(random, 40)];
         const refusal = await put(settings);
@@ -80,14 +81,12 @@ describeKernel("iptables: whose packets, and as whom", { timeout: 120_000 + conf
       console.log(
         `${name}, ${configs} random configurations (seed ${seed}): ${JSON.stringify(seen)}, 0 wrong`,
       );
-      // Rows that all went one way would prove little.
-      expect(Math.min(seen.kept, seen.masqueraded)).toBeGreaterThan(0);
     });
   }
 });
 
 const ALL_CHANGES = Object.entries({ ...CHANGES, ...ADDRESS_CHANGES });
-const timeout = 120_000 + atLeast.changes * 3_000 + atLeast.flows;
+const timeout = 300_000 + atLeast.changes * 3_000 + atLeast.flows;
 
 /** An agent takes the addresses from its node, where each is one. */
 describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
@@ -102,12 +101,10 @@ describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
           write(settings);
           programmed++;
           for (const family of ["IPv4", "IPv6"])
-            await eventually(
-              () =>
-                expect(agent.log().split(`${family}: programmed `).length - 1).toBeGreaterThanOrEqual(
-                  programmed,
-                ),
-              30_000,
+            await eventually(() =>
+              expect(agent.log().split(`${family}: programmed `).length - 1).toBeGreaterThanOrEqual(
+                programmed,
+              ),
             );
         };
         expectNoneWrong(`${name}, ${what}`, await changeUnderTraffic(lab, all, put, atLeast));
@@ -124,7 +121,7 @@ const TOGETHER: readonly PacketSettings[] = [
   { ...OTHER, ...LINKS_TOO },
 ];
 
-describeKernel("iptables: an agent that is killed at random between its writes", { timeout: 120_000 }, () => {
+describeKernel("iptables: an agent that is killed at random between its writes", () => {
   for (const [name, form] of FORMS_SHOWN.filter(([, { ipsetThreshold }]) => ipsetThreshold > 0))
     labTest(`${name}: no flow wrong, and the next agent puts it right`, async ({ lab }) => {
       const packets = await openPackets(lab);
@@ -133,7 +130,7 @@ describeKernel("iptables: an agent that is killed at random between its writes",
       await chains.put(TOGETHER[0] ?? {});
       const stop = await packets.stream(certainFlows(TOGETHER, ROWS));
       let killed = 0;
-      for (let i = 1; i <= times(5, 300); i++) {
+      for (let i = 1; i <= times(5, 300) || killed === 0; i++) {
         const settings = TOGETHER[i % TOGETHER.length] ?? {};
         if (await chains.cut(settings, Math.floor(random() * 16))) killed++;
         // The next agent may find another configuration than the one that was killed.
@@ -144,7 +141,6 @@ describeKernel("iptables: an agent that is killed at random between its writes",
         `${name}: killed ${killed} times, ${flows.received} flows, ${flows.wrong} wrong (seed ${seed})`,
       );
       expect(flows.samples).toEqual([]);
-      expect(killed).toBeGreaterThan(0);
       const [last = {}] = TOGETHER;
       await chains.put(last);
       await forget(lab);

@@ -82,7 +82,6 @@ async function expectHealed(iptables: Iptables, rules: Lines, tampers: typeof RU
 
 describeKernel.each(VARIANTS_SHOWN)(
   "rules of sources and links that others change, iptables-%s",
-  { timeout: 60_000 },
   (variant) => {
     labTest("in a chain", async ({ lab }) => {
       const iptables = lab.iptables(variant);

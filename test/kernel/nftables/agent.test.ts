@@ -27,7 +27,7 @@ const cidrs = Number(NFT_CIDRS);
 /** The agent without privileges. */
 const NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
-describeKernel("nftables: what stops it", { timeout: 60_000 }, () => {
+describeKernel("nftables: what stops it", () => {
   labTest("no CAP_NET_ADMIN: one line that names it", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const agent = lab.startAgent({ flags: FLAGS, wrapper: [findTool("setpriv"), ...NOBODY] });
@@ -76,7 +76,7 @@ function isMessage(call: string): boolean {
   return /\bsend(msg|to)\(/.test(call);
 }
 
-describeKernel("nftables: at work", { timeout: 120_000 + kills * 3_000 + cidrs * 2 }, () => {
+describeKernel("nftables: at work", { timeout: 300_000 + kills * 3_000 + cidrs * 2 }, () => {
   labTest("no child process: at start, for a change, and when nothing changes", async ({ lab }) => {
     lab.volume.write(CONFIG);
     const trace = join(lab.directory, "trace");

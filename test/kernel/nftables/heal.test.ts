@@ -174,7 +174,7 @@ function parts(table: readonly string[]): readonly string[] {
     .sort();
 }
 
-describeKernel("nftables: healing", { timeout: 60_000 }, () => {
+describeKernel("nftables: healing", () => {
   labTest("whatever others do to the table is undone at the next pass, and said", async ({ lab }) => {
     lab.volume.write(EVERY_KEY);
     const agent = lab.startAgent({ flags: FLAGS });
@@ -244,7 +244,7 @@ describeKernel("nftables: healing", { timeout: 60_000 }, () => {
   });
 });
 
-describeKernel("nftables: a table that is not ours", { timeout: 60_000 }, () => {
+describeKernel("nftables: a table that is not ours", () => {
   const FOREIGN = {
     "without a comment": "",
     "of an agent with another chain": 'comment "ip-masq-agent chain=OTHER"; ',

@@ -34,9 +34,9 @@ async function forget(lab: Lab): Promise<void> {
   expect(await lab.inNode("conntrack", ["-F"])).toMatchObject({ code: 0 });
 }
 
-const timeout = 60_000 + atLeast.changes * 2_000 + atLeast.flows;
+const timeout = 300_000 + atLeast.changes * 2_000 + atLeast.flows;
 
-describeKernel("nftables: whose packets, and as whom", { timeout: 120_000 + configs * 1_000 }, () => {
+describeKernel("nftables: whose packets, and as whom", { timeout: 300_000 + configs * 1_000 }, () => {
   beforeAll(async () => {
     runner = await buildRunner();
   });
