@@ -89,6 +89,8 @@ export const EXPRESSION = {
   redir: { REG_PROTO_MIN: 1, REG_PROTO_MAX: 2 },
   hash: { DREG: 2, MODULUS: 4 },
   objref: { TYPE: 1 },
+  /** One expression for each element, and since Linux 5.11 a list of them. */
+  dynset: { EXPR: 7, EXPRESSIONS: 10 },
   /** Modules of xtables. */
   match: { NAME: 1, REV: 2, INFO: 3 },
   target: { NAME: 1, REV: 2, INFO: 3 },

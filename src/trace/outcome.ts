@@ -66,8 +66,26 @@ export function ruleKey({ place, chain, number }: RuleReference): string {
 export function distinct(outcomes: readonly TraceOutcome[]): TraceOutcome[] {
   const last = outcomes.at(-1);
   const all = new Map<string, TraceOutcome>();
-  for (const outcome of outcomes) if (!all.has(outcomeKey(outcome))) all.set(outcomeKey(outcome), outcome);
+  for (const outcome of outcomes) {
+    const key = outcomeKey(outcome);
+    const first = all.get(key);
+    all.set(key, first === undefined ? outcome : withTargets(first, outcome));
+  }
   if (last === undefined) return [];
-  all.delete(outcomeKey(last));
-  return [...all.values(), last];
+  const key = outcomeKey(last);
+  const end = withTargets(last, all.get(key) ?? last);
+  all.delete(key);
+  return [...all.values(), end];
+}
+
+/** One of several targets, as of a rule that chooses at random. */
+function withTargets(outcome: TraceOutcome, { targets: more }: TraceOutcome): TraceOutcome {
+  const { targets, ...rest } = outcome;
+  if (targets === undefined || more === undefined) return rest;
+  const known = new Set(targets.map(targetKey));
+  return { ...rest, targets: [...targets, ...more.filter((one) => !known.has(targetKey(one)))] };
+}
+
+function targetKey({ addresses, ports, isPrefix, isHere }: Target): string {
+  return [addresses?.first, addresses?.last, ports?.first, ports?.last, isPrefix, isHere].join();
 }

@@ -24,6 +24,7 @@ const QUIET = new Set([
   "log",
   "comment",
   "set",
+  "meter",
   "dup",
   "last",
   "ct helper",
@@ -41,6 +42,7 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
   const branches: Branch[] = [];
   for (const expression of expressions) {
     const [kind = "", value] = onlyMember(expression);
+    conditions.push(...limitsIn(kind, value));
     if (QUIET.has(kind)) continue;
     const read = kind === "match" ? readMatch(value, elements) : kind === "xt" ? xtMatch(value) : undefined;
     if (read !== undefined) conditions.push(...read);
@@ -54,6 +56,15 @@ export function readExpressions(expressions: readonly Json[], elements: Elements
     }
   }
   return branches;
+}
+
+/** An element of a set with a limit of its own ends the rule for some packets. */
+function limitsIn(kind: string, value: Json): Condition[] {
+  if ((kind !== "set" && kind !== "meter") || !isObject(value)) return [];
+  return [value.stmt]
+    .flat()
+    .filter((one) => LIMITS.has(onlyMember(one)[0] ?? ""))
+    .map(unknown);
 }
 
 const TRACKED: Condition = { kind: "connection", holds: true, text: "ct", negated: false };

@@ -1,8 +1,9 @@
 /** Translates the matches of an expression of `nft -j` into conditions. */
-import { familyNamed, parseBlock } from "../../core/cidr.ts";
+import { type Family, familyNamed, parseBlock } from "../../core/cidr.ts";
 import { asksSocket, type Condition, constant, type PortRange, type Side } from "../model.ts";
-import { hasPorts, protocolName } from "../protocols.ts";
+import { PROTOCOLS, protocolName } from "../protocols.ts";
 import { readPorts } from "./json-target.ts";
+import { readTcpFlags } from "./json-tcp-flags.ts";
 import {
   addressIntervals,
   type Elements,
@@ -34,6 +35,8 @@ export function readMatch(match: Json, elements: Elements): Condition[] {
     text: `${textOf(left)} ${isEqual ? "" : `${String(op)} `}${textOf(right)}`,
   };
   if (asksSocket(textOf(left))) return [constant(head.text, false)];
+  const flags = readTcpFlags(head.text, match);
+  if (flags !== undefined) return flags;
   const open: Condition[] = [{ ...head, negated: false, kind: "unknown" }];
   const within = isEqual || op === "!=" ? right : rangeOf(op, right);
   if (within === undefined) return open;
@@ -126,11 +129,12 @@ function readPayload(
     const side: Side = field === "daddr" ? "destination" : "source";
     return intervals === undefined ? undefined : [{ ...head, kind: "address", side, family, intervals }];
   }
+  const only = headerConditions(String(protocol), family);
   if (field === "protocol" || field === "nexthdr") {
     const protocols = words(right, elements);
     return protocols === undefined
       ? undefined
-      : [{ ...head, kind: "protocol", protocols: protocols.map(protocolName) }];
+      : [...only, { ...head, kind: "protocol", protocols: protocols.map(protocolName) }];
   }
   const side: Side | undefined = field === "dport" ? "destination" : field === "sport" ? "source" : undefined;
   const ports = side === undefined ? undefined : members(right, elements)?.map(readPorts);
@@ -138,10 +142,15 @@ function readPayload(
   const rest: Condition = isKnown
     ? { ...head, kind: "port", side, ranges: ports as PortRange[] }
     : { ...head, negated: false, kind: "unknown" };
-  // Only packets of the protocol have the field.
-  return hasPorts(String(protocol))
-    ? [{ kind: "protocol", protocols: [String(protocol)], text: String(protocol), negated: false }, rest]
-    : [rest];
+  return [...only, rest];
+}
+
+/** Only packets with the header have its fields; nft does not list the question for it. */
+function headerConditions(protocol: string, family: Family | undefined): Condition[] {
+  const head = { text: protocol, negated: false };
+  if (family !== undefined) return [{ ...head, kind: "family", family }];
+  const name = protocolName(protocol);
+  return PROTOCOLS.includes(name) ? [{ ...head, kind: "protocol", protocols: [name] }] : [];
 }
 
 /** Some bits of an address. */

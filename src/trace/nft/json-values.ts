@@ -43,7 +43,8 @@ type Field =
   | "dev"
   | "offset"
   | "type_flags"
-  | "base";
+  | "base"
+  | "stmt";
 
 /** Elements of a table's sets and maps, as the dump has them. */
 export interface Elements {
@@ -135,7 +136,10 @@ export function textOf(json: Json): string {
   if (typeof json === "string") return json;
   if (typeof json === "number") return json > 0xffff ? `0x${json.toString(16)}` : String(json);
   const [kind = "", value] = onlyMember(json);
-  if (kind === "payload" && isObject(value)) return `${String(value.protocol)} ${String(value.field)}`;
+  if (kind === "payload" && isObject(value))
+    return value.field === undefined
+      ? `@${String(value.base)},${String(value.offset)},${String(value.len)}`
+      : `${String(value.protocol)} ${String(value.field)}`;
   if ((kind === "meta" || kind === "ct") && isObject(value)) return `${kind} ${String(value.key)}`;
   if (kind === "fib" && isObject(value))
     return `fib ${[value.flags].flat().join(" ")} ${String(value.result)}`;

@@ -3,8 +3,8 @@
  * json-expression.ts where the tool nft does not work; unknown expressions stay undecided.
  */
 import type { Family } from "../../core/cidr.ts";
-import { type Attributes, readString } from "../../netlink/attributes.ts";
-import { EXPRESSION } from "../../netlink/constants.ts";
+import { type Attributes, eachAttribute, readAttributes, readString } from "../../netlink/attributes.ts";
+import { EXPRESSION, NFTA } from "../../netlink/constants.ts";
 import type { Expression } from "../../netlink/expression.ts";
 import type { Action } from "../model.ts";
 import { addBranches, type Branch } from "./branch.ts";
@@ -78,6 +78,20 @@ function objref(reader: Reader, attributes: Attributes): void {
   if (!attributes.has(TYPE) || ASKING_OBJECTS.includes(numberIn(attributes, TYPE))) ask(reader, "(object)");
 }
 
+/** Expressions that let some packets pass, and it is not known which. */
+const LIMITS = ["limit", "quota", "connlimit"];
+
+/** An element's own limit ends the rule for some packets, and the element itself does not matter. */
+function dynset(reader: Reader, attributes: Attributes): void {
+  const { EXPR, EXPRESSIONS } = EXPRESSION.dynset;
+  const all = [attributes.get(EXPR) ?? new Uint8Array()];
+  eachAttribute(attributes.get(EXPRESSIONS) ?? new Uint8Array(), (_, one) => all.push(one));
+  for (const one of all) {
+    const name = readString(readAttributes(one).get(NFTA.EXPR.NAME)) ?? "";
+    if (LIMITS.includes(name)) ask(reader, `(${name})`);
+  }
+}
+
 function match(reader: Reader, attributes: Attributes): void {
   for (const one of readMatch(moduleOf("match", attributes))) need(reader, one);
 }
@@ -125,8 +139,9 @@ const STEPS: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["fwd", doAction({ kind: "rewrite" })],
   ["queue", doAction({ kind: "unknown" })],
   ["synproxy", doAction({ kind: "unknown" })],
-  ...["counter", "log", "dup", "flow_offload", "dynset", "last"].map((name): [string, Step] => [name, quiet]),
-  ...["limit", "quota", "connlimit"].map((name): [string, Step] => [name, askUnknown(name)]),
+  ["dynset", dynset],
+  ...["counter", "log", "dup", "flow_offload", "last"].map((name): [string, Step] => [name, quiet]),
+  ...LIMITS.map((name): [string, Step] => [name, askUnknown(name)]),
   // A header in a header: the loaded part and its register are in an expression of its own.
   ["inner", (reader) => reader.registers.clear()],
   // The attribute numbers of the registers into which these load.
