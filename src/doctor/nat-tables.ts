@@ -1,8 +1,10 @@
 /** The nat tables of iptables. */
 
+import { type Family, NFT_FAMILIES } from "../core/cidr.ts";
 import { tokenize } from "../iptables/rule.ts";
 import { known } from "../system/fact.ts";
-import type { TraceRule } from "../trace/model.ts";
+import { isIptables } from "../trace/iptables-save.ts";
+import type { Hook, TraceRule } from "../trace/model.ts";
 import type { Facts, NatTable } from "./facts.ts";
 
 /** The comment of our jump, with the chain's name. */
@@ -42,6 +44,17 @@ export function commentOf({ text }: Pick<TraceRule, "text">): string | undefined
 /** The chain that a rule leads to. */
 export function targetOf({ action }: Pick<TraceRule, "action">): string | undefined {
   return "chain" in action ? action.chain : undefined;
+}
+
+/** A chain POSTROUTING that was made with nft in iptables' own table, which iptables can neither show nor use. */
+export function oddPostrouting({ trace, settings }: Facts, family: Family): Hook | undefined {
+  if (settings.variant !== "nft") return undefined;
+  return known(trace)?.hooks.find(
+    (one) =>
+      one.place === `table ${NFT_FAMILIES[family]} nat` &&
+      one.chain === "POSTROUTING" &&
+      !isIptables("nat", one),
+  );
 }
 
 export function postrouting({ chains }: NatTable): readonly TraceRule[] {

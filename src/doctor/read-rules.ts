@@ -11,7 +11,7 @@ import { ownAddresses } from "../system/addresses.ts";
 import { type Fact, isKnown } from "../system/fact.ts";
 import { readLegacyTables } from "../system/legacy-tables.ts";
 import { reachableRules } from "../trace/chain-index.ts";
-import { IPTABLES_TABLES } from "../trace/iptables-save.ts";
+import { type BaseChain, IPTABLES_TABLES, isIptables } from "../trace/iptables-save.ts";
 import { measureTables, readNftTable } from "../trace/live-netlink.ts";
 import type { Hook } from "../trace/model.ts";
 import { decidesSource } from "./base-chains.ts";
@@ -86,7 +86,8 @@ async function readNftables(nftables: Nftables, reading: Reading, world: RulesWo
       continue;
     }
     const isSeen = place !== undefined && (await readPlace(place, reading, world, true));
-    const { hooks, leftOut } = await readNftTable(nftables, name, world.signal, isSeen ? BUILT_IN : []);
+    const isShown = (chain: BaseChain) => place !== undefined && isSeen && isIptables(place.table, chain);
+    const { hooks, leftOut } = await readNftTable(nftables, name, world.signal, isShown);
     reading.hooks.push(...hooks);
     const asked = hooks.filter(decidesSource).flatMap(reachableRules);
     const needed = leftOut.filter(
@@ -105,9 +106,6 @@ const TOO_LARGE = "it has too many elements: ip-masq-agent explain --live follow
 function isUnnamed(set: string): boolean {
   return /^__(set|map)\d+$/.test(set);
 }
-
-/** The base chains that iptables shows of its own tables. */
-const BUILT_IN = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 function tooMany(rules: number): string {
   return `it has ${rules} rules, and doctor reads at most ${MANY_RULES} of a table: ip-masq-agent explain --live follows single packets through all of them`;

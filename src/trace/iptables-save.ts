@@ -46,6 +46,13 @@ const BASE_CHAINS: Readonly<Record<string, Readonly<Record<string, number>>>> = 
   nat: { PREROUTING: -100, INPUT: 100, POSTROUTING: 100 },
 };
 
+/** Whether iptables can show a base chain of its table: one of its names with another type or priority was made with nft. */
+export function isIptables(table: string, { chain, isNat, priority }: BaseChain): boolean {
+  return BASE_CHAINS[table]?.[chain] === priority && isNat === (table === "nat");
+}
+
+export type BaseChain = Pick<Hook, "chain" | "isNat" | "priority">;
+
 /** The tables that can change a packet's source or destination. */
 export const IPTABLES_TABLES = Object.keys(BASE_CHAINS);
 

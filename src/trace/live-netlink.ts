@@ -15,6 +15,7 @@ import {
   rulesInto,
 } from "../netlink/raw.ts";
 import type { Nftables } from "../netlink/socket/transport.ts";
+import type { BaseChain } from "./iptables-save.ts";
 import { type Hook, TABLE_FAMILIES } from "./model.ts";
 import { collectHooks, type RawTable, rawHooks } from "./nft/table.ts";
 
@@ -75,19 +76,22 @@ export interface NftTable {
 /** An element of a map is a way through a rule of its own, and one of several places a list of conditions. */
 const MANY_ELEMENTS = { plain: 200_000, map: 20_000 } as const;
 
-/** The base chains of one table, `inet filter`, with all that they lead to, but for those of these names. Throws a failure. */
+/** The base chains of one table, `inet filter`, with all that they lead to, but for those that are read elsewhere. Throws a failure. */
 export async function readNftTable(
   nftables: Nftables,
   name: string,
   signal: AbortSignal,
-  without: readonly string[],
+  isElsewhere: (chain: BaseChain) => boolean,
 ): Promise<NftTable> {
   const at = name.indexOf(" ");
   const [family, table] = [name.slice(0, at), name.slice(at + 1)];
   if (!isFamily(family)) return { hooks: [], leftOut: [] };
   const found = { family, table };
   const chains = await nftables.read(rawChains(found), signal);
-  const isWanted = chains.some(({ chain, base }) => base !== undefined && !without.includes(chain));
+  const isWanted = chains.some(
+    ({ chain, base }) =>
+      base !== undefined && !isElsewhere({ chain, isNat: base.type === "nat", priority: base.priority }),
+  );
   if (!isWanted) return { hooks: [], leftOut: [] };
   const sets: RawTable["sets"][number][] = [];
   const leftOut: string[] = [];
@@ -102,7 +106,7 @@ export async function readNftTable(
     rulesInto(found, () => collectHooks({ ...found, sets, chains })),
     signal,
   );
-  return { hooks: hooks.filter(({ chain }) => !without.includes(chain)), leftOut };
+  return { hooks: hooks.filter((hook) => !isElsewhere(hook)), leftOut };
 }
 
 /** The tables that exist, with their numbers of rules. */

@@ -252,25 +252,35 @@ describe("what only iptables shows, and iptables does not", () => {
     expect(unseen.notRead.join("\n")).toContain("IPVS: not read: EACCES");
   });
 
-  test.each([
-    ["nat", "POSTROUTING"],
-    ["nat", "PREROUTING"],
-    ["mangle", "FORWARD"],
-    ["raw", "PREROUTING"],
-  ])("a chain that nft has made in iptables' table %s keeps its place around %s", async (table, base) => {
-    const chain = (name: string) => {
-      const type = table === "nat" ? "nat" : "filter";
-      return { chain: { family: "ip", table, name, type, hook: base.toLowerCase(), prio: 100 } };
-    };
-    const names = ["before", base, base.toLowerCase()];
-    const rule = { family: "ip", table, chain: base.toLowerCase(), expr: [{ masquerade: null }] };
-    const nft = listing({ table: { family: "ip", name: table } }, ...names.map(chain), { rule });
-    const saved = SAVED.replace("*nat", `*${table}`).replaceAll("POSTROUTING", base);
-    const { hooks } = await machine({ nft, "iptables-nft-save": saved });
-    expect(hooks.map(({ place, chain: name }) => `${place} ${name}`)).toEqual([
-      `table ip ${table} before`,
-      `iptables -t ${table} ${base}`,
-      `table ip ${table} ${base.toLowerCase()}`,
-    ]);
+  test.each<[string, string, number]>([
+    ["nat", "POSTROUTING", 100],
+    ["nat", "PREROUTING", -100],
+    ["mangle", "FORWARD", -150],
+    ["raw", "PREROUTING", -300],
+  ])(
+    "a chain that nft has made in iptables' table %s keeps its place around %s",
+    async (table, base, prio) => {
+      const chain = (name: string) => {
+        const type = table === "nat" ? "nat" : "filter";
+        return { chain: { family: "ip", table, name, type, hook: base.toLowerCase(), prio } };
+      };
+      const names = ["before", base, base.toLowerCase()];
+      const rule = { family: "ip", table, chain: base.toLowerCase(), expr: [{ masquerade: null }] };
+      const nft = listing({ table: { family: "ip", name: table } }, ...names.map(chain), { rule });
+      const saved = SAVED.replace("*nat", `*${table}`).replaceAll("POSTROUTING", base);
+      const { hooks } = await machine({ nft, "iptables-nft-save": saved });
+      expect(hooks.map(({ place, chain: name }) => `${place} ${name}`)).toEqual([
+        `table ip ${table} before`,
+        `iptables -t ${table} ${base}`,
+        `table ip ${table} ${base.toLowerCase()}`,
+      ]);
+    },
+  );
+
+  test("a chain of iptables' name with another priority stays, for iptables does not show it", async () => {
+    const odd = structuredClone(NFT);
+    for (const { chain } of odd.nftables) if (chain !== undefined) chain.prio = 101;
+    const { hooks } = await machine({ nft: JSON.stringify(odd), "iptables-nft-save": SAVED });
+    expect(hooks.map(({ place }) => place)).toContain("table ip nat");
   });
 });

@@ -22,7 +22,7 @@ import { canSeeLegacyTables, legacyTables } from "../system/legacy-tables.ts";
 import type { Run, Script } from "../system/script.ts";
 import { membersOf, readSets as parseSets } from "./ipset.ts";
 import type { Sets } from "./iptables-rule.ts";
-import { type DumpResult, IPTABLES_TABLES, parseIptablesSave } from "./iptables-save.ts";
+import { type DumpResult, IPTABLES_TABLES, isIptables, parseIptablesSave } from "./iptables-save.ts";
 import { ipvsHooks } from "./ipvs.ts";
 import { readIpvs } from "./live-ipvs.ts";
 import type { NftTables, TableSizes } from "./live-netlink.ts";
@@ -58,8 +58,6 @@ interface Reader {
 }
 
 const DEADLINE_MS = 60_000;
-/** The base chains that iptables shows. */
-const BUILT_IN = new Set(["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]);
 
 /** Reads everything. Throws a failure if nothing could be read at all. */
 export async function readLiveRules(run: Run, ways: OtherWays): Promise<LiveRules> {
@@ -174,7 +172,7 @@ async function readNftVariant(
     // Where nft shows all conditions of the table, iptables only shows them in different words.
     const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
     const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
-    if (found !== undefined) replaceHooks(hooks, place, found);
+    if (found !== undefined) replaceHooks(hooks, { place, table }, found);
   }
 }
 
@@ -195,10 +193,14 @@ async function readLegacyVariant(reader: Reader, family: Family, ways: OtherWays
 
 /**
  * Puts hooks in the place of those that a table had, for the order of tables is the kernel's. A chain with a different name,
- * made in the table with nft, stays: iptables does not show it.
+ * type or priority, made in the table with nft, stays: iptables does not show it.
  */
-function replaceHooks(hooks: Hook[], place: string, found: readonly Hook[]): void {
-  const isShown = (hook: Hook) => hook.place === place && BUILT_IN.has(hook.chain);
+function replaceHooks(
+  hooks: Hook[],
+  { place, table }: { readonly place: string; readonly table: string },
+  found: readonly Hook[],
+): void {
+  const isShown = (hook: Hook) => hook.place === place && isIptables(table, hook);
   const at = hooks.findIndex(isShown);
   const others = hooks.filter((hook) => !isShown(hook));
   const news =

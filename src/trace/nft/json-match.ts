@@ -15,14 +15,13 @@ import {
   type Json,
   members,
   onlyMember,
-  shortJson,
   textOf,
   words,
 } from "./json-values.ts";
 
 /** A condition that we do not know, abridged. */
 export function unknown(json: Json): Condition {
-  return { kind: "unknown", text: shortJson(json), negated: false };
+  return { kind: "unknown", text: textOf(json), negated: false };
 }
 
 /** The conditions of an expression `match`. */

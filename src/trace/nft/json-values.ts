@@ -44,7 +44,11 @@ type Field =
   | "offset"
   | "type_flags"
   | "base"
-  | "stmt";
+  | "stmt"
+  | "rate"
+  | "per"
+  | "val_unit"
+  | "inv";
 
 /** Elements of a table's sets and maps, as the dump has them. */
 export interface Elements {
@@ -147,10 +151,17 @@ export function textOf(json: Json): string {
   if (kind === "range" && Array.isArray(value)) return value.map(textOf).join("-");
   if (/^[&|^]$/.test(kind) && Array.isArray(value)) return value.map(textOf).join(` ${kind} `);
   if (kind === "numgen" && isObject(value)) return `numgen ${String(value.mode)} mod ${String(value.mod)}`;
+  if (["limit", "quota", "ct count"].includes(kind) && isObject(value)) return limitText(kind, value);
   if (kind === "concat" && Array.isArray(value)) return value.map(textOf).join(" . ");
   if (kind === "set" && Array.isArray(value))
     return `{ ${value.slice(0, 4).map(unwrap).map(textOf).join(", ")}${value.length > 4 ? ", …" : ""} }`;
   return shortJson(json);
+}
+
+function limitText(kind: string, { rate, per, val, val_unit: unit, inv }: Fields): string {
+  const over = inv === true ? "over " : "";
+  if (kind === "limit") return `limit rate ${over}${String(rate)}/${String(per)}`;
+  return [kind, `${over}${String(val)}`, ...(typeof unit === "string" ? [unit] : [])].join(" ");
 }
 
 /** JSON as text, not longer than a line. */

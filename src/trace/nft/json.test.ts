@@ -122,6 +122,15 @@ test("of sources that are chosen at random or in turn each is known", () => {
   ]);
 });
 
+test.each([
+  [LIMIT, "limit rate over 10/second"],
+  [{ limit: { rate: 5, per: "minute" } }, "limit rate 5/minute"],
+  [{ quota: { val: 100, val_unit: "mbytes", inv: true } }, "quota over 100 mbytes"],
+  [{ "ct count": { val: 10, inv: true } }, "ct count over 10"],
+])("%j is said as nft writes it", (limit, expected) => {
+  expect(trace(V4, [limit, { drop: null }]).possible[0]?.conditions).toEqual([expected]);
+});
+
 test("bytes of a header have the text that nft gives them", () => {
   const raw = match({ payload: { base: "nh", offset: 128, len: 32 } }, 0x0808_0808);
   const [first] = trace(V4, [raw, { drop: null }]).possible;

@@ -486,6 +486,25 @@ describe("iptables' own table with rules of nft in it", () => {
     ]);
     expect(lines[0]).toContain(expected);
   });
+
+  test.each<[string, Partial<Hook>, string]>([
+    ["of another priority", { priority: 101 }, "priority 101"],
+    ["of another type", { isNat: false }, "type filter, priority 100"],
+  ])("a chain POSTROUTING %s", (_name, odd, how) => {
+    const postrouting = { ...hook("ip nat POSTROUTING", { POSTROUTING: [[{ masquerade: null }]] }), ...odd };
+    const nat = [natTable(["-N IP-MASQ-AGENT"])];
+    const lines = said({ nat, hooks: [postrouting] });
+    expect(lines[0]).toBe(
+      `error incompatible-table: table ip nat has a chain POSTROUTING that was made with nft (${how}): iptables cannot use it, so that there can be no jump to IP-MASQ-AGENT`,
+    );
+    // What its rules do is seen all the same.
+    expect(lines.slice(1).map((line) => line.split(":")[0])).toEqual(
+      odd.isNat === false ? [] : ["warning foreign-chain"],
+    );
+    const settings = { ...facts().settings, variant: "legacy" } as const;
+    const legacy = said({ settings, nat: [], hooks: [postrouting] });
+    expect(legacy.join()).not.toContain("incompatible-table");
+  });
 });
 
 test.each<[readonly string[], readonly string[]]>([

@@ -2,18 +2,22 @@ import { NFT_FAMILIES } from "../../../core/cidr.ts";
 import { known } from "../../../system/fact.ts";
 import type { Hook } from "../../../trace/model.ts";
 import type { Check } from "../../facts.ts";
-import { warning } from "../../finding.ts";
-import { targetOf } from "../../nat-tables.ts";
+import { error, type FindingText, warning } from "../../finding.ts";
+import { oddPostrouting, targetOf } from "../../nat-tables.ts";
 
 /** Chains that iptables cannot list, since another program has put rules in its table that it does not know. */
 export const incompatibleTable: Check = {
   name: "incompatible-table",
-  severity: "warning",
+  severity: "error",
   looksFor:
-    "rules made with nft in iptables' own table nat, so that iptables cannot list it; the agent works all the same",
+    "rules made with nft in iptables' own table nat, so that iptables cannot list it: warning, since the agent works all the same; a chain POSTROUTING there that iptables cannot use: error",
   remedy: "move those rules into a table of their own",
   run(facts) {
-    const { chain } = facts.settings;
+    const { chain, families } = facts.settings;
+    if (facts.own.isInNatTable) {
+      const odd = families.flatMap((family) => oddFinding(oddPostrouting(facts, family), chain));
+      if (odd.length > 0) return odd;
+    }
     return facts.incompatible.map((family) => {
       const table = `${NFT_FAMILIES[family]} nat`;
       const hook = known(facts.trace)?.hooks.find(
@@ -27,6 +31,18 @@ export const incompatibleTable: Check = {
     });
   },
 };
+
+function oddFinding(hook: Hook | undefined, chain: string): readonly FindingText[] {
+  if (hook === undefined) return [];
+  const { place, isNat, priority } = hook;
+  const how = `${isNat ? "" : "type filter, "}priority ${priority}`;
+  return [
+    error(
+      `${place} has a chain POSTROUTING that was made with nft (${how}): iptables cannot use it, so that there can be no jump to ${chain}`,
+      `move it into a table of its own, or give it another name: nft list chain ${place.replace("table ", "")} POSTROUTING`,
+    ),
+  ];
+}
 
 function ownState(hook: Hook | undefined, chain: string): string {
   if (hook === undefined)

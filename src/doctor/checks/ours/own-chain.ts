@@ -5,7 +5,15 @@ import type { TraceRule } from "../../../trace/model.ts";
 import { askAgent } from "../../agent-advice.ts";
 import type { Check, Facts, NatTable } from "../../facts.ts";
 import { error, type FindingText, warning } from "../../finding.ts";
-import { commentOf, inTable, lineOf, ownTables, postrouting, targetOf } from "../../nat-tables.ts";
+import {
+  commentOf,
+  inTable,
+  lineOf,
+  oddPostrouting,
+  ownTables,
+  postrouting,
+  targetOf,
+} from "../../nat-tables.ts";
 
 export const ownChain: Check = {
   name: "own-chain",
@@ -21,7 +29,10 @@ export const ownChain: Check = {
           "install it, or see --iptables-mode and --backend",
         ),
       ];
-    return ownTables(facts).flatMap((table) => lookAt(facts, table));
+    // Without a POSTROUTING that iptables can use there can be no jump: the check incompatible-table says so.
+    return ownTables(facts)
+      .filter(({ family }) => oddPostrouting(facts, family) === undefined)
+      .flatMap((table) => lookAt(facts, table));
   },
 };
 
