@@ -1,22 +1,22 @@
 /**
- * The cost of a new flow: all backends and the floor in turn, in bursts, so that other work of the machine affects
+ * The cost of a new flow: all targets and the floor in turn, in bursts, so that other work of the machine affects
  * all of them alike. A figure is the difference to the floor in the same round.
- *
- * A second floor is measured like a backend: its distance from the first shows the noise.
  */
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
-import { type BenchBackend, runTool, type ToolRun } from "./backends.ts";
-import { isKept, POSITIONS, type Position } from "./lists.ts";
+import { parseConntrackCounters } from "../src/system/conntrack-stats.ts";
+import { PLACES, POSITIONS, type Position } from "./lists.ts";
 import type { SendReply, SendRequest } from "./sender.ts";
 import { median, medianError } from "./statistics.ts";
+import { startTask, type Task } from "./task.ts";
 import type { BenchNode, Testbed } from "./testbed.ts";
 
 /** A node whose flows are measured. */
 export interface Target {
   readonly name: string;
   readonly node: BenchNode;
-  readonly listing: ToolRun;
+  /** The command that lists its rules with their counters. */
+  readonly listing: readonly string[];
+  /** It has no list, so it keeps no flow. */
+  readonly isFloor?: boolean;
 }
 
 /** The cost of a new flow at one node, for destinations at one position of a list. */
@@ -34,31 +34,11 @@ export interface FlowCost {
   readonly rounds: number;
 }
 
+export type Sender = Task<SendRequest, SendReply>;
+
 /** Sends packets from the pod until it is ended. */
-export interface Sender {
-  readonly send: (request: SendRequest) => Promise<SendReply>;
-  readonly end: () => void;
-}
-
-/** A list without an entry has no first. */
-export function positionsOf(count: number): readonly Position[] {
-  return count === 0 ? ["gap"] : POSITIONS;
-}
-
-/** Starts the sender in the pod: this program, with another task. */
-export function startSender({ podPrefix }: Testbed): Sender {
-  const [file = "", ...args] = [...podPrefix, process.execPath, process.argv[1] ?? "", "--sender"];
-  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
-  const replies = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return {
-    async send(request) {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      const { value, done } = await replies.next();
-      if (done === true) throw new Error("the sender has ended");
-      return JSON.parse(value) as SendReply;
-    },
-    end: () => child.stdin.end(),
-  };
+export function startSender({ podPrefix }: Testbed): Promise<Sender> {
+  return startTask(podPrefix, "sender");
 }
 
 /** Measures every position of a list of this length; the first target is the floor. Fails if a packet got a wrong verdict. */
@@ -73,11 +53,12 @@ export async function measureFlows(
   const sent = targets.map(() => ({ kept: 0, masqueraded: 0 }));
   const costs: FlowCost[] = [];
   const sources = [aloneSource, ...targets.map(({ node }) => node.source)];
-  for (const position of positionsOf(count)) {
-    const reply = await sender.send({ position, count, sources, budgetMs });
+  // A list without an entry has no first.
+  for (const position of count === 0 ? (["gap"] as const) : POSITIONS) {
+    const reply = await sender.ask({ position, count, sources, budgetMs });
     for (const [i, total] of sent.entries()) {
-      const isFloor = targets[i]?.listing === targets[0]?.listing;
-      total[isKept(position) && !isFloor ? "kept" : "masqueraded"] += reply.sent[i + 1] ?? 0;
+      const isKept = PLACES[position].isKept && targets[i]?.isFloor !== true;
+      total[isKept ? "kept" : "masqueraded"] += reply.sent[i + 1] ?? 0;
     }
     costs.push(...costsOf(targets, count, position, reply));
   }
@@ -93,18 +74,11 @@ function costsOf(
   { bursts: [alone = [], floor = [], ...others] }: SendReply,
 ): FlowCost[] {
   const aloneNs = median(alone);
+  const floorNs = median(floor) - aloneNs;
   return others.map((bursts, i) => {
     const above = bursts.map((ns, round) => ns - (floor[round] ?? Number.NaN));
-    return {
-      name: targets[i + 1]?.name ?? "",
-      count,
-      position,
-      aboveNs: median(above),
-      errorNs: medianError(above),
-      floorNs: median(floor) - aloneNs,
-      aloneNs,
-      rounds: bursts.length,
-    };
+    const cost = { aboveNs: median(above), errorNs: medianError(above), floorNs, aloneNs };
+    return { name: targets[i + 1]?.name ?? "", count, position, ...cost, rounds: bursts.length };
   });
 }
 
@@ -114,15 +88,15 @@ interface Verdicts {
   masqueraded: number;
 }
 
-async function readCounters({ node, listing }: Target): Promise<Verdicts> {
+/** A line of nft's list, or of iptables-save. */
+const COUNTED =
+  /counter packets (\d+) bytes \d+ (return|masquerade|snat)|^\[(\d+):\d+\] -A .*-j (RETURN|MASQUERADE|SNAT)/gm;
+
+async function readCounters({ node, listing: [file = "", ...args] }: Target): Promise<Verdicts> {
   const verdicts: Verdicts = { kept: 0, masqueraded: 0 };
-  // A line of nft's list, or of iptables-save.
-  const pattern =
-    /counter packets (\d+) bytes \d+ (return|masquerade|snat)|^\[(\d+):\d+\] -A .*-j (RETURN|MASQUERADE|SNAT)/gm;
-  for (const [, ofNft, verdict, ofSave, target] of (await runTool(node, listing)).matchAll(pattern)) {
-    const packets = Number(ofNft ?? ofSave);
-    if ((verdict ?? target ?? "").toLowerCase() === "return") verdicts.kept += packets;
-    else verdicts.masqueraded += packets;
+  for (const [, ofNft, verdict, ofSave, target] of (await node.run(file, args)).matchAll(COUNTED)) {
+    const isKept = (verdict ?? target ?? "").toLowerCase() === "return";
+    verdicts[isKept ? "kept" : "masqueraded"] += Number(ofNft ?? ofSave);
   }
   return verdicts;
 }
@@ -133,35 +107,8 @@ async function verify(target: Target, before: Verdicts, sent: Verdicts): Promise
   const seen = { kept: after.kept - before.kept, masqueraded: after.masqueraded - before.masqueraded };
   if (seen.kept !== sent.kept || seen.masqueraded !== sent.masqueraded)
     throw new Error(`${target.name}: sent ${JSON.stringify(sent)}, the rules saw ${JSON.stringify(seen)}`);
-  const trouble = conntrackTrouble(await target.node.run("cat", ["/proc/net/stat/nf_conntrack"]));
-  if (trouble.length > 0) throw new Error(`${target.name}: connection tracking: ${trouble.join(", ")}`);
-}
-
-/** Connection tracking's counters of failures; one line for each processor, in hexadecimal. */
-function conntrackTrouble(text: string): string[] {
-  const [names = [], ...processors] = text
-    .trim()
-    .split("\n")
-    .map((line) => line.split(/\s+/));
-  return ["insert_failed", "drop", "early_drop"].flatMap((name) => {
-    const column = names.indexOf(name);
-    const sum = processors.reduce((all, row) => all + Number.parseInt(row[column] ?? "0", 16), 0);
-    return sum > 0 ? [`${name} ${sum}`] : [];
-  });
-}
-
-/** The floor, the floor again, and a target for each backend of a group. */
-export function targetsOf(
-  floors: readonly [BenchNode, BenchNode],
-  ways: readonly { readonly backend: BenchBackend; readonly node: BenchNode }[],
-  group: BenchBackend["group"],
-): Target[] {
-  const listing: ToolRun = { file: "nft", args: ["list", "ruleset"] };
-  return [
-    { name: "floor", node: floors[0], listing },
-    { name: `the floor again, beside ${group}`, node: floors[1], listing },
-    ...ways
-      .filter(({ backend }) => backend.group === group)
-      .map(({ backend: { name, listing }, node }) => ({ name, node, listing })),
-  ];
+  const counters = parseConntrackCounters(await target.node.run("cat", ["/proc/net/stat/nf_conntrack"]));
+  const trouble = ["insert_failed", "drop", "early_drop"].filter((name) => counters[name] !== 0);
+  if (trouble.length > 0)
+    throw new Error(`${target.name}: connection tracking: ${JSON.stringify(counters, trouble)}`);
 }

@@ -2,22 +2,11 @@
  * The cost of a new flow with the keys about sources, links and addresses, above today's rules of the same backend, which are
  * measured twice: their distance from each other shows the noise.
  */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { command } from "../test/lab/command.ts";
+import { type Fields, renderRules } from "./agent.ts";
 import { type FlowCost, measureFlows, startSender, type Target } from "./flows.ts";
 import { machine, table } from "./report.ts";
-import type { Side } from "./sides.ts";
-import { createTestbed, type Testbed } from "./testbed.ts";
-
-/** Of a configuration. */
-interface Fields {
-  readonly masqueradeSourceCIDRs?: readonly string[];
-  readonly cidrLimit?: number;
-  readonly outputInterfaces?: readonly string[];
-  readonly outputAddresses?: readonly string[];
-  readonly outputAddressBy?: "pod" | "flow";
-}
+import type { Run } from "./sides.ts";
+import { createTestbed } from "./testbed.ts";
 
 /** As many sources that are not next to each other; the pod's is in the first. */
 function sources(count: number): Fields {
@@ -56,19 +45,20 @@ const BACKENDS: Readonly<Record<string, readonly string[]>> = {
   iptables: ["--backend=iptables", "--iptables-mode=nft"],
 };
 
-const LISTING = { file: "nft", args: ["-t", "list", "ruleset"] };
-
 /** Prints what each case costs above today's rules. */
-export async function measurePackets(side: Side, budgetMs: number): Promise<void> {
+export async function measurePackets({ sides: [side], full }: Run): Promise<void> {
   const testbed = await createTestbed();
   try {
-    const sender = startSender(testbed);
+    const sender = await startSender(testbed);
     const rows: string[][] = [];
     for (const [backend, flags] of Object.entries(BACKENDS)) {
       const targets: Target[] = [];
-      for (const [name, fields] of Object.entries(CASES))
-        targets.push({ name, node: await program(testbed, side, flags, fields), listing: LISTING });
-      const costs = await measureFlows(testbed, sender, targets, 0, budgetMs);
+      for (const [name, fields] of Object.entries(CASES)) {
+        const node = await testbed.addNode();
+        await node.run("sh", ["-s"], await renderRules(side, testbed.directory, fields, flags));
+        targets.push({ name, node, listing: ["nft", "-t", "list", "ruleset"] });
+      }
+      const costs = await measureFlows(testbed, sender, targets, 0, full ? 120_000 : 30_000);
       rows.push(...costs.map((cost) => [backend, ...row(cost)]));
     }
     sender.end();
@@ -81,22 +71,4 @@ export async function measurePackets(side: Side, budgetMs: number): Promise<void
 
 function row({ name, aboveNs, errorNs, rounds }: FlowCost): string[] {
   return [name, `${(aboveNs / 1000).toFixed(2)} ± ${(errorNs / 1000).toFixed(2)}`, String(rounds)];
-}
-
-/** A node with the rules that `render` prints for a configuration. */
-async function program(testbed: Testbed, { command: agent }: Side, flags: readonly string[], fields: Fields) {
-  const node = await testbed.addNode();
-  const config = join(testbed.directory, "config.json");
-  writeFileSync(config, JSON.stringify({ nonMasqueradeCIDRs: ["172.16.0.0/12"], ...fields }));
-  const { outputAddresses: own = [] } = fields;
-  const [file = "", ...args] = agent;
-  const given = [
-    "render",
-    "--no-adopt",
-    `--config=${config}`,
-    ...flags,
-    ...(own.length === 0 ? [] : [`--node-address=${own.join()}`]),
-  ];
-  await node.run("sh", ["-s"], await command(file, [...args, ...given]));
-  return node;
 }

@@ -1,26 +1,44 @@
 /**
- * The plot of the cost of a new flow, as SVG text: both axes logarithmic, one line for each backend with its name at its end.
- * Its background is transparent; ink and colours follow the reader's choice of light or dark.
+ * Plots as SVG: a line for each series, with its name beside its end. The background is transparent; ink and colours follow the
+ * reader's choice of light or dark.
  */
+import { writeFileSync } from "node:fs";
 
-/** A line: its name and points, (CIDRs, nanoseconds). */
-export interface Series {
-  readonly name: string;
-  readonly points: readonly (readonly [number, number])[];
+type Points = readonly (readonly [number, number])[];
+
+interface Axis {
+  readonly label?: string;
+  readonly isLogarithmic?: boolean;
+  /** The value of its start; the first tick by default. It ends at the last tick. */
+  readonly from?: number;
+  readonly ticks: readonly number[];
+  readonly text: (tick: number) => string;
 }
 
-const WIDTH = 760;
-const HEIGHT = 440;
-const LEFT = 64;
-const RIGHT = 560;
-const TOP = 64;
-const BOTTOM = 384;
-/** Names at the lines' ends are kept so far apart. */
+export interface Chart {
+  readonly title: string;
+  readonly subtitle: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly series: readonly { readonly name: string; readonly points: Points }[];
+  /** Values to compare with. */
+  readonly dashed: { readonly x?: readonly number[]; readonly y?: readonly number[] };
+  /** Names beside the right edge, at values of y: first those of the series. They are moved up where they would overlap. */
+  readonly labels: readonly { readonly name: string; readonly at: number }[];
+}
+
+const [WIDTH, HEIGHT] = [760, 440];
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 560, 64, 384];
 const LABEL_HEIGHT = 17;
 
 /** Distinguishable with deficient colour vision too; for a light and for a dark background. */
 const LIGHT = ["#b3261e", "#9a5b00", "#6b4fa0", "#0b6e4f"];
 const DARK = ["#ff8a80", "#f2b54a", "#c3a6ff", "#5fd3a8"];
+
+const colours = (all: readonly string[], indent: string) =>
+  all
+    .map((colour, i) => `${indent}.s${i} { stroke: ${colour}; } .f${i} { fill: ${colour}; stroke: none; }`)
+    .join("\n");
 
 const STYLE = `
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f; }
@@ -29,146 +47,70 @@ const STYLE = `
   .grid { stroke: #8c959f; stroke-opacity: 0.3; }
   .floor { stroke: #57606a; stroke-dasharray: 5 4; }
   .line { fill: none; stroke-width: 2.25; stroke-linejoin: round; }
-${LIGHT.map((colour, i) => `  .s${i} { stroke: ${colour}; } .f${i} { fill: ${colour}; stroke: none; }`).join("\n")}
+${colours(LIGHT, "  ")}
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .quiet { fill: #9da7b1; }
     .floor { stroke: #9da7b1; }
-${DARK.map((colour, i) => `    .s${i} { stroke: ${colour}; } .f${i} { fill: ${colour}; stroke: none; }`).join("\n")}
+${colours(DARK, "    ")}
   }`;
 
-/** The plot. `floorNs` is the cost of a new flow without a list. */
-export function renderPlot(
-  title: string,
-  subtitle: string,
-  series: readonly Series[],
-  floorNs: number,
-): string {
-  const all = series.flatMap(({ points }) => points);
-  const x = logScale(
-    all.map(([count]) => count),
-    LEFT,
-    RIGHT,
-  );
-  const low = 10 ** Math.floor(Math.log10(floorNs));
-  const high = 10 ** Math.ceil(Math.log10(Math.max(...all.map(([, ns]) => ns))));
-  const y = logScale([low, high], BOTTOM, TOP);
-  const counts = [...new Set(all.map(([count]) => count))];
-  return [
-    ...opening(title, subtitle),
-    ...decades(low, high).flatMap((ns) => [
-      line(LEFT, y(ns), RIGHT, y(ns), "grid"),
-      text(LEFT - 8, y(ns) + 4, duration(ns), "quiet", "end"),
-    ]),
-    ...counts.flatMap((count) => [
-      line(x(count), TOP, x(count), BOTTOM, "grid"),
-      text(x(count), BOTTOM + 20, count.toLocaleString("en"), "quiet", "middle"),
-    ]),
-    text((LEFT + RIGHT) / 2, BOTTOM + 44, "CIDRs in the list", "quiet", "middle"),
-    line(LEFT, y(floorNs), RIGHT, y(floorNs), "floor"),
-    ...series.map(({ points }, i) =>
-      curve(
-        points.map(([count, ns]) => [x(count), y(ns)]),
-        i,
-      ),
-    ),
-    ...labels(series, y, floorNs),
-    "</svg>",
-    "",
-  ].join("\n");
+/** Writes a plot, and says so. */
+export function writePlot(path: string, chart: Chart): void {
+  writeFileSync(path, renderPlot(chart));
+  console.log(`written: ${path}`);
 }
 
-/** What the plot of shares begins at: both the lowest share of ports and of failures. */
-interface Extent {
-  readonly from: number;
-  readonly lowest: number;
-  /** Upright lines at these shares of ports. */
-  readonly marks: readonly number[];
-}
-
-/** Shares of failures, logarithmic, by shares of ports in use. A line begins where failures do. */
-export function renderShares(
-  title: string,
-  subtitle: string,
-  series: readonly Series[],
-  { from, lowest, marks }: Extent,
-): string {
-  const x = (share: number) => LEFT + ((share - from) / (1 - from)) * (RIGHT - LEFT);
-  const y = logScale([lowest, 1], BOTTOM, TOP);
-  const percent = (share: number) => `${Number((100 * share).toPrecision(2))} %`;
-  return [
-    ...opening(title, subtitle),
-    ...[0.001, 0.01, 0.1, 1].flatMap((share) => [
-      line(LEFT, y(share), RIGHT, y(share), "grid"),
-      text(LEFT - 8, y(share) + 4, percent(share), "quiet", "end"),
-    ]),
-    ...[0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1].map((share) =>
-      text(x(share), BOTTOM + 20, percent(share), "quiet", "middle"),
-    ),
-    ...marks.map((share) => line(x(share), TOP, x(share), BOTTOM, "floor")),
-    text((LEFT + RIGHT) / 2, BOTTOM + 44, "source ports in use", "quiet", "middle"),
-    ...series.map(({ points }, i) =>
-      curve(
-        points.map(([share, failed]) => [x(share), y(Math.max(failed, lowest))]),
-        i,
-      ),
-    ),
-    ...series.map(({ name }, i) => text(RIGHT + 12, TOP + 16 + i * LABEL_HEIGHT, name, `f${i}`)),
-    "</svg>",
-    "",
-  ].join("\n");
-}
-
-function opening(title: string, subtitle: string): string[] {
+function renderPlot({ title, subtitle, x: xAxis, y: yAxis, series, dashed, labels }: Chart): string {
+  const x = scaleOf(xAxis, LEFT, RIGHT);
+  const y = scaleOf(yAxis, BOTTOM, TOP);
+  const upright = (css: string) => (value: number) => line(x(value), TOP, x(value), BOTTOM, css);
+  const flat = (css: string) => (value: number) => line(LEFT, y(value), RIGHT, y(value), css);
+  const names = labels.map(({ name, at }, i) => {
+    return { name, at: y(at), css: i < series.length ? `f${i}` : "quiet" };
+  });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${title}">`,
     `<style>${STYLE}\n</style>`,
     text(LEFT, 24, title, "title"),
     text(LEFT, 44, subtitle, "quiet"),
-  ];
+    ...yAxis.ticks.map(flat("grid")),
+    ...yAxis.ticks.map((tick) => text(LEFT - 8, y(tick) + 4, yAxis.text(tick), "quiet", "end")),
+    ...xAxis.ticks.map(upright("grid")),
+    ...xAxis.ticks.map((tick) => text(x(tick), BOTTOM + 20, xAxis.text(tick), "quiet", "middle")),
+    text((LEFT + RIGHT) / 2, BOTTOM + 44, xAxis.label ?? "", "quiet", "middle"),
+    ...(dashed.x ?? []).map(upright("floor")),
+    ...(dashed.y ?? []).map(flat("floor")),
+    ...series.map(({ points }, i) => curve(i, points, x, y)),
+    ...apart(names),
+    "</svg>",
+    "",
+  ].join("\n");
 }
 
 type Scale = (value: number) => number;
 
-function logScale(values: readonly number[], from: number, to: number): Scale {
-  const low = Math.log(Math.min(...values));
-  const high = Math.log(Math.max(...values));
-  return (value) => from + ((Math.log(value) - low) / (high - low)) * (to - from);
+function scaleOf({ ticks, isLogarithmic, from = ticks[0] ?? 0 }: Axis, start: number, end: number): Scale {
+  const place = isLogarithmic ? Math.log : (value: number) => value;
+  const [low, high] = [place(from), place(ticks.at(-1) ?? 1)];
+  return (value) => start + ((place(value) - low) / (high - low)) * (end - start);
 }
 
-function decades(low: number, high: number): number[] {
-  const first = Math.round(Math.log10(low));
-  return Array.from({ length: Math.round(Math.log10(high)) - first + 1 }, (_, i) => 10 ** (first + i));
-}
-
-function duration(ns: number): string {
-  if (ns >= 1e6) return `${ns / 1e6} ms`;
-  return ns >= 1e3 ? `${ns / 1e3} µs` : `${ns} ns`;
-}
-
-/** The lines' names beside their ends, moved apart from below to above where they would overlap. */
-function labels(series: readonly Series[], y: Scale, floorNs: number): string[] {
-  const wanted = series.map(({ name, points }, i) => ({
-    name,
-    at: y(points.at(-1)?.[1] ?? floorNs),
-    css: `f${i}`,
-  }));
-  const all = [...wanted, { name: "one rule, no list", at: y(floorNs), css: "quiet" }];
+/** The labels from below to above. */
+function apart(labels: readonly { readonly name: string; readonly at: number; readonly css: string }[]) {
   let lowest = Number.POSITIVE_INFINITY;
-  return all
-    .sort((a, b) => b.at - a.at)
+  return labels
+    .toSorted((a, b) => b.at - a.at)
     .map(({ name, at, css }) => {
       lowest = Math.min(at, lowest - LABEL_HEIGHT);
       return text(RIGHT + 12, lowest + 4, name, css);
     });
 }
 
-function curve(points: readonly (readonly [number, number])[], i: number): string {
-  const path = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
-  const dots = points.map(
-    ([x, y]) => `<circle class="f${i}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3.5"/>`,
-  );
-  return [`<polyline class="line s${i}" points="${path}"/>`, ...dots].join("");
+function curve(i: number, points: Points, x: Scale, y: Scale): string {
+  const places = points.map(([a, b]) => [x(a).toFixed(1), y(b).toFixed(1)]);
+  const dots = places.map(([cx, cy]) => `<circle class="f${i}" cx="${cx}" cy="${cy}" r="3.5"/>`);
+  return `<polyline class="line s${i}" points="${places.join(" ")}"/>${dots.join("")}`;
 }
 
 function line(x1: number, y1: number, x2: number, y2: number, css: string): string {

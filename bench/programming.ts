@@ -7,121 +7,96 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Agent, createProcesses } from "../test/lab/network/processes.ts";
+import { createProcesses } from "../test/lab/network/processes.ts";
 import { createVolume } from "../test/lab/network/volume.ts";
-import { cidrList, configText, withOneChanged } from "./lists.ts";
+import { untilLogged } from "./agent.ts";
+import { cidrList, withOneChanged } from "./lists.ts";
 import type { Side } from "./sides.ts";
 import { median } from "./statistics.ts";
 import type { BenchNode, Testbed } from "./testbed.ts";
 
-/** The cost of one change. */
+/** The cost of one change: from the swap to the line, the pass alone, and the most memory. */
 export interface Programming {
-  /** From the swap to the line. */
   readonly ms: number;
-  /** The time of the pass, as the line has it. */
   readonly passMs: number;
   readonly peakMb: number;
 }
 
+/** The cost of a whole list, and of one changed entry. */
 export interface AgentCost {
   readonly full: Programming;
   readonly one: Programming;
 }
 
-const DEADLINE_MS = 120_000;
 /** Nothing is repeated once it has taken so long: the long chains take seconds each time. */
 const ENOUGH_MS = 10_000;
 let agents = 0;
 
 /** Programs a list by the agent, several times, and leaves it in the kernel. Median times, highest peaks. */
 export async function programByAgent(
-  testbed: Testbed,
-  node: BenchNode,
+  { directory, env }: Testbed,
+  { prefix }: BenchNode,
   side: Side,
   flags: readonly string[],
   count: number,
   repeats: number,
 ): Promise<AgentCost> {
-  const list = cidrList(count);
-  const full: Programming[] = [];
-  const one: Programming[] = [];
-  let startedAt = performance.now();
-  const repeating = (i: number) =>
-    count > 0 && (i === 0 || (i < repeats && performance.now() - startedAt < ENOUGH_MS));
-  await withAgent(testbed, [...node.prefix, ...side.command], flags, async (change) => {
-    if (count === 0) full.push(await change(configText(list)));
-    for (let i = 0; repeating(i); i++) {
-      await change(configText([]));
-      full.push(await change(configText(list)));
-    }
-    startedAt = performance.now();
-    for (let i = 0; repeating(i); i++) {
-      one.push(await change(configText(withOneChanged(list, i))));
-      one.push(await change(configText(list)));
-    }
-  });
-  return { full: middle(full), one: middle(one) };
-}
-
-type Change = (text: string) => Promise<Programming>;
-
-/** Runs an agent with no list in a node; `use` changes its configuration. */
-async function withAgent(
-  testbed: Testbed,
-  command: readonly string[],
-  flags: readonly string[],
-  use: (change: Change) => Promise<void>,
-): Promise<void> {
-  const volume = createVolume(join(testbed.directory, `config-${++agents}`));
+  const volume = createVolume(join(directory, `config-${++agents}`));
+  const write = (list: readonly string[]) =>
+    volume.write(JSON.stringify({ resyncInterval: "100ms", cidrLimit: 1_000_000, nonMasqueradeCIDRs: list }));
   const processes = createProcesses();
   try {
     // Not the list that a killed agent may have left: the first pass would then have nothing to do.
-    volume.write(configText(["100.64.0.0/24"]));
-    const agent = processes.startAgent([...command, "run", `--config=${volume.path}`, ...flags], testbed.env);
-    await untilLines(agent, 1);
-    await use(async (text) => {
-      const lines = linesOf(agent).length;
+    write(["100.64.0.0/24"]);
+    const words = [...prefix, side.node, side.bundle, "run", `--config=${volume.path}`, ...flags];
+    const agent = processes.startAgent(words, env);
+    let lines = 1;
+    const nextLine = () =>
+      untilLogged(agent, (log) => {
+        const passes = [...log.matchAll(/: programmed .* in (\d+) ms$/gm)];
+        return passes.length < lines ? undefined : Number(passes.at(-1)?.[1]);
+      });
+    await nextLine();
+    const change = async (list: readonly string[]): Promise<Programming> => {
+      lines++;
       // Forgets the peak so far.
       writeFileSync(`/proc/${agent.pid}/clear_refs`, "5");
       const startedAt = performance.now();
-      volume.write(text);
-      const passMs = await untilLines(agent, lines + 1);
-      const ms = performance.now() - startedAt;
-      return { ms, passMs, peakMb: peakMb(agent.pid) };
+      write(list);
+      const passMs = await nextLine();
+      return { ms: performance.now() - startedAt, passMs, peakMb: peakMb(agent.pid) };
+    };
+    const list = cidrList(count);
+    if (count === 0) return middleOf([await change(list)], []);
+    const full = await repeat(repeats, async () => {
+      await change([]);
+      return [await change(list)];
     });
+    const one = await repeat(repeats, async (i) => [
+      await change(withOneChanged(list, i)),
+      await change(list),
+    ]);
+    return middleOf(full, one);
   } finally {
     await processes.end();
   }
 }
 
-/** The milliseconds of each pass that has programmed rules, from the agent's log. */
-function linesOf(agent: Agent): number[] {
-  return [...agent.log().matchAll(/: programmed .* in (\d+) ms$/gm)].map(([, ms]) => Number(ms));
+async function repeat(times: number, measure: (i: number) => Promise<Programming[]>): Promise<Programming[]> {
+  const startedAt = performance.now();
+  const all = await measure(0);
+  for (let i = 1; i < times && performance.now() - startedAt < ENOUGH_MS; i++)
+    all.push(...(await measure(i)));
+  return all;
 }
 
-/** Waits for so many lines; returns the last one's number. */
-async function untilLines(agent: Agent, lines: number): Promise<number> {
-  const deadline = performance.now() + DEADLINE_MS;
-  let ending: number | string | undefined;
-  void agent.ended.then((how) => {
-    ending = how;
-  });
-  for (;;) {
-    const found = linesOf(agent);
-    if (found.length >= lines) return found.at(-1) ?? Number.NaN;
-    const why = ending === undefined ? `no rules within ${DEADLINE_MS} ms` : `the agent ended, ${ending}`;
-    if (ending !== undefined || performance.now() > deadline)
-      throw new Error(`${why}: ${agent.log().slice(-1_000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
-function middle(all: readonly Programming[]): Programming {
-  return {
+function middleOf(full: readonly Programming[], one: readonly Programming[]): AgentCost {
+  const middle = (all: readonly Programming[]) => ({
     ms: median(all.map(({ ms }) => ms)),
     passMs: median(all.map(({ passMs }) => passMs)),
     peakMb: Math.max(...all.map(({ peakMb }) => peakMb)),
-  };
+  });
+  return { full: middle(full), one: middle(one) };
 }
 
 /** The most memory that a process has had resident. */

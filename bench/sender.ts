@@ -8,8 +8,8 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { setPriority } from "node:os";
-import { createInterface } from "node:readline";
 import { destinationNetwork, type Position } from "./lists.ts";
+import { serveTask } from "./task.ts";
 
 /** Measures all ways in turn, again and again. */
 export interface SendRequest {
@@ -46,31 +46,28 @@ const payload = Buffer.from("x");
 /** Numbers the flows: ports, then hosts of the network. Both directions of a flow are forgotten before the numbers return. */
 let flows = 0;
 
-/** Reads requests, a line of JSON each, until the input ends. */
-export function senderChild(): void {
+/** Serves requests from within the pod. */
+export function sender(): Promise<void> {
   // Other work of the machine should not interrupt a burst.
   setPriority(-10);
   const sockets = new Map<string, Socket>();
-  createInterface({ input: process.stdin })
-    .on("line", async (line) => {
-      const request = JSON.parse(line) as SendRequest;
-      for (const source of request.sources)
-        if (!sockets.has(source)) sockets.set(source, await openSocket(source));
-      const ways = request.sources.map((source): Way => {
-        return { socket: sockets.get(source) as Socket, packets: FEWEST_PACKETS, sent: 0, bursts: [] };
-      });
-      await measure(request, ways);
-      const reply: SendReply = { bursts: ways.map((way) => way.bursts), sent: ways.map((way) => way.sent) };
-      process.stdout.write(`${JSON.stringify(reply)}\n`);
-    })
-    .on("close", () => process.exit(0));
+  return serveTask<SendRequest>(async (request): Promise<SendReply> => {
+    const ways: Way[] = [];
+    for (const source of request.sources) {
+      const socket = sockets.get(source) ?? (await openSocket({ address: source }));
+      sockets.set(source, socket);
+      ways.push({ socket, packets: FEWEST_PACKETS, sent: 0, bursts: [] });
+    }
+    await measure(request, ways);
+    return { bursts: ways.map((way) => way.bursts), sent: ways.map((way) => way.sent) };
+  });
 }
 
-/** Addresses are looked up at once, not in a later turn of the event loop: then the packet is sent within `send`. */
-function openSocket(source: string): Promise<Socket> {
+/** Addresses are looked up at once, not in a later turn of the event loop: then a packet is sent within `send`. */
+export function openSocket(own: { readonly address: string; readonly port?: number }): Promise<Socket> {
   const socket = createSocket({ type: "udp4", lookup: (host, _options, done) => done(null, host, 4) });
   return new Promise((resolve, reject) => {
-    socket.once("error", reject).bind(0, source, () => resolve(socket));
+    socket.once("error", reject).bind(own, () => resolve(socket));
   });
 }
 
@@ -102,18 +99,12 @@ function burst(way: Way, { position, count }: SendRequest): number {
   return Number(process.hrtime.bigint() - startedAt) / measured.length;
 }
 
-interface End {
-  readonly address: string;
-  readonly port: number;
-}
-
-function nextEnd(position: Position, count: number): End {
+function nextEnd(position: Position, count: number): { readonly address: string; readonly port: number } {
   flows++;
   const host = 1 + (Math.floor(flows / 60_000) % 254);
-  const network = destinationNetwork(position, count, Math.random());
-  return { address: `${network}.${host}`, port: 1 + (flows % 60_000) };
+  return { address: `${destinationNetwork(position, count)}.${host}`, port: 1 + (flows % 60_000) };
 }
 
-function send(socket: Socket, ends: readonly End[]): void {
+function send(socket: Socket, ends: readonly ReturnType<typeof nextEnd>[]): void {
   for (const { address, port } of ends) socket.send(payload, port, address);
 }

@@ -1,21 +1,18 @@
 /**
- * The namespaces in which flows are measured: one pod with an address for each of several nodes, which it takes as the router for packets
- * from that address; beyond the nodes one world. The world drops a packet at its device, since its hardware
- * address is another: the measured cost is that of the node alone.
- *
- * Nothing outside the namespaces is touched, and they go with the process, however it ends; after a SIGKILL the next run
- * removes them.
+ * The namespaces in which flows are measured, which the tests' lab does not have: one process sends through all nodes in turn. One
+ * pod has an address for each of several nodes, which it takes as the router for packets from that address; beyond the nodes is one
+ * world. It drops a packet at its device, since its hardware address is another: the measured cost is that of the node alone.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { command, commandNow } from "../test/lab/command.ts";
+import { command } from "../test/lab/command.ts";
 import { findTool } from "../test/lab/network/lab.ts";
-import { atTheEnd } from "./end.ts";
+import { atTheEnd, PREFIX, removeLeftovers, removeNow } from "../test/lab/network/remains.ts";
+import { batch } from "../test/lab/network/topology.ts";
 
 /** One node of the bench. */
 export interface BenchNode {
-  readonly namespace: string;
   /** The pod's address whose packets go through this node. */
   readonly source: string;
   /** Starts a command in it. */
@@ -38,8 +35,6 @@ export interface Testbed {
   readonly close: () => void;
 }
 
-/** The tests' prefix, so that each removes what the other has left. */
-const PREFIX = "ipmasq";
 /** A hardware address that no device has. */
 const NOBODY = "02:00:00:00:00:99";
 const ROUTER = "02:00:00:00:00:01";
@@ -51,19 +46,16 @@ const NODE_SYSCTLS = ["net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_udp_t
 /** Makes a pod and a world without nodes yet. Only root can. */
 export async function createTestbed(): Promise<Testbed> {
   const ip = findTool("ip");
-  removeStale(ip);
+  removeLeftovers(ip);
   const base = `${PREFIX}-${process.pid}-bench`;
   const directory = mkdtempSync(join(tmpdir(), `${base}-`));
   const env = { ...process.env, XTABLES_LOCKFILE: join(directory, "xtables.lock") };
   const names = { pod: `${base}-pod`, world: `${base}-world` };
   const nodes: string[] = [];
-  const close = atTheEnd(() => {
-    remove(ip, [...nodes, ...Object.values(names)]);
-    rmSync(directory, { recursive: true, force: true });
-  });
+  const close = atTheEnd(() => removeNow(ip, [...nodes, ...Object.values(names)], [directory]));
   for (const name of Object.values(names)) await addNamespace(ip, name, SYSCTLS);
-  await batch(ip, names.pod, ["link set lo up", ...wayCommands(0, "world0", names.world, NOBODY)]);
-  await batch(ip, names.world, ["link set world0 up"]);
+  await batch(ip, ["-n", names.pod], ["link set lo up", ...wayCommands(0, "world0", names.world, NOBODY)]);
+  await batch(ip, ["-n", names.world], ["link set world0 up"]);
   return {
     directory,
     env,
@@ -75,22 +67,20 @@ export async function createTestbed(): Promise<Testbed> {
       const namespace = `${base}-node${index}`;
       nodes.push(namespace);
       await addNamespace(ip, namespace, [...SYSCTLS, ...NODE_SYSCTLS]);
-      await batch(ip, names.pod, wayCommands(index, "pod0", namespace, ROUTER));
-      await batch(ip, namespace, nodeCommands(index, names.world));
-      await batch(ip, names.world, [`link set world${index} up`]);
+      await batch(ip, ["-n", names.pod], wayCommands(index, "pod0", namespace, ROUTER));
+      await batch(ip, ["-n", namespace], nodeCommands(index, names.world));
+      await batch(ip, ["-n", names.world], [`link set world${index} up`]);
       return createNode(ip, namespace, sourceOf(index), env);
     },
   };
 }
 
 function createNode(ip: string, namespace: string, source: string, env: NodeJS.ProcessEnv): BenchNode {
-  const prefix = [ip, "netns", "exec", namespace];
-  const inside = (file: string, args: readonly string[]) => [...prefix.slice(1), file, ...args];
+  const inside = ["netns", "exec", namespace];
   return {
-    namespace,
     source,
-    prefix,
-    run: (file, args, stdin = "") => command(ip, inside(file, args), { stdin, env }),
+    prefix: [ip, ...inside],
+    run: (file, args, stdin = "") => command(ip, [...inside, file, ...args], { stdin, env }),
   };
 }
 
@@ -131,29 +121,4 @@ function nodeCommands(index: number, world: string): string[] {
 async function addNamespace(ip: string, name: string, sysctls: readonly string[]): Promise<void> {
   await command(ip, ["netns", "add", name]);
   await command(ip, ["netns", "exec", name, "sysctl", "-q", "-w", ...sysctls]);
-}
-
-async function batch(ip: string, namespace: string, commands: readonly string[]): Promise<void> {
-  await command(ip, ["-n", namespace, "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
-}
-
-/** Ends every process in the namespaces and removes them; a process may end meanwhile. */
-function remove(ip: string, namespaces: readonly string[]): void {
-  for (const namespace of namespaces) {
-    const pids = commandNow(ip, ["netns", "pids", namespace]).split("\n").filter(Boolean);
-    if (pids.length > 0) commandNow("kill", ["-KILL", ...pids]);
-    commandNow(ip, ["netns", "delete", namespace]);
-  }
-}
-
-/** Removes namespaces and files of runs that were killed; their process id is in the name. */
-function removeStale(ip: string): void {
-  const isStale = (name: string) => {
-    const pid = new RegExp(`^${PREFIX}-(\\d+)-bench`).exec(name)?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
-  };
-  const names = commandNow(ip, ["netns", "list"]).split("\n");
-  remove(ip, names.map((line) => line.split(" ")[0] ?? "").filter(isStale));
-  for (const name of readdirSync(tmpdir()).filter(isStale))
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
 }

@@ -4,61 +4,60 @@
  *
  *   node scripts/run-ts.mjs bench/cluster/edit.ts [EDITS]     (server.ts says with which programs)
  */
-
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import { setTimeout as pause } from "node:timers/promises";
 import { eventually } from "../../test/lab/network/lab.ts";
-import type { Agent } from "../../test/lab/network/processes.ts";
+import type { Agent as RunningAgent } from "../../test/lab/network/processes.ts";
 import { table } from "../report.ts";
 import { quantile } from "../statistics.ts";
-import { type ApiServer, withApiServer } from "./server.ts";
+import { runProgram, serveTask, startTask } from "../task.ts";
+import { type ApiServer, adminOf, withApiServer } from "./server.ts";
 
-const EDITS = Number(process.argv[2] ?? "30");
+/** The pause between edits. */
+const PAUSE_MS = 400;
 
-/** Sends the edits, 400 ms apart, over one connection; prints when each was sent, in milliseconds since 1970. */
-const EDITOR = `
-const { readFileSync } = require("node:fs");
-const https = require("node:https");
-const [, directory, edits] = process.argv;
-const file = (name) => readFileSync(directory + "/" + name);
-const agent = new https.Agent({ keepAlive: true, ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") });
-const path = "/api/v1/namespaces/kube-system/configmaps/ip-masq-agent";
-const headers = { "content-type": "application/merge-patch+json" };
-const patch = (config) => new Promise((done, failed) => {
-  const request = https.request({ host: "127.0.0.1", port: 6443, method: "PATCH", path, agent, headers }, (answer) => {
-    answer.resume().on("end", () => answer.statusCode === 200 ? done() : failed(new Error(String(answer.statusCode))));
-  });
-  request.on("error", failed);
-  request.end(JSON.stringify({ data: { config } }));
-});
-(async () => {
-  for (let edit = 0; edit <= Number(edits); edit++) {
-    const sent = performance.timeOrigin + performance.now();
-    await patch("nonMasqueradeCIDRs:\\n  - 10." + edit + ".0.0/16\\n  - 192.168.0.0/16\\n");
+/** The task that edits, over one connection: answers with the moments at which each PATCH was sent, in milliseconds since 1970. */
+function editor(keys = ""): Promise<void> {
+  const path = "/api/v1/namespaces/kube-system/configmaps/ip-masq-agent";
+  const headers = { "content-type": "application/merge-patch+json" };
+  const agent = new Agent({ keepAlive: true });
+  const patch = async (config: string) => {
+    const sending = request({ ...adminOf(keys), method: "PATCH", path, agent, headers });
+    sending.end(JSON.stringify({ data: { config } }));
+    const [answer] = (await once(sending, "response")) as [IncomingMessage];
+    await once(answer.resume(), "end");
+    if (answer.statusCode !== 200) throw new Error(String(answer.statusCode));
+  };
+  return serveTask<number>(async (edits) => {
+    const sent: number[] = [];
+    for (let edit = 0; edit <= edits; edit++) {
+      sent.push(performance.timeOrigin + performance.now());
+      await patch(`nonMasqueradeCIDRs:\n  - 10.${edit}.0.0/16\n  - 192.168.0.0/16\n`);
+      await pause(PAUSE_MS);
+    }
     // The first one opens the connection.
-    if (edit > 0) console.log(sent);
-    await new Promise((done) => setTimeout(done, 400));
-  }
-})();
-`;
+    return sent.slice(1);
+  });
+}
 
 /** When each line said that rules are programmed, in milliseconds since 1970; klog's times have no year. */
-function programmedAt(agent: Agent): number[] {
+function programmedAt(agent: RunningAgent): number[] {
   const lines = agent.log().matchAll(/^I(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(\.\d{6}).*: programmed /gm);
   const year = new Date().getFullYear();
   return [...lines].map(([, month, day, hours, minutes, seconds, rest]) => {
-    const whole = new Date(
-      year,
-      Number(month) - 1,
-      Number(day),
-      Number(hours),
-      Number(minutes),
-      Number(seconds),
-    );
-    return whole.getTime() + Number(rest) * 1_000;
+    const [h, m, s] = [hours, minutes, seconds].map(Number);
+    return new Date(year, Number(month) - 1, Number(day), h, m, s).getTime() + Number(rest) * 1_000;
   });
 }
 
 /** The milliseconds of each edit; one that has no line within 5 s is not a number. */
-async function measure({ lab, keys, account }: ApiServer, flags: readonly string[]): Promise<number[]> {
+async function measure(
+  { lab, keys, account }: ApiServer,
+  edits: number,
+  flags: readonly string[],
+): Promise<number[]> {
   const mounts =
     'mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && ln -s "$0" /run/secrets/kubernetes.io/serviceaccount && exec "$@"';
   const agent = lab.startAgent({
@@ -69,29 +68,27 @@ async function measure({ lab, keys, account }: ApiServer, flags: readonly string
   await eventually(() => {
     if (!agent.log().includes("following configmap")) throw new Error(agent.log());
   }, 60_000);
-  const { stdout, stderr } = await lab.inNode(process.execPath, ["-e", EDITOR, keys, String(EDITS)]);
-  if (stderr !== "") throw new Error(stderr);
+  const task = await startTask<number, readonly number[]>(lab.inside("node"), "editor", keys);
+  const sent = await task.ask(edits);
+  task.end();
   const done = programmedAt(agent);
   await agent.end();
   await lab.inNode("nft", ["flush", "ruleset"]);
-  return stdout
-    .trim()
-    .split("\n")
-    .map((sent) => (done.find((at) => at > Number(sent)) ?? Number.NaN) - Number(sent));
+  return sent.map((from) => (done.find((at) => at > from) ?? Number.NaN) - from);
 }
 
 /** Measures both backends, one after the other, with one API server. */
-async function measureBoth(server: ApiServer): Promise<void> {
-  console.log(`${EDITS} edits each: PATCH sent to rules programmed, milliseconds\n`);
+async function measureBoth(server: ApiServer, edits: number): Promise<void> {
+  console.log(`${edits} edits each: PATCH sent to rules programmed, milliseconds\n`);
   const rows = [];
   for (const [name, flags] of [
     ["nftables", ["--backend=nftables"]],
     ["iptables (nft)", ["--iptables-mode=nft"]],
   ] as const) {
-    const times = await measure(server, flags);
+    const times = await measure(server, edits, flags);
     rows.push([name, ...[0, 0.5, 0.95, 0.99, 1].map((part) => quantile(times, part).toFixed(0))]);
   }
   console.log(table(["backend", "least", "p50", "p95", "p99", "most"], rows));
 }
 
-void withApiServer(measureBoth);
+runProgram({ editor }, (edits = "30") => withApiServer((api) => measureBoth(api, Number(edits))));

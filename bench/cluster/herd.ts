@@ -1,13 +1,12 @@
 /**
  * Thousands of watchers in one process: each follows the ConfigMap by the agent's own code (src/api), with a connection, sessions and
- * pauses of its own. It runs in a child, which is the same program with `--herd`.
+ * pauses of its own.
  */
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { FollowTarget } from "../../src/api/config-map-requests.ts";
 import { follow } from "../../src/api/follow.ts";
 import type { SessionEnd } from "../../src/api/pause.ts";
 import { systemClock } from "../../src/system/clock.ts";
+import { serveTask, startTask, type Task } from "../task.ts";
 import type { ApiServer } from "./server.ts";
 
 /** What the watchers have seen. */
@@ -19,27 +18,13 @@ export interface HerdCount {
   readonly ends: Readonly<Record<string, number>>;
 }
 
-export interface Herd {
-  readonly count: () => Promise<HerdCount>;
-  readonly mark: () => Promise<HerdCount>;
-  readonly end: () => void;
-}
+/** After "mark", it counts from zero. */
+type Herd = Task<"count" | "mark", HerdCount>;
 
 /** Starts `count` watchers, so many a second, in a process that may have that many connections. */
-export function startHerd({ lab, account }: ApiServer, count: number, perSecond: number): Herd {
-  const script = `ulimit -n ${count + 1_000} && exec "$@"`;
-  const own = [process.execPath, "--max-old-space-size=8000", process.argv[1] ?? ""];
-  const words = ["sh", "-c", script, "-", ...own, "--herd", account, String(count), String(perSecond)];
-  const [file = "", ...args] = lab.inside("node", ...words);
-  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
-  const waiting: ((line: string) => void)[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => waiting.shift()?.(line));
-  const ask = (word: string) =>
-    new Promise<HerdCount>((done) => {
-      waiting.push((line) => done(JSON.parse(line) as HerdCount));
-      child.stdin.write(`${word}\n`);
-    });
-  return { count: () => ask("count"), mark: () => ask("mark"), end: () => child.kill("SIGKILL") };
+export function startHerd({ lab, account }: ApiServer, count: number, perSecond: number): Promise<Herd> {
+  const script = `ulimit -n ${count + 1_000} && NODE_OPTIONS=--max-old-space-size=8000 exec "$@"`;
+  return startTask(lab.inside("node", "sh", "-c", script, "-"), "herd", account, `${count}`, `${perSecond}`);
 }
 
 /** Waits until so many watch; returns after how many milliseconds since `start`, in milliseconds since 1970. */
@@ -50,7 +35,7 @@ export async function watching(
   deadlineMs = 600_000,
 ): Promise<number> {
   for (;;) {
-    const { watching } = await herd.count();
+    const { watching } = await herd.ask("count");
     const tookMs = Date.now() - start;
     if (watching >= wanted) return tookMs;
     if (tookMs > deadlineMs) throw new Error(`only ${watching} of ${wanted} watch`);
@@ -58,8 +43,8 @@ export async function watching(
   }
 }
 
-/** The child. */
-export function herdChild([credentials = "", count = "", perSecond = ""]: readonly string[]): void {
+/** The task. */
+export function herd(credentials = "", count = "", perSecond = ""): Promise<void> {
   const target: FollowTarget = {
     ...{ namespace: "kube-system", name: "ip-masq-agent" },
     flag: { kind: "file", key: "config" },
@@ -104,9 +89,10 @@ export function herdChild([credentials = "", count = "", perSecond = ""]: readon
     for (; started < due; started++) startOne();
     if (started >= Number(count)) clearInterval(timer);
   }, 20);
-  createInterface({ input: process.stdin }).on("line", (word) => {
-    console.log(JSON.stringify({ watching, heardAt, ends } satisfies HerdCount));
+  return serveTask<"count" | "mark">((word): HerdCount => {
+    const seen = { watching, heardAt, ends };
     if (word === "mark") [heardAt, ends] = [[], {}];
+    return seen;
   });
 }
 

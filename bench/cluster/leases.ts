@@ -5,13 +5,19 @@
  *   node scripts/run-ts.mjs bench/cluster/leases.ts [NODES] [A_SECOND]     (server.ts says with which programs)
  */
 import { createLeaseWrite, createSend } from "../../src/agent/fleet/writes.ts";
-import { attempt } from "../../test/lab/command.ts";
 import { table } from "../report.ts";
 import { quantile } from "../statistics.ts";
+import { runProgram, serveTask, startTask } from "../task.ts";
 import { type ApiServer, withApiServer } from "./server.ts";
 
 const COMPONENT = "deploy/kustomize/components/lease-report";
 const REFUSE_EACH = 100;
+
+interface Load {
+  readonly nodes: number;
+  readonly perSecond: number;
+  readonly round: number;
+}
 
 /** What the writes of one round took, in milliseconds, and how many failed. */
 interface Round {
@@ -19,13 +25,12 @@ interface Round {
   readonly failed: number;
 }
 
-/** The child: writes all Leases at this rate. */
-async function writeAll([
-  credentials = "",
-  nodes = "",
-  perSecond = "",
-  round = "",
-]: readonly string[]): Promise<void> {
+/** The task: writes all Leases at a rate. */
+function writer(credentials = ""): Promise<void> {
+  return serveTask<Load>((load) => writeAll(credentials, load));
+}
+
+async function writeAll(credentials: string, { nodes, perSecond, round }: Load): Promise<Round> {
   const server = { host: "127.0.0.1", port: "6443", credentials };
   const ms: number[] = [];
   let failed = 0;
@@ -39,7 +44,7 @@ async function writeAll([
       why: isRefused ? 'nonMasqueradeCIDRs[3]: CIDR "10.1.0.0/8" is not aligned to a CIDR block' : "",
       at: new Date().toISOString().replace("Z", "000Z"),
       backend: "iptables",
-      resourceVersion: round,
+      resourceVersion: String(round),
     };
     const writeOne = createLeaseWrite(createSend(server, new AbortController().signal), reporter);
     await writeOne(report).then(
@@ -49,26 +54,13 @@ async function writeAll([
   };
   const begin = performance.now();
   const writes: Promise<void>[] = [];
-  while (writes.length < Number(nodes)) {
-    const due = Math.min(Number(nodes), ((performance.now() - begin) / 1_000) * Number(perSecond));
+  while (writes.length < nodes) {
+    const due = Math.min(nodes, ((performance.now() - begin) / 1_000) * perSecond);
     while (writes.length < due) writes.push(write(writes.length));
     await new Promise((done) => setTimeout(done, 20));
   }
   await Promise.all(writes);
-  console.log(JSON.stringify({ ms, failed } satisfies Round));
-}
-
-async function oneRound(
-  { lab, account }: ApiServer,
-  nodes: number,
-  perSecond: number,
-  round: number,
-): Promise<Round> {
-  const words = ["--write", account, nodes, perSecond, round].map(String);
-  const [file = "", ...args] = lab.inside("node", process.execPath, process.argv[1] ?? "", ...words);
-  const { stdout, stderr } = await attempt(file, args, { env: process.env });
-  if (stderr !== "") throw new Error(stderr);
-  return JSON.parse(stdout) as Round;
+  return { ms, failed };
 }
 
 async function timed(work: () => Promise<unknown>): Promise<string> {
@@ -78,12 +70,13 @@ async function timed(work: () => Promise<unknown>): Promise<string> {
 }
 
 async function measure(api: ApiServer, nodes: number, perSecond: number): Promise<void> {
-  const { kubectl, server, etcd } = api;
+  const { kubectl, server, etcd, lab, account } = api;
   for (const name of ["role", "role-binding"]) await kubectl("apply", "-f", `${COMPONENT}/${name}.yaml`);
+  const task = await startTask<Load, Round>(lab.inside("node"), "writer", account);
   const rows: string[][] = [];
   for (const round of [1, 2]) {
     const before = [server.cpuMs(), etcd.cpuMs()] as const;
-    const { ms, failed } = await oneRound(api, nodes, perSecond, round);
+    const { ms, failed } = await task.ask({ nodes, perSecond, round });
     rows.push([
       round === 1 ? "new" : "changed",
       String(failed),
@@ -91,23 +84,15 @@ async function measure(api: ApiServer, nodes: number, perSecond: number): Promis
       ...[server.cpuMs() - before[0], etcd.cpuMs() - before[1]].map((cpu) => (cpu / nodes).toFixed(2)),
     ]);
   }
-  const head = [
-    `${nodes} Leases, ${perSecond} a second`,
-    "failed",
-    "p50 ms",
-    "p99",
-    "CPU ms: server",
-    "etcd",
-  ];
-  console.log(table(head, rows));
+  task.end();
+  const what = `${nodes} Leases, ${perSecond} a second`;
+  console.log(table([what, "failed", "p50 ms", "p99", "CPU ms: server", "etcd"], rows));
   const leases = ["-n", "kube-system", "get", "leases", "-l"];
   const bad = await timed(() => kubectl(...leases, "k8s-app=ip-masq-agent,ip-masq-agent/state!=ok"));
   const all = await timed(() => kubectl(...leases, "k8s-app=ip-masq-agent"));
   console.log(`\nkubectl get leases: those that are not ok ${bad} s, all ${all} s`);
 }
 
-if (process.argv[2] === "--write") void writeAll(process.argv.slice(3));
-else {
-  const [nodes = "1000", perSecond = "50"] = process.argv.slice(2);
-  void withApiServer((api) => measure(api, Number(nodes), Number(perSecond)));
-}
+runProgram({ writer }, (nodes = "1000", perSecond = "50") =>
+  withApiServer((api) => measure(api, Number(nodes), Number(perSecond))),
+);

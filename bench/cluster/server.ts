@@ -62,42 +62,26 @@ export async function withApiServer(use: (server: ApiServer) => Promise<void>): 
 
 /** A CA, and what it signs: the API server's certificate and an administrator's. */
 async function makeKeys(directory: string): Promise<void> {
-  const openssl = (...args: readonly string[]) => command("openssl", args);
-  const at = (name: string) => join(directory, name);
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  await openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    at("ca.key"),
-    "-out",
-    at("ca.crt"),
-    "-days",
-    "9",
-    "-subj",
-    "/CN=ca",
-  );
+  const openssl = (line: string) => command("sh", ["-ec", `cd "$0"; openssl ${line}`, directory]);
+  const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+  await openssl(`req -x509 ${key} -keyout ca.key -out ca.crt -days 9 -subj /CN=ca`);
+  writeFileSync(join(directory, "extensions"), "subjectAltName=IP:127.0.0.1\n");
   for (const [name, subject] of [
     ["server", "/CN=kube-apiserver"],
     ["admin", "/O=system:masters/CN=admin"],
-  ] as const) {
-    await openssl("req", ...key, "-keyout", at(`${name}.key`), "-out", at(`${name}.csr`), "-subj", subject);
-    writeFileSync(at("extensions"), "subjectAltName=IP:127.0.0.1\n");
-    const signed = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "9"];
-    await openssl(
-      "x509",
-      "-req",
-      "-in",
-      at(`${name}.csr`),
-      "-out",
-      at(`${name}.crt`),
-      ...signed,
-      "-extfile",
-      at("extensions"),
-    );
+  ]) {
+    await openssl(`req ${key} -keyout ${name}.key -out ${name}.csr -subj ${subject}`);
+    const signing = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 9 -extfile extensions";
+    await openssl(`x509 -req -in ${name}.csr -out ${name}.crt ${signing}`);
   }
-  await openssl("genrsa", "-out", at("account.key"), "2048");
+  await openssl("genrsa -out account.key 2048");
+}
+
+/** For requests in the node by the administrator. */
+export function adminOf(keys: string) {
+  const file = (name: string) => readFileSync(join(keys, name));
+  const identity = { ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") };
+  return { host: "127.0.0.1", port: 6443, ...identity };
 }
 
 function start(lab: Lab, ...argv: readonly string[]): Measured & { readonly kill: () => Promise<void> } {
@@ -155,19 +139,11 @@ async function makeAccount(
 ): Promise<string> {
   for (const name of ["service-account", "role", "role-binding"])
     await kubectl("apply", "-f", `${COMPONENT}/${name}.yaml`);
-  await kubectl(
-    "-n",
-    "kube-system",
-    "create",
-    "configmap",
-    "ip-masq-agent",
-    "--from-literal=config=nonMasqueradeCIDRs: []",
-  );
+  const create = "-n kube-system create configmap ip-masq-agent --from-literal".split(" ");
+  await kubectl(...create, "config=nonMasqueradeCIDRs: []");
   const request = join(directory, "token.json");
-  writeFileSync(
-    request,
-    JSON.stringify({ apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} }),
-  );
+  const kind = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest" };
+  writeFileSync(request, JSON.stringify({ ...kind, spec: {} }));
   const { status } = JSON.parse(await kubectl("create", "--raw", ACCOUNT, "-f", request)) as {
     status: { token: string };
   };

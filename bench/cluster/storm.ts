@@ -5,15 +5,13 @@
  *   node scripts/run-ts.mjs bench/cluster/storm.ts [WATCHERS]     (server.ts says with which programs)
  */
 
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { get } from "node:https";
-import { createInterface } from "node:readline";
 import { eventually } from "../../test/lab/network/lab.ts";
 import { table } from "../report.ts";
 import { quantile } from "../statistics.ts";
-import { herdChild, startHerd, watching } from "./herd.ts";
-import { type ApiServer, withApiServer } from "./server.ts";
+import { runProgram, serveTask, startTask } from "../task.ts";
+import { herd, startHerd, watching } from "./herd.ts";
+import { type ApiServer, adminOf, withApiServer } from "./server.ts";
 
 const PER_SECOND = 200;
 const PROBE_MS = 200;
@@ -29,49 +27,40 @@ interface Probe {
   readonly ok: boolean;
 }
 
-/** The child that is the innocent client: prints a line for each request. */
-function innocentChild(keys: string): void {
-  const file = (name: string) => readFileSync(`${keys}/${name}`);
-  const identity = { ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") };
+/** The task of the innocent client: answers with all its requests so far. */
+function innocent(keys = ""): Promise<void> {
+  const place = { ...adminOf(keys), path: "/version", agent: false, timeout: PROBE_LIMIT_MS };
+  const probes: Probe[] = [];
   setInterval(() => {
     const at = Date.now();
-    const tell = (ok: boolean) =>
-      console.log(JSON.stringify({ at, ms: Date.now() - at, ok } satisfies Probe));
-    const place = { host: "127.0.0.1", port: 6443, path: "/version", agent: false, ...identity } as const;
-    const request = get({ ...place, timeout: PROBE_LIMIT_MS }, (answer) => {
-      answer.resume().on("end", () => tell(answer.statusCode === 200));
+    const note = (ok: boolean) => void probes.push({ at, ms: Date.now() - at, ok });
+    const request = get(place, (answer) => {
+      answer.resume().on("end", () => note(answer.statusCode === 200));
     });
     request.on("timeout", () => request.destroy(new Error("no answer")));
-    request.on("error", () => tell(false));
+    request.on("error", () => note(false));
   }, PROBE_MS);
-}
-
-function startInnocent({ lab, keys }: ApiServer) {
-  const own = [process.execPath, process.argv[1] ?? "", "--innocent", keys];
-  const [file = "", ...args] = lab.inside("node", ...own);
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "inherit"] });
-  const probes: Probe[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => probes.push(JSON.parse(line) as Probe));
-  return { probes, end: () => child.kill("SIGKILL") };
+  return serveTask(() => probes);
 }
 
 async function measure(api: ApiServer, count: number): Promise<void> {
-  const herd = startHerd(api, count, PER_SECOND);
-  await watching(herd, count);
-  const { probes, end } = startInnocent(api);
+  const watchers = await startHerd(api, count, PER_SECOND);
+  await watching(watchers, count);
+  const client = await startTask<null, readonly Probe[]>(api.lab.inside("node"), "innocent", api.keys);
   await pause(CALM_MS);
-  await herd.mark();
+  await watchers.ask("mark");
   const killedAt = Date.now();
   await api.restart();
   // Until then it answers some requests and lets others wait, however many watchers there are.
   await eventually(() => api.kubectl("get", "--raw", "/readyz"), 60_000);
   const readyAt = Date.now();
-  const half = await watching(herd, count / 2, killedAt);
-  const all = await watching(herd, count, killedAt);
+  const half = await watching(watchers, count / 2, killedAt);
+  const all = await watching(watchers, count, killedAt);
   await pause(AFTERWARDS_MS);
-  const { ends } = await herd.mark();
-  end();
-  herd.end();
+  const { ends } = await watchers.ask("mark");
+  const probes = await client.ask(null);
+  client.end();
+  watchers.end();
   const answered = (some: readonly Probe[]) => some.filter(({ ok }) => ok).map(({ ms }) => ms);
   const calm = answered(probes.filter(({ at }) => at < killedAt));
   const since = probes.filter(({ at }) => at >= readyAt);
@@ -99,7 +88,4 @@ async function measure(api: ApiServer, count: number): Promise<void> {
   );
 }
 
-const [, , first = "3000", second = ""] = process.argv;
-if (first === "--herd") herdChild(process.argv.slice(3));
-else if (first === "--innocent") innocentChild(second);
-else void withApiServer((api) => measure(api, Number(first)));
+runProgram({ herd, innocent }, (count = "3000") => withApiServer((api) => measure(api, Number(count))));

@@ -6,7 +6,8 @@
  */
 import { table } from "../report.ts";
 import { median, quantile } from "../statistics.ts";
-import { herdChild, startHerd, watching } from "./herd.ts";
+import { runProgram } from "../task.ts";
+import { herd, startHerd, watching } from "./herd.ts";
 import { type ApiServer, withApiServer } from "./server.ts";
 
 const PER_SECOND = 200;
@@ -22,22 +23,15 @@ async function goroutines({ kubectl }: ApiServer): Promise<number> {
 /** Edits another key of the ConfigMap than the agents read: each watcher hears it all the same. */
 async function edit({ kubectl }: ApiServer, number: number): Promise<void> {
   const patch = JSON.stringify({ data: { bench: String(number) } });
-  await kubectl(
-    "-n",
-    "kube-system",
-    "patch",
-    "configmap",
-    "ip-masq-agent",
-    "--type=merge",
-    `--patch=${patch}`,
-  );
+  const words = "-n kube-system patch configmap ip-masq-agent --type=merge --patch".split(" ");
+  await kubectl(...words, patch);
 }
 
 async function measure(api: ApiServer, count: number, edits: number): Promise<void> {
   const { server } = api;
   const before = { resident: server.residentMb(), goroutines: await goroutines(api), cpu: server.cpuMs() };
-  const herd = startHerd(api, count, PER_SECOND);
-  const tookMs = await watching(herd, count);
+  const watchers = await startHerd(api, count, PER_SECOND);
+  const tookMs = await watching(watchers, count);
   const connected = server.cpuMs() - before.cpu;
   await pause(SETTLED_MS);
   const perWatcher = {
@@ -49,11 +43,11 @@ async function measure(api: ApiServer, count: number, edits: number): Promise<vo
   const idleShare = (server.cpuMs() - idle) / (IDLE_S * 10);
   const rows: number[][] = [];
   for (let number = 0; number < edits; number++) {
-    await herd.mark();
+    await watchers.ask("mark");
     const [cpu, sentAt] = [server.cpuMs(), Date.now()];
     await edit(api, number);
     await pause(SETTLED_MS);
-    const { heardAt } = await herd.mark();
+    const { heardAt } = await watchers.ask("mark");
     const first = Math.min(...heardAt);
     const spread = [0.5, 0.99, 1].map((part) => quantile(heardAt, part) - first);
     rows.push([heardAt.length, first - sentAt, ...spread, server.cpuMs() - cpu]);
@@ -76,11 +70,9 @@ async function measure(api: ApiServer, count: number, edits: number): Promise<vo
       ],
     ),
   );
-  herd.end();
+  watchers.end();
 }
 
-if (process.argv[2] === "--herd") herdChild(process.argv.slice(3));
-else {
-  const [count = "1000", edits = "10"] = process.argv.slice(2);
-  void withApiServer((api) => measure(api, Number(count), Number(edits)));
-}
+runProgram({ herd }, (count = "1000", edits = "10") =>
+  withApiServer((api) => measure(api, Number(count), Number(edits))),
+);

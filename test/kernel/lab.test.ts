@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { command } from "../lab/command.ts";
 import { describeKernel, labTest } from "../lab/network/fixture.ts";
-import { agentBundle, createLab, eventually, type Lab, leftovers } from "../lab/network/lab.ts";
+import { agentBundle, createLab, eventually, type Lab } from "../lab/network/lab.ts";
+import { leftovers } from "../lab/network/remains.ts";
 
 /** Processes whose command line names a lab of the process with this id. */
 function processesOf(pid: number): string[] {

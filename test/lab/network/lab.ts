@@ -1,20 +1,18 @@
 /**
  * A lab: three network namespaces, an agent in the middle one, and flows through it whose source address tells
- * the verdict. Used by the demo and by the tests against the real kernel.
- *
- * A lab leaves nothing behind: processes, namespaces and files go when it is closed, when the process ends or is
- * interrupted, and, if it was killed, when the next lab is made.
+ * the verdict. Used by the demo, by `make bench` and by the tests against the real kernel. It leaves nothing behind (remains.ts).
  */
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdtempSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
-import { constants as osConstants, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { attempt, type CommandResult, commandNow } from "../command.ts";
+import { attempt, type CommandResult } from "../command.ts";
 import { runHere } from "./commands.ts";
 import { canEnter, inNamespace } from "./enter.ts";
 import { helperScript } from "./helper.ts";
 import { createIptables, type Family, type Iptables, type Variant } from "./iptables.ts";
 import { type Agent, type Client, createProcesses, type Seen } from "./processes.ts";
+import { atTheEnd, PREFIX, removeLeftovers, removeNow } from "./remains.ts";
 import { buildTopology, type Namespaces, NODE, NODE_TOWARDS_POD } from "./topology.ts";
 import { createVolume, type Volume } from "./volume.ts";
 
@@ -62,27 +60,20 @@ export interface Lab {
 /** A node of the lab forgets a UDP flow after a second, and with it where a late answer goes: it is asked again before. */
 const REPEAT_MS = 500;
 
-const PREFIX = "ipmasq";
-/** Where `ip` keeps their names. */
-const NAMESPACES = "/run/netns";
-const open = new Set<() => void>();
 let labs = 0;
 
 /** Makes a lab. Only root can. */
 export async function createLab(): Promise<Lab> {
   const ip = findTool("ip");
   removeLeftovers(ip);
-  watchForTheEnd();
   const name = `${PREFIX}-${process.pid}-${++labs}`;
   const namespaces = { pod: `${name}-pod`, node: `${name}-node`, world: `${name}-world` };
   const directory = mkdtempSync(join(tmpdir(), `${name}-`));
   const processes = createProcesses();
-  const abandon = () => {
+  const abandon = atTheEnd(() => {
     processes.kill();
     removeNow(ip, Object.values(namespaces), [directory]);
-    open.delete(abandon);
-  };
-  open.add(abandon);
+  });
   try {
     // Agents without privileges have to read their configuration too.
     await chmod(directory, 0o755);
@@ -201,15 +192,6 @@ export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = PA
   }
 }
 
-/** The remains of the labs that this process, or the given one, has made. */
-export function leftovers(pid = process.pid): { namespaces: string[]; files: string[] } {
-  const mine = (name: string) => name.startsWith(`${PREFIX}-${pid}-`);
-  return {
-    namespaces: namespaceNames().filter(mine),
-    files: readdirSync(tmpdir()).filter(mine),
-  };
-}
-
 function toolName(variant: Variant | undefined, family: Family): string {
   const base = family === "IPv4" ? "iptables" : "ip6tables";
   return variant === undefined ? base : `${base}-${variant}`;
@@ -235,62 +217,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Labs of processes that were killed; their number is in the name. */
-function removeLeftovers(ip: string): void {
-  const isStale = (name: string) => {
-    const pid = new RegExp(`^${PREFIX}-(\\d+)-`).exec(name)?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
-  };
-  const directories = readdirSync(tmpdir()).filter(isStale);
-  removeNow(
-    ip,
-    namespaceNames().filter(isStale),
-    directories.map((name) => join(tmpdir(), name)),
-  );
-}
-
-function namespaceNames(): string[] {
-  return existsSync(NAMESPACES) ? readdirSync(NAMESPACES) : [];
-}
-
-/** Ends every process in the namespaces, such as a tool of an agent that was killed, and removes them. */
-function removeNow(ip: string, namespaces: readonly string[], directories: readonly string[]): void {
-  const forEach = (command: string) =>
-    commandNow(
-      ip,
-      ["-force", "-batch", "-"],
-      namespaces.map((name) => `netns ${command} ${name}\n`).join(""),
-    );
-  if (namespaces.length > 0) {
-    for (const pid of forEach("pids").split("\n").filter(Boolean)) killNow(Number(pid));
-    forEach("delete");
-  }
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
-}
-
-function killNow(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-let watching = false;
-
-/** Removes open labs at the end of the process, or on a signal to end. */
-function watchForTheEnd(): void {
-  if (watching) return;
-  watching = true;
-  const abandonAll = () => {
-    for (const abandon of [...open]) abandon();
-  };
-  process.on("exit", abandonAll);
-  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      abandonAll();
-      process.exit(128 + osConstants.signals[signal]);
-    });
 }

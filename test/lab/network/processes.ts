@@ -12,6 +12,8 @@ export interface Agent {
   readonly pid: number;
   /** What it has logged so far. */
   readonly log: () => string;
+  /** Resolves when it logs more, or ends. One at a time may wait. */
+  readonly more: () => Promise<void>;
   readonly ended: Promise<Ending>;
   /** Sends a signal and waits for the end. */
   readonly end: (signal?: NodeJS.Signals) => Promise<Ending>;
@@ -86,15 +88,22 @@ function endingOf(child: ChildProcess): Promise<Ending> {
 
 function agentOf(child: ChildProcess, ended: Promise<Ending>): Agent {
   let log = "";
+  let hear = () => {};
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding("utf8").on("data", (chunk: string) => {
       log += chunk;
+      hear();
+    });
+  void ended.then(() => hear());
+  const more = () =>
+    new Promise<void>((resolve) => {
+      hear = resolve;
     });
   const end = (signal: NodeJS.Signals = "SIGTERM") => {
     child.kill(signal);
     return ended;
   };
-  return { pid: child.pid ?? -1, log: () => log, ended, end };
+  return { pid: child.pid ?? -1, log: () => log, more, ended, end };
 }
 
 /** Resolves with the first line, which says that the helper is ready. */

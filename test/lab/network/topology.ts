@@ -125,6 +125,7 @@ function defaultRoutes(gateway: { readonly IPv4: string; readonly IPv6: string }
   return [`route add default via ${gateway.IPv4}`, `route add default via ${gateway.IPv6}`];
 }
 
-function batch(ip: string, args: readonly string[], commands: readonly string[]): Promise<string> {
+/** Carries out lines of `ip`. */
+export function batch(ip: string, args: readonly string[], commands: readonly string[]): Promise<string> {
   return command(ip, [...args, "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
 }
