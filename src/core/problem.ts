@@ -4,6 +4,7 @@
  */
 
 import { COMPLAINT_CHARACTERS, cut } from "../text/cut.ts";
+import { printableLine } from "../text/printable.ts";
 
 /** Every kind of problem; closed, so that tests and machines can rely on it. */
 export type ProblemCode =
@@ -65,7 +66,7 @@ export function messageOf({ message }: Problem): string {
   return cut(message, COMPLAINT_CHARACTERS);
 }
 
-/** `path:line:column`, as far as it is known. */
+/** `path:line:column`, as far as it is known, in one line. */
 export function renderPlace({ path, line, column }: ProblemPlace): string {
-  return [path, line, column].filter((part) => part !== undefined).join(":");
+  return [printableLine(path), line, column].filter((part) => part !== undefined).join(":");
 }

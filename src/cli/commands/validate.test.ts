@@ -47,6 +47,19 @@ async function validate(line: string, stdin = "") {
   return { ...said, out: said.out.replaceAll(directory, "@") };
 }
 
+test("a line feed in a file's name begins no line of its own", async () => {
+  const name = join(directory, "a\n::error::b");
+  writeFileSync(name, "cidrLimits: 9\n");
+  const { out } = await say(validateCommand, [name, `${name}.gone`]);
+  rmSync(name);
+  expect(out.split("\n").filter((line) => !/^(?: {4}|$)/.test(line))).toEqual([
+    expect.stringContaining("a\\n::error::b:1:1: warning: cidrLimits: unknown key"),
+    expect.stringContaining("a\\n::error::b: accepted: 3 CIDRs"),
+    expect.stringContaining("a\\n::error::b.gone: error: no such file"),
+    expect.stringContaining("a\\n::error::b.gone: not accepted: 1 problem"),
+  ]);
+});
+
 describe("as text", () => {
   test.each([
     "@/good",

@@ -15,6 +15,7 @@ import { boolType } from "../../go/flag-types.ts";
 import { flag } from "../../go/flags.ts";
 import { oddPathHint } from "../../text/odd-path.ts";
 import { counted } from "../../text/plural.ts";
+import { printableLine } from "../../text/printable.ts";
 import { type EmbeddedConfig, readManifest } from "../../validate/manifest.ts";
 import { overlapWarnings } from "../../validate/overlaps.ts";
 import { passedOnWarnings } from "../../validate/passed-on.ts";
@@ -236,7 +237,7 @@ function renderReport({ path, text, findings, cidrs, where }: Report, { colours 
     errors > 0
       ? `${colours.red("not accepted")}: ${counted(errors, "problem")}`
       : `${colours.green("accepted")}: ${counted(cidrs, "CIDR")}${where}`;
-  return `${shown.join("")}${path}: ${verdict}${warnings === 0 ? "" : `, ${counted(warnings, "warning")}`}\n`;
+  return `${shown.join("")}${printableLine(path)}: ${verdict}${warnings === 0 ? "" : `, ${counted(warnings, "warning")}`}\n`;
 }
 
 function decodeText(bytes: Uint8Array): string {
