@@ -255,6 +255,21 @@ describe.skipIf(missing !== undefined)("a value that other charts have", () => {
     }
   });
 
+  test.each([
+    { nameOverride: "n".repeat(64) },
+    { nameOverride: `${"n".repeat(62)}-b` },
+    ...[53, 54, 57, 58, 61, 62].map((cut) => ({ fullnameOverride: `${"f".repeat(cut)}.${"x".repeat(20)}` })),
+  ])("a long name is cut to a valid one: %j", async (values) => {
+    const { documents, hooks } = await render({ ...values, config: { inline: {} } });
+    for (const document of Object.values({ ...documents, ...hooks })) {
+      expect(at(document, "metadata.name")).toMatch(
+        /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+      );
+      for (const value of Object.values(at(document, "metadata.labels") ?? {}))
+        expect(String(value)).toMatch(/^([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?$/);
+    }
+  });
+
   // As `podLabels:` with nothing after it, which is null.
   test("a value that is empty is none", async () => {
     const empty = [

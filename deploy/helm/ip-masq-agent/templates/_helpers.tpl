@@ -1,12 +1,17 @@
+{{/* The first part of a name: (list NAME LENGTH). */}}
+{{- define "ip-masq-agent.shortened" -}}
+{{- regexReplaceAll "[-.]+$" (index . 0 | trunc (index . 1)) "" -}}
+{{- end }}
+
 {{- define "ip-masq-agent.name" -}}
-{{- .Values.nameOverride | default .Chart.Name -}}
+{{- include "ip-masq-agent.shortened" (list (.Values.nameOverride | default .Chart.Name) 63) -}}
 {{- end }}
 
 {{/* The name of the DaemonSet, by the rule that most charts follow; other names begin with it. */}}
 {{- define "ip-masq-agent.fullname" -}}
 {{- $name := include "ip-masq-agent.name" . -}}
 {{- $usual := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
-{{- .Values.fullnameOverride | default $usual | trunc 63 | trimSuffix "-" -}}
+{{- include "ip-masq-agent.shortened" (list (.Values.fullnameOverride | default $usual) 63) -}}
 {{- end }}
 
 {{- define "ip-masq-agent.namespace" -}}
