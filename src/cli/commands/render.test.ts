@@ -62,6 +62,24 @@ test("a bad configuration has no rules", async () => {
   `);
 });
 
+test("FILE is what --config is, and there is one of both", async () => {
+  const stdin = CONFIG;
+  const named = await say(renderCommand, ["-", "--backend=nftables"], { stdin });
+  expect(named).toEqual(await say(renderCommand, ["--config=-", "--backend=nftables"], { stdin }));
+  for (const words of [
+    ["-", "x"],
+    ["-", "--config=-"],
+  ])
+    expect(await say(renderCommand, words, { stdin })).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("one configuration at a time: FILE, or --config"),
+    });
+  expect(await say(renderCommand, ["/no/such/file"], { stdin })).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("/no/such/file: no such file"),
+  });
+});
+
 test("what is odd is said beside it", async () => {
   const { code, err, out } = await render("", "foo: 1\n");
   expect({ code, err }).toMatchInlineSnapshot(`

@@ -9,7 +9,7 @@ import { renderScript } from "../../netlink/text.ts";
 import { counted } from "../../text/plural.ts";
 import type { Rendered } from "../backend.ts";
 import { backendOf } from "../backends.ts";
-import type { Command, CommandIo } from "../command.ts";
+import { type Command, type CommandIo, UsageError } from "../command.ts";
 import { desiredFlags, readDesired, sayProblems } from "../desired.ts";
 import { pickFlags } from "../options.ts";
 import { VERSION } from "../version.ts";
@@ -25,7 +25,8 @@ const flags = {
   ),
 };
 
-type Values = Parameters<(typeof renderCommand)["run"]>[0]["values"];
+type Input = Parameters<(typeof renderCommand)["run"]>[0];
+type Values = Input["values"];
 
 /** A family's steps, or those of both. */
 type Part = Rendered["parts"][number];
@@ -34,9 +35,9 @@ export const renderCommand: Command<typeof flags> = {
   name: "render",
   writesScript: true,
   summary: "Print what run would program, as a shell script",
-  operands: "",
-  details: `Needs neither root nor the tools: it reads only the configuration (--config; - is standard
-input), of the node's addresses those of --node-address, with --to-ports=local this machine's settings, and for flags that are not given those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
+  operands: "[FILE]",
+  details: `Needs neither root nor the tools: it reads only the configuration (FILE, or --config; - is
+standard input), of the node's addresses those of --node-address, with --to-ports=local this machine's settings, and for flags that are not given those of the agent in this network namespace. The script does what run does on a node without any of our rules; applied there with sh, it
 leaves the same rules. With nftables each part is one transaction.
 
 The script assumes what run finds out on the node: tools that know --random-fully and ipset, and with
@@ -58,7 +59,7 @@ lists make more or fewer transactions where the kernel has different limits for 
   async run(input, io) {
     const { values, output } = input;
     const own = givenAddresses(values["node-address"]);
-    const read = await readDesired(input, io);
+    const read = await readDesired(withFile(input), io);
     const desired = own === undefined ? read : onNode(read, own);
     sayProblems(desired, io);
     if (desired.problems.length > 0) return 1;
@@ -74,6 +75,16 @@ lists make more or fewer transactions where the kernel has different limits for 
     return 0;
   },
 };
+
+/** FILE is what --config would be. */
+function withFile(input: Input): Pick<Input, "values" | "given" | "agent"> {
+  const { values, given, words, agent } = input;
+  const [file, ...more] = words;
+  if (file === undefined) return input;
+  if (more.length > 0 || given.has("config"))
+    throw new UsageError("one configuration at a time: FILE, or --config");
+  return { values: { ...values, config: file }, given: new Set([...given, "config"]), agent };
+}
 
 function refuse(refusal: string, { err }: CommandIo): number {
   err(`ip-masq-agent render: ${refusal}\n`);
