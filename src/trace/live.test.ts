@@ -231,6 +231,23 @@ describe("what only iptables shows, and iptables does not", () => {
     else expect(notRead.join("\n")).toContain(expected);
   });
 
+  test("where iptables cannot list its table, the kernel's view takes the place of nft's", async () => {
+    const shown = await machine({ nft: hidden("raw") });
+    const kernels = shown.hooks.map(({ isHidden: _, ...hook }) => ({ ...hook, priority: -299 }));
+    const tools = {
+      nft: hidden("raw"),
+      "iptables-nft-save": "# Table `raw' is incompatible, use 'nft' tool.\n",
+    };
+    const readTables = async () => ({ tables: new Map(), hooks: kernels });
+    const whole = await machine(tools, { readTables });
+    expect(whole.hooks).toEqual(kernels);
+    expect(whole.notRead).toEqual([]);
+    expect(whole.warnings.join("\n")).toContain("iptables-nft, table raw: not read");
+    const open = async () => ({ tables: new Map(), hooks: shown.hooks });
+    const partly = await machine(tools, { readTables: open });
+    expect(partly.notRead.join("\n")).toContain("iptables-nft, table raw: not read");
+  });
+
   test("each table that iptables has in nf_tables takes the place of what nft shows of it", async () => {
     const save = ({ args }: Script) =>
       args.includes("--version")

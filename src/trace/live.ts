@@ -65,7 +65,7 @@ export async function readLiveRules(run: Run, ways: OtherWays): Promise<LiveRule
   const nft = await attempt(reader, "tables of nftables", () => readNft(reader, ways));
   const hooks: Hook[] = [...(nft?.hooks ?? [])];
   for (const family of FAMILIES) {
-    await readNftVariant(reader, family, nft, hooks);
+    await readNftVariant(reader, family, nft, hooks, ways);
     hooks.push(...(await readLegacyVariant(reader, family, ways)));
   }
   const services = await attempt(reader, "IPVS", async () => (ways.readIpvs ?? readIpvs)());
@@ -155,12 +155,16 @@ async function askNft(run: Run): Promise<NftTables> {
   return dump.ok ? dump : refuse(script, dump);
 }
 
-/** Replaces nft's view of iptables' tables by the view of iptables, because nft hides the conditions of modules. */
+/**
+ * Replaces nft's view of iptables' tables by the view of iptables, because nft hides the conditions of modules; where iptables
+ * shows nothing, by the kernel's.
+ */
 async function readNftVariant(
   reader: Reader,
   family: Family,
   nft: NftTables | undefined,
   hooks: Hook[],
+  ways: OtherWays,
 ): Promise<void> {
   for (const table of IPTABLES_TABLES) {
     const name = `${NFT_FAMILIES[family]} ${table}`;
@@ -169,10 +173,31 @@ async function readNftVariant(
     const place = `table ${name}`;
     const isHidden = hooks.some((hook) => hook.place === place && hook.isHidden === true);
     const what = `${toolsOf("nft", family).command}, table ${table}`;
-    // Where nft shows all conditions of the table, iptables only shows them in different words.
-    const into = nft === undefined || isHidden ? reader : { ...reader, notRead: reader.warnings };
-    const found = await attempt(into, what, () => readIptables(reader, family, "nft", table));
-    if (found !== undefined) replaceHooks(hooks, { place, table }, found);
+    const failed = { ...reader, notRead: [] };
+    const found = await attempt(failed, what, () => readIptables(reader, family, "nft", table));
+    if (found !== undefined) {
+      replaceHooks(hooks, { place, table }, found);
+      continue;
+    }
+    // Where nft or the kernel shows all conditions of the table, iptables would only show them in different words.
+    const isNeeded = nft === undefined || (isHidden && !(await takeKernels(hooks, place, ways)));
+    (isNeeded ? reader.notRead : reader.warnings).push(...failed.notRead);
+  }
+}
+
+/** Puts the kernel's view of a table in the place of nft's, if it shows all conditions; whether it does. */
+async function takeKernels(hooks: Hook[], place: string, ways: OtherWays): Promise<boolean> {
+  const isThere = (hook: Hook) => hook.place === place;
+  try {
+    const kernels = (await ways.readTables()).hooks.filter(isThere);
+    if (kernels.length === 0 || kernels.some(({ isHidden }) => isHidden === true)) return false;
+    const at = hooks.findIndex(isThere);
+    const [before, after] = [hooks.slice(0, at), hooks.slice(at).filter((hook) => !isThere(hook))];
+    hooks.splice(0, hooks.length, ...before, ...kernels, ...after);
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkUnavailable || isFailure(error)) return false;
+    throw error;
   }
 }
 
@@ -228,7 +253,7 @@ async function readIptables(
 
 /** iptables-nft then shows nothing of the table; nft's view of it stays. */
 const INCOMPATIBLE =
-  "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used, which does not show all conditions of iptables";
+  "rules made with nft are in its table, and so it cannot list it; what nft or the kernel shows of it is used";
 
 /** Saves a table with the variant's tool. */
 async function saveScript(run: Run, family: Family, variant: NamedVariant, table: string): Promise<Script> {
