@@ -1,9 +1,11 @@
 /**
  * Neighbours in the node's network who use netlink against the agent: one without any privilege takes the ports that it could
- * want, one with CAP_NET_ADMIN sends messages that are not from the kernel. In the environment: FLOOD_MS, how long (2000).
+ * want, one with CAP_NET_ADMIN sends messages that are not from the kernel. In the environment: FLOOD_MS, how long at least (0).
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
 import {
   config,
@@ -18,7 +20,7 @@ import { eventually, findTool, type Lab } from "../../lab/network/lab.ts";
 import { FLAGS, programmed as programmedTable } from "../../lab/network/nftables-agent-table.ts";
 import type { Agent } from "../../lab/network/processes.ts";
 
-const { FLOOD_MS = "2000" } = process.env;
+const { FLOOD_MS = "0" } = process.env;
 
 const CONFIG = config({ nonMasqueradeCIDRs: ["10.0.0.0/8"], resyncInterval: "1h" });
 const VERDICTS = { "10.10.0.1": "pod", "8.8.8.8": "node" } as const;
@@ -53,9 +55,9 @@ sys.stdout.write(f"{len(held)}\\n"); sys.stdout.flush()
 time.sleep(600)
 `;
 
-/** Sends junk, and forged ends of commits, to every netfilter socket and to the group of commits; says what came of it. */
+/** Sends junk, and forged ends of commits, to every netfilter socket and to the group of commits, until its second file exists; its first one says that it has begun. */
 const FLOOD = `
-import socket, struct, sys, time
+import os, socket, struct, sys, time
 ports = [int(line.split()[2]) for line in open("/proc/net/netlink") if line.split()[1] == "12"]
 s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
 attribute = lambda type, value: struct.pack("<HH", 4 + len(value), type) + value
@@ -63,7 +65,7 @@ header = struct.pack("=IHHIIBBH", 48, 0x0a0f, 0, 0, 0, 0, 0, 0)
 who = attribute(2, struct.pack(">I", 1)) + attribute(3, b"forger".ljust(8, bytes(1)))
 sent = refused = generation = 0
 end = time.time() + int(sys.argv[1]) / 1000
-while time.time() < end:
+while time.time() < end or not os.path.exists(sys.argv[3]):
   generation = generation % 300 + 1
   forged = header + attribute(1, struct.pack(">I", generation)) + who
   for destination in [(port, 0) for port in ports] + [(0, 1 << 6)]:
@@ -73,6 +75,7 @@ while time.time() < end:
         sent += 1
       except OSError:
         refused += 1
+  open(sys.argv[2], "w")
 print(len(ports), sent, refused)
 `;
 
@@ -100,8 +103,11 @@ describeKernel("hostile neighbours on netlink", () => {
         const agent = lab.startAgent({ flags: backend.flags });
         await backend.programmed(lab, agent);
         await healedInTime(lab, agent, backend);
-        const flood = lab.inNode("python3", ["-c", FLOOD, FLOOD_MS]);
+        const [begun = "", enough = ""] = ["begun", "enough"].map((name) => join(lab.directory, name));
+        const flood = lab.inNode("python3", ["-c", FLOOD, FLOOD_MS, begun, enough]);
+        await eventually(() => expect(existsSync(begun)).toBe(true));
         await healedInTime(lab, agent, backend);
+        writeFileSync(enough, "");
         const { code, stdout } = await flood;
         const [ports = 0, sent = 0, refused = 0] = stdout.split(" ").map(Number);
         expect({ code, attacked: ports > 0, sent: sent > 0, refused: refused > 0 }).toEqual({
