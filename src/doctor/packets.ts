@@ -219,9 +219,14 @@ function isNamed(pattern: string, name: string): boolean {
   return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
+/** Links of the node towards the world, as systemd, the kernel and common tunnels name them. */
+const UPLINKS_AND_TUNNELS =
+  /^(lo$|eth\d|en[opsx]\d|wl|ww|bond|team|wg\d|tun\d|ppp\d|tailscale|zt|ipsec|vti|tunl\d|sit\d|ip6tnl\d)/;
+
 /** Whether a name, or all that begin like this, are known for links that are not pods'. */
 function isOthers(pattern: string): boolean {
-  return isOthersLink(pattern) || ["docker", "br-", "virbr"].includes(pattern.replace(/\*$/, ""));
+  const name = pattern.replace(/\*$/, "");
+  return isOthersLink(pattern) || ["docker", "br-", "virbr"].includes(name) || UPLINKS_AND_TUNNELS.test(name);
 }
 
 /** A packet of which only the destination is known, and what all have in common. */

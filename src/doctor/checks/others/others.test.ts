@@ -142,6 +142,9 @@ describe("rules of iptables", () => {
       ["all but pods", `${RULE} ! -s 10.244.0.0/16 -o eth0 -j MASQUERADE`],
       ["what comes in by Docker's bridge", `${RULE} -i docker0 -j MASQUERADE`],
       ["what comes in by a bridge that Docker may make", `${RULE} -i br-0123456789ab -j MASQUERADE`],
+      ["what comes in by a tunnel that is down", `${RULE} -i wg0 -j MASQUERADE`],
+      ["what comes in by Tailscale, which does not run", `${RULE} -i tailscale0 -j MASQUERADE`],
+      ["what comes in by an uplink of another machine", `${RULE} -i ens192 -j MASQUERADE`],
       ["marked", `${RULE} -m mark --mark 0x40000/0xff0000 -j MASQUERADE`],
       ["of a marked connection", `${RULE} -m connmark --mark 0x1/0x1 -j MASQUERADE`],
       ["of a user's processes", `${RULE} -m owner --uid-owner 1000 -j MASQUERADE`],
@@ -158,6 +161,12 @@ describe("rules of iptables", () => {
 
     test.each<[string, string, string]>([
       ["anybody's", `${RULE} -o eth0 -j MASQUERADE`, "warning"],
+      [
+        "what comes in by pods' links, of which there is none yet",
+        `${RULE} -i eni+ -j MASQUERADE`,
+        "warning",
+      ],
+      ["what comes in by a link of a name that nobody knows", `${RULE} -i pods0 -j MASQUERADE`, "warning"],
       ["pods' own", `${RULE} -s 10.244.0.0/16 -j MASQUERADE`, "warning"],
       ["some pods'", `${RULE} -s 10.244.1.7/32 -j MASQUERADE`, "warning"],
       ["a pod's to another", `${RULE} -s 10.244.1.7/32 -d 10.244.1.8/32 -j MASQUERADE`, "warning"],
@@ -485,6 +494,13 @@ describe("iptables' own table with rules of nft in it", () => {
       expect.stringContaining("warning incompatible-table: table ip nat has rules that were made with nft"),
     ]);
     expect(lines[0]).toContain(expected);
+  });
+
+  test("is a note where the agent's rules are not in it", () => {
+    const found = diagnose(
+      facts({ settings: NFTABLES, nftables: { value: OWN_TABLE }, nat: [], incompatible: ["IPv4"] }),
+    ).filter(({ check }) => check === "incompatible-table");
+    expect(found.map(({ severity }) => severity)).toEqual(["info"]);
   });
 
   test.each<[string, Partial<Hook>, string]>([

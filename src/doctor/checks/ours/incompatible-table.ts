@@ -2,7 +2,7 @@ import { NFT_FAMILIES } from "../../../core/cidr.ts";
 import { known } from "../../../system/fact.ts";
 import type { Hook } from "../../../trace/model.ts";
 import type { Check } from "../../facts.ts";
-import { error, type FindingText, warning } from "../../finding.ts";
+import { error, type FindingText, info, warning } from "../../finding.ts";
 import { oddPostrouting, targetOf } from "../../nat-tables.ts";
 
 /** Chains that iptables cannot list, since another program has put rules in its table that it does not know. */
@@ -10,7 +10,7 @@ export const incompatibleTable: Check = {
   name: "incompatible-table",
   severity: "error",
   looksFor:
-    "rules made with nft in iptables' own table nat, so that iptables cannot list it: warning, since the agent works all the same; a chain POSTROUTING there that iptables cannot use: error",
+    "rules made with nft in iptables' own table nat, so that iptables cannot list it: warning, since the agent works all the same, and info with nftables; a chain POSTROUTING there that iptables cannot use: error",
   remedy: "move those rules into a table of their own",
   run(facts) {
     const { chain, families } = facts.settings;
@@ -24,7 +24,9 @@ export const incompatibleTable: Check = {
         (one) => one.isNat && one.hook === "postrouting" && one.place === `table ${table}`,
       );
       const state = facts.own.isInNatTable ? `; ${ownState(hook, chain)}` : "";
-      return warning(
+      // Where the agent has a table of its own, only other programs are concerned.
+      const say = facts.own.isInNatTable ? warning : info;
+      return say(
         `table ${table} has rules that were made with nft in iptables' own table, so that iptables cannot list it${state}`,
         `move those rules into a table of their own: nft -a list table ${table} shows them (those without "xt" or our comments)`,
       );
