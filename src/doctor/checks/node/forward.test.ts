@@ -88,6 +88,25 @@ describe("where each pod has a link of its own", () => {
       ["ACCEPT", "-A FORWARD -j REJECT --reject-with icmp-host-prohibited"],
       [`${OWN}iptables -t filter, chain FORWARD: -j REJECT --reject-with icmp-host-prohibited`],
     ],
+    [
+      "a policy, with kube-proxy's mark let through",
+      ["DROP", "-A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT"],
+      [`${OWN}iptables -t filter: the policy of chain FORWARD`],
+    ],
+    [
+      "a policy, with a mark let through that no rule sets",
+      ["DROP", "-A FORWARD -m mark --mark 0x3000000/0x3000000 -j ACCEPT"],
+      [],
+    ],
+    [
+      "a policy, with a mark let through that rules clear",
+      [
+        "DROP",
+        "-A FORWARD -j MARK --set-xmark 0x0/0xf0000",
+        "-A FORWARD -m mark --mark 0x10000/0x10000 -j ACCEPT",
+      ],
+      [`${OWN}iptables -t filter: the policy of chain FORWARD`],
+    ],
     ["a policy, with pods let through", ["DROP", "-A FORWARD -i cali+ -j ACCEPT"], []],
     [
       "a policy, with pods let through by their addresses",

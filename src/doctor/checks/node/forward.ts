@@ -23,6 +23,9 @@ export const forward: Check = {
   ],
 };
 
+/** An eBPF program on a pod's link may set any mark (Calico's does), but not kube-proxy's. */
+const UNSEEN_MARKS = ~0x4000;
+
 /** More networks of one node are not followed. */
 const MANY = 16;
 
@@ -46,7 +49,9 @@ function dropsShared(facts: Facts, network: PodNetwork): readonly FindingText[] 
  * chain's policy and its own rules are for all.
  */
 function dropsOwn(facts: Facts, networks: readonly PodNetwork[]): readonly FindingText[] {
-  const outcomes = networks.map(({ cidr, podLink }) => follow(facts, { family: cidr.family, in: podLink }));
+  const outcomes = networks.map(({ cidr, podLink }) =>
+    follow(facts, { family: cidr.family, in: podLink, unknownMark: UNSEEN_MARKS }),
+  );
   const isForAll = (one: TraceOutcome | undefined) =>
     one?.verdict === "drop" && (one.policy !== undefined || isInBaseChain(facts, one));
   const [network] = networks;
@@ -76,9 +81,9 @@ export function describeDrop({ policy, by }: TraceOutcome): string {
 /** The certain fate of a new connection to another network; undefined if it depends on more. */
 function follow(
   facts: Facts,
-  sender: { family: Family; in: string | undefined; source?: bigint },
+  sender: { family: Family; in: string | undefined; source?: bigint; unknownMark?: number },
 ): TraceOutcome | undefined {
-  const { family, in: link, ...source } = sender;
+  const { family, in: link, ...more } = sender;
   const rules = known(facts.trace);
   const destination = OUTSIDE[family];
   if (rules === undefined || link === undefined || includes(rules.local[family], destination))
@@ -87,7 +92,7 @@ function follow(
   const out = ways.length === 1 ? ways[0]?.name : undefined;
   const packet = {
     family,
-    ...source,
+    ...more,
     destination,
     protocol: "tcp",
     port: 443,
