@@ -317,14 +317,21 @@ describe("the agents' own ConfigMap", { concurrent: true }, () => {
   });
 
   atLength(
-    "without the key agents use their defaults, and one in binaryData is not read",
-    async ({ stand: { plugin } }) => {
+    "without the key agents use their defaults or unite files, and one in binaryData is not read",
+    async ({ stand: { plugin, write } }) => {
       const { metadata } = configMap("");
       const other = { metadata, data: { notes: '"config":' } };
       const none = await plugin({ configMap: other, pods: [pod("a", { text: "" })] }, ["status"]);
       expect(none.stdout).toMatch(
         /^kube-system\/ip-masq-agent has no key config: agents use their defaults\n1 of 1/,
       );
+      const files = { metadata, data: { "ip-masq-a": OLD, "ip-masq-b": NEW } };
+      const united = await plugin({ configMap: files, pods: [pod("a", { text: OLD })] }, ["status"]);
+      expect(united.stdout).toMatch(
+        /^kube-system\/ip-masq-agent has no key config, but files .*\n1 of 1 nodes/,
+      );
+      const { stderr: refused } = await plugin(undefined, ["apply", "--yes", write(NEW)]);
+      expect(refused).toContain("apply writes one text (--key)");
       const binary = { configMap: { ...other, binaryData: { config: "AA==" } }, pods: [pod("a")] };
       const { stderr } = await plugin(binary, ["status"]);
       expect(stderr).toContain("the key config of kube-system/ip-masq-agent is in binaryData");
@@ -460,7 +467,9 @@ describe("nothing outlives a call", { concurrent: true }, () => {
   );
 
   test("whose reader has gone", async ({ stand: { environment, temporary } }) => {
-    await attempt("sh", ["-c", 'sh "$@" | true', "sh", PLUGIN, "status"], { env: environment(alone) });
+    const line = ["-c", 'sh "$@" | true', "sh", PLUGIN, "status"];
+    const { stderr } = await attempt("sh", line, { env: environment(alone) });
+    expect(stderr).toBe("");
     await eventually(() => expect(readdirSync(temporary)).toEqual([]));
   });
 });
