@@ -20,11 +20,14 @@ const PAUSE_MS = 400;
 
 /** The task that edits, over one connection: answers with the moments at which each PATCH was sent, in milliseconds since 1970. */
 function editor(keys = ""): Promise<void> {
-  const path = "/api/v1/namespaces/kube-system/configmaps/ip-masq-agent";
-  const headers = { "content-type": "application/merge-patch+json" };
-  const agent = new Agent({ keepAlive: true });
+  const place = {
+    ...adminOf(keys),
+    ...{ method: "PATCH", path: "/api/v1/namespaces/kube-system/configmaps/ip-masq-agent" },
+    headers: { "content-type": "application/merge-patch+json" },
+    agent: new Agent({ keepAlive: true }),
+  };
   const patch = async (config: string) => {
-    const sending = request({ ...adminOf(keys), method: "PATCH", path, agent, headers });
+    const sending = request(place);
     sending.end(JSON.stringify({ data: { config } }));
     const [answer] = (await once(sending, "response")) as [IncomingMessage];
     await once(answer.resume(), "end");
