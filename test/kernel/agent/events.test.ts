@@ -228,7 +228,7 @@ describeKernel.each(Object.entries(BACKENDS))("events, %s", (_name, backend) => 
           await eventually(() => expect(repairs()).toBeGreaterThan(before));
         }
         expect(said()).toHaveLength(1);
-      });
+      }, 240_000);
       await eventually(async () => expect(await backend.now(lab)).toEqual(good));
       expect(said()[0]).toMatch(/\(last: \S+, host pid \d+\); the next repair waits \d+\.\d s/);
     },
