@@ -27,6 +27,6 @@ function describe(facts: Facts, one: Deviation): FindingText {
   return say(
     `${hook.place}: a third-party rule ${place} ${effect} regardless of the configuration: ${lineOf(by.chain, rule)}${via}`,
     makersRemedy(one) ??
-      "find who made it (its comment, the CNI plugin, a firewall), and switch its masquerading off there or narrow it",
+      "find who made it (its comment, the CNI plugin, a firewall, grep -r MASQUERADE /etc), and switch its masquerading off there or narrow it",
   );
 }
