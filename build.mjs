@@ -30,7 +30,8 @@ const head = transformSync(readFileSync("scripts/start/head.cjs", "utf8"), {
   minifyWhitespace: true,
   define: { __CACHE__: JSON.stringify(cache) },
 });
-writeFileSync(outfile, `#!/usr/bin/env node\n${head.code.trim()}\n//${program}\n`, { mode: 0o755 });
+const code = head.code.replace("__PROGRAM__", () => `\n//${program}\n`);
+writeFileSync(outfile, `#!/usr/bin/env node\n${code}`, { mode: 0o755 });
 for (const name of readdirSync("dist")) if (name.endsWith(".cache")) rmSync(`dist/${name}`);
 // An agent starts nowhere else.
 if (process.platform === "linux")

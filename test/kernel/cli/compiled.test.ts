@@ -16,13 +16,20 @@ import { expect, onTestFinished, test } from "vitest";
 import { agentBundle } from "../../lab/network/lab.ts";
 import { NODE24 } from "../../lab/node24.ts";
 
-/** Prints whether V8 has taken what it had compiled: `undefined` where there was nothing. */
+/** Prints how often the bundle is read, and whether V8 has taken what it had compiled: `undefined` where there was nothing. */
 const PRELOAD = `
+const fs = require("node:fs");
 const vm = require("node:vm");
+const { readFileSync } = fs;
+let reads = 0;
+fs.readFileSync = (path, ...rest) => {
+  if (path === process.argv[1]) reads++;
+  return readFileSync(path, ...rest);
+};
 vm.Script = class extends vm.Script {
   constructor(...args) {
     super(...args);
-    console.error("rejected:", this.cachedDataRejected);
+    console.error("reads:", reads, "rejected:", this.cachedDataRejected);
   }
 };
 `;
@@ -76,12 +83,12 @@ function fromOtherVersion(compiled: string): void {
 test.each(CASES)("the program runs with its compiled form $what", ({ flags = [], spoil, rejected }) => {
   const { bundle, compiled } = copyFor(process.execPath);
   spoil?.(compiled);
-  expect(call(process.execPath, flags, bundle)).toEqual({ code: 0, rejected: String(rejected) });
+  expect(call(process.execPath, flags, bundle)).toEqual({ code: 0, reads: "1", rejected: String(rejected) });
 });
 
 test("Node 24 takes what it has compiled, and Node 20 nothing of that", () => {
   const { bundle } = copyFor(NODE24);
-  expect(call(NODE24, [], bundle)).toEqual({ code: 0, rejected: "false" });
+  expect(call(NODE24, [], bundle)).toEqual({ code: 0, reads: "1", rejected: "false" });
   if (!version.startsWith("v24.")) expect(call(process.execPath, [], bundle).rejected).toBe("undefined");
 });
 
@@ -89,5 +96,6 @@ function call(node: string, flags: readonly string[], bundle: string) {
   const args = [...flags, `--require=${join(dirname(bundle), "preload.cjs")}`, bundle, "version"];
   const { status, stdout, stderr } = spawnSync(node, args, { encoding: "utf8" });
   expect(stdout).toMatch(/^ip-masq-agent v/);
-  return { code: status, rejected: /^rejected: (\w+)\n$/.exec(stderr)?.[1] };
+  const [, reads, rejected] = /^reads: (\d+) rejected: (\w+)\n$/.exec(stderr) ?? [];
+  return { code: status, reads, rejected };
 }
