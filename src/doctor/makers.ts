@@ -32,7 +32,12 @@ const MAKERS: readonly Maker[] = [
     marks: /\bkube-router-pod-subnets\b/,
     remedy: "kube-router made it: start it with --enable-pod-egress=false",
   },
-  { marks: /\bANTREA-POSTROUTING\b/, remedy: "Antrea made it: set noSNAT: true in antrea-agent.conf" },
+  {
+    // antrea-agent.conf allows noSNAT in no other mode.
+    marks: /\bANTREA-POSTROUTING\b/,
+    remedy:
+      "Antrea made it: with trafficEncapMode: noEncap set noSNAT: true in antrea-agent.conf; in its other modes do without this agent",
+  },
   {
     marks: /\bCNI-[0-9a-f]{24}\b|\bcni_plugins_masquerade\b/,
     remedy:
