@@ -257,6 +257,19 @@ describe("what only iptables shows, and iptables does not", () => {
     expect(hooks.map(({ place, hook }) => `${place} ${hook}`)).toEqual(["iptables -t raw prerouting"]);
   });
 
+  test("iptables shows a dormant table as if the kernel called its chains", async () => {
+    const flags = { flags: ["dormant"] };
+    const dormant = NFT.nftables.map(({ table, ...rest }) => ({
+      ...(table && { table: { ...table, ...flags } }),
+      ...rest,
+    }));
+    expect(await machine({ nft: listing(...dormant), "iptables-nft-save": SAVED })).toEqual({
+      hooks: [],
+      notRead: [],
+      warnings: [],
+    });
+  });
+
   test("IPVS's services are seen beside them, and that they could not be read is said", async () => {
     const tools = { nft: hidden("raw"), "iptables-nft-save": SAVED.replace("*nat", "*raw") };
     const seen = await machine(tools, { readIpvs: () => "TCP  0A60000A:0035 rr \n" });

@@ -24,7 +24,7 @@ export type NftDump =
   | (Extract<DumpResult, { ok: true }> & { readonly tables: ReadonlyMap<string, number> })
   | Extract<DumpResult, { ok: false }>;
 
-/** Reads a dump; `tables` are those that it has, such as `inet filter`, with how many rules they have. */
+/** Reads a dump; `tables` are those that it has, such as `inet filter`, with how many rules they have; without dormant ones. */
 export function parseNftJson(text: string): NftDump {
   const json = parse(text);
   if (!("value" in json)) return { ok: false, ...json };
@@ -37,7 +37,9 @@ export function parseNftJson(text: string): NftDump {
   return {
     ok: true,
     tables: new Map(
-      tables.map(({ family, name, rules }) => [`${family} ${name}`, [...rules.values()].flat().length]),
+      tables
+        .filter((table) => !table.isDormant)
+        .map(({ family, name, rules }) => [`${family} ${name}`, [...rules.values()].flat().length]),
     ),
     hooks: hooks.flat(),
     notRead: isTerse(tables) ? ["the sets: none has an element in it: save it without --terse"] : [],
