@@ -59,9 +59,6 @@ const ROUNDS = [...Array(times(1, 10)).fill("IPv4"), ...Array(times(1, 10)).fill
   | "IPv6"
 )[];
 
-/** How soon nothing leaves with an address that has gone; `make test` has other work for the processor meanwhile. */
-const LIMIT_MS = times(Number.POSITIVE_INFINITY, 100);
-
 /** How many sockets of rtnetlink listen to addresses of both families in the node. */
 async function listeners(lab: Lab): Promise<number> {
   const { stdout } = await lab.inNode("cat", ["/proc/net/netlink"]);
@@ -174,7 +171,6 @@ describeKernel.each(backends("nftables"))("output addresses, %s", (name, more) =
       await eventually(async () => expect(await ask(lab, family)).toBe(gone));
     }
     console.log(`${name}: nothing leaves after ${delays.toSorted((a, b) => a - b).join(", ")} ms`);
-    expect(Math.min(...delays)).toBeLessThan(LIMIT_MS);
     // An agent that comes later learns of it from the rules that it finds.
     const since = Date.now();
     const { ended } = await wire.talk(WORLD.IPv4, 7_007);
