@@ -11,11 +11,11 @@ import { createWire } from "../../lab/network/wire.ts";
 
 const { FORGET_FLOWS = "200" } = process.env;
 
-const CONFIG = config({
-  resyncInterval: "1h",
+const LISTS = {
   nonMasqueradeCIDRs: ["10.0.0.0/8", "fd00::/8"],
   masqueradeSourceCIDRs: ["10.244.0.0/16", "fd00:244::/32"],
-});
+};
+const CONFIG = config({ resyncInterval: "1h", ...LISTS });
 
 /** Nobody has these addresses: the world drops what it gets for them. The last ones are behind a Service. */
 const SILENT = { IPv4: "203.0.113.99", IPv6: "2001:db8:9::99" } as const;
@@ -26,11 +26,14 @@ const PINGED = "203.0.113.98";
 interface Backend {
   readonly flags: readonly string[];
   readonly flush: string;
+  /** The kernel has no events of changes to iptables-legacy's rules. */
+  readonly resyncInterval: string;
 }
 
 const iptables = (variant: "nft" | "legacy"): Backend => ({
   flags: [`--iptables-mode=${variant}`],
   flush: ["iptables", "ip6tables"].map((tool) => `${tool}-${variant} -t nat -F IP-MASQ-AGENT`).join(" && "),
+  resyncInterval: variant === "legacy" ? "1s" : "1h",
 });
 
 const ALL: Readonly<Record<string, Backend>> = {
@@ -39,6 +42,7 @@ const ALL: Readonly<Record<string, Backend>> = {
   nftables: {
     flags: ["--backend=nftables"],
     flush: "nft flush chain inet ip-masq-agent postrouting",
+    resyncInterval: "1h",
   },
 };
 const BACKENDS = cells(Object.entries(ALL), ([name]) => name === "nftables");
@@ -130,7 +134,7 @@ describeKernel.each(BACKENDS)("flows that began before the rules, %s", (_name, b
   labTest(`take them after a flush, under ${FORGET_FLOWS} flows`, async ({ lab }) => {
     await prepare(lab);
     const wire = await createWire(lab);
-    lab.volume.write(CONFIG);
+    lab.volume.write(config({ resyncInterval: backend.resyncInterval, ...LISTS }));
     const agent = lab.startAgent({ flags: [...flags, "--forget=unanswered"] });
     await saysProgrammed(agent);
     const all = (source: string) => Array(Math.min(100, Number(FORGET_FLOWS) / 2)).fill(source);
