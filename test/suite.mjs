@@ -12,7 +12,7 @@ const VITEST = ["npx", "vitest", "run", "--reporter=default", "--reporter=json"]
 const REPLAY = ["python3", "test/conformance/replay.py"];
 const root = process.getuid?.() === 0;
 mkdirSync("build", { recursive: true });
-for (const name of ["vitest", "soak"]) rmSync(`build/${name}.json`, { force: true });
+for (const name of ["vitest", "soak", "flood", "image"]) rmSync(`build/${name}.json`, { force: true });
 // As in vitest.config.ts, for the agents of replay.py.
 delete process.env.NODE_EXTRA_CA_CERTS;
 
@@ -48,7 +48,6 @@ const stages = [
           DISTURBANCES: "all",
           FLOOD_MS: "30000",
           HTTP_FLOOD_MS: "30000",
-          HTTP_FLOOD_RATES: "150,1000,5000",
           NETLINK_MESSAGES: "1000000",
           LONG_CHAIN: "50000",
           LENGTH: "all",
@@ -137,6 +136,26 @@ const stages = [
       "1",
     ],
     counts: oneTest,
+    proveOnly: true,
+  },
+  {
+    round: 6,
+    name: "a flood of connections that takes a core",
+    argv: [...VITEST, "--outputFile.json=build/flood.json", "test/kernel/observe/http-flood"],
+    env: { HTTP_FLOOD_MS: "30000", HTTP_FLOOD_RATES: "5000" },
+    counts: () => vitestCounts("build/flood.json"),
+    failures: () => vitestFailures("build/flood.json"),
+    needsRoot: true,
+    proveOnly: true,
+  },
+  {
+    round: 7,
+    name: "images and a release",
+    argv: [...VITEST, "--outputFile.json=build/image.json", "test/image", "test/package/rehearsal"],
+    env: { IMAGE_TEST: "1" },
+    counts: () => vitestCounts("build/image.json"),
+    failures: () => vitestFailures("build/image.json"),
+    needsRoot: true,
     proveOnly: true,
   },
 ];

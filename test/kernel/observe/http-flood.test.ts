@@ -1,7 +1,7 @@
 /**
  * Processes without privileges that open connections to the agent's HTTP address and say nothing, or stay away from their answers:
  * the kubelet's probes get through, and rules are healed as soon as ever. In the environment: HTTP_FLOOD_MS, how long each (2000), and
- * HTTP_FLOOD_RATES, how many connections a second (150,1000; at length 5000 as well, which takes a core of its own to make).
+ * HTTP_FLOOD_RATES, how many connections a second (150,1000; `make prove` tries 5000 alone, since it takes a core of its own to make).
  */
 import { expect } from "vitest";
 import { config, describeKernel, labTest, logged } from "../../lab/network/fixture.ts";
