@@ -13,6 +13,7 @@ import { createOwnChains, FORMS_SHOWN, formFlags } from "../../lab/network/packe
 import { changeUnderTraffic, expectNoneWrong, PACKETS } from "../../lab/network/packets-changes.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
 import { fieldsOf } from "../../lab/network/packets-table.ts";
+import type { Agent } from "../../lab/network/processes.ts";
 import { expectedOfRow, type PacketSettings, ROWS } from "../../lab/packets.ts";
 import {
   ADDRESS_CHANGES,
@@ -93,18 +94,17 @@ describeKernel("iptables: whose packets, with an agent", { timeout }, () => {
   for (const [name, form] of FORMS_SHOWN)
     for (const [what, all] of cells(ALL_CHANGES, ([key]) => key.startsWith("many") && name === "ipset"))
       labTest(`${name}, ${what} change: no flow wrong`, async ({ lab }) => {
-        const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
-        write(all[0] ?? {});
-        const agent = lab.startAgent({ flags: [...formFlags(form), "--enable-ipv6"] });
         let programmed = 0;
+        let agent: Agent | undefined;
         const put = async (settings: PacketSettings) => {
-          write(settings);
+          lab.volume.write(config(fieldsOf(settings)));
+          // Only now the node has all its addresses: one that came later would be programmed, and counted.
+          agent ??= lab.startAgent({ flags: [...formFlags(form), "--enable-ipv6"] });
+          const { log } = agent;
           programmed++;
           for (const family of ["IPv4", "IPv6"])
             await eventually(() =>
-              expect(agent.log().split(`${family}: programmed `).length - 1).toBeGreaterThanOrEqual(
-                programmed,
-              ),
+              expect(log().split(`${family}: programmed `).length - 1).toBeGreaterThanOrEqual(programmed),
             );
         };
         expectNoneWrong(`${name}, ${what}`, await changeUnderTraffic(lab, all, put, atLeast));

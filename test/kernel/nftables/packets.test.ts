@@ -13,6 +13,7 @@ import { buildRunner, type Runner } from "../../lab/network/nftables-namespace.t
 import { changeUnderTraffic, expectNoneWrong, PACKETS } from "../../lab/network/packets-changes.ts";
 import { openPackets } from "../../lab/network/packets-lab.ts";
 import { createOwnTable, fieldsOf } from "../../lab/network/packets-table.ts";
+import type { Agent } from "../../lab/network/processes.ts";
 import { type PacketSettings, ROWS } from "../../lab/packets.ts";
 import {
   ADDRESS_CHANGES,
@@ -88,14 +89,15 @@ describeKernel("nftables: whose packets, with an agent", { timeout }, () => {
   for (const [name, all] of cells(changes, ([key]) => key.startsWith("sources,")))
     labTest(`${name} change: no flow wrong`, async ({ lab }) => {
       let programmed = 0;
-      const write = (settings: PacketSettings) => lab.volume.write(config(fieldsOf(settings)));
-      write(all[0] ?? {});
-      const agent = lab.startAgent({ flags: ["--backend=nftables", "--enable-ipv6"] });
+      let agent: Agent | undefined;
       const put = async (settings: PacketSettings) => {
-        write(settings);
+        lab.volume.write(config(fieldsOf(settings)));
+        // Only now the node has all its addresses: one that came later would be programmed, and counted.
+        agent ??= lab.startAgent({ flags: ["--backend=nftables", "--enable-ipv6"] });
+        const { log } = agent;
         programmed++;
         await eventually(() =>
-          expect(agent.log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(programmed),
+          expect(log().split(": programmed ").length - 1).toBeGreaterThanOrEqual(programmed),
         );
       };
       const total = await changeUnderTraffic(lab, all, put, atLeast);
