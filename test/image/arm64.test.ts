@@ -49,7 +49,7 @@ agent() {
   : >/tmp/log
   ip-masq-agent $1 --config=/config.yaml --enable-ipv6 >/tmp/log 2>&1 &
   pid=$!
-  logged "serving at"
+  logged "IPv6: programmed" && logged "serving at"
   [ -z "$3" ] || { eval "$3"; logged "IPv6: healed"; }
   section "$1: rules" eval "$2"
   kill $pid
@@ -98,8 +98,11 @@ able("answers as the image for amd64 does", () => {
   lookInto(imageFor("amd64"), (root) => {
     addFiles(root, FILES);
     for (const answer of ANSWERS) {
-      const command = ["-c", 'exec chroot "$0" /usr/local/bin/ip-masq-agent "$@" 2>&1', root];
-      const { stdout, status } = spawnSync("sh", [...command, ...answer.split(" ")], { encoding: "utf8" });
+      // As in the machine, its processes are all that /proc has.
+      const proc = 'mkdir -p "$0/proc" && mount -t proc proc "$0/proc"';
+      const inside = `${proc} && exec chroot "$0" /usr/local/bin/ip-masq-agent "$@" 2>&1`;
+      const command = ["--mount", "--pid", "--fork", "sh", "-c", inside, root, ...answer.split(" ")];
+      const { stdout, status } = spawnSync("unshare", command, { encoding: "utf8" });
       expect(stdout, answer).not.toBe("");
       expect(section(answer), answer).toEqual({ text: stdout, code: status });
     }
