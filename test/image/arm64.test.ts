@@ -101,8 +101,8 @@ able("answers as the image for amd64 does", () => {
       // As in the machine, its processes are all that /proc has.
       const proc = 'mkdir -p "$0/proc" && mount -t proc proc "$0/proc"';
       const inside = `${proc} && exec chroot "$0" /usr/local/bin/ip-masq-agent "$@" 2>&1`;
-      const command = ["--mount", "--pid", "--fork", "sh", "-c", inside, root, ...answer.split(" ")];
-      const { stdout, status } = spawnSync("unshare", command, { encoding: "utf8" });
+      const command = ["-c", `exec unshare --mount --pid --fork sh -c '${inside}' "$0" "$@"`, root];
+      const { stdout, status } = spawnSync("sh", [...command, ...answer.split(" ")], { encoding: "utf8" });
       expect(stdout, answer).not.toBe("");
       expect(section(answer), answer).toEqual({ text: stdout, code: status });
     }
