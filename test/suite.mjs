@@ -12,7 +12,6 @@ const VITEST = ["npx", "vitest", "run", "--reporter=default", "--reporter=json"]
 const REPLAY = ["python3", "test/conformance/replay.py"];
 const root = process.getuid?.() === 0;
 mkdirSync("build", { recursive: true });
-for (const name of ["vitest", "soak", "flood", "image"]) rmSync(`build/${name}.json`, { force: true });
 // As in vitest.config.ts, for the agents of replay.py.
 delete process.env.NODE_EXTRA_CA_CERTS;
 
@@ -39,7 +38,7 @@ const stages = [
   {
     round: 2,
     name: "units and kernel",
-    argv: [...VITEST, "--outputFile.json=build/vitest.json"],
+    ...vitest("vitest"),
     env: prove
       ? {
           KILLS: "200",
@@ -70,8 +69,6 @@ const stages = [
           CHURN: "300",
         }
       : {},
-    counts: () => vitestCounts("build/vitest.json"),
-    failures: () => vitestFailures("build/vitest.json"),
   },
   {
     round: 3,
@@ -116,10 +113,8 @@ const stages = [
   {
     round: 5,
     name: "soak of half an hour",
-    argv: [...VITEST, "--outputFile.json=build/soak.json", "test/soak"],
+    ...vitest("soak", "test/soak"),
     env: { SOAK_S: "1800" },
-    counts: () => vitestCounts("build/soak.json"),
-    failures: () => vitestFailures("build/soak.json"),
     needsRoot: true,
     proveOnly: true,
   },
@@ -141,20 +136,16 @@ const stages = [
   {
     round: 6,
     name: "a flood of connections that takes a core",
-    argv: [...VITEST, "--outputFile.json=build/flood.json", "test/kernel/observe/http-flood"],
+    ...vitest("flood", "test/kernel/observe/http-flood"),
     env: { HTTP_FLOOD_MS: "30000", HTTP_FLOOD_RATES: "5000" },
-    counts: () => vitestCounts("build/flood.json"),
-    failures: () => vitestFailures("build/flood.json"),
     needsRoot: true,
     proveOnly: true,
   },
   {
     round: 7,
     name: "images and a release",
-    argv: [...VITEST, "--outputFile.json=build/image.json", "test/image", "test/package/rehearsal"],
+    ...vitest("image", "test/image", "test/package/rehearsal"),
     env: { IMAGE_TEST: "1" },
-    counts: () => vitestCounts("build/image.json"),
-    failures: () => vitestFailures("build/image.json"),
     needsRoot: true,
     proveOnly: true,
   },
@@ -215,6 +206,17 @@ function run({ argv, env = {} }, alone) {
 
 function oneTest(code) {
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+/** A stage of Vitest's, which writes its report into build/; one of an earlier run goes. */
+function vitest(report, ...tests) {
+  const file = `build/${report}.json`;
+  rmSync(file, { force: true });
+  return {
+    argv: [...VITEST, `--outputFile.json=${file}`, ...tests],
+    counts: () => vitestCounts(file),
+    failures: () => vitestFailures(file),
+  };
 }
 
 /** The counts of a report; the files that took longest are shown. */
