@@ -76,6 +76,15 @@ export interface NftTable {
 /** An element of a map is a way through a rule of its own, and one of several places a list of conditions. */
 const MANY_ELEMENTS = { plain: 200_000, map: 20_000 } as const;
 
+/** Reads once, however many of iptables' tables need that view. */
+export function readOnce(read: () => Promise<NftTables>): () => Promise<NftTables> {
+  let tables: Promise<NftTables> | undefined;
+  return () => {
+    tables ??= read();
+    return tables;
+  };
+}
+
 /** The base chains of one table, `inet filter`, with all that they lead to, but for those that are read elsewhere. Throws a failure. */
 export async function readNftTable(
   nftables: Nftables,

@@ -257,6 +257,17 @@ describe("what only iptables shows, and iptables does not", () => {
     expect(hooks.map(({ place, hook }) => `${place} ${hook}`)).toEqual(["iptables -t raw prerouting"]);
   });
 
+  test("the kernel is asked once for all tables that iptables cannot list", async () => {
+    const both = JSON.parse(hidden("raw")).nftables.concat(JSON.parse(hidden("mangle")).nftables);
+    let asked = 0;
+    const readTables = async () => {
+      asked++;
+      return { tables: new Map(), hooks: [] };
+    };
+    const { notRead } = await machine({ nft: listing(...both) }, { readTables });
+    expect([asked, notRead.length]).toEqual([1, 2]);
+  });
+
   test("iptables shows a dormant table as if the kernel called its chains", async () => {
     const flags = { flags: ["dormant"] };
     const dormant = NFT.nftables.map(({ table, ...rest }) => ({

@@ -25,7 +25,7 @@ import type { Sets } from "./iptables-rule.ts";
 import { type DumpResult, IPTABLES_TABLES, isIptables, parseIptablesSave } from "./iptables-save.ts";
 import { ipvsHooks } from "./ipvs.ts";
 import { readIpvs } from "./live-ipvs.ts";
-import type { NftTables, TableSizes } from "./live-netlink.ts";
+import { type NftTables, readOnce, type TableSizes } from "./live-netlink.ts";
 import type { Hook } from "./model.ts";
 import { parseNftJson } from "./nft/json.ts";
 
@@ -60,7 +60,8 @@ interface Reader {
 const DEADLINE_MS = 60_000;
 
 /** Reads everything. Throws a failure if nothing could be read at all. */
-export async function readLiveRules(run: Run, ways: OtherWays): Promise<LiveRules> {
+export async function readLiveRules(run: Run, given: OtherWays): Promise<LiveRules> {
+  const ways = { ...given, readTables: readOnce(given.readTables) };
   const reader: Reader = { run, notRead: [], warnings: [], failures: [] };
   const nft = await attempt(reader, "tables of nftables", () => readNft(reader, ways));
   const hooks: Hook[] = [...(nft?.hooks ?? [])];

@@ -339,7 +339,7 @@ describe("rules of iptables", () => {
       '"ipMasq"',
     ],
     ["nobody known", ["-A POSTROUTING -o eth0 -j MASQUERADE"], "find who made it"],
-  ])("%s is told how to stop", (_name, lines, expected) => {
+  ])("the remedy for %s names its setting", (_name, lines, expected) => {
     const nat = [natTable([...CHAIN_RULES, ...lines, JUMP])];
     const found = diagnose(facts({ nat })).filter(({ severity }) => severity !== "info");
     expect(found.map(({ remedy }) => remedy)).toEqual([expect.stringContaining(expected)]);
@@ -462,7 +462,7 @@ describe("chains of nftables", () => {
     ["ip flannel-ipv4 postrtg", "--ip-masq"],
     ["inet cni_plugins_masquerade postrouting", '"ipMasq"'],
     ["ip t c", "nft list table ip t"],
-  ])("the maker of %s is told how to stop", (name, expected) => {
+  ])("the remedy for %s names its maker's setting", (name, expected) => {
     const hooks = [hook(name, { [name.split(" ")[2] ?? ""]: [[MASQUERADE]] })];
     const found = diagnose(facts({ hooks })).filter(({ severity }) => severity !== "info");
     expect(found.map(({ remedy }) => remedy)).toEqual([expect.stringContaining(expected)]);
